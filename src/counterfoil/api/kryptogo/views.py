@@ -1,0 +1,402 @@
+"""Answers of the KryptoGO invoice API: views of the desk as the source's JSON.
+
+Every field that the source names is there, null where nothing is known yet. What it does not
+name (``available_actions``, ``payment_options`` and others) is additive, as the source allows.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from counterfoil.api.kryptogo.status import (
+    CATEGORIES,
+    INVOICE_STATUSES,
+    available_actions,
+    category_of,
+    intent_status,
+    invoice_status,
+)
+from counterfoil.core import ids
+from counterfoil.core.assets import CHAINS, known_asset
+from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Status, number_label
+from counterfoil.core.money import format_units
+from counterfoil.core.pricing import FIAT_DECIMALS, due_text
+from counterfoil.core.reckoning import Depth
+from counterfoil.core.risk import without_names
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.desk.delivering import Told
+from counterfoil.desk.files import StoredFile
+from counterfoil.desk.queries import InvoiceView, NumberedEntry, Page
+
+Json = dict[str, Any]
+
+RISK_FIELDS: Final = (
+    "kya_risk",
+    "large_transaction_risk",
+    "kya_risk_address",
+    "kya_risk_counter_party",
+    "transaction_frequency_risk",
+    "total_weighted_risk_score",
+    "quick_in_out_risk",
+    "dormant_account_risk",
+    "volume_spike_risk",
+    "structuring_risk",
+    "kya_accumulation_risk",
+    "business_pattern_risk",
+)
+
+# Decimals are written as JSON numbers with all their digits: only line items hold any.
+_encode: Final = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def envelope(data: object) -> bytes:
+    """``Envelope<T>``."""
+    return _encode({"code": 0, "data": data})
+
+
+def list_envelope(page: Page, by: Actor, *, number: int, size: int) -> bytes:
+    """``ListEnvelope<InvoiceIntent>``, with how many match in each status and category."""
+    counts: Json = dict.fromkeys(INVOICE_STATUSES, 0)
+    for row in page.counts:
+        context = None if row.context is None else Context(row.context)
+        counts[invoice_status(Status(row.status), context)] += row.count
+    by_category = dict.fromkeys(CATEGORIES, 0)
+    for status, count in counts.items():
+        by_category[category_of(status)] += count
+    return _encode(
+        {
+            "code": 0,
+            "data": [invoice_intent(view, by) for view in page.views],
+            "paging": {"page_number": number, "page_size": size, "total_count": page.total},
+            "counts": {**counts, "category": by_category},
+        }
+    )
+
+
+def invoice_intent(view: InvoiceView, by: Actor) -> Json:
+    """``InvoiceIntent`` as this member sees it."""
+    invoice = view.invoice
+    document = invoice.document
+    file_id = document.attachment_file_id
+    return {
+        "id": ids.public("inv", invoice.invoice_id),
+        "invoice_id": number_label(invoice),
+        "payment_intent": payment_intent(view, by),
+        "status": invoice_status(invoice.status, invoice.context),
+        "recipient_name": document.recipient_name,
+        "recipient_email": document.recipient_email,
+        "organization_name": document.organization_name,
+        "organization_email": document.organization_email,
+        "payment_terms": document.terms_days,
+        "detail_items": [
+            {
+                "name": item.name,
+                "quantity": _number(item.quantity),
+                "unit_price": _number(item.unit_price),
+                "tax": _number(item.tax),
+            }
+            for item in document.items
+        ],
+        "available_actions": available_actions(invoice, by),
+        "context": None if invoice.context is None else invoice.context.value,
+        "content_hash": view.content_hash,
+        "creator": document.creator,
+        "description": document.description,
+        "attachment": None if file_id is None else {"file_id": ids.public("file", file_id)},
+        "origin": document.origin,
+        "invoice_issue_date": document.issued_on.isoformat(),
+        "reviewer": invoice.reviewer,
+        "allow_any_chain": invoice.allow_any_chain,
+        "allow_any_token": invoice.allow_any_token,
+        "use_fixed_stablecoin_rate": invoice.use_fixed_stablecoin_rate,
+        "created_by": invoice.created_by,
+        "created_at": instant(invoice.created_at),
+        "approved_by": invoice.approved_by,
+        "approved_at": _instant_or_none(invoice.approved_at),
+        "approve_time": _instant_or_none(invoice.approved_at),
+        "signed_off_by": invoice.signed_off_by,
+        "signed_off_at": _instant_or_none(invoice.signed_off_at),
+        "completed_at": _instant_or_none(invoice.completed_at),
+        "expired_at": _instant_or_none(invoice.expired_at),
+        "payment_options": [_option(invoice, request) for request in invoice.requests],
+        "transfers": [_transfer(t) for t in view.transfers],
+        "refund": _refund(invoice),
+    }
+
+
+def payment_intent(view: InvoiceView, by: Actor) -> Json:
+    """``PaymentIntent``, the part about money; the paid asset once there is one."""
+    invoice = view.invoice
+    request = _shown_request(invoice)
+    fiat = invoice.price.mode == "fiat"
+    payouts = dict(invoice.payout_to)
+    return {
+        "payment_intent_id": ids.public("pi", invoice.invoice_id),
+        "client_id": invoice.client_id,
+        "org_id": invoice.org_id,
+        "pricing_mode": invoice.price.mode,
+        "payment_chain_id": request.asset.chain,
+        "payment_address": invoice.deposit_address,
+        "token_address": request.asset.contract,
+        "symbol": request.asset.symbol,
+        "decimals": request.asset.decimals,
+        "crypto_amount": due_text(request),
+        "fiat_amount": f"{invoice.price.amount:.{FIAT_DECIMALS}f}" if fiat else None,
+        "fiat_currency": invoice.price.currency,
+        "payment_deadline": _seconds(invoice.deadline_at),
+        "status": intent_status(invoice.status, invoice.context),
+        "order_data": msgspec.Raw(invoice.document.order_data.encode()),
+        "callback_url": invoice.callback_url,
+        "group_key": invoice.document.group_key or "",
+        "kg_deep_link": None,
+        "payment_method_type": invoice.settlement,
+        "swap_enabled": invoice.swap_enabled,
+        "payout_target_address": payouts.get("evm"),
+        "payout_target_sol_address": payouts.get("sol"),
+        "payout_target_tron_address": payouts.get("tron"),
+        "payout_addresses": payouts,
+        "exact_out_amount": None,
+        "kg_fee_amount": None,
+        "finalized_timestamp": _seconds_or_none(invoice.completed_at),
+        "crypto_price": None if request.quote is None else _plain(request.quote.rate),
+        "target_chain_id": None,
+        "target_token_address": None,
+        "bank_account_id": invoice.bank_account_id,
+        **_received(view, request),
+        **_moved(view, request),
+        **_risk(view, by),
+    }
+
+
+def log_entries(invoice_id: str, entries: Sequence[NumberedEntry]) -> list[Json]:
+    """``InvoiceLog[]``, oldest first.
+
+    An approval shows as two entries, since ``approved`` is a status that an invoice of ours
+    passes through without resting; so each entry starts where the one before it ended.
+    """
+    shown = []
+    before = ""
+    for numbered in entries:
+        entry = numbered.entry
+        told = entry.metadata.get("context")
+        context = Context(told) if isinstance(told, str) else None
+        after = invoice_status(Status(entry.to_status), context)
+        stops = ("approved", after) if entry.event == "approve" else (after,)
+        for part, stop in enumerate(stops):
+            shown.append(
+                {
+                    "id": 2 * numbered.id + part,
+                    "invoice_id": invoice_id,
+                    "from_status": before,
+                    "to_status": stop,
+                    "operator_uid": entry.operator_uid,
+                    "reason": entry.reason,
+                    "created_at": instant(entry.at),
+                    "event": entry.event,
+                    "sequence": entry.sequence,
+                    "metadata": entry.metadata,
+                    "request_id": entry.request_id,
+                }
+            )
+            before = stop
+    return shown
+
+
+def stored_file(file: StoredFile) -> Json:
+    """An uploaded file, without its content."""
+    return {
+        "file_id": ids.public("file", file.file_id),
+        "name": file.name,
+        "content_type": file.content_type,
+        "size_bytes": file.size_bytes,
+        "sha256": file.sha256,
+        "created_at": instant(file.created_at),
+    }
+
+
+def callbacks(told: Iterable[Told]) -> list[Json]:
+    """What an invoice had to tell, with each attempt at telling it."""
+    return [
+        {
+            "event_id": ids.public("evt", one.event.event_id),
+            "sequence": one.event.sequence,
+            "url": one.event.url,
+            "status": one.event.status,
+            "created_at": instant(one.event.created_at),
+            "next_attempt_at": instant(one.event.due_at)
+            if one.event.status == "pending"
+            else None,
+            "delivered_at": _instant_or_none(one.event.delivered_at),
+            "attempts": [
+                {
+                    "attempt": attempt.attempt,
+                    "at": instant(attempt.at),
+                    "status_code": attempt.status_code,
+                    "error": attempt.error,
+                    "duration_ms": attempt.duration_ms,
+                }
+                for attempt in one.attempts
+            ],
+        }
+        for one in told
+        if one.event.status != "silent"
+    ]
+
+
+def instant(at: datetime) -> str:
+    """A time as ISO 8601 in UTC, as in ``2026-06-22T12:00:00Z``."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _shown_request(invoice: Invoice) -> PaymentRequest:
+    """The asset that was paid with (most of it, if several), or the one that was asked for."""
+    paid = [a for a in invoice.tally.assets if a.seen_units]
+    if not paid:
+        return invoice.requests[0]
+    most = max(paid, key=lambda a: a.seen_units * 10 ** (18 - a.asset.decimals))
+    return next(r for r in invoice.requests if r.asset == most.asset)
+
+
+def _received(view: InvoiceView, request: PaymentRequest) -> Json:
+    """What came in of the asset shown; an amount only counts once it is confirmed.
+
+    Of several transfers the largest is shown, the earlier of equals: dust is not the payment.
+    Callbacks tell the same (callbacks.py).
+    """
+    asset = request.asset
+    live = [
+        t
+        for t in view.transfers
+        if t.depth is not Depth.ORPHANED and (t.chain, t.contract) == (asset.chain, asset.contract)
+    ]
+    largest = max(live, key=lambda t: (t.amount_units, -t.block_at.timestamp()), default=None)
+    tallies = view.invoice.tally.assets
+    confirmed_units = next((a.confirmed_units for a in tallies if a.asset == asset), 0)
+    deep = largest is not None and largest.depth >= Depth.SAFE
+    return {
+        "payer_address": None if largest is None else largest.from_address,
+        "payment_tx_hash": None if largest is None else largest.tx_hash,
+        "payment_tx_timestamp": _seconds(largest.block_at) if largest and deep else None,
+        "received_crypto_amount": format_units(confirmed_units, asset.decimals)
+        if confirmed_units
+        else None,
+    }
+
+
+def _moved(view: InvoiceView, request: PaymentRequest) -> Json:
+    """Sweep, refund and partial refund of the asset shown; amounts are what really moved."""
+    sweep = _move(view, request, "sweep")
+    refund = _move(view, request, "refund")
+    partial = _move(view, request, "partial_refund")
+    return {
+        "aggregation_tx_hash": sweep.tx_hash,
+        "aggregation_tx_timestamp": _seconds_or_none(sweep.final_at),
+        "aggregated_crypto_amount": sweep.amount,
+        "refund_tx_hash": refund.tx_hash,
+        "refund_crypto_amount": refund.amount,
+        "partial_refund_tx_hash": partial.tx_hash,
+        "partial_refund_amount": partial.amount,
+        "partial_refund_address": partial.destination,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    tx_hash: str | None = None
+    amount: str | None = None
+    final_at: datetime | None = None
+    destination: str | None = None
+
+
+def _move(view: InvoiceView, request: PaymentRequest, purpose: str) -> _Move:
+    asset = request.asset
+    for move in view.moves:
+        if (move.purpose, move.chain, move.contract) == (purpose, asset.chain, asset.contract):
+            moved = move.moved_units
+            amount = None if moved is None else format_units(moved, asset.decimals)
+            return _Move(move.tx_hash, amount, move.final_at, move.destination)
+    return _Move()
+
+
+def _risk(view: InvoiceView, by: Actor) -> Json:
+    """The newest screening; who a listed address belongs to is for compliance alone."""
+    run = view.screening
+    if run is None:
+        return {**dict.fromkeys(RISK_FIELDS), "kya_record": {}}
+    record = run.record if Permission.REVIEW in by.permissions else without_names(run.record)
+    return {**{name: run.scores.get(name) for name in RISK_FIELDS}, "kya_record": record}
+
+
+def _option(invoice: Invoice, request: PaymentRequest) -> Json:
+    asset = request.asset
+    chain = CHAINS[asset.chain]
+    return {
+        "chain": asset.chain,
+        "chain_id": chain.chain_id,
+        "token": asset.symbol,
+        "token_address": asset.contract,
+        "decimals": asset.decimals,
+        "address": invoice.deposit_address,
+        "amount": due_text(request),
+        # ERC-681: what wallets read from a QR code.
+        "payment_uri": f"ethereum:{asset.contract}@{chain.chain_id}/transfer"
+        f"?address={invoice.deposit_address}&uint256={request.due_units}",
+    }
+
+
+def _transfer(transfer: Any) -> Json:  # noqa: ANN401 - its type is the books', which doors leave alone
+    asset = known_asset(transfer.chain, transfer.contract)
+    if asset is None:
+        msg = f"{transfer.chain}:{transfer.contract} has left the registry"
+        raise LookupError(msg)
+    return {
+        "chain": transfer.chain,
+        "tx_hash": transfer.tx_hash,
+        "log_index": transfer.log_index,
+        "token": asset.symbol,
+        "token_address": transfer.contract,
+        "from_address": transfer.from_address,
+        "amount": format_units(transfer.amount_units, asset.decimals),
+        "block_number": transfer.block_number,
+        "block_timestamp": _seconds(transfer.block_at),
+        "depth": transfer.depth.name.lower(),
+    }
+
+
+def _refund(invoice: Invoice) -> Json | None:
+    order = invoice.refund
+    if order is None:
+        return None
+    return {
+        "refund_address": order.address,
+        "refund_reason": order.reason,
+        "refund_attachments": [ids.public("file", f) for f in order.attachment_file_ids],
+        "ordered_by": order.ordered_by,
+        "after_completion": order.after_completion,
+    }
+
+
+def _number(value: Decimal) -> Decimal:
+    """A decimal that is written without an exponent."""
+    return Decimal(_plain(value))
+
+
+def _plain(value: Decimal) -> str:
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _seconds(at: datetime) -> int:
+    return int(at.timestamp())
+
+
+def _seconds_or_none(at: datetime | None) -> int | None:
+    return None if at is None else _seconds(at)
+
+
+def _instant_or_none(at: datetime | None) -> str | None:
+    return None if at is None else instant(at)

@@ -1,0 +1,155 @@
+"""The web process: the desk behind its doors, over HTTP.
+
+It holds no state and no key that moves money: run as many as you like.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+import uvicorn
+import uvloop
+from litestar import Litestar, Request, Response, get
+from litestar.datastructures import MutableScopeHeaders, State
+from litestar.enums import MediaType
+from litestar.exceptions import HTTPException
+from litestar.types import Message, Scope
+from psycopg_pool import PoolTimeout
+
+from counterfoil.api import kryptogo
+from counterfoil.api.kryptogo import errors
+from counterfoil.api.kryptogo.auth import request_id_of
+from counterfoil.chains.evm.addresses import parse_evm_address
+from counterfoil.clock import SystemClock, TimeSortedIds
+from counterfoil.config import WebConfig
+from counterfoil.db.pool import CommitUnknown, Database
+from counterfoil.desk.desk import AddressParser, Desk
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+_KEEP_ALIVE_SECONDS: Final = 15
+_SHUTDOWN_SECONDS: Final = 20
+
+_HEADERS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """What the doors need to know; ``allow_private_callbacks`` only in sandboxes."""
+
+    allow_private_callbacks: bool = False
+
+
+def create_app(desk: Desk, settings: WebSettings) -> Litestar:
+    """The application around a desk whose database the caller opens and closes."""
+    return Litestar(
+        route_handlers=[healthz, kryptogo.router()],
+        state=State(
+            {
+                "desk": desk,
+                **kryptogo.state(allow_private_callbacks=settings.allow_private_callbacks),
+            }
+        ),
+        request_max_body_size=MAX_BODY_BYTES,
+        before_send=[_finish],
+        openapi_config=None,
+        debug=False,
+        logging_config=None,
+        exception_handlers={
+            HTTPException: errors.refused_by_http,
+            CommitUnknown: _commit_unknown,
+            PoolTimeout: _database_away,
+            psycopg.OperationalError: _database_away,
+            Exception: errors.failed,
+        },
+    )
+
+
+@get("/healthz")
+async def healthz(request: Request[Any, Any, State]) -> Response[bytes]:
+    """Whether this process can serve: it answers, and so does its database."""
+    desk: Desk = request.app.state.desk
+    async with desk.database.reading() as tx:
+        await tx.execute("SELECT 1")
+    return Response(b'{"status":"ok"}', media_type=MediaType.JSON)
+
+
+def serve(config: WebConfig, database: Database) -> None:
+    """Serve until told to stop; ``database`` is opened here, on the server's own loop."""
+    uvloop.run(_serve(config, database))
+
+
+async def _serve(config: WebConfig, database: Database) -> None:
+    await database.open()
+    try:
+        app = create_app(
+            desk_of(config, database),
+            WebSettings(allow_private_callbacks=config.callback_allow_private),
+        )
+        await server(app, config.host, config.port).serve()
+    finally:
+        await database.close()
+
+
+def desk_of(config: WebConfig, database: Database) -> Desk:
+    """The web process's desk; people act here, so it can seal what they approve."""
+    return Desk(
+        database=database,
+        clock=SystemClock(),
+        ids=TimeSortedIds(),
+        addresses=ADDRESSES,
+        approval_key=config.approval_secret.reveal().encode(),
+        rate_max_age_seconds=config.rate_max_age_seconds,
+    )
+
+
+def server(app: Litestar, host: str, port: int) -> uvicorn.Server:
+    """The HTTP server, with its limits."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        )
+    )
+
+
+ADDRESSES: Final[Mapping[str, AddressParser]] = {"evm": parse_evm_address}
+"""How addresses of each chain family are read."""
+
+
+async def _finish(message: Message, scope: Scope) -> None:
+    """Give every answer its request id, and the headers that keep browsers from guessing."""
+    if message["type"] != "http.response.start":
+        return
+    headers = MutableScopeHeaders.from_message(message)
+    for name, value in _HEADERS:
+        headers.setdefault(name, value)
+    headers["X-Request-Id"] = request_id_of(scope, scope["litestar_app"].state.desk)
+
+
+def _commit_unknown(_request: Request[Any, Any, State], _error: CommitUnknown) -> Response[bytes]:
+    return errors.try_again(
+        "it is not certain whether this happened; ask again with the same Idempotency-Key"
+    )
+
+
+def _database_away(_request: Request[Any, Any, State], _error: Exception) -> Response[bytes]:
+    return errors.try_again("the system is busy or restarting; nothing was changed, try again")

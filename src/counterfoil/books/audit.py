@@ -1,0 +1,153 @@
+"""The invoice log: append-only, sealed."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from counterfoil.core.seal import GENESIS, LogEntry, link
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import all_rows, execute, one_value
+
+
+@dataclass(frozen=True, slots=True)
+class _LogRow:
+    org_id: int
+    invoice_id: UUID
+    sequence: int
+    from_status: str | None
+    to_status: str
+    event: str
+    operator_uid: str
+    reason: str
+    metadata: str
+    request_id: str | None
+    at: datetime
+    seal: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHead:
+    """Where an invoice says its log has got to; a chain that ends earlier has lost its end."""
+
+    org_id: int
+    invoice_id: UUID
+    version: int
+    status: str
+
+
+async def append(tx: Tx, entry: LogEntry) -> None:
+    """Seal an entry to the one before it. The caller holds the invoice locked."""
+    previous = GENESIS
+    if entry.sequence > 1:
+        previous = await one_value(
+            tx,
+            bytes,
+            """
+            SELECT seal FROM invoice_log
+             WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s AND sequence = %(last)s
+            """,
+            {
+                "org_id": entry.org_id,
+                "invoice_id": entry.invoice_id,
+                "last": entry.sequence - 1,
+            },
+        ) or GENESIS
+    await execute(
+        tx,
+        """
+        INSERT INTO invoice_log (org_id, invoice_id, sequence, from_status, to_status, event,
+            operator_uid, reason, metadata, request_id, at, seal)
+        VALUES (%(org_id)s, %(invoice_id)s, %(sequence)s, %(from_status)s, %(to_status)s,
+            %(event)s, %(operator_uid)s, %(reason)s, %(metadata)s, %(request_id)s, %(at)s,
+            %(seal)s)
+        """,
+        {
+            "org_id": entry.org_id,
+            "invoice_id": entry.invoice_id,
+            "sequence": entry.sequence,
+            "from_status": entry.from_status,
+            "to_status": entry.to_status,
+            "event": entry.event,
+            "operator_uid": entry.operator_uid,
+            "reason": entry.reason,
+            "metadata": json.dumps(entry.metadata, ensure_ascii=False),
+            "request_id": entry.request_id,
+            "at": entry.at,
+            "seal": link(previous, entry),
+        },
+    )
+
+
+async def of_invoice(tx: Tx, org_id: int, invoice_id: UUID) -> list[tuple[LogEntry, bytes]]:
+    """An invoice's entries with their seals, oldest first."""
+    rows = await all_rows(
+        tx,
+        _LogRow,
+        """
+        SELECT org_id, invoice_id, sequence, from_status, to_status, event, operator_uid, reason,
+               metadata, request_id, at, seal
+          FROM invoice_log
+         WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
+         ORDER BY sequence
+        """,
+        {"org_id": org_id, "invoice_id": invoice_id},
+    )
+    return [(_entry(row), row.seal) for row in rows]
+
+
+async def heads(tx: Tx, *, after: tuple[int, UUID], limit: int) -> list[ChainHead]:
+    """The next invoices in (org_id, invoice_id) order, for walking through all chains."""
+    return await all_rows(
+        tx,
+        ChainHead,
+        """
+        SELECT org_id, invoice_id, version, status FROM invoice
+         WHERE (org_id, invoice_id) > (%(org_id)s, %(invoice_id)s)
+         ORDER BY org_id, invoice_id
+         LIMIT %(limit)s
+        """,
+        {"org_id": after[0], "invoice_id": after[1], "limit": limit},
+    )
+
+
+async def of_invoices(
+    tx: Tx, heads: list[ChainHead]
+) -> dict[UUID, list[tuple[LogEntry, bytes]]]:
+    """The chains of many invoices at once, each oldest first."""
+    rows = await all_rows(
+        tx,
+        _LogRow,
+        """
+        SELECT log.org_id, log.invoice_id, sequence, from_status, to_status, event, operator_uid,
+               reason, metadata, request_id, at, seal
+          FROM invoice_log AS log
+          JOIN unnest(%(org_ids)s::bigint[], %(invoice_ids)s::uuid[]) AS wanted (org_id, invoice_id)
+            ON (log.org_id, log.invoice_id) = (wanted.org_id, wanted.invoice_id)
+         ORDER BY log.org_id, log.invoice_id, sequence
+        """,
+        {
+            "org_ids": [head.org_id for head in heads],
+            "invoice_ids": [head.invoice_id for head in heads],
+        },
+    )
+    chains: dict[UUID, list[tuple[LogEntry, bytes]]] = {head.invoice_id: [] for head in heads}
+    for row in rows:
+        chains[row.invoice_id].append((_entry(row), row.seal))
+    return chains
+
+
+def _entry(row: _LogRow) -> LogEntry:
+    return LogEntry(
+        org_id=row.org_id,
+        invoice_id=row.invoice_id,
+        sequence=row.sequence,
+        from_status=row.from_status,
+        to_status=row.to_status,
+        event=row.event,
+        operator_uid=row.operator_uid,
+        reason=row.reason,
+        metadata=json.loads(row.metadata),
+        request_id=row.request_id,
+        at=row.at,
+    )

@@ -1,0 +1,129 @@
+"""Work that a change left behind: rows written with it, claimed by workers, done once.
+
+A claim is a lease. Whoever finishes must still hold it, so a worker that was paused past its
+lease changes nothing (specs/reliability.md 1.3 item 8).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import all_rows, execute
+
+
+@dataclass(frozen=True, slots=True)
+class EffectRow:
+    """A claimed effect. ``attempts`` includes the one that this claim begins."""
+
+    org_id: int
+    effect_id: UUID
+    kind: str
+    invoice_id: UUID
+    due_at: datetime
+    attempts: int
+    lease_until: datetime
+    lease_token: UUID
+    created_at: datetime
+
+
+async def add(  # noqa: PLR0913 - one argument per column
+    tx: Tx,
+    org_id: int,
+    *,
+    effect_id: UUID,
+    kind: str,
+    invoice_id: UUID,
+    due_at: datetime,
+    created_at: datetime,
+) -> None:
+    """Leave work behind, in the transaction of the change that asks for it."""
+    await execute(
+        tx,
+        """
+        INSERT INTO effect (org_id, effect_id, kind, invoice_id, due_at, created_at)
+        VALUES (%(org_id)s, %(effect_id)s, %(kind)s, %(invoice_id)s, %(due_at)s, %(created_at)s)
+        """,
+        {
+            "org_id": org_id,
+            "effect_id": effect_id,
+            "kind": kind,
+            "invoice_id": invoice_id,
+            "due_at": due_at,
+            "created_at": created_at,
+        },
+    )
+
+
+async def claim(  # noqa: PLR0913 - what to claim, and the lease to claim it with
+    tx: Tx, kind: str, limit: int, *, now: datetime, lease_until: datetime, lease_token: UUID
+) -> list[EffectRow]:
+    """Take up to ``limit`` due effects that nobody holds, the longest due first."""
+    return await all_rows(
+        tx,
+        EffectRow,
+        """
+        WITH due AS (
+            SELECT org_id, effect_id
+              FROM effect
+             WHERE kind = %(kind)s AND done_at IS NULL AND due_at <= %(now)s
+               AND (lease_until IS NULL OR lease_until <= %(now)s)
+             ORDER BY due_at
+             LIMIT %(limit)s
+               FOR UPDATE SKIP LOCKED
+        )
+        UPDATE effect
+           SET lease_until = %(lease_until)s, lease_token = %(lease_token)s,
+               attempts = attempts + 1
+          FROM due
+         WHERE effect.org_id = due.org_id AND effect.effect_id = due.effect_id
+        RETURNING effect.org_id, effect.effect_id, kind, invoice_id, due_at, attempts,
+                  lease_until, lease_token, created_at
+        """,
+        {
+            "kind": kind,
+            "limit": limit,
+            "now": now,
+            "lease_until": lease_until,
+            "lease_token": lease_token,
+        },
+    )
+
+
+async def complete(
+    tx: Tx, org_id: int, effect_id: UUID, *, lease_token: UUID, at: datetime
+) -> bool:
+    """Mark it done, in the transaction of its result; False when somebody else holds it now."""
+    done = await execute(
+        tx,
+        """
+        UPDATE effect SET done_at = %(at)s, lease_until = NULL, lease_token = NULL
+         WHERE org_id = %(org_id)s AND effect_id = %(effect_id)s
+           AND lease_token = %(lease_token)s AND done_at IS NULL
+        """,
+        {"org_id": org_id, "effect_id": effect_id, "lease_token": lease_token, "at": at},
+    )
+    return done == 1
+
+
+async def fail(  # noqa: PLR0913 - which effect, by whose lease, and what comes next
+    tx: Tx, org_id: int, effect_id: UUID, *, lease_token: UUID, due_at: datetime, error: str
+) -> bool:
+    """Give it back, to be tried again at ``due_at``; False when somebody else holds it now."""
+    given_back = await execute(
+        tx,
+        """
+        UPDATE effect
+           SET due_at = %(due_at)s, last_error = %(error)s, lease_until = NULL, lease_token = NULL
+         WHERE org_id = %(org_id)s AND effect_id = %(effect_id)s
+           AND lease_token = %(lease_token)s AND done_at IS NULL
+        """,
+        {
+            "org_id": org_id,
+            "effect_id": effect_id,
+            "lease_token": lease_token,
+            "due_at": due_at,
+            "error": error,
+        },
+    )
+    return given_back == 1

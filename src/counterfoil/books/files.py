@@ -1,0 +1,89 @@
+"""Uploaded files: attachments of invoices and refunds."""
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from uuid import UUID
+
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import execute, one_row, one_value
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """A file with its content. ``content_type`` was judged by content, never by its name."""
+
+    org_id: int
+    file_id: UUID
+    name: str
+    content_type: str
+    size_bytes: int
+    sha256: bytes
+    content: bytes
+    uploaded_by: UUID
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much an organisation has stored."""
+
+    files: int
+    size_bytes: int
+
+
+async def insert(tx: Tx, file: FileRow) -> None:
+    """Keep a file."""
+    await execute(
+        tx,
+        """
+        INSERT INTO file (org_id, file_id, name, content_type, size_bytes, sha256, content,
+            uploaded_by, created_at)
+        VALUES (%(org_id)s, %(file_id)s, %(name)s, %(content_type)s, %(size_bytes)s, %(sha256)s,
+            %(content)s, %(uploaded_by)s, %(created_at)s)
+        """,
+        asdict(file),
+    )
+
+
+async def get(tx: Tx, org_id: int, file_id: UUID) -> FileRow | None:
+    """The file with its content, or None when this organisation has none such."""
+    return await one_row(
+        tx,
+        FileRow,
+        """
+        SELECT org_id, file_id, name, content_type, size_bytes, sha256, content, uploaded_by,
+               created_at
+          FROM file WHERE org_id = %(org_id)s AND file_id = %(file_id)s
+        """,
+        {"org_id": org_id, "file_id": file_id},
+    )
+
+
+async def exist(tx: Tx, org_id: int, file_ids: Collection[UUID]) -> bool:
+    """Whether every one of these files is this organisation's."""
+    wanted = set(file_ids)
+    found = await one_value(
+        tx,
+        int,
+        """
+        SELECT count(*) FROM file
+         WHERE org_id = %(org_id)s AND file_id = ANY(%(file_ids)s::uuid[])
+        """,
+        {"org_id": org_id, "file_ids": list(wanted)},
+    )
+    return found == len(wanted)
+
+
+async def usage(tx: Tx, org_id: int) -> Usage:
+    """How many files and bytes an organisation has stored."""
+    used = await one_row(
+        tx,
+        Usage,
+        """
+        SELECT count(*) AS files, coalesce(sum(size_bytes), 0)::bigint AS size_bytes
+          FROM file WHERE org_id = %(org_id)s
+        """,
+        {"org_id": org_id},
+    )
+    return used or Usage(files=0, size_bytes=0)

@@ -1,0 +1,429 @@
+"""The invoice tables: one row each, what it may be paid in, and all that came in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, Literal, LiteralString
+from uuid import UUID
+
+import msgspec
+
+from counterfoil.books import transfers
+from counterfoil.core import reckoning
+from counterfoil.core.assets import known_asset
+from counterfoil.core.invoice import (
+    Context,
+    Document,
+    Invoice,
+    PaymentRequest,
+    Policy,
+    Price,
+    Quote,
+    RefundOrder,
+    Screening,
+    Status,
+    number_label,
+)
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import all_rows, execute, execute_many, one_row
+
+
+class _Detail(msgspec.Struct, frozen=True):
+    """Everything about an invoice that no query filters on; never an amount of money."""
+
+    client_id: str
+    document: Document
+    price: Price
+    policy: Policy
+    payout_to: dict[str, str]
+    callback_url: str | None
+    created_by: str
+    deadline_follows_approval: bool
+    explicit_deadline_at: datetime | None
+    bank_account_id: int | None
+    swap_enabled: bool
+    allow_any_chain: bool
+    allow_any_token: bool
+    use_fixed_stablecoin_rate: bool
+    screening: "_Screening | None"
+    reviewer: str | None
+    approved_by: str | None
+    approved_at: datetime | None
+    approved_hash: str | None
+    releases: tuple[str, ...]
+    declines: tuple[str, ...]
+    refund: RefundOrder | None
+    signed_off_by: str | None
+    signed_off_at: datetime | None
+    expired_at: datetime | None
+    completed_at: datetime | None
+    archived_at: datetime | None
+
+
+class _Screening(msgspec.Struct, frozen=True):
+    """A `Screening` whose amounts are text, since JSON numbers end where 64 bits do."""
+
+    run_id: UUID
+    decision: Literal["clear", "manual_review", "aml_hold"]
+    sanctioned: bool
+    covers: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _InvoiceRow:
+    org_id: int
+    invoice_id: UUID
+    number: int
+    dialect: str
+    status: str
+    context: str | None
+    settlement: Literal["crypto", "fiat"]
+    deposit_address: str
+    deadline_at: datetime
+    created_at: datetime
+    version: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _RequestRow:
+    invoice_id: UUID
+    chain: str
+    contract: str
+    due_units: int
+    quote: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which invoices a list shows. ``statuses`` pairs a status with its contexts (None: any)."""
+
+    statuses: tuple[tuple[Status, tuple[Context | None, ...] | None], ...] | None = None
+    settlement: Literal["crypto", "fiat"] | None = None
+    recipient_email: str | None = None
+    invoice_id: UUID | None = None
+    number: int | None = None
+    search: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+_COLUMNS: Final = """
+    org_id, invoice_id, number, dialect, status, context, settlement, deposit_address,
+    deadline_at, created_at, version, detail::text AS detail
+"""
+
+_decode_detail = msgspec.json.Decoder(_Detail).decode
+_decode_quote = msgspec.json.Decoder(Quote).decode
+_encode = msgspec.json.Encoder().encode
+
+
+async def insert(tx: Tx, invoice: Invoice) -> None:
+    """Write a new invoice and its payment requests; a taken number or id is an error."""
+    await execute(
+        tx,
+        """
+        INSERT INTO invoice (org_id, invoice_id, number, dialect, status, context, settlement,
+            recipient_email, group_key, search_text, deposit_address, deadline_at, created_at,
+            updated_at, version, detail)
+        VALUES (%(org_id)s, %(invoice_id)s, %(number)s, %(dialect)s, %(status)s, %(context)s,
+            %(settlement)s, %(recipient_email)s, %(group_key)s, %(search_text)s,
+            %(deposit_address)s, %(deadline_at)s, %(created_at)s, %(created_at)s, %(version)s,
+            %(detail)s)
+        """,
+        _parameters(invoice, invoice.created_at),
+    )
+    await _insert_requests(tx, invoice)
+
+
+async def save(tx: Tx, before: Invoice, after: Invoice, updated_at: datetime) -> None:
+    """Write a changed invoice, which the caller holds locked."""
+    await execute(
+        tx,
+        """
+        UPDATE invoice
+           SET status = %(status)s, context = %(context)s, settlement = %(settlement)s,
+               recipient_email = %(recipient_email)s, group_key = %(group_key)s,
+               search_text = %(search_text)s, deadline_at = %(deadline_at)s,
+               updated_at = %(updated_at)s, version = %(version)s, detail = %(detail)s
+         WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
+        """,
+        _parameters(after, updated_at),
+    )
+    if after.requests != before.requests:
+        await execute(
+            tx,
+            """
+            DELETE FROM payment_request
+             WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
+            """,
+            {"org_id": after.org_id, "invoice_id": after.invoice_id},
+        )
+        await _insert_requests(tx, after)
+
+
+async def lock(tx: Tx, org_id: int, invoice_id: UUID) -> Invoice | None:
+    """The invoice, held against everybody else until the transaction ends; None if unknown."""
+    return await _one(tx, org_id, invoice_id, "FOR UPDATE")
+
+
+async def get(tx: Tx, org_id: int, invoice_id: UUID) -> Invoice | None:
+    """The invoice as it is now, for showing; decisions need `lock`."""
+    return await _one(tx, org_id, invoice_id, "")
+
+
+async def page(
+    tx: Tx, org_id: int, filters: Filters, *, limit: int, offset: int
+) -> list[Invoice]:
+    """Invoices that match, newest first."""
+    rows = await all_rows(
+        tx,
+        _InvoiceRow,
+        "SELECT "
+        + _COLUMNS
+        + " FROM invoice WHERE "
+        + _where(filters)
+        + " ORDER BY created_at DESC, invoice_id DESC LIMIT %(limit)s OFFSET %(offset)s",
+        {**_filter_parameters(org_id, filters), "limit": limit, "offset": offset},
+    )
+    return await _complete(tx, org_id, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusCount:
+    """How many invoices stand at one status and context."""
+
+    status: str
+    context: str | None
+    count: int
+
+
+async def counts(tx: Tx, org_id: int, filters: Filters) -> list[StatusCount]:
+    """How many invoices match, by status and context."""
+    return await all_rows(
+        tx,
+        StatusCount,
+        "SELECT status, context, count(*) AS count FROM invoice WHERE "
+        + _where(filters)
+        + " GROUP BY status, context",
+        _filter_parameters(org_id, filters),
+    )
+
+
+async def _one(
+    tx: Tx, org_id: int, invoice_id: UUID, locking: LiteralString
+) -> Invoice | None:
+    row = await one_row(
+        tx,
+        _InvoiceRow,
+        "SELECT "
+        + _COLUMNS
+        + " FROM invoice WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s "
+        + locking,
+        {"org_id": org_id, "invoice_id": invoice_id},
+    )
+    if row is None:
+        return None
+    (invoice,) = await _complete(tx, org_id, [row])
+    return invoice
+
+
+async def _complete(tx: Tx, org_id: int, rows: Sequence[_InvoiceRow]) -> list[Invoice]:
+    ids = [row.invoice_id for row in rows]
+    if not ids:
+        return []
+    requests = await all_rows(
+        tx,
+        _RequestRow,
+        """
+        SELECT invoice_id, chain, contract, due_units, quote::text AS quote
+          FROM payment_request
+         WHERE org_id = %(org_id)s AND invoice_id = ANY(%(ids)s)
+         ORDER BY invoice_id, position
+        """,
+        {"org_id": org_id, "ids": ids},
+    )
+    received = await transfers.of_invoices(tx, org_id, ids)
+    return [
+        _invoice(
+            row,
+            tuple(_request(r) for r in requests if r.invoice_id == row.invoice_id),
+            [t for t in received if t.invoice_id == row.invoice_id],
+        )
+        for row in rows
+    ]
+
+
+def _invoice(
+    row: _InvoiceRow,
+    requests: tuple[PaymentRequest, ...],
+    received: Sequence[transfers.TransferRow],
+) -> Invoice:
+    detail = _decode_detail(row.detail)
+    fields = {name: getattr(detail, name) for name in _Detail.__struct_fields__}
+    fields["screening"] = _screening(detail.screening)
+    return Invoice(
+        org_id=row.org_id,
+        invoice_id=row.invoice_id,
+        number=row.number,
+        dialect=row.dialect,
+        status=Status(row.status),
+        context=None if row.context is None else Context(row.context),
+        settlement=row.settlement,
+        deposit_address=row.deposit_address,
+        deadline_at=row.deadline_at,
+        created_at=row.created_at,
+        version=row.version,
+        requests=requests,
+        tally=reckoning.tally(requests, map(transfers.received, received), detail.policy),
+        **fields,
+    )
+
+
+def _screening(stored: _Screening | None) -> Screening | None:
+    if stored is None:
+        return None
+    return Screening(
+        run_id=stored.run_id,
+        decision=stored.decision,
+        sanctioned=stored.sanctioned,
+        covers=tuple((asset, int(units)) for asset, units in stored.covers),
+    )
+
+
+def _request(row: _RequestRow) -> PaymentRequest:
+    asset = known_asset(row.chain, row.contract)
+    if asset is None:
+        msg = f"{row.chain}:{row.contract} has left the registry while an invoice asks for it"
+        raise LookupError(msg)
+    quote = None if row.quote is None else _decode_quote(row.quote)
+    return PaymentRequest(asset=asset, due_units=row.due_units, quote=quote)
+
+
+async def _insert_requests(tx: Tx, invoice: Invoice) -> None:
+    await execute_many(
+        tx,
+        """
+        INSERT INTO payment_request
+            (org_id, invoice_id, position, chain, contract, due_units, quote)
+        VALUES (%(org_id)s, %(invoice_id)s, %(position)s, %(chain)s, %(contract)s, %(due_units)s,
+            %(quote)s)
+        """,
+        [
+            {
+                "org_id": invoice.org_id,
+                "invoice_id": invoice.invoice_id,
+                "position": position,
+                "chain": due.asset.chain,
+                "contract": due.asset.contract,
+                "due_units": due.due_units,
+                "quote": None if due.quote is None else _encode(due.quote).decode(),
+            }
+            for position, due in enumerate(invoice.requests)
+        ],
+    )
+
+
+def _parameters(invoice: Invoice, updated_at: datetime) -> dict[str, Any]:
+    document = invoice.document
+    return {
+        "org_id": invoice.org_id,
+        "invoice_id": invoice.invoice_id,
+        "number": invoice.number,
+        "dialect": invoice.dialect,
+        "status": invoice.status.value,
+        "context": None if invoice.context is None else invoice.context.value,
+        "settlement": invoice.settlement,
+        "recipient_email": document.recipient_email,
+        "group_key": document.group_key,
+        "search_text": _search_text(invoice),
+        "deposit_address": invoice.deposit_address,
+        "deadline_at": invoice.deadline_at,
+        "created_at": invoice.created_at,
+        "updated_at": updated_at,
+        "version": invoice.version,
+        "detail": _encode(_detail(invoice)).decode(),
+    }
+
+
+def _search_text(invoice: Invoice) -> str:
+    document = invoice.document
+    return "\n".join(
+        (
+            number_label(invoice),
+            document.recipient_name,
+            document.recipient_email,
+            document.organization_name,
+            document.organization_email,
+            document.description,
+            document.group_key or "",
+            document.order_data,
+        )
+    ).casefold()
+
+
+def _detail(invoice: Invoice) -> _Detail:
+    fields = {
+        name: getattr(invoice, name) for name in _Detail.__struct_fields__ if name != "screening"
+    }
+    return _Detail(screening=_stored_screening(invoice.screening), **fields)
+
+
+def _stored_screening(screening: Screening | None) -> _Screening | None:
+    if screening is None:
+        return None
+    return _Screening(
+        run_id=screening.run_id,
+        decision=screening.decision,
+        sanctioned=screening.sanctioned,
+        covers=tuple((asset, str(units)) for asset, units in screening.covers),
+    )
+
+
+def _where(filters: Filters) -> LiteralString:
+    clauses: list[LiteralString] = ["org_id = %(org_id)s"]
+    if filters.statuses is not None:
+        clauses.append("(status, coalesce(context, '')) IN (SELECT * FROM unnest("
+                       "%(statuses)s::text[], %(contexts)s::text[]))")
+    if filters.settlement is not None:
+        clauses.append("settlement = %(settlement)s")
+    if filters.recipient_email is not None:
+        clauses.append("recipient_email = %(recipient_email)s")
+    if filters.invoice_id is not None:
+        clauses.append("invoice_id = %(invoice_id)s")
+    if filters.number is not None:
+        clauses.append("number = %(number)s")
+    if filters.search is not None:
+        clauses.append("search_text LIKE %(search)s")
+    if filters.created_after is not None:
+        clauses.append("created_at >= %(created_after)s")
+    if filters.created_before is not None:
+        clauses.append("created_at <= %(created_before)s")
+    joined: LiteralString = " AND ".join(clauses)
+    return joined
+
+
+def _filter_parameters(org_id: int, filters: Filters) -> Mapping[str, Any]:
+    pairs = [
+        (status.value, context.value if context else "")
+        for status, contexts in filters.statuses or ()
+        for context in (contexts if contexts is not None else (None, *Context))
+    ]
+    return {
+        "org_id": org_id,
+        "statuses": [status for status, _ in pairs],
+        "contexts": [context for _, context in pairs],
+        "settlement": filters.settlement,
+        "recipient_email": filters.recipient_email,
+        "invoice_id": filters.invoice_id,
+        "number": filters.number,
+        "search": None if filters.search is None else f"%{_literal(filters.search.casefold())}%",
+        "created_after": filters.created_after,
+        "created_before": filters.created_before,
+    }
+
+
+def _literal(text: str) -> str:
+    """Text with LIKE's own wildcards made harmless."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

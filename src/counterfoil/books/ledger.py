@@ -1,0 +1,152 @@
+"""The ledger: entries by cause, postings with both sides. Append-only."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from counterfoil.core.journal import JournalEntry, LedgerAccount
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import all_rows, execute, execute_many, one_value
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What one ledger account of an organisation holds of one asset, in base units."""
+
+    org_id: int
+    account: str
+    invoice_id: UUID | None
+    chain: str
+    contract: str
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class PostingRow:
+    """One posting, with the entry's cause."""
+
+    cause: str
+    source: str
+    destination: str
+    chain: str
+    contract: str
+    amount_units: int
+
+
+async def post(tx: Tx, org_id: int, entry: JournalEntry) -> bool:
+    """Book an entry once; False, and nothing booked, when its cause is booked already."""
+    booked = await execute(
+        tx,
+        """
+        INSERT INTO journal_entry (org_id, cause, invoice_id, at, block_number)
+        VALUES (%(org_id)s, %(cause)s, %(invoice_id)s, %(at)s, %(block_number)s)
+        ON CONFLICT DO NOTHING
+        """,
+        {
+            "org_id": org_id,
+            "cause": entry.cause,
+            "invoice_id": entry.invoice_id,
+            "at": entry.at,
+            "block_number": entry.block_number,
+        },
+    )
+    if not booked:
+        return False
+    await execute_many(
+        tx,
+        """
+        INSERT INTO posting (org_id, cause, position, invoice_id, source, destination, chain,
+            contract, amount_units)
+        VALUES (%(org_id)s, %(cause)s, %(position)s, %(invoice_id)s, %(source)s,
+            %(destination)s, %(chain)s, %(contract)s, %(units)s)
+        """,
+        [
+            {
+                "org_id": org_id,
+                "cause": entry.cause,
+                "position": position,
+                "invoice_id": entry.invoice_id,
+                "source": posting.source,
+                "destination": posting.destination,
+                "chain": posting.money.asset.chain,
+                "contract": posting.money.asset.contract,
+                "units": posting.money.units,
+            }
+            for position, posting in enumerate(entry.postings)
+        ],
+    )
+    return True
+
+
+async def balance(  # noqa: PLR0913 - the coordinates of one balance
+    tx: Tx,
+    org_id: int,
+    account: LedgerAccount,
+    chain: str,
+    contract: str,
+    *,
+    invoice_id: UUID | None = None,
+) -> int:
+    """What an account holds of an asset, in base units; of one invoice when it is named."""
+    return (
+        await one_value(
+            tx,
+            int,
+            """
+            SELECT coalesce(sum(CASE WHEN destination = %(account)s THEN amount_units
+                                     ELSE -amount_units END), 0)::numeric(78, 0)
+              FROM posting
+             WHERE org_id = %(org_id)s AND %(account)s IN (source, destination)
+               AND chain = %(chain)s AND contract = %(contract)s
+               AND (%(invoice_id)s::uuid IS NULL OR invoice_id = %(invoice_id)s)
+            """,
+            {
+                "org_id": org_id,
+                "account": account,
+                "chain": chain,
+                "contract": contract,
+                "invoice_id": invoice_id,
+            },
+        )
+        or 0
+    )
+
+
+async def balances_at(tx: Tx, chain: str, block_number: int) -> list[Balance]:
+    """What every place of ours on a chain held at the end of a block, all organisations.
+
+    Deposits are given per invoice, since each has an address of its own.
+    """
+    return await all_rows(
+        tx,
+        Balance,
+        """
+        SELECT org_id, account, sides.invoice_id, chain, contract, sum(units)::numeric(78, 0) AS units
+          FROM (SELECT org_id, cause, destination AS account, chain, contract,
+                       CASE destination WHEN 'deposit' THEN invoice_id END AS invoice_id,
+                       amount_units AS units
+                  FROM posting WHERE chain = %(chain)s
+                 UNION ALL
+                SELECT org_id, cause, source, chain, contract,
+                       CASE source WHEN 'deposit' THEN invoice_id END, -amount_units
+                  FROM posting WHERE chain = %(chain)s) AS sides
+          JOIN journal_entry USING (org_id, cause)
+         WHERE block_number <= %(block_number)s AND account NOT LIKE 'outside:%%'
+         GROUP BY org_id, account, sides.invoice_id, chain, contract
+        """,
+        {"chain": chain, "block_number": block_number},
+    )
+
+
+async def of_invoice(tx: Tx, org_id: int, invoice_id: UUID) -> list[PostingRow]:
+    """An invoice's postings, in the order they were booked."""
+    return await all_rows(
+        tx,
+        PostingRow,
+        """
+        SELECT cause, source, destination, chain, contract, amount_units
+          FROM posting JOIN journal_entry USING (org_id, cause)
+         WHERE posting.org_id = %(org_id)s AND posting.invoice_id = %(invoice_id)s
+         ORDER BY at, cause, position
+        """,
+        {"org_id": org_id, "invoice_id": invoice_id},
+    )

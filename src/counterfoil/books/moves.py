@@ -1,0 +1,403 @@
+"""Moves: one row for each movement of money out of a wallet of ours; the intent.
+
+``waiting`` until the money is in the pool, then ``ready``, ``signed`` once its bytes are
+committed, ``final`` when the chain cannot undo it. ``parked`` stopped with a reason and needs
+a person; ``failed`` was given up, so its amount is no longer counted as going out.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID
+
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import all_rows, execute, execute_many, one_row, one_value
+
+MovePurpose = Literal["sweep", "payout", "refund", "partial_refund", "fuel", "deploy"]
+MoveStatus = Literal["waiting", "ready", "signed", "final", "failed", "parked"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewMove:
+    """A movement to be made; unique by ``(org_id, purpose, source_id, leg)``.
+
+    ``contract`` is empty for the native coin. ``destination`` is empty for a sweep, which
+    always goes to the pool. ``warrant`` is the seal of what a person approved.
+    """
+
+    org_id: int
+    move_id: UUID
+    purpose: MovePurpose
+    source_id: str
+    leg: int
+    invoice_id: UUID | None
+    chain: str
+    contract: str
+    destination: str
+    amount_units: int
+    status: Literal["ready", "waiting"]
+    approved_by: str | None
+    approved_at: datetime | None
+    warrant: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRow:
+    """A movement as it stands. ``moved_units`` is what really moved, known once it is final."""
+
+    org_id: int
+    move_id: UUID
+    purpose: MovePurpose
+    source_id: str
+    leg: int
+    invoice_id: UUID | None
+    chain: str
+    contract: str
+    destination: str
+    amount_units: int
+    moved_units: int | None
+    status: MoveStatus
+    park_reason: str | None
+    wallet: str | None
+    nonce: int | None
+    tx_hash: str | None
+    approved_by: str | None
+    approved_at: datetime | None
+    warrant: str | None
+    created_at: datetime
+    updated_at: datetime
+    final_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one signed move ended: ``park_reason`` None means that it is final."""
+
+    move_id: UUID
+    tx_hash: str
+    moved_units: int | None
+    park_reason: str | None
+
+
+_SELECT: Final = """
+    SELECT org_id, move_id, purpose, source_id, leg, invoice_id, chain, contract, destination,
+        amount_units, moved_units, status, park_reason, wallet, nonce, tx_hash, approved_by,
+        approved_at, warrant, created_at, updated_at, final_at
+    FROM move
+    """
+
+_INSERT: Final = """
+    INSERT INTO move (org_id, move_id, purpose, source_id, leg, invoice_id, chain, contract,
+        destination, amount_units, status, approved_by, approved_at, warrant, created_at,
+        updated_at)
+    VALUES (%(org_id)s, %(move_id)s, %(purpose)s, %(source_id)s, %(leg)s, %(invoice_id)s,
+        %(chain)s, %(contract)s, %(destination)s, %(amount_units)s, %(status)s, %(approved_by)s,
+        %(approved_at)s, %(warrant)s, %(created_at)s, %(created_at)s)
+    """
+
+
+async def plan(tx: Tx, moves: Sequence[NewMove]) -> None:
+    """Write down movements to be made.
+
+    Planning the same movement twice is a ``UniqueViolation``: the change that asks for it
+    happened already, so the whole transaction must not.
+    """
+    await execute_many(tx, _INSERT, [asdict(move) for move in moves])
+
+
+async def plan_once(tx: Tx, move: NewMove) -> bool:
+    """Write down a movement unless it is known; answers whether it was new."""
+    added = await execute(
+        tx, _INSERT + "ON CONFLICT (org_id, purpose, source_id, leg) DO NOTHING", asdict(move)
+    )
+    return added == 1
+
+
+async def release(tx: Tx, org_id: int, invoice_id: UUID, at: datetime) -> int:
+    """Let an invoice's waiting movements start; answers how many there were."""
+    return await execute(
+        tx,
+        """
+        UPDATE move SET status = 'ready', updated_at = %(at)s
+        WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s AND status = 'waiting'
+        """,
+        {"org_id": org_id, "invoice_id": invoice_id, "at": at},
+    )
+
+
+async def of_invoices(tx: Tx, org_id: int, invoice_ids: Sequence[UUID]) -> list[MoveRow]:
+    """All movements of some invoices, oldest first."""
+    return await all_rows(
+        tx,
+        MoveRow,
+        _SELECT
+        + """
+        WHERE org_id = %(org_id)s AND invoice_id = ANY(%(invoice_ids)s)
+        ORDER BY created_at, move_id
+        """,
+        {"org_id": org_id, "invoice_ids": list(invoice_ids)},
+    )
+
+
+async def next_ready(  # noqa: PLR0913 - which wallet, which work, and which of it not
+    tx: Tx,
+    org_id: int,
+    chain: str,
+    purposes: Collection[MovePurpose],
+    while_invoice: Iterable[tuple[MovePurpose, str]],
+    *,
+    skip: Collection[UUID],
+    limit: int,
+) -> list[MoveRow]:
+    """The oldest movements that may start, unlocked: look again before acting on them.
+
+    ``while_invoice`` pairs a purpose with an invoice status in which it may be carried out. A
+    sweep needs the organisation's factory on the chain, and no other sweep of the same address
+    and token in flight, as the balance could not be judged otherwise.
+    """
+    pairs = list(while_invoice)
+    return await all_rows(
+        tx,
+        MoveRow,
+        _SELECT  # noqa: S608 - joined from constants of this file
+        + """
+        WHERE org_id = %(org_id)s AND chain = %(chain)s AND status = 'ready'
+          AND purpose = ANY(%(purposes)s) AND NOT move_id = ANY(%(skip)s)
+          AND (invoice_id IS NULL OR (purpose, (
+                SELECT i.status FROM invoice i
+                WHERE i.org_id = move.org_id AND i.invoice_id = move.invoice_id
+              )) IN (
+                SELECT * FROM unnest(%(pair_purposes)s::text[], %(pair_statuses)s::text[])
+              ))
+          AND (purpose <> 'sweep' OR (
+                EXISTS (
+                    SELECT 1 FROM move f
+                    WHERE f.org_id = move.org_id AND f.chain = move.chain
+                      AND f.purpose = 'deploy' AND f.status = 'final'
+                ) AND NOT EXISTS (
+                    SELECT 1 FROM move s
+                    WHERE s.org_id = move.org_id AND s.invoice_id = move.invoice_id
+                      AND s.chain = move.chain AND s.contract = move.contract
+                      AND s.purpose = 'sweep' AND s.status = 'signed'
+                )))
+        ORDER BY created_at, move_id LIMIT %(limit)s
+        """,
+        {
+            "org_id": org_id,
+            "chain": chain,
+            "purposes": list(purposes),
+            "skip": list(skip),
+            "pair_purposes": [purpose for purpose, _ in pairs],
+            "pair_statuses": [status for _, status in pairs],
+            "limit": limit,
+        },
+    )
+
+
+async def by_ids(tx: Tx, org_id: int, move_ids: Collection[UUID]) -> list[MoveRow]:
+    """Some movements, oldest first."""
+    return await all_rows(
+        tx,
+        MoveRow,
+        _SELECT
+        + """
+        WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s)
+        ORDER BY created_at, move_id
+        """,
+        {"org_id": org_id, "move_ids": list(move_ids)},
+    )
+
+
+async def lock_ready(tx: Tx, org_id: int, move_ids: Collection[UUID]) -> list[MoveRow]:
+    """Lock those of the movements that are still ready, oldest first."""
+    return await all_rows(
+        tx,
+        MoveRow,
+        _SELECT
+        + """
+        WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s) AND status = 'ready'
+        ORDER BY created_at, move_id FOR UPDATE
+        """,
+        {"org_id": org_id, "move_ids": list(move_ids)},
+    )
+
+
+async def of_nonce(tx: Tx, chain: str, wallet: str, nonce: int) -> list[MoveRow]:
+    """The movements that the transaction with this nonce carries out."""
+    return await all_rows(
+        tx,
+        MoveRow,
+        _SELECT
+        + """
+        WHERE chain = %(chain)s AND wallet = %(wallet)s AND nonce = %(nonce)s
+        ORDER BY created_at, move_id
+        """,
+        {"chain": chain, "wallet": wallet, "nonce": nonce},
+    )
+
+
+async def mark_signed(  # noqa: PLR0913 - who, which, and the three parts of its place on chain
+    tx: Tx,
+    org_id: int,
+    move_ids: Collection[UUID],
+    *,
+    wallet: str,
+    nonce: int,
+    tx_hash: str,
+    at: datetime,
+) -> None:
+    """Bind ready movements to the transaction that was signed for them.
+
+    Raises ``LookupError`` where one of them is not ready, so that nothing is signed twice.
+    """
+    marked = await execute(
+        tx,
+        """
+        UPDATE move SET status = 'signed', wallet = %(wallet)s, nonce = %(nonce)s,
+            tx_hash = %(tx_hash)s, park_reason = NULL, updated_at = %(at)s
+        WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s) AND status = 'ready'
+        """,
+        {
+            "org_id": org_id,
+            "move_ids": list(move_ids),
+            "wallet": wallet,
+            "nonce": nonce,
+            "tx_hash": tx_hash,
+            "at": at,
+        },
+    )
+    if marked != len(move_ids):
+        msg = f"{marked} of {len(move_ids)} moves were ready; none may be signed"
+        raise LookupError(msg)
+
+
+async def park_ready(
+    tx: Tx, org_id: int, move_ids: Collection[UUID], reason: str, at: datetime
+) -> int:
+    """Stop ready movements for a person to look at; answers how many were still ready."""
+    return await execute(
+        tx,
+        """
+        UPDATE move SET status = 'parked', park_reason = %(reason)s, updated_at = %(at)s
+        WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s) AND status = 'ready'
+        """,
+        {"org_id": org_id, "move_ids": list(move_ids), "reason": reason, "at": at},
+    )
+
+
+async def end(tx: Tx, org_id: int, ended: Sequence[Ended], at: datetime) -> None:
+    """Write down how signed movements ended; others are left as they are."""
+    await execute_many(
+        tx,
+        """
+        UPDATE move SET
+            status = CASE WHEN %(park_reason)s::text IS NULL THEN 'final' ELSE 'parked' END,
+            final_at = CASE WHEN %(park_reason)s::text IS NULL THEN %(at)s END,
+            park_reason = %(park_reason)s, moved_units = %(moved_units)s,
+            tx_hash = %(tx_hash)s, updated_at = %(at)s
+        WHERE org_id = %(org_id)s AND move_id = %(move_id)s AND status = 'signed'
+        """,
+        [{**asdict(one), "org_id": org_id, "at": at} for one in ended],
+    )
+
+
+async def close_unsigned(
+    tx: Tx, org_id: int, purpose: MovePurpose, source_id: str, at: datetime
+) -> None:
+    """Count an unfinished movement as done, since what it was to bring about is there already.
+
+    One whose transaction is in flight is left alone: that one's end is still to be told.
+    """
+    await execute(
+        tx,
+        """
+        UPDATE move SET status = 'final', park_reason = NULL, final_at = %(at)s,
+            updated_at = %(at)s
+        WHERE org_id = %(org_id)s AND purpose = %(purpose)s AND source_id = %(source_id)s
+          AND status IN ('ready', 'parked')
+        """,
+        {"org_id": org_id, "purpose": purpose, "source_id": source_id, "at": at},
+    )
+
+
+async def open_outgoing_units(
+    tx: Tx, org_id: int, invoice_id: UUID, chain: str, contract: str
+) -> int:
+    """What is to leave us for an invoice and has not yet: every unfinished payout and refund.
+
+    Parked ones count, because nobody knows yet that they will not be made.
+    """
+    units = await one_value(
+        tx,
+        int,
+        """
+        SELECT coalesce(sum(amount_units), 0)::numeric(78, 0) FROM move
+        WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s AND chain = %(chain)s
+          AND contract = %(contract)s AND purpose IN ('payout', 'refund', 'partial_refund')
+          AND status NOT IN ('final', 'failed')
+        """,
+        {"org_id": org_id, "invoice_id": invoice_id, "chain": chain, "contract": contract},
+    )
+    return units or 0
+
+
+async def last_fuel(tx: Tx, org_id: int, chain: str, destination: str) -> MoveRow | None:
+    """The newest fuelling of a wallet."""
+    return await one_row(
+        tx,
+        MoveRow,
+        _SELECT
+        + """
+        WHERE org_id = %(org_id)s AND purpose = 'fuel' AND chain = %(chain)s
+          AND destination = %(destination)s
+        ORDER BY created_at DESC, move_id DESC LIMIT 1
+        """,
+        {"org_id": org_id, "chain": chain, "destination": destination},
+    )
+
+
+async def signed_native_units(tx: Tx, chain: str, wallet: str) -> int:
+    """The native coin that a wallet's unfinished transactions will pay out, gas not counted."""
+    units = await one_value(
+        tx,
+        int,
+        """
+        SELECT coalesce(sum(amount_units), 0)::numeric(78, 0) FROM move
+        WHERE chain = %(chain)s AND wallet = %(wallet)s AND nonce IS NOT NULL
+          AND contract = '' AND status = 'signed'
+        """,
+        {"chain": chain, "wallet": wallet},
+    )
+    return units or 0
+
+
+async def open_fuel_units(tx: Tx, org_id: int, chain: str) -> int:
+    """The native coin that the gas station is still to hand out."""
+    units = await one_value(
+        tx,
+        int,
+        """
+        SELECT coalesce(sum(amount_units), 0)::numeric(78, 0) FROM move
+        WHERE org_id = %(org_id)s AND chain = %(chain)s AND purpose = 'fuel'
+          AND status NOT IN ('final', 'failed')
+        """,
+        {"org_id": org_id, "chain": chain},
+    )
+    return units or 0
+
+
+async def is_final(tx: Tx, org_id: int, purpose: MovePurpose, source_id: str) -> bool:
+    """Whether a movement of ours that is unique by its source is done."""
+    found = await one_value(
+        tx,
+        bool,
+        """
+        SELECT EXISTS (SELECT 1 FROM move
+            WHERE org_id = %(org_id)s AND purpose = %(purpose)s AND source_id = %(source_id)s
+              AND status = 'final')
+        """,
+        {"org_id": org_id, "purpose": purpose, "source_id": source_id},
+    )
+    return bool(found)

@@ -1,0 +1,317 @@
+"""Organisations, the people in them, and the keys that act for those people."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from counterfoil.core.invoice import Policy
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import all_rows, execute, one_row, one_value
+
+
+class OrgPolicy(msgspec.Struct, frozen=True):
+    """An organisation's own rules: what its invoices start with, and how it screens.
+
+    ``screening`` overrides parts of the screening policy (specs/aml.md 4.2).
+    """
+
+    invoice: Policy = msgspec.field(default_factory=Policy)
+    screening: dict[str, object] = msgspec.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Org:
+    """An organisation and the addresses that belong to it."""
+
+    org_id: int
+    name: str
+    client_id: str
+    factory_address: str
+    operator_address: str
+    pool_address: str
+    hold_address: str
+    gas_address: str
+    policy: OrgPolicy
+    callback_secret_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person in an organisation, with the roles held there."""
+
+    org_id: int
+    member_id: UUID
+    person_id: UUID
+    email: str
+    name: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """An API key that is neither revoked nor expired, and the member it acts as."""
+
+    key_id: str
+    secret_hash: bytes
+    org_id: int
+    client_id: str
+    member_id: UUID
+    email: str
+    roles: list[str]
+    auto_approve: bool
+    auto_sign: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _OrgRow:
+    org_id: int
+    name: str
+    client_id: str
+    factory_address: str
+    operator_address: str
+    pool_address: str
+    hold_address: str
+    gas_address: str
+    policy: str
+    callback_secret_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class _MemberRow:
+    org_id: int
+    member_id: UUID
+    person_id: UUID
+    email: str
+    name: str
+    roles: list[str]
+
+
+_decode_policy = msgspec.json.Decoder(OrgPolicy).decode
+
+
+async def insert(tx: Tx, org: Org, created_at: datetime) -> None:
+    """Write a new organisation; a taken id or client id is an error."""
+    await execute(
+        tx,
+        """
+        INSERT INTO org (org_id, name, client_id, factory_address, operator_address, pool_address,
+            hold_address, gas_address, policy, callback_secret_version, created_at)
+        VALUES (%(org_id)s, %(name)s, %(client_id)s, %(factory_address)s, %(operator_address)s,
+            %(pool_address)s, %(hold_address)s, %(gas_address)s, %(policy)s,
+            %(callback_secret_version)s, %(created_at)s)
+        """,
+        {
+            "org_id": org.org_id,
+            "name": org.name,
+            "client_id": org.client_id,
+            "factory_address": org.factory_address,
+            "operator_address": org.operator_address,
+            "pool_address": org.pool_address,
+            "hold_address": org.hold_address,
+            "gas_address": org.gas_address,
+            "policy": msgspec.json.encode(org.policy).decode(),
+            "callback_secret_version": org.callback_secret_version,
+            "created_at": created_at,
+        },
+    )
+
+
+async def get(tx: Tx, org_id: int) -> Org | None:
+    """The organisation, or None."""
+    row = await one_row(
+        tx,
+        _OrgRow,
+        """
+        SELECT org_id, name, client_id, factory_address, operator_address, pool_address,
+               hold_address, gas_address, policy::text AS policy, callback_secret_version
+          FROM org WHERE org_id = %(org_id)s
+        """,
+        {"org_id": org_id},
+    )
+    return None if row is None else _org(row)
+
+
+async def all_orgs(tx: Tx) -> list[Org]:
+    """Every organisation, by id."""
+    rows = await all_rows(
+        tx,
+        _OrgRow,
+        """
+        SELECT org_id, name, client_id, factory_address, operator_address, pool_address,
+               hold_address, gas_address, policy::text AS policy, callback_secret_version
+          FROM org ORDER BY org_id
+        """,
+        {},
+    )
+    return [_org(row) for row in rows]
+
+
+async def owns_address(tx: Tx, address: str) -> bool:
+    """Whether an address is one of ours: a wallet, a factory, or any deposit address."""
+    return bool(
+        await one_value(
+            tx,
+            bool,
+            """
+            SELECT EXISTS (SELECT FROM ingest.address_owner WHERE address = %(address)s)
+                OR EXISTS (SELECT FROM org
+                            WHERE %(address)s IN (factory_address, operator_address,
+                                                  pool_address, hold_address, gas_address))
+            """,
+            {"address": address},
+        )
+    )
+
+
+async def has_bank_account(tx: Tx, org_id: int, bank_account_id: int) -> bool:
+    """Whether the organisation registered this bank account."""
+    return bool(
+        await one_value(
+            tx,
+            bool,
+            """
+            SELECT EXISTS (SELECT FROM bank_account
+                            WHERE org_id = %(org_id)s AND bank_account_id = %(bank_account_id)s)
+            """,
+            {"org_id": org_id, "bank_account_id": bank_account_id},
+        )
+    )
+
+
+async def insert_bank_account(  # noqa: PLR0913 - the columns of the row
+    tx: Tx, org_id: int, bank_account_id: int, label: str, currency: str, created_at: datetime
+) -> None:
+    """Register a bank account; a taken id is an error."""
+    await execute(
+        tx,
+        """
+        INSERT INTO bank_account (org_id, bank_account_id, label, currency, created_at)
+        VALUES (%(org_id)s, %(bank_account_id)s, %(label)s, %(currency)s, %(created_at)s)
+        """,
+        {
+            "org_id": org_id,
+            "bank_account_id": bank_account_id,
+            "label": label,
+            "currency": currency,
+            "created_at": created_at,
+        },
+    )
+
+
+async def insert_member(
+    tx: Tx, member: Member, password_hash: str, created_at: datetime
+) -> None:
+    """Write a person and their membership; a taken e-mail is an error."""
+    await execute(
+        tx,
+        """
+        INSERT INTO person (person_id, email, name, password_hash, created_at)
+        VALUES (%(person_id)s, %(email)s, %(name)s, %(password_hash)s, %(created_at)s)
+        """,
+        {
+            "person_id": member.person_id,
+            "email": member.email,
+            "name": member.name,
+            "password_hash": password_hash,
+            "created_at": created_at,
+        },
+    )
+    await execute(
+        tx,
+        """
+        INSERT INTO member (org_id, member_id, person_id, roles, created_at)
+        VALUES (%(org_id)s, %(member_id)s, %(person_id)s, %(roles)s, %(created_at)s)
+        """,
+        {
+            "org_id": member.org_id,
+            "member_id": member.member_id,
+            "person_id": member.person_id,
+            "roles": list(member.roles),
+            "created_at": created_at,
+        },
+    )
+
+
+async def members(tx: Tx, org_id: int) -> list[Member]:
+    """The members that are not disabled, oldest first."""
+    rows = await all_rows(
+        tx,
+        _MemberRow,
+        """
+        SELECT org_id, member_id, person_id, email, name, roles
+          FROM member JOIN person USING (person_id)
+         WHERE org_id = %(org_id)s AND disabled_at IS NULL
+         ORDER BY member.created_at, member_id
+        """,
+        {"org_id": org_id},
+    )
+    return [
+        Member(
+            org_id=row.org_id,
+            member_id=row.member_id,
+            person_id=row.person_id,
+            email=row.email,
+            name=row.name,
+            roles=tuple(row.roles),
+        )
+        for row in rows
+    ]
+
+
+async def insert_key(tx: Tx, key: KeyRow, label: str, created_at: datetime) -> None:
+    """Write a new API key; only the hash of its secret is ever stored."""
+    await execute(
+        tx,
+        """
+        INSERT INTO api_key (key_id, secret_hash, org_id, member_id, label, auto_approve,
+            auto_sign, created_at)
+        VALUES (%(key_id)s, %(secret_hash)s, %(org_id)s, %(member_id)s, %(label)s,
+            %(auto_approve)s, %(auto_sign)s, %(created_at)s)
+        """,
+        {
+            "key_id": key.key_id,
+            "secret_hash": key.secret_hash,
+            "org_id": key.org_id,
+            "member_id": key.member_id,
+            "label": label,
+            "auto_approve": key.auto_approve,
+            "auto_sign": key.auto_sign,
+            "created_at": created_at,
+        },
+    )
+
+
+async def usable_key(tx: Tx, key_id: str, now: datetime) -> KeyRow | None:
+    """The key under this public id, unless revoked, expired, or of a disabled member."""
+    return await one_row(
+        tx,
+        KeyRow,
+        """
+        SELECT key_id, secret_hash, api_key.org_id, client_id, member_id, email, roles,
+               auto_approve, auto_sign
+          FROM api_key
+          JOIN org USING (org_id)
+          JOIN member USING (org_id, member_id)
+          JOIN person USING (person_id)
+         WHERE key_id = %(key_id)s AND revoked_at IS NULL AND disabled_at IS NULL
+           AND (expires_at IS NULL OR expires_at > %(now)s)
+        """,
+        {"key_id": key_id, "now": now},
+    )
+
+
+def _org(row: _OrgRow) -> Org:
+    return Org(
+        org_id=row.org_id,
+        name=row.name,
+        client_id=row.client_id,
+        factory_address=row.factory_address,
+        operator_address=row.operator_address,
+        pool_address=row.pool_address,
+        hold_address=row.hold_address,
+        gas_address=row.gas_address,
+        policy=_decode_policy(row.policy),
+        callback_secret_version=row.callback_secret_version,
+    )

@@ -1,0 +1,323 @@
+"""What has to be told to merchants, in order, and each attempt at telling it.
+
+Rows are written in the transaction of the change they tell about, and claimed as rows: a cursor
+over ids would skip those that commit late (specs/reliability.md 1.3 item 9).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from counterfoil.core.callback_url import check_callback_url
+from counterfoil.core.invoice import Context, Status
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import all_rows, execute, one_row
+
+OutboxStatus = Literal["pending", "delivered", "silent", "parked"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewOutboxEvent:
+    """A change to be told: ``sequence`` is the invoice's version that it made.
+
+    ``snapshot`` is the JSON object that `counterfoil.desk.snapshot` makes.
+    """
+
+    org_id: int
+    event_id: UUID
+    invoice_id: UUID
+    sequence: int
+    dialect: str
+    url: str
+    from_status: Status | None
+    to_status: Status
+    from_context: Context | None
+    to_context: Context | None
+    snapshot: Mapping[str, object]
+    status: OutboxStatus
+    due_at: datetime
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedEvent:
+    """An event that this claimant alone may deliver until the lease ends.
+
+    ``body`` is None until the first attempt fixed it. ``attempts`` includes the one that this
+    claim begins. ``by_hand``: somebody asked for it again, so it gets this one attempt.
+    """
+
+    org_id: int
+    event_id: UUID
+    invoice_id: UUID
+    sequence: int
+    dialect: str
+    url: str
+    endpoint: str
+    from_status: str | None
+    to_status: str
+    from_context: str | None
+    to_context: str | None
+    snapshot: Mapping[str, object]
+    body: bytes | None
+    attempts: int
+    by_hand: bool
+    lease_token: UUID
+    created_at: datetime
+    secret_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """An event as it stands in the list of deliveries."""
+
+    org_id: int
+    event_id: UUID
+    invoice_id: UUID
+    sequence: int
+    url: str
+    status: OutboxStatus
+    attempts: int
+    due_at: datetime
+    created_at: datetime
+    delivered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One attempt. ``status_code`` is None when there was no answer; then ``error`` says why."""
+
+    org_id: int
+    event_id: UUID
+    attempt: int
+    at: datetime
+    status_code: int | None
+    error: str | None
+    duration_ms: int
+
+
+async def add(tx: Tx, event: NewOutboxEvent) -> None:
+    """Leave an event behind, in the transaction of the change it tells about."""
+    await execute(
+        tx,
+        """
+        INSERT INTO outbox (org_id, event_id, invoice_id, sequence, dialect, url, endpoint,
+            from_status, to_status, from_context, to_context, snapshot, status, due_at, created_at)
+        VALUES (%(org_id)s, %(event_id)s, %(invoice_id)s, %(sequence)s, %(dialect)s, %(url)s,
+            %(endpoint)s, %(from_status)s, %(to_status)s, %(from_context)s, %(to_context)s,
+            %(snapshot)s, %(status)s, %(due_at)s, %(created_at)s)
+        """,
+        {
+            "org_id": event.org_id,
+            "event_id": event.event_id,
+            "invoice_id": event.invoice_id,
+            "sequence": event.sequence,
+            "dialect": event.dialect,
+            "url": event.url,
+            "endpoint": check_callback_url(event.url, allow_private=True).endpoint,
+            "from_status": event.from_status,
+            "to_status": event.to_status,
+            "from_context": event.from_context,
+            "to_context": event.to_context,
+            "snapshot": Jsonb(dict(event.snapshot)),
+            "status": event.status,
+            "due_at": event.due_at,
+            "created_at": event.created_at,
+        },
+    )
+
+
+async def claim(  # noqa: PLR0913 - what to claim, and the lease to claim it with
+    tx: Tx,
+    *,
+    limit: int,
+    per_endpoint: int,
+    in_flight: Mapping[str, int],
+    now: datetime,
+    lease_until: datetime,
+    lease_token: UUID,
+) -> list[ClaimedEvent]:
+    """Take up to ``limit`` due events, no more than ``per_endpoint`` for any one receiver.
+
+    ``in_flight`` is what the claimant is sending already, by endpoint. An event waits while an
+    earlier one of its invoice is pending, or any one of it is on its way; one that somebody asked
+    for by hand neither waits for its turn nor holds up the others.
+    """
+    full = [endpoint for endpoint, count in in_flight.items() if count >= per_endpoint]
+    return await all_rows(
+        tx,
+        ClaimedEvent,
+        """
+        WITH ripe AS (
+            SELECT org_id, event_id, endpoint, due_at, created_at
+              FROM outbox AS o
+             WHERE status = 'pending' AND due_at <= %(now)s
+               AND (lease_until IS NULL OR lease_until <= %(now)s)
+               AND endpoint <> ALL(%(full)s)
+               AND NOT EXISTS (
+                   SELECT FROM outbox AS other
+                    WHERE other.org_id = o.org_id AND other.invoice_id = o.invoice_id
+                      AND other.event_id <> o.event_id AND other.status = 'pending'
+                      AND (other.lease_until > %(now)s
+                           OR NOT o.by_hand AND NOT other.by_hand AND other.sequence < o.sequence))
+             ORDER BY due_at
+             LIMIT %(limit)s * 4
+        ), placed AS (
+            SELECT ripe.*, row_number() OVER (PARTITION BY endpoint ORDER BY due_at, created_at)
+                           + coalesce(busy.count, 0) AS place
+              FROM ripe
+              LEFT JOIN unnest(%(endpoints)s::text[], %(counts)s::bigint[])
+                        AS busy (endpoint, count) USING (endpoint)
+        ), mine AS (
+            SELECT o.org_id, o.event_id
+              FROM outbox AS o
+              JOIN placed USING (org_id, event_id)
+             WHERE place <= %(per_endpoint)s
+               AND o.status = 'pending' AND o.due_at <= %(now)s
+               AND (o.lease_until IS NULL OR o.lease_until <= %(now)s)
+             ORDER BY o.due_at
+             LIMIT %(limit)s
+               FOR UPDATE OF o SKIP LOCKED
+        )
+        UPDATE outbox
+           SET lease_until = %(lease_until)s, lease_token = %(lease_token)s,
+               attempts = attempts + 1
+          FROM mine JOIN org USING (org_id)
+         WHERE outbox.org_id = mine.org_id AND outbox.event_id = mine.event_id
+        RETURNING outbox.org_id, outbox.event_id, invoice_id, sequence, dialect, url, endpoint,
+                  from_status, to_status, from_context, to_context, snapshot, body, attempts,
+                  by_hand, lease_token, outbox.created_at,
+                  callback_secret_version AS secret_version
+        """,
+        {
+            "limit": limit,
+            "per_endpoint": per_endpoint,
+            "full": full,
+            "endpoints": list(in_flight),
+            "counts": list(in_flight.values()),
+            "now": now,
+            "lease_until": lease_until,
+            "lease_token": lease_token,
+        },
+    )
+
+
+async def finish(  # noqa: PLR0913 - which event, by whose lease, and how it ended
+    tx: Tx,
+    event: ClaimedEvent,
+    status: OutboxStatus,
+    *,
+    at: datetime,
+    due_at: datetime,
+    body: bytes | None,
+) -> bool:
+    """End a claim; False, and nothing changed, when somebody else holds the event now.
+
+    A body that an earlier attempt fixed stays.
+    """
+    ended = await execute(
+        tx,
+        """
+        UPDATE outbox
+           SET status = %(status)s, due_at = %(due_at)s, body = coalesce(body, %(body)s),
+               delivered_at = CASE WHEN %(status)s = 'delivered' THEN %(at)s ELSE delivered_at END,
+               by_hand = false, lease_until = NULL, lease_token = NULL
+         WHERE org_id = %(org_id)s AND event_id = %(event_id)s
+           AND lease_token = %(lease_token)s AND status = 'pending'
+        """,
+        {
+            "org_id": event.org_id,
+            "event_id": event.event_id,
+            "lease_token": event.lease_token,
+            "status": status,
+            "at": at,
+            "due_at": due_at,
+            "body": body,
+        },
+    )
+    return ended == 1
+
+
+async def add_attempt(tx: Tx, row: AttemptRow) -> None:
+    """Keep what an attempt came to."""
+    await execute(
+        tx,
+        """
+        INSERT INTO outbox_attempt
+            (org_id, event_id, attempt, at, status_code, error, duration_ms)
+        VALUES (%(org_id)s, %(event_id)s, %(attempt)s, %(at)s, %(status_code)s, %(error)s,
+            %(duration_ms)s)
+        """,
+        {
+            "org_id": row.org_id,
+            "event_id": row.event_id,
+            "attempt": row.attempt,
+            "at": row.at,
+            "status_code": row.status_code,
+            "error": row.error,
+            "duration_ms": row.duration_ms,
+        },
+    )
+
+
+async def lock(tx: Tx, org_id: int, event_id: UUID) -> OutboxRow | None:
+    """One event, held until the transaction ends; None if unknown."""
+    return await one_row(
+        tx,
+        OutboxRow,
+        """
+        SELECT org_id, event_id, invoice_id, sequence, url, status, attempts, due_at, created_at,
+               delivered_at
+          FROM outbox
+         WHERE org_id = %(org_id)s AND event_id = %(event_id)s
+           FOR UPDATE
+        """,
+        {"org_id": org_id, "event_id": event_id},
+    )
+
+
+async def ask_again(tx: Tx, org_id: int, event_id: UUID, now: datetime) -> None:
+    """Make an event, held by `lock`, due at once for one more attempt."""
+    await execute(
+        tx,
+        """
+        UPDATE outbox SET status = 'pending', by_hand = true, due_at = %(now)s
+         WHERE org_id = %(org_id)s AND event_id = %(event_id)s
+        """,
+        {"org_id": org_id, "event_id": event_id, "now": now},
+    )
+
+
+async def of_invoice(tx: Tx, org_id: int, invoice_id: UUID) -> list[OutboxRow]:
+    """Everything an invoice had to tell, oldest first; what its dialect keeps quiet about not."""
+    return await all_rows(
+        tx,
+        OutboxRow,
+        """
+        SELECT org_id, event_id, invoice_id, sequence, url, status, attempts, due_at, created_at,
+               delivered_at
+          FROM outbox
+         WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s AND status <> 'silent'
+         ORDER BY sequence
+        """,
+        {"org_id": org_id, "invoice_id": invoice_id},
+    )
+
+
+async def attempts_of(tx: Tx, org_id: int, event_ids: Sequence[UUID]) -> list[AttemptRow]:
+    """The attempts at these events, oldest first."""
+    return await all_rows(
+        tx,
+        AttemptRow,
+        """
+        SELECT org_id, event_id, attempt, at, status_code, error, duration_ms
+          FROM outbox_attempt
+         WHERE org_id = %(org_id)s AND event_id = ANY(%(event_ids)s)
+         ORDER BY event_id, attempt
+        """,
+        {"org_id": org_id, "event_ids": list(event_ids)},
+    )

@@ -1,0 +1,278 @@
+"""Tokens that came in: one row per credit key ``(chain, tx_hash, log_index)`` of an organisation.
+
+Only the watcher that holds a chain's lease writes rows of that chain, and it writes an invoice's
+rows only while it holds the invoice's lock (specs/chains.md 6.2).
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID
+
+from counterfoil.core.assets import known_asset
+from counterfoil.core.money import Asset
+from counterfoil.core.reckoning import Depth, Received
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import all_rows, execute, execute_many
+
+Key = tuple[str, int]
+"""Transaction hash and log index: with the chain, what is credited at most once."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRow:
+    """One transfer to an invoice's address.
+
+    ``block_at`` is the time of the block it stands in now, ``first_seen_at`` when we first saw
+    its transaction in any block, also in one that a reorg removed since.
+    """
+
+    org_id: int
+    chain: str
+    tx_hash: str
+    log_index: int
+    invoice_id: UUID
+    contract: str
+    from_address: str
+    amount_units: int
+    block_number: int
+    block_hash: str
+    block_at: datetime
+    first_seen_at: datetime
+    depth: Depth
+
+    def __post_init__(self) -> None:
+        """Turn the column's number into the depth it stands for."""
+        object.__setattr__(self, "depth", Depth(self.depth))
+
+    @property
+    def key(self) -> Key:
+        """The credit key within the chain."""
+        return self.tx_hash, self.log_index
+
+    @property
+    def arrived_at(self) -> datetime:
+        """When it was paid: never later than we saw it, nor than its block says.
+
+        A transaction seen before its (present) inclusion was paid when we saw it, and a block
+        that claims a time after we read it is not believed (specs/reliability.md 1.5).
+        """
+        return min(self.first_seen_at, self.block_at)
+
+
+def asset_of(row: TransferRow) -> Asset:
+    """The registered asset that moved; ``LookupError`` where it has left the registry."""
+    asset = known_asset(row.chain, row.contract)
+    if asset is None:
+        msg = f"{row.chain}:{row.contract} has left the registry while transfers of it are kept"
+        raise LookupError(msg)
+    return asset
+
+
+def received(row: TransferRow) -> Received:
+    """A transfer as the reckoning takes it."""
+    return Received(
+        asset=asset_of(row),
+        amount_units=row.amount_units,
+        payer=row.from_address,
+        depth=row.depth,
+        arrived_at=row.arrived_at,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRef:
+    """A block that transfers stand in."""
+
+    block_number: int
+    block_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A transfer to one of our addresses that belongs to no invoice.
+
+    ``unassigned``: the address had no invoice when the transfer was found. ``own_address``: it
+    came from an address of the same organisation, so nobody paid anything.
+    """
+
+    org_id: int
+    chain: str
+    tx_hash: str
+    log_index: int
+    number: int
+    address: str
+    reason: Literal["unassigned", "own_address"]
+    contract: str
+    from_address: str
+    amount_units: int
+    block_number: int
+    block_hash: str
+    block_at: datetime
+    first_seen_at: datetime
+    depth: Depth
+
+    def __post_init__(self) -> None:
+        """Turn the column's number into the depth it stands for."""
+        object.__setattr__(self, "depth", Depth(self.depth))
+
+    @property
+    def key(self) -> Key:
+        """The credit key within the chain."""
+        return self.tx_hash, self.log_index
+
+
+_SELECT: Final = """
+    SELECT org_id, chain, tx_hash, log_index, invoice_id, contract, from_address, amount_units,
+           block_number, block_hash, block_at, first_seen_at, depth
+      FROM transfer
+"""
+
+
+async def of_invoices(tx: Tx, org_id: int, invoice_ids: Collection[UUID]) -> list[TransferRow]:
+    """Every transfer to these invoices, orphaned ones included, oldest block first."""
+    return await all_rows(
+        tx,
+        TransferRow,
+        _SELECT
+        + """
+        WHERE org_id = %(org_id)s AND invoice_id = ANY(%(invoice_ids)s)
+        ORDER BY block_at, chain, block_number, log_index, tx_hash
+        """,
+        {"org_id": org_id, "invoice_ids": list(invoice_ids)},
+    )
+
+
+async def of_transactions(
+    tx: Tx, chain: str, org_ids: Collection[int], tx_hashes: Collection[str]
+) -> list[TransferRow]:
+    """Every row these organisations have of these transactions, whatever its depth."""
+    return await all_rows(
+        tx,
+        TransferRow,
+        _SELECT
+        + """
+        WHERE org_id = ANY(%(org_ids)s) AND chain = %(chain)s AND tx_hash = ANY(%(tx_hashes)s)
+        """,
+        {"chain": chain, "org_ids": list(org_ids), "tx_hashes": list(tx_hashes)},
+    )
+
+
+async def unsettled(tx: Tx, chain: str, after: int, upto: int) -> list[TransferRow]:
+    """Transfers that are not final, in the blocks above ``after`` up to and with ``upto``."""
+    return await all_rows(
+        tx,
+        TransferRow,
+        _SELECT
+        + """
+        WHERE chain = %(chain)s AND depth IN (1, 2)
+          AND block_number > %(after)s AND block_number <= %(upto)s
+        ORDER BY block_number, log_index
+        """,
+        {"chain": chain, "after": after, "upto": upto},
+    )
+
+
+async def seen_blocks(tx: Tx, chain: str, upto: int) -> list[BlockRef]:
+    """The blocks up to and with ``upto`` that hold transfers which are merely seen."""
+    return await all_rows(
+        tx,
+        BlockRef,
+        """
+        SELECT DISTINCT block_number, block_hash FROM transfer
+         WHERE chain = %(chain)s AND depth = 1 AND block_number <= %(upto)s
+         ORDER BY block_number
+        """,
+        {"chain": chain, "upto": upto},
+    )
+
+
+async def seen_in_blocks(
+    tx: Tx, chain: str, upto: int, block_hashes: Collection[str]
+) -> list[TransferRow]:
+    """Transfers merely seen that stand in one of these blocks, all of them up to ``upto``."""
+    return await all_rows(
+        tx,
+        TransferRow,
+        _SELECT
+        + """
+        WHERE chain = %(chain)s AND depth = 1 AND block_number <= %(upto)s
+          AND block_hash = ANY(%(block_hashes)s)
+        """,
+        {"chain": chain, "upto": upto, "block_hashes": list(block_hashes)},
+    )
+
+
+async def save(tx: Tx, rows: Sequence[TransferRow]) -> None:
+    """Write rows as they now are, in one round trip; what is final never changes again."""
+    await execute_many(
+        tx,
+        """
+        INSERT INTO transfer (org_id, chain, tx_hash, log_index, invoice_id, contract,
+            from_address, amount_units, block_number, block_hash, block_at, first_seen_at, depth)
+        VALUES (%(org_id)s, %(chain)s, %(tx_hash)s, %(log_index)s, %(invoice_id)s, %(contract)s,
+            %(from_address)s, %(amount_units)s, %(block_number)s, %(block_hash)s, %(block_at)s,
+            %(first_seen_at)s, %(depth)s)
+        ON CONFLICT (org_id, chain, tx_hash, log_index) DO UPDATE
+           SET invoice_id = EXCLUDED.invoice_id, contract = EXCLUDED.contract,
+               from_address = EXCLUDED.from_address, amount_units = EXCLUDED.amount_units,
+               block_number = EXCLUDED.block_number, block_hash = EXCLUDED.block_hash,
+               block_at = EXCLUDED.block_at, first_seen_at = EXCLUDED.first_seen_at,
+               depth = EXCLUDED.depth
+         WHERE transfer.depth < 3
+        """,
+        [{**asdict(row), "depth": int(row.depth)} for row in rows],
+    )
+
+
+async def quarantined(tx: Tx, chain: str, tx_hashes: Collection[str]) -> list[Quarantined]:
+    """What is kept of these transactions without belonging to an invoice."""
+    return await all_rows(
+        tx,
+        Quarantined,
+        """
+        SELECT org_id, chain, tx_hash, log_index, number, address, reason, contract,
+               from_address, amount_units, block_number, block_hash, block_at, first_seen_at,
+               depth
+          FROM ingest.unassigned_transfer
+         WHERE chain = %(chain)s AND tx_hash = ANY(%(tx_hashes)s)
+        """,
+        {"chain": chain, "tx_hashes": list(tx_hashes)},
+    )
+
+
+async def drop_quarantined(tx: Tx, chain: str, after: int, upto: int) -> int:
+    """Orphan what is kept from the blocks above ``after`` up to and with ``upto``."""
+    return await execute(
+        tx,
+        """
+        UPDATE ingest.unassigned_transfer SET depth = 0
+         WHERE chain = %(chain)s AND depth IN (1, 2)
+           AND block_number > %(after)s AND block_number <= %(upto)s
+        """,
+        {"chain": chain, "after": after, "upto": upto},
+    )
+
+
+async def quarantine(tx: Tx, rows: Sequence[Quarantined]) -> None:
+    """Keep transfers that belong to no invoice; what is final never changes again."""
+    await execute_many(
+        tx,
+        """
+        INSERT INTO ingest.unassigned_transfer (org_id, chain, tx_hash, log_index, number,
+            address, reason, contract, from_address, amount_units, block_number, block_hash,
+            block_at, first_seen_at, depth)
+        VALUES (%(org_id)s, %(chain)s, %(tx_hash)s, %(log_index)s, %(number)s, %(address)s,
+            %(reason)s, %(contract)s, %(from_address)s, %(amount_units)s, %(block_number)s,
+            %(block_hash)s, %(block_at)s, %(first_seen_at)s, %(depth)s)
+        ON CONFLICT (chain, tx_hash, log_index) DO UPDATE
+           SET org_id = EXCLUDED.org_id, number = EXCLUDED.number, address = EXCLUDED.address,
+               reason = EXCLUDED.reason, contract = EXCLUDED.contract,
+               from_address = EXCLUDED.from_address, amount_units = EXCLUDED.amount_units,
+               block_number = EXCLUDED.block_number, block_hash = EXCLUDED.block_hash,
+               block_at = EXCLUDED.block_at, depth = EXCLUDED.depth
+         WHERE unassigned_transfer.depth < 3
+        """,
+        [{**asdict(row), "depth": int(row.depth)} for row in rows],
+    )

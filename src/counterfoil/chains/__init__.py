@@ -1,0 +1,1 @@
+"""Nodes and the chains behind them; no database, no keys."""

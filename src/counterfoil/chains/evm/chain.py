@@ -1,0 +1,351 @@
+"""`EvmChain`: the port of chains/port.py, over JSON-RPC."""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+import msgspec
+
+from counterfoil.chains.evm.abi import WORD, keccak256
+from counterfoil.chains.evm.rpc import JsonRpc, Limits, Query, RpcError, Unusable, quantity
+from counterfoil.chains.evm.transactions import DECIMALS_CALL, balance_of_calldata
+from counterfoil.chains.evm.transfers import RawLog, decode_transfers, transfer_filters
+from counterfoil.chains.port import (
+    At,
+    Block,
+    CallReverted,
+    ChainMisconfigured,
+    ChainMoved,
+    Fees,
+    Log,
+    Receipt,
+    SendOutcome,
+    Sent,
+    Transfer,
+)
+from counterfoil.core import assets
+from counterfoil.core.ports import Clock
+
+MAX_TIP_WEI: Final = 2 * 10**9
+"""The most we tip: sequencers order by arrival, so a node that asks for more is mistaken,
+or would like us to burn the gas station's float."""
+
+
+class _Header(msgspec.Struct, frozen=True):
+    number: str
+    hash: str
+    parent_hash: str = msgspec.field(name="parentHash")
+    timestamp: str
+    base_fee: str = msgspec.field(default="0x0", name="baseFeePerGas")
+
+
+class _Receipt(msgspec.Struct, frozen=True):
+    tx_hash: str = msgspec.field(name="transactionHash")
+    block_number: str = msgspec.field(name="blockNumber")
+    block_hash: str = msgspec.field(name="blockHash")
+    status: str
+    gas_used: str = msgspec.field(name="gasUsed")
+    gas_price: str = msgspec.field(name="effectiveGasPrice")
+    logs: list[RawLog]
+    # OP Stack chains bill the data's way to Ethereum on top of gas; Arbitrum has it in gasUsed.
+    l1_fee: str | None = msgspec.field(default=None, name="l1Fee")
+
+
+_HEADER: Final = msgspec.json.Decoder(_Header | None)
+_LOGS: Final = msgspec.json.Decoder(list[RawLog])
+_RECEIPT: Final = msgspec.json.Decoder(_Receipt | None)
+_TEXT: Final = msgspec.json.Decoder(str)
+
+# How nodes word the same few facts: geth and its descendants Nitro and op-geth, Erigon,
+# Nethermind, Reth and anvil.
+_SEND_WORDS: Final = (
+    (SendOutcome.ALREADY_KNOWN, ("already known", "alreadyknown", "known transaction")),
+    (SendOutcome.ALREADY_KNOWN, ("already imported", "already in mempool", "already exists")),
+    (SendOutcome.NONCE_TOO_LOW, ("nonce too low", "oldnonce", "nonce is too low")),
+    (SendOutcome.UNDERPRICED, ("underpriced", "less than block base fee", "feetoolow")),
+    (SendOutcome.UNDERPRICED, ("fee too low", "gas price too low", "tip needed")),
+    (SendOutcome.NO_GAS_MONEY, ("insufficient funds", "insufficientfunds")),
+    (SendOutcome.NO_GAS_MONEY, ("insufficient balance", "overshot")),
+)
+
+
+class EvmChain:
+    """One EVM chain behind its endpoints; implements `counterfoil.chains.port.Chain`."""
+
+    def __init__(self, chain: assets.Chain, rpc: JsonRpc) -> None:
+        """Serve the registry's ``chain`` through ``rpc``, which must carry the same chain id."""
+        if chain.chain_id != rpc.chain_id:
+            msg = f"{chain.key} has chain id {chain.chain_id}, its client {rpc.chain_id}"
+            raise ValueError(msg)
+        self._chain = chain
+        self._rpc = rpc
+
+    @classmethod
+    def over(
+        cls, chain: assets.Chain, urls: Sequence[str], clock: Clock, limits: Limits | None = None
+    ) -> "EvmChain":
+        """Serve ``chain`` through endpoints in order of preference."""
+        return cls(chain, JsonRpc(urls, chain.chain_id, clock, limits=limits))
+
+    @property
+    def key(self) -> str:
+        """Our key for the chain."""
+        return self._chain.key
+
+    async def check(self) -> None:
+        """See `port.Chain.check`."""
+        await self._rpc.check_endpoints()
+        for token in self._chain.accepted:
+            if not await self.code(token.contract):
+                msg = f"{self.key}: there is no contract at {token.contract} ({token.symbol})"
+                raise ChainMisconfigured(msg)
+            try:
+                decimals = int.from_bytes(await self.call(token.contract, DECIMALS_CALL))
+            except CallReverted as error:
+                msg = f"{self.key}: {token.contract} ({token.symbol}) does not tell its decimals"
+                raise ChainMisconfigured(msg) from error
+            if decimals != token.decimals:
+                msg = (
+                    f"{self.key}: {token.symbol} at {token.contract} has {decimals} decimals,"
+                    f" the registry says {token.decimals}"
+                )
+                raise ChainMisconfigured(msg)
+
+    async def block(self, at: At) -> Block | None:
+        """See `port.Chain.block`."""
+        return await self._rpc.ask(_header_query(at))
+
+    async def transfers(
+        self,
+        from_block: int,
+        to_block: int,
+        contracts: Sequence[str],
+        recipients: Collection[str] | None,
+        *,
+        end_hash: str | None = None,
+    ) -> list[Transfer]:
+        """See `port.Chain.transfers`."""
+        if not contracts or (recipients is not None and not recipients):
+            return []
+
+        def read(raw: msgspec.Raw) -> list[Transfer]:
+            found = decode_transfers(self.key, _LOGS.decode(raw), contracts, recipients)
+            return [t for t in found if from_block <= t.block_number <= to_block]
+
+        end = _end_query(to_block)
+        filters = transfer_filters(from_block, to_block, contracts, recipients)
+        questions: list[Query[str | list[Transfer]]] = [
+            end,
+            *(Query("eth_getLogs", (one,), read) for one in filters),
+            end,
+        ]
+        answers = await self._rpc.ask_all(questions)
+        found = [t for answer in answers if isinstance(answer, list) for t in answer]
+        ends = {answer for answer in answers if isinstance(answer, str)}
+        ends |= {t.block_hash for t in found if t.block_number == to_block}
+        if ends != {end_hash or next(iter(ends))}:
+            msg = f"{self.key}: block {to_block} changed while its transfers were read"
+            raise ChainMoved(msg)
+        return sorted(found, key=lambda t: (t.block_number, t.log_index))
+
+    async def token_balances(
+        self, contract: str, addresses: Sequence[str], at_block: int
+    ) -> list[int]:
+        """See `port.Chain.token_balances`."""
+        at = hex(at_block)
+        if not contract:
+            return await self._rpc.ask_all(
+                [Query("eth_getBalance", (address, at), _read_quantity) for address in addresses]
+            )
+        return await self._rpc.ask_all(
+            [
+                Query("eth_call", (_call(contract, balance_of_calldata(address)), at), _read_word)
+                for address in addresses
+            ]
+        )
+
+    async def nonce(self, address: str, at: Literal["latest", "finalized", "pending"]) -> int:
+        """See `port.Chain.nonce`."""
+        return await self._rpc.ask(Query("eth_getTransactionCount", (address, at), _read_quantity))
+
+    async def fees(self) -> Fees:
+        """See `port.Chain.fees`."""
+        base_fee_wei, asked_tip_wei = await self._rpc.ask_all(
+            [
+                Query("eth_getBlockByNumber", ("latest", False), _read_base_fee),
+                Query("eth_maxPriorityFeePerGas", (), _read_quantity),
+            ]
+        )
+        tip_wei = min(asked_tip_wei, MAX_TIP_WEI)
+        return Fees(max_fee_wei=2 * base_fee_wei + tip_wei, tip_wei=tip_wei)
+
+    async def estimate_gas(self, sender: str, to: str, data: bytes, value_wei: int = 0) -> int:
+        """See `port.Chain.estimate_gas`."""
+        call = {**_call(to, data), "from": sender, "value": hex(value_wei)}
+        try:
+            return await self._rpc.ask(Query("eth_estimateGas", (call,), _read_quantity))
+        except RpcError as error:
+            raise _reverted(error) from error
+
+    async def call(self, to: str, data: bytes, at: At = "latest") -> bytes:
+        """See `port.Chain.call`."""
+        try:
+            return await self._rpc.ask(Query("eth_call", (_call(to, data), _height(at)), _read_hex))
+        except RpcError as error:
+            raise _reverted(error) from error
+
+    async def code(self, address: str) -> bytes:
+        """See `port.Chain.code`."""
+        return await self._rpc.ask(Query("eth_getCode", (address, "latest"), _read_hex))
+
+    async def send(self, raw: bytes) -> Sent:
+        """See `port.Chain.send`."""
+        tx_hash = "0x" + keccak256(raw).hex()
+
+        def read(answer: msgspec.Raw) -> Sent:
+            if _TEXT.decode(answer).lower() != tx_hash:
+                msg = "the node took other bytes than were sent"
+                raise Unusable(msg)
+            return Sent(SendOutcome.ACCEPTED)
+
+        try:
+            return await self._rpc.ask(Query("eth_sendRawTransaction", ("0x" + raw.hex(),), read))
+        except RpcError as error:
+            return Sent(_outcome(error.message), error.message)
+
+    async def receipt(self, tx_hash: str) -> Receipt | None:
+        """See `port.Chain.receipt`."""
+
+        def read(raw: msgspec.Raw) -> Receipt | None:
+            found = _RECEIPT.decode(raw)
+            if found is None:
+                return None
+            if found.tx_hash.lower() != tx_hash:
+                msg = f"asked for the receipt of {tx_hash}, got {found.tx_hash}"
+                raise Unusable(msg)
+            return _receipt(found)
+
+        return await self._rpc.ask(Query("eth_getTransactionReceipt", (tx_hash,), read))
+
+    async def close(self) -> None:
+        """See `port.Chain.close`."""
+        await self._rpc.close()
+
+
+def _header_query(at: At) -> Query[Block | None]:
+    def read(raw: msgspec.Raw) -> Block | None:
+        header = _HEADER.decode(raw)
+        if header is None:
+            return None
+        block = _block(header)
+        if isinstance(at, int) and block.number != at:
+            msg = f"asked for block {at}, got {block.number}"
+            raise Unusable(msg)
+        return block
+
+    return Query("eth_getBlockByNumber", (_height(at), False), read)
+
+
+def _end_query(to_block: int) -> Query[str]:
+    """Ask for the hash of the block that ends a range; a node without it lags behind."""
+    header = _header_query(to_block)
+
+    def read(raw: msgspec.Raw) -> str:
+        block = header.read(raw)
+        if block is None:
+            msg = f"the node does not have block {to_block} yet"
+            raise Unusable(msg)
+        return block.hash
+
+    return Query(header.method, header.params, read)
+
+
+def _height(at: At) -> str:
+    return hex(at) if isinstance(at, int) else at
+
+
+def _call(to: str, data: bytes) -> dict[str, str]:
+    return {"to": to, "data": "0x" + data.hex()}
+
+
+def _block(header: _Header) -> Block:
+    return Block(
+        number=quantity(header.number),
+        hash=header.hash.lower(),
+        parent_hash=header.parent_hash.lower(),
+        at=datetime.fromtimestamp(quantity(header.timestamp), UTC),
+    )
+
+
+def _receipt(found: _Receipt) -> Receipt:
+    gas_used = quantity(found.gas_used)
+    return Receipt(
+        tx_hash=found.tx_hash.lower(),
+        block_number=quantity(found.block_number),
+        block_hash=found.block_hash.lower(),
+        ok=quantity(found.status) == 1,
+        gas_used=gas_used,
+        fee_wei=gas_used * quantity(found.gas_price) + quantity(found.l1_fee or "0x0"),
+        logs=tuple(
+            Log(
+                contract=log.address.lower(),
+                topics=tuple(topic.lower() for topic in log.topics),
+                data=bytes.fromhex(log.data.removeprefix("0x")),
+                log_index=quantity(log.log_index or ""),
+            )
+            for log in found.logs
+        ),
+    )
+
+
+def _read_quantity(raw: msgspec.Raw) -> int:
+    return quantity(_TEXT.decode(raw))
+
+
+def _read_hex(raw: msgspec.Raw) -> bytes:
+    return bytes.fromhex(_TEXT.decode(raw).removeprefix("0x"))
+
+
+def _read_word(raw: msgspec.Raw) -> int:
+    data = _read_hex(raw)
+    if len(data) != WORD:
+        # A node that does not have the contract yet answers with nothing at all.
+        msg = f"a balance has {WORD} bytes, not {len(data)}"
+        raise Unusable(msg)
+    return int.from_bytes(data)
+
+
+def _read_base_fee(raw: msgspec.Raw) -> int:
+    header = _HEADER.decode(raw)
+    if header is None:
+        msg = "the node has no latest block"
+        raise Unusable(msg)
+    return quantity(header.base_fee)
+
+
+def _outcome(message: str) -> SendOutcome:
+    text = message.lower()
+    return next(
+        (outcome for outcome, words in _SEND_WORDS if any(word in text for word in words)),
+        SendOutcome.REFUSED,
+    )
+
+
+def _reverted(error: RpcError) -> CallReverted:
+    """Give the contract's own sentence where there is one, else the node's."""
+    text = error.data if isinstance(error.data, str) else ""
+    try:
+        data = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        data = b""
+    return CallReverted(_reason(data) or error.message, data)
+
+
+def _reason(data: bytes) -> str:
+    """Read Solidity's ``Error(string)``; anything else has no sentence in it."""
+    error_string = bytes.fromhex("08c379a0")
+    if data[:4] != error_string:
+        return ""
+    body = data[4 + WORD :]
+    length = int.from_bytes(body[:WORD])
+    return body[WORD : WORD + length].decode(errors="replace")

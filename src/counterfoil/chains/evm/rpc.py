@@ -1,0 +1,380 @@
+"""JSON-RPC over several endpoints of one chain, none of which is trusted to be well.
+
+An endpoint may be down, slow, rate-limiting, behind the others, cut off in mid-answer, or
+set up for another chain. All of these lead to the next endpoint; only what a healthy node
+says about the request itself reaches the caller (specs/chains.md 6.1 and 6.3).
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from counterfoil.chains.port import (
+    ChainError,
+    ChainMisconfigured,
+    ChainUnreachable,
+    RangeTooWide,
+)
+from counterfoil.core.ports import Clock
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long and how often to try, and how much to read.
+
+    ``rounds`` is how many times the whole list of endpoints is tried, with a growing,
+    jittered pause from ``backoff_seconds`` in between. After ``breaker_failures`` failures
+    in a row an endpoint rests for ``breaker_seconds``.
+    """
+
+    timeout_seconds: float = 10.0
+    rounds: int = 3
+    backoff_seconds: float = 0.2
+    breaker_failures: int = 3
+    breaker_seconds: float = 30.0
+    max_answer_bytes: int = 32 * 1024 * 1024
+    batch_size: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Query(Generic[T_co]):
+    """One request and the way to read its result.
+
+    ``read`` gets the raw JSON of the result; raising `Unusable` or a msgspec decoding error
+    from it blames the endpoint, and the next one is asked.
+    """
+
+    method: str
+    params: tuple[object, ...]
+    read: Callable[[msgspec.Raw], T_co]
+
+
+class RpcError(ChainError):
+    """A healthy node's refusal of this very request, in its own words."""
+
+    def __init__(self, method: str, code: int, message: str, data: object = None) -> None:
+        """Keep what was asked and the error object of the JSON-RPC answer."""
+        super().__init__(f"{method}: {message} ({code})")
+        self.code = code
+        self.message = message
+        self.data = data
+
+
+class Unusable(Exception):  # noqa: N818 - internal: this endpoint's answer is of no use
+    """An endpoint failed or lags; ask the next one."""
+
+
+class _TooLarge(Unusable):
+    """The answer is bigger than we are willing to read."""
+
+
+class _OtherChain(Unusable):
+    """The endpoint serves another chain."""
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: int = 0
+    message: str = ""
+    data: Any = None
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    id: int | None = None
+    result: msgspec.Raw = msgspec.Raw()
+    error: _Error | None = None
+
+
+@dataclass(slots=True)
+class _Endpoint:
+    url: str
+    failures: int = 0
+    resting_until: float = field(default=float("-inf"))
+
+    @property
+    def name(self) -> str:
+        """The host alone: paths and queries of provider URLs carry their secret keys."""
+        return urlsplit(self.url).netloc.rpartition("@")[2]
+
+
+_ANSWERS: Final = msgspec.json.Decoder(list[_Answer] | _Answer)
+_TEXT: Final = msgspec.json.Decoder(str)
+
+# Providers word their limits in many ways; these are geth, Nitro, op-geth, anvil, Alchemy,
+# Infura, QuickNode, Ankr, Cloudflare and dRPC (specs/chains.md 6.1).
+_RANGE_WORDS: Final = (
+    "block range",
+    "range is too",
+    "range too",
+    "range limit",
+    "exceeds the range",
+    "exceed maximum block",
+    "query returned more than",
+    "more than 10000 results",
+    "too many results",
+    "too many logs",
+    "response size",
+    "logs matched by query exceeds limit",
+    "eth_getlogs is limited",
+    "eth_getlogs requests with up to",
+    "blocks distance",
+    "query timeout exceeded",
+)
+_BUSY_WORDS: Final = (
+    "rate limit",
+    "too many requests",
+    "request limit",
+    "requests per second",
+    "request count exceeded",
+    "compute units",
+    "capacity exceeded",
+    "try again",
+    "temporarily unavailable",
+    "unauthorized",
+    "api key",
+)
+_BEHIND_WORDS: Final = (
+    "header not found",
+    "block not found",
+    "unknown block",
+    "not found: block",
+    "missing trie node",
+    "historical state",
+    "block is out of range",
+    "blockoutofrange",
+    "invalid block height",
+    "after last accepted block",
+    "block range extends beyond",
+)
+_BUSY_CODES: Final = frozenset({429, -32029, -32097})
+_BROKEN_CODES: Final = frozenset({-32601, -32603, -32700})
+_ARGUED_METHODS: Final = frozenset({"eth_sendRawTransaction", "eth_estimateGas", "eth_call"})
+
+
+class JsonRpc:
+    """A client for one chain: the working endpoint is kept until it fails, then the next.
+
+    Answers of one `ask_all` always come from one endpoint, so they may be compared with
+    each other; answers of two calls may come from two endpoints and may only be compared
+    by block hash.
+    """
+
+    def __init__(  # noqa: PLR0913 - everything after the clock has a sensible default
+        self,
+        urls: Sequence[str],
+        chain_id: int,
+        clock: Clock,
+        *,
+        limits: Limits | None = None,
+        sleep: Sleep = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Prepare a client; nothing is opened before the first question."""
+        if not urls:
+            msg = f"chain {chain_id} has no endpoint"
+            raise ValueError(msg)
+        self.chain_id = chain_id
+        self._limits = limits or Limits()
+        self._clock = clock
+        self._sleep = sleep
+        self._jitter = jitter
+        self._endpoints = [_Endpoint(url) for url in urls]
+        self._current: _Endpoint | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._next_id = 0
+
+    async def ask(self, query: Query[T]) -> T:
+        """Ask one question; see `ask_all` for what it raises."""
+        (answer,) = await self.ask_all((query,))
+        return answer
+
+    async def ask_all(self, queries: Sequence[Query[T]]) -> list[T]:
+        """Ask several questions of one endpoint and return their answers in order.
+
+        Raises `RpcError` when a healthy node refuses one of them, `RangeTooWide` when it
+        would have to answer too much, `ChainMisconfigured` when every endpoint serves
+        another chain, and `ChainUnreachable` when none could answer.
+        """
+        problems: list[Unusable] = []
+        for round_number in range(self._limits.rounds):
+            if round_number:
+                await self._pause(round_number)
+            for endpoint in self._candidates():
+                try:
+                    answers = await self._ask_endpoint(endpoint, queries)
+                except Unusable as problem:
+                    self._failed(endpoint)
+                    problems.append(problem)
+                else:
+                    self._works(endpoint)
+                    return answers
+        raise self._verdict(problems)
+
+    async def check_endpoints(self) -> None:
+        """Ask every endpoint for its chain id; a wrong one is `ChainMisconfigured`.
+
+        One that cannot be reached now is left to the failover, unless none can.
+        """
+        problems: list[Unusable] = []
+        for endpoint in self._endpoints:
+            try:
+                await self._check_chain_id(endpoint)
+            except _OtherChain as wrong:
+                raise ChainMisconfigured(str(wrong)) from wrong
+            except Unusable as problem:
+                self._failed(endpoint)
+                problems.append(problem)
+        if len(problems) == len(self._endpoints):
+            raise self._verdict(problems)
+
+    async def close(self) -> None:
+        """Close the connections; a later question opens them again."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _candidates(self) -> list[_Endpoint]:
+        """List the endpoints to try: the working one first, resting ones not at all."""
+        now = self._clock.monotonic()
+        awake = [endpoint for endpoint in self._endpoints if endpoint.resting_until <= now]
+        return sorted(awake, key=lambda endpoint: endpoint is not self._current)
+
+    async def _pause(self, round_number: int) -> None:
+        # Jitter, so that workers that lost the same endpoint do not come back in step.
+        longest = self._limits.backoff_seconds * 2 ** (round_number - 1)
+        await self._sleep(longest * (0.5 + self._jitter() / 2))
+
+    def _failed(self, endpoint: _Endpoint) -> None:
+        endpoint.failures += 1
+        if endpoint.failures >= self._limits.breaker_failures:
+            endpoint.resting_until = self._clock.monotonic() + self._limits.breaker_seconds
+        if self._current is endpoint:
+            self._current = None
+
+    def _works(self, endpoint: _Endpoint) -> None:
+        endpoint.failures = 0
+        self._current = endpoint
+
+    def _verdict(self, problems: Sequence[Unusable]) -> ChainError:
+        told = "; ".join(dict.fromkeys(map(str, problems))) or "every endpoint is resting"
+        if any(isinstance(problem, _TooLarge) for problem in problems):
+            return RangeTooWide(told)
+        if problems and all(isinstance(problem, _OtherChain) for problem in problems):
+            return ChainMisconfigured(told)
+        return ChainUnreachable(f"chain {self.chain_id}: {told}")
+
+    async def _ask_endpoint(self, endpoint: _Endpoint, queries: Sequence[Query[T]]) -> list[T]:
+        if endpoint is not self._current:
+            await self._check_chain_id(endpoint)
+        answers: list[T] = []
+        for start in range(0, len(queries), self._limits.batch_size):
+            part = queries[start : start + self._limits.batch_size]
+            answers += await self._exchange(endpoint, part)
+        return answers
+
+    async def _check_chain_id(self, endpoint: _Endpoint) -> None:
+        (text,) = await self._exchange(endpoint, (Query("eth_chainId", (), _TEXT.decode),))
+        if quantity(text) != self.chain_id:
+            msg = f"{endpoint.name} serves chain {quantity(text)}, not {self.chain_id}"
+            raise _OtherChain(msg)
+
+    async def _exchange(self, endpoint: _Endpoint, queries: Sequence[Query[T]]) -> list[T]:
+        """Post one batch and read it; a broken answer is `Unusable`."""
+        first_id = self._next_id
+        self._next_id += len(queries)
+        calls = [
+            {"jsonrpc": "2.0", "id": first_id + place, "method": q.method, "params": q.params}
+            for place, q in enumerate(queries)
+        ]
+        # A batch of one is sent plain, since some endpoints do not take batches at all.
+        body = await self._post(endpoint, calls[0] if len(calls) == 1 else calls)
+        try:
+            decoded = _ANSWERS.decode(body)
+            answers = decoded if isinstance(decoded, list) else [decoded]
+            by_id = {answer.id: answer for answer in answers}
+            if None in by_id and (error := by_id[None].error) is not None:
+                raise _judge(endpoint, queries[0].method, error)
+            return [
+                _result(endpoint, query, by_id.get(first_id + place))
+                for place, query in enumerate(queries)
+            ]
+        except (msgspec.DecodeError, ValueError, OverflowError) as error:
+            msg = f"{endpoint.name} sent an answer that cannot be read: {error}"
+            raise Unusable(msg) from error
+
+    async def _post(self, endpoint: _Endpoint, message: object) -> bytes:
+        try:
+            async with self._open_session().post(
+                endpoint.url,
+                data=msgspec.json.encode(message),
+                headers={"Content-Type": "application/json"},
+                allow_redirects=False,
+            ) as response:
+                if response.status != 200:  # noqa: PLR2004 - HTTP's OK
+                    msg = f"{endpoint.name} answered with HTTP status {response.status}"
+                    raise Unusable(msg)
+                return await self._read(endpoint, response)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            msg = f"{endpoint.name} failed: {type(error).__name__}"
+            raise Unusable(msg) from error
+
+    async def _read(self, endpoint: _Endpoint, response: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > self._limits.max_answer_bytes:
+                msg = f"{endpoint.name} answered more than {self._limits.max_answer_bytes} bytes"
+                raise _TooLarge(msg)
+        return bytes(body)
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=self._limits.timeout_seconds)
+            self._session = aiohttp.ClientSession(timeout=timeout)
+        return self._session
+
+
+def quantity(text: str) -> int:
+    """Read a JSON-RPC quantity, ``0x`` hex of at most 256 bits; anything else is ``ValueError``."""
+    digits = text.removeprefix("0x")
+    if not text.startswith("0x") or not digits.isalnum() or len(digits) > 64:  # noqa: PLR2004
+        msg = f"{text[:80]!r} is not a quantity"
+        raise ValueError(msg)
+    return int(digits, 16)
+
+
+def _result(endpoint: _Endpoint, query: Query[T], answer: _Answer | None) -> T:
+    if answer is None:
+        msg = f"{endpoint.name} left out an answer to {query.method}"
+        raise Unusable(msg)
+    if answer.error is not None:
+        raise _judge(endpoint, query.method, answer.error)
+    return query.read(answer.result)
+
+
+def _judge(endpoint: _Endpoint, method: str, error: _Error) -> Exception:
+    """Tell a refusal of the request from a failure of the endpoint.
+
+    Only calls and broadcasts can be refused for what they are. Our reads are always well
+    formed, so whatever a node says against one of them is about the node.
+    """
+    text = error.message.lower()
+    told = f"{endpoint.name}: {error.message[:200]} ({error.code})"
+    if error.code in _BUSY_CODES or any(word in text for word in (*_BUSY_WORDS, *_BEHIND_WORDS)):
+        return Unusable(told)
+    if method == "eth_getLogs" and any(word in text for word in _RANGE_WORDS):
+        return RangeTooWide(told)
+    reverted = "revert" in text
+    if method not in _ARGUED_METHODS or (error.code in _BROKEN_CODES and not reverted):
+        return Unusable(told)
+    return RpcError(method, error.code, error.message, error.data)

@@ -1,0 +1,213 @@
+"""What the rest of Counterfoil may ask of a chain, and the shapes in which it is answered.
+
+Every address and hash that crosses this boundary is lower-case ``0x`` hex; every amount is a
+whole number of base units; every datetime is aware UTC (specs/chains.md 6).
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal, Protocol
+
+Tag = Literal["latest", "safe", "finalized"]
+At = int | Tag
+"""A height, or the newest block of a degree of finality (specs/chains.md 6.3)."""
+
+
+class ChainError(Exception):
+    """A chain could not answer, or answered something that must not be used."""
+
+
+class ChainUnreachable(ChainError):  # noqa: N818 - says what happened, as core/errors.py does
+    """Every endpoint of the chain failed; nothing is known, so try again later."""
+
+
+class ChainMisconfigured(ChainError):  # noqa: N818 - says what happened, as core/errors.py does
+    """An endpoint or a token is not what the registry says; an operator must look."""
+
+
+class RangeTooWide(ChainError):  # noqa: N818 - says what happened, as core/errors.py does
+    """The endpoints refuse this many blocks or results at once; ask for half."""
+
+
+class ChainMoved(ChainError):  # noqa: N818 - says what happened, as core/errors.py does
+    """The block that should end a range has another hash by now; start again from the anchors."""
+
+
+class CallReverted(ChainError):  # noqa: N818 - says what happened, as core/errors.py does
+    """The call cannot succeed; ``reason`` is the contract's own sentence, else the node's."""
+
+    def __init__(self, reason: str, data: bytes = b"") -> None:
+        """Keep the sentence for people and the raw revert data for programs."""
+        super().__init__(reason)
+        self.reason = reason
+        self.data = data
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One header: enough to anchor a cursor and to notice a reorg."""
+
+    number: int
+    hash: str
+    parent_hash: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Tokens that moved, as the token's own log says.
+
+    ``(chain, tx_hash, log_index)`` is the credit key; with ``block_hash`` it is the event
+    key (specs/chains.md 6.2). ``contract`` is always one that was asked for.
+    """
+
+    chain: str
+    tx_hash: str
+    log_index: int
+    block_number: int
+    block_hash: str
+    contract: str
+    from_address: str
+    to_address: str
+    amount_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One raw log of a receipt."""
+
+    contract: str
+    topics: tuple[str, ...]
+    data: bytes
+    log_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a transaction of ours.
+
+    ``ok`` False means that it was mined and reverted: the nonce and the fee are spent.
+    ``fee_wei`` includes the L1 data fee where the chain reports one.
+    """
+
+    tx_hash: str
+    block_number: int
+    block_hash: str
+    ok: bool
+    gas_used: int
+    fee_wei: int
+    logs: tuple[Log, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """EIP-1559 terms to offer, in wei per gas; ``max_fee_wei`` already contains the tip."""
+
+    max_fee_wei: int
+    tip_wei: int
+
+
+class SendOutcome(StrEnum):
+    """How a node took our signed bytes; only `REFUSED` asks for a person."""
+
+    ACCEPTED = "accepted"
+    """New to the node."""
+    ALREADY_KNOWN = "already_known"
+    """The node has these very bytes, pending or mined; as good as accepted."""
+    NONCE_TOO_LOW = "nonce_too_low"
+    """The nonce is consumed: by these bytes or by others, which the receipt tells."""
+    UNDERPRICED = "underpriced"
+    """The fee is too low to enter the pool or to replace what waits there; bump it."""
+    NO_GAS_MONEY = "no_gas_money"
+    """The sender cannot pay for gas; the gas station has to fuel it first."""
+    REFUSED = "refused"
+    """Anything else; the reason is the node's sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The outcome of one broadcast, with the node's own words (empty when accepted)."""
+
+    outcome: SendOutcome
+    reason: str = ""
+
+
+class Chain(Protocol):
+    """One chain, read and written through whatever endpoints it was given.
+
+    Every method may raise `ChainUnreachable`.
+    """
+
+    @property
+    def key(self) -> str:
+        """Our key for the chain, such as ``arb``."""
+        ...
+
+    async def check(self) -> None:
+        """Compare chain id, token code and token decimals with the registry.
+
+        Raises `ChainMisconfigured` naming the first difference.
+        """
+        ...
+
+    async def block(self, at: At) -> Block | None:
+        """Return the header at a height or tag; None when the chain has none there yet."""
+        ...
+
+    async def transfers(
+        self,
+        from_block: int,
+        to_block: int,
+        contracts: Sequence[str],
+        recipients: Collection[str] | None,
+        *,
+        end_hash: str | None = None,
+    ) -> list[Transfer]:
+        """List token transfers in the closed range, ordered by block and log index.
+
+        ``recipients`` None means everybody. Answers only from an endpoint that has
+        ``to_block`` itself, since a lagging one answers an empty list without an error
+        (specs/chains.md 6.1). With ``end_hash`` that block must carry it before and after
+        the logs were read, or `ChainMoved`. Raises `RangeTooWide`.
+        """
+        ...
+
+    async def token_balances(
+        self, contract: str, addresses: Sequence[str], at_block: int
+    ) -> list[int]:
+        """Read balances in base units, in the order asked; ``""`` means the native coin."""
+        ...
+
+    async def nonce(self, address: str, at: Literal["latest", "finalized", "pending"]) -> int:
+        """Count the transactions of ``address``, which is the next nonce to use."""
+        ...
+
+    async def fees(self) -> Fees:
+        """Propose terms that hold while the base fee doubles."""
+        ...
+
+    async def estimate_gas(self, sender: str, to: str, data: bytes, value_wei: int = 0) -> int:
+        """Estimate the gas of a call; raises `CallReverted`."""
+        ...
+
+    async def call(self, to: str, data: bytes, at: At = "latest") -> bytes:
+        """Run a view; raises `CallReverted`."""
+        ...
+
+    async def code(self, address: str) -> bytes:
+        """Return the contract code at an address, empty for a plain one."""
+        ...
+
+    async def send(self, raw: bytes) -> Sent:
+        """Broadcast signed bytes; the same bytes may be sent again at any time."""
+        ...
+
+    async def receipt(self, tx_hash: str) -> Receipt | None:
+        """Return the receipt, or None while the transaction is unknown or unmined."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...

@@ -1,0 +1,306 @@
+"""Settings: read once from the environment, typed, and refused at start when they are wrong.
+
+Each process asks for its own part only: the web never needs the seed, the signer never needs the
+database. A secret may stand in a file instead, named by the same variable with ``_FILE`` added.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from counterfoil.core.assets import CHAINS
+
+PREFIX: Final = "COUNTERFOIL_"
+
+SECRET_CHARACTERS: Final = 32
+"""The shortest secret accepted: 32 random characters of base64 carry 192 bits."""
+
+SCREENERS: Final = ("issuer_freeze", "simulated")
+"""What can be asked about an address; ``simulated`` invents its answers, for sandboxes."""
+
+_PLACEHOLDER: Final = re.compile(
+    r"change.?me|example|password|passphrase|secret|default|insecure|placeholder|12345|your.?key",
+    re.IGNORECASE,
+)
+_FEWEST_DIFFERENT: Final = 10
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+
+class ConfigError(Exception):
+    """A setting is missing or wrong; names the variable and says what to do."""
+
+
+class Secret:
+    """A text that never shows itself in a repr, a log line or a traceback."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        """Hide the text."""
+        self._text = text
+
+    def reveal(self) -> str:
+        """Hand out the text, to whoever really needs it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        """Say that there is one, and nothing about it."""
+        return "Secret(hidden)"
+
+    def __eq__(self, other: object) -> bool:
+        """Compare by text."""
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        """Hash by text."""
+        return hash(self._text)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseConfig:
+    """Where the database is: ``url`` of a server, or None for our own one in ``embedded_dir``."""
+
+    url: Secret | None
+    embedded_dir: Path
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read ``DATABASE_URL`` and ``VAR_DIR``; raises `ConfigError`."""
+        env = _Environment(environ)
+        return cls(url=env.database_url(), embedded_dir=env.var_dir() / "postgres")
+
+
+@dataclass(frozen=True, slots=True)
+class WebConfig:
+    """What ``counterfoil serve`` needs.
+
+    ``secret`` is the root of the callback secrets shown to merchants. ``approval_secret`` seals
+    the warrants by which the signer knows what people approved; the workers never have it.
+    ``public_url`` is how browsers reach us, and stands in links to invoices.
+    """
+
+    database: DatabaseConfig
+    host: str
+    port: int
+    public_url: str
+    secret: Secret
+    approval_secret: Secret
+    chains: tuple[str, ...]
+    rate_max_age_seconds: int
+    callback_allow_private: bool
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read the web's settings; raises `ConfigError`."""
+        env = _Environment(environ)
+        host, port = env.text("HOST", "127.0.0.1"), env.whole("PORT", 8080, 1, 65_535)
+        return cls(
+            database=DatabaseConfig.from_env(environ),
+            host=host,
+            port=port,
+            public_url=env.url("PUBLIC_URL") or f"http://{host}:{port}",
+            secret=env.secret("SECRET"),
+            approval_secret=env.secret("APPROVAL_SECRET"),
+            chains=tuple(read_chains(environ)),
+            rate_max_age_seconds=env.rate_max_age_seconds(),
+            callback_allow_private=env.switch("CALLBACK_ALLOW_PRIVATE"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChainConfig:
+    """How to reach one chain: its endpoints in order of preference, and how often to look."""
+
+    endpoints: tuple[Secret, ...]
+    poll_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkConfig:
+    """What ``counterfoil work`` needs.
+
+    ``chains`` has the chains that are on, by key. ``screeners`` are asked about every payer
+    besides the sanctions lists. ``rate_value_at`` is the JSON pointer to the rate in the answer
+    of ``rate_url``.
+    """
+
+    database: DatabaseConfig
+    secret: Secret
+    signer_socket: Path
+    chains: Mapping[str, ChainConfig]
+    rate_file: Path | None
+    rate_url: str | None
+    rate_value_at: str
+    rate_max_age_seconds: int
+    screeners: tuple[str, ...]
+    callback_allow_private: bool
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read the workers' settings; raises `ConfigError`."""
+        env = _Environment(environ)
+        return cls(
+            database=DatabaseConfig.from_env(environ),
+            secret=env.secret("SECRET"),
+            signer_socket=env.signer_socket(),
+            chains=read_chains(environ),
+            rate_file=env.path("RATE_FILE"),
+            rate_url=env.url("RATE_URL"),
+            rate_value_at=env.text("RATE_VALUE_AT", "/rate"),
+            rate_max_age_seconds=env.rate_max_age_seconds(),
+            screeners=env.some_of("SCREENERS", SCREENERS, "issuer_freeze"),
+            callback_allow_private=env.switch("CALLBACK_ALLOW_PRIVATE"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SignConfig:
+    """What ``counterfoil sign`` needs; it knows no database and no chain."""
+
+    signer_socket: Path
+    seed_file: Path
+    seed_passphrase: Secret
+    approval_secret: Secret
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read the signer's settings; raises `ConfigError`."""
+        env = _Environment(environ)
+        return cls(
+            signer_socket=env.signer_socket(),
+            seed_file=env.path("SEED_FILE") or env.var_dir() / "seed.age",
+            seed_passphrase=env.secret("SEED_PASSPHRASE"),
+            approval_secret=env.secret("APPROVAL_SECRET"),
+        )
+
+
+def read_chains(environ: Mapping[str, str]) -> Mapping[str, ChainConfig]:
+    """The chains that are on: ``RPC_ARB`` and its like hold endpoints, separated by commas."""
+    env = _Environment(environ)
+    chains = {}
+    for key in CHAINS:
+        endpoints = env.endpoints(f"RPC_{key.upper()}")
+        poll_seconds = env.seconds(f"POLL_SECONDS_{key.upper()}", 0.25)
+        if endpoints:
+            chains[key] = ChainConfig(endpoints, poll_seconds)
+    if not chains:
+        names = " or ".join(f"{PREFIX}RPC_{key.upper()}" for key in CHAINS)
+        message = f"no chain is on: set {names} to the address of a node"
+        raise ConfigError(message)
+    return chains
+
+
+class _Environment:
+    """The variables of ours, each turned into a value or a sentence about what is wrong."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def text(self, name: str, default: str) -> str:
+        return self._read(name) or default
+
+    def whole(self, name: str, default: int, lowest: int, highest: int) -> int:
+        text = self.text(name, str(default))
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not lowest <= int(text) <= highest:
+            raise _wrong(name, f"must be a whole number from {lowest} to {highest}")
+        return int(text)
+
+    def seconds(self, name: str, default: float) -> float:
+        text = self.text(name, str(default))
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds <= 3600:  # noqa: PLR2004 - an hour; NaN fails the comparison too
+            raise _wrong(name, "must be a number of seconds above 0, at most 3600")
+        return seconds
+
+    def switch(self, name: str) -> bool:
+        text = self.text(name, "false").lower()
+        if text not in _TRUE | _FALSE:
+            raise _wrong(name, "must be true or false")
+        return text in _TRUE
+
+    def some_of(self, name: str, known: tuple[str, ...], default: str) -> tuple[str, ...]:
+        """Names separated by commas; ``none`` for none of them."""
+        text = self.text(name, default)
+        chosen = () if text == "none" else tuple(part.strip() for part in text.split(","))
+        if not set(chosen) <= set(known):
+            raise _wrong(name, f"must be none, or names out of {', '.join(known)}")
+        return chosen
+
+    def path(self, name: str) -> Path | None:
+        text = self._read(name)
+        return Path(text).absolute() if text else None
+
+    def url(self, name: str) -> str | None:
+        text = self._read(name)
+        if text is not None:
+            _check_url(name, text, ("http", "https"))
+        return text
+
+    def endpoints(self, name: str) -> tuple[Secret, ...]:
+        """Addresses of nodes, hidden because they often carry the key to a paid service."""
+        parts = [part.strip() for part in self.text(name, "").split(",")]
+        found = [part for part in parts if part]
+        for endpoint in found:
+            _check_url(name, endpoint, ("http", "https"))
+        return tuple(Secret(endpoint) for endpoint in found)
+
+    def secret(self, name: str) -> Secret:
+        text = self._secret_text(name)
+        advice = "make one with `openssl rand -base64 32`, and keep it"
+        if not text:
+            raise _wrong(name, f"is missing: {advice} ({PREFIX}{name}_FILE may name a file)")
+        if len(text) < SECRET_CHARACTERS:
+            raise _wrong(name, f"is shorter than {SECRET_CHARACTERS} characters: {advice}")
+        if _PLACEHOLDER.search(text) or len(set(text)) < _FEWEST_DIFFERENT:
+            raise _wrong(name, f"looks like a placeholder: {advice}")
+        return Secret(text)
+
+    def database_url(self) -> Secret | None:
+        text = self._secret_text("DATABASE_URL")
+        if not text:
+            return None
+        _check_url("DATABASE_URL", text, ("postgresql", "postgres"))
+        return Secret(text)
+
+    def var_dir(self) -> Path:
+        return Path(self.text("VAR_DIR", "var")).absolute()
+
+    def signer_socket(self) -> Path:
+        return self.path("SIGNER_SOCKET") or self.var_dir() / "signer.sock"
+
+    def rate_max_age_seconds(self) -> int:
+        return self.whole("RATE_MAX_AGE_SECONDS", 300, 1, 86_400)
+
+    def _read(self, name: str) -> str | None:
+        text = self._environ.get(PREFIX + name)
+        return text.strip() or None if text else None
+
+    def _secret_text(self, name: str) -> str | None:
+        text, file = self._read(name), self.path(f"{name}_FILE")
+        if text and file:
+            raise _wrong(name, f"is set twice, as itself and as {PREFIX}{name}_FILE: keep one")
+        if file is None:
+            return text
+        try:
+            return file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            name_of_file = f"{name}_FILE"
+            raise _wrong(name_of_file, f"names a file that cannot be read: {file}") from error
+
+
+def _check_url(name: str, text: str, schemes: tuple[str, ...]) -> None:
+    """Check the beginning only, and never repeat the text: it may hold a password."""
+    scheme, separator, rest = text.partition("://")
+    if scheme not in schemes or not separator or not rest or re.search(r"\s", text):
+        raise _wrong(name, f"must be an address that starts with {schemes[0]}://")
+
+
+def _wrong(name: str, sentence: str) -> ConfigError:
+    return ConfigError(f"{PREFIX}{name} {sentence}")

@@ -1,0 +1,29 @@
+"""The hash of what a reviewer approves, so that nothing can change underneath an approval."""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+from counterfoil.core.invoice import Invoice
+
+
+def content_hash(invoice: Invoice) -> str:
+    """SHA-256 (hex) over everything the approval covers: document, price, dues, destination, terms.
+
+    What changes by itself afterwards (status, money that arrives, the deadline of an invoice
+    that is due on receipt) is left out.
+    """
+    content = {
+        "document": asdict(invoice.document),
+        "price": asdict(invoice.price),
+        "requests": [[r.asset.key, str(r.due_units)] for r in invoice.requests],
+        "payout_to": dict(invoice.payout_to),
+        "deposit_address": invoice.deposit_address,
+        "deadline_at": None if invoice.deadline_follows_approval else invoice.deadline_at,
+        "settlement": invoice.settlement,
+        "bank_account_id": invoice.bank_account_id,
+        "callback_url": invoice.callback_url,
+        "policy": asdict(invoice.policy),
+    }
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,70 @@
+"""Refusals: why the system said no, in words for people and names for programs."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a malfunction
+    """Something was asked that cannot be done; nothing was changed.
+
+    ``fields`` maps the name of each offending input to the sentence about it
+    (empty when the refusal is not about an input). ``data`` carries facts that a
+    program may act on, such as the commands that are allowed instead.
+    """
+
+    kind: ClassVar[str] = "refused"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        fields: Mapping[str, str] | None = None,
+        data: Mapping[str, object] | None = None,
+    ) -> None:
+        """Keep the sentence, the fields it is about, and facts for programs."""
+        super().__init__(message)
+        self.message = message
+        self.fields = MappingProxyType(dict(fields or {}))
+        self.data = MappingProxyType(dict(data or {}))
+
+
+class Invalid(Refusal):
+    """An input is malformed or out of bounds; ``fields`` names each one."""
+
+    kind = "invalid"
+
+    @classmethod
+    def field(cls, name: str, sentence: str) -> "Invalid":
+        """Refuse one field, with the sentence that says what is allowed."""
+        return cls(f"{name}: {sentence}", fields={name: sentence})
+
+
+class NotFound(Refusal):
+    """No such thing in this organisation; foreign and unknown ids look alike."""
+
+    kind = "not_found"
+
+
+class Forbidden(Refusal):
+    """The actor lacks a permission, or four-eyes forbids it; says which."""
+
+    kind = "forbidden"
+
+
+class OutOfPlace(Refusal):
+    """A command that the invoice's status does not allow; ``data['allowed']`` lists those it does."""
+
+    kind = "out_of_place"
+
+
+class Conflict(Refusal):
+    """The same key or the same thing is already in use or in progress."""
+
+    kind = "conflict"
+
+
+class Unavailable(Refusal):
+    """Something we need (a fresh rate, a free address) is missing just now; try again."""
+
+    kind = "unavailable"

@@ -1,0 +1,244 @@
+"""What can reach an invoice, and what must be done about it.
+
+Three kinds of event. A *command* is asked for by somebody, and is refused by name where it is out
+of place. A *fact* happened outside; it is never refused, and told twice it changes nothing more.
+A *money fact* is a fact about transfers: it has a row in every status, so that no payment can fall
+between two cells, and carries the totals so far.
+
+Effects are what must now be done. The desk writes them down together with the change.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID
+
+from counterfoil.core.invoice import Document, PaymentRequest, Price, Screening, Tally
+from counterfoil.core.money import Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that reaches an invoice. ``by`` is the actor's uid; time comes with it."""
+
+    at: datetime
+    by: str
+
+
+class Command(Event):
+    """Somebody asks for something."""
+
+
+class Fact(Event):
+    """Something happened outside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit(Command):
+    """Change the document before it is approved; every value is the new one, complete."""
+
+    document: Document
+    price: Price
+    requests: tuple[PaymentRequest, ...]
+    payout_to: dict[str, str]
+    deadline_at: datetime
+    deadline_follows_approval: bool
+    settlement: Literal["crypto", "fiat"]
+    bank_account_id: int | None
+    allow_any_chain: bool
+    allow_any_token: bool
+    reviewer: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approve(Command):
+    """Let the invoice be paid. ``content_hash`` is what the reviewer saw."""
+
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject(Command):
+    """Refuse the invoice, saying why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel(Command):
+    """Call the invoice off before any money came."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release(Command):
+    """One compliance officer lets held money go on; it takes two."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decline(Command):
+    """One compliance officer refuses held money for good; it takes two."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accept(Command):
+    """Take the payment as it is, whatever was particular about it."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalculate(Command):
+    """Price the invoice again at a newer rate, and judge what came in against that."""
+
+    requests: tuple[PaymentRequest, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignOff(Command):
+    """The merchant accepts the money. An overpaid invoice needs ``refund_address``."""
+
+    refund_address: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRefund(Command):
+    """Ask for everything to be sent back; a second person approves."""
+
+    address: str
+    reason: str
+    attachment_file_ids: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApproveRefund(Command):
+    """The second person lets the refund go out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive(Command):
+    """Put an ended invoice out of sight; nothing else about it changes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadlinePassed(Fact):
+    """The deadline is over, and the watcher has seen every block before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraceOver(Fact):
+    """An expired invoice stayed unpaid for its days of grace."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screened(Fact):
+    """The origin of the confirmed money was checked."""
+
+    screening: Screening
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept(Fact):
+    """All of the invoice's money is final in the pool.
+
+    ``more_to_move``: payouts or refunds of it wait for exactly this.
+    """
+
+    more_to_move: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaidOut(Fact):
+    """Every payout of the invoice is final on chain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundSettled(Fact):
+    """The whole refund is final on chain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoneyFact(Fact):
+    """A fact about transfers. ``tally`` is the total so far, never an increment."""
+
+    tally: Tally
+
+
+class TransferSeen(MoneyFact):
+    """A transfer stands in a block that may still be reorganised."""
+
+
+class TransferConfirmed(MoneyFact):
+    """A transfer is as deep as the invoice's policy asks, or deeper than before."""
+
+
+class TransferDropped(MoneyFact):
+    """A transfer that was seen is no longer part of the chain."""
+
+
+COMMANDS: Final[tuple[type[Command], ...]] = (
+    Edit,
+    Approve,
+    Reject,
+    Cancel,
+    Release,
+    Decline,
+    Accept,
+    Recalculate,
+    SignOff,
+    OrderRefund,
+    ApproveRefund,
+    Archive,
+)
+MONEY_FACTS: Final[tuple[type[MoneyFact], ...]] = (
+    TransferSeen,
+    TransferConfirmed,
+    TransferDropped,
+)
+FACTS: Final[tuple[type[Fact], ...]] = (
+    *MONEY_FACTS,
+    Screened,
+    DeadlinePassed,
+    GraceOver,
+    Swept,
+    PaidOut,
+    RefundSettled,
+)
+
+
+Purpose = Literal["sweep", "payout", "refund", "partial_refund"]
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One movement of money to be made. ``destination`` is empty for a sweep: always the pool."""
+
+    purpose: Purpose
+    money: Money
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Have the origin of the confirmed money checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMoves:
+    """Write down movements. Sweeps may start at once; the others wait for `ReleaseMoves`."""
+
+    legs: tuple[Leg, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseMoves:
+    """The money is in the pool: movements out of it may start."""
+
+
+Effect = Screen | PlanMoves | ReleaseMoves

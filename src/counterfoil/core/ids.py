@@ -1,0 +1,28 @@
+"""Public names of things: a prefix that says what it is, and the UUID behind it."""
+
+from typing import Final, Literal
+from uuid import UUID
+
+Kind = Literal["inv", "pi", "file", "user", "evt", "mv", "scr", "req", "key"]
+
+_HEX_LENGTH: Final = 32
+
+
+def public(kind: Kind, value: UUID) -> str:
+    """The public name, as in ``inv_0198c5...`` (32 lower-case hex digits)."""
+    return f"{kind}_{value.hex}"
+
+
+def parse(kind: Kind, text: str) -> UUID | None:
+    """The UUID behind a public name, or None when it is not one of that kind.
+
+    Only the exact spelling that `public` writes is taken, so that one thing has one name.
+    """
+    prefix, _, digits = text.partition("_")
+    if prefix != kind or len(digits) != _HEX_LENGTH or digits != digits.lower():
+        return None
+    try:
+        value = UUID(hex=digits)
+    except ValueError:
+        return None
+    return value if value.hex == digits else None

@@ -1,0 +1,293 @@
+"""The invoice as a value: what was asked, what has come in, and where it stands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+from counterfoil.core.money import Asset
+
+
+class Status(StrEnum):
+    """Where an invoice stands (specs/lifecycle.md D.2). Why it stands there is its `Context`."""
+
+    APPROVAL_PENDING = "approval_pending"
+    """A reviewer, who is not the creator, has to approve or reject it. Not payable yet."""
+    APPROVAL_REJECTED = "approval_rejected"
+    """The reviewer said no, with a reason. The end."""
+    AWAITING_PAYMENT = "awaiting_payment"
+    """Payable; nothing has arrived."""
+    PAYMENT_DETECTED = "payment_detected"
+    """A transfer is on chain but may still be reorganised away."""
+    SCREENING = "screening"
+    """The money is confirmed; its origin is being checked."""
+    COMPLIANCE_HOLD = "compliance_hold"
+    """Screening found something; the money does not move until two people say so."""
+    COMPLIANCE_DECLINED = "compliance_declined"
+    """Compliance refused the money; it can only be refunded, when ordered."""
+    RESOLUTION_REQUIRED = "resolution_required"
+    """Clean money of the wrong amount, time or kind; somebody or a rule must choose."""
+    SIGN_PENDING = "sign_pending"
+    """Clean and sufficient; the merchant has to sign for it."""
+    SWEEPING = "sweeping"
+    """Signed for; on its way from the deposit address to the merchant's pool."""
+    PAYOUT_PROCESSING = "payout_processing"
+    """In the pool; on its way to the merchant's own address."""
+    COMPLETED = "completed"
+    """Everything asked for has happened. The end, unless a refund is ordered."""
+    REFUND_PENDING = "refund_pending"
+    """A refund was asked for and waits for a second person."""
+    REFUND_PROCESSING = "refund_processing"
+    """The refund was approved and is on its way."""
+    REFUNDED = "refunded"
+    """The refund is final on chain. The end."""
+    EXPIRED = "expired"
+    """The deadline passed unpaid, and the watcher had seen everything before it."""
+    CANCELLED = "cancelled"
+    """Called off before any money came. The end."""
+
+    @property
+    def is_end(self) -> bool:
+        """Whether nothing more is expected here."""
+        return self in _ENDS
+
+
+_ENDS = frozenset(
+    {
+        Status.APPROVAL_REJECTED,
+        Status.CANCELLED,
+        Status.COMPLETED,
+        Status.REFUNDED,
+    }
+)
+
+
+class Context(StrEnum):
+    """What is particular about the payment; the second axis beside `Status`."""
+
+    EXACT = "exact"
+    UNDERPAID = "underpaid"
+    OVERPAID = "overpaid"
+    PAID_LATE = "paid_late"
+    MULTIPLE_PAYERS = "multiple_payers"
+    WRONG_ASSET = "wrong_asset"
+    HIGH_RISK = "high_risk"
+    SANCTIONED = "sanctioned"
+
+
+@dataclass(frozen=True, slots=True)
+class LineItem:
+    """One line of the document. ``tax`` is an amount, not a percentage."""
+
+    name: str
+    quantity: Decimal
+    unit_price: Decimal
+    tax: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        """Quantity times price, plus tax; exact, unrounded."""
+        return self.quantity * self.unit_price + self.tax
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What the customer is shown and the reviewer approves; fixed once approved."""
+
+    recipient_name: str
+    recipient_email: str
+    organization_name: str
+    organization_email: str
+    creator: str
+    items: tuple[LineItem, ...]
+    issued_on: date
+    terms_days: int
+    origin: str
+    description: str = ""
+    attachment_file_id: UUID | None = None
+    order_data: str = "{}"
+    """The merchant's own JSON object, kept as the text it came as and never interpreted."""
+    group_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What the merchant asks for: fiat (``currency`` TWD or USD) or the token itself."""
+
+    mode: Literal["fiat", "crypto"]
+    amount: Decimal
+    currency: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The rate an amount was computed with, and its evidence: 1 ``base`` = ``rate`` ``quote``."""
+
+    base: str
+    quote: str
+    rate: Decimal
+    source: str
+    observed_at: datetime
+    locked_at: datetime
+    raw: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRequest:
+    """One asset the invoice may be paid in, and how much of it is due."""
+
+    asset: Asset
+    due_units: int
+    quote: Quote | None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules an invoice lives by, copied onto it at creation (specs/lifecycle.md D.1).
+
+    ``underpay_ratio`` and ``overpay_ratio`` are shares of what is due: 0.995 accepts half a
+    per cent too little, 1.02 two per cent too much. ``confirm_soft_below_usd``: payments worth
+    less are confirmed at the chain's ``safe`` tag, all others at ``finalized``
+    (specs/chains.md 6.3); money only ever leaves at ``finalized``.
+    """
+
+    approval_required: bool = True
+    sign_off_required: bool = True
+    maker_is_not_checker: bool = True
+    underpay_ratio: Decimal = Decimal(1)
+    overpay_ratio: Decimal = Decimal(1)
+    overpaid: Literal["refund_at_sign_off", "resolve"] = "refund_at_sign_off"
+    several_payers: Literal["accept", "resolve"] = "resolve"
+    receipt_window_seconds: int = 86_400
+    grace_days: int = 14
+    confirm_soft_below_usd: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class AssetTally:
+    """What has come in of one asset so far, in base units.
+
+    ``seen`` includes ``confirmed``, which includes ``final``.
+    """
+
+    asset: Asset
+    seen_units: int
+    confirmed_units: int
+    final_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """All that has come in so far, totals and never increments, so telling it twice is harmless.
+
+    ``paid_at`` is when enough had arrived (or the last arrival, while it is not enough).
+    ``stray`` says that something came which the invoice does not accept.
+    """
+
+    assets: tuple[AssetTally, ...] = ()
+    payers: tuple[str, ...] = ()
+    paid_at: datetime | None = None
+    stray: bool = False
+
+    @property
+    def seen_any(self) -> bool:
+        """Whether any accepted money is on chain just now."""
+        return any(a.seen_units for a in self.assets)
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything seen is confirmed."""
+        return all(a.seen_units == a.confirmed_units for a in self.assets)
+
+    @property
+    def final(self) -> bool:
+        """Whether everything confirmed is beyond any reorganisation."""
+        return all(a.confirmed_units == a.final_units for a in self.assets)
+
+    @property
+    def confirmed(self) -> tuple[tuple[str, int], ...]:
+        """Asset key and confirmed units, sorted: what a screening covers."""
+        return tuple(sorted((a.asset.key, a.confirmed_units) for a in self.assets))
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """The newest screening's verdict, and exactly which money it looked at.
+
+    ``covers`` is `Tally.confirmed` as it was when screened.
+    """
+
+    run_id: UUID
+    decision: Literal["clear", "manual_review", "aml_hold"]
+    sanctioned: bool
+    covers: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RefundOrder:
+    """A refund that somebody asked for. ``after_completion``: the payout had already been made."""
+
+    address: str
+    reason: str
+    attachment_file_ids: tuple[UUID, ...]
+    ordered_by: str
+    after_completion: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """An invoice with everything its lifecycle decides on."""
+
+    org_id: int
+    invoice_id: UUID
+    number: int
+    dialect: str
+    client_id: str
+    status: Status
+    document: Document
+    price: Price
+    requests: tuple[PaymentRequest, ...]
+    policy: Policy
+    payout_to: Mapping[str, str]
+    """Where the money goes after the sweep: chain family to address; may be empty."""
+    deposit_address: str
+    callback_url: str | None
+    created_by: str
+    created_at: datetime
+    deadline_at: datetime
+    deadline_follows_approval: bool = False
+    """Due on receipt: the window opens when the invoice becomes payable."""
+    explicit_deadline_at: datetime | None = None
+    """The deadline that was asked for outright, if it was; it wins over the terms."""
+    settlement: Literal["crypto", "fiat"] = "crypto"
+    bank_account_id: int | None = None
+    swap_enabled: bool = False
+    allow_any_chain: bool = False
+    allow_any_token: bool = False
+    use_fixed_stablecoin_rate: bool = False
+    context: Context | None = None
+    tally: Tally = field(default_factory=Tally)
+    screening: Screening | None = None
+    reviewer: str | None = None
+    """Whom the creator asks to approve, as text; it grants nothing."""
+    approved_by: str | None = None
+    approved_at: datetime | None = None
+    approved_hash: str | None = None
+    releases: tuple[str, ...] = ()
+    declines: tuple[str, ...] = ()
+    refund: RefundOrder | None = None
+    signed_off_by: str | None = None
+    signed_off_at: datetime | None = None
+    expired_at: datetime | None = None
+    completed_at: datetime | None = None
+    archived_at: datetime | None = None
+    version: int = 0
+    """Grows with every recorded event; the sequence of log entries and callbacks."""
+
+
+def number_label(invoice: Invoice) -> str:
+    """The number people use, as in ``INV-2026-000042``."""
+    return f"INV-{invoice.created_at.year}-{invoice.number:06d}"

@@ -1,0 +1,57 @@
+"""Double entry. A posting names both sides, so an unbalanced one cannot be written down."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from counterfoil.core.money import Money
+
+LedgerAccount = Literal[
+    "outside:payer",
+    "outside:merchant",
+    "outside:network",
+    "outside:funding",
+    "deposit",
+    "pool",
+    "hold",
+    "gas",
+    "operator",
+]
+"""Where value can be. ``outside:*`` may go below zero, as its money came from elsewhere; the
+others are places of ours, and never can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """Value that went from one ledger account to another; positive, one asset.
+
+    Raises ``ValueError`` for zero or for two equal sides.
+    """
+
+    source: LedgerAccount
+    destination: LedgerAccount
+    money: Money
+
+    def __post_init__(self) -> None:
+        """Refuse what would not be an entry at all."""
+        if self.source == self.destination or self.money.units == 0:
+            msg = f"no entry: {self.money} from {self.source} to {self.destination}"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """Postings that belong together, and the fact that caused them.
+
+    ``cause`` is unique within the organisation (such as ``transfer:arb:0x...:3`` or
+    ``move:<id>``), which is what makes booking the same fact twice impossible. ``block_number`` is
+    the block of the postings' chain in which it happened, so that the books can be read as they
+    stood at any block.
+    """
+
+    cause: str
+    invoice_id: UUID | None
+    postings: tuple[Posting, ...]
+    at: datetime
+    block_number: int

@@ -1,0 +1,115 @@
+"""What an invoice asks for: line items, the rate it is priced at, and when it is due."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
+
+from counterfoil.core.errors import Invalid
+from counterfoil.core.invoice import LineItem, PaymentRequest, Policy, Price, Quote
+from counterfoil.core.money import Asset, format_units, to_units
+
+MAX_AMOUNT: Final = Decimal(10) ** 12
+"""A trillion of anything is a mistake, not an invoice."""
+
+FIAT_DECIMALS: Final = 2
+MAX_TERMS_DAYS: Final = 365
+MAX_DEADLINE_AHEAD: Final = timedelta(days=366)
+
+
+def check_items(items: Sequence[LineItem], price: Price) -> None:
+    """Refuse line items that do not add up to the amount, exactly.
+
+    Raises `Invalid` naming ``detail_items`` and both sums.
+    """
+    if not items:
+        raise Invalid.field("detail_items", "must have at least one line item")
+    total = sum((item.total for item in items), start=Decimal(0))
+    if total != price.amount:
+        raise Invalid.field(
+            "detail_items",
+            f"add up to {_plain(total)}, but amount is {_plain(price.amount)};"
+            " each line counts quantity x unit_price + tax",
+        )
+
+
+def check_amount(price: Price) -> None:
+    """Refuse an amount of zero, of more than a trillion, or finer than the currency."""
+    if not 0 < price.amount <= MAX_AMOUNT:
+        raise Invalid.field("amount", f"must be above 0 and at most {MAX_AMOUNT:f}")
+    if price.mode == "fiat" and -_exponent(price.amount) > FIAT_DECIMALS:
+        raise Invalid.field("amount", f"must have at most {FIAT_DECIMALS} digits after the point")
+
+
+def pair(price: Price, asset: Asset, *, stablecoin_is_one_dollar: bool) -> tuple[str, str] | None:
+    """Which rate is needed to price in this asset: (base, quote), or None when none is.
+
+    With a fixed stablecoin rate one coin is one US dollar, so only the dollar needs a rate.
+    """
+    if price.mode == "crypto" or price.currency is None:
+        return None
+    if not stablecoin_is_one_dollar:
+        return asset.symbol, price.currency
+    return None if price.currency == "USD" else ("USD", price.currency)
+
+
+def request(price: Price, asset: Asset, quote: Quote | None) -> PaymentRequest:
+    """How much of ``asset`` is due; rounded up, so that the merchant is never short.
+
+    Raises `Invalid` for a crypto amount finer than the token.
+    """
+    if price.mode == "crypto" and -_exponent(price.amount) > asset.decimals:
+        sentence = f"must have at most {asset.decimals} digits after the point for {asset.symbol}"
+        raise Invalid.field("amount", sentence)
+    rate = Fraction(quote.rate) if quote is not None else Fraction(1)
+    due_units = to_units(Fraction(price.amount) / rate, asset.decimals, "up")
+    return PaymentRequest(asset=asset, due_units=due_units, quote=quote)
+
+
+def due_text(due: PaymentRequest) -> str:
+    """The amount due as plain decimal text, exact."""
+    return format_units(due.due_units, due.asset.decimals)
+
+
+def deadline(
+    *, now: datetime, issued_on: date, terms_days: int, explicit: datetime | None
+) -> datetime | None:
+    """When the invoice is due; None when it is due on receipt, which approval starts.
+
+    Terms count from the issue date to the end of the last day, in UTC. An explicit deadline
+    wins. Raises `Invalid` for a deadline that has passed or lies absurdly far ahead.
+    """
+    if explicit is not None:
+        return _still_ahead(explicit, now, "payment_deadline")
+    if not 0 <= terms_days <= MAX_TERMS_DAYS:
+        sentence = f"must be a whole number of days from 0 (due on receipt) to {MAX_TERMS_DAYS}"
+        raise Invalid.field("payment_terms", sentence)
+    if terms_days == 0:
+        return None
+    last_day = datetime.combine(issued_on, time.min, UTC) + timedelta(days=terms_days)
+    return _still_ahead(last_day + timedelta(days=1), now, "payment_terms")
+
+
+def receipt_deadline(payable_at: datetime, policy: Policy) -> datetime:
+    """When an invoice due on receipt is due, given when it became (or may become) payable."""
+    return payable_at + timedelta(seconds=policy.receipt_window_seconds)
+
+
+def _still_ahead(instant: datetime, now: datetime, field: str) -> datetime:
+    if instant <= now:
+        sentence = f"puts the deadline at {instant:%Y-%m-%d %H:%M} UTC, which has passed"
+        raise Invalid.field(field, sentence)
+    if instant > now + MAX_DEADLINE_AHEAD:
+        raise Invalid.field(field, "puts the deadline more than a year ahead")
+    return instant
+
+
+def _exponent(value: Decimal) -> int:
+    exponent = value.as_tuple().exponent
+    return exponent if isinstance(exponent, int) else 0
+
+
+def _plain(value: Decimal) -> str:
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,145 @@
+"""Transfers against what is due: the tally, and what it amounts to.
+
+Everything is computed anew from all transfers each time; nothing is patched.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from fractions import Fraction
+
+from counterfoil.core.invoice import (
+    AssetTally,
+    Context,
+    Invoice,
+    PaymentRequest,
+    Policy,
+    Tally,
+)
+from counterfoil.core.money import Asset, Money
+
+
+class Depth(IntEnum):
+    """How settled a transfer is on its chain (specs/chains.md 6.3)."""
+
+    ORPHANED = 0
+    SEEN = 1
+    SAFE = 2
+    FINAL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One transfer to an invoice's address.
+
+    ``arrived_at`` is when it was first seen or its block's time, whichever is earlier:
+    a payer is not late because we were slow (specs/reliability.md 1.5).
+    """
+
+    asset: Asset
+    amount_units: int
+    payer: str
+    depth: Depth
+    arrived_at: datetime
+
+
+def tally(
+    requests: Sequence[PaymentRequest], transfers: Iterable[Received], policy: Policy
+) -> Tally:
+    """Add up all transfers to one invoice: the totals so far, per accepted asset."""
+    due = {r.asset.key: r for r in requests}
+    live = [t for t in transfers if t.depth is not Depth.ORPHANED]
+    counted = [t for t in live if t.asset.key in due]
+    enough = _confirming_depth(requests, counted, policy)
+
+    def total(asset: Asset, depth: Depth) -> int:
+        return sum(t.amount_units for t in counted if t.asset == asset and t.depth >= depth)
+
+    held = [r.asset for r in requests if any(t.asset == r.asset for t in counted)]
+    return Tally(
+        assets=tuple(
+            AssetTally(
+                asset=asset,
+                seen_units=total(asset, Depth.SEEN),
+                confirmed_units=total(asset, enough),
+                final_units=total(asset, Depth.FINAL),
+            )
+            for asset in held
+        ),
+        payers=tuple(sorted({t.payer for t in counted})),
+        paid_at=_paid_at(requests, counted, policy),
+        stray=len(counted) < len(live),
+    )
+
+
+def _confirming_depth(
+    requests: Sequence[PaymentRequest], counted: Sequence[Received], policy: Policy
+) -> Depth:
+    """Small payments confirm at ``safe``; a stablecoin unit counts as a dollar here."""
+    worth = Fraction(0)
+    for request in requests:
+        units = sum(t.amount_units for t in counted if t.asset == request.asset)
+        worth += Fraction(units, 10**request.asset.decimals)
+    return Depth.SAFE if worth < policy.confirm_soft_below_usd else Depth.FINAL
+
+
+def _paid_at(
+    requests: Sequence[PaymentRequest], counted: Sequence[Received], policy: Policy
+) -> datetime | None:
+    share = Fraction(0)
+    arrived = None
+    due = {r.asset.key: r.due_units for r in requests}
+    for transfer in sorted(counted, key=lambda t: t.arrived_at):
+        share += Fraction(transfer.amount_units, due[transfer.asset.key])
+        arrived = transfer.arrived_at
+        if share >= Fraction(policy.underpay_ratio):
+            break
+    return arrived
+
+
+def coverage(invoice: Invoice) -> Fraction:
+    """Which share of the amount due is confirmed; 1 is exactly paid. Never rounded."""
+    due = {r.asset.key: r.due_units for r in invoice.requests}
+    return sum(
+        (Fraction(a.confirmed_units, due[a.asset.key]) for a in invoice.tally.assets),
+        start=Fraction(0),
+    )
+
+
+def judge(invoice: Invoice) -> Context:
+    """What is particular about the confirmed money; the gravest finding wins."""
+    share = coverage(invoice)
+    if share < Fraction(invoice.policy.underpay_ratio):
+        stray_only = invoice.tally.stray and not share
+        return Context.WRONG_ASSET if stray_only else Context.UNDERPAID
+    if invoice.tally.paid_at is not None and invoice.tally.paid_at > invoice.deadline_at:
+        return Context.PAID_LATE
+    if invoice.policy.several_payers == "resolve" and len(invoice.tally.payers) > 1:
+        return Context.MULTIPLE_PAYERS
+    if share > Fraction(invoice.policy.overpay_ratio):
+        return Context.OVERPAID
+    return Context.EXACT
+
+
+def surplus(invoice: Invoice) -> tuple[Money, ...]:
+    """What came in above the amount due, to be returned when the invoice is signed for.
+
+    Rounded down, taken from the asset that has most of it to give; empty when within tolerance.
+    """
+    share = coverage(invoice)
+    if share <= Fraction(invoice.policy.overpay_ratio):
+        return ()
+    due = {r.asset.key: r.due_units for r in invoice.requests}
+    richest = max(
+        invoice.tally.assets, key=lambda a: Fraction(a.confirmed_units, due[a.asset.key])
+    )
+    units = min(int((share - 1) * due[richest.asset.key]), richest.confirmed_units)
+    return (Money(units, richest.asset),) if units else ()
+
+
+def holdings(invoice: Invoice) -> tuple[Money, ...]:
+    """The confirmed money the invoice can dispose of, per asset."""
+    return tuple(
+        Money(a.confirmed_units, a.asset) for a in invoice.tally.assets if a.confirmed_units
+    )

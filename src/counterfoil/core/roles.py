@@ -1,0 +1,102 @@
+"""Who may do what: permissions, the roles that bundle them, and four eyes."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from counterfoil.core.errors import Forbidden
+from counterfoil.core.events import (
+    Accept,
+    Approve,
+    ApproveRefund,
+    Archive,
+    Cancel,
+    Command,
+    Decline,
+    Edit,
+    Event,
+    OrderRefund,
+    Recalculate,
+    Reject,
+    Release,
+    SignOff,
+)
+
+
+class Permission(StrEnum):
+    """What a member may be allowed to do (KryptoGO's table of Transfer roles, and our own)."""
+
+    CREATE = "transfer:create"
+    APPROVE = "transfer:approve"
+    SIGN = "transfer:sign"
+    READ = "transfer:read"
+    REVIEW = "compliance:review"
+    ADMINISTER = "organization:administer"
+
+
+P = Permission
+
+ROLES: Final = {
+    "finance": frozenset({P.CREATE, P.READ}),
+    "reviewer": frozenset({P.APPROVE, P.READ}),
+    "signer": frozenset({P.SIGN, P.READ}),
+    "compliance": frozenset({P.REVIEW, P.READ}),
+    "auditor": frozenset({P.READ}),
+    "administrator": frozenset({P.ADMINISTER, P.READ}),
+}
+"""Role to permissions. A member may hold several roles."""
+
+
+def permissions_of(roles: tuple[str, ...]) -> frozenset[Permission]:
+    """Everything that a member with these roles may do."""
+    return frozenset(p for role in roles for p in ROLES[role])
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something: a member (by page or key), or the system itself.
+
+    ``uid`` is what the audit log keeps: ``user_...`` for a member, ``system:watch`` and the like
+    for workers. A key acts as the member it belongs to, so both share one ``uid``.
+    """
+
+    uid: str
+    org_id: int
+    permissions: frozenset[Permission]
+    auto_approve: bool = False
+    auto_sign: bool = False
+    request_id: str | None = None
+
+    def require(self, permission: Permission) -> None:
+        """Raise `Forbidden` naming the permission when the actor lacks it."""
+        if permission not in self.permissions:
+            message = f"this needs the permission {permission.value}, which you do not have"
+            raise Forbidden(message, data={"missing_permission": permission.value})
+
+
+def system(part: str, org_id: int) -> Actor:
+    """A worker of ours as an actor; it tells facts and needs no permission."""
+    return Actor(uid=f"system:{part}", org_id=org_id, permissions=frozenset())
+
+
+REQUIRED: Final[dict[type[Command], Permission]] = {
+    Edit: P.CREATE,
+    Cancel: P.CREATE,
+    Archive: P.CREATE,
+    Approve: P.APPROVE,
+    Reject: P.APPROVE,
+    SignOff: P.SIGN,
+    OrderRefund: P.SIGN,
+    ApproveRefund: P.SIGN,
+    Accept: P.SIGN,
+    Recalculate: P.SIGN,
+    Release: P.REVIEW,
+    Decline: P.REVIEW,
+}
+"""Which permission each command needs (sources/kryptogo-invoice-payout-api.txt, "Permissions")."""
+
+
+def require(actor: Actor, event: Event) -> None:
+    """Raise `Forbidden` unless the actor may give this command; facts need no permission."""
+    if isinstance(event, Command):
+        actor.require(REQUIRED[type(event)])

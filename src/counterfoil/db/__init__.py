@@ -1,0 +1,1 @@
+"""PostgreSQL itself: pool, embedded server, migrations."""

@@ -1,0 +1,199 @@
+"""Connections and transactions: the only way to the database for running processes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Final, TypeAlias, TypeVar
+
+from psycopg import AsyncConnection, Error, errors, sql
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+
+T = TypeVar("T")
+
+Tx: TypeAlias = AsyncConnection[TupleRow]
+"""A connection with an open transaction: what every function in ``books`` takes first."""
+
+ATTEMPTS: Final = 5
+"""How often `Database.run` tries a transaction that others keep getting in the way of."""
+
+_CERTAINLY_ROLLED_BACK: Final = ("23", "P0", "40001", "40002", "40P01")
+
+
+class CommitUnknown(Exception):  # noqa: N818 - says what is the case: nobody knows yet
+    """The connection failed at COMMIT, so the transaction may or may not have happened.
+
+    Whoever catches this looks the operation up by its own unique id before doing it again
+    (specs/reliability.md 4.1 item 2).
+    """
+
+
+class Database:
+    """A pool of connections to one PostgreSQL, handing out transactions.
+
+    ``url`` is a libpq address and may name several hosts: only one that accepts writes is used,
+    so no decision is ever read from a replica. ``name`` is what the server's activity view shows.
+    Set ``prepare=False`` behind a pooler that cannot carry prepared statements.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a knob of the deployment, all with sound defaults
+        self,
+        url: str,
+        *,
+        name: str = "counterfoil",
+        max_connections: int = 10,
+        statement_timeout_seconds: float = 30,
+        lock_timeout_seconds: float = 10,
+        prepare: bool = True,
+    ) -> None:
+        """Describe the pool; nothing is connected before `open`."""
+        self._session = _session_settings(statement_timeout_seconds, lock_timeout_seconds)
+        self._pool = AsyncConnectionPool(
+            url,
+            connection_class=_Connection,
+            kwargs=_libpq_settings(name)
+            | {"autocommit": True, "prepare_threshold": 1 if prepare else None},
+            min_size=1,
+            max_size=max_connections,
+            timeout=10,
+            configure=self._configure,
+            check=_begin,
+            name=name,
+            open=False,
+        )
+
+    async def open(self, *, timeout_seconds: float = 30) -> None:
+        """Connect; raises `psycopg_pool.PoolTimeout` where no server answers in time."""
+        await self._pool.open(wait=True, timeout=timeout_seconds)
+
+    async def close(self) -> None:
+        """Disconnect; transactions still open are rolled back."""
+        await self._pool.close()
+
+    async def ping(self) -> None:
+        """Have one query answered; raises where the server does not."""
+        async with self.reading() as tx:
+            await tx.execute("SELECT 1")
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """One read-committed transaction: committed at the end, rolled back on any exception.
+
+        Raises `CommitUnknown` where the commit was sent and its outcome never learned.
+        """
+        async with self._pool.connection() as connection:
+            yield connection
+            await _commit(connection)
+
+    async def run(self, work: Callable[[Tx], Awaitable[T]]) -> T:
+        """Do ``work`` in a transaction, again from the start where the server chose it as victim.
+
+        ``work`` must have no effect outside the transaction. A serialization failure or a
+        deadlock is tried `ATTEMPTS` times and then raised. `CommitUnknown` is never retried.
+        """
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return await self._run_once(work)
+            except (errors.SerializationFailure, errors.DeadlockDetected):
+                await asyncio.sleep(0.01 * attempt)
+        return await self._run_once(work)
+
+    async def _run_once(self, work: Callable[[Tx], Awaitable[T]]) -> T:
+        async with self.transaction() as tx:
+            return await work(tx)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Tx]:
+        """A read-only transaction in which every query sees the same moment."""
+        async with self._pool.connection() as connection:
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield connection
+
+    async def _configure(self, connection: "_Connection") -> None:
+        connection.adapters.register_loader("numeric", _NumericLoader)
+        connection.add_notice_handler(connection.notice)
+        await connection.execute(self._session)
+
+
+class _Connection(AsyncConnection[TupleRow]):
+    """A connection that remembers whether its commit went ahead without the standby."""
+
+    standby_missed: bool = False
+
+    def notice(self, diagnostic: errors.Diagnostic) -> None:
+        """Note a cancelled wait for the standby, told by its place in the server's source.
+
+        The text is translated and carries no code of its own; the driver reports success
+        although a failover may lose the commit (specs/reliability.md 4.1).
+        """
+        if (diagnostic.source_file or "").endswith("syncrep.c"):
+            self.standby_missed = True
+
+
+class _NumericLoader(Loader):
+    """Reads ``numeric`` without a fraction as int, with one as Decimal.
+
+    Amounts are ``numeric(78,0)`` and become the integers that money is counted in. A column
+    with a scale always shows its fraction and stays a Decimal.
+    """
+
+    def load(self, data: Buffer) -> int | Decimal:
+        text = bytes(data).decode("ascii")
+        return int(text) if text.lstrip("-").isdigit() else Decimal(text)
+
+
+async def _begin(connection: _Connection) -> None:
+    """Open the transaction as the pool's check on checkout, saving a round trip.
+
+    Where the server behind an idle connection is gone, the pool replaces it and asks again.
+    """
+    await connection.execute("BEGIN")
+
+
+async def _commit(connection: _Connection) -> None:
+    if connection.info.transaction_status == TransactionStatus.INERROR:
+        # The server would answer COMMIT with a silent rollback, and so would the driver.
+        msg = "an error was caught inside the transaction, which can therefore not commit"
+        raise errors.InFailedSqlTransaction(msg)
+    try:
+        await connection.commit()
+    except Error as error:
+        if (error.sqlstate or "").startswith(_CERTAINLY_ROLLED_BACK):
+            raise
+        msg = f"the connection failed while committing: {error}"
+        raise CommitUnknown(msg) from error
+    if connection.standby_missed:
+        connection.standby_missed = False
+        msg = "the commit was cancelled while waiting for the standby"
+        raise CommitUnknown(msg)
+
+
+def _libpq_settings(name: str) -> dict[str, object]:
+    """Notice a dead primary within seconds, and never settle for a replica."""
+    return {
+        "application_name": name,
+        "connect_timeout": 3,
+        "target_session_attrs": "read-write",
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15_000,
+    }
+
+
+def _session_settings(
+    statement_timeout_seconds: float, lock_timeout_seconds: float
+) -> sql.Composed:
+    return sql.SQL(
+        "SELECT set_config('TimeZone', 'UTC', false),"
+        " set_config('statement_timeout', {statement}, false),"
+        " set_config('lock_timeout', {lock}, false),"
+        " set_config('idle_in_transaction_session_timeout', {statement}, false)"
+    ).format(
+        statement=f"{round(statement_timeout_seconds * 1000)}ms",
+        lock=f"{round(lock_timeout_seconds * 1000)}ms",
+    )

@@ -1,0 +1,578 @@
+-- What all migrations together make. Written by `make schema`; do not edit.
+
+CREATE SCHEMA ingest;
+
+CREATE TABLE ingest.address_owner (
+    family text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL COLLATE pg_catalog."C",
+    org_id bigint NOT NULL,
+    number bigint NOT NULL
+);
+
+CREATE TABLE ingest.chain_anchor (
+    chain text NOT NULL COLLATE pg_catalog."C",
+    number bigint NOT NULL,
+    hash text NOT NULL COLLATE pg_catalog."C"
+);
+
+CREATE TABLE ingest.chain_cursor (
+    chain text NOT NULL COLLATE pg_catalog."C",
+    head_number bigint NOT NULL,
+    head_hash text NOT NULL COLLATE pg_catalog."C",
+    head_at timestamp with time zone NOT NULL,
+    safe_number bigint NOT NULL,
+    final_number bigint NOT NULL,
+    final_hash text NOT NULL COLLATE pg_catalog."C",
+    final_at timestamp with time zone NOT NULL,
+    lease_until timestamp with time zone,
+    lease_token uuid,
+    updated_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE ingest.chain_tx (
+    chain text NOT NULL COLLATE pg_catalog."C",
+    wallet text NOT NULL COLLATE pg_catalog."C",
+    nonce bigint NOT NULL,
+    attempt smallint NOT NULL,
+    tx_hash text NOT NULL COLLATE pg_catalog."C",
+    raw bytea NOT NULL,
+    gas_limit bigint NOT NULL,
+    max_fee_wei numeric(78,0) NOT NULL,
+    tip_wei numeric(78,0) NOT NULL,
+    status text NOT NULL COLLATE pg_catalog."C",
+    signed_at timestamp with time zone NOT NULL,
+    sent_at timestamp with time zone,
+    send_error text,
+    block_number bigint,
+    fee_wei numeric(78,0),
+    final_at timestamp with time zone,
+    CONSTRAINT chain_tx_fee_wei_check CHECK (((fee_wei >= (0)::numeric) AND (fee_wei < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
+    CONSTRAINT chain_tx_max_fee_wei_check CHECK (((max_fee_wei >= (0)::numeric) AND (max_fee_wei < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
+    CONSTRAINT chain_tx_status_check CHECK ((status = ANY (ARRAY['signed'::text, 'sent'::text, 'final'::text, 'reverted'::text, 'replaced'::text]))),
+    CONSTRAINT chain_tx_tip_wei_check CHECK (((tip_wei >= (0)::numeric) AND (tip_wei < '1000000000000000000000000000000000000000000000000000000000000'::numeric)))
+);
+
+CREATE TABLE ingest.unassigned_transfer (
+    chain text NOT NULL COLLATE pg_catalog."C",
+    tx_hash text NOT NULL COLLATE pg_catalog."C",
+    log_index integer NOT NULL,
+    org_id bigint NOT NULL,
+    number bigint NOT NULL,
+    address text NOT NULL COLLATE pg_catalog."C",
+    reason text NOT NULL COLLATE pg_catalog."C",
+    contract text NOT NULL COLLATE pg_catalog."C",
+    from_address text NOT NULL COLLATE pg_catalog."C",
+    amount_units numeric(78,0) NOT NULL,
+    block_number bigint NOT NULL,
+    block_hash text NOT NULL COLLATE pg_catalog."C",
+    block_at timestamp with time zone NOT NULL,
+    first_seen_at timestamp with time zone NOT NULL,
+    depth smallint NOT NULL,
+    CONSTRAINT unassigned_transfer_amount_units_check CHECK (((amount_units > (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
+    CONSTRAINT unassigned_transfer_depth_check CHECK (((depth >= 0) AND (depth <= 3))),
+    CONSTRAINT unassigned_transfer_reason_check CHECK ((reason = ANY (ARRAY['unassigned'::text, 'own_address'::text])))
+);
+
+CREATE TABLE ingest.wallet (
+    chain text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL COLLATE pg_catalog."C",
+    org_id bigint NOT NULL,
+    role text NOT NULL COLLATE pg_catalog."C",
+    next_nonce bigint NOT NULL,
+    frozen_reason text,
+    CONSTRAINT wallet_next_nonce_check CHECK ((next_nonce >= 0)),
+    CONSTRAINT wallet_role_check CHECK ((role = ANY (ARRAY['operator'::text, 'pool'::text, 'gas'::text])))
+);
+
+CREATE TABLE public.api_key (
+    key_id text NOT NULL COLLATE pg_catalog."C",
+    secret_hash bytea NOT NULL,
+    org_id bigint NOT NULL,
+    member_id uuid NOT NULL,
+    label text NOT NULL,
+    auto_approve boolean DEFAULT false NOT NULL,
+    auto_sign boolean DEFAULT false NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone
+);
+
+CREATE TABLE public.bank_account (
+    org_id bigint NOT NULL,
+    bank_account_id bigint NOT NULL,
+    label text NOT NULL,
+    currency text NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.deposit_address (
+    org_id bigint NOT NULL,
+    number bigint NOT NULL,
+    family text NOT NULL,
+    address text NOT NULL COLLATE pg_catalog."C",
+    invoice_id uuid
+);
+
+CREATE TABLE public.effect (
+    org_id bigint NOT NULL,
+    effect_id uuid NOT NULL,
+    kind text NOT NULL COLLATE pg_catalog."C",
+    invoice_id uuid NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    lease_until timestamp with time zone,
+    lease_token uuid,
+    last_error text,
+    done_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT effect_kind_check CHECK ((kind = 'screen'::text))
+);
+
+CREATE TABLE public.file (
+    org_id bigint NOT NULL,
+    file_id uuid NOT NULL,
+    name text NOT NULL,
+    content_type text NOT NULL,
+    size_bytes bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    content bytea NOT NULL,
+    uploaded_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT file_content_type_check CHECK ((content_type = ANY (ARRAY['application/pdf'::text, 'image/png'::text, 'image/jpeg'::text]))),
+    CONSTRAINT file_size_bytes_check CHECK ((size_bytes > 0))
+);
+
+CREATE TABLE public.idempotency_key (
+    org_id bigint NOT NULL,
+    member_id uuid NOT NULL,
+    key text NOT NULL COLLATE pg_catalog."C",
+    fingerprint bytea NOT NULL,
+    status_code integer,
+    body bytea,
+    created_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.invoice (
+    org_id bigint NOT NULL,
+    invoice_id uuid NOT NULL,
+    number bigint NOT NULL,
+    dialect text NOT NULL,
+    status text NOT NULL COLLATE pg_catalog."C",
+    context text COLLATE pg_catalog."C",
+    settlement text NOT NULL,
+    recipient_email text NOT NULL COLLATE pg_catalog."C",
+    group_key text COLLATE pg_catalog."C",
+    search_text text NOT NULL,
+    deposit_address text NOT NULL COLLATE pg_catalog."C",
+    deadline_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    version integer NOT NULL,
+    detail jsonb NOT NULL,
+    CONSTRAINT invoice_settlement_check CHECK ((settlement = ANY (ARRAY['crypto'::text, 'fiat'::text]))),
+    CONSTRAINT invoice_version_check CHECK ((version >= 1))
+);
+
+CREATE TABLE public.invoice_log (
+    org_id bigint NOT NULL,
+    invoice_id uuid NOT NULL,
+    sequence integer NOT NULL,
+    from_status text COLLATE pg_catalog."C",
+    to_status text NOT NULL COLLATE pg_catalog."C",
+    event text NOT NULL COLLATE pg_catalog."C",
+    operator_uid text NOT NULL COLLATE pg_catalog."C",
+    reason text NOT NULL,
+    metadata text NOT NULL,
+    request_id text,
+    at timestamp with time zone NOT NULL,
+    seal bytea NOT NULL,
+    CONSTRAINT invoice_log_seal_check CHECK ((length(seal) = 32)),
+    CONSTRAINT invoice_log_sequence_check CHECK ((sequence >= 1))
+);
+
+CREATE TABLE public.journal_entry (
+    org_id bigint NOT NULL,
+    cause text NOT NULL COLLATE pg_catalog."C",
+    invoice_id uuid,
+    at timestamp with time zone NOT NULL,
+    block_number bigint NOT NULL
+);
+
+CREATE TABLE public.member (
+    org_id bigint NOT NULL,
+    member_id uuid NOT NULL,
+    person_id uuid NOT NULL,
+    roles text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    disabled_at timestamp with time zone
+);
+
+CREATE TABLE public.move (
+    org_id bigint NOT NULL,
+    move_id uuid NOT NULL,
+    purpose text NOT NULL COLLATE pg_catalog."C",
+    source_id text NOT NULL COLLATE pg_catalog."C",
+    leg smallint NOT NULL,
+    invoice_id uuid,
+    chain text NOT NULL COLLATE pg_catalog."C",
+    contract text NOT NULL COLLATE pg_catalog."C",
+    destination text NOT NULL COLLATE pg_catalog."C",
+    amount_units numeric(78,0) NOT NULL,
+    moved_units numeric(78,0),
+    status text NOT NULL COLLATE pg_catalog."C",
+    park_reason text,
+    wallet text COLLATE pg_catalog."C",
+    nonce bigint,
+    tx_hash text COLLATE pg_catalog."C",
+    approved_by text,
+    approved_at timestamp with time zone,
+    warrant text,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    final_at timestamp with time zone,
+    CONSTRAINT move_amount_units_check CHECK (((amount_units >= (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
+    CONSTRAINT move_moved_units_check CHECK (((moved_units >= (0)::numeric) AND (moved_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
+    CONSTRAINT move_purpose_check CHECK ((purpose = ANY (ARRAY['sweep'::text, 'payout'::text, 'refund'::text, 'partial_refund'::text, 'fuel'::text, 'deploy'::text]))),
+    CONSTRAINT move_status_check CHECK ((status = ANY (ARRAY['waiting'::text, 'ready'::text, 'signed'::text, 'final'::text, 'failed'::text, 'parked'::text])))
+);
+
+CREATE TABLE public.org (
+    org_id bigint NOT NULL,
+    name text NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    factory_address text NOT NULL COLLATE pg_catalog."C",
+    operator_address text NOT NULL COLLATE pg_catalog."C",
+    pool_address text NOT NULL COLLATE pg_catalog."C",
+    hold_address text NOT NULL COLLATE pg_catalog."C",
+    gas_address text NOT NULL COLLATE pg_catalog."C",
+    policy jsonb NOT NULL,
+    callback_secret_version integer DEFAULT 1 NOT NULL,
+    next_number bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.outbox (
+    org_id bigint NOT NULL,
+    event_id uuid NOT NULL,
+    invoice_id uuid NOT NULL,
+    sequence integer NOT NULL,
+    dialect text NOT NULL COLLATE pg_catalog."C",
+    url text NOT NULL,
+    endpoint text NOT NULL COLLATE pg_catalog."C",
+    from_status text COLLATE pg_catalog."C",
+    to_status text NOT NULL COLLATE pg_catalog."C",
+    from_context text COLLATE pg_catalog."C",
+    to_context text COLLATE pg_catalog."C",
+    snapshot jsonb NOT NULL,
+    body bytea,
+    status text NOT NULL COLLATE pg_catalog."C",
+    due_at timestamp with time zone NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    by_hand boolean DEFAULT false NOT NULL,
+    lease_until timestamp with time zone,
+    lease_token uuid,
+    created_at timestamp with time zone NOT NULL,
+    delivered_at timestamp with time zone,
+    CONSTRAINT outbox_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'delivered'::text, 'silent'::text, 'parked'::text])))
+);
+
+CREATE TABLE public.outbox_attempt (
+    org_id bigint NOT NULL,
+    event_id uuid NOT NULL,
+    attempt integer NOT NULL,
+    at timestamp with time zone NOT NULL,
+    status_code integer,
+    error text,
+    duration_ms integer NOT NULL
+);
+
+CREATE TABLE public.payment_request (
+    org_id bigint NOT NULL,
+    invoice_id uuid NOT NULL,
+    "position" smallint NOT NULL,
+    chain text NOT NULL COLLATE pg_catalog."C",
+    contract text NOT NULL COLLATE pg_catalog."C",
+    due_units numeric(78,0) NOT NULL,
+    quote jsonb,
+    CONSTRAINT payment_request_due_units_check CHECK (((due_units > (0)::numeric) AND (due_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric)))
+);
+
+CREATE TABLE public.person (
+    person_id uuid NOT NULL,
+    email text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    password_hash text NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.posting (
+    org_id bigint NOT NULL,
+    cause text NOT NULL COLLATE pg_catalog."C",
+    "position" smallint NOT NULL,
+    invoice_id uuid,
+    source text NOT NULL COLLATE pg_catalog."C",
+    destination text NOT NULL COLLATE pg_catalog."C",
+    chain text NOT NULL COLLATE pg_catalog."C",
+    contract text NOT NULL COLLATE pg_catalog."C",
+    amount_units numeric(78,0) NOT NULL,
+    CONSTRAINT posting_amount_units_check CHECK (((amount_units > (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
+    CONSTRAINT posting_check CHECK ((source <> destination))
+);
+
+CREATE TABLE public.rate_snapshot (
+    base text NOT NULL COLLATE pg_catalog."C",
+    quote text NOT NULL COLLATE pg_catalog."C",
+    observed_at timestamp with time zone NOT NULL,
+    source text NOT NULL COLLATE pg_catalog."C",
+    rate numeric(38,18) NOT NULL,
+    raw jsonb NOT NULL,
+    stored_at timestamp with time zone NOT NULL,
+    CONSTRAINT rate_snapshot_rate_check CHECK (((rate > (0)::numeric) AND (rate < '1000000000000000'::numeric)))
+);
+
+CREATE TABLE public.screening_list (
+    list_code text NOT NULL COLLATE pg_catalog."C",
+    published_on date,
+    imported_at timestamp with time zone NOT NULL,
+    sha256 text NOT NULL,
+    entry_count integer NOT NULL,
+    address_count integer NOT NULL,
+    version integer NOT NULL,
+    source text NOT NULL
+);
+
+CREATE TABLE public.screening_list_address (
+    list_code text NOT NULL COLLATE pg_catalog."C",
+    family text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL COLLATE pg_catalog."C",
+    entry_uid text NOT NULL COLLATE pg_catalog."C",
+    label text NOT NULL,
+    source text NOT NULL,
+    names text[] NOT NULL,
+    programs text[] NOT NULL,
+    version_from integer NOT NULL,
+    version_to integer
+);
+
+CREATE TABLE public.screening_run (
+    org_id bigint NOT NULL,
+    run_id uuid NOT NULL,
+    invoice_id uuid NOT NULL,
+    decision text NOT NULL COLLATE pg_catalog."C",
+    total numeric(5,2) NOT NULL,
+    scores jsonb NOT NULL,
+    record jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT screening_run_decision_check CHECK ((decision = ANY (ARRAY['clear'::text, 'manual_review'::text, 'aml_hold'::text]))),
+    CONSTRAINT screening_run_total_check CHECK (((total >= (0)::numeric) AND (total <= (100)::numeric)))
+);
+
+CREATE TABLE public.transfer (
+    org_id bigint NOT NULL,
+    chain text NOT NULL COLLATE pg_catalog."C",
+    tx_hash text NOT NULL COLLATE pg_catalog."C",
+    log_index integer NOT NULL,
+    invoice_id uuid NOT NULL,
+    contract text NOT NULL COLLATE pg_catalog."C",
+    from_address text NOT NULL COLLATE pg_catalog."C",
+    amount_units numeric(78,0) NOT NULL,
+    block_number bigint NOT NULL,
+    block_hash text NOT NULL COLLATE pg_catalog."C",
+    block_at timestamp with time zone NOT NULL,
+    first_seen_at timestamp with time zone NOT NULL,
+    depth smallint NOT NULL,
+    CONSTRAINT transfer_amount_units_check CHECK (((amount_units > (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
+    CONSTRAINT transfer_depth_check CHECK (((depth >= 0) AND (depth <= 3)))
+);
+
+ALTER TABLE ONLY ingest.address_owner
+    ADD CONSTRAINT address_owner_pkey PRIMARY KEY (family, address);
+
+ALTER TABLE ONLY ingest.chain_anchor
+    ADD CONSTRAINT chain_anchor_pkey PRIMARY KEY (chain, number);
+
+ALTER TABLE ONLY ingest.chain_cursor
+    ADD CONSTRAINT chain_cursor_pkey PRIMARY KEY (chain);
+
+ALTER TABLE ONLY ingest.chain_tx
+    ADD CONSTRAINT chain_tx_chain_tx_hash_key UNIQUE (chain, tx_hash);
+
+ALTER TABLE ONLY ingest.chain_tx
+    ADD CONSTRAINT chain_tx_pkey PRIMARY KEY (chain, wallet, nonce, attempt);
+
+ALTER TABLE ONLY ingest.unassigned_transfer
+    ADD CONSTRAINT unassigned_transfer_pkey PRIMARY KEY (chain, tx_hash, log_index);
+
+ALTER TABLE ONLY ingest.wallet
+    ADD CONSTRAINT wallet_chain_org_id_role_key UNIQUE (chain, org_id, role);
+
+ALTER TABLE ONLY ingest.wallet
+    ADD CONSTRAINT wallet_pkey PRIMARY KEY (chain, address);
+
+ALTER TABLE ONLY public.api_key
+    ADD CONSTRAINT api_key_pkey PRIMARY KEY (key_id);
+
+ALTER TABLE ONLY public.bank_account
+    ADD CONSTRAINT bank_account_pkey PRIMARY KEY (org_id, bank_account_id);
+
+ALTER TABLE ONLY public.deposit_address
+    ADD CONSTRAINT deposit_address_pkey PRIMARY KEY (org_id, number);
+
+ALTER TABLE ONLY public.effect
+    ADD CONSTRAINT effect_pkey PRIMARY KEY (org_id, effect_id);
+
+ALTER TABLE ONLY public.file
+    ADD CONSTRAINT file_pkey PRIMARY KEY (org_id, file_id);
+
+ALTER TABLE ONLY public.idempotency_key
+    ADD CONSTRAINT idempotency_key_pkey PRIMARY KEY (org_id, member_id, key);
+
+ALTER TABLE ONLY public.invoice_log
+    ADD CONSTRAINT invoice_log_pkey PRIMARY KEY (org_id, invoice_id, sequence);
+
+ALTER TABLE ONLY public.invoice
+    ADD CONSTRAINT invoice_org_id_number_key UNIQUE (org_id, number);
+
+ALTER TABLE ONLY public.invoice
+    ADD CONSTRAINT invoice_pkey PRIMARY KEY (org_id, invoice_id);
+
+ALTER TABLE ONLY public.journal_entry
+    ADD CONSTRAINT journal_entry_pkey PRIMARY KEY (org_id, cause);
+
+ALTER TABLE ONLY public.member
+    ADD CONSTRAINT member_org_id_person_id_key UNIQUE (org_id, person_id);
+
+ALTER TABLE ONLY public.member
+    ADD CONSTRAINT member_pkey PRIMARY KEY (org_id, member_id);
+
+ALTER TABLE ONLY public.move
+    ADD CONSTRAINT move_org_id_purpose_source_id_leg_key UNIQUE (org_id, purpose, source_id, leg);
+
+ALTER TABLE ONLY public.move
+    ADD CONSTRAINT move_pkey PRIMARY KEY (org_id, move_id);
+
+ALTER TABLE ONLY public.org
+    ADD CONSTRAINT org_client_id_key UNIQUE (client_id);
+
+ALTER TABLE ONLY public.org
+    ADD CONSTRAINT org_pkey PRIMARY KEY (org_id);
+
+ALTER TABLE ONLY public.outbox_attempt
+    ADD CONSTRAINT outbox_attempt_pkey PRIMARY KEY (org_id, event_id, attempt);
+
+ALTER TABLE ONLY public.outbox
+    ADD CONSTRAINT outbox_org_id_invoice_id_sequence_key UNIQUE (org_id, invoice_id, sequence);
+
+ALTER TABLE ONLY public.outbox
+    ADD CONSTRAINT outbox_pkey PRIMARY KEY (org_id, event_id);
+
+ALTER TABLE ONLY public.payment_request
+    ADD CONSTRAINT payment_request_pkey PRIMARY KEY (org_id, invoice_id, "position");
+
+ALTER TABLE ONLY public.person
+    ADD CONSTRAINT person_email_key UNIQUE (email);
+
+ALTER TABLE ONLY public.person
+    ADD CONSTRAINT person_pkey PRIMARY KEY (person_id);
+
+ALTER TABLE ONLY public.posting
+    ADD CONSTRAINT posting_pkey PRIMARY KEY (org_id, cause, "position");
+
+ALTER TABLE ONLY public.rate_snapshot
+    ADD CONSTRAINT rate_snapshot_pkey PRIMARY KEY (base, quote, observed_at, source);
+
+ALTER TABLE ONLY public.screening_list_address
+    ADD CONSTRAINT screening_list_address_pkey PRIMARY KEY (family, address, list_code, entry_uid, label, version_from);
+
+ALTER TABLE ONLY public.screening_list
+    ADD CONSTRAINT screening_list_pkey PRIMARY KEY (list_code);
+
+ALTER TABLE ONLY public.screening_run
+    ADD CONSTRAINT screening_run_pkey PRIMARY KEY (org_id, run_id);
+
+ALTER TABLE ONLY public.transfer
+    ADD CONSTRAINT transfer_pkey PRIMARY KEY (org_id, chain, tx_hash, log_index);
+
+CREATE INDEX chain_tx_open ON ingest.chain_tx USING btree (chain, status) WHERE (status = ANY (ARRAY['signed'::text, 'sent'::text]));
+
+CREATE INDEX unassigned_transfer_unsettled ON ingest.unassigned_transfer USING btree (chain, block_number) WHERE (depth = ANY (ARRAY[1, 2]));
+
+CREATE INDEX deposit_address_free ON public.deposit_address USING btree (org_id, number) WHERE (invoice_id IS NULL);
+
+CREATE INDEX effect_due ON public.effect USING btree (kind, due_at) WHERE (done_at IS NULL);
+
+CREATE INDEX invoice_by_recipient ON public.invoice USING btree (org_id, recipient_email, created_at DESC);
+
+CREATE INDEX invoice_by_status ON public.invoice USING btree (org_id, status, created_at DESC, invoice_id DESC);
+
+CREATE INDEX invoice_due ON public.invoice USING btree (deadline_at, org_id, invoice_id) WHERE (status = ANY (ARRAY['awaiting_payment'::text, 'expired'::text]));
+
+CREATE INDEX invoice_newest ON public.invoice USING btree (org_id, created_at DESC, invoice_id DESC);
+
+CREATE INDEX move_by_invoice ON public.move USING btree (org_id, invoice_id) WHERE (invoice_id IS NOT NULL);
+
+CREATE INDEX move_by_nonce ON public.move USING btree (chain, wallet, nonce) WHERE (nonce IS NOT NULL);
+
+CREATE INDEX move_open ON public.move USING btree (chain, status, created_at) WHERE (status = ANY (ARRAY['ready'::text, 'signed'::text]));
+
+CREATE INDEX outbox_due ON public.outbox USING btree (due_at) WHERE (status = 'pending'::text);
+
+CREATE INDEX posting_by_invoice ON public.posting USING btree (org_id, invoice_id) WHERE (invoice_id IS NOT NULL);
+
+CREATE INDEX posting_in ON public.posting USING btree (org_id, destination, chain, contract) INCLUDE (amount_units);
+
+CREATE INDEX posting_out ON public.posting USING btree (org_id, source, chain, contract) INCLUDE (amount_units);
+
+CREATE INDEX screening_run_by_invoice ON public.screening_run USING btree (org_id, invoice_id, created_at);
+
+CREATE INDEX transfer_by_invoice ON public.transfer USING btree (org_id, invoice_id);
+
+CREATE INDEX transfer_unsettled ON public.transfer USING btree (chain, block_number) WHERE (depth = ANY (ARRAY[1, 2]));
+
+ALTER TABLE ONLY public.api_key
+    ADD CONSTRAINT api_key_org_id_member_id_fkey FOREIGN KEY (org_id, member_id) REFERENCES public.member(org_id, member_id);
+
+ALTER TABLE ONLY public.bank_account
+    ADD CONSTRAINT bank_account_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
+
+ALTER TABLE ONLY public.deposit_address
+    ADD CONSTRAINT deposit_address_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
+
+ALTER TABLE ONLY public.file
+    ADD CONSTRAINT file_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
+
+ALTER TABLE ONLY public.invoice_log
+    ADD CONSTRAINT invoice_log_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);
+
+ALTER TABLE ONLY public.invoice
+    ADD CONSTRAINT invoice_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
+
+ALTER TABLE ONLY public.journal_entry
+    ADD CONSTRAINT journal_entry_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
+
+ALTER TABLE ONLY public.member
+    ADD CONSTRAINT member_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
+
+ALTER TABLE ONLY public.member
+    ADD CONSTRAINT member_person_id_fkey FOREIGN KEY (person_id) REFERENCES public.person(person_id);
+
+ALTER TABLE ONLY public.move
+    ADD CONSTRAINT move_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
+
+ALTER TABLE ONLY public.outbox_attempt
+    ADD CONSTRAINT outbox_attempt_org_id_event_id_fkey FOREIGN KEY (org_id, event_id) REFERENCES public.outbox(org_id, event_id);
+
+ALTER TABLE ONLY public.payment_request
+    ADD CONSTRAINT payment_request_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);
+
+ALTER TABLE ONLY public.posting
+    ADD CONSTRAINT posting_org_id_cause_fkey FOREIGN KEY (org_id, cause) REFERENCES public.journal_entry(org_id, cause);
+
+ALTER TABLE ONLY public.screening_list_address
+    ADD CONSTRAINT screening_list_address_list_code_fkey FOREIGN KEY (list_code) REFERENCES public.screening_list(list_code);
+
+ALTER TABLE ONLY public.screening_run
+    ADD CONSTRAINT screening_run_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);
+
+ALTER TABLE ONLY public.transfer
+    ADD CONSTRAINT transfer_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);

@@ -1,0 +1,51 @@
+"""The one road on which an invoice changes: lock, authorise, decide, record."""
+
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from counterfoil.books import invoices
+from counterfoil.core.errors import NotFound
+from counterfoil.core.events import Event
+from counterfoil.core.invoice import Invoice
+from counterfoil.core.lifecycle import decide
+from counterfoil.core.roles import Actor, require
+from counterfoil.db.pool import Tx
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.record import record
+
+MakeEvent = Callable[[Invoice, datetime], Event]
+"""Builds the event from the locked invoice and the time, for what depends on either."""
+
+
+async def act(desk: Desk, org_id: int, invoice_id: UUID, event: Event, by: Actor) -> Invoice:
+    """Let ``event`` happen to an invoice: one transaction, or nothing.
+
+    Raises `NotFound` for an id that is not this organisation's, `Forbidden` where the actor may
+    not, and `OutOfPlace` or another refusal where the lifecycle does not allow it.
+    """
+
+    async def change(tx: Tx) -> Invoice:
+        return await happen(desk, tx, await locked(tx, org_id, invoice_id), event, by)
+
+    return await desk.database.run(change)
+
+
+async def locked(tx: Tx, org_id: int, invoice_id: UUID) -> Invoice:
+    """Hold an invoice against everybody else; `NotFound` when this organisation has none such."""
+    invoice = await invoices.lock(tx, org_id, invoice_id)
+    if invoice is None:
+        raise NotFound("there is no such invoice")
+    return invoice
+
+
+async def happen(desk: Desk, tx: Tx, before: Invoice, event: Event, by: Actor) -> Invoice:
+    """Authorise, decide and record within the caller's transaction, which holds the lock.
+
+    An event that changes nothing leaves no trace, so a fact may be told any number of times.
+    """
+    require(by, event)
+    after, effects = decide(before, event)
+    if after == before and not effects:
+        return before
+    return await record(desk, tx, before, after, event, by, effects)

@@ -1,0 +1,374 @@
+"""Invoices coming in: created, and edited until they are approved."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Literal
+from uuid import UUID
+
+from counterfoil.books import addresses, files, orgs
+from counterfoil.core import pricing
+from counterfoil.core.assets import CHAINS, Chain, accepted_asset, find_chain
+from counterfoil.core.content import content_hash
+from counterfoil.core.errors import Invalid, NotFound, Unavailable
+from counterfoil.core.events import Approve, Edit
+from counterfoil.core.invoice import (
+    Document,
+    Invoice,
+    LineItem,
+    PaymentRequest,
+    Price,
+    Quote,
+    Status,
+)
+from counterfoil.core.money import Asset
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.db.pool import Tx
+from counterfoil.desk import queries, rates
+from counterfoil.desk.act import happen, locked
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.destinations import check_payouts
+from counterfoil.desk.idempotency import Idempotent, once
+from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.record import opened
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An invoice as somebody asks for it; types and lengths were checked at the door.
+
+    ``order_data`` is a JSON object as text. ``payout_addresses`` maps a chain family to an
+    address. ``invoice_issue_date`` defaults to today (UTC).
+    """
+
+    pricing_mode: Literal["fiat", "crypto"]
+    amount: Decimal
+    currency: Literal["TWD", "USD"] | None
+    pay_token: str
+    chain: str
+    origin: str
+    recipient_name: str
+    recipient_email: str
+    organization_name: str
+    organization_email: str
+    creator: str
+    payment_terms: int
+    detail_items: tuple[LineItem, ...]
+    order_data: str = "{}"
+    callback_url: str | None = None
+    group_key: str | None = None
+    payout_addresses: tuple[tuple[str, str], ...] = ()
+    payment_deadline: datetime | None = None
+    swap_enabled: bool = False
+    use_fixed_stablecoin_rate: bool = False
+    description: str = ""
+    attachment_file_id: UUID | None = None
+    invoice_issue_date: date | None = None
+    payment_method_type: Literal["crypto", "fiat"] = "crypto"
+    allow_any_chain: bool = False
+    allow_any_token: bool = False
+    bank_account_id: int | None = None
+    reviewer: str | None = None
+
+
+Change = Callable[[Draft], Draft]
+"""An edit, as a function from what the invoice asks for now to what it shall ask for."""
+
+
+async def create(
+    desk: Desk, draft: Draft, by: Actor, idempotent: Idempotent | None = None
+) -> InvoiceView:
+    """Create an invoice in the actor's organisation, priced, addressed and waiting for approval.
+
+    Raises `Forbidden` without ``transfer:create``, `Invalid` naming each field that is wrong,
+    `Unavailable` while no fresh rate or no address is there; in each case nothing is stored.
+    A credential that may auto-approve gets it approved at once, and logged as such.
+    """
+    by.require(Permission.CREATE)
+
+    async def work(tx: Tx) -> InvoiceView:
+        async def make() -> InvoiceView:
+            invoice = await _create(desk, tx, draft, by)
+            return queries.fresh_view(invoice)
+
+        return await once(desk, tx, by, idempotent, make)
+
+    return await desk.database.run(work)
+
+
+async def edit(
+    desk: Desk,
+    invoice_id: UUID,
+    change: Change,
+    by: Actor,
+) -> InvoiceView:
+    """Change an invoice that is not approved yet; checked and priced like a new one.
+
+    Raises as `create` does, `NotFound`, and `OutOfPlace` once somebody decided on it.
+    """
+    by.require(Permission.CREATE)
+
+    async def work(tx: Tx) -> InvoiceView:
+        before = await locked(tx, by.org_id, invoice_id)
+        now = desk.clock.now()
+        if before.status is not Status.APPROVAL_PENDING:
+            await happen(desk, tx, before, _unchanged(before, now, by), by)
+        asked = await _asked_for(desk, tx, change(draft_of(before)), by.org_id, now)
+        event = Edit(
+            at=now,
+            by=by.uid,
+            document=asked.document,
+            price=asked.price,
+            requests=asked.requests,
+            payout_to=asked.payout_to,
+            deadline_at=asked.deadline_at or before.deadline_at,
+            deadline_follows_approval=asked.deadline_at is None,
+            settlement=asked.draft.payment_method_type,
+            bank_account_id=asked.draft.bank_account_id,
+            allow_any_chain=asked.draft.allow_any_chain,
+            allow_any_token=asked.draft.allow_any_token,
+            reviewer=asked.draft.reviewer,
+        )
+        return await queries.full_view(tx, await happen(desk, tx, before, event, by))
+
+    return await desk.database.run(work)
+
+
+def draft_of(invoice: Invoice) -> Draft:
+    """What an invoice asks for now, in the form in which it was asked."""
+    document = invoice.document
+    first = invoice.requests[0].asset
+    return Draft(
+        pricing_mode=invoice.price.mode,
+        amount=invoice.price.amount,
+        currency=_fiat(invoice.price.currency),
+        pay_token=first.symbol,
+        chain=first.chain,
+        origin=document.origin,
+        recipient_name=document.recipient_name,
+        recipient_email=document.recipient_email,
+        organization_name=document.organization_name,
+        organization_email=document.organization_email,
+        creator=document.creator,
+        payment_terms=document.terms_days,
+        detail_items=document.items,
+        order_data=document.order_data,
+        callback_url=invoice.callback_url,
+        group_key=document.group_key,
+        payout_addresses=tuple(invoice.payout_to.items()),
+        payment_deadline=invoice.explicit_deadline_at,
+        swap_enabled=invoice.swap_enabled,
+        use_fixed_stablecoin_rate=invoice.use_fixed_stablecoin_rate,
+        description=document.description,
+        attachment_file_id=document.attachment_file_id,
+        invoice_issue_date=document.issued_on,
+        payment_method_type=invoice.settlement,
+        allow_any_chain=invoice.allow_any_chain,
+        allow_any_token=invoice.allow_any_token,
+        bank_account_id=invoice.bank_account_id,
+        reviewer=invoice.reviewer,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A draft that passed every check, priced. No ``deadline_at``: due on receipt."""
+
+    draft: Draft
+    document: Document
+    price: Price
+    requests: tuple[PaymentRequest, ...]
+    payout_to: dict[str, str]
+    deadline_at: datetime | None
+
+
+async def _create(desk: Desk, tx: Tx, draft: Draft, by: Actor) -> Invoice:
+    now = desk.clock.now()
+    asked = await _asked_for(desk, tx, draft, by.org_id, now)
+    org = await orgs.get(tx, by.org_id)
+    if org is None:
+        raise NotFound("this organisation does not exist any more")
+    policy = org.policy.invoice
+    invoice_id = desk.ids.new()
+    taken = await addresses.take(tx, by.org_id, "evm", invoice_id)
+    if taken is None:
+        raise Unavailable("no deposit address is ready just now; try again in a few seconds")
+    number, address = taken
+    invoice = await opened(
+        desk,
+        tx,
+        Invoice(
+            org_id=by.org_id,
+            invoice_id=invoice_id,
+            number=number,
+            dialect="kryptogo",
+            client_id=org.client_id,
+            status=Status.APPROVAL_PENDING,
+            document=asked.document,
+            price=asked.price,
+            requests=asked.requests,
+            policy=policy,
+            payout_to=asked.payout_to,
+            deposit_address=address,
+            callback_url=draft.callback_url,
+            created_by=by.uid,
+            created_at=now,
+            deadline_at=asked.deadline_at or pricing.receipt_deadline(now, policy),
+            deadline_follows_approval=asked.deadline_at is None,
+            explicit_deadline_at=draft.payment_deadline,
+            settlement=draft.payment_method_type,
+            bank_account_id=draft.bank_account_id,
+            swap_enabled=draft.swap_enabled,
+            allow_any_chain=draft.allow_any_chain,
+            allow_any_token=draft.allow_any_token,
+            use_fixed_stablecoin_rate=draft.use_fixed_stablecoin_rate,
+            reviewer=draft.reviewer,
+        ),
+        by,
+    )
+    if policy.approval_required and not by.auto_approve:
+        return invoice
+    return await _approved_by_policy(desk, tx, invoice, by)
+
+
+async def _approved_by_policy(desk: Desk, tx: Tx, invoice: Invoice, by: Actor) -> Invoice:
+    policy = Actor(
+        uid="system:policy",
+        org_id=by.org_id,
+        permissions=frozenset({Permission.APPROVE}),
+        request_id=by.request_id,
+    )
+    event = Approve(at=invoice.created_at, by=policy.uid, content_hash=content_hash(invoice))
+    return await happen(desk, tx, invoice, event, policy)
+
+
+async def _asked_for(desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetime) -> _Asked:
+    price = Price(mode=draft.pricing_mode, amount=draft.amount, currency=_currency(draft))
+    pricing.check_amount(price)
+    pricing.check_items(draft.detail_items, price)
+    issued_on = draft.invoice_issue_date or now.astimezone(UTC).date()
+    deadline_at = pricing.deadline(
+        now=now,
+        issued_on=issued_on,
+        terms_days=draft.payment_terms,
+        explicit=draft.payment_deadline,
+    )
+    await _check_references(tx, draft, org_id)
+    return _Asked(
+        draft=draft,
+        document=_document(draft, issued_on),
+        price=price,
+        requests=await _requests(desk, tx, draft, price, now),
+        payout_to=await check_payouts(desk, tx, dict(draft.payout_addresses)),
+        deadline_at=deadline_at,
+    )
+
+
+async def _requests(
+    desk: Desk, tx: Tx, draft: Draft, price: Price, now: datetime
+) -> tuple[PaymentRequest, ...]:
+    """One request per accepted asset, the one that was named first; one quote per pair."""
+    quotes: dict[tuple[str, str], Quote] = {}
+    requests = []
+    for asset in _accepted(desk, draft):
+        needed = pricing.pair(
+            price, asset, stablecoin_is_one_dollar=draft.use_fixed_stablecoin_rate
+        )
+        if needed is not None and needed not in quotes:
+            quotes[needed] = await rates.current(
+                tx, *needed, now=now, max_age_seconds=desk.rate_max_age_seconds
+            )
+        quote = None if needed is None else quotes[needed]
+        requests.append(pricing.request(price, asset, quote))
+    return tuple(requests)
+
+
+def _accepted(desk: Desk, draft: Draft) -> list[Asset]:
+    named = _chain(desk, draft)
+    first = accepted_asset(named, draft.pay_token)
+    if first is None:
+        known = ", ".join(asset.symbol for asset in named.accepted)
+        raise Invalid.field("pay_token", f"is not accepted on {named.name}; accepted: {known}")
+    chains = [CHAINS[key] for key in desk.chains] if draft.allow_any_chain else [named]
+    candidates = [
+        asset
+        for chain in chains
+        for asset in chain.accepted
+        if draft.allow_any_token or asset.symbol == draft.pay_token
+    ]
+    return [first, *(asset for asset in candidates if asset != first)]
+
+
+def _chain(desk: Desk, draft: Draft) -> Chain:
+    chain = find_chain(draft.chain)
+    if chain is None or chain.key not in desk.chains:
+        raise Invalid.field("chain", f"must be one of {', '.join(desk.chains)}")
+    return chain
+
+
+async def _check_references(tx: Tx, draft: Draft, org_id: int) -> None:
+    file_id = draft.attachment_file_id
+    if file_id is not None and not await files.exist(tx, org_id, [file_id]):
+        raise Invalid.field("attachment.file_id", "names no file that was uploaded here")
+    if draft.payment_method_type == "fiat" and draft.bank_account_id is None:
+        sentence = "is required when payment_method_type is fiat"
+        raise Invalid.field("bank_account_id", sentence)
+    account = draft.bank_account_id
+    if account is not None and not await orgs.has_bank_account(tx, org_id, account):
+        raise Invalid.field("bank_account_id", "names no bank account of this organisation")
+
+
+def _document(draft: Draft, issued_on: date) -> Document:
+    return Document(
+        recipient_name=draft.recipient_name,
+        recipient_email=draft.recipient_email,
+        organization_name=draft.organization_name,
+        organization_email=draft.organization_email,
+        creator=draft.creator,
+        items=draft.detail_items,
+        issued_on=issued_on,
+        terms_days=draft.payment_terms,
+        origin=draft.origin,
+        description=draft.description,
+        attachment_file_id=draft.attachment_file_id,
+        order_data=draft.order_data,
+        group_key=draft.group_key,
+    )
+
+
+def _currency(draft: Draft) -> str | None:
+    if draft.pricing_mode == "crypto":
+        return None
+    if draft.currency is None:
+        raise Invalid.field("currency", "is required when pricing_mode is fiat: TWD or USD")
+    return draft.currency
+
+
+def _fiat(currency: str | None) -> Literal["TWD", "USD"] | None:
+    match currency:
+        case "TWD" | "USD":
+            return currency
+        case _:
+            return None
+
+
+def _unchanged(invoice: Invoice, now: datetime, by: Actor) -> Edit:
+    """An edit that would change nothing, for the lifecycle to refuse by name."""
+    return Edit(
+        at=now,
+        by=by.uid,
+        document=invoice.document,
+        price=invoice.price,
+        requests=invoice.requests,
+        payout_to=dict(invoice.payout_to),
+        deadline_at=invoice.deadline_at,
+        deadline_follows_approval=invoice.deadline_follows_approval,
+        settlement=invoice.settlement,
+        bank_account_id=invoice.bank_account_id,
+        allow_any_chain=invoice.allow_any_chain,
+        allow_any_token=invoice.allow_any_token,
+        reviewer=invoice.reviewer,
+    )
+
+

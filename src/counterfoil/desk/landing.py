@@ -1,0 +1,241 @@
+"""Money out, second half: what the chain made of a signed transaction, once it cannot be undone.
+
+Each `settle` is one transaction and may be told any number of times: the transaction's own row
+says whether it was told before.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from counterfoil.books import cursors, invoices, ledger, moves, wallets
+from counterfoil.books.moves import Ended, MovePurpose, MoveRow
+from counterfoil.books.wallets import TxRow, WalletRow
+from counterfoil.core.assets import CHAINS, known_asset
+from counterfoil.core.events import Event, PaidOut, RefundSettled, Swept
+from counterfoil.core.invoice import Invoice
+from counterfoil.core.journal import JournalEntry, LedgerAccount, Posting
+from counterfoil.core.money import Asset, Money
+from counterfoil.core.roles import system
+from counterfoil.db.pool import Tx
+from counterfoil.desk.act import happen
+from counterfoil.desk.desk import Desk
+
+_BY: Final = "move"
+
+_ROUTES: Final[Mapping[MovePurpose, tuple[LedgerAccount, LedgerAccount]]] = {
+    "payout": ("pool", "outside:merchant"),
+    "refund": ("pool", "outside:payer"),
+    "partial_refund": ("pool", "outside:payer"),
+}
+
+When = tuple[datetime, int]
+"""When it is booked, and the block in which it happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class LandedItem:
+    """What one movement came to. ``problem`` is None when it did what it was to do."""
+
+    move_id: UUID
+    moved_units: int
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A transaction of ours in a finalized, canonical block.
+
+    ``ok`` False: it reverted, so nothing moved, but nonce and fee are spent. ``fee_wei`` is
+    all that the chain took for it.
+    """
+
+    chain: str
+    tx_hash: str
+    block_number: int
+    ok: bool
+    fee_wei: int
+    items: tuple[LandedItem, ...]
+
+
+class Settled(StrEnum):
+    """What came of telling it."""
+
+    BOOKED = "booked"
+    KNOWN = "known"
+    """It had been told before; nothing changed."""
+    TOO_EARLY = "too early"
+    """A sweep in a block that the watcher has not booked; what it moved may not be in the
+    books yet. Tell it again."""
+
+
+async def settle(desk: Desk, landed: Landed) -> Settled:
+    """Book what a transaction did, and let its invoices go on.
+
+    Raises ``LookupError`` for a transaction that we never signed.
+    """
+
+    async def work(tx: Tx) -> Settled:
+        row = await _ours(tx, landed)
+        carried = await moves.of_nonce(tx, row.chain, row.wallet, row.nonce)
+        if not await _watched(tx, landed, carried):
+            return Settled.TOO_EARLY
+        held = await _lock_invoices(tx, carried)
+        wallet = await wallets.lock(tx, row.chain, row.wallet)
+        row = await _ours(tx, landed)
+        if wallet is None or row.status not in {"signed", "sent"}:
+            return Settled.KNOWN
+        await _book(desk, tx, landed, row, wallet)
+        await _go_on(desk, tx, carried, held)
+        return Settled.BOOKED
+
+    return await desk.database.run(work)
+
+
+async def _ours(tx: Tx, landed: Landed) -> TxRow:
+    row = await wallets.find_tx(tx, landed.chain, landed.tx_hash)
+    if row is None:
+        msg = f"{landed.tx_hash} on {landed.chain} is no transaction of ours"
+        raise LookupError(msg)
+    return row
+
+
+async def _watched(tx: Tx, landed: Landed, carried: Sequence[MoveRow]) -> bool:
+    """Whether all that a sweep can have taken along has been booked as received.
+
+    A sweep empties the address, so it also takes what arrived after it was planned.
+    """
+    if not any(move.purpose == "sweep" for move in carried):
+        return True
+    cursor = await cursors.get(tx, landed.chain)
+    return cursor is not None and cursor.final_number >= landed.block_number
+
+
+async def _lock_invoices(tx: Tx, carried: Sequence[MoveRow]) -> list[Invoice]:
+    """Hold the invoices in the order of their ids, before any wallet, so nobody deadlocks."""
+    keys = sorted({(m.org_id, m.invoice_id) for m in carried if m.invoice_id is not None})
+    found = [await invoices.lock(tx, org_id, invoice_id) for org_id, invoice_id in keys]
+    return [invoice for invoice in found if invoice is not None]
+
+
+async def _book(desk: Desk, tx: Tx, landed: Landed, row: TxRow, wallet: WalletRow) -> None:
+    now = desk.clock.now()
+    await wallets.end_tx(
+        tx,
+        row,
+        ok=landed.ok,
+        block_number=landed.block_number,
+        fee_wei=landed.fee_wei,
+        at=now,
+    )
+    carried = await moves.of_nonce(tx, row.chain, row.wallet, row.nonce)
+    told = {item.move_id: item for item in landed.items}
+    ended = [_ended(move, landed, told.get(move.move_id)) for move in carried]
+    await moves.end(tx, wallet.org_id, ended, now)
+    for move, end in zip(carried, ended, strict=True):
+        for entry in await _entries(tx, move, end.moved_units or 0, (now, landed.block_number)):
+            await ledger.post(tx, wallet.org_id, entry)
+    if landed.fee_wei:
+        await ledger.post(tx, wallet.org_id, _fee(landed, wallet, now))
+
+
+def _ended(move: MoveRow, landed: Landed, item: LandedItem | None) -> Ended:
+    if not landed.ok:
+        return Ended(move.move_id, landed.tx_hash, 0, f"reverted on chain: {landed.tx_hash}")
+    if item is None:
+        reason = f"{landed.tx_hash} landed, but shows nothing of this movement"
+        return Ended(move.move_id, landed.tx_hash, 0, reason)
+    return Ended(move.move_id, landed.tx_hash, item.moved_units, item.problem)
+
+
+async def _entries(tx: Tx, move: MoveRow, moved_units: int, when: When) -> list[JournalEntry]:
+    """The journal entries of a movement, whatever became of it: the money is where it is."""
+    if move.purpose == "sweep":
+        return await _sweep_entries(tx, move, moved_units, when)
+    if not moved_units or move.purpose == "deploy":
+        return []
+    source, destination = await _route(tx, move)
+    posting = Posting(source, destination, Money(moved_units, _asset(move)))
+    return [JournalEntry(f"move:{move.move_id}", move.invoice_id, (posting,), *when)]
+
+
+async def _sweep_entries(tx: Tx, move: MoveRow, moved_units: int, when: When) -> list[JournalEntry]:
+    """What was the invoice's goes from its deposit address to the pool.
+
+    Anything above that came to the address without belonging to the invoice (dust sent before
+    the address was given out). It is in the pool now, so it is booked, but not as the invoice's.
+    """
+    deposited_units = await ledger.balance(
+        tx, move.org_id, "deposit", move.chain, move.contract, invoice_id=move.invoice_id
+    )
+    credited_units = min(moved_units, deposited_units)
+    stray_units = moved_units - credited_units
+    found = []
+    if credited_units:
+        posting = Posting("deposit", "pool", Money(credited_units, _asset(move)))
+        found.append(JournalEntry(f"move:{move.move_id}", move.invoice_id, (posting,), *when))
+    if stray_units:
+        posting = Posting("outside:payer", "pool", Money(stray_units, _asset(move)))
+        found.append(JournalEntry(f"stray:{move.move_id}", None, (posting,), *when))
+    return found
+
+
+async def _route(tx: Tx, move: MoveRow) -> tuple[LedgerAccount, LedgerAccount]:
+    if move.purpose != "fuel":
+        return _ROUTES[move.purpose]
+    fuelled = await wallets.get(tx, move.chain, move.destination)
+    if fuelled is None:
+        msg = f"fuel went to {move.destination} on {move.chain}, which is no wallet of ours"
+        raise LookupError(msg)
+    return "gas", fuelled.role
+
+
+def _asset(move: MoveRow) -> Asset:
+    if not move.contract:
+        return CHAINS[move.chain].native
+    asset = known_asset(move.chain, move.contract)
+    if asset is None:
+        msg = f"{move.contract} is not a registered token of {move.chain}"
+        raise LookupError(msg)
+    return asset
+
+
+def _fee(landed: Landed, wallet: WalletRow, at: datetime) -> JournalEntry:
+    when = (at, landed.block_number)
+    fee = Money(landed.fee_wei, CHAINS[landed.chain].native)
+    posting = Posting(wallet.role, "outside:network", fee)
+    return JournalEntry(f"fee:{landed.chain}:{landed.tx_hash}", None, (posting,), *when)
+
+
+async def _go_on(desk: Desk, tx: Tx, carried: Sequence[MoveRow], held: Sequence[Invoice]) -> None:
+    """Tell the invoices what is complete now."""
+    landed = {(move.invoice_id, move.purpose) for move in carried}
+    for invoice in held:
+        of_invoice = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
+        purposes = {p for invoice_id, p in landed if invoice_id == invoice.invoice_id}
+        current = invoice
+        for event in _facts(purposes, of_invoice, desk.clock.now()):
+            current = await happen(desk, tx, current, event, system(_BY, invoice.org_id))
+
+
+def _facts(
+    landed: set[MovePurpose], of_invoice: Sequence[MoveRow], at: datetime
+) -> Iterator[Event]:
+    """What is complete with these purposes; what was given up no longer counts."""
+    counting = [move for move in of_invoice if move.status != "failed"]
+    by = f"system:{_BY}"
+
+    def complete(*purposes: MovePurpose) -> bool:
+        wanted = [move for move in counting if move.purpose in purposes]
+        return bool(landed.intersection(purposes)) and all(m.status == "final" for m in wanted)
+
+    if complete("sweep"):
+        waiting = any(move.status == "waiting" for move in counting)
+        yield Swept(at=at, by=by, more_to_move=waiting)
+    if complete("payout", "partial_refund"):
+        yield PaidOut(at=at, by=by)
+    if complete("refund"):
+        yield RefundSettled(at=at, by=by)

@@ -1,0 +1,128 @@
+"""Organisations, their members, and the keys that act for them."""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass, replace
+from typing import Final
+from uuid import UUID
+
+from counterfoil.books import orgs
+from counterfoil.books.orgs import KeyRow, Member, Org
+from counterfoil.core import ids
+from counterfoil.core.errors import Invalid
+from counterfoil.core.roles import ROLES, Actor, permissions_of
+from counterfoil.desk.desk import Desk
+
+_KEY_PREFIX: Final = "cfk"
+_NOBODY: Final = hashlib.sha256(b"").digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who stands behind a request."""
+
+    actor: Actor
+    client_id: str
+    member_id: UUID
+    email: str
+
+
+async def authenticate(desk: Desk, presented_key: str) -> Principal | None:
+    """The member whose API key this is; None for any key that is not good, without saying why.
+
+    A key is ``cfk_<public id>_<secret>``. It is found by its public id and its secret compared by
+    hash in constant time, against a dummy where the id is unknown, so that neither answer nor
+    time tells which part was wrong (specs/reliability.md T18).
+    """
+    prefix, _, rest = presented_key.partition("_")
+    key_id, _, secret = rest.partition("_")
+    async with desk.database.reading() as tx:
+        row = await orgs.usable_key(tx, key_id, desk.clock.now())
+    stored = _NOBODY if row is None else row.secret_hash
+    right = hmac.compare_digest(stored, _hash(secret))
+    if row is None or not right or prefix != _KEY_PREFIX:
+        return None
+    return Principal(
+        actor=Actor(
+            uid=ids.public("user", row.member_id),
+            org_id=row.org_id,
+            permissions=permissions_of(tuple(row.roles)),
+            auto_approve=row.auto_approve,
+            auto_sign=row.auto_sign,
+        ),
+        client_id=row.client_id,
+        member_id=row.member_id,
+        email=row.email,
+    )
+
+
+def with_request_id(principal: Principal, request_id: str) -> Principal:
+    """The same principal, for one request; its id goes into every log entry it causes."""
+    return replace(principal, actor=replace(principal.actor, request_id=request_id))
+
+
+async def create_org(desk: Desk, org: Org) -> None:
+    """Open an organisation; its wallet addresses come from the signer."""
+    async with desk.database.transaction() as tx:
+        await orgs.insert(tx, org, desk.clock.now())
+
+
+async def add_member(  # noqa: PLR0913 - a person and a membership at once
+    desk: Desk, org_id: int, *, email: str, name: str, roles: tuple[str, ...], password_hash: str
+) -> Member:
+    """Add a person to an organisation. Raises `Invalid` for a role that does not exist."""
+    unknown = [role for role in roles if role not in ROLES]
+    if unknown:
+        raise Invalid.field("roles", f"{unknown[0]} is not one of {', '.join(ROLES)}")
+    member = Member(
+        org_id=org_id,
+        member_id=desk.ids.new(),
+        person_id=desk.ids.new(),
+        email=email,
+        name=name,
+        roles=roles,
+    )
+    async with desk.database.transaction() as tx:
+        await orgs.insert_member(tx, member, password_hash, desk.clock.now())
+    return member
+
+
+async def add_bank_account(
+    desk: Desk, org_id: int, bank_account_id: int, *, label: str, currency: str
+) -> None:
+    """Register an account into which invoices may be paid by bank."""
+    async with desk.database.transaction() as tx:
+        await orgs.insert_bank_account(
+            tx, org_id, bank_account_id, label, currency, desk.clock.now()
+        )
+
+
+async def issue_key(
+    desk: Desk,
+    member: Member,
+    label: str,
+    *,
+    auto_approve: bool = False,
+    auto_sign: bool = False,
+) -> str:
+    """Make an API key that acts as the member; this answer is the only time it is seen."""
+    key_id, secret = secrets.token_hex(8), secrets.token_hex(32)
+    row = KeyRow(
+        key_id=key_id,
+        secret_hash=_hash(secret),
+        org_id=member.org_id,
+        client_id="",
+        member_id=member.member_id,
+        email=member.email,
+        roles=list(member.roles),
+        auto_approve=auto_approve,
+        auto_sign=auto_sign,
+    )
+    async with desk.database.transaction() as tx:
+        await orgs.insert_key(tx, row, label, desk.clock.now())
+    return f"{_KEY_PREFIX}_{key_id}_{secret}"
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

@@ -1,0 +1,468 @@
+"""Money out, first half: what may move, and the signature that is committed before it moves.
+
+specs/reliability.md 1.3 is binding: wallet lock, nonce and signed bytes in one transaction,
+before any node sees them; a hold placed a moment earlier wins; payouts and refunds share one
+budget. The second half, what the chain made of it, is `desk.landing`.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from counterfoil.books import (
+    addresses,
+    cursors,
+    invoices,
+    ledger,
+    moves,
+    orgs,
+    screening,
+    transfers,
+    wallets,
+)
+from counterfoil.books.moves import MovePurpose, MoveRow
+from counterfoil.books.wallets import NewTx, TxRow, WalletRole, WalletRow
+from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.lifecycle import PEOPLE_TO_DECIDE_A_HOLD
+from counterfoil.core.reckoning import Depth
+from counterfoil.db.pool import Tx
+from counterfoil.desk.desk import Desk
+
+__all__ = ["Batch", "TxRow", "WalletRow"]
+
+SWEEP_BATCH: Final = 100
+"""Deposit addresses in one sweep: under half of the gas that a transaction may use, and more
+save little (specs/chains.md 2.1)."""
+
+RUNS_WHILE: Final[tuple[tuple[MovePurpose, str], ...]] = (
+    ("sweep", Status.SWEEPING.value),
+    ("sweep", Status.REFUND_PROCESSING.value),
+    ("payout", Status.PAYOUT_PROCESSING.value),
+    ("partial_refund", Status.PAYOUT_PROCESSING.value),
+    ("refund", Status.REFUND_PROCESSING.value),
+)
+"""In which status of its invoice a movement may be signed. Any other one, a hold above all,
+keeps it where it is."""
+
+OUTGOING: Final = frozenset[MovePurpose]({"payout", "refund", "partial_refund"})
+
+_WORK_OF: Final[Mapping[WalletRole, tuple[MovePurpose, ...]]] = {
+    "operator": ("sweep",),
+    "pool": ("payout", "refund", "partial_refund"),
+    "gas": ("deploy", "fuel"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One movement, and for a sweep the deposit address it empties."""
+
+    move: MoveRow
+    number: int | None = None
+    deposit_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one transaction of one wallet could carry out next; nothing is locked yet.
+
+    Several items only for a sweep, then all of one token. ``destination_role`` is the role
+    of the wallet that a fuelling goes to.
+    """
+
+    wallet: WalletRow
+    items: tuple[Item, ...]
+    destination_role: WalletRole | None = None
+
+    @property
+    def move_ids(self) -> frozenset[UUID]:
+        """The movements in it."""
+        return frozenset(item.move.move_id for item in self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The gas limit, and the fees in wei per gas (EIP-1559)."""
+
+    gas_limit: int
+    max_fee_wei: int
+    tip_wei: int
+
+    @property
+    def cost_wei(self) -> int:
+        """The most that the gas can cost."""
+        return self.gas_limit * self.max_fee_wei
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBytes:
+    """What the signer answered, already compared with what was asked of that wallet."""
+
+    raw: bytes
+    tx_hash: str
+
+
+Sign = Callable[[Batch, int, Terms], Awaitable[SignedBytes]]
+"""Has a batch signed with a nonce on terms; raises `SigningRefused`.
+
+It runs while the wallet is locked, so it must be local and bounded in time. Any other exception
+leaves everything as it was.
+"""
+
+
+class SigningRefused(Exception):  # noqa: N818 - an answer, not a malfunction
+    """The signer will not sign this, and says why."""
+
+    def __init__(self, reason: str) -> None:
+        """Keep the signer's sentence."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Reserved(StrEnum):
+    """What came of a batch."""
+
+    SIGNED = "signed"
+    """Its bytes are committed and may be broadcast."""
+    PARKED = "parked"
+    """At least one of its movements stopped for a person; what is left makes a new batch."""
+    CHANGED = "changed"
+    """It was overtaken: signed by somebody else, held, or its invoice moved on."""
+    WAITING_FOR_GAS = "waiting for gas"
+    """The books know of too little native coin on the wallet; it stays ready."""
+    FROZEN = "frozen"
+    """The wallet is frozen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What deposit addresses must hold at a block, by our books: address to base units."""
+
+    chain: str
+    contract: str
+    at_block: int
+    units: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTx:
+    """A signed transaction whose end is not known, with everything that it carries out.
+
+    ``factory`` and ``pool`` are the organisation's: where sweeps are reported and where they go.
+    """
+
+    tx: TxRow
+    wallet: WalletRow
+    factory: str
+    pool: str
+    items: tuple[Item, ...]
+
+
+async def wallets_of(desk: Desk, chain: str) -> list[WalletRow]:
+    """Our wallets on a chain."""
+    async with desk.database.reading() as tx:
+        return await wallets.of_chain(tx, chain)
+
+
+async def next_batch(desk: Desk, wallet: WalletRow, *, skip: Collection[UUID] = ()) -> Batch | None:
+    """The wallet's oldest work, leaving out ``skip``; None when there is none."""
+    async with desk.database.reading() as tx:
+        found = await moves.next_ready(
+            tx,
+            wallet.org_id,
+            wallet.chain,
+            _WORK_OF[wallet.role],
+            RUNS_WHILE,
+            skip=skip,
+            limit=SWEEP_BATCH if wallet.role == "operator" else 1,
+        )
+        return await _batch(tx, wallet, [m for m in found if m.contract == found[0].contract])
+
+
+async def batch_of(desk: Desk, wallet: WalletRow, move_ids: Collection[UUID]) -> Batch | None:
+    """These very movements as a batch; None when one of them is not ready any more.
+
+    For a signer that has given the wallet's next nonce to them already, while the transaction
+    that was to keep its signature got lost.
+    """
+    async with desk.database.reading() as tx:
+        found = await moves.by_ids(tx, wallet.org_id, move_ids)
+        if len(found) != len(move_ids) or any(m.status != "ready" for m in found):
+            return None
+        return await _batch(tx, wallet, found)
+
+
+async def reserve(desk: Desk, batch: Batch, terms: Terms, sign: Sign) -> Reserved:
+    """Have a batch signed and keep its bytes: one transaction, or nothing.
+
+    The invoices, then the wallet, are locked and looked at again before the signer is asked. A
+    refusal parks the batch with its reason. What ``sign`` raises otherwise goes through.
+    """
+    async with desk.database.transaction() as tx:
+        held = await _lock_invoices(tx, batch)
+        wallet = await wallets.lock(tx, batch.wallet.chain, batch.wallet.address)
+        if wallet is None or wallet.frozen_reason is not None:
+            return Reserved.FROZEN
+        ready = await moves.lock_ready(tx, wallet.org_id, batch.move_ids)
+        if len(ready) != len(batch.items) or not all(_in_place(m, held) for m in ready):
+            return Reserved.CHANGED
+        objections = await _objections(tx, ready, held)
+        if objections:
+            await _park(desk, tx, wallet.org_id, objections)
+            return Reserved.PARKED
+        if not await _covers(tx, wallet, ready, terms):
+            return Reserved.WAITING_FOR_GAS
+        try:
+            signed = await sign(batch, wallet.next_nonce, terms)
+        except SigningRefused as refused:
+            reason = f"the signer refused: {refused.reason}"
+            await _park(desk, tx, wallet.org_id, dict.fromkeys(batch.move_ids, reason))
+            return Reserved.PARKED
+        await _commit_signed(desk, tx, wallet, batch, (terms, signed))
+        return Reserved.SIGNED
+
+
+async def expected_balances(desk: Desk, batch: Batch) -> Expected | None:
+    """What the deposit addresses of a sweep hold by our books; None before the watcher began.
+
+    Final transfers minus final sweeps, as of the last block that the watcher has booked, so
+    that a payment which is not booked yet is no difference (specs/chains.md 6.2 item 3).
+    """
+    first = batch.items[0].move
+    async with desk.database.reading() as tx:
+        cursor = await cursors.get(tx, first.chain)
+        if cursor is None:
+            return None
+        units = await _held_units(tx, batch, cursor.final_number)
+    return Expected(first.chain, first.contract, cursor.final_number, units)
+
+
+async def park(desk: Desk, org_id: int, reasons: Mapping[UUID, str]) -> None:
+    """Stop ready movements for a person to look at; those that went on are left alone."""
+    async with desk.database.transaction() as tx:
+        await _park(desk, tx, org_id, reasons)
+
+
+async def freeze(desk: Desk, wallet: WalletRow, reason: str) -> bool:
+    """Sign nothing more for a wallet until a person has looked; the first reason stays."""
+    async with desk.database.transaction() as tx:
+        return await wallets.freeze(tx, wallet.chain, wallet.address, reason)
+
+
+async def freeze_if_ahead(desk: Desk, wallet: WalletRow, finalized_nonce: int) -> str | None:
+    """Freeze a wallet for which the chain counts transactions that we never signed.
+
+    Answers the reason when it froze just now.
+    """
+    async with desk.database.transaction() as tx:
+        now = await wallets.lock(tx, wallet.chain, wallet.address)
+        if now is None or now.frozen_reason is not None or finalized_nonce <= now.next_nonce:
+            return None
+        reason = (
+            f"the chain counts {finalized_nonce} transactions of this wallet, we signed"
+            f" {now.next_nonce}: somebody else uses its key"
+        )
+        await wallets.freeze(tx, now.chain, now.address, reason)
+        return reason
+
+
+async def due_txs(desk: Desk, chain: str) -> list[TxRow]:
+    """Committed transactions that a node should be offered now, for the first time or again."""
+    async with desk.database.reading() as tx:
+        return await wallets.due_txs(tx, chain, desk.clock.now())
+
+
+async def note_sent(desk: Desk, row: TxRow, error: str | None) -> None:
+    """Remember that a node took the bytes, or why it did not."""
+    async with desk.database.transaction() as tx:
+        await wallets.note_sent(tx, row.chain, row.tx_hash, error, desk.clock.now())
+
+
+async def open_txs(desk: Desk, chain: str) -> list[OpenTx]:
+    """Every transaction whose end is not known, in the order in which a chain can take them."""
+    async with desk.database.reading() as tx:
+        known = {wallet.address: wallet for wallet in await wallets.of_chain(tx, chain)}
+        owners = {org.org_id: org for org in await orgs.all_orgs(tx)}
+        found = []
+        for row in await wallets.open_txs(tx, chain):
+            wallet = known[row.wallet]
+            org = owners[wallet.org_id]
+            rows = await moves.of_nonce(tx, chain, row.wallet, row.nonce)
+            items = await _items(tx, wallet.org_id, rows)
+            found.append(OpenTx(row, wallet, org.factory_address, org.pool_address, items))
+        return found
+
+
+async def _batch(tx: Tx, wallet: WalletRow, found: Sequence[MoveRow]) -> Batch | None:
+    if not found:
+        return None
+    destination = await wallets.get(tx, wallet.chain, found[0].destination)
+    return Batch(
+        wallet=wallet,
+        items=await _items(tx, wallet.org_id, found),
+        destination_role=destination.role if destination is not None else None,
+    )
+
+
+async def _items(tx: Tx, org_id: int, rows: Sequence[MoveRow]) -> tuple[Item, ...]:
+    swept = [m.invoice_id for m in rows if m.purpose == "sweep" and m.invoice_id is not None]
+    found = await addresses.of_invoices(tx, org_id, swept) if swept else {}
+
+    def item(move: MoveRow) -> Item:
+        if move.purpose != "sweep" or move.invoice_id is None:
+            return Item(move)
+        deposit = found[move.invoice_id]
+        return Item(move, deposit.number, deposit.address)
+
+    return tuple(item(move) for move in rows)
+
+
+async def _lock_invoices(tx: Tx, batch: Batch) -> Mapping[UUID, Invoice]:
+    """Hold the invoices in the order of their ids, before any wallet, so nobody deadlocks."""
+    ids = sorted({i.move.invoice_id for i in batch.items if i.move.invoice_id is not None})
+    found = {}
+    for invoice_id in ids:
+        invoice = await invoices.lock(tx, batch.wallet.org_id, invoice_id)
+        if invoice is not None:
+            found[invoice_id] = invoice
+    return found
+
+
+def _in_place(move: MoveRow, held: Mapping[UUID, Invoice]) -> bool:
+    """Whether the movement's invoice, as locked, stands where the movement may be made."""
+    if move.invoice_id is None:
+        return True
+    invoice = held.get(move.invoice_id)
+    return invoice is not None and (move.purpose, invoice.status.value) in RUNS_WHILE
+
+
+async def _objections(
+    tx: Tx, ready: Sequence[MoveRow], held: Mapping[UUID, Invoice]
+) -> dict[UUID, str]:
+    """Why some of the movements must not be signed, each with its reason."""
+    if not held:
+        return {}
+    org_id = ready[0].org_id
+    newest = {r.invoice_id: r for r in await screening.latest_of_invoices(tx, org_id, list(held))}
+    found = {}
+    for move in ready:
+        if move.invoice_id is None:
+            continue
+        invoice = held[move.invoice_id]
+        reason = _uncleared(invoice, newest.get(invoice.invoice_id)) or await _over_budget(tx, move)
+        if reason is not None:
+            found[move.move_id] = reason
+    return found
+
+
+def _uncleared(invoice: Invoice, newest: screening.ScreeningRun | None) -> str | None:
+    """Why screening forbids the money to go on; a refund is how held money leaves."""
+    if invoice.status is Status.REFUND_PROCESSING:
+        return None
+    if newest is None:
+        return "this money was never screened"
+    released = (
+        invoice.screening is not None
+        and invoice.screening.run_id == newest.run_id
+        and len(invoice.releases) >= PEOPLE_TO_DECIDE_A_HOLD
+    )
+    if newest.decision == "clear" or released:
+        return None
+    return f"screening {newest.run_id} says {newest.decision}, and nobody has released it"
+
+
+async def _over_budget(tx: Tx, move: MoveRow) -> str | None:
+    """Why the invoice's payouts and refunds together are more than what came in for it.
+
+    All its money is on the way from the deposit address through the pool to outside. So what
+    is still to leave may not exceed what the ledger has of it with us; that is the same as
+    counting everything out against everything in (specs/reliability.md 1.3, point 7).
+    """
+    if move.purpose not in OUTGOING or move.invoice_id is None:
+        return None
+    where = (move.chain, move.contract)
+    outgoing_units = await moves.open_outgoing_units(tx, move.org_id, move.invoice_id, *where)
+    with_us_units = 0
+    for account in ("deposit", "pool", "hold"):
+        with_us_units += await ledger.balance(
+            tx, move.org_id, account, *where, invoice_id=move.invoice_id
+        )
+    if outgoing_units <= with_us_units:
+        return None
+    return (
+        f"over budget: {outgoing_units} base units are to leave for this invoice, but only"
+        f" {with_us_units} of what came in for it are with us"
+    )
+
+
+async def _park(desk: Desk, tx: Tx, org_id: int, reasons: Mapping[UUID, str]) -> None:
+    for move_id, reason in reasons.items():
+        await moves.park_ready(tx, org_id, [move_id], reason, desk.clock.now())
+
+
+async def _covers(tx: Tx, wallet: WalletRow, ready: Sequence[MoveRow], terms: Terms) -> bool:
+    """Whether the native coin that the books know of pays for this and all that is in flight.
+
+    Otherwise the fee would be booked before the money it is paid from, below zero.
+    """
+    known_wei = await ledger.balance(tx, wallet.org_id, wallet.role, wallet.chain, "")
+    promised_wei = await wallets.promised_gas_wei(tx, wallet.chain, wallet.address)
+    promised_wei += await moves.signed_native_units(tx, wallet.chain, wallet.address)
+    value_wei = sum(move.amount_units for move in ready if not move.contract)
+    return known_wei >= promised_wei + value_wei + terms.cost_wei
+
+
+async def _commit_signed(
+    desk: Desk, tx: Tx, wallet: WalletRow, batch: Batch, signed: tuple[Terms, SignedBytes]
+) -> None:
+    terms, signed_bytes = signed
+    now = desk.clock.now()
+    await wallets.add_tx(
+        tx,
+        NewTx(
+            chain=wallet.chain,
+            wallet=wallet.address,
+            nonce=wallet.next_nonce,
+            attempt=0,
+            tx_hash=signed_bytes.tx_hash,
+            raw=signed_bytes.raw,
+            gas_limit=terms.gas_limit,
+            max_fee_wei=terms.max_fee_wei,
+            tip_wei=terms.tip_wei,
+            signed_at=now,
+        ),
+    )
+    await moves.mark_signed(
+        tx,
+        wallet.org_id,
+        batch.move_ids,
+        wallet=wallet.address,
+        nonce=wallet.next_nonce,
+        tx_hash=signed_bytes.tx_hash,
+        at=now,
+    )
+    await wallets.advance(tx, wallet)
+
+
+async def _held_units(tx: Tx, batch: Batch, at_block: int) -> dict[str, int]:
+    first = batch.items[0].move
+    where = {
+        item.move.invoice_id: item.deposit_address
+        for item in batch.items
+        if item.move.invoice_id is not None and item.deposit_address is not None
+    }
+    held = dict.fromkeys(where.values(), 0)
+    asset = (first.chain, first.contract)
+    for address, units in (await addresses.stray_units(tx, *asset, list(held), at_block)).items():
+        held[address] += units
+    for transfer in await transfers.of_invoices(tx, first.org_id, list(where)):
+        final = transfer.depth is Depth.FINAL and transfer.block_number <= at_block
+        if (transfer.chain, transfer.contract) == asset and final:
+            held[where[transfer.invoice_id]] += transfer.amount_units
+    for move in await moves.of_invoices(tx, first.org_id, list(where)):
+        swept = move.purpose == "sweep" and (move.chain, move.contract) == asset
+        if swept and move.invoice_id is not None:
+            held[where[move.invoice_id]] -= move.moved_units or 0
+    return held

@@ -1,0 +1,256 @@
+"""What has to be there before anything can be paid: addresses, wallets, the factory, gas."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from counterfoil.books import addresses, ledger, moves, orgs, wallets
+from counterfoil.books.addresses import DepositAddress
+from counterfoil.books.moves import MovePurpose, MoveRow, NewMove
+from counterfoil.books.orgs import Org
+from counterfoil.books.wallets import WalletRole, WalletRow
+from counterfoil.core.assets import CHAINS, Family
+from counterfoil.core.journal import JournalEntry, Posting
+from counterfoil.core.money import Money
+from counterfoil.desk.desk import Desk
+
+__all__ = ["Org"]
+
+_STOCK_BATCH: Final = 1_000
+"""Addresses in one transaction: the counter they are numbered from is locked that long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Free deposit addresses of an organisation: below ``low_water``, fill up to ``target``."""
+
+    low_water: int = 1_000
+    target: int = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One wallet as the chain had it at a finalized block."""
+
+    address: str
+    nonce: int
+    balance_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class Funded:
+    """Native coin that came to a wallet of ours from outside."""
+
+    wallet: WalletRow
+    amount_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class GasLow:
+    """The gas station cannot fuel a wallet: it has less than what is needed."""
+
+    gas_address: str
+    has_wei: int
+    needs_wei: int
+    wallet: WalletRow
+
+
+async def all_orgs(desk: Desk) -> list[Org]:
+    """Every organisation with its addresses."""
+    async with desk.database.reading() as tx:
+        return await orgs.all_orgs(tx)
+
+
+async def ensure_wallets(
+    desk: Desk, org: Org, chain: str, nonces: Mapping[str, int]
+) -> list[WalletRow]:
+    """Write down the organisation's signing wallets on a chain, unless they are known.
+
+    ``nonces`` maps each address to the transactions that the chain counts at its finalized
+    block. Answers those that were new.
+    """
+    roles: tuple[tuple[WalletRole, str], ...] = (
+        ("operator", org.operator_address),
+        ("pool", org.pool_address),
+        ("gas", org.gas_address),
+    )
+    rows = [
+        WalletRow(chain, address, org.org_id, role, nonces[address], None)
+        for role, address in roles
+    ]
+    async with desk.database.transaction() as tx:
+        return [row for row in rows if await wallets.ensure(tx, row)]
+
+
+async def fill(
+    desk: Desk, org_id: int, family: Family, stock: Stock, derive: Callable[[int], str]
+) -> int:
+    """Fill the stock of deposit addresses up to its target once it is low.
+
+    ``derive`` turns a number into its address; it is arithmetic and must not wait for anything.
+    Answers how many were added.
+    """
+    async with desk.database.reading() as tx:
+        free = await addresses.free_count(tx, org_id, family)
+    missing = stock.target - free if free < stock.low_water else 0
+    for start in range(0, missing, _STOCK_BATCH):
+        count = min(_STOCK_BATCH, missing - start)
+        async with desk.database.transaction() as tx:
+            numbers = await addresses.claim_numbers(tx, org_id, count)
+            new = [DepositAddress(number, derive(number)) for number in numbers]
+            await addresses.add(tx, org_id, family, new)
+    return max(missing, 0)
+
+
+async def plan_factory(desk: Desk, org: Org, chain: str) -> bool:
+    """Have the organisation's factory deployed on a chain; False when that is planned already."""
+    async with desk.database.transaction() as tx:
+        return await moves.plan_once(
+            tx,
+            _own_move(
+                desk,
+                org.org_id,
+                "deploy",
+                source_id=_factory_source(chain),
+                chain=chain,
+                destination=org.factory_address,
+                amount_wei=0,
+            ),
+        )
+
+
+async def factory_stands(desk: Desk, org: Org, chain: str) -> None:
+    """Take note that the factory's code is on a chain, whoever sent it there.
+
+    Anybody may deploy it through the public deployer, and our own transaction then reverts.
+    """
+    await plan_factory(desk, org, chain)
+    async with desk.database.transaction() as tx:
+        await moves.close_unsigned(
+            tx, org.org_id, "deploy", _factory_source(chain), desk.clock.now()
+        )
+
+
+async def factory_known(desk: Desk, org: Org, chain: str) -> bool:
+    """Whether the books already say that the factory stands on a chain, for good."""
+    async with desk.database.reading() as tx:
+        return await moves.is_final(tx, org.org_id, "deploy", _factory_source(chain))
+
+
+async def book_funding(
+    desk: Desk, org_id: int, chain: str, block_number: int, seen: Sequence[Seen]
+) -> list[Funded]:
+    """Book native coin that came to our wallets from outside, as of a finalized block.
+
+    ``seen`` has every wallet of the organisation on the chain. Nothing is booked while any of
+    their transactions in that block is not settled here, or one after it is: what moved between
+    our own wallets, and the fees, would look like gifts. Only increases are booked; what is
+    missing is for ``counterfoil reconcile`` to report.
+    """
+    async with desk.database.transaction() as tx:
+        held = {w.address: w for w in await wallets.lock_all(tx, chain, org_id)}
+        for one in seen:
+            if not await wallets.settled_below(tx, chain, one.address, one.nonce):
+                return []
+        found = []
+        for one in seen:
+            wallet = held[one.address]
+            known_wei = await ledger.balance(tx, org_id, wallet.role, chain, "")
+            if one.balance_wei > known_wei:
+                found.append(Funded(wallet, one.balance_wei - known_wei))
+        for funded in found:
+            await ledger.post(tx, org_id, _funding(desk, funded, block_number))
+        return found
+
+
+async def plan_fuel(
+    desk: Desk, org_id: int, chain: str, *, low_wei: int, target_wei: int
+) -> list[GasLow]:
+    """Have wallets that hold less than ``low_wei`` filled up to ``target_wei`` by the gas station.
+
+    At most one fuelling of a wallet is open at a time; a parked one blocks the next. Answers the
+    wallets for which the gas station is too low itself.
+    """
+    async with desk.database.transaction() as tx:
+        ours = await wallets.lock_all(tx, chain, org_id)
+        station = next((w for w in ours if w.role == "gas"), None)
+        if station is None:
+            return []
+        left_wei = await ledger.balance(tx, org_id, "gas", chain, "")
+        left_wei -= await moves.open_fuel_units(tx, org_id, chain)
+        short = []
+        for wallet in ours:
+            has_wei = await ledger.balance(tx, org_id, wallet.role, chain, "")
+            last = await moves.last_fuel(tx, org_id, chain, wallet.address)
+            if wallet is station or has_wei >= low_wei or _is_open(last):
+                continue
+            needs_wei = target_wei - has_wei
+            if needs_wei > left_wei:
+                short.append(GasLow(station.address, max(left_wei, 0), needs_wei, wallet))
+                continue
+            left_wei -= needs_wei
+            await moves.plan(tx, [_fuel(desk, wallet, last, needs_wei)])
+        return short
+
+
+def _is_open(last: MoveRow | None) -> bool:
+    return last is not None and last.status not in {"final", "failed"}
+
+
+def _fuel(desk: Desk, wallet: WalletRow, last: MoveRow | None, amount_wei: int) -> NewMove:
+    # Numbered, so that two workers that decide at the same time plan one and the same.
+    round_number = 1 if last is None else int(last.source_id.rpartition(":")[2]) + 1
+    return _own_move(
+        desk,
+        wallet.org_id,
+        "fuel",
+        source_id=f"{wallet.chain}:{wallet.address}:{round_number}",
+        chain=wallet.chain,
+        destination=wallet.address,
+        amount_wei=amount_wei,
+    )
+
+
+def _own_move(  # noqa: PLR0913 - what differs between moves that no invoice asks for
+    desk: Desk,
+    org_id: int,
+    purpose: MovePurpose,
+    *,
+    source_id: str,
+    chain: str,
+    destination: str,
+    amount_wei: int,
+) -> NewMove:
+    return NewMove(
+        org_id=org_id,
+        move_id=desk.ids.new(),
+        purpose=purpose,
+        source_id=source_id,
+        leg=0,
+        invoice_id=None,
+        chain=chain,
+        contract="",
+        destination=destination,
+        amount_units=amount_wei,
+        status="ready",
+        approved_by=None,
+        approved_at=None,
+        warrant=None,
+        created_at=desk.clock.now(),
+    )
+
+
+def _factory_source(chain: str) -> str:
+    return f"factory:{chain}"
+
+
+def _funding(desk: Desk, funded: Funded, block_number: int) -> JournalEntry:
+    wallet = funded.wallet
+    money = Money(funded.amount_wei, CHAINS[wallet.chain].native)
+    return JournalEntry(
+        cause=f"funding:{wallet.chain}:{wallet.address}:{block_number}",
+        invoice_id=None,
+        postings=(Posting("outside:funding", wallet.role, money),),
+        at=desk.clock.now(),
+        block_number=block_number,
+    )

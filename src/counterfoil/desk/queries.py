@@ -1,0 +1,120 @@
+"""What is shown: an invoice with all that belongs to it, pages of them, and their history."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from counterfoil.books import audit, invoices, moves, screening, transfers
+from counterfoil.books.invoices import Filters as Filters
+from counterfoil.books.invoices import StatusCount
+from counterfoil.core.content import content_hash
+from counterfoil.core.errors import NotFound
+from counterfoil.core.invoice import Invoice
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.seal import LogEntry
+from counterfoil.db.pool import Tx
+from counterfoil.desk.desk import Desk
+
+_ENTRIES_PER_INVOICE = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceView:
+    """An invoice with what came in, what went out, and the newest screening."""
+
+    invoice: Invoice
+    transfers: tuple[transfers.TransferRow, ...]
+    moves: tuple[moves.MoveRow, ...]
+    screening: screening.ScreeningRun | None
+
+    @property
+    def content_hash(self) -> str:
+        """What an approval binds to."""
+        return content_hash(self.invoice)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of invoices, how many match in all, and how many by status and context."""
+
+    views: tuple[InvoiceView, ...]
+    total: int
+    counts: tuple[StatusCount, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedEntry:
+    """A log entry with a number that is unique within the organisation and grows with time."""
+
+    id: int
+    entry: LogEntry
+
+
+async def view(desk: Desk, invoice_id: UUID, by: Actor) -> InvoiceView:
+    """One invoice of the actor's organisation; `NotFound` otherwise."""
+    by.require(Permission.READ)
+    async with desk.database.reading() as tx:
+        invoice = await invoices.get(tx, by.org_id, invoice_id)
+        if invoice is None:
+            raise NotFound("there is no such invoice")
+        return await full_view(tx, invoice)
+
+
+async def page(
+    desk: Desk, filters: Filters, by: Actor, *, number: int, size: int
+) -> Page:
+    """The ``number``-th page (from 1) of ``size`` invoices that match, newest first."""
+    by.require(Permission.READ)
+    async with desk.database.reading() as tx:
+        counts = await invoices.counts(tx, by.org_id, filters)
+        found = await invoices.page(
+            tx, by.org_id, filters, limit=size, offset=(number - 1) * size
+        )
+        return Page(
+            views=tuple(await _views(tx, by.org_id, found)),
+            total=sum(c.count for c in counts),
+            counts=tuple(counts),
+        )
+
+
+async def logs(desk: Desk, invoice_id: UUID, by: Actor) -> list[NumberedEntry]:
+    """An invoice's history, oldest first."""
+    by.require(Permission.READ)
+    async with desk.database.reading() as tx:
+        invoice = await invoices.get(tx, by.org_id, invoice_id)
+        if invoice is None:
+            raise NotFound("there is no such invoice")
+        entries = await audit.of_invoice(tx, by.org_id, invoice_id)
+    return [
+        NumberedEntry(invoice.number * _ENTRIES_PER_INVOICE + entry.sequence, entry)
+        for entry, _ in entries
+    ]
+
+
+def fresh_view(invoice: Invoice) -> InvoiceView:
+    """A new invoice's view: nothing can have come in or gone out yet."""
+    return InvoiceView(invoice=invoice, transfers=(), moves=(), screening=None)
+
+
+async def full_view(tx: Tx, invoice: Invoice) -> InvoiceView:
+    """An invoice's view within the caller's transaction."""
+    (found,) = await _views(tx, invoice.org_id, [invoice])
+    return found
+
+
+async def _views(tx: Tx, org_id: int, found: Sequence[Invoice]) -> list[InvoiceView]:
+    ids = [invoice.invoice_id for invoice in found]
+    if not ids:
+        return []
+    came_in = await transfers.of_invoices(tx, org_id, ids)
+    went_out = await moves.of_invoices(tx, org_id, ids)
+    runs = {run.invoice_id: run for run in await screening.latest_of_invoices(tx, org_id, ids)}
+    return [
+        InvoiceView(
+            invoice=invoice,
+            transfers=tuple(t for t in came_in if t.invoice_id == invoice.invoice_id),
+            moves=tuple(m for m in went_out if m.invoice_id == invoice.invoice_id),
+            screening=runs.get(invoice.invoice_id),
+        )
+        for invoice in found
+    ]

@@ -1,0 +1,207 @@
+"""Writing down what was decided: invoice, log, moves, effects and callback, together or not at all."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from counterfoil.books import audit, effects, invoices, moves, outbox, transfers
+from counterfoil.core.events import (
+    Approve,
+    Effect,
+    Event,
+    Fact,
+    Leg,
+    MoneyFact,
+    OrderRefund,
+    PlanMoves,
+    ReleaseMoves,
+    Screen,
+    Screened,
+    SignOff,
+)
+from counterfoil.core.invoice import Context, Invoice, Status
+from counterfoil.core.lifecycle import command_name
+from counterfoil.core.roles import Actor
+from counterfoil.core.seal import LogEntry
+from counterfoil.core.warrant import Warrant, seal_warrant
+from counterfoil.db.pool import Tx
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.snapshot import snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created(Fact):
+    """The one event without a row in the lifecycle: an invoice comes to be."""
+
+
+async def opened(desk: Desk, tx: Tx, invoice: Invoice, by: Actor) -> Invoice:
+    """Write down a new invoice as the first entry of its history."""
+    first = replace(invoice, version=1)
+    await invoices.insert(tx, first)
+    await _log(tx, None, first, Created(at=invoice.created_at, by=by.uid), by)
+    await _tell(desk, tx, None, first, invoice.created_at)
+    return first
+
+
+async def record(  # noqa: PLR0913 - one decision, whole
+    desk: Desk,
+    tx: Tx,
+    before: Invoice,
+    after: Invoice,
+    event: Event,
+    by: Actor,
+    todo: tuple[Effect, ...],
+) -> Invoice:
+    """Write down what ``event`` made of an invoice, which the caller holds locked."""
+    next_version = replace(after, version=before.version + 1)
+    await invoices.save(tx, before, next_version, event.at)
+    await _log(tx, before, next_version, event, by)
+    for effect in todo:
+        await _leave(desk, tx, next_version, effect, event)
+    if (before.status, before.context) != (after.status, after.context):
+        await _tell(desk, tx, before, next_version, event.at)
+    return next_version
+
+
+async def _log(
+    tx: Tx, before: Invoice | None, after: Invoice, event: Event, by: Actor
+) -> None:
+    await audit.append(
+        tx,
+        LogEntry(
+            org_id=after.org_id,
+            invoice_id=after.invoice_id,
+            sequence=after.version,
+            from_status=None if before is None else before.status.value,
+            to_status=after.status.value,
+            event=command_name(type(event)),
+            operator_uid=by.uid,
+            reason=getattr(event, "reason", ""),
+            metadata=_metadata(event, after),
+            request_id=by.request_id,
+            at=event.at,
+        ),
+    )
+
+
+def _metadata(event: Event, after: Invoice) -> dict[str, object]:
+    """What a reader of the log needs besides the statuses; amounts as base units in text."""
+    found: dict[str, object] = {}
+    if after.context is not None:
+        found["context"] = after.context.value
+    match event:
+        case Approve():
+            found["content_hash"] = event.content_hash
+        case MoneyFact():
+            found["received"] = {
+                a.asset.key: {
+                    "seen_units": str(a.seen_units),
+                    "confirmed_units": str(a.confirmed_units),
+                    "final_units": str(a.final_units),
+                }
+                for a in event.tally.assets
+            }
+        case Screened():
+            found["screening_run"] = str(event.screening.run_id)
+            found["decision"] = event.screening.decision
+        case SignOff() if event.refund_address is not None:
+            found["refund_address"] = event.refund_address
+        case OrderRefund():
+            found["refund_address"] = event.address
+            found["attachments"] = [str(file_id) for file_id in event.attachment_file_ids]
+    return found
+
+
+async def _leave(desk: Desk, tx: Tx, invoice: Invoice, effect: Effect, event: Event) -> None:
+    match effect:
+        case Screen():
+            await effects.add(
+                tx,
+                org_id=invoice.org_id,
+                effect_id=desk.ids.new(),
+                kind="screen",
+                invoice_id=invoice.invoice_id,
+                due_at=event.at,
+                created_at=event.at,
+            )
+        case PlanMoves():
+            await moves.plan(
+                tx,
+                [
+                    _planned(desk, invoice, leg, number, event)
+                    for number, leg in enumerate(effect.legs)
+                ],
+            )
+        case ReleaseMoves():
+            await moves.release(tx, invoice.org_id, invoice.invoice_id, event.at)
+
+
+def _planned(
+    desk: Desk, invoice: Invoice, leg: Leg, number: int, event: Event
+) -> moves.NewMove:
+    move_id = desk.ids.new()
+    sweep = leg.purpose == "sweep"
+    return moves.NewMove(
+        org_id=invoice.org_id,
+        move_id=move_id,
+        purpose=leg.purpose,
+        source_id=invoice.invoice_id.hex,
+        leg=number,
+        invoice_id=invoice.invoice_id,
+        chain=leg.money.asset.chain,
+        contract=leg.money.asset.contract,
+        destination=leg.destination,
+        amount_units=leg.money.units,
+        status="ready" if sweep else "waiting",
+        approved_by=event.by,
+        approved_at=event.at,
+        warrant=None if sweep else _warrant(desk, invoice.org_id, move_id, leg, event),
+        created_at=event.at,
+    )
+
+
+def _warrant(desk: Desk, org_id: int, move_id: UUID, leg: Leg, event: Event) -> str:
+    if desk.approval_key is None:
+        msg = "this process holds no approval key, so it cannot let money leave"
+        raise RuntimeError(msg)
+    warrant = Warrant(
+        org_id=org_id,
+        move_id=str(move_id),
+        purpose="payout" if leg.purpose == "payout" else "refund",
+        chain=leg.money.asset.chain,
+        contract=leg.money.asset.contract,
+        destination=leg.destination,
+        amount_units=leg.money.units,
+        approved_by=event.by,
+        approved_at=event.at,
+    )
+    return seal_warrant(warrant, desk.approval_key)
+
+
+async def _tell(
+    desk: Desk, tx: Tx, before: Invoice | None, after: Invoice, at: datetime
+) -> None:
+    if after.callback_url is None:
+        return
+    ids = [after.invoice_id]
+    received = await transfers.of_invoices(tx, after.org_id, ids)
+    moved = await moves.of_invoices(tx, after.org_id, ids)
+    await outbox.add(
+        tx,
+        outbox.NewOutboxEvent(
+            org_id=after.org_id,
+            event_id=desk.ids.new(),
+            invoice_id=after.invoice_id,
+            sequence=after.version,
+            dialect=after.dialect,
+            url=after.callback_url,
+            from_status=None if before is None else before.status,
+            to_status=after.status,
+            from_context=None if before is None else before.context,
+            to_context=after.context,
+            snapshot=snapshot(after, received, moved),
+            status="pending",
+            due_at=at,
+            created_at=at,
+        ),
+    )

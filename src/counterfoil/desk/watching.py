@@ -1,0 +1,390 @@
+"""Telling invoices what the chain says: one transaction for each handful of invoices.
+
+What is on record for a scanned range and was not found is dropped, what was found is written, and
+every invoice concerned hears its new totals. The cursor moves last, so a crash anywhere only means
+that the same scan is recorded again, which changes nothing more (specs/chains.md 6.2).
+"""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import Final
+from uuid import UUID
+
+from psycopg import OperationalError
+
+from counterfoil.books import cursors, invoices, ledger, transfers
+from counterfoil.books.cursors import Anchor, CursorRow, Mark, WatchedAddress
+from counterfoil.books.transfers import BlockRef, Key, Quarantined, TransferRow
+from counterfoil.core import reckoning
+from counterfoil.core.assets import CHAINS
+from counterfoil.core.invoice import Invoice
+from counterfoil.core.journal import JournalEntry, Posting
+from counterfoil.core.money import Money
+from counterfoil.core.reckoning import Depth
+from counterfoil.core.roles import system
+from counterfoil.db.pool import CommitUnknown, Tx
+from counterfoil.desk.act import happen
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.scan import (
+    Change,
+    OnRecord,
+    Scan,
+    Sighting,
+    batches,
+    changes,
+    deepened,
+    fact,
+    kept_aside,
+)
+
+__all__ = [
+    "Anchor",
+    "BlockRef",
+    "ChainPosition",
+    "Lease",
+    "LeaseLost",
+    "Mark",
+    "NeverWatched",
+    "Position",
+    "Recorded",
+    "Sighting",
+    "TransferRow",
+    "WatchedAddress",
+]
+
+INVOICES_PER_TRANSACTION: Final = 50
+"""Few enough that nobody waits long for one of them, many enough that commits do not count."""
+
+ACTOR: Final = "watch"
+
+
+class NeverWatched(LookupError):  # noqa: N818 - says what is the case, as core/errors.py does
+    """The chain has no cursor yet; it has to be started somewhere."""
+
+
+class LeaseLost(Exception):  # noqa: N818 - says what happened, as core/errors.py does
+    """Another watcher took the chain over; nothing of this transaction was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One watcher's claim on one chain; the token is its own and never given to another."""
+
+    chain: str
+    token: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a chain was read: provisionally, to its ``safe`` height, and for good."""
+
+    head: Mark
+    safe_number: int
+    final: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class ChainPosition:
+    """A chain's position for operators. Ages are seconds since the block's own time.
+
+    ``watched`` is False while nobody holds the chain's lease.
+    """
+
+    chain: str
+    head_number: int
+    head_age_seconds: float
+    safe_number: int
+    final_number: int
+    final_age_seconds: float
+    watched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a scan changed: so many transfers of so many invoices, and what belongs to nobody."""
+
+    transfers: int = 0
+    invoices: int = 0
+    quarantined: tuple[Quarantined, ...] = ()
+
+
+async def start(desk: Desk, chain: str, mark: Mark) -> bool:
+    """Begin to watch a chain after ``mark``; False where another began before."""
+    return await desk.database.run(lambda tx: cursors.insert(tx, chain, mark, desk.clock.now()))
+
+
+async def take(desk: Desk, lease: Lease, seconds: float) -> Position | None:
+    """Take or keep the right to watch; None while another watcher has it.
+
+    The lease is written only when half of it is used up, so that a quiet chain costs no writes.
+    Raises `NeverWatched`.
+    """
+    now = desk.clock.now()
+    async with desk.database.transaction() as tx:
+        row = await _cursor(tx, lease.chain)
+        if not _lasts(row, lease, desk, seconds / 2):
+            until = now + timedelta(seconds=seconds)
+            if not await cursors.lease(tx, lease.chain, lease.token, now, until):
+                return None
+            # Read again: the one who had the lease may have moved the cursor in between.
+            row = await _cursor(tx, lease.chain)
+    return _position(row)
+
+
+async def give_back(desk: Desk, lease: Lease) -> None:
+    """End the lease, so that another watcher need not wait for it to run out."""
+    await desk.database.run(lambda tx: cursors.release(tx, lease.chain, lease.token))
+
+
+async def positions(desk: Desk) -> list[ChainPosition]:
+    """Where every watched chain stands."""
+    now = desk.clock.now()
+    async with desk.database.reading() as tx:
+        rows = await cursors.every(tx)
+    return [
+        ChainPosition(
+            chain=row.chain,
+            head_number=row.head_number,
+            head_age_seconds=(now - row.head_at).total_seconds(),
+            safe_number=row.safe_number,
+            final_number=row.final_number,
+            final_age_seconds=(now - row.final_at).total_seconds(),
+            watched=row.lease_until is not None and row.lease_until > now,
+        )
+        for row in rows
+    ]
+
+
+async def anchors(desk: Desk, chain: str) -> list[Anchor]:
+    """The blocks above the final cursor at which ranges ended, lowest first."""
+    async with desk.database.reading() as tx:
+        return await cursors.anchors(tx, chain)
+
+
+async def addresses_since(
+    desk: Desk, family: str, known: Mapping[int, int], limit: int
+) -> list[WatchedAddress]:
+    """Deposit addresses with numbers above those known, at most ``limit`` per organisation."""
+    async with desk.database.reading() as tx:
+        return await cursors.watched_since(tx, family, known, limit)
+
+
+async def unlisted(
+    desk: Desk, chain: str, after: int, upto: int, listed: Collection[Key]
+) -> list[TransferRow]:
+    """Transfers on record in a range, not final yet, that a query of it did not list."""
+    async with desk.database.reading() as tx:
+        rows = await transfers.unsettled(tx, chain, after, upto)
+    return [row for row in rows if row.key not in listed]
+
+
+async def seen_blocks(desk: Desk, chain: str, upto: int) -> list[BlockRef]:
+    """The blocks up to and with ``upto`` whose transfers are merely seen."""
+    async with desk.database.reading() as tx:
+        return await transfers.seen_blocks(tx, chain, upto)
+
+
+async def record_seen(
+    desk: Desk, lease: Lease, after: int, upto: Mark, sightings: Sequence[Sighting]
+) -> Recorded:
+    """Record a provisional scan and put the head at its end. Raises `LeaseLost`."""
+    scan = Scan(lease.chain, after, upto.number, Depth.SEEN, tuple(sightings))
+
+    async def finish(tx: Tx) -> None:
+        await cursors.move_head(tx, lease.chain, after, upto, desk.clock.now())
+
+    return await _record(desk, lease, scan, finish)
+
+
+async def record_final(  # noqa: PLR0913 - a range, what was found in it, and what was vouched for
+    desk: Desk,
+    lease: Lease,
+    after: int,
+    upto: Mark,
+    sightings: Sequence[Sighting],
+    *,
+    vouched: Collection[Key] = (),
+) -> Recorded:
+    """Record a scan of finalized blocks, which alone settles, and move the final cursor.
+
+    Money that becomes final is booked from the payer to the deposit. Raises `LeaseLost`.
+    """
+    scan = Scan(lease.chain, after, upto.number, Depth.FINAL, tuple(sightings), frozenset(vouched))
+
+    async def finish(tx: Tx) -> None:
+        await cursors.move_final(tx, lease.chain, upto, desk.clock.now())
+
+    return await _record(desk, lease, scan, finish)
+
+
+async def record_safe(
+    desk: Desk, lease: Lease, safe_number: int, block_hashes: Collection[str]
+) -> Recorded:
+    """Deepen the transfers up to the ``safe`` height in blocks known to be canonical.
+
+    Raises `LeaseLost`.
+    """
+    found: list[Change] = []
+    if block_hashes:
+        async with desk.database.reading() as tx:
+            rows = await transfers.seen_in_blocks(tx, lease.chain, safe_number, block_hashes)
+        found = deepened(rows, Depth.SAFE)
+
+    async def finish(tx: Tx) -> None:
+        await cursors.move_safe(tx, lease.chain, safe_number, desk.clock.now())
+
+    return await _apply(desk, lease, found, finish)
+
+
+async def _record(desk: Desk, lease: Lease, scan: Scan, finish: "_Finish") -> Recorded:
+    record = await _on_record(desk, scan)
+    now = desk.clock.now()
+    aside = tuple(kept_aside(scan, record, now))
+
+    async def finish_scan(tx: Tx) -> None:
+        await transfers.drop_quarantined(tx, scan.chain, scan.after, scan.upto)
+        await transfers.quarantine(tx, aside)
+        await finish(tx)
+
+    recorded = await _apply(desk, lease, changes(scan, record, now), finish_scan)
+    return replace(recorded, quarantined=aside)
+
+
+async def _on_record(desk: Desk, scan: Scan) -> OnRecord:
+    async with desk.database.reading() as tx:
+        standing = await transfers.unsettled(tx, scan.chain, scan.after, scan.upto)
+        if not scan.sightings:
+            return OnRecord({}, frozenset(), frozenset(), standing)
+        family = CHAINS[scan.chain].family
+        hashes = {seen.tx_hash for seen in scan.sightings}
+        owners = await cursors.owners(tx, family, {seen.to_address for seen in scan.sightings})
+        own = await cursors.own_addresses(
+            tx, family, {seen.from_address for seen in scan.sightings}
+        )
+        kept = await transfers.quarantined(tx, scan.chain, hashes)
+        orgs = {owner.org_id for owner in owners}
+        siblings = await transfers.of_transactions(tx, scan.chain, orgs, hashes)
+    return OnRecord(
+        owners={owner.address: owner for owner in owners},
+        own_addresses=frozenset((one.org_id, one.address) for one in own),
+        quarantined=frozenset((one.key, one.address) for one in kept),
+        transfers=[*standing, *(row for row in siblings if row not in standing)],
+    )
+
+
+_Finish = Callable[[Tx], Awaitable[None]]
+
+
+async def _apply(desk: Desk, lease: Lease, found: Collection[Change], finish: _Finish) -> Recorded:
+    """Write changes batch by batch, then let ``finish`` move the cursor.
+
+    An invoice that cannot be told, which is a bug, holds up the cursor and is reported at every
+    attempt, but keeps nobody else's money from being seen.
+    """
+    troubles: list[Exception] = []
+    for batch in batches(found, INVOICES_PER_TRANSACTION):
+        troubles += await _attempt(desk, lease, batch)
+    if troubles:
+        msg = f"{lease.chain}: some invoices could not be told of their transfers"
+        raise ExceptionGroup(msg, troubles)
+
+    async def last(tx: Tx) -> None:
+        await _fence(tx, lease)
+        await finish(tx)
+
+    await desk.database.run(last)
+    concerned = {invoice for change in found for invoice in change.invoices}
+    return Recorded(transfers=len(found), invoices=len(concerned))
+
+
+async def _attempt(desk: Desk, lease: Lease, batch: Sequence[Change]) -> list[Exception]:
+    try:
+        await desk.database.run(partial(_write, desk, lease, batch))
+    except (LeaseLost, CommitUnknown, OperationalError):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is kept to one invoice
+        alone = batches(batch, 1)
+        if len(alone) == 1:
+            return [error]
+        return [trouble for one in alone for trouble in await _attempt(desk, lease, one)]
+    return []
+
+
+async def _write(desk: Desk, lease: Lease, batch: Sequence[Change], tx: Tx) -> None:
+    await _fence(tx, lease)
+    concerned = sorted({invoice for change in batch for invoice in change.invoices})
+    before = [await _locked(tx, org_id, invoice_id) for org_id, invoice_id in concerned]
+    await transfers.save(tx, [change.after for change in batch])
+    for change in batch:
+        if change.settles:
+            await ledger.post(tx, change.after.org_id, _entry(desk, change.after))
+    rows = await _rows_of(tx, before)
+    for invoice in before:
+        await _tell(desk, tx, invoice, rows.get(invoice.invoice_id, []))
+
+
+async def _fence(tx: Tx, lease: Lease) -> None:
+    if not await cursors.fence(tx, lease.chain, lease.token):
+        msg = f"another watcher took {lease.chain} over"
+        raise LeaseLost(msg)
+
+
+async def _locked(tx: Tx, org_id: int, invoice_id: UUID) -> Invoice:
+    invoice = await invoices.lock(tx, org_id, invoice_id)
+    if invoice is None:
+        msg = f"organisation {org_id} gave an address to invoice {invoice_id}, which is not there"
+        raise LookupError(msg)
+    return invoice
+
+
+async def _rows_of(tx: Tx, concerned: Sequence[Invoice]) -> dict[UUID, list[TransferRow]]:
+    found: dict[UUID, list[TransferRow]] = defaultdict(list)
+    for org_id in {invoice.org_id for invoice in concerned}:
+        ids = [invoice.invoice_id for invoice in concerned if invoice.org_id == org_id]
+        for row in await transfers.of_invoices(tx, org_id, ids):
+            found[row.invoice_id].append(row)
+    return found
+
+
+async def _tell(desk: Desk, tx: Tx, before: Invoice, rows: Sequence[TransferRow]) -> None:
+    by = system(ACTOR, before.org_id)
+    tally = reckoning.tally(before.requests, map(transfers.received, rows), before.policy)
+    event = fact(before.tally, tally, desk.clock.now(), by.uid)
+    if event is not None:
+        await happen(desk, tx, before, event, by)
+
+
+def _entry(desk: Desk, row: TransferRow) -> JournalEntry:
+    money = Money(row.amount_units, transfers.asset_of(row))
+    return JournalEntry(
+        cause=f"transfer:{row.chain}:{row.tx_hash}:{row.log_index}",
+        invoice_id=row.invoice_id,
+        postings=(Posting("outside:payer", "deposit", money),),
+        at=desk.clock.now(),
+        block_number=row.block_number,
+    )
+
+
+async def _cursor(tx: Tx, chain: str) -> CursorRow:
+    row = await cursors.get(tx, chain)
+    if row is None:
+        raise NeverWatched(chain)
+    return row
+
+
+def _lasts(row: CursorRow, lease: Lease, desk: Desk, seconds: float) -> bool:
+    """Whether the lease is ours for so many seconds more."""
+    if row.lease_token != lease.token or row.lease_until is None:
+        return False
+    return row.lease_until - desk.clock.now() > timedelta(seconds=seconds)
+
+
+def _position(row: CursorRow) -> Position:
+    return Position(
+        head=Mark(row.head_number, row.head_hash, row.head_at),
+        safe_number=row.safe_number,
+        final=Mark(row.final_number, row.final_hash, row.final_at),
+    )

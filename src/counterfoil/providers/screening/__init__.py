@@ -1,0 +1,1 @@
+"""Where risk about addresses comes from."""

@@ -1,0 +1,1 @@
+"""Chains, tokens and people to try everything with; never imported by the rest."""

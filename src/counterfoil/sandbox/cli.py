@@ -1,0 +1,220 @@
+"""``counterfoil demo``: bring the sandbox up, pay in it, clear it."""
+
+import asyncio
+import os
+import shlex
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from counterfoil.core.assets import accepted_asset, find_chain
+from counterfoil.core.errors import Invalid, NotFound
+from counterfoil.core.money import format_units, parse_units
+from counterfoil.db.embedded import EmbeddedPostgres
+from counterfoil.sandbox import samples
+from counterfoil.sandbox.anvil import AnvilNode
+from counterfoil.sandbox.customer import Customer
+from counterfoil.sandbox.demo import running
+from counterfoil.sandbox.places import DemoFacts, Places
+from counterfoil.supervisor import until_signalled
+
+demo_cli: Final = typer.Typer(
+    no_args_is_help=True, help="The sandbox: local chains, a merchant, and a paying customer."
+)
+
+_out: Final = Console()
+
+_SETTLED: Final = frozenset(
+    {
+        "sign_pending",
+        "completed",
+        "compliance_freeze",
+        "payment_insufficient",
+        "refunded",
+        "cancelled",
+    }
+)
+_MEANING: Final = {
+    "pending_payment": "waiting for the payment",
+    "transaction_detected": "seen on chain, still too young to rely on",
+    "aml_scanning": "confirmed; its origin is being checked",
+    "sign_pending": "clean; waits for the merchant's signature",
+    "compliance_freeze": "held: two compliance officers have to decide",
+    "sweep_processing": "signed for; on its way into the merchant's pool",
+    "payout_processing": "in the pool; on its way to the merchant's own address",
+    "completed": "done",
+    "payment_insufficient": "not enough; send the rest, or the merchant decides",
+}
+_PATIENCE_SECONDS: Final = 120
+_POLL_SECONDS: Final = 0.1
+
+
+def places() -> Places:
+    """The sandbox below ``COUNTERFOIL_VAR_DIR``, or ``var`` here."""
+    return Places(Path(os.environ.get("COUNTERFOIL_VAR_DIR", "var")).absolute())
+
+
+@demo_cli.command("up")
+def demo_up(
+    port: Annotated[int | None, typer.Option(help="8080, or another if that is taken")] = None,
+    verbose: Annotated[bool, typer.Option(help="show what the processes log")] = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Bring the whole system up and keep it up until Ctrl-C."""
+    home = places()
+    log_path = home.var / "demo.log"
+    home.var.mkdir(parents=True, exist_ok=True)
+
+    async def up() -> None:
+        with log_path.open("a", encoding="utf-8") as log:
+
+            def say(name: str, line: str) -> None:
+                print(name, line, file=log, flush=True)
+                if verbose:
+                    _out.print(name, line, markup=False, soft_wrap=True)
+
+            with _out.status("") as status:
+
+                def tell(step: str) -> None:
+                    status.update(step)
+                    _out.print(f"[dim]·[/] {step}")
+
+                async with running(home, say, tell, port=port) as sandbox:
+                    tell("Making sample invoices")
+                    await samples.ensure(sandbox.facts)
+                    status.stop()
+                    _welcome(sandbox.facts, home)
+                    await until_signalled()
+                    _out.print("Stopping")
+
+    asyncio.run(up())
+
+
+@demo_cli.command("reset")
+def demo_reset() -> None:
+    """Clear everything that the sandbox keeps: its database, chains, keys and secrets."""
+    home = places()
+    if home.postgres.exists():
+        EmbeddedPostgres(home.postgres).stop()
+    for path in (home.var / "chains", home.var / "signer", home.var / "secrets", home.postgres):
+        shutil.rmtree(path, ignore_errors=True)
+    for file in (home.facts, home.rates, home.var / "demo.log"):
+        file.unlink(missing_ok=True)
+    _out.print(f"cleared {home.var}")
+
+
+@demo_cli.command("env")
+def demo_env() -> None:
+    """Print shell variables for driving the sandbox: ``eval "$(counterfoil demo env)"``."""
+    facts = _facts()
+    values = {
+        "API": f"{facts.base_url}/v1/studio/api",
+        "CLIENT": f"X-Client-ID: {facts.client_id}",
+        "INBOX": facts.callback_inbox_url,
+        **{
+            member.roles[0].upper(): f"X-STUDIO-API-KEY: {member.api_key}"
+            for member in reversed(facts.members)
+        },
+    }
+    for name, value in values.items():
+        print(f"{name}={shlex.quote(value)}")
+    print(f"export COUNTERFOIL_VAR_DIR={shlex.quote(str(places().var))}")
+    for key, chain in facts.chains.items():
+        print(f"export COUNTERFOIL_RPC_{key.upper()}={shlex.quote(chain.rpc_url)}")
+
+
+@demo_cli.command("pay")
+def demo_pay(
+    invoice: str,
+    chain: Annotated[str | None, typer.Option(help="arb, base or optimism")] = None,
+    token: Annotated[str | None, typer.Option(help="USDC or USDT")] = None,
+    amount: Annotated[str | None, typer.Option(help="in whole coins; what is due if left out")] = None,
+) -> None:
+    """Pay an invoice as the sandbox's customer, and watch what becomes of it."""
+    asyncio.run(_pay(_facts(), invoice, chain, token, amount))
+
+
+def _facts() -> DemoFacts:
+    facts = places().read()
+    if facts is None:
+        raise NotFound("no sandbox was ever started here; run make demo first, and leave it running")
+    return facts
+
+
+@demo_cli.command("watch")
+def demo_watch(invoice: str) -> None:
+    """Watch an invoice until it is completed, or waits for somebody."""
+
+    async def watch() -> None:
+        async with samples.Api(_facts(), "auditor") as api:
+            status = (await api.invoice(invoice))["status"]
+            _out.print(f"  [bold]{status}[/]  {_MEANING.get(status, '')}")
+            await _follow(api, invoice, status)
+
+    asyncio.run(watch())
+
+
+async def _pay(
+    facts: DemoFacts, invoice_id: str, chain: str | None, token: str | None, amount: str | None
+) -> None:
+    async with samples.Api(facts, "auditor") as api:
+        invoice = await api.invoice(invoice_id)
+        option = _chosen(invoice, chain, token)
+        known = find_chain(option["chain"])
+        asset = None if known is None else accepted_asset(known, option["token"])
+        if known is None or asset is None:
+            raise NotFound(f"{option['token']} on {option['chain']} is not in the registry")
+        units = parse_units(amount or option["amount"], asset.decimals, "--amount")
+        text = f"{format_units(units, asset.decimals)} {asset.symbol} on {known.name}"
+        node = AnvilNode(facts.chains[known.key].rpc_url)
+        with _out.status(f"paying {text}"):
+            try:
+                tx_hash = await Customer.known().pay(node, asset, option["address"], units)
+            finally:
+                await node.close()
+        _out.print(f"paid {text}\n  transaction {tx_hash}", soft_wrap=True)
+        await _follow(api, invoice_id, invoice["status"])
+
+
+def _chosen(invoice: Mapping[str, Any], chain: str | None, token: str | None) -> Mapping[str, Any]:
+    """The first way to pay that fits; `Invalid` listing all when none does."""
+    options = invoice["payment_options"]
+    for option in options:
+        if chain in (None, option["chain"]) and token in (None, option["token"]):
+            return dict(option)
+    offered = ", ".join(f"{o['token']} on {o['chain']}" for o in options) or "nothing"
+    raise Invalid.field("--chain/--token", f"this invoice takes {offered}")
+
+
+async def _follow(api: "samples.Api", invoice_id: str, status: str) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _PATIENCE_SECONDS
+    started = loop.time()
+    with _out.status("waiting for the chain") as line:
+        while loop.time() < deadline and status not in _SETTLED:
+            now = (await api.invoice(invoice_id))["status"]
+            if now != status:
+                status = now
+                seconds = loop.time() - started
+                _out.print(f"  {seconds:5.1f} s  [bold]{status}[/]  {_MEANING.get(status, '')}")
+                line.update(_MEANING.get(status, status))
+            await asyncio.sleep(_POLL_SECONDS)
+    if status not in _SETTLED:
+        _out.print("nothing more happened within two minutes; see demo.log in the var folder")
+
+
+def _welcome(facts: DemoFacts, home: Places) -> None:
+    _out.print(f"\n[bold]Counterfoil is up[/] at {facts.base_url}")
+    _out.print("Local Arbitrum, Base and Optimism are mining a block a second.\n")
+    for member in facts.members:
+        _out.print(f"  {', '.join(member.roles):14} {member.email}")
+    _out.print(f"\nKeys, chains and the payer:  {home.facts}", soft_wrap=True)
+    _out.print(f"Callbacks arrive at:         {facts.callback_inbox_url}")
+    _out.print("What the processes log:      " + str(home.var / "demo.log"), soft_wrap=True)
+    _out.print("\nThe README's next lines take an invoice from creation to completed.")
+    _out.print("[dim]Ctrl-C stops everything; make demo goes on where it was.[/]")
+
+

@@ -1,0 +1,327 @@
+"""The whole system on one machine, with chains, a customer and a merchant of its own."""
+
+import asyncio
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.resources import files
+from io import BytesIO
+from typing import Final
+
+import aiohttp
+from argon2 import PasswordHasher
+
+from counterfoil.books.orgs import Member, Org, OrgPolicy
+from counterfoil.chains.evm.addresses import parse_evm_address
+from counterfoil.clock import SystemClock, TimeSortedIds
+from counterfoil.core.assets import CHAINS
+from counterfoil.core.errors import Conflict
+from counterfoil.core.secrets import callback_secret, shown_callback_secret
+from counterfoil.db.embedded import EmbeddedPostgres
+from counterfoil.db.migrate import migrate
+from counterfoil.db.pool import Database
+from counterfoil.desk import members
+from counterfoil.desk.desk import Desk
+from counterfoil.providers.screening.lists import read_csv
+from counterfoil.sandbox.anvil import Anvil, AnvilNode, AnvilSettings
+from counterfoil.sandbox.customer import PRIVATE_KEY, Customer
+from counterfoil.sandbox.inbox import CallbackInbox
+from counterfoil.sandbox.places import (
+    DemoChain,
+    DemoFacts,
+    DemoMember,
+    DemoPayer,
+    Places,
+    tokens_of,
+)
+from counterfoil.sandbox.tokens import install_tokens, mint
+from counterfoil.signer.client import SignerClient
+from counterfoil.signer.orders import WalletAddresses
+from counterfoil.signer.service import create_seed_file
+from counterfoil.supervisor import Child, Say, Supervisor, counterfoil
+from counterfoil.workers.lists import import_list
+
+ORG_ID: Final = 1
+ORG_NAME: Final = "Meridian Trading Co."
+CLIENT_ID: Final = "client_demo"
+DEFAULT_PORT: Final = 8080
+TEAM: Final = (
+    ("finance@meridian.example", "Mei-Lin Chen", ("finance",)),
+    ("reviewer@meridian.example", "Robert Lin", ("reviewer",)),
+    ("signer@meridian.example", "Sofia Wang", ("signer",)),
+    ("compliance@meridian.example", "Chia-Hao Hsu", ("compliance",)),
+    ("officer@meridian.example", "Ya-Ting Wu", ("compliance",)),
+    ("auditor@meridian.example", "Anna Keller", ("auditor",)),
+    ("admin@meridian.example", "Adam Tsai", ("administrator",)),
+)
+
+_ETHER: Final = 10**18
+_GAS_MONEY_WEI: Final = 10 * _ETHER
+_PAYER_UNITS: Final = 10_000_000 * 10**6
+_BLOCK_SECONDS: Final = 1.0
+_LIST_CODE: Final = "OFAC_SDN"
+_REFRESH_SECONDS: Final = 12 * 3_600
+
+
+@dataclass(slots=True)
+class Sandbox:
+    """A running sandbox: what it started, and how to drive it."""
+
+    facts: DemoFacts
+    nodes: Mapping[str, AnvilNode] = field(repr=False)
+    inbox: CallbackInbox
+    supervisor: Supervisor
+    database_url: str = field(repr=False)
+
+
+@asynccontextmanager
+async def running(
+    places: Places,
+    say: Say,
+    tell: Callable[[str], None],
+    *,
+    port: int | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> AsyncIterator[Sandbox]:
+    """Start everything in order, and stop it in the opposite order.
+
+    ``say`` takes the processes' own lines, ``tell`` one sentence a step. What an earlier run left
+    below ``places`` is kept and used. ``settings`` are laid over the processes' environment.
+    """
+    async with AsyncExitStack() as stack:
+        places.var.mkdir(parents=True, exist_ok=True)
+        tell("Starting PostgreSQL")
+        url = await _start_database(places, stack)
+        tell("Starting local Arbitrum, Base and Optimism")
+        nodes = await _start_chains(places, stack)
+        inbox = await _start_inbox(places, stack)
+        environment = _environment(places, url, nodes, port or free_port(DEFAULT_PORT))
+        environment |= settings or {}
+        supervisor = Supervisor(say)
+        stack.push_async_callback(supervisor.stop)
+        tell("Starting the signer")
+        signer = await _start_signer(places, supervisor, environment)
+        wallets = await signer.addresses(ORG_ID)
+        for node in nodes.values():
+            await _fund(node, wallets)
+        base_url = f"http://127.0.0.1:{environment['COUNTERFOIL_PORT']}"
+        async with _desk(url) as desk:
+            tell("Opening the organisation and its team")
+            team = await _team(places, desk, wallets)
+            await _refresh_list(desk)
+        stack.push_async_callback(_cancelled, asyncio.create_task(_keep_list_fresh(url)))
+        facts = _facts(base_url, nodes, inbox, team)
+        places.write(facts)
+        tell("Starting workers and web")
+        worker_environment = {
+            k: v for k, v in environment.items() if not k.startswith("COUNTERFOIL_APPROVAL")
+        }
+        await supervisor.start(Child("work", counterfoil("work"), worker_environment))
+        await supervisor.start(
+            Child("serve", counterfoil("serve"), environment, lambda: answers(base_url))
+        )
+        yield Sandbox(facts, nodes, inbox, supervisor, url)
+
+
+async def answers(base_url: str) -> bool:
+    """Whether the web process can serve."""
+    with suppress(aiohttp.ClientError, TimeoutError):
+        timeout = aiohttp.ClientTimeout(total=2)
+        async with (
+            aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
+            session.get(f"{base_url}/healthz") as response,
+        ):
+            return response.ok
+    return False
+
+
+def free_port(preferred: int = 0) -> int:
+    """The preferred port of this machine, or any other when that one is taken."""
+    for port in (preferred, 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            chosen: int = probe.getsockname()[1]
+            return chosen
+    msg = "this machine has no free port on its loopback address"
+    raise OSError(msg)
+
+
+async def _start_database(places: Places, stack: AsyncExitStack) -> str:
+    server = EmbeddedPostgres(places.postgres)
+    url = await asyncio.to_thread(server.start)
+    stack.push_async_callback(asyncio.to_thread, server.stop)
+    await asyncio.to_thread(migrate, url)
+    return url
+
+
+async def _start_chains(places: Places, stack: AsyncExitStack) -> dict[str, AnvilNode]:
+    nodes: dict[str, AnvilNode] = {}
+    for key, chain in CHAINS.items():
+        state_path = places.chain_state(key)
+        state_path.parent.mkdir(parents=True, exist_ok=True)
+        node = await Anvil.start(
+            AnvilSettings(
+                chain_id=chain.chain_id,
+                block_seconds=_BLOCK_SECONDS,
+                slots_in_an_epoch=1,
+                state_path=state_path,
+            )
+        )
+        stack.push_async_callback(node.stop)
+        await install_tokens(node, chain)
+        nodes[key] = node
+        await _fund_customer(node, key)
+    return nodes
+
+
+async def _fund_customer(node: AnvilNode, key: str) -> None:
+    address = Customer.known().address
+    if int(await node.rpc("eth_getBalance", address, "latest"), 16) > _ETHER:
+        return
+    await node.set_balance(address, 1_000 * _ETHER)
+    for asset in CHAINS[key].accepted:
+        await mint(node, asset, address, _PAYER_UNITS)
+
+
+async def _fund(node: AnvilNode, wallets: WalletAddresses) -> None:
+    if int(await node.rpc("eth_getBalance", wallets.gas, "latest"), 16) < _ETHER:
+        await node.set_balance(wallets.gas, _GAS_MONEY_WEI)
+
+
+async def _start_inbox(places: Places, stack: AsyncExitStack) -> CallbackInbox:
+    master = places.secret("secret").read_text(encoding="utf-8").strip().encode()
+    secret = shown_callback_secret(callback_secret(master, ORG_ID, 1))
+    inbox = CallbackInbox(secret.encode(), free_port())
+    await inbox.start()
+    stack.push_async_callback(inbox.stop)
+    return inbox
+
+
+async def _start_signer(
+    places: Places, supervisor: Supervisor, environment: Mapping[str, str]
+) -> SignerClient:
+    if not places.seed.exists():
+        places.seed.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        passphrase = places.secret("seed_passphrase").read_text(encoding="utf-8").strip()
+        await asyncio.to_thread(create_seed_file, places.seed, passphrase)
+    signer = SignerClient(places.socket)
+    await supervisor.start(Child("sign", counterfoil("sign"), environment, signer.healthy))
+    return signer
+
+
+def _environment(
+    places: Places, url: str, nodes: Mapping[str, AnvilNode], port: int
+) -> dict[str, str]:
+    places.rates.write_bytes((files("counterfoil.sandbox") / "rates.json").read_bytes())
+    return {
+        "COUNTERFOIL_DATABASE_URL": url,
+        "COUNTERFOIL_VAR_DIR": str(places.var),
+        "COUNTERFOIL_PORT": str(port),
+        "COUNTERFOIL_SECRET_FILE": str(places.secret("secret")),
+        "COUNTERFOIL_APPROVAL_SECRET_FILE": str(places.secret("approval")),
+        "COUNTERFOIL_SEED_FILE": str(places.seed),
+        "COUNTERFOIL_SEED_PASSPHRASE_FILE": str(places.secret("seed_passphrase")),
+        "COUNTERFOIL_SIGNER_SOCKET": str(places.socket),
+        "COUNTERFOIL_RATE_FILE": str(places.rates),
+        "COUNTERFOIL_SCREENERS": "simulated",
+        "COUNTERFOIL_CALLBACK_ALLOW_PRIVATE": "true",
+        **{f"COUNTERFOIL_RPC_{key.upper()}": node.url for key, node in nodes.items()},
+    }
+
+
+@asynccontextmanager
+async def _desk(url: str) -> AsyncIterator[Desk]:
+    database = Database(url, name="counterfoil-sandbox", max_connections=2)
+    await database.open()
+    try:
+        yield Desk(
+            database=database,
+            clock=SystemClock(),
+            ids=TimeSortedIds(),
+            addresses={"evm": parse_evm_address},
+        )
+    finally:
+        await database.close()
+
+
+async def _team(places: Places, desk: Desk, wallets: WalletAddresses) -> tuple[DemoMember, ...]:
+    """The team of an earlier run, or a new organisation with a new team."""
+    known = places.read()
+    if known is not None:
+        return known.members
+    await members.create_org(
+        desk,
+        Org(
+            org_id=ORG_ID,
+            name=ORG_NAME,
+            client_id=CLIENT_ID,
+            factory_address=wallets.factory,
+            operator_address=wallets.operator,
+            pool_address=wallets.pool,
+            hold_address=wallets.hold,
+            gas_address=wallets.gas,
+            policy=OrgPolicy(),
+            callback_secret_version=1,
+        ),
+    )
+    await members.add_bank_account(desk, ORG_ID, 123, label="Taipei Fubon, TWD", currency="TWD")
+    return tuple([await _join(desk, email, name, roles) for email, name, roles in TEAM])
+
+
+async def _join(desk: Desk, email: str, name: str, roles: tuple[str, ...]) -> DemoMember:
+    password = secrets.token_urlsafe(12)
+    member: Member = await members.add_member(
+        desk,
+        ORG_ID,
+        email=email,
+        name=name,
+        roles=roles,
+        password_hash=PasswordHasher().hash(password),
+    )
+    key = await members.issue_key(desk, member, "sandbox")
+    return DemoMember(email=email, name=name, password=password, roles=roles, api_key=key)
+
+
+async def _refresh_list(desk: Desk) -> None:
+    """Bring the sandbox's own list into force, so that screening is neither empty nor stale."""
+    content = (files("counterfoil.sandbox") / "sanctions.csv").read_bytes()
+    with suppress(Conflict):
+        await import_list(desk, read_csv(BytesIO(content), _LIST_CODE), "sandbox")
+
+
+async def _keep_list_fresh(url: str) -> None:
+    while True:
+        await asyncio.sleep(_REFRESH_SECONDS)
+        async with _desk(url) as desk:
+            await _refresh_list(desk)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _facts(
+    base_url: str,
+    nodes: Mapping[str, AnvilNode],
+    inbox: CallbackInbox,
+    team: tuple[DemoMember, ...],
+) -> DemoFacts:
+    return DemoFacts(
+        base_url=base_url,
+        client_id=CLIENT_ID,
+        org_id=ORG_ID,
+        members=team,
+        chains={
+            key: DemoChain(
+                rpc_url=node.url, chain_id=CHAINS[key].chain_id, tokens=tokens_of(key)
+            )
+            for key, node in nodes.items()
+        },
+        payer=DemoPayer(evm_address=Customer.known().address, evm_private_key=PRIVATE_KEY),
+        callback_inbox_url=inbox.url,
+    )

@@ -1,0 +1,116 @@
+"""Where the sandbox keeps its things, all of it below ``var``."""
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from counterfoil.core.assets import CHAINS
+
+
+class DemoMember(msgspec.Struct, frozen=True):
+    """A member of the demo's organisation, with everything needed to act as them."""
+
+    email: str
+    name: str
+    password: str
+    roles: tuple[str, ...]
+    api_key: str
+
+
+class DemoChain(msgspec.Struct, frozen=True):
+    """One local chain and the tokens on it."""
+
+    rpc_url: str
+    chain_id: int
+    tokens: dict[str, str]
+
+
+class DemoPayer(msgspec.Struct, frozen=True):
+    """The paying customer's account, funded on every chain."""
+
+    evm_address: str
+    evm_private_key: str
+
+
+class DemoFacts(msgspec.Struct, frozen=True):
+    """``var/demo.json``: how scripts drive the running sandbox."""
+
+    base_url: str
+    client_id: str
+    org_id: int
+    members: tuple[DemoMember, ...]
+    chains: dict[str, DemoChain]
+    payer: DemoPayer
+    callback_inbox_url: str
+
+    def member(self, role: str) -> DemoMember:
+        """The first member who holds a role; ``LookupError`` when nobody does."""
+        found = next((m for m in self.members if role in m.roles), None)
+        if found is None:
+            msg = f"nobody in the demo is {role}"
+            raise LookupError(msg)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The files of one sandbox."""
+
+    var: Path
+
+    @property
+    def facts(self) -> Path:
+        """How to drive the sandbox while it runs."""
+        return self.var / "demo.json"
+
+    @property
+    def postgres(self) -> Path:
+        """The embedded server's folder."""
+        return self.var / "postgres"
+
+    @property
+    def seed(self) -> Path:
+        """The signer's sealed seed."""
+        return self.var / "signer" / "seed.age"
+
+    @property
+    def socket(self) -> Path:
+        """Where the signer answers; short, since the system cuts long socket names off."""
+        return self.var / "signer" / "s.sock"
+
+    @property
+    def rates(self) -> Path:
+        """The rates that the price worker reads."""
+        return self.var / "rates.json"
+
+    def chain_state(self, key: str) -> Path:
+        """Where a local chain keeps its state between runs."""
+        return self.var / "chains" / f"{key}.json"
+
+    def secret(self, name: str) -> Path:
+        """A file with a secret, made on first use, readable by its owner alone."""
+        path = self.var / "secrets" / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(48), encoding="utf-8")
+        return path
+
+    def write(self, facts: DemoFacts) -> None:
+        """Write ``demo.json``, which holds keys and so is readable by its owner alone."""
+        self.facts.touch(mode=0o600)
+        text = msgspec.json.format(msgspec.json.encode(facts), indent=2)
+        self.facts.write_bytes(text)
+
+    def read(self) -> DemoFacts | None:
+        """What the last run wrote, or None before the first."""
+        if not self.facts.exists():
+            return None
+        return msgspec.json.decode(self.facts.read_bytes(), type=DemoFacts)
+
+
+def tokens_of(key: str) -> dict[str, str]:
+    """Symbol to contract of the tokens that are accepted on a chain."""
+    return {asset.symbol: asset.contract for asset in CHAINS[key].accepted}

@@ -1,0 +1,1 @@
+"""Keys, alone, in a process of their own."""

@@ -1,0 +1,154 @@
+"""Keys: the only code that ever holds one.
+
+One BIP-39 phrase, in an age file under a passphrase, holds every key. Wallets are derived at
+``m/44'/60'/{org_id}'/0/{role}`` (BIP-32, BIP-44; specs/chains.md 8). No key or phrase is in
+any repr, log line or error: libraries that quote their input have their errors replaced.
+"""
+
+import os
+from pathlib import Path
+from typing import Final, NoReturn
+
+import pyrage  # type: ignore[import-untyped]  # it carries no types
+from eth_account import Account
+from eth_account.hdaccount.deterministic import HDPath
+from eth_account.hdaccount.mnemonic import Mnemonic
+from eth_account.signers.local import LocalAccount
+from eth_account.types import Language
+from eth_utils.address import to_checksum_address
+
+from counterfoil.signer.memory import sync_folder
+from counterfoil.signer.orders import SIGNING_ROLES, Role, TxTerms
+from counterfoil.signer.payload import Payload
+from counterfoil.signer.refusals import SeedRefused, SignerRefused
+from counterfoil.signer.wire import Code
+
+PASSPHRASE_LENGTH: Final = 12
+"""The shortest passphrase that we seal a new seed with."""
+
+_WORDS: Final = 24
+_INDEXES: Final[dict[Role, int]] = {"operator": 0, "pool": 1, "hold": 2, "gas": 3, "admin": 4}
+
+
+class Keyring:
+    """Every wallet of every organisation, derived from one seed when asked for."""
+
+    __slots__ = ("_seed",)
+
+    def __init__(self, seed: bytes) -> None:
+        """Hold a BIP-39 seed (64 bytes)."""
+        self._seed = seed
+
+    def __repr__(self) -> str:
+        """Say what this is and nothing about what it holds."""
+        return "Keyring(sealed)"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: keys leave this process in no form."""
+        msg = "a keyring stays in its process"
+        raise TypeError(msg)
+
+    def address(self, org_id: int, role: Role) -> str:
+        """A wallet's address, lower-case."""
+        return self._account(org_id, role).address.lower()
+
+    def sign(self, org_id: int, payload: Payload, terms: TxTerms) -> bytes:
+        """Sign an EIP-1559 transaction with the key of ``payload.role``.
+
+        Deterministic (RFC 6979): the same payload and terms give the same bytes. Raises
+        `SignerRefused` for a cold role, whatever led here.
+        """
+        if payload.role not in SIGNING_ROLES:
+            raise SignerRefused(
+                Code.POLICY, f"the {payload.role} wallet is cold; nothing is signed for it here"
+            )
+        signed = self._account(org_id, payload.role).sign_transaction(
+            {
+                "type": 2,
+                "chainId": payload.chain_id,
+                "nonce": terms.nonce,
+                "gas": terms.gas_limit,
+                "maxFeePerGas": terms.max_fee_wei,
+                "maxPriorityFeePerGas": terms.tip_wei,
+                "to": to_checksum_address(payload.to),
+                "value": payload.value_wei,
+                "data": payload.data,
+            }
+        )
+        return bytes(signed.raw_transaction)
+
+    def _account(self, org_id: int, role: Role) -> LocalAccount:
+        # Derived each time: under a millisecond, and fewer keys lie about in memory.
+        path = HDPath(f"m/44'/60'/{org_id}'/0/{_INDEXES[role]}")
+        account: LocalAccount = Account.from_key(path.derive(self._seed))
+        return account
+
+
+def create_seed_file(path: Path, passphrase: str) -> None:
+    """Make a new random seed and seal it at ``path`` (0600, its folder 0700 if new).
+
+    Anybody with the passphrase can read the phrase with ``age -d``, to keep it on paper.
+    Raises `SeedRefused` when the file exists, since overwriting it would lose every wallet
+    derived from it, and when the passphrase is shorter than `PASSPHRASE_LENGTH`.
+    """
+    if len(passphrase) < PASSPHRASE_LENGTH:
+        msg = (
+            f"the signer's passphrase must have at least {PASSPHRASE_LENGTH} characters;"
+            f" this one has {len(passphrase)}"
+        )
+        raise SeedRefused(msg)
+    phrase = Mnemonic(Language.ENGLISH).generate(_WORDS)
+    sealed = pyrage.passphrase.encrypt(f"{phrase}\n".encode(), passphrase)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write_once(path, sealed)
+
+
+def open_seed_file(path: Path, passphrase: str) -> Keyring:
+    """Open the seed at ``path``; about a second of scrypt.
+
+    Raises `SeedRefused` for a missing file, an empty or wrong passphrase, and content that
+    is not a BIP-39 phrase.
+    """
+    if not passphrase:
+        msg = (
+            f"the passphrase of the signer's seed {path} is empty or not set; nothing can be signed"
+        )
+        raise SeedRefused(msg)
+    try:
+        sealed = path.read_bytes()
+    except OSError as failed:
+        msg = f"the signer's seed {path} cannot be read ({failed.strerror}); create it first"
+        raise SeedRefused(msg) from failed
+    return Keyring(_unseal(sealed, passphrase, path))
+
+
+def _unseal(sealed: bytes, passphrase: str, path: Path) -> bytes:
+    try:
+        phrase = pyrage.passphrase.decrypt(sealed, passphrase).decode("ascii").strip()
+    except (pyrage.DecryptError, UnicodeDecodeError):
+        msg = f"the passphrase does not open the signer's seed {path}, or the file is damaged"
+        raise SeedRefused(msg) from None
+    mnemonic = Mnemonic(Language.ENGLISH)
+    if not mnemonic.is_mnemonic_valid(phrase):
+        msg = f"the signer's seed {path} does not hold a BIP-39 phrase of English words"
+        raise SeedRefused(msg)
+    return bytes(mnemonic.to_seed(phrase))
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    """Put a whole file there or none, and never over another one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # A link fails where a rename would silently replace an existing seed.
+        path.hardlink_to(draft)
+    except FileExistsError:
+        msg = f"{path} exists; it is never overwritten, since every wallet hangs on it"
+        raise SeedRefused(msg) from None
+    finally:
+        draft.unlink()
+    sync_folder(path.parent)

@@ -1,0 +1,170 @@
+"""Orders: everything the signer can be asked to sign, as it travels on the socket.
+
+An order says what is wanted, never which bytes: the signer rebuilds the transaction itself
+(specs/reliability.md 1.2, Bybit). Amounts are digits in text, so that no JSON reader rounds
+them. Addresses and hashes are lower-case 0x hex.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from counterfoil.chains.evm.transactions import MAX_SWEEP
+from counterfoil.core.assets import CHAINS, Chain
+from counterfoil.core.warrant import Purpose, Warrant
+
+# ``\Z`` and not ``$``, which would let a newline through at the end.
+Address = Annotated[str, Meta(pattern=r"^0x[0-9a-f]{40}\Z")]
+Word = Annotated[str, Meta(pattern=r"^0x[0-9a-f]{64}\Z")]
+Digits = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,77})\Z")]
+Seal = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Small = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+OrgId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+"""An organisation's id is also its index in the derivation path, where BIP-32 allows 31 bits."""
+
+Moves = Annotated[tuple[Name, ...], Meta(min_length=1, max_length=MAX_SWEEP)]
+Salts = Annotated[tuple[Word, ...], Meta(min_length=1, max_length=MAX_SWEEP)]
+
+Role = Literal["operator", "pool", "hold", "gas", "admin"]
+SIGNING_ROLES: Final = frozenset[Role]({"operator", "pool", "gas"})
+FueledRole = Literal["operator", "pool"]
+
+
+class WalletAddresses(Struct, frozen=True, forbid_unknown_fields=True):
+    """An organisation's wallets, and the factory whose address follows from them.
+
+    ``operator`` sweeps, ``pool`` pays, ``gas`` fuels both and deploys. ``hold``
+    (quarantine) and ``admin`` (of the factory) are cold: their addresses are known, but
+    nothing is signed for them.
+    """
+
+    operator: Address
+    pool: Address
+    hold: Address
+    gas: Address
+    admin: Address
+    factory: Address
+
+
+class SweepOrder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="sweep"):
+    """Sweep deposit addresses to the pool, or to hold; the operator signs.
+
+    ``move_ids`` are the moves that this one transaction carries out.
+    """
+
+    org_id: OrgId
+    move_ids: Moves
+    chain_id: Small
+    factory: Address
+    token: Address
+    salts: Salts
+    to_hold: bool
+
+
+class PayOrder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="pay"):
+    """Pay out or refund what a sealed warrant allows; the pool signs.
+
+    The fields are those of the warrant itself, so that nothing in the order can differ
+    from what was approved: any change breaks ``seal``. Build it with `pay_order`.
+    """
+
+    org_id: OrgId
+    move_id: Name
+    purpose: Purpose
+    chain_id: Small
+    token: Address
+    destination: Address
+    amount_units: Digits
+    approved_by: Name
+    approved_at: Annotated[datetime, Meta(tz=True)]
+    seal: Seal
+
+
+class FuelOrder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="fuel"):
+    """Send native coin from the gas wallet to a wallet that signs, named by its role."""
+
+    org_id: OrgId
+    move_id: Name
+    chain_id: Small
+    destination_role: FueledRole
+    value_wei: Digits
+
+
+class DeployOrder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="deploy"):
+    """Deploy the organisation's factory through the deterministic deployer; gas signs."""
+
+    org_id: OrgId
+    move_id: Name
+    chain_id: Small
+
+
+Order = SweepOrder | PayOrder | FuelOrder | DeployOrder
+
+
+class TxTerms(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the sender's queue and the fee market decide: EIP-1559 fees in wei per gas."""
+
+    nonce: Small
+    gas_limit: Small
+    max_fee_wei: Small
+    tip_wei: Small
+
+
+class Signed(Struct, frozen=True, forbid_unknown_fields=True):
+    """A transaction ready to broadcast: its bytes, their keccak-256, and who sends it."""
+
+    raw: bytes
+    tx_hash: Word
+    sender: Address
+
+
+def pay_order(warrant: Warrant, seal: str) -> PayOrder:
+    """Ask for what ``warrant`` approved.
+
+    Raises ``KeyError`` when its chain is not registered, and ``msgspec.ValidationError``
+    when one of its fields could not travel (an address that is not lower-case hex).
+    """
+    order = PayOrder(
+        org_id=warrant.org_id,
+        move_id=warrant.move_id,
+        purpose=warrant.purpose,
+        chain_id=CHAINS[warrant.chain].chain_id,
+        token=warrant.contract,
+        destination=warrant.destination,
+        amount_units=str(warrant.amount_units),
+        approved_by=warrant.approved_by,
+        approved_at=warrant.approved_at,
+        seal=seal,
+    )
+    return checked(order)
+
+
+def checked(order: PayOrder) -> PayOrder:
+    """The same order, after the checks that the socket makes on arrival."""
+    return msgspec.convert(msgspec.to_builtins(order), PayOrder)
+
+
+def warrant_of(order: PayOrder, chain: Chain) -> Warrant:
+    """The warrant that this order claims to have; its seal tells whether it does.
+
+    Raises ``ValueError`` for an amount of zero, which no warrant has.
+    """
+    return Warrant(
+        org_id=order.org_id,
+        move_id=order.move_id,
+        purpose=order.purpose,
+        chain=chain.key,
+        contract=order.token,
+        destination=order.destination,
+        amount_units=int(order.amount_units),
+        approved_by=order.approved_by,
+        approved_at=order.approved_at.astimezone(UTC),
+    )
+
+
+def moves_of(order: Order) -> tuple[str, ...]:
+    """The moves that an order carries out."""
+    return order.move_ids if isinstance(order, SweepOrder) else (order.move_id,)

@@ -1,0 +1,194 @@
+"""What may be signed. Everything here is decided from the order, the wallets and the clock.
+
+An order that passes can still be refused for what was signed before (`memory`).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, NoReturn
+
+from counterfoil.chains.evm.addresses import ZERO_ADDRESS, DepositAddresses
+from counterfoil.chains.evm.contracts import DETERMINISTIC_DEPLOYER
+from counterfoil.core.assets import CHAINS, Chain, known_asset
+from counterfoil.core.warrant import check_warrant
+from counterfoil.signer.orders import (
+    FuelOrder,
+    Order,
+    PayOrder,
+    SweepOrder,
+    TxTerms,
+    WalletAddresses,
+    warrant_of,
+)
+from counterfoil.signer.refusals import SignerRefused
+from counterfoil.signer.wire import Code
+
+DOLLAR: Final = 10**18
+"""A dollar in the unit in which caps are counted, fine enough for any token's base units."""
+
+_TOKENS: Final = frozenset(
+    asset.contract for chain in CHAINS.values() for asset in (*chain.accepted, *chain.known_other)
+)
+_CLOCK_SKEW: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much can be lost when everything but the signer is in the wrong hands.
+
+    Dollars are whole and count stablecoins one to one. The day's cap is over all tokens and
+    chains of an organisation and starts again at midnight UTC. ``max_cost_wei`` bounds gas
+    limit times fee of one transaction. ``max_gas`` is what a transaction may use since Osaka
+    (EIP-7825).
+    """
+
+    move_dollars: int = 100_000
+    day_dollars: int = 500_000
+    fuel_wei: int = 5 * 10**16
+    max_gas: int = 16_777_216
+    max_fee_wei: int = 100 * 10**9
+    max_cost_wei: int = 10**17
+    warrant_age: timedelta = timedelta(days=7)
+
+
+def check_order(
+    order: Order, terms: TxTerms, wallets: WalletAddresses, limits: Limits, approval_key: bytes
+) -> None:
+    """Refuse what is never signed, on any day. Raises `SignerRefused`."""
+    chain = chain_of(order.chain_id)
+    _check_terms(terms, limits)
+    match order:
+        case SweepOrder():
+            _check_sweep(order, chain, wallets)
+        case PayOrder():
+            _check_pay(order, wallets, limits, approval_key)
+        case FuelOrder():
+            _check_fuel(order, limits)
+
+
+def chain_of(chain_id: int) -> Chain:
+    """The registered chain with this EIP-155 id. Raises `SignerRefused` for any other."""
+    chain = next((chain for chain in CHAINS.values() if chain.chain_id == chain_id), None)
+    if chain is None:
+        allowed = ", ".join(f"{c.chain_id} ({c.key})" for c in CHAINS.values())
+        _never(f"chain id {chain_id} is not one of {allowed}")
+    return chain
+
+
+def check_fresh(order: Order, spent: int, limits: Limits, now: datetime) -> int:
+    """Refuse a first signature that comes too late or is too much for today.
+
+    ``spent`` is what the organisation had signed today, in 1/`DOLLAR`. Returns what this
+    order adds to it. A sibling of an earlier signature is not asked again, since at most
+    one of them can land. Raises `SignerRefused`.
+    """
+    if not isinstance(order, PayOrder):
+        return 0
+    _check_age(order, limits, now)
+    adds = _dollars(order)
+    if spent + adds > limits.day_dollars * DOLLAR:
+        raise SignerRefused(
+            Code.CAP,
+            f"this would make more than {limits.day_dollars} dollars today;"
+            f" {spent // DOLLAR} are signed already, and the count starts again at midnight UTC",
+        )
+    return adds
+
+
+def repeatable(order: Order) -> bool:
+    """Whether doing the order twice changes nothing.
+
+    A second sweep finds the addresses empty, a second deployment finds the factory there.
+    So a failed one may go out again under a new nonce; money to others may not.
+    """
+    return not isinstance(order, (PayOrder, FuelOrder))
+
+
+def _check_terms(terms: TxTerms, limits: Limits) -> None:
+    if terms.gas_limit > limits.max_gas:
+        _never(f"gas limit {terms.gas_limit} is above {limits.max_gas}")
+    if terms.max_fee_wei > limits.max_fee_wei:
+        _never(f"a fee of {terms.max_fee_wei} wei per gas is above {limits.max_fee_wei}")
+    if terms.tip_wei > terms.max_fee_wei:
+        _never(f"the tip of {terms.tip_wei} wei is above the whole fee of {terms.max_fee_wei}")
+    if terms.gas_limit * terms.max_fee_wei > limits.max_cost_wei:
+        _never(f"gas limit times fee is above {limits.max_cost_wei} wei")
+
+
+def _check_sweep(order: SweepOrder, chain: Chain, wallets: WalletAddresses) -> None:
+    if order.factory != wallets.factory:
+        _never(f"factory {order.factory} is not this organisation's, which is {wallets.factory}")
+    if not order.token or known_asset(chain.key, order.token) is None:
+        _never(f"token {order.token} is not registered on {chain.key}")
+    if len(set(order.salts)) != len(order.salts):
+        _never("a deposit address stands in the sweep twice")
+
+
+def _check_pay(
+    order: PayOrder, wallets: WalletAddresses, limits: Limits, approval_key: bytes
+) -> None:
+    dollars = _dollars(order)
+    _check_destination(order.destination, wallets)
+    if order.amount_units == "0":
+        _never("a payment of nothing")
+    if not check_warrant(warrant_of(order, chain_of(order.chain_id)), order.seal, approval_key):
+        raise SignerRefused(
+            Code.WARRANT,
+            f"nobody approved this: the seal of {order.move_id} does not fit its chain, token,"
+            " destination, amount and approver as they stand now",
+        )
+    if dollars > limits.move_dollars * DOLLAR:
+        raise SignerRefused(Code.CAP, f"this pays more than {limits.move_dollars} dollars at once")
+
+
+def _check_destination(destination: str, wallets: WalletAddresses) -> None:
+    if destination == ZERO_ADDRESS:
+        _never("the zero address would burn the money")
+    if destination in _TOKENS:
+        _never(f"{destination} is a token's own contract, which would keep the money for ever")
+    ours = {
+        wallets.operator,
+        wallets.pool,
+        wallets.hold,
+        wallets.gas,
+        wallets.admin,
+        wallets.factory,
+        DepositAddresses(wallets.factory).logic,
+        DETERMINISTIC_DEPLOYER,
+    }
+    if destination in ours:
+        _never(f"{destination} is our own; a payment goes to somebody else")
+
+
+def _check_fuel(order: FuelOrder, limits: Limits) -> None:
+    if not 0 < int(order.value_wei) <= limits.fuel_wei:
+        raise SignerRefused(Code.CAP, f"fuel is 1 to {limits.fuel_wei} wei, not {order.value_wei}")
+
+
+def _check_age(order: PayOrder, limits: Limits, now: datetime) -> None:
+    age = now - order.approved_at
+    if age > limits.warrant_age:
+        raise SignerRefused(
+            Code.WARRANT,
+            f"{order.move_id} was approved at {order.approved_at.isoformat()}, more than"
+            f" {limits.warrant_age.days} days ago; approve it again",
+        )
+    if age < -_CLOCK_SKEW:
+        raise SignerRefused(
+            Code.WARRANT, f"{order.move_id} is approved in the future; check clocks"
+        )
+
+
+def _dollars(order: PayOrder) -> int:
+    """The amount in 1/`DOLLAR`. Raises `SignerRefused` for a token that is never paid."""
+    chain = chain_of(order.chain_id)
+    asset = next((a for a in chain.accepted if a.contract == order.token), None)
+    if asset is None:
+        allowed = ", ".join(a.contract for a in chain.accepted)
+        _never(f"token {order.token} is not paid on {chain.key}, only {allowed}")
+    units_in_dollar: int = 10**asset.decimals
+    return int(order.amount_units) * DOLLAR // units_in_dollar
+
+
+def _never(reason: str) -> NoReturn:
+    raise SignerRefused(Code.POLICY, reason)

@@ -1,0 +1,254 @@
+"""The signer's process: a Unix socket in front of `Signer`, and nothing else inside.
+
+No network is opened. Who may connect is decided by the file system: the socket is 0600 in a
+folder that is 0700.
+"""
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from counterfoil.core.ports import Clock
+from counterfoil.signer.keys import create_seed_file, open_seed_file
+from counterfoil.signer.memory import Memory, open_memory
+from counterfoil.signer.orders import moves_of
+from counterfoil.signer.policy import Limits
+from counterfoil.signer.refusals import MemoryBroken, SeedRefused, SignerRefused, SignerStartRefused
+from counterfoil.signer.signing import Signer
+from counterfoil.signer.wire import (
+    Answer,
+    AnswerAddresses,
+    AnswerHealth,
+    AnswerSigned,
+    Ask,
+    AskAddresses,
+    AskHealth,
+    AskSign,
+    BadFrame,
+    Code,
+    Refused,
+    frame,
+    read_frame,
+)
+
+__all__ = [
+    "MemoryBroken",
+    "SeedRefused",
+    "SignerConfig",
+    "SignerStartRefused",
+    "create_seed_file",
+    "serve",
+]
+
+_log: Final = structlog.get_logger("counterfoil.signer")
+_asks: Final[msgspec.json.Decoder[Ask]] = msgspec.json.Decoder(Ask)
+
+_MAX_SOCKET_PATH_BYTES: Final = 103
+"""What the shortest ``sun_path`` among our systems holds, macOS's, with its closing zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignerConfig:
+    """What the signer needs. Secrets stay out of the repr.
+
+    ``approval_key`` (32 bytes or more) is the one the web process seals warrants with.
+    ``memory_path`` must survive restarts and belong to this signer alone.
+    """
+
+    socket_path: Path
+    seed_path: Path
+    memory_path: Path
+    passphrase: str = field(repr=False)
+    approval_key: bytes = field(repr=False)
+    limits: Limits = field(default_factory=Limits)
+
+
+async def serve(config: SignerConfig, clock: Clock, stop: asyncio.Event | None = None) -> None:
+    """Answer on the socket until SIGTERM, SIGINT or ``stop``.
+
+    The socket appears once signing is possible. Raises `SeedRefused`, `MemoryBroken`,
+    `SignerStartRefused`, or ``ValueError`` for a short approval key, before it appears.
+    """
+    stop = stop or asyncio.Event()
+    _forbid_core_dumps()
+    for folder in {config.socket_path.parent, config.memory_path.parent}:
+        _private_folder(folder)
+    memory = _remembered(config)
+    try:
+        keys = await asyncio.to_thread(open_seed_file, config.seed_path, config.passphrase)
+        signer = Signer(keys, memory, config.approval_key, config.limits, clock)
+        with _stopping_on_signals(stop):
+            await _listen(signer, config.socket_path, stop)
+    finally:
+        memory.close()
+
+
+async def _listen(signer: Signer, path: Path, stop: asyncio.Event) -> None:
+    desk = _Desk(signer)
+    server = await asyncio.start_unix_server(desk.attend, sock=_bound(path))
+    _log.info("signer.listening", socket=str(path))
+    try:
+        await stop.wait()
+    finally:
+        server.close()
+        _clear(path)
+        await desk.close()
+        _log.info("signer.stopped")
+
+
+class _Desk:
+    """One visitor per connection, each answered in turn."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self._visits: set[asyncio.Task[None]] = set()
+        self._open = True
+
+    def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Begin one visit."""
+        # A connection that was being accepted while the server closed arrives after `close`.
+        if not self._open:
+            writer.close()
+            return
+        visit = asyncio.create_task(self._visit(reader, writer))
+        self._visits.add(visit)
+        visit.add_done_callback(self._visits.discard)
+
+    async def close(self) -> None:
+        """Send everybody away; an answer that gets lost here is given again when asked again."""
+        self._open = False
+        for visit in self._visits:
+            visit.cancel()
+        await asyncio.gather(*self._visits, return_exceptions=True)
+
+    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while (asked := await read_frame(reader)) is not None:
+                writer.write(frame(self._answer(asked)))
+                await writer.drain()
+        except BadFrame as bad:
+            writer.write(frame(Refused(Code.MALFORMED, str(bad))))
+            _log.warning("signer.bad_frame", reason=str(bad))
+        except ConnectionError:
+            _log.info("signer.visitor_left")
+        finally:
+            writer.close()
+
+    def _answer(self, asked: bytes) -> Answer:
+        try:
+            ask = _asks.decode(asked)
+        except (msgspec.DecodeError, UnicodeDecodeError) as malformed:
+            _log.warning("signer.malformed", reason=str(malformed))
+            return Refused(Code.MALFORMED, str(malformed))
+        try:
+            return self._act(ask)
+        except SignerRefused as refused:
+            _log.warning("signer.refused", code=refused.code, reason=refused.reason)
+            return refused.answer()
+        except MemoryBroken as broken:
+            _log.error("signer.broken", reason=str(broken))
+            return Refused(Code.BROKEN, str(broken))
+        except Exception as unexpected:  # noqa: BLE001 - see below
+            # The text of a stranger's exception may quote what it was given, and tracebacks
+            # may show locals: neither goes to the log or over the socket from this process.
+            where = _innermost(unexpected)
+            _log.error("signer.failed", error=type(unexpected).__name__, where=where)
+            return Refused(
+                Code.BROKEN, f"the signer failed ({type(unexpected).__name__} in {where})"
+            )
+
+    def _act(self, ask: Ask) -> Answer:
+        match ask:
+            case AskHealth():
+                return AnswerHealth(ok=self._signer.ok)
+            case AskAddresses(org_id=org_id):
+                return AnswerAddresses(self._signer.addresses(org_id))
+            case AskSign():
+                return self._sign(ask)
+
+    def _sign(self, ask: AskSign) -> AnswerSigned:
+        signed = self._signer.sign(ask.order, ask.terms)
+        _log.info(
+            "signer.signed",
+            kind=str(ask.order.__struct_config__.tag),
+            org_id=ask.order.org_id,
+            move_ids=moves_of(ask.order),
+            chain_id=ask.order.chain_id,
+            sender=signed.sender,
+            nonce=ask.terms.nonce,
+            tx_hash=signed.tx_hash,
+        )
+        return AnswerSigned(signed)
+
+
+def _innermost(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "unknown"
+
+
+def _remembered(config: SignerConfig) -> Memory:
+    memory, torn = open_memory(config.memory_path)
+    if torn:
+        _log.warning("signer.memory_cut", bytes=len(torn), kept=f"{config.memory_path}.torn")
+    return memory
+
+
+def _private_folder(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        msg = f"others can enter {folder}; run: chmod 700 {folder}"
+        raise SignerStartRefused(msg)
+
+
+def _bound(path: Path) -> socket.socket:
+    """A socket at ``path``, in place of one that a killed signer left behind.
+
+    A live one's cannot be there: it would hold the lock on the memory.
+    """
+    if len(os.fsencode(path)) > _MAX_SOCKET_PATH_BYTES:
+        msg = f"the socket path {path} is longer than {_MAX_SOCKET_PATH_BYTES} bytes"
+        raise SignerStartRefused(msg)
+    if path.exists() and not path.is_socket():
+        msg = f"{path} is in the socket's place and is no socket; move it away"
+        raise SignerStartRefused(msg)
+    _clear(path)
+    bound = socket.socket(socket.AF_UNIX)
+    bound.bind(str(path))
+    path.chmod(0o600)
+    return bound
+
+
+def _clear(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _forbid_core_dumps() -> None:
+    """A core dump would put the seed on the disk."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

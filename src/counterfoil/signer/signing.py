@@ -1,0 +1,116 @@
+"""The signer itself: check, recall, sign, remember, answer."""
+
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from counterfoil.chains.evm.addresses import ZERO_ADDRESS
+from counterfoil.core.ports import Clock
+from counterfoil.core.warrant import KEY_BYTES
+from counterfoil.signer.memory import Entry, Lineage, Memory
+from counterfoil.signer.orders import Order, Role, Signed, TxTerms, WalletAddresses, moves_of
+from counterfoil.signer.payload import Payload, accept, factory_terms, rebuild, sender_of
+from counterfoil.signer.policy import Limits, check_fresh, check_order, repeatable
+from counterfoil.signer.refusals import MemoryBroken
+
+
+class Keys(Protocol):
+    """Whatever holds keys; the signer never sees one."""
+
+    def address(self, org_id: int, role: Role) -> str:
+        """A wallet's address, lower-case."""
+        ...
+
+    def sign(self, org_id: int, payload: Payload, terms: TxTerms) -> bytes:
+        """A signed EIP-1559 transaction; the same input gives the same bytes."""
+        ...
+
+
+class Signer:
+    """Signs orders for every organisation of one seed.
+
+    `sign` awaits nothing, so that on an event loop no two signings overlap and neither a
+    nonce nor a cap can be taken twice.
+    """
+
+    def __init__(
+        self, keys: Keys, memory: Memory, approval_key: bytes, limits: Limits, clock: Clock
+    ) -> None:
+        """Take the keys and the open memory. Raises ``ValueError`` for a short approval key."""
+        if len(approval_key) < KEY_BYTES:
+            msg = (
+                f"the approval key must have at least {KEY_BYTES} bytes,"
+                f" this one has {len(approval_key)}"
+            )
+            raise ValueError(msg)
+        self._keys = keys
+        self._memory = memory
+        self._approval_key = approval_key
+        self._limits = limits
+        self._clock = clock
+        self._wallets: dict[int, WalletAddresses] = {}
+
+    @property
+    def ok(self) -> bool:
+        """Whether it could sign."""
+        return self._memory.writable
+
+    def addresses(self, org_id: int) -> WalletAddresses:
+        """The organisation's wallets and its factory's address."""
+        found = self._wallets.get(org_id)
+        if found is None:
+            found = self._wallets[org_id] = self._derive(org_id)
+        return found
+
+    def sign(self, order: Order, terms: TxTerms) -> Signed:
+        """Sign ``order``, or refuse with `SignerRefused`.
+
+        The same order on the same terms gives the same bytes at any time later. On other
+        terms and the same nonce it gives a sibling. The signature is on the disk before it
+        is returned.
+        """
+        wallets = self.addresses(order.org_id)
+        check_order(order, terms, wallets, self._limits, self._approval_key)
+        payload = rebuild(order, wallets)
+        entry = self._entry(order, terms, payload, sender_of(payload, wallets))
+        lineage = self._memory.recall(entry)
+        if lineage is None:
+            entry = self._counted(order, entry)
+        raw = self._keys.sign(order.org_id, payload, terms)
+        signed = accept(raw, payload, terms, entry.sender)
+        self._remember(replace(entry, tx_hash=signed.tx_hash), lineage)
+        return signed
+
+    def _derive(self, org_id: int) -> WalletAddresses:
+        roles: tuple[Role, ...] = ("operator", "pool", "hold", "gas", "admin")
+        addresses = {role: self._keys.address(org_id, role) for role in roles}
+        wallets = WalletAddresses(**addresses, factory=ZERO_ADDRESS)
+        return replace(wallets, factory=factory_terms(wallets).address)
+
+    def _entry(self, order: Order, terms: TxTerms, payload: Payload, sender: str) -> Entry:
+        return Entry(
+            at=self._clock.now(),
+            org_id=order.org_id,
+            kind=str(order.__struct_config__.tag),
+            chain_id=payload.chain_id,
+            sender=sender,
+            nonce=terms.nonce,
+            move_ids=moves_of(order),
+            repeatable=repeatable(order),
+            digest=payload.digest,
+            spent="0",
+            terms=terms,
+            tx_hash="",
+        )
+
+    def _counted(self, order: Order, entry: Entry) -> Entry:
+        spent = self._memory.spent(entry.org_id, entry.at.date())
+        return replace(entry, spent=str(check_fresh(order, spent, self._limits, entry.at)))
+
+    def _remember(self, entry: Entry, lineage: Lineage | None) -> None:
+        known = lineage.hashes.get(entry.terms) if lineage else None
+        if known is None:
+            self._memory.remember(entry)
+        elif known != entry.tx_hash:
+            msg = f"signing {entry.move_ids[0]} again gave {entry.tx_hash} instead of {known}"
+            raise MemoryBroken(msg)

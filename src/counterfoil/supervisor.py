@@ -1,0 +1,139 @@
+"""Several processes of ours on one machine: started in order, restarted when they die, stopped together."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+READY_TIMEOUT_SECONDS: Final = 60.0
+_STOP_TIMEOUT_SECONDS: Final = 15.0
+_FIRST_PAUSE_SECONDS: Final = 0.5
+_LONGEST_PAUSE_SECONDS: Final = 30.0
+_STEADY_SECONDS: Final = 30.0
+
+
+class NotReady(Exception):  # noqa: N818 - says what is the case
+    """A process ended, or did not become ready in time; its last lines are in the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One process: how it starts, and how to tell that it is ready for the next one."""
+
+    name: str
+    arguments: Sequence[str]
+    environment: Mapping[str, str] = field(repr=False)
+    ready: Callable[[], Awaitable[bool]] | None = None
+
+
+Say = Callable[[str, str], None]
+"""Takes a child's name and one line of its output."""
+
+
+class Supervisor:
+    """Keeps children running until told to stop."""
+
+    def __init__(self, say: Say) -> None:
+        """``say`` receives every line that a child prints."""
+        self._say = say
+        self._running: list[tuple[Child, asyncio.Task[None]]] = []
+        self._processes: dict[str, Process] = {}
+        self._last_lines: dict[str, str] = {}
+
+    async def start(self, child: Child) -> None:
+        """Start a child and wait until it is ready; `NotReady` when that does not come."""
+        self._processes[child.name] = await self._spawn(child)
+        await self._await_ready(child)
+        self._running.append((child, asyncio.create_task(self._keep(child))))
+
+    async def stop(self) -> None:
+        """Stop all children, the last started first, each by its own pid."""
+        for child, task in reversed(self._running):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await self._end(self._processes[child.name])
+        self._running.clear()
+
+    def pids(self) -> dict[str, int]:
+        """Which process each child is just now."""
+        return {name: process.pid for name, process in self._processes.items()}
+
+    async def _spawn(self, child: Child) -> Process:
+        process = await asyncio.create_subprocess_exec(
+            *child.arguments,
+            stdout=PIPE,
+            stderr=STDOUT,
+            env={**os.environ, **child.environment},
+            start_new_session=True,  # Ctrl-C reaches us alone, so that we stop them in order
+        )
+        asyncio.create_task(self._relay(child, process)).add_done_callback(_surface)
+        return process
+
+    async def _relay(self, child: Child, process: Process) -> None:
+        assert process.stdout is not None  # noqa: S101 - a PIPE was asked for
+        async for line in process.stdout:
+            text = line.decode(errors="replace").rstrip()
+            self._last_lines[child.name] = text
+            self._say(child.name, text)
+
+    async def _await_ready(self, child: Child) -> None:
+        process = self._processes[child.name]
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + READY_TIMEOUT_SECONDS
+        while child.ready is not None and not await child.ready():
+            if process.returncode is not None or loop.time() > deadline:
+                await self._end(process)
+                last = self._last_lines.get(child.name, "it printed nothing")
+                message = f"{child.name} did not become ready: {last}"
+                raise NotReady(message)
+            await asyncio.sleep(0.05)
+
+    async def _keep(self, child: Child) -> None:
+        loop = asyncio.get_running_loop()
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            started = loop.time()
+            code = await self._processes[child.name].wait()
+            if loop.time() - started > _STEADY_SECONDS:
+                pause = _FIRST_PAUSE_SECONDS
+            self._say(child.name, f"ended with status {code}; starting it again in {pause:g} s")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            self._processes[child.name] = await self._spawn(child)
+
+    async def _end(self, process: Process) -> None:
+        if process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), _STOP_TIMEOUT_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def counterfoil(*arguments: str) -> list[str]:
+    """The command line of one of our own commands, under this very interpreter."""
+    return [sys.executable, "-m", "counterfoil", *arguments]
+
+
+async def until_signalled() -> None:
+    """Wait for Ctrl-C or a polite request to end."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.remove_signal_handler(number)
+
+
+def _surface(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error

@@ -1,0 +1,176 @@
+"""The work process: every worker, bound to the chains, providers and signer it works with."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+import structlog
+
+from counterfoil.api.kryptogo.callbacks import KryptogoCallbacks
+from counterfoil.chains.evm.addresses import parse_evm_address
+from counterfoil.chains.evm.chain import EvmChain
+from counterfoil.chains.port import CallReverted, Chain
+from counterfoil.clock import SystemClock, TimeSortedIds
+from counterfoil.config import WorkConfig
+from counterfoil.core.assets import CHAINS
+from counterfoil.db.pool import Database
+from counterfoil.desk.delivering import CallbackForm
+from counterfoil.desk.desk import Desk
+from counterfoil.providers.rates.http import HttpRates, HttpRateSettings
+from counterfoil.providers.rates.port import RateSource
+from counterfoil.providers.rates.static import StaticRates
+from counterfoil.providers.screening.issuer_freeze import Call, IssuerFreezeScreener
+from counterfoil.providers.screening.port import AddressScreener
+from counterfoil.providers.screening.simulated import SimulatedScreener
+from counterfoil.signer.client import SignerClient
+from counterfoil.workers.expire import Expirer
+from counterfoil.workers.fuel import FuelWorker
+from counterfoil.workers.move import MoveWorker
+from counterfoil.workers.notify import Notifier, callback_session
+from counterfoil.workers.price import Pricer
+from counterfoil.workers.provision import ProvisionWorker
+from counterfoil.workers.runner import forever
+from counterfoil.workers.screen import Screener
+from counterfoil.workers.watch import ChainWatcher, WatchedAddresses
+
+CALLBACK_FORMS: Final[Mapping[str, CallbackForm]] = {"kryptogo": KryptogoCallbacks()}
+"""How each dialect words its callbacks; the one place that joins dialects and workers."""
+
+_log: Final = structlog.get_logger("counterfoil.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Paces:
+    """How long each worker rests after it found nothing to do, in seconds."""
+
+    screen: float = 0.05
+    notify: float = 0.05
+    move: float = 0.25
+    expire: float = 1.0
+    price: float = 20.0
+    provision: float = 0.2
+    fuel: float = 5.0
+
+
+async def work(config: WorkConfig, url: str, paces: Paces | None = None) -> None:
+    """Run every worker until cancelled; any number of processes may do so at once.
+
+    Raises `counterfoil.chains.port.ChainMisconfigured` when an endpoint serves another chain than
+    it should or a token of the registry is not there, before anything is watched.
+    """
+    async with (
+        _opened(config, url) as (desk, chains, session),
+        callback_session(allow_private=config.callback_allow_private) as callbacks,
+    ):
+        for chain in chains.values():
+            await chain.check()
+        watchers = _watchers(desk, chains)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for key, watcher in watchers.items():
+                    pause = config.chains[key].poll_seconds
+                    group.create_task(
+                        forever(watcher.step, name=f"watch:{key}", pause_seconds=pause)
+                    )
+                _start_others(group, config, desk, chains, session, callbacks, paces or Paces())
+                _log.info("working", chains=list(chains))
+        finally:
+            await asyncio.gather(*(w.stop() for w in watchers.values()), return_exceptions=True)
+
+
+def _watchers(desk: Desk, chains: Mapping[str, Chain]) -> dict[str, ChainWatcher]:
+    watched = WatchedAddresses(desk, "evm")
+    return {key: ChainWatcher(desk, chain, watched) for key, chain in chains.items()}
+
+
+def _start_others(  # noqa: PLR0913 - what the workers are bound to
+    group: asyncio.TaskGroup,
+    config: WorkConfig,
+    desk: Desk,
+    chains: Mapping[str, Chain],
+    session: aiohttp.ClientSession,
+    callbacks: aiohttp.ClientSession,
+    paces: Paces,
+) -> None:
+    signer = SignerClient(config.signer_socket)
+    notifier = Notifier(
+        desk,
+        CALLBACK_FORMS,
+        callbacks,
+        config.secret.reveal().encode(),
+        allow_private=config.callback_allow_private,
+    )
+    steps = {
+        "screen": (Screener(desk, _screeners(config, desk, chains)).step, paces.screen),
+        "notify": (notifier.step, paces.notify),
+        "move": (MoveWorker(desk, chains, signer).step, paces.move),
+        "expire": (Expirer(desk, chains.keys()).step, paces.expire),
+        "price": (Pricer(desk, _rate_sources(config, desk, session)).step, paces.price),
+        "provision": (ProvisionWorker(desk, chains, signer).step, paces.provision),
+        "fuel": (FuelWorker(desk, chains).step, paces.fuel),
+    }
+    for name, (step, pause_seconds) in steps.items():
+        group.create_task(forever(step, name=name, pause_seconds=pause_seconds))
+
+
+@asynccontextmanager
+async def _opened(
+    config: WorkConfig, url: str
+) -> AsyncIterator[tuple[Desk, dict[str, Chain], aiohttp.ClientSession]]:
+    async with AsyncExitStack() as stack:
+        database = Database(url, name="counterfoil-work")
+        await database.open()
+        stack.push_async_callback(database.close)
+        clock = SystemClock()
+        chains: dict[str, Chain] = {}
+        for key, settings in config.chains.items():
+            endpoints = [endpoint.reveal() for endpoint in settings.endpoints]
+            chains[key] = EvmChain.over(CHAINS[key], endpoints, clock)
+            stack.push_async_callback(chains[key].close)
+        session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
+        desk = Desk(
+            database=database,
+            clock=clock,
+            ids=TimeSortedIds(),
+            addresses={"evm": parse_evm_address},
+            chains=tuple(chains),
+            rate_max_age_seconds=config.rate_max_age_seconds,
+        )
+        yield desk, chains, session
+
+
+def _rate_sources(
+    config: WorkConfig, desk: Desk, session: aiohttp.ClientSession
+) -> list[RateSource]:
+    sources: list[RateSource] = []
+    if config.rate_url is not None:
+        settings = HttpRateSettings(code="http", url=config.rate_url, value_at=config.rate_value_at)
+        sources.append(HttpRates(settings, session, desk.clock))
+    if config.rate_file is not None:
+        sources.append(StaticRates(config.rate_file, desk.clock))
+    return sources
+
+
+def _screeners(
+    config: WorkConfig, desk: Desk, chains: Mapping[str, Chain]
+) -> list[AddressScreener]:
+    known: dict[str, AddressScreener] = {
+        "simulated": SimulatedScreener(desk.clock),
+        "issuer_freeze": IssuerFreezeScreener(
+            {key: _asking(chain) for key, chain in chains.items()}, desk.clock
+        ),
+    }
+    return [known[name] for name in config.screeners]
+
+
+def _asking(chain: Chain) -> Call:
+    async def ask(contract: str, data: bytes) -> bytes | None:
+        try:
+            return await chain.call(contract, data)
+        except CallReverted:
+            return None
+
+    return ask

@@ -1,0 +1,178 @@
+"""Between our moves and EVM transactions: what to have signed, and what a receipt proves."""
+
+from datetime import UTC
+from typing import Final, NoReturn
+
+from counterfoil.chains.evm.addresses import DepositAddresses, salt_of
+from counterfoil.chains.evm.transactions import SweptItem, paid, swept
+from counterfoil.chains.evm.transfers import TRANSFER_TOPIC, address_topic
+from counterfoil.chains.port import Receipt
+from counterfoil.core.assets import CHAINS
+from counterfoil.core.warrant import Warrant
+from counterfoil.desk.landing import Landed, LandedItem
+from counterfoil.desk.moving import Batch, Item, OpenTx, SigningRefused
+from counterfoil.signer.orders import (
+    DeployOrder,
+    FuelOrder,
+    Order,
+    SweepOrder,
+    WalletAddresses,
+    pay_order,
+)
+
+_WORD_BYTES: Final = 32
+
+
+def order_for(batch: Batch, wallets: WalletAddresses) -> Order:
+    """What to ask of the signer for a batch.
+
+    Raises `SigningRefused` for what is not worth asking: a wallet or a deposit address that is
+    not the signer's, or a payment without a warrant.
+    """
+    ours = {"operator": wallets.operator, "pool": wallets.pool, "gas": wallets.gas}
+    if ours[batch.wallet.role] != batch.wallet.address:
+        _refuse(
+            f"its {batch.wallet.role} wallet is {ours[batch.wallet.role]},"
+            f" the books say {batch.wallet.address}"
+        )
+    first = batch.items[0]
+    chain_id = CHAINS[batch.wallet.chain].chain_id
+    move_id = str(first.move.move_id)
+    match first.move.purpose:
+        case "sweep":
+            return _sweep_order(batch, wallets, chain_id)
+        case "deploy":
+            return DeployOrder(batch.wallet.org_id, move_id, chain_id)
+        case "fuel":
+            return _fuel_order(batch, chain_id)
+        case _:
+            return _pay_order(first)
+
+
+def landed(open_tx: OpenTx, receipt: Receipt) -> Landed:
+    """What a finalized, canonical receipt of ours proves about each of its movements."""
+    return Landed(
+        chain=open_tx.tx.chain,
+        tx_hash=receipt.tx_hash,
+        block_number=receipt.block_number,
+        ok=receipt.ok,
+        fee_wei=receipt.fee_wei,
+        items=_landed_items(open_tx, receipt) if receipt.ok else (),
+    )
+
+
+def _sweep_order(batch: Batch, wallets: WalletAddresses, chain_id: int) -> SweepOrder:
+    derived = DepositAddresses(wallets.factory)
+    for item in batch.items:
+        if item.number is None or derived.address(item.number) != item.deposit_address:
+            _refuse(f"{item.deposit_address} is no deposit address of factory {wallets.factory}")
+    return SweepOrder(
+        org_id=batch.wallet.org_id,
+        move_ids=tuple(str(item.move.move_id) for item in batch.items),
+        chain_id=chain_id,
+        factory=wallets.factory,
+        token=batch.items[0].move.contract,
+        salts=tuple(_salt(item) for item in batch.items),
+        to_hold=False,
+    )
+
+
+def _fuel_order(batch: Batch, chain_id: int) -> FuelOrder:
+    move = batch.items[0].move
+    if batch.destination_role not in {"operator", "pool"}:
+        _refuse(f"{move.destination} is no wallet of ours that needs fuel")
+    return FuelOrder(
+        org_id=move.org_id,
+        move_id=str(move.move_id),
+        chain_id=chain_id,
+        destination_role="operator" if batch.destination_role == "operator" else "pool",
+        value_wei=str(move.amount_units),
+    )
+
+
+def _pay_order(item: Item) -> Order:
+    move = item.move
+    if move.warrant is None or move.approved_by is None or move.approved_at is None:
+        _refuse("nobody approved this payment: it has no warrant")
+    warrant = Warrant(
+        org_id=move.org_id,
+        move_id=str(move.move_id),
+        purpose="payout" if move.purpose == "payout" else "refund",
+        chain=move.chain,
+        contract=move.contract,
+        destination=move.destination,
+        amount_units=move.amount_units,
+        approved_by=move.approved_by,
+        approved_at=move.approved_at.astimezone(UTC),
+    )
+    return pay_order(warrant, move.warrant)
+
+
+def _landed_items(open_tx: OpenTx, receipt: Receipt) -> tuple[LandedItem, ...]:
+    events = {event.salt: event for event in swept(receipt, open_tx.factory)}
+
+    def item_landed(item: Item) -> LandedItem:
+        match item.move.purpose:
+            case "sweep":
+                return _swept(open_tx, receipt, item, events.get(_salt(item)))
+            case "fuel" | "deploy":
+                return LandedItem(item.move.move_id, item.move.amount_units)
+            case _:
+                return _paid(open_tx, receipt, item)
+
+    return tuple(item_landed(item) for item in open_tx.items)
+
+
+def _swept(open_tx: OpenTx, receipt: Receipt, item: Item, event: SweptItem | None) -> LandedItem:
+    """Believe what arrived in the pool by the token's own log, and compare all else with it."""
+    move = item.move
+    if event is None or event.token != move.contract or event.account != item.deposit_address:
+        problem = f"the sweep {receipt.tx_hash} has no event for {item.deposit_address}"
+        return LandedItem(move.move_id, 0, problem)
+    if not event.ok:
+        problem = (
+            f"the token would not move out of {item.deposit_address}: its issuer may have frozen"
+            " the address or paused the token"
+        )
+        return LandedItem(move.move_id, 0, problem)
+    arrived_units = _arrived_units(receipt, move.contract, event.account, open_tx.pool)
+    if arrived_units != event.amount_units or arrived_units < move.amount_units:
+        problem = (
+            f"{move.amount_units} base units were to be swept; {event.amount_units} left"
+            f" {event.account}, {arrived_units} arrived in the pool"
+        )
+        return LandedItem(move.move_id, arrived_units, problem)
+    return LandedItem(move.move_id, arrived_units)
+
+
+def _paid(open_tx: OpenTx, receipt: Receipt, item: Item) -> LandedItem:
+    move = item.move
+    sender = open_tx.wallet.address
+    if paid(receipt, move.contract, sender, move.destination, move.amount_units):
+        return LandedItem(move.move_id, move.amount_units)
+    arrived_units = _arrived_units(receipt, move.contract, sender, move.destination)
+    problem = (
+        f"{move.amount_units} base units were to be paid; the token shows {arrived_units}"
+        f" arriving at {move.destination}"
+    )
+    return LandedItem(move.move_id, arrived_units, problem)
+
+
+def _arrived_units(receipt: Receipt, token: str, sender: str, receiver: str) -> int:
+    route = (TRANSFER_TOPIC, address_topic(sender), address_topic(receiver))
+    return sum(
+        int.from_bytes(log.data)
+        for log in receipt.logs
+        if log.contract == token and log.topics == route and len(log.data) == _WORD_BYTES
+    )
+
+
+def _salt(item: Item) -> str:
+    if item.number is None:
+        msg = f"move {item.move.move_id} empties no deposit address"
+        raise ValueError(msg)
+    return salt_of(item.number)
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise SigningRefused(reason)

@@ -1,0 +1,293 @@
+"""Delivers callbacks: to addresses that merchants chose, from inside our own network.
+
+So nothing here trusts the receiver. The name is looked up once, every address it leads to must
+be allowed, and the connection goes to exactly those; no redirect is followed, no proxy is asked,
+no cookie is kept, and the answer's body is never read (specs/reliability.md T14).
+"""
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from typing import Final
+
+import aiohttp
+import structlog
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from counterfoil.core import ids, secrets
+from counterfoil.core.callback_url import check_callback_url, may_be_called
+from counterfoil.core.errors import Invalid
+from counterfoil.core.standard_webhooks import signed_headers
+from counterfoil.desk import delivering
+from counterfoil.desk.delivering import CallbackForm, Delivery, Letter, Reply
+from counterfoil.desk.desk import Desk
+from counterfoil.workers.runner import Jitter, system_jitter
+
+Lookup = Callable[[str], Awaitable[Sequence[str]]]
+"""A host name to all of its network addresses, as text; raises ``OSError``."""
+
+_LOOKUP_THREADS: Final = 32
+_MAX_DELAY_DIGITS: Final = 9
+
+_OUR_FAULT: Final = "the callback could not be written; this is our fault, not yours"
+
+# A private address and no address get the same words: anything finer would let strangers map our
+# network by giving us names to look up.
+_FAILURES: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (aiohttp.ClientConnectorDNSError, "the host does not lead to public addresses"),
+    (aiohttp.ClientSSLError, "no secure connection: TLS or the certificate was not accepted"),
+    (aiohttp.ClientConnectorError, "no connection"),
+    (Exception, "no proper HTTP answer"),
+)
+
+_log = structlog.get_logger(worker="notify")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one worker sends at once, and how long it waits for an answer."""
+
+    concurrency: int = 32
+    per_endpoint: int = 4
+    timeout_seconds: float = 15.0
+    lease_seconds: float = 60.0
+
+
+class SystemLookup:
+    """The machine's own resolver, on threads of its own.
+
+    The event loop's few would all be taken by names that answer slowly on purpose.
+    """
+
+    def __init__(self) -> None:
+        """Threads start when they are needed."""
+        self._threads = ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="lookup")
+
+    async def __call__(self, host: str) -> Sequence[str]:
+        """Look a name up."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _addresses, host)
+
+
+def _addresses(host: str) -> list[str]:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return [str(socket_address[0]) for *_, socket_address in found]
+
+
+class CheckedResolver(AbstractResolver):
+    """Answers with addresses that may be called, or not at all.
+
+    One forbidden address among several spoils the answer: whoever mixes them means us to meet
+    the wrong one.
+    """
+
+    def __init__(self, lookup: Lookup, *, allow_private: bool) -> None:
+        """Check what ``lookup`` finds."""
+        self._lookup = lookup
+        self._allow_private = allow_private
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Look a name up; raises ``OSError`` for none, or any that may not be called."""
+        del family
+        found = [ip_address(text) for text in await self._lookup(host)]
+        refused = [a for a in found if not may_be_called(a, allow_private=self._allow_private)]
+        if refused or not found:
+            msg = f"{host} leads to {', '.join(map(str, refused)) or 'nothing'}"
+            raise OSError(msg)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address),
+                port=port,
+                family=socket.AF_INET if address.version == 4 else socket.AF_INET6,  # noqa: PLR2004 - the IP version
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in found
+        ]
+
+    async def close(self) -> None:
+        """Hold nothing."""
+
+
+def callback_session(
+    *, allow_private: bool = False, lookup: Lookup | None = None
+) -> aiohttp.ClientSession:
+    """A session fit for callbacks; the caller closes it. Made inside a running event loop."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            resolver=CheckedResolver(lookup or SystemLookup(), allow_private=allow_private),
+            use_dns_cache=False,
+            # A kept connection that the receiver closes meanwhile would look like a failure.
+            force_close=True,
+            limit=0,
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+    )
+
+
+class Notifier:
+    """Claims events and sends many at once, few to any one receiver."""
+
+    def __init__(  # noqa: PLR0913 - what a process hands to this worker
+        self,
+        desk: Desk,
+        forms: Mapping[str, CallbackForm],
+        session: aiohttp.ClientSession,
+        master_secret: bytes,
+        *,
+        allow_private: bool = False,
+        limits: Limits | None = None,
+        jitter: Jitter = system_jitter,
+    ) -> None:
+        """``forms`` maps a dialect to how it words callbacks; ``session`` is `callback_session`."""
+        self._desk = desk
+        self._forms = forms
+        self._session = session
+        self._master_secret = master_secret
+        self._allow_private = allow_private
+        self._limits = limits or Limits()
+        self._jitter = jitter
+        self._sending: dict[asyncio.Task[None], str] = {}
+
+    async def step(self) -> int:
+        """Start whatever is due and there are hands for; answers how many events that were.
+
+        Does not wait for the answers, so a receiver that hangs holds up nobody else.
+        """
+        hands = self._limits.concurrency - len(self._sending)
+        if hands <= 0:
+            return 0
+        deliveries = await delivering.claim(
+            self._desk,
+            limit=hands,
+            per_endpoint=self._limits.per_endpoint,
+            in_flight=Counter(self._sending.values()),
+            lease_seconds=self._limits.lease_seconds,
+        )
+        quiet = [d for d in deliveries if not self._begin(d)]
+        if quiet:
+            await delivering.keep_quiet(self._desk, quiet)
+        return len(deliveries)
+
+    async def settle(self) -> None:
+        """Wait until everything that was started has ended."""
+        while self._sending:
+            await asyncio.wait(self._sending)
+
+    async def close(self) -> None:
+        """Stop sending; what is on its way is sent again when its lease ends."""
+        for task in self._sending:
+            task.cancel()
+        await self.settle()
+
+    def _begin(self, delivery: Delivery) -> bool:
+        """Start sending one event; False when its dialect keeps quiet about it."""
+        try:
+            body = delivery.body or self._forms[delivery.dialect].write(delivery)
+        except Exception:  # noqa: BLE001 - one event we cannot word must not stop everybody else's
+            _log.exception("callback_not_worded", event_id=str(delivery.event_id))
+            body = b""
+        if body is None:
+            return False
+        task = asyncio.create_task(self._deliver(delivery, body))
+        self._sending[task] = delivery.endpoint
+        task.add_done_callback(self._ended)
+        return True
+
+    async def _deliver(self, delivery: Delivery, body: bytes) -> None:
+        reply = await self._send(delivery, body) if body else Reply(None, _OUR_FAULT, 0)
+        kept = await delivering.attempted(
+            self._desk, delivery, body or None, reply, jitter=self._jitter()
+        )
+        _log.info(
+            "callback_attempted" if kept else "callback_lease_lost",
+            event_id=str(delivery.event_id),
+            attempt=delivery.attempts,
+            status_code=reply.status_code,
+            error=reply.error,
+            duration_ms=reply.duration_ms,
+        )
+
+    async def _send(self, delivery: Delivery, body: bytes) -> Reply:
+        started = self._desk.clock.monotonic()
+        status_code, error, wait = None, None, None
+        try:
+            async with self._post(delivery, self._letter(delivery, body)) as answer:
+                status_code = answer.status
+                wait = _retry_after(answer.headers.get("Retry-After"), self._desk.clock.now())
+                answer.close()
+        except Invalid as refusal:
+            error = refusal.message
+        except (aiohttp.ClientError, TimeoutError) as failure:
+            error = _why(failure, self._limits.timeout_seconds)
+        except Exception:  # noqa: BLE001 - an attempt that is not written down would never end
+            _log.exception("callback_not_sent", event_id=str(delivery.event_id))
+            error = _OUR_FAULT
+        spent = self._desk.clock.monotonic() - started
+        return Reply(status_code, error, round(spent * 1000), wait)
+
+    def _letter(self, delivery: Delivery, body: bytes) -> Letter:
+        now = self._desk.clock.now()
+        secret = secrets.callback_secret(
+            self._master_secret, delivery.org_id, delivery.secret_version
+        )
+        letter = self._forms[delivery.dialect].stamp(body, secret, now)
+        return Letter(
+            body=letter.body,
+            headers={
+                "Content-Type": "application/json",
+                "User-Agent": "Counterfoil-Callback/1",
+                **letter.headers,
+                **signed_headers(secret, ids.public("evt", delivery.event_id), now, letter.body),
+            },
+        )
+
+    def _post(
+        self, delivery: Delivery, letter: Letter
+    ) -> "aiohttp.client._RequestContextManager":
+        url = check_callback_url(delivery.url, allow_private=self._allow_private)
+        return self._session.post(
+            URL(url.text, encoded=True),
+            data=letter.body,
+            headers=letter.headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=self._limits.timeout_seconds),
+        )
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._sending[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("callback_lost", exc_info=error)
+
+
+def _why(failure: Exception, timeout_seconds: float) -> str:
+    """What a merchant is told about an attempt that got no answer."""
+    if isinstance(failure, TimeoutError):
+        return f"no answer within {timeout_seconds:g} s"
+    return next(text for kind, text in _FAILURES if isinstance(failure, kind))
+
+
+def _retry_after(text: str | None, now: datetime) -> timedelta | None:
+    """The wait a receiver asks for: seconds or an HTTP date (RFC 9110 10.2.3); else None."""
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit():
+        return timedelta(seconds=int(text[:_MAX_DELAY_DIGITS]))
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    return max(until - now, timedelta(0))

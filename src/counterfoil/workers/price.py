@@ -1,0 +1,73 @@
+"""Keeps the exchange rates fresh. A rate that cannot be true is refused, and the last one ages."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from counterfoil.core.ports import Clock
+from counterfoil.desk import rates
+from counterfoil.desk.desk import Desk
+from counterfoil.providers.rates.port import (
+    RateGuard,
+    RateRefused,
+    RateSource,
+    RateUnavailable,
+    RawRate,
+)
+
+_log = structlog.get_logger(worker="price")
+
+
+class Pricer:
+    """Asks for every pair, each of the sources in turn until one gives a believable answer."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        sources: Sequence[RateSource],
+        *,
+        pairs: Sequence[tuple[str, str]] = rates.PAIRS,
+        guard: RateGuard | None = None,
+    ) -> None:
+        """``sources``: the preferred one first."""
+        self._desk = desk
+        self._sources = sources
+        self._pairs = pairs
+        self._guard = guard or RateGuard()
+
+    async def step(self) -> None:
+        """Ask for every pair once. Answers None, so that the loop pauses in between."""
+        await asyncio.gather(*(self._refresh(base, quote) for base, quote in self._pairs))
+
+    async def _refresh(self, base: str, quote: str) -> None:
+        last = await rates.newest(self._desk, base, quote)
+        for source in self._sources:
+            try:
+                rate = await source.quote(base, quote)
+                self._guard.check(rate, _as_raw(last), self._desk.clock.now())
+            except (RateUnavailable, RateRefused) as problem:
+                _log.warning(
+                    "rate_not_taken", pair=f"{base}/{quote}", source=source.code, why=str(problem)
+                )
+                continue
+            await rates.store(self._desk, _snapshot(rate, self._desk.clock))
+            return
+
+
+def _as_raw(row: rates.Snapshot | None) -> RawRate | None:
+    if row is None:
+        return None
+    return RawRate(row.base, row.quote, row.rate, row.source, row.observed_at)
+
+
+def _snapshot(rate: RawRate, clock: Clock) -> rates.Snapshot:
+    return rates.Snapshot(
+        base=rate.base,
+        quote=rate.quote,
+        observed_at=rate.observed_at,
+        source=rate.source,
+        rate=rate.value,
+        raw=rate.raw,
+        stored_at=clock.now(),
+    )

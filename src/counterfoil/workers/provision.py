@@ -1,0 +1,94 @@
+"""Keeping ready what payments need: deposit addresses in stock, wallets known, factories built."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from counterfoil.chains.evm.addresses import DepositAddresses
+from counterfoil.chains.port import Chain, ChainError
+from counterfoil.desk import provisioning
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.provisioning import Org, Stock
+from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreachable
+
+_log: Final = structlog.get_logger("counterfoil.provision")
+
+
+class ProvisionWorker:
+    """Provides for all organisations on the chains it is given."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        chains: Mapping[str, Chain],
+        signer: SignerClient,
+        stock: Stock | None = None,
+    ) -> None:
+        """Hold what to work with."""
+        self._desk = desk
+        self._chains = chains
+        self._signer = signer
+        self._stock = stock or Stock()
+
+    async def step(self) -> bool:
+        """Look after every organisation once; answers whether addresses were added."""
+        added = 0
+        for org in await provisioning.all_orgs(self._desk):
+            if not await self._is_the_signers(org):
+                continue
+            added += await self._fill(org)
+            for chain in self._chains.values():
+                try:
+                    await self._prepare(chain, org)
+                except ChainError as error:
+                    _log.warning("provision.chain_failed", chain=chain.key, reason=str(error))
+        return bool(added)
+
+    async def _is_the_signers(self, org: Org) -> bool:
+        """Whether the signer derives this very factory.
+
+        Whoever can write to the database could otherwise put a factory of their own there, and
+        every address given out from then on would pay them.
+        """
+        try:
+            wallets = await self._signer.addresses(org.org_id)
+        except (SignerUnreachable, SignerRefused) as error:
+            _log.warning("provision.signer_unreachable", org_id=org.org_id, reason=str(error))
+            return False
+        theirs = (wallets.factory, wallets.operator, wallets.pool, wallets.hold, wallets.gas)
+        ours = (
+            org.factory_address,
+            org.operator_address,
+            org.pool_address,
+            org.hold_address,
+            org.gas_address,
+        )
+        if theirs != ours:
+            _log.error("provision.other_wallets", org_id=org.org_id, books=ours, signer=theirs)
+        return theirs == ours
+
+    async def _fill(self, org: Org) -> int:
+        addresses = DepositAddresses(org.factory_address)
+        added = await provisioning.fill(
+            self._desk,
+            org.org_id,
+            addresses.family,
+            self._stock,
+            addresses.address,
+        )
+        if added:
+            _log.info("provision.addresses", org_id=org.org_id, added=added)
+        return added
+
+    async def _prepare(self, chain: Chain, org: Org) -> None:
+        if await provisioning.factory_known(self._desk, org, chain.key):
+            return
+        wallets = (org.operator_address, org.pool_address, org.gas_address)
+        nonces = {address: await chain.nonce(address, "finalized") for address in wallets}
+        for wallet in await provisioning.ensure_wallets(self._desk, org, chain.key, nonces):
+            _log.info("provision.wallet", chain=chain.key, role=wallet.role, wallet=wallet.address)
+        if await chain.code(org.factory_address):
+            await provisioning.factory_stands(self._desk, org, chain.key)
+        elif await provisioning.plan_factory(self._desk, org, chain.key):
+            _log.info("provision.factory_planned", chain=chain.key, factory=org.factory_address)

@@ -1,0 +1,92 @@
+"""The books against the chain: every address of ours, at one finalized block, to the unit."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from counterfoil.chains.port import Chain
+from counterfoil.core.assets import CHAINS
+from counterfoil.core.money import Asset
+from counterfoil.desk import proving
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.proving import Place
+
+_BATCH: Final = 1_000
+_WALLETS: Final = frozenset({"operator", "pool", "hold", "gas"})
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An address that does not hold what the books say, in base units, after a block."""
+
+    org_id: int
+    account: str
+    address: str
+    asset: Asset
+    block_number: int
+    book_units: int
+    chain_units: int
+
+    @property
+    def unexplained_units(self) -> int:
+        """What the chain has beyond the books; negative where it has less."""
+        return self.chain_units - self.book_units
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One asset of one chain, compared at all of our addresses."""
+
+    asset: Asset
+    block_number: int
+    addresses: int
+    book_units: int
+    chain_units: int
+    differences: tuple[Difference, ...]
+
+
+async def reconcile(desk: Desk, chain: Chain) -> AsyncIterator[Compared]:
+    """Compare every registered asset of a chain, one by one, at the last block in the books.
+
+    Tokens are compared everywhere, the chain's own coin at the wallets that spend it. Yields
+    nothing for a chain that was never watched.
+    """
+    block_number = await proving.final_block(desk, chain.key)
+    if block_number is None:
+        return
+    places = await proving.places(desk, chain.key, block_number)
+    wallets = [place for place in places if place.account in _WALLETS]
+    known = CHAINS[chain.key]
+    yield await _compare(chain, known.native, wallets, block_number)
+    for asset in (*known.accepted, *known.known_other):
+        yield await _compare(chain, asset, places, block_number)
+
+
+async def _compare(
+    chain: Chain, asset: Asset, places: Sequence[Place], block_number: int
+) -> Compared:
+    book = [place.units.get(asset.contract, 0) for place in places]
+    held: list[int] = []
+    for start in range(0, len(places), _BATCH):
+        addresses = [place.address for place in places[start : start + _BATCH]]
+        held += await chain.token_balances(asset.contract, addresses, block_number)
+    return Compared(
+        asset=asset,
+        block_number=block_number,
+        addresses=len(places),
+        book_units=sum(book),
+        chain_units=sum(held),
+        differences=tuple(
+            Difference(
+                org_id=place.org_id,
+                account=place.account,
+                address=place.address,
+                asset=asset,
+                block_number=block_number,
+                book_units=in_books,
+                chain_units=on_chain,
+            )
+            for place, in_books, on_chain in zip(places, book, held, strict=True)
+            if in_books != on_chain
+        ),
+    )

@@ -1,0 +1,218 @@
+"""Screens payments: lists and providers are asked about every payer, and the gravest answer counts.
+
+Whatever cannot be asked is written down as a failure, and a failure sends the payment to a person;
+nothing is ever taken for clean because somebody was silent (specs/aml.md 0.4).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from typing import Final
+
+import structlog
+
+from counterfoil.core.ids import public
+from counterfoil.core.risk import Assessment, Decision, assess
+from counterfoil.core.risk_facts import (
+    AddressRisk,
+    Factors,
+    Hit,
+    ProviderFailure,
+    Subject,
+)
+from counterfoil.desk import screening
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.screening import Case, Finding, Listed, Payer, Search
+from counterfoil.providers.screening.addresses import SearchForm, normalise_address, search_forms
+from counterfoil.providers.screening.lists import ListedAddress, hits_of
+from counterfoil.providers.screening.port import (
+    AddressQuery,
+    AddressScreener,
+    ScreeningUnavailable,
+)
+
+MAX_PAYERS_ASKED: Final = 25
+"""Anybody can send dust from many addresses; beyond these a person looks instead of a provider."""
+
+_TRIES: Final = 2
+_QUESTIONS_AT_ONCE: Final = 8
+_ZERO_ADDRESS: Final = "0x" + "0" * 40
+_GRAVITY: Final = {decision: place for place, decision in enumerate(Decision)}
+
+_log = structlog.get_logger(worker="screen")
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    """One payer with the forms under which lists may know the address."""
+
+    subject: Subject
+    forms: tuple[SearchForm, ...]
+
+
+class Screener:
+    """Claims cases and concludes them, several at once."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        providers: Sequence[AddressScreener] = (),
+        *,
+        timeout_seconds: float = 3.0,
+        at_once: int = 16,
+        lease_seconds: float = 120.0,
+    ) -> None:
+        """Each of ``providers`` is asked about each payer, twice if it must, and then given up."""
+        self._desk = desk
+        self._providers = providers
+        self._timeout_seconds = timeout_seconds
+        self._at_once = at_once
+        self._lease_seconds = lease_seconds
+        self._questions = asyncio.Semaphore(_QUESTIONS_AT_ONCE)
+
+    async def step(self) -> int:
+        """Screen whatever is due; answers how many cases that were."""
+        cases = await screening.claim(
+            self._desk, limit=self._at_once, lease_seconds=self._lease_seconds
+        )
+        await asyncio.gather(*map(self._screen, cases))
+        return len(cases)
+
+    async def _screen(self, case: Case) -> None:
+        invoice_id = str(case.effect.invoice_id)
+        try:
+            finding = await self._finding(case) if case.covers else None
+            kept = await screening.conclude(self._desk, case, finding)
+        except Exception as error:  # noqa: BLE001 - one case we cannot finish must not stop the others
+            _log.exception("screening_failed", invoice_id=invoice_id)
+            await screening.give_back(self._desk, case, f"{type(error).__name__}: {error}"[:500])
+            return
+        decision = finding.decision if finding else None
+        _log.info(
+            "screened" if kept else "screening_lease_lost",
+            invoice_id=invoice_id,
+            decision=decision,
+        )
+
+    async def _finding(self, case: Case) -> Finding:
+        suspects = [_suspect(payer) for payer in case.payers] or [_Suspect(Subject("address"), ())]
+        search = await screening.look_up(
+            self._desk, [(form.family, form.address) for s in suspects for form in s.forms]
+        )
+        answers = await asyncio.gather(
+            *(self._ask_all(s, place) for place, s in enumerate(suspects))
+        )
+        run_id = self._desk.ids.new()
+        assessments = [
+            assess(
+                self._factors(case, public("scr", run_id), suspect, search, answer), case.policy
+            )
+            for suspect, answer in zip(suspects, answers, strict=True)
+        ]
+        gravest = max(assessments, key=lambda a: (_GRAVITY[a.decision], a.total))
+        return Finding(
+            run_id=run_id,
+            decision=gravest.decision.value,
+            sanctioned=any(a.hard_hit for a in assessments),
+            total=gravest.total,
+            scores=gravest.scores(),
+            record=gravest.record() | _others(assessments),
+        )
+
+    def _factors(
+        self,
+        case: Case,
+        run_id: str,
+        suspect: _Suspect,
+        search: Search,
+        answers: Sequence[AddressRisk | ProviderFailure],
+    ) -> Factors:
+        return Factors(
+            run_id=run_id,
+            stage="payment_confirmed",
+            subject=suspect.subject,
+            evaluated_at=self._desk.clock.now(),
+            amount_twd=case.amount_twd,
+            rate=case.rate,
+            lists=search.lists,
+            hits=tuple(hit for form in suspect.forms for hit in _hits(form, search.found)),
+            screenings=tuple(a for a in answers if isinstance(a, AddressRisk)),
+            failures=tuple(a for a in answers if isinstance(a, ProviderFailure)),
+        )
+
+    async def _ask_all(
+        self, suspect: _Suspect, place: int
+    ) -> list[AddressRisk | ProviderFailure]:
+        if not suspect.subject.readable:
+            return []
+        if place >= MAX_PAYERS_ASKED:
+            reason = f"not asked: more than {MAX_PAYERS_ASKED} payers"
+            return [ProviderFailure(provider.code, reason) for provider in self._providers]
+        return list(await asyncio.gather(*(self._ask(p, suspect) for p in self._providers)))
+
+    async def _ask(
+        self, provider: AddressScreener, suspect: _Suspect
+    ) -> AddressRisk | ProviderFailure:
+        subject = suspect.subject
+        query = AddressQuery(subject.chain or "", subject.family or "", subject.value or "")
+        reason = ""
+        for _ in range(_TRIES):
+            try:
+                async with self._questions, asyncio.timeout(self._timeout_seconds):
+                    return await provider.screen_address(query)
+            except TimeoutError:
+                reason = f"no answer within {self._timeout_seconds:g} s"
+            except ScreeningUnavailable as problem:
+                reason = str(problem)
+            except Exception as error:  # noqa: BLE001 - a broken adapter neither hangs nor passes a payment
+                _log.exception("provider_failed", provider=provider.code)
+                reason = type(error).__name__
+        return ProviderFailure(provider.code, reason)
+
+
+def _suspect(payer: Payer) -> _Suspect:
+    if payer.address == _ZERO_ADDRESS:
+        # Newly minted tokens come from nobody.
+        return _Suspect(Subject("address", None, payer.chain), ())
+    family, address = normalise_address(payer.address)
+    return _Suspect(
+        Subject("address", address, payer.chain, family), search_forms(family, address)
+    )
+
+
+def _hits(form: SearchForm, found: Sequence[Listed]) -> list[Hit]:
+    same = [r for r in found if (r.family, r.address) == (form.family, form.address)]
+    return [
+        hit
+        for list_code, rows in groupby(
+            sorted(same, key=attrgetter("list_code")), attrgetter("list_code")
+        )
+        for hit in hits_of(list_code, [_listed(form, row) for row in rows], exact=form.exact)
+    ]
+
+
+def _listed(form: SearchForm, row: Listed) -> ListedAddress:
+    return ListedAddress(
+        family=form.family,
+        address=form.address,
+        label=row.label,
+        source=row.source,
+        entry_uid=row.entry_uid,
+        names=tuple(row.names),
+        programs=tuple(row.programs),
+    )
+
+
+def _others(assessments: Sequence[Assessment]) -> dict[str, object]:
+    """Where several people paid, what each of them came to."""
+    if len(assessments) == 1:
+        return {}
+    return {
+        "subjects": [
+            a.factors.subject.record() | {"total": f"{a.total:.2f}", "decision": a.decision.value}
+            for a in assessments[:MAX_PAYERS_ASKED]
+        ],
+        "subject_count": len(assessments),
+    }

@@ -1,0 +1,358 @@
+"""Watches one chain: a provisional pass at its head, an authoritative one behind finality.
+
+Polling is the truth. Cursors never jump: after an outage of any length the same loop reads every
+block since, in chunks. What a node says is believed only as far as hashes carry it: a range counts
+when the block that ends it had the same hash before and after the logs were read, a cursor goes
+back only when a block at the same height has another hash, and a node that merely lags is waited
+for (specs/chains.md 6.2, 6.3).
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from counterfoil.chains.port import Block, Chain, ChainMoved, RangeTooWide, Transfer
+from counterfoil.core.assets import CHAINS
+from counterfoil.desk import watching
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.watching import Anchor, Lease, LeaseLost, Mark, Position, Sighting
+
+LISTED_AT_MOST: Final = 2_000
+"""Up to so many addresses the node is asked for them by name, beyond for everybody's transfers."""
+
+ADDRESSES_PER_PAGE: Final = 20_000
+
+HEADERS_AT_ONCE: Final = 50
+
+
+class FinalityBroken(Exception):  # noqa: N818 - says what happened, as core/errors.py does
+    """A finalized block has another hash now. Nothing is rewritten; an operator must look."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchLimits:
+    """How a chain is watched.
+
+    ``start_block`` is where a chain that was never watched begins, None at its finalized block.
+    ``widest_range`` is how many blocks one query spans at most. A watcher that says nothing for
+    ``lease_seconds`` is replaced by another.
+    """
+
+    start_block: int | None = None
+    widest_range: int = 2_000
+    lease_seconds: float = 15
+    listed_at_most: int = LISTED_AT_MOST
+
+
+class WatchedAddresses:
+    """Every deposit address of one chain family, in memory; share it between chains.
+
+    Made for a million: one set of text, filled once and then only with what was added since.
+    Whose an address is, the database says about the few that are hit.
+    """
+
+    def __init__(self, desk: Desk, family: str) -> None:
+        """Start empty; `refresh` fills it."""
+        self._desk = desk
+        self._family = family
+        self._addresses: set[str] = set()
+        self._highest: dict[int, int] = {}
+        self._refreshing = asyncio.Lock()
+
+    def __contains__(self, address: str) -> bool:
+        """Whether it is one of ours."""
+        return address in self._addresses
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._addresses)
+
+    async def refresh(self) -> None:
+        """Learn the addresses that were added since."""
+        async with self._refreshing:
+            full = True
+            while full:
+                page = await watching.addresses_since(
+                    self._desk, self._family, self._highest, ADDRESSES_PER_PAGE
+                )
+                self._addresses.update(found.address for found in page)
+                self._highest.update((found.org_id, found.number) for found in page)
+                full = len(page) >= ADDRESSES_PER_PAGE
+
+    def listed(self, at_most: int) -> Collection[str] | None:
+        """All of them, for a query by name; None when they are too many for that."""
+        return frozenset(self._addresses) if len(self._addresses) <= at_most else None
+
+
+class ChainWatcher:
+    """Watches one chain, as long as it holds the chain's lease. Any number may try."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        chain: Chain,
+        watched: WatchedAddresses,
+        limits: WatchLimits | None = None,
+    ) -> None:
+        """Watch ``chain``, which must be in the registry, for the registry's tokens."""
+        known = CHAINS[chain.key]
+        self._desk = desk
+        self._chain = chain
+        self._watched = watched
+        self._limits = limits or WatchLimits()
+        self._contracts = [a.contract for a in (*known.accepted, *known.known_other)]
+        self._lease = Lease(chain.key, desk.ids.new())
+        self._range = self._limits.widest_range
+        self._log = structlog.get_logger(worker="watch", chain=chain.key)
+
+    async def step(self) -> bool:
+        """Go as far as one query of each pass leads; True when there is more to read at once.
+
+        Raises `counterfoil.chains.port.ChainUnreachable`, `FinalityBroken`, and whatever
+        recording raises; nothing is lost by any of it.
+        """
+        try:
+            at = await watching.take(self._desk, self._lease, self._limits.lease_seconds)
+            return at is not None and await self._advance(at)
+        except watching.NeverWatched:
+            return await self._begin()
+        except RangeTooWide as refusal:
+            return self._narrow(refusal)
+        except ChainMoved as moved:
+            self._log.info("chain_moved_while_reading", detail=str(moved))
+        except LeaseLost:
+            self._log.warning("lease_lost")
+        return False
+
+    async def stop(self) -> None:
+        """Let another watcher go on at once."""
+        await watching.give_back(self._desk, self._lease)
+
+    async def _begin(self) -> bool:
+        start = self._limits.start_block
+        block = await self._chain.block("finalized" if start is None else start)
+        if block is None:
+            self._log.warning("no_block_to_start_from", start_block=start)
+            return False
+        begun = await watching.start(self._desk, self._chain.key, _mark(block))
+        if begun:
+            self._log.warning(
+                "watching_begins_here",
+                block=block.number,
+                note="payments in this block or before it are not looked for",
+            )
+        return begun
+
+    async def _advance(self, at: Position) -> bool:
+        tip, safe, final = await asyncio.gather(
+            self._chain.block("latest"), self._chain.block("safe"), self._chain.block("finalized")
+        )
+        if final is not None and final.number > at.head.number:
+            # After an outage most of what was missed is final: read it once, and for good.
+            return await self._settle(at, final) is not None
+        head = None if tip is None else await self._follow(at, tip)
+        behind = tip is not None and head is not None and head.number < tip.number
+        if final is not None and final.number > at.final.number:
+            settled = await self._settle(at, final)
+            behind |= settled is not None and settled.number < final.number
+        if safe is not None and (head is not None or safe.number > at.safe_number):
+            await self._deepen(safe.number)
+        return behind
+
+    async def _follow(self, at: Position, tip: Block) -> Block | None:
+        """The head pass; answers the new head, None where nothing was recorded.
+
+        A tip below the head is a node that lags, or a reorg that has yet to outgrow it: both
+        are waited for.
+        """
+        if tip.number < at.head.number or tip.hash == at.head.hash:
+            return None
+        after = await self._common_ancestor(at, tip)
+        end = None if after is None else await self._end(after, tip)
+        if after is None or end is None:
+            return None
+        sightings = await self._scan(after, end)
+        recorded = await watching.record_seen(self._desk, self._lease, after, _mark(end), sightings)
+        self._report("seen", end, recorded)
+        return end
+
+    async def _settle(self, at: Position, final: Block) -> Block | None:
+        """The final pass over one range; answers the block that ended it, None while it waits."""
+        after = at.final.number
+        end, last = await asyncio.gather(self._end(after, final), self._chain.block(after))
+        if end is None or last is None:
+            return None
+        if last.hash != at.final.hash:
+            msg = (
+                f"{self._chain.key}: finalized block {after} had the hash {at.final.hash},"
+                f" the node now says {last.hash}; the chain stands still until a person has looked"
+            )
+            raise FinalityBroken(msg)
+        sightings = await self._scan(after, end)
+        recorded = await watching.record_final(
+            self._desk,
+            self._lease,
+            after,
+            _mark(end),
+            sightings,
+            vouched=await self._vouched(after, end, sightings),
+        )
+        self._report("final", end, recorded)
+        return end
+
+    async def _deepen(self, safe_number: int) -> None:
+        """Take transfers as safe whose own blocks are still in the chain at the safe height."""
+        blocks = await watching.seen_blocks(self._desk, self._chain.key, safe_number)
+        headers = await self._headers([block.block_number for block in blocks])
+        canonical = [b.block_hash for b in blocks if _is(headers[b.block_number], b.block_hash)]
+        recorded = await watching.record_safe(self._desk, self._lease, safe_number, canonical)
+        if recorded.transfers:
+            self._log.info("safe", block=safe_number, transfers=recorded.transfers)
+
+    async def _common_ancestor(self, at: Position, tip: Block) -> int | None:
+        """The highest block read that is still in the tip's chain; None while the node lags."""
+        if tip.number == at.head.number + 1 and tip.parent_hash == at.head.hash:
+            return at.head.number
+        if tip.number > at.head.number:
+            here = await self._chain.block(at.head.number)
+            if here is None or here.hash == at.head.hash:
+                return None if here is None else at.head.number
+        return await self._rewound(at)
+
+    async def _rewound(self, at: Position) -> int:
+        """Halve the anchors until the last one that a reorg left in place is found.
+
+        An anchor that stands proves all below it, so a dozen headers tell among thousands;
+        the final cursor stands in any case.
+        """
+        anchors = await watching.anchors(self._desk, self._chain.key)
+        standing, replaced = 0, len(anchors)
+        while standing < replaced:
+            middle = (standing + replaced) // 2
+            if await self._stands(anchors[middle]):
+                standing = middle + 1
+            else:
+                replaced = middle
+        ancestor = anchors[standing - 1].number if standing else at.final.number
+        self._log.warning("reorg", head=at.head.number, ancestor=ancestor)
+        return ancestor
+
+    async def _stands(self, anchor: Anchor) -> bool:
+        return _is(await self._chain.block(anchor.number), anchor.hash)
+
+    async def _end(self, after: int, target: Block) -> Block | None:
+        """The block that ends the next range towards ``target``."""
+        if target.number <= after + self._range:
+            return target
+        return await self._chain.block(after + self._range)
+
+    async def _scan(self, after: int, end: Block) -> list[Sighting]:
+        """Every transfer to an address of ours in the blocks above ``after`` up to ``end``."""
+        # After the tip is known: an address given out before its block was mined is in here.
+        await self._watched.refresh()
+        found = await self._chain.transfers(
+            after + 1,
+            end.number,
+            self._contracts,
+            self._watched.listed(self._limits.listed_at_most),
+            end_hash=end.hash,
+        )
+        self._range = min(self._range * 2, self._limits.widest_range)
+        ours = [t for t in found if t.to_address in self._watched and t.amount_units]
+        return await self._dated(ours, end)
+
+    async def _dated(self, found: Sequence[Transfer], end: Block) -> list[Sighting]:
+        """Put each transfer's block time beside it, from a header that is really its block's."""
+        headers = await self._headers({t.block_number for t in found} - {end.number})
+        headers[end.number] = end
+        return [_sighting(transfer, headers[transfer.block_number]) for transfer in found]
+
+    async def _headers(self, numbers: Collection[int]) -> dict[int, Block | None]:
+        wanted = sorted(set(numbers))
+        headers: dict[int, Block | None] = {}
+        for start in range(0, len(wanted), HEADERS_AT_ONCE):
+            some = wanted[start : start + HEADERS_AT_ONCE]
+            blocks = await asyncio.gather(*(self._chain.block(number) for number in some))
+            headers.update(zip(some, blocks, strict=True))
+        return headers
+
+    async def _vouched(
+        self, after: int, end: Block, sightings: Sequence[Sighting]
+    ) -> list[tuple[str, int]]:
+        """Transfers on record that the final query left out and whose receipts still show them.
+
+        Nodes have answered with empty lists for blocks that had logs (specs/chains.md 6.1). A
+        receipt in the very block that was recorded outweighs such an answer.
+        """
+        listed = {seen.key for seen in sightings}
+        missing = await watching.unlisted(self._desk, self._chain.key, after, end.number, listed)
+        vouched = []
+        for row in missing:
+            receipt = await self._chain.receipt(row.tx_hash)
+            if (
+                receipt is not None
+                and receipt.ok
+                and receipt.block_hash == row.block_hash
+                and any(
+                    (g.log_index, g.contract) == (row.log_index, row.contract) for g in receipt.logs
+                )
+            ):
+                self._log.error("node_omitted_a_transfer", tx_hash=row.tx_hash, index=row.log_index)
+                vouched.append(row.key)
+        return vouched
+
+    def _narrow(self, refusal: RangeTooWide) -> bool:
+        """Ask for half as many blocks next time; a single block that is too much is an error."""
+        if self._range == 1:
+            raise refusal
+        self._range //= 2
+        self._log.info("range_halved", blocks=self._range)
+        return True
+
+    def _report(self, depth: str, end: Block, recorded: watching.Recorded) -> None:
+        if recorded.transfers:
+            self._log.info(
+                depth,
+                block=end.number,
+                transfers=recorded.transfers,
+                invoices=recorded.invoices,
+            )
+        for kept in recorded.quarantined:
+            self._log.error(
+                "transfer_belongs_to_no_invoice",
+                depth=depth,
+                reason=kept.reason,
+                org_id=kept.org_id,
+                address=kept.address,
+                tx_hash=kept.tx_hash,
+                log_index=kept.log_index,
+                amount_units=str(kept.amount_units),
+            )
+
+
+def _mark(block: Block) -> Mark:
+    return Mark(block.number, block.hash, block.at)
+
+
+def _is(block: Block | None, block_hash: str) -> bool:
+    return block is not None and block.hash == block_hash
+
+
+def _sighting(transfer: Transfer, block: Block | None) -> Sighting:
+    if block is None or block.hash != transfer.block_hash:
+        msg = f"{transfer.chain}: block {transfer.block_number} changed while it was read"
+        raise ChainMoved(msg)
+    return Sighting(
+        tx_hash=transfer.tx_hash,
+        log_index=transfer.log_index,
+        block_number=transfer.block_number,
+        block_hash=transfer.block_hash,
+        block_at=block.at,
+        contract=transfer.contract,
+        from_address=transfer.from_address,
+        to_address=transfer.to_address,
+        amount_units=transfer.amount_units,
+    )

@@ -1,0 +1,62 @@
+"""What every level of tests shares: who may open sockets, and a real PostgreSQL."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from counterfoil.db.pool import Database
+from support.postgres import TestServer
+
+WITHOUT_SOCKETS: Final = {"unit", "property"}
+"""Levels that think and never talk; all others may talk to this machine only."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        level = item.path.relative_to(here).parts[0]
+        if level in WITHOUT_SOCKETS:
+            item.add_marker(pytest.mark.disable_socket)
+        else:
+            item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1"]))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[TestServer]:
+    # Not pytest's own folder: that one is closed to the user whom root's server runs as.
+    folder = Path(tempfile.mkdtemp(prefix="counterfoil-test-"))
+    folder.chmod(0o711)
+    server = TestServer(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.destroy()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def database_url(postgres: TestServer) -> Iterator[str]:
+    """A migrated, empty database of this test's own."""
+    with postgres.fresh_database() as url:
+        yield url
+
+
+@pytest.fixture
+def blank_database_url(postgres: TestServer) -> Iterator[str]:
+    """A database of this test's own, without any table."""
+    with postgres.blank_database() as url:
+        yield url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """An open pool on a migrated, empty database of this test's own."""
+    database = Database(database_url, name="test")
+    await database.open()
+    yield database
+    await database.close()

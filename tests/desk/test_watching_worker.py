@@ -1,0 +1,502 @@
+"""The watcher over a chain in memory and the real books: outages, reorgs, nodes that lie."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from counterfoil.chains.port import At, Block, ChainUnreachable, RangeTooWide, Transfer
+from counterfoil.core.assets import CHAINS
+from counterfoil.core.invoice import Status
+from counterfoil.core.reckoning import Depth
+from counterfoil.db.pool import Database
+from counterfoil.desk import watching
+from counterfoil.desk.desk import Desk
+from counterfoil.workers.watch import (
+    ChainWatcher,
+    FinalityBroken,
+    WatchedAddresses,
+    WatchLimits,
+)
+from support.fake_chain import FakeChain, Moved
+from support.fake_clock import FakeClock
+from support.invoices import CUSTOMER, DUE, USDT
+from support.shop import POOL, Shop, desk_on
+
+(USDC_E,) = CHAINS["arb"].known_other
+FAKE_USDT = "0x" + "fa" * 20
+
+
+class CountingChain(FakeChain):
+    """Counts what it is asked."""
+
+    asked: Counter[str]
+
+    def __post_init__(self) -> None:
+        self.asked = Counter()
+        super().__post_init__()
+
+    async def block(self, at: At) -> Block | None:
+        self.asked["block"] += 1
+        return await super().block(at)
+
+    async def transfers(
+        self,
+        from_block: int,
+        to_block: int,
+        contracts: Sequence[str],
+        recipients: Collection[str] | None,
+        *,
+        end_hash: str | None = None,
+    ) -> list[Transfer]:
+        self.asked["transfers"] += 1
+        self.asked["everybody's" if recipients is None else "by name"] += 1
+        return await super().transfers(
+            from_block, to_block, contracts, recipients, end_hash=end_hash
+        )
+
+
+class Tower:
+    """A watcher with its chain, and a shop whose addresses it watches."""
+
+    def __init__(self, desk: Desk, clock: FakeClock, chain: FakeChain) -> None:
+        self.desk = desk
+        self.clock = clock
+        self.chain = chain
+        self.shop = Shop(desk)
+        self.watcher = self.another()
+
+    def another(self, limits: WatchLimits | None = None) -> ChainWatcher:
+        return ChainWatcher(self.desk, self.chain, WatchedAddresses(self.desk, "evm"), limits)
+
+    def mine(self, blocks: int = 1) -> None:
+        for _ in range(blocks):
+            self.clock.advance(timedelta(seconds=1))
+            self.chain.mine()
+
+    async def watch(self, watcher: ChainWatcher | None = None) -> int:
+        """Let the watcher go on until it has nothing more to do; answers its steps."""
+        watcher = watcher or self.watcher
+        steps = 1
+        while await watcher.step():
+            steps += 1
+            assert steps < 1000, "the watcher never rests"
+        return steps
+
+    async def position(self) -> watching.ChainPosition:
+        (at,) = await watching.positions(self.desk)
+        return at
+
+
+@pytest.fixture
+async def tower(database: Database) -> Tower:
+    clock = FakeClock()
+    tower = Tower(desk_on(database, clock), clock, FakeChain(clock))
+    await tower.shop.open()
+    await tower.watch()
+    return tower
+
+
+async def test_a_payment_goes_from_seen_to_safe_to_final(tower: Tower) -> None:
+    shop, bill = tower.shop, await tower.shop.bill()
+    tower.mine(3)
+    await tower.watch()
+    tower.chain.pay(USDT.contract, bill.deposit_address, DUE, CUSTOMER)
+
+    depths = []
+    for _ in range(5):
+        tower.mine()
+        await tower.watch()
+        depths += [transfer.depth for transfer in await shop.transfers(bill)]
+
+    assert depths == [Depth.SEEN, Depth.SEEN, Depth.SAFE, Depth.SAFE, Depth.FINAL]
+    assert await shop.deposited(bill) == DUE
+    assert (await shop.look(bill)).tally.payers == (CUSTOMER,)
+
+
+async def test_only_registered_tokens_with_a_value_count(tower: Tower) -> None:
+    shop, bill = tower.shop, await tower.shop.bill()
+    to = bill.deposit_address
+    tower.chain.pay(FAKE_USDT, to, DUE)
+    tower.chain.pay(USDT.contract, to, 0)
+    tower.chain.include(Moved(USDT.contract, CUSTOMER, to, DUE), reverts=True)
+    tower.chain.pay("", to, DUE)
+    tower.mine(10)
+    await tower.watch()
+    assert await shop.transfers(bill) == []
+
+    tower.chain.pay(USDC_E.contract, to, DUE)
+    tower.mine(10)
+    await tower.watch()
+    assert [row.contract for row in await shop.transfers(bill)] == [USDC_E.contract]
+
+
+async def test_two_transfers_in_one_transaction_both_count(tower: Tower) -> None:
+    bill = await tower.shop.bill()
+    half = Moved(USDT.contract, CUSTOMER, bill.deposit_address, DUE // 2)
+    tower.chain.include(half, half)
+    tower.mine(10)
+    await tower.watch()
+
+    assert await tower.shop.deposited(bill) == DUE
+    assert len(await tower.shop.transfers(bill)) == 2
+
+
+async def test_an_outage_of_thousands_of_blocks_is_read_without_a_gap(tower: Tower) -> None:
+    bills = [await tower.shop.bill() for _ in range(3)]
+    for bill, blocks in zip(bills, (1, 2600, 2399), strict=True):
+        tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
+        tower.chain.mine(blocks)
+    tower.chain.faults.widest_range = 700
+
+    await tower.watch()
+
+    assert {await tower.shop.deposited(bill) for bill in bills} == {DUE}
+    at = await tower.position()
+    assert (at.head_number, at.final_number) == (5000, 4996)
+
+
+async def test_what_was_read_before_a_crash_is_not_read_again(tower: Tower) -> None:
+    tower.chain.mine(5000)
+    for _ in range(2):
+        await tower.watcher.step()
+    assert (await tower.position()).final_number == 4000
+
+    tower.clock.advance(timedelta(minutes=1))
+    reborn = tower.another()
+    await reborn.step()
+
+    assert (await tower.position()).final_number == 4996
+
+
+async def test_a_single_block_that_is_too_much_is_an_error(tower: Tower) -> None:
+    await tower.shop.bill()
+    tower.mine(10)
+    tower.chain.faults.widest_range = 0
+    with pytest.raises(RangeTooWide):
+        await tower.watch()
+
+    tower.chain.faults.widest_range = None
+    await tower.watch()
+    assert (await tower.position()).head_number == 10
+
+
+async def test_a_reorged_payment_is_dropped_and_counts_once_when_it_returns(tower: Tower) -> None:
+    shop, bill = tower.shop, await tower.shop.bill()
+    tower.mine(5)
+    await tower.watch()
+    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.mine()
+    await tower.watch()
+    assert await shop.status(bill) is Status.PAYMENT_DETECTED
+
+    tower.chain.reorg(2)
+    waiting, tower.chain.pool = tower.chain.pool, []
+    tower.mine(1)
+    await tower.watch()
+    assert await shop.status(bill) is Status.AWAITING_PAYMENT
+    assert await shop.deposited(bill) == 0
+
+    tower.chain.pool = waiting
+    tower.mine(6)
+    await tower.watch()
+    (only,) = await shop.transfers(bill)
+    assert (only.block_number, only.depth) == (7, Depth.FINAL)
+    assert await shop.deposited(bill) == DUE
+
+
+async def test_a_reorg_below_many_anchors_rewinds_to_the_common_ancestor(tower: Tower) -> None:
+    early, late = await tower.shop.bill(), await tower.shop.bill()
+    tower.chain.final_lag = tower.chain.safe_lag = 100
+    for bill in (early, late):
+        tower.mine(10)
+        tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
+        for _ in range(10):
+            tower.mine()
+            await tower.watch()
+
+    tower.chain.reorg(12, forget=True)
+    tower.mine(3)
+    with capture_logs() as logs:
+        await tower.watch()
+
+    assert await tower.shop.status(early) is Status.PAYMENT_DETECTED
+    assert await tower.shop.status(late) is Status.AWAITING_PAYMENT
+    assert [(log["head"], log["ancestor"]) for log in logs if log["event"] == "reorg"] == [(40, 20)]
+
+
+async def test_a_rollback_is_waited_for_and_told_apart_by_hash(tower: Tower) -> None:
+    bill = await tower.shop.bill()
+    tower.mine(5)
+    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.mine()
+    await tower.watch()
+
+    tower.chain.reorg(3, forget=True)
+    await tower.watch()
+    assert await tower.shop.status(bill) is Status.PAYMENT_DETECTED
+
+    tower.mine()
+    await tower.watch()
+    assert await tower.shop.status(bill) is Status.AWAITING_PAYMENT
+
+
+async def test_a_lagging_node_rewinds_nothing(tower: Tower) -> None:
+    bill = await tower.shop.bill()
+    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.mine(10)
+    await tower.watch()
+    before = await tower.position()
+
+    tower.chain.faults.lag_blocks = 7
+    await tower.watch()
+
+    after = await tower.position()
+    assert (after.head_number, after.safe_number, after.final_number) == (10, 8, 6)
+    assert before.head_number == after.head_number
+    assert await tower.shop.deposited(bill) == DUE
+
+
+async def test_an_empty_answer_at_the_head_is_mended_by_the_final_pass(tower: Tower) -> None:
+    bill = await tower.shop.bill()
+    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.mine(2)
+    tower.chain.faults.empty_logs = True
+    await tower.watch()
+    assert await tower.shop.status(bill) is Status.AWAITING_PAYMENT
+
+    tower.chain.faults.empty_logs = False
+    tower.mine(4)
+    await tower.watch()
+    assert await tower.shop.deposited(bill) == DUE
+
+
+async def test_an_empty_answer_of_the_final_pass_cannot_undo_a_payment(tower: Tower) -> None:
+    bill = await tower.shop.bill()
+    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.mine(2)
+    await tower.watch()
+
+    tower.chain.faults.empty_logs = True
+    with capture_logs() as logs:
+        tower.mine(3)
+        await tower.watch()
+        tower.mine(3)
+        await tower.watch()
+
+    assert "node_omitted_a_transfer" in [log["event"] for log in logs]
+    assert await tower.shop.deposited(bill) == DUE
+
+
+async def test_an_unreachable_chain_loses_nothing(tower: Tower) -> None:
+    bill = await tower.shop.bill()
+    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.mine(10)
+    for calls in range(1, 12):
+        tower.chain.faults.failing_calls = calls
+        for _ in range(calls):
+            try:
+                await tower.watcher.step()
+            except ChainUnreachable:
+                continue
+    tower.chain.faults.failing_calls = 0
+    await tower.watch()
+
+    assert await tower.shop.deposited(bill) == DUE
+    assert len(await tower.shop.transfers(bill)) == 1
+
+
+async def test_a_broken_finality_stops_the_chain(tower: Tower) -> None:
+    bill = await tower.shop.bill()
+    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.mine(10)
+    await tower.watch()
+
+    tower.chain.reorg(9, forget=True)
+    tower.mine(5)
+    with pytest.raises(FinalityBroken, match="finalized block 6"):
+        await tower.watch()
+
+    assert await tower.shop.deposited(bill) == DUE
+    assert (await tower.position()).final_number == 6
+
+
+async def test_money_for_an_unassigned_address_is_kept_and_logged(tower: Tower) -> None:
+    (address,) = await tower.shop.stock(1)
+    tower.chain.pay(USDT.contract, address, DUE)
+    tower.mine(2)
+    with capture_logs() as logs:
+        await tower.watch()
+
+    (entry,) = [log for log in logs if log["event"] == "transfer_belongs_to_no_invoice"]
+    assert (entry["reason"], entry["address"]) == ("unassigned", address)
+    assert (entry["log_level"], entry["amount_units"]) == ("error", str(DUE))
+
+
+async def test_sweeping_a_deposit_credits_nobody(tower: Tower) -> None:
+    bill, other = await tower.shop.bill(), await tower.shop.bill()
+    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.mine(2)
+    tower.chain.pay(USDT.contract, POOL, DUE, bill.deposit_address)
+    tower.chain.pay(USDT.contract, other.deposit_address, 5, bill.deposit_address)
+    tower.mine(10)
+    await tower.watch()
+
+    assert await tower.shop.deposited(bill) == DUE
+    assert await tower.shop.transfers(other) == []
+
+
+async def test_an_address_given_out_while_its_payment_is_mined_is_watched(tower: Tower) -> None:
+    await tower.shop.bill()
+    tower.mine(2)
+    await tower.watch()
+    late = await tower.shop.bill()
+    tower.chain.pay(USDT.contract, late.deposit_address, DUE)
+    tower.mine()
+    await tower.watch()
+
+    assert await tower.shop.status(late) is Status.PAYMENT_DETECTED
+
+
+async def test_many_addresses_are_found_without_naming_them(tower: Tower) -> None:
+    neighbour = await Shop(tower.desk, org_id=2).open()
+    bills = [await shop.bill() for shop in (tower.shop, neighbour) for _ in range(2)]
+    await tower.shop.stock(50)
+    tower.chain = CountingChain(tower.clock)
+    tower.chain.mine(9)
+    tower.clock.advance(timedelta(minutes=1))
+    watcher = tower.another(WatchLimits(listed_at_most=10))
+    for bill in bills:
+        tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.chain.pay(USDT.contract, CUSTOMER, DUE)
+    tower.mine(6)
+
+    await tower.watch(watcher)
+
+    assert {await tower.shop.deposited(bill) for bill in bills} == {DUE}
+    assert set(tower.chain.asked) == {"block", "transfers", "everybody's"}
+
+
+async def test_a_quiet_chain_is_asked_for_three_headers_and_nothing_else(tower: Tower) -> None:
+    chain = CountingChain(tower.clock)
+    tower.chain, tower.watcher = (
+        chain,
+        ChainWatcher(tower.desk, chain, WatchedAddresses(tower.desk, "evm")),
+    )
+    chain.mine(5)
+    tower.clock.advance(timedelta(minutes=1))
+    await tower.watch()
+    chain.asked.clear()
+
+    await tower.watcher.step()
+
+    assert chain.asked == {"block": 3}
+
+
+async def test_one_of_two_watchers_works_and_the_other_takes_over(tower: Tower) -> None:
+    bill = await tower.shop.bill()
+    first, second = tower.watcher, tower.another()
+    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.chain.mine(3)
+    await tower.watch(second)
+    assert (await tower.position()).head_number == 0
+    await tower.watch(first)
+    assert (await tower.position()).head_number == 3
+
+    tower.clock.advance(timedelta(minutes=1))
+    tower.mine(4)
+    await tower.watch(second)
+    await tower.watch(first)
+
+    assert (await tower.position()).final_number == 3
+    assert await tower.shop.deposited(bill) == DUE
+
+
+async def test_a_watcher_that_stops_hands_over_at_once(tower: Tower) -> None:
+    tower.mine(3)
+    await tower.watcher.stop()
+    await tower.watch(tower.another())
+    assert (await tower.position()).head_number == 3
+
+
+async def test_a_stalled_watcher_that_wakes_up_late_writes_nothing(tower: Tower) -> None:
+    bill = await tower.shop.bill()
+    second = tower.another()
+
+    class Stalling(FakeChain):
+        """Takes so long over the logs that another watcher goes past meanwhile."""
+
+        async def transfers(
+            self,
+            from_block: int,
+            to_block: int,
+            contracts: Sequence[str],
+            recipients: Collection[str] | None,
+            *,
+            end_hash: str | None = None,
+        ) -> list[Transfer]:
+            found = await super().transfers(
+                from_block, to_block, contracts, recipients, end_hash=end_hash
+            )
+            tower.clock.advance(timedelta(minutes=1))
+            tower.chain.reorg(1, forget=True)
+            tower.mine()
+            await tower.watch(second)
+            return found
+
+    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.mine()
+    stalled = Stalling(tower.clock)
+    stalled._chain = tower.chain._chain  # noqa: SLF001 - the same blocks behind a slow node
+    first = ChainWatcher(tower.desk, stalled, WatchedAddresses(tower.desk, "evm"))
+    await tower.watcher.stop()
+    with capture_logs() as logs:
+        await first.step()
+
+    assert "lease_lost" in [log["event"] for log in logs]
+    assert await tower.shop.transfers(bill) == []
+
+
+async def test_a_chain_can_be_started_at_an_older_block(database: Database) -> None:
+    clock = FakeClock()
+    tower = Tower(desk_on(database, clock), clock, FakeChain(clock))
+    await tower.shop.open()
+    before, after = await tower.shop.bill(), await tower.shop.bill()
+    tower.chain.pay(USDT.contract, before.deposit_address, DUE)
+    tower.chain.mine(5)
+    tower.chain.pay(USDT.contract, after.deposit_address, DUE)
+    tower.chain.mine(20)
+
+    with capture_logs() as logs:
+        await tower.watch(tower.another(WatchLimits(start_block=3)))
+
+    assert await tower.shop.transfers(before) == []
+    assert await tower.shop.deposited(after) == DUE
+    assert [log["block"] for log in logs if log["event"] == "watching_begins_here"] == [3]
+
+
+async def test_a_never_watched_chain_starts_at_its_finalized_block(database: Database) -> None:
+    clock = FakeClock()
+    tower = Tower(desk_on(database, clock), clock, FakeChain(clock))
+    tower.chain.mine(30)
+    await tower.watcher.step()
+    at = await tower.position()
+    assert (at.head_number, at.final_number) == (26, 26)
+
+
+async def test_right_token_on_the_wrong_chain_is_kept(database: Database) -> None:
+    clock = FakeClock()
+    tower = Tower(desk_on(database, clock), clock, FakeChain(clock, key="base"))
+    await tower.shop.open()
+    await tower.watch()
+    bill = await tower.shop.bill()
+    usdt = replace(CHAINS["base"].accepted[1])
+    tower.chain.pay(usdt.contract, bill.deposit_address, DUE)
+    tower.mine(10)
+    await tower.watch()
+
+    assert (await tower.shop.look(bill)).tally.stray
+    assert await tower.shop.deposited(bill, usdt) == DUE

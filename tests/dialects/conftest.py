@@ -1,0 +1,19 @@
+"""A running site with one firm in it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from counterfoil.db.pool import Database
+from support.site import Firm, Site, open_site
+
+
+@pytest.fixture
+async def site(database: Database) -> AsyncIterator[Site]:
+    async with open_site(database) as site:
+        yield site
+
+
+@pytest.fixture
+async def firm(site: Site) -> Firm:
+    return await site.firm()

@@ -1,0 +1,178 @@
+"""Who may do what: keys, client ids, permissions, four eyes (the source's table)."""
+
+from collections.abc import Sequence
+
+import pytest
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+
+from counterfoil.api.kryptogo.routes import HANDLERS
+from support.actors import STUDIO, Caller
+from support.site import Firm, Site
+
+ID = "inv_" + "0" * 32
+FILE = "file_" + "0" * 32
+EVENT = "evt_" + "0" * 32
+
+CREATE, APPROVE, SIGN, READ = (
+    "transfer:create",
+    "transfer:approve",
+    "transfer:sign",
+    "transfer:read",
+)
+
+ROUTES: dict[tuple[str, str], set[str]] = {
+    ("POST", "/invoice/intent"): {CREATE},
+    ("GET", "/invoice/intent/{intent_id}"): {READ},
+    ("PUT", "/invoice/intent/{intent_id}"): {CREATE},
+    ("POST", "/invoice/intent/{intent_id}/cancel"): {CREATE},
+    ("POST", "/invoice/intent/{intent_id}/approve"): {APPROVE},
+    ("POST", "/invoice/intent/{intent_id}/reject"): {APPROVE},
+    ("POST", "/invoice/intent/{intent_id}/sign"): {SIGN},
+    ("POST", "/invoice/intent/{intent_id}/refund"): {SIGN},
+    ("GET", "/invoice/intents"): {READ},
+    ("GET", "/invoice/intent/{intent_id}/logs"): {READ},
+    ("GET", "/invoice/intent/{intent_id}/callbacks"): {READ},
+    ("POST", "/invoice/intent/{intent_id}/callbacks/{event_id}/redeliver"): {CREATE},
+    ("POST", "/files"): {CREATE, SIGN},
+    ("GET", "/files/{file_id}"): {READ},
+}
+"""Any one of the permissions opens the route."""
+
+PUBLIC = {("GET", "/openapi.json")}
+
+HELD = {
+    "merchant": {CREATE, READ},
+    "reviewer": {APPROVE, READ},
+    "signer": {SIGN, READ},
+    "officer": {READ},
+    "auditor": {READ},
+}
+
+
+def filled(path: str) -> str:
+    return (
+        STUDIO
+        + path.replace("{intent_id}", ID).replace("{file_id}", FILE).replace("{event_id}", EVENT)
+    )
+
+
+def served(app: Litestar) -> set[tuple[str, str]]:
+    found = set()
+    for route in app.routes:
+        if isinstance(route, HTTPRoute) and route.path.startswith(STUDIO):
+            path = route.path_format.removeprefix(STUDIO)
+            methods: Sequence[str] = [m for m in route.methods if m not in {"OPTIONS", "HEAD"}]
+            found |= {(method, path) for method in methods}
+    return found
+
+
+async def test_no_route_is_served_that_the_table_does_not_know(site: Site) -> None:
+    assert served(site.app) == set(ROUTES) | PUBLIC
+    assert len(HANDLERS) == len(ROUTES) + len(PUBLIC)
+
+
+async def test_each_role_passes_exactly_the_doors_of_the_table(firm: Firm) -> None:
+    wrong = []
+    for (method, path), needed in ROUTES.items():
+        for role, held in HELD.items():
+            caller: Caller = getattr(firm, role)
+            answer = await caller.call(method, filled(path))
+            refused = answer.status == 403
+            if refused == bool(held & needed):
+                wrong.append((method, path, role, answer.status))
+            if refused and answer.body["data"]["missing_permission"] not in needed:
+                wrong.append((method, path, role, answer.body))
+    assert wrong == []
+
+
+async def test_without_a_good_key_every_door_is_shut_and_says_no_more(
+    site: Site, firm: Firm
+) -> None:
+    key = firm.merchant.key or ""
+    prefix, key_id, secret = key.split("_")
+    bad_keys = [
+        "",
+        "x",
+        f"{prefix}_{key_id}_{'0' * len(secret)}",
+        f"{prefix}_{'0' * len(key_id)}_{secret}",
+        f"{prefix}_{key_id}",
+        key + "0",
+        key.upper(),
+        "k" * 10_000,
+    ]
+    seen = set()
+    for method, path in ROUTES:
+        for bad in bad_keys:
+            answer = await site.stranger.call(
+                method, filled(path), headers={"X-STUDIO-API-KEY": bad}
+            )
+            assert answer.refusal == (401, 4002), (method, path, bad)
+            seen.add(answer.raw)
+    assert len(seen) == 1
+    assert key.encode() not in seen.pop()
+
+
+async def test_the_client_id_must_be_the_keys_own(firm: Firm) -> None:
+    missing = await firm.merchant.create(headers={"X-Client-ID": ""})
+    wrong = await firm.merchant.create(headers={"X-Client-ID": "client_2"})
+    in_body = await firm.merchant.create(client_id="client_2")
+    not_text = await firm.merchant.create(client_id=1)
+    good = await firm.merchant.create(client_id="client_1")
+
+    assert missing.refusal == (400, 4000)
+    assert list(missing.fields) == ["X-Client-ID"]
+    assert wrong.refusal == (403, 4001)
+    assert in_body.refusal == not_text.refusal == (403, 4001)
+    assert list(in_body.fields) == ["client_id"]
+    assert good.status == 200
+
+
+async def test_the_key_acts_as_its_member_so_nobody_approves_their_own(firm: Firm) -> None:
+    created = (await firm.all_roles.create(creator="Somebody Else")).data
+
+    own = await firm.all_roles.approve(created["id"])
+    others = await firm.reviewer.approve(created["id"])
+
+    assert "approve" not in created["available_actions"]
+    assert own.refusal == (403, 4003)
+    assert own.body["data"]["rule"] == "maker_is_not_checker"
+    assert others.data["status"] == "pending_payment"
+
+
+async def test_a_key_that_may_auto_approve_is_logged_as_the_policy(
+    site: Site, firm: Firm
+) -> None:
+    robot = Caller(*await site.person(1, "robot", "finance", auto_approve=True))
+
+    created = (await robot.create()).data
+
+    assert created["status"] == "pending_payment"
+    assert created["approved_by"] == "system:policy"
+    assert (await firm.auditor.logs(created["id"])).data[-1]["operator_uid"] == "system:policy"
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/invoice", "/invoice/intent/a/b"])
+async def test_unknown_paths_answer_in_the_same_envelope(firm: Firm, path: str) -> None:
+    assert (await firm.auditor.get(path)).refusal == (404, 4040)
+
+
+async def test_an_unknown_method_answers_in_the_same_envelope(firm: Firm) -> None:
+    answer = await firm.auditor.call("DELETE", f"{STUDIO}/invoice/intent/{ID}")
+
+    assert answer.refusal == (405, 4050)
+
+
+async def test_answers_carry_a_request_id_and_tell_browsers_to_keep_out(
+    site: Site, firm: Firm
+) -> None:
+    for answer in (
+        await firm.auditor.list(),
+        await firm.auditor.get("/nothing"),
+        await site.stranger.call("GET", "/healthz"),
+    ):
+        assert answer.headers["X-Request-Id"].startswith("req_")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert "Server" not in answer.headers

@@ -1,0 +1,197 @@
+"""Laws that hold over every status, every event and every order of events."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.invoices import (
+    CUSTOMER,
+    DUE,
+    NOON,
+    OFFICERS,
+    STRANGER,
+    USDT,
+    clean,
+    dirty,
+    invoice,
+    paid,
+)
+
+from counterfoil.core.errors import Refusal
+from counterfoil.core.events import (
+    Accept,
+    Approve,
+    ApproveRefund,
+    Archive,
+    Cancel,
+    Command,
+    DeadlinePassed,
+    Decline,
+    Event,
+    Fact,
+    GraceOver,
+    OrderRefund,
+    PaidOut,
+    PlanMoves,
+    Recalculate,
+    RefundSettled,
+    Reject,
+    Release,
+    Screened,
+    SignOff,
+    Swept,
+    TransferConfirmed,
+    TransferDropped,
+    TransferSeen,
+)
+from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Status, Tally
+from counterfoil.core.lifecycle import decide
+
+PEOPLE = ("user_maker", "user_checker", "user_signer", *OFFICERS)
+
+instants = st.integers(0, 60).map(lambda days: NOON + timedelta(days=days))
+people = st.sampled_from(PEOPLE)
+
+
+@st.composite
+def tallies(draw: st.DrawFn) -> Tally:
+    """Any totals a chain can show: final within confirmed within seen."""
+    seen = draw(st.sampled_from([0, 1, DUE // 2, DUE - 1, DUE, DUE + 1, DUE * 3]))
+    confirmed = draw(st.sampled_from([0, seen // 2, seen]))
+    final = draw(st.sampled_from([0, confirmed]))
+    if not seen:
+        return Tally(stray=draw(st.booleans()))
+    payers = draw(st.sampled_from([(CUSTOMER,), (CUSTOMER, STRANGER)]))
+    return paid(seen, confirmed=confirmed, final=final, payers=payers, at=draw(instants))
+
+
+@st.composite
+def events(draw: st.DrawFn) -> Event:
+    """Any event at all."""
+    at: datetime = draw(instants)
+    by: str = draw(people)
+    tally = draw(tallies())
+    return draw(
+        st.sampled_from(
+            [
+                Approve(at=at, by=by, content_hash="x"),
+                Reject(at=at, by=by, reason="r"),
+                Cancel(at=at, by=by),
+                Release(at=at, by=by, reason="r"),
+                Decline(at=at, by=by, reason="r"),
+                Accept(at=at, by=by),
+                Recalculate(at=at, by=by, requests=(PaymentRequest(USDT, DUE, None),)),
+                SignOff(at=at, by=by),
+                SignOff(at=at, by=by, refund_address=CUSTOMER),
+                OrderRefund(at=at, by=by, address=CUSTOMER, reason="r", attachment_file_ids=()),
+                ApproveRefund(at=at, by=by),
+                Archive(at=at, by=by),
+                DeadlinePassed(at=at, by=by),
+                GraceOver(at=at, by=by),
+                Screened(at=at, by=by, screening=clean(tally)),
+                Screened(at=at, by=by, screening=dirty(tally, sanctioned=draw(st.booleans()))),
+                Swept(at=at, by=by, more_to_move=draw(st.booleans())),
+                PaidOut(at=at, by=by),
+                RefundSettled(at=at, by=by),
+                TransferSeen(at=at, by=by, tally=tally),
+                TransferConfirmed(at=at, by=by, tally=tally),
+                TransferDropped(at=at, by=by, tally=tally),
+            ]
+        )
+    )
+
+
+policies = st.builds(
+    Policy,
+    sign_off_required=st.booleans(),
+    maker_is_not_checker=st.booleans(),
+    overpaid=st.sampled_from(["refund_at_sign_off", "resolve"]),
+    several_payers=st.sampled_from(["accept", "resolve"]),
+)
+
+
+@st.composite
+def invoices(draw: st.DrawFn) -> Invoice:
+    """An invoice in any status with any money; a refund order where the status implies one."""
+    status = draw(st.sampled_from(Status))
+    start = invoice(
+        status,
+        tally=draw(tallies()),
+        policy=draw(policies),
+        expired_at=NOON if status is Status.EXPIRED else None,
+    )
+    if status in {Status.REFUND_PENDING, Status.REFUND_PROCESSING, Status.REFUNDED}:
+        order = OrderRefund(
+            at=NOON, by="user_signer", address=CUSTOMER, reason="r", attachment_file_ids=()
+        )
+        ordered, _ = decide(replace(start, status=Status.SIGN_PENDING), order)
+        return replace(ordered, status=status)
+    return start
+
+
+@given(invoices(), events())
+def test_every_cell_answers_and_facts_are_never_refused(start: Invoice, event: Event) -> None:
+    try:
+        after, _ = decide(start, event)
+    except Refusal:
+        assert isinstance(event, Command)
+    else:
+        assert after.invoice_id == start.invoice_id
+
+
+@given(invoices(), events().filter(lambda e: isinstance(e, Fact)))
+def test_a_fact_told_twice_changes_nothing_more(start: Invoice, fact: Event) -> None:
+    once, _ = decide(start, fact)
+    twice, effects = decide(once, fact)
+    assert twice == once
+    assert not any(isinstance(effect, PlanMoves) for effect in effects)
+
+
+@given(policies, st.lists(events(), max_size=40))
+def test_money_leaves_at_most_once_and_only_after_clearance(
+    policy: Policy, story: list[Event]
+) -> None:
+    now = invoice(policy=policy)
+    plans = 0
+    for event in story:
+        before = now
+        try:
+            now, effects = decide(now, event)
+        except Refusal:
+            continue
+        for plan in (effect for effect in effects if isinstance(effect, PlanMoves)):
+            plans += 1
+            out = [leg for leg in plan.legs if leg.purpose != "sweep"]
+            brought = sum(leg.money.units for leg in plan.legs if leg.purpose == "sweep")
+            assert sum(leg.money.units for leg in out) <= brought or before.refund is not None
+            assert before.status in {
+                Status.SIGN_PENDING,
+                Status.SCREENING,
+                Status.COMPLIANCE_HOLD,
+                Status.REFUND_PENDING,
+            }
+            assert before.context is not Context.SANCTIONED or before.refund is not None
+        if now.status is Status.SWEEPING:
+            assert now.screening is not None
+            assert now.screening.decision == "clear" or len(now.releases) > 1
+    payouts_and_refunds = 2
+    assert plans <= payouts_and_refunds
+
+
+@given(policies, st.lists(events(), max_size=40))
+def test_nothing_is_paid_for_that_nobody_approved(policy: Policy, story: list[Event]) -> None:
+    now = invoice(policy=policy)
+    for event in story:
+        try:
+            now, _ = decide(now, event)
+        except Refusal:
+            continue
+        payable = now.status not in {
+            Status.APPROVAL_PENDING,
+            Status.APPROVAL_REJECTED,
+            Status.CANCELLED,
+        }
+        assert not payable or now.approved_by is not None
+        if policy.maker_is_not_checker:
+            assert now.approved_by != now.created_by

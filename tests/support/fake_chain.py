@@ -1,0 +1,369 @@
+"""`FakeChain`: the chain port in memory, for tests that need thousands of blocks or bad luck.
+
+Blocks hold transactions and every question is answered by replaying them, so a reorg needs
+no undoing. What signed bytes do is registered beforehand, since nothing here can read them.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from counterfoil.chains.evm.transfers import TRANSFER_TOPIC, address_topic
+from counterfoil.chains.port import (
+    At,
+    Block,
+    CallReverted,
+    Chain,
+    ChainMisconfigured,
+    ChainMoved,
+    ChainUnreachable,
+    Fees,
+    Log,
+    RangeTooWide,
+    Receipt,
+    SendOutcome,
+    Sent,
+    Transfer,
+)
+from counterfoil.core.ports import Clock
+
+NOBODY: Final = "0x" + "0" * 40
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One movement inside a transaction; ``contract`` "" is the native coin."""
+
+    contract: str
+    from_address: str
+    to_address: str
+    amount_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class FakeTx:
+    """A transaction and what it does when it is mined.
+
+    With ``reverts`` it is mined without effect: nonce and fee are spent. ``logs`` come
+    after the Transfer logs that ``moves`` write by themselves.
+    """
+
+    tx_hash: str
+    sender: str
+    nonce: int
+    moves: tuple[Moved, ...] = ()
+    logs: tuple[Log, ...] = ()
+    reverts: bool = False
+    gas_used: int = 50_000
+    fee_wei: int = 0
+    max_fee_wei: int = 1
+
+
+@dataclass(slots=True)
+class Faults:
+    """What is wrong with the endpoints just now.
+
+    ``failing_calls`` counts down. ``lag_blocks`` hides the newest blocks. ``empty_logs``
+    answers no transfers at all, without an error, which an endpoint must never do but does.
+    ``lost_sends`` swallows signed bytes while saying they were accepted; ``mute_sends``
+    takes them and then fails to answer.
+    """
+
+    unreachable: bool = False
+    failing_calls: int = 0
+    lag_blocks: int = 0
+    empty_logs: bool = False
+    widest_range: int | None = None
+    lost_sends: bool = False
+    mute_sends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Mined:
+    block: Block
+    txs: tuple[FakeTx, ...]
+
+    def receipts(self) -> Iterator[tuple[FakeTx, Receipt]]:
+        log_index = 0
+        for tx in self.txs:
+            written = () if tx.reverts else (*_transfer_logs(tx.moves), *tx.logs)
+            logs = tuple(
+                Log(log.contract, log.topics, log.data, log_index + place)
+                for place, log in enumerate(written)
+            )
+            log_index += len(logs)
+            yield (
+                tx,
+                Receipt(
+                    tx_hash=tx.tx_hash,
+                    block_number=self.block.number,
+                    block_hash=self.block.hash,
+                    ok=not tx.reverts,
+                    gas_used=tx.gas_used,
+                    fee_wei=tx.fee_wei,
+                    logs=logs,
+                ),
+            )
+
+
+@dataclass(slots=True)
+class FakeChain(Chain):
+    """One chain in memory; ``safe`` and ``finalized`` trail the head by fixed distances."""
+
+    clock: Clock
+    key: str = "arb"
+    safe_lag: int = 2
+    final_lag: int = 4
+    faults: Faults = field(default_factory=Faults)
+    misconfigured: str = ""
+    suggested: Fees = field(default_factory=lambda: Fees(max_fee_wei=10, tip_wei=1))
+    gas_estimate: int = 100_000
+    call_reverts: dict[str, str] = field(default_factory=dict)
+    views: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
+    codes: dict[str, bytes] = field(default_factory=dict)
+    pool: list[FakeTx] = field(default_factory=list)
+    _known: dict[bytes, FakeTx] = field(default_factory=dict)
+    _chain: list[_Mined] = field(default_factory=list)
+    _serial: int = 0
+
+    def __post_init__(self) -> None:
+        self.mine()
+
+    # What happens on the chain.
+
+    @property
+    def head(self) -> Block:
+        return self._chain[-1].block
+
+    def mine(self, blocks: int = 1) -> Block:
+        """Mine blocks at the clock's time; the first takes what the pool can give."""
+        for _ in range(blocks):
+            parent = self._chain[-1].block.hash if self._chain else "0x" + "0" * 64
+            txs = self._next_txs()
+            block = Block(len(self._chain), self._new_hash("block"), parent, self.clock.now())
+            self._chain.append(_Mined(block, txs))
+        return self.head
+
+    def reorg(self, depth: int, *, forget: bool = False) -> list[FakeTx]:
+        """Replace the newest blocks by one fewer empty ones and return what they held.
+
+        The transactions wait in the pool again, as on a real chain, unless ``forget``.
+        """
+        dropped = [tx for mined in self._chain[-depth:] for tx in mined.txs]
+        del self._chain[-depth:]
+        waiting, self.pool = self.pool, []
+        self.mine(depth - 1)
+        self.pool = waiting if forget else [*dropped, *waiting]
+        return dropped
+
+    def pay(self, contract: str, to: str, units: int, sender: str = NOBODY) -> FakeTx:
+        """Let somebody pay in the next block; money from `NOBODY` comes out of thin air."""
+        return self.include(Moved(contract, sender, to, units))
+
+    def include(self, *moves: Moved, reverts: bool = False) -> FakeTx:
+        """Put somebody else's transaction with these movements into the pool."""
+        stranger = "0x" + self._new_hash("stranger")[-40:]
+        tx = FakeTx(self._new_hash("tx"), stranger, 0, moves, reverts=reverts)
+        self.pool.append(tx)
+        return tx
+
+    def register(self, raw: bytes, tx: FakeTx) -> None:
+        """Say what these signed bytes do once they are sent."""
+        self._known[raw] = tx
+
+    def drop(self, tx_hash: str) -> None:
+        """Forget a waiting transaction."""
+        self.pool = [tx for tx in self.pool if tx.tx_hash != tx_hash]
+
+    # What the port answers.
+
+    async def check(self) -> None:
+        self._reach()
+        if self.misconfigured:
+            raise ChainMisconfigured(self.misconfigured)
+
+    async def block(self, at: At) -> Block | None:
+        number = self._reach() if at == "latest" else self._height(at)
+        return self._chain[number].block if 0 <= number <= self._reach() else None
+
+    async def transfers(
+        self,
+        from_block: int,
+        to_block: int,
+        contracts: Sequence[str],
+        recipients: Collection[str] | None,
+        *,
+        end_hash: str | None = None,
+    ) -> list[Transfer]:
+        if self._reach() < to_block:
+            msg = f"{self.key}: no endpoint has block {to_block} yet"
+            raise ChainUnreachable(msg)
+        widest = self.faults.widest_range
+        if widest is not None and to_block - from_block + 1 > widest:
+            msg = f"{self.key}: at most {widest} blocks"
+            raise RangeTooWide(msg)
+        if end_hash not in (None, self._chain[to_block].block.hash):
+            msg = f"{self.key}: block {to_block} changed"
+            raise ChainMoved(msg)
+        if self.faults.empty_logs:
+            return []
+        return [
+            transfer
+            for mined in self._chain[max(from_block, 0) : to_block + 1]
+            for _, receipt in mined.receipts()
+            for transfer in _transfers(self.key, receipt)
+            if transfer.contract in contracts
+            and (recipients is None or transfer.to_address in recipients)
+        ]
+
+    async def token_balances(
+        self, contract: str, addresses: Sequence[str], at_block: int
+    ) -> list[int]:
+        if self._reach() < at_block:
+            msg = f"{self.key}: no endpoint has block {at_block} yet"
+            raise ChainUnreachable(msg)
+        balances = self._balances(contract, at_block)
+        return [balances[address] for address in addresses]
+
+    async def nonce(self, address: str, at: Literal["latest", "finalized", "pending"]) -> int:
+        waiting = sum(tx.sender == address for tx in self.pool) if at == "pending" else 0
+        height = self._height("latest" if at == "pending" else at)
+        return self._count(address, height) + waiting
+
+    async def fees(self) -> Fees:
+        self._reach()
+        return self.suggested
+
+    async def estimate_gas(self, sender: str, to: str, data: bytes, value_wei: int = 0) -> int:
+        self._reach()
+        _ = sender, data, value_wei
+        if to in self.call_reverts:
+            raise CallReverted(self.call_reverts[to])
+        return self.gas_estimate
+
+    async def call(self, to: str, data: bytes, at: At = "latest") -> bytes:
+        self._height(at)
+        if to in self.call_reverts:
+            raise CallReverted(self.call_reverts[to])
+        return self.views.get((to, data), b"")
+
+    async def code(self, address: str) -> bytes:
+        self._reach()
+        return self.codes.get(address, b"")
+
+    async def send(self, raw: bytes) -> Sent:
+        self._reach()
+        tx = self._known.get(raw)
+        if tx is None:
+            return Sent(SendOutcome.REFUSED, "bytes nobody registered")
+        sent = self._take(tx)
+        if self.faults.mute_sends:
+            msg = f"{self.key}: the connection broke"
+            raise ChainUnreachable(msg)
+        return sent
+
+    async def receipt(self, tx_hash: str) -> Receipt | None:
+        return next(
+            (
+                receipt
+                for mined in self._chain[: self._reach() + 1]
+                for tx, receipt in mined.receipts()
+                if tx.tx_hash == tx_hash
+            ),
+            None,
+        )
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _reach(self) -> int:
+        """Return the height that the endpoints show, if they answer at all."""
+        if self.faults.unreachable or self.faults.failing_calls:
+            self.faults.failing_calls = max(self.faults.failing_calls - 1, 0)
+            msg = f"{self.key}: every endpoint failed"
+            raise ChainUnreachable(msg)
+        return max(len(self._chain) - 1 - self.faults.lag_blocks, 0)
+
+    def _height(self, at: At) -> int:
+        behind = {"latest": 0, "safe": self.safe_lag, "finalized": self.final_lag}
+        head = self._reach()
+        return at if isinstance(at, int) else max(head - behind[at], 0)
+
+    def _take(self, tx: FakeTx) -> Sent:
+        head = len(self._chain) - 1
+        if tx in self.pool:
+            return Sent(SendOutcome.ALREADY_KNOWN, "already known")
+        if tx.nonce < self._count(tx.sender, head):
+            return Sent(SendOutcome.NONCE_TOO_LOW, "nonce too low")
+        if self._balances("", head)[tx.sender] < tx.fee_wei:
+            return Sent(SendOutcome.NO_GAS_MONEY, "insufficient funds for gas * price + value")
+        rival = next((t for t in self.pool if (t.sender, t.nonce) == (tx.sender, tx.nonce)), None)
+        if rival is not None and tx.max_fee_wei <= rival.max_fee_wei:
+            return Sent(SendOutcome.UNDERPRICED, "replacement transaction underpriced")
+        if not self.faults.lost_sends:
+            self.pool = [t for t in self.pool if t is not rival] + [tx]
+        return Sent(SendOutcome.ACCEPTED)
+
+    def _next_txs(self) -> tuple[FakeTx, ...]:
+        taken: list[FakeTx] = []
+        used: Counter[str] = Counter()
+        for tx in sorted(self.pool, key=lambda tx: tx.nonce):
+            if tx.nonce == self._count(tx.sender, len(self._chain) - 1) + used[tx.sender]:
+                used[tx.sender] += 1
+                taken.append(tx)
+        self.pool = [tx for tx in self.pool if tx not in taken]
+        return tuple(taken)
+
+    def _count(self, sender: str, height: int) -> int:
+        return sum(tx.sender == sender for mined in self._chain[: height + 1] for tx in mined.txs)
+
+    def _balances(self, contract: str, height: int) -> Counter[str]:
+        units: Counter[str] = Counter()
+        for mined in self._chain[: height + 1]:
+            for tx in mined.txs:
+                if not contract:
+                    units[tx.sender] -= tx.fee_wei
+                for move in () if tx.reverts else tx.moves:
+                    if move.contract == contract:
+                        units[move.from_address] -= move.amount_units
+                        units[move.to_address] += move.amount_units
+        return units
+
+    def _new_hash(self, kind: str) -> str:
+        self._serial += 1
+        return "0x" + hashlib.sha256(f"{self.key} {kind} {self._serial}".encode()).hexdigest()
+
+
+def _transfer_logs(moves: Sequence[Moved]) -> list[Log]:
+    return [
+        Log(
+            contract=move.contract,
+            topics=(
+                TRANSFER_TOPIC,
+                address_topic(move.from_address),
+                address_topic(move.to_address),
+            ),
+            data=move.amount_units.to_bytes(32, "big"),
+            log_index=0,
+        )
+        for move in moves
+        if move.contract
+    ]
+
+
+def _transfers(chain: str, receipt: Receipt) -> Iterator[Transfer]:
+    for log in receipt.logs:
+        if log.topics[0] == TRANSFER_TOPIC and any(log.data):
+            yield Transfer(
+                chain=chain,
+                tx_hash=receipt.tx_hash,
+                log_index=log.log_index,
+                block_number=receipt.block_number,
+                block_hash=receipt.block_hash,
+                contract=log.contract,
+                from_address="0x" + log.topics[1][-40:],
+                to_address="0x" + log.topics[2][-40:],
+                amount_units=int.from_bytes(log.data),
+            )

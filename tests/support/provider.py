@@ -1,0 +1,141 @@
+"""`Provider`: an RPC provider between us and a real node, in its good and bad hours."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+Json = dict[str, Any]
+Change = Callable[[Json, Json], Json]
+
+
+class Provider:
+    """Forwards to a node; a test says what goes wrong on the way.
+
+    ``respond`` replaces a whole HTTP answer; ``change`` gets each call with its answer and
+    returns what to send instead. ``asked`` lists the methods of every call that came in.
+    """
+
+    secret_path = "/v2/secret-key"
+
+    def __init__(self, node_url: str) -> None:
+        self._node_url = node_url
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+        self.asked: list[str] = []
+        self.respond: Callable[[bytes], Awaitable[web.StreamResponse]] | None = None
+        self.change: Change = lambda _call, answer: answer
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}{self.secret_path}"
+
+    def fail_with(self, status: int = 200, body: bytes = b"") -> None:
+        """Answer everything with this status and body."""
+
+        async def respond(_good: bytes) -> web.Response:
+            return web.Response(status=status, body=body, content_type="application/json")
+
+        self.respond = respond
+
+    def cut_off(self, after_bytes: int) -> None:
+        """Send only the beginning of each good answer, as a complete response."""
+
+        async def respond(good: bytes) -> web.Response:
+            return web.Response(body=good[:after_bytes], content_type="application/json")
+
+        self.respond = respond
+
+    def hang(self) -> None:
+        """Accept the question and never answer."""
+
+        async def respond(_good: bytes) -> web.Response:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        self.respond = respond
+
+    def refuse(self, method: str, message: str, code: int = -32000) -> None:
+        """Answer one method with a JSON-RPC error."""
+
+        def change(call: Json, answer: Json) -> Json:
+            if call["method"] != method:
+                return answer
+            return {"jsonrpc": "2.0", "id": call["id"], "error": {"code": code, "message": message}}
+
+        self.change = change
+
+    def answer(self, method: str, result: object) -> None:
+        """Answer one method with this result, whatever the node would say."""
+
+        def change(call: Json, answer: Json) -> Json:
+            return {**answer, "result": result} if call["method"] == method else answer
+
+        self.change = change
+
+    def lag_behind(self, block: int) -> None:
+        """Know nothing above ``block``: no header, and no logs either, without an error."""
+
+        def change(call: Json, answer: Json) -> Json:
+            if call["method"] == "eth_getLogs":
+                logs = [log for log in answer["result"] if int(log["blockNumber"], 16) <= block]
+                return {**answer, "result": logs}
+            if call["method"] == "eth_getBlockByNumber":
+                header = answer["result"]
+                if header and int(header["number"], 16) > block:
+                    return {**answer, "result": None}
+            return answer
+
+        self.change = change
+
+    def recover(self) -> None:
+        self.respond = None
+        self.change = lambda _call, answer: answer
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_post(self.secret_path, self._handle)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        calls = msgspec.json.decode(await request.read())
+        batch = calls if isinstance(calls, list) else [calls]
+        self.asked += [call["method"] for call in batch]
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(self._node_url, json=calls) as response,
+        ):
+            answers = await response.json()
+        if isinstance(answers, list):
+            by_id = {answer["id"]: answer for answer in answers}
+            # Reversed: the order of a batch's answers is free (JSON-RPC 2.0, section 6).
+            answers = [self.change(call, by_id[call["id"]]) for call in reversed(batch)]
+        else:
+            answers = self.change(calls, answers)
+        good = msgspec.json.encode(answers)
+        if self.respond is not None:
+            return await self.respond(good)
+        return web.Response(body=good, content_type="application/json")
+
+
+@asynccontextmanager
+async def provider(node_url: str) -> AsyncIterator[Provider]:
+    """Run a provider in front of a node."""
+    running = Provider(node_url)
+    await running.start()
+    try:
+        yield running
+    finally:
+        await running.stop()

@@ -1,0 +1,134 @@
+"""`Site`: the real web application on a real socket, with organisations and people in it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import aiohttp
+import uvicorn
+from litestar import Litestar
+
+from counterfoil.app import ADDRESSES, WebSettings, create_app, server
+from counterfoil.core import ids
+from counterfoil.db.pool import Database
+from counterfoil.desk import members, rates
+from counterfoil.desk.desk import Desk
+from support.actors import Auditor, Caller, Merchant, Reviewer, Signer, Stranger
+from support.fake_clock import FakeClock
+from support.shop import Shop, desk_on
+
+
+class _Quiet(uvicorn.Server):
+    """A server that leaves the test runner's signals alone."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass(frozen=True)
+class Firm:
+    """One organisation with a person for each role."""
+
+    shop: Shop
+    merchant: Merchant
+    colleague: Merchant
+    reviewer: Reviewer
+    signer: Signer
+    second_signer: Signer
+    officer: Caller
+    auditor: Auditor
+    all_roles: Caller
+
+    @property
+    def org_id(self) -> int:
+        return self.shop.org_id
+
+
+class Site:
+    """A running server. Its clock stands still until a test moves it."""
+
+    def __init__(
+        self, app: Litestar, desk: Desk, clock: FakeClock, session: aiohttp.ClientSession
+    ) -> None:
+        self.app = app
+        self.desk = desk
+        self.clock = clock
+        self.session = session
+        self.stranger = Stranger(session, None, "")
+
+    async def firm(self, org_id: int = 1, *, addresses: int = 20) -> Firm:
+        """Open an organisation, with people and a stock of deposit addresses."""
+        shop = await Shop(self.desk, org_id).open()
+        await shop.stock(addresses)
+        return Firm(
+            shop=shop,
+            merchant=Merchant(*await self.person(org_id, "maya", "finance")),
+            colleague=Merchant(*await self.person(org_id, "colin", "finance")),
+            reviewer=Reviewer(*await self.person(org_id, "rita", "reviewer")),
+            signer=Signer(*await self.person(org_id, "sam", "signer")),
+            second_signer=Signer(*await self.person(org_id, "sue", "signer")),
+            officer=Caller(*await self.person(org_id, "otto", "compliance")),
+            auditor=Auditor(*await self.person(org_id, "ada", "auditor")),
+            all_roles=Caller(
+                *await self.person(org_id, "alma", "finance", "reviewer", "signer")
+            ),
+        )
+
+    async def person(
+        self, org_id: int, name: str, *roles: str, auto_approve: bool = False
+    ) -> tuple[aiohttp.ClientSession, str, str, str]:
+        """What a `Caller` is made of, for a new member with these roles."""
+        member = await members.add_member(
+            self.desk,
+            org_id,
+            email=f"{name}{org_id}@merchant.example",
+            name=name.title(),
+            roles=roles,
+            password_hash="never used",
+        )
+        key = await members.issue_key(self.desk, member, "test", auto_approve=auto_approve)
+        uid = ids.public("user", member.member_id)
+        return self.session, key, f"client_{org_id}", uid
+
+    async def publish_rates(self) -> None:
+        """What one coin and one dollar are worth just now."""
+        for base, quote, rate in (
+            ("USDT", "TWD", "32.5"),
+            ("USDC", "TWD", "32.5"),
+            ("USDT", "USD", "1"),
+            ("USDC", "USD", "1"),
+            ("USD", "TWD", "32.4"),
+        ):
+            now = self.clock.now()
+            snapshot = rates.Snapshot(base, quote, now, "test", Decimal(rate), {}, now)
+            await rates.store(self.desk, snapshot)
+
+
+@asynccontextmanager
+async def open_site(
+    database: Database, *, allow_private_callbacks: bool = False
+) -> AsyncIterator[Site]:
+    """The application, served on a free port of this machine."""
+    clock = FakeClock()
+    desk = replace(desk_on(database, clock), addresses=ADDRESSES)
+    app = create_app(desk, WebSettings(allow_private_callbacks=allow_private_callbacks))
+    quiet = _Quiet(server(app, "127.0.0.1", 0).config)
+    serving = asyncio.create_task(quiet.serve())
+    while not quiet.started:
+        await asyncio.sleep(0.005)
+    port = quiet.servers[0].sockets[0].getsockname()[1]
+    async with AsyncExitStack() as stack:
+        session = aiohttp.ClientSession(f"http://127.0.0.1:{port}")
+        stack.push_async_callback(_stop, quiet, serving)
+        stack.push_async_callback(session.close)
+        site = Site(app, desk, clock, session)
+        await site.publish_rates()
+        yield site
+
+
+async def _stop(quiet: uvicorn.Server, serving: "asyncio.Task[None]") -> None:
+    quiet.should_exit = True
+    await serving

@@ -1,0 +1,158 @@
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from counterfoil.config import (
+    ConfigError,
+    DatabaseConfig,
+    Secret,
+    SignConfig,
+    WebConfig,
+    WorkConfig,
+)
+
+GOOD = "k3Jx9vQ2mZ8rT5wY1nB7cL4hF6gD0sA+"
+OTHER = "Zp0oIu7yTr5eWq3aSd1fGh2jKl4zXc6v"
+
+NODE = {"COUNTERFOIL_RPC_OPTIMISM": "http://127.0.0.1:8545"}
+WEB = NODE | {"COUNTERFOIL_SECRET": GOOD, "COUNTERFOIL_APPROVAL_SECRET": OTHER}
+WORK = NODE | {"COUNTERFOIL_SECRET": GOOD}
+SIGN = {"COUNTERFOIL_APPROVAL_SECRET": OTHER, "COUNTERFOIL_SEED_PASSPHRASE": GOOD}
+
+Read = Callable[[Mapping[str, str]], object]
+
+
+def test_two_secrets_and_a_node_are_enough_to_serve() -> None:
+    web = WebConfig.from_env(WEB)
+
+    assert (web.host, web.port, web.public_url) == ("127.0.0.1", 8080, "http://127.0.0.1:8080")
+    assert (web.secret.reveal(), web.approval_secret.reveal()) == (GOOD, OTHER)
+    assert web.database == DatabaseConfig(None, Path("var/postgres").absolute())
+    assert web.chains == ("optimism",)
+    assert not web.callback_allow_private
+
+
+def test_workers_watch_the_chains_that_have_endpoints() -> None:
+    endpoints = "http://127.0.0.1:8545, https://arb.example/v2/key,"
+    work = WorkConfig.from_env(
+        WORK | {"COUNTERFOIL_RPC_ARB": endpoints, "COUNTERFOIL_RPC_BASE": ""}
+    )
+
+    assert list(work.chains) == ["arb", "optimism"]
+    assert [endpoint.reveal() for endpoint in work.chains["arb"].endpoints] == [
+        "http://127.0.0.1:8545",
+        "https://arb.example/v2/key",
+    ]
+    assert work.chains["arb"].poll_seconds == 0.25
+
+
+@pytest.mark.parametrize("read", [WebConfig.from_env, WorkConfig.from_env])
+def test_without_any_node_nothing_starts(read: Read) -> None:
+    with pytest.raises(ConfigError, match="no chain is on: set COUNTERFOIL_RPC_ARB or"):
+        read(WEB | {"COUNTERFOIL_RPC_OPTIMISM": " , "})
+
+
+def test_screeners_are_chosen_by_name() -> None:
+    def screeners(text: str) -> tuple[str, ...]:
+        return WorkConfig.from_env(WORK | {"COUNTERFOIL_SCREENERS": text}).screeners
+
+    assert (screeners(""), screeners("none")) == (("issuer_freeze",), ())
+    with pytest.raises(ConfigError, match="COUNTERFOIL_SCREENERS must be none, or names out of"):
+        screeners("issuer_freeze,astrology")
+
+
+def test_the_signer_needs_neither_database_nor_chain() -> None:
+    sign = SignConfig.from_env(SIGN | {"COUNTERFOIL_VAR_DIR": "/srv/cf"})
+
+    assert sign.signer_socket == Path("/srv/cf/signer.sock")
+    assert sign.seed_file == Path("/srv/cf/seed.age")
+
+
+@pytest.mark.parametrize(
+    ("read", "good", "name"),
+    [
+        (WebConfig.from_env, WEB, "SECRET"),
+        (WebConfig.from_env, WEB, "APPROVAL_SECRET"),
+        (WorkConfig.from_env, WORK, "SECRET"),
+        (SignConfig.from_env, SIGN, "APPROVAL_SECRET"),
+        (SignConfig.from_env, SIGN, "SEED_PASSPHRASE"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("bad", "sentence"),
+    [
+        (None, "is missing: make one with"),
+        ("", "is missing"),
+        ("   ", "is missing"),
+        (GOOD[:31], "is shorter than 32 characters"),
+        ("change-me-change-me-change-me-please", "looks like a placeholder"),
+        ("this-is-a-very-long-passphrase-of-the-docs", "looks like a placeholder"),
+        ("ab" * 20, "looks like a placeholder"),
+    ],
+)
+def test_a_weak_secret_stops_the_process(
+    read: Read, good: dict[str, str], name: str, bad: str | None, sentence: str
+) -> None:
+    variable = f"COUNTERFOIL_{name}"
+    environ = {key: value for key, value in good.items() if key != variable}
+    if bad is not None:
+        environ[variable] = bad
+
+    with pytest.raises(ConfigError, match=f"^{variable} {sentence}"):
+        read(environ)
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(GOOD + "\n")
+    work = WorkConfig.from_env(NODE | {"COUNTERFOIL_SECRET_FILE": str(file)})
+    assert work.secret == Secret(GOOD)
+
+    with pytest.raises(ConfigError, match="COUNTERFOIL_SECRET is set twice"):
+        WorkConfig.from_env(WORK | {"COUNTERFOIL_SECRET_FILE": str(file)})
+    file.unlink()
+    with pytest.raises(ConfigError, match="COUNTERFOIL_SECRET_FILE names a file that cannot be"):
+        WorkConfig.from_env(NODE | {"COUNTERFOIL_SECRET_FILE": str(file)})
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "sentence"),
+    [
+        ("PORT", "0", "must be a whole number from 1 to 65535"),
+        ("PORT", "80a", "must be a whole number"),
+        ("PORT", "٨٠٨٠", "must be a whole number"),
+        ("PUBLIC_URL", "pay.example.com", "must be an address that starts with http://"),
+        ("DATABASE_URL", "mysql://root:hunter2@db/x", "must be an address that starts with pos"),
+        ("RATE_MAX_AGE_SECONDS", "-1", "must be a whole number from 1 to 86400"),
+        ("CALLBACK_ALLOW_PRIVATE", "maybe", "must be true or false"),
+    ],
+)
+def test_a_wrong_setting_of_the_web_is_named(name: str, bad: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=f"^COUNTERFOIL_{name} {sentence}") as refusal:
+        WebConfig.from_env(WEB | {f"COUNTERFOIL_{name}": bad})
+    assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("bad", ["nan", "0", "-1", "inf", "soon"])
+def test_a_pace_that_is_none_is_refused(bad: str) -> None:
+    with pytest.raises(ConfigError, match="COUNTERFOIL_POLL_SECONDS_ARB must be a number"):
+        WorkConfig.from_env(WORK | {"COUNTERFOIL_POLL_SECONDS_ARB": bad})
+
+
+def test_nothing_secret_shows() -> None:
+    url = "postgresql://cf:hunter2@db/cf"
+    environ = (
+        WEB
+        | SIGN
+        | {
+            "COUNTERFOIL_DATABASE_URL": url,
+            "COUNTERFOIL_RPC_ARB": "https://arb.example/v2/hunter2",
+        }
+    )
+    for shown in (
+        repr(WebConfig.from_env(environ)),
+        str(WorkConfig.from_env(environ)),
+        repr(SignConfig.from_env(environ)),
+    ):
+        assert not any(text in shown for text in ("hunter2", GOOD, OTHER))

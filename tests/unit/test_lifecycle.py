@@ -1,0 +1,433 @@
+"""The lifecycle table, cell by cell and story by story (specs/lifecycle.md D.2)."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from tests.support.invoices import (
+    CHECKER,
+    CUSTOMER,
+    DEADLINE,
+    DUE,
+    MAKER,
+    MERCHANT_ADDRESS,
+    NOON,
+    OFFICERS,
+    SIGNER,
+    STRANGER,
+    USDT,
+    clean,
+    dirty,
+    invoice,
+    paid,
+)
+
+from counterfoil.core.errors import Forbidden, Invalid, OutOfPlace
+from counterfoil.core.events import (
+    COMMANDS,
+    FACTS,
+    MONEY_FACTS,
+    Accept,
+    Approve,
+    ApproveRefund,
+    Archive,
+    Cancel,
+    DeadlinePassed,
+    Decline,
+    Event,
+    GraceOver,
+    Leg,
+    OrderRefund,
+    PaidOut,
+    PlanMoves,
+    Recalculate,
+    RefundSettled,
+    Reject,
+    Release,
+    ReleaseMoves,
+    Screen,
+    Screened,
+    SignOff,
+    Swept,
+    TransferConfirmed,
+    TransferDropped,
+    TransferSeen,
+)
+from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Status, Tally
+from counterfoil.core.lifecycle import LIFECYCLE, RULES, allowed_commands, decide
+from counterfoil.core.money import Money
+
+S = Status
+NOTHING = Tally()
+
+
+def through(start: Invoice, *events: Event) -> Invoice:
+    """Let events happen one after another."""
+    for event in events:
+        start, _ = decide(start, event)
+    return start
+
+
+def sign_pending(tally: Tally | None = None, **changes: object) -> Invoice:
+    """An invoice whose money is confirmed, final, clean and exact."""
+    money = tally or paid()
+    return through(
+        invoice(S.AWAITING_PAYMENT, **changes),
+        TransferConfirmed(at=NOON, by="system:watch", tally=money),
+        Screened(at=NOON, by="system:screen", screening=clean(money)),
+    )
+
+
+class TestTable:
+    """What the table promises as a whole."""
+
+    def test_each_cell_has_one_row(self) -> None:
+        assert len(RULES) == len(LIFECYCLE)
+
+    def test_money_facts_have_a_row_in_every_status(self) -> None:
+        missing = [
+            (status, fact)
+            for status in Status
+            for fact in MONEY_FACTS
+            if (status, fact) not in RULES
+        ]
+        assert missing == []
+
+    def test_every_status_can_be_reached(self) -> None:
+        reached = {S.APPROVAL_PENDING} | {to for _, _, _, tos in LIFECYCLE for to in tos}
+        assert reached == set(Status)
+
+    def test_every_command_is_possible_somewhere(self) -> None:
+        possible = {on for _, on, _, _ in LIFECYCLE}
+        assert set(COMMANDS) <= possible
+
+    def test_ends_can_only_be_left_by_a_refund_after_completion(self) -> None:
+        leaving = {
+            (when, on) for when, on, _, to in LIFECYCLE if when.is_end and to != frozenset({when})
+        }
+        assert leaving == {(S.COMPLETED, OrderRefund)}
+
+
+class TestApproval:
+    """Nothing is payable before a second person approved it."""
+
+    def test_approval_makes_it_payable_and_binds_the_content(self) -> None:
+        after, _ = decide(invoice(), Approve(at=NOON, by=CHECKER, content_hash="c0ffee"))
+        assert (after.status, after.approved_by, after.approved_hash) == (
+            S.AWAITING_PAYMENT,
+            CHECKER,
+            "c0ffee",
+        )
+
+    def test_the_maker_is_not_the_checker(self) -> None:
+        with pytest.raises(Forbidden, match="somebody else has to approve"):
+            decide(invoice(), Approve(at=NOON, by=MAKER, content_hash=""))
+
+    def test_unless_the_policy_says_so(self) -> None:
+        alone = invoice(policy=Policy(maker_is_not_checker=False))
+        after, _ = decide(alone, Approve(at=NOON, by=MAKER, content_hash=""))
+        assert after.status is S.AWAITING_PAYMENT
+
+    def test_an_invoice_past_its_deadline_is_not_approved(self) -> None:
+        with pytest.raises(Invalid) as refusal:
+            decide(invoice(), Approve(at=DEADLINE, by=CHECKER, content_hash=""))
+        assert "payment_deadline" in refusal.value.fields
+
+    def test_due_on_receipt_starts_when_it_becomes_payable(self) -> None:
+        late = DEADLINE + timedelta(days=3)
+        due_on_receipt = invoice(deadline_follows_approval=True)
+        after, _ = decide(due_on_receipt, Approve(at=late, by=CHECKER, content_hash=""))
+        assert after.deadline_at == late + timedelta(days=1)
+
+    def test_rejected_is_the_end(self) -> None:
+        after, _ = decide(invoice(), Reject(at=NOON, by=CHECKER, reason="wrong recipient"))
+        assert after.status is S.APPROVAL_REJECTED
+        with pytest.raises(OutOfPlace, match="possible now: archive"):
+            decide(after, Approve(at=NOON, by=CHECKER, content_hash=""))
+
+    def test_a_refusal_names_what_is_possible(self) -> None:
+        with pytest.raises(OutOfPlace) as refusal:
+            decide(invoice(), SignOff(at=NOON, by=SIGNER))
+        assert refusal.value.data["allowed"] == ["edit", "approve", "reject", "cancel"]
+
+
+class TestPayment:
+    """Money comes in, goes away again, and becomes firm."""
+
+    def test_seen_then_confirmed_then_screened_then_waiting_for_the_merchant(self) -> None:
+        seen, todo = decide(
+            invoice(S.AWAITING_PAYMENT),
+            TransferSeen(at=NOON, by="w", tally=paid(confirmed=0)),
+        )
+        assert (seen.status, todo) == (S.PAYMENT_DETECTED, ())
+        firm, todo = decide(seen, TransferConfirmed(at=NOON, by="w", tally=paid()))
+        assert (firm.status, todo) == (S.SCREENING, (Screen(),))
+        done, todo = decide(firm, Screened(at=NOON, by="w", screening=clean(paid())))
+        assert (done.status, done.context, todo) == (S.SIGN_PENDING, Context.EXACT, ())
+
+    def test_a_reorganised_payment_is_not_a_payment(self) -> None:
+        gone = through(
+            invoice(S.AWAITING_PAYMENT),
+            TransferSeen(at=NOON, by="w", tally=paid(confirmed=0)),
+            TransferDropped(at=NOON, by="w", tally=NOTHING),
+        )
+        assert gone.status is S.AWAITING_PAYMENT
+
+    def test_a_late_payment_that_is_reorganised_leaves_it_expired(self) -> None:
+        gone = through(
+            invoice(S.AWAITING_PAYMENT),
+            DeadlinePassed(at=DEADLINE, by="w"),
+            TransferSeen(at=DEADLINE, by="w", tally=paid(confirmed=0)),
+            TransferDropped(at=DEADLINE, by="w", tally=NOTHING),
+        )
+        assert gone.status is S.EXPIRED
+
+    def test_a_confirmed_half_waits_for_the_half_on_its_way(self) -> None:
+        half, todo = decide(
+            invoice(S.AWAITING_PAYMENT),
+            TransferConfirmed(at=NOON, by="w", tally=paid(DUE, confirmed=DUE // 2)),
+        )
+        assert (half.status, todo) == (S.PAYMENT_DETECTED, ())
+
+    def test_half_and_nothing_on_its_way_needs_a_choice(self) -> None:
+        half = sign_pending(paid(DUE // 2))
+        assert (half.status, half.context) == (S.RESOLUTION_REQUIRED, Context.UNDERPAID)
+
+    def test_a_top_up_after_underpayment_is_judged_anew(self) -> None:
+        half = sign_pending(paid(DUE // 2))
+        full = through(
+            half,
+            TransferSeen(at=NOON, by="w", tally=paid(DUE, confirmed=DUE // 2)),
+            TransferConfirmed(at=NOON, by="w", tally=paid()),
+            Screened(at=NOON, by="w", screening=clean(paid())),
+        )
+        assert (full.status, full.context) == (S.SIGN_PENDING, Context.EXACT)
+
+    @pytest.mark.parametrize(("short", "context"), [(0, Context.EXACT), (1, Context.UNDERPAID)])
+    def test_half_a_per_cent_is_forgiven_to_the_very_unit(
+        self, short: int, context: Context
+    ) -> None:
+        lenient = Policy(underpay_ratio=Decimal("0.995"))
+        enough = DUE * 995 // 1000
+        assert sign_pending(paid(enough - short), policy=lenient).context is context
+
+    def test_a_late_payment_needs_a_choice(self) -> None:
+        late = DEADLINE + timedelta(seconds=1)
+        assert sign_pending(paid(at=late)).context is Context.PAID_LATE
+
+    def test_two_payers_need_a_choice(self) -> None:
+        assert sign_pending(paid(payers=(CUSTOMER, STRANGER))).context is Context.MULTIPLE_PAYERS
+
+    def test_money_that_comes_while_screening_is_screened_too(self) -> None:
+        screening = invoice(S.SCREENING, tally=paid(DUE + 1))
+        after, todo = decide(screening, Screened(at=NOON, by="w", screening=clean(paid())))
+        assert (after.status, todo) == (S.SCREENING, (Screen(),))
+
+    def test_telling_a_fact_twice_changes_nothing_more(self) -> None:
+        fact = TransferConfirmed(at=NOON, by="w", tally=paid())
+        once, _ = decide(invoice(S.AWAITING_PAYMENT), fact)
+        assert decide(once, fact) == (once, ())
+
+
+class TestTime:
+    """The deadline closes an unpaid invoice, and only that."""
+
+    def test_an_unpaid_invoice_expires_and_then_lapses(self) -> None:
+        expired = through(invoice(S.AWAITING_PAYMENT), DeadlinePassed(at=DEADLINE, by="w"))
+        assert expired.status is S.EXPIRED
+        assert through(expired, GraceOver(at=DEADLINE, by="w")).status is S.CANCELLED
+
+    def test_not_a_moment_too_early(self) -> None:
+        early = DeadlinePassed(at=DEADLINE - timedelta(microseconds=1), by="w")
+        assert through(invoice(S.AWAITING_PAYMENT), early).status is S.AWAITING_PAYMENT
+
+    @pytest.mark.parametrize("status", [s for s in Status if s is not S.AWAITING_PAYMENT])
+    def test_the_deadline_touches_nothing_else(self, status: Status) -> None:
+        before = invoice(status)
+        assert decide(before, DeadlinePassed(at=DEADLINE, by="w")) == (before, ())
+
+    def test_an_invoice_with_money_on_its_way_cannot_be_cancelled(self) -> None:
+        with pytest.raises(OutOfPlace, match="already on chain"):
+            decide(
+                invoice(S.AWAITING_PAYMENT, tally=paid(confirmed=0)),
+                Cancel(at=NOON, by=MAKER),
+            )
+
+
+class TestCompliance:
+    """Held money moves only when two uninvolved people say so, and sanctioned money never."""
+
+    def held(self, *, sanctioned: bool = False) -> Invoice:
+        found = Screened(at=NOON, by="w", screening=dirty(paid(), sanctioned=sanctioned))
+        return through(invoice(S.SCREENING, tally=paid(), approved_by=CHECKER), found)
+
+    def test_a_finding_holds(self) -> None:
+        assert (self.held().status, self.held().context) == (S.COMPLIANCE_HOLD, Context.HIGH_RISK)
+
+    def test_two_people_release(self) -> None:
+        one, two = (Release(at=NOON, by=officer, reason="checked") for officer in OFFICERS)
+        first = through(self.held(), one)
+        assert first.status is S.COMPLIANCE_HOLD
+        assert through(first, two).status is S.SIGN_PENDING
+
+    def test_one_person_twice_is_one_person(self) -> None:
+        first = through(self.held(), Release(at=NOON, by=OFFICERS[0], reason="checked"))
+        with pytest.raises(Forbidden, match="second person"):
+            decide(first, Release(at=NOON, by=OFFICERS[0], reason="again"))
+
+    @pytest.mark.parametrize("involved", [MAKER, CHECKER])
+    def test_those_involved_do_not_decide(self, involved: str) -> None:
+        with pytest.raises(Forbidden, match="other people"):
+            decide(self.held(), Release(at=NOON, by=involved, reason="mine"))
+
+    def test_sanctioned_money_cannot_be_released(self) -> None:
+        with pytest.raises(OutOfPlace, match="sanctioned"):
+            decide(self.held(sanctioned=True), Release(at=NOON, by=OFFICERS[0], reason="?"))
+
+    def test_two_people_decline_and_then_it_can_only_be_refunded(self) -> None:
+        one, two = (Decline(at=NOON, by=officer, reason="no") for officer in OFFICERS)
+        declined = through(self.held(), one, two)
+        assert declined.status is S.COMPLIANCE_DECLINED
+        assert allowed_commands(declined.status) == ["order_refund"]
+
+    def test_a_later_finding_stops_a_signature(self) -> None:
+        found = Screened(at=NOON, by="w", screening=dirty(paid()))
+        held = through(sign_pending(), found)
+        with pytest.raises(OutOfPlace):
+            decide(held, SignOff(at=NOON, by=SIGNER))
+
+    def test_more_money_does_not_get_round_a_hold(self) -> None:
+        more = TransferConfirmed(at=NOON, by="w", tally=paid(DUE * 2))
+        assert through(self.held(), more).status is S.COMPLIANCE_HOLD
+
+
+class TestSettlement:
+    """What is signed for is swept, paid out and done."""
+
+    def test_signing_plans_the_whole_way_of_the_money(self) -> None:
+        after, (plan,) = decide(sign_pending(), SignOff(at=NOON, by=SIGNER))
+        assert after.status is S.SWEEPING
+        assert plan == PlanMoves(
+            (
+                Leg("sweep", Money(DUE, USDT), ""),
+                Leg("payout", Money(DUE, USDT), MERCHANT_ADDRESS),
+            )
+        )
+
+    def test_swept_releases_the_payout_and_its_end_is_the_end(self) -> None:
+        signed = through(sign_pending(), SignOff(at=NOON, by=SIGNER))
+        swept, todo = decide(signed, Swept(at=NOON, by="w", more_to_move=True))
+        assert (swept.status, todo) == (S.PAYOUT_PROCESSING, (ReleaseMoves(),))
+        assert through(swept, PaidOut(at=NOON, by="w")).status is S.COMPLETED
+
+    def test_without_a_payout_address_the_pool_is_the_end(self) -> None:
+        signed, (plan,) = decide(sign_pending(payout_to={}), SignOff(at=NOON, by=SIGNER))
+        assert plan == PlanMoves((Leg("sweep", Money(DUE, USDT), ""),))
+        done = through(signed, Swept(at=NOON, by="w", more_to_move=False))
+        assert (done.status, done.completed_at) == (S.COMPLETED, NOON)
+
+    def test_nothing_is_signed_before_it_is_final(self) -> None:
+        with pytest.raises(OutOfPlace, match="not yet final"):
+            decide(sign_pending(paid(final=0)), SignOff(at=NOON, by=SIGNER))
+
+    def test_an_overpaid_invoice_needs_to_know_where_the_surplus_goes(self) -> None:
+        over = sign_pending(paid(DUE + 5))
+        with pytest.raises(Invalid) as refusal:
+            decide(over, SignOff(at=NOON, by=SIGNER))
+        assert "refund_address" in refusal.value.fields
+
+    def test_payout_and_surplus_together_are_what_came_in(self) -> None:
+        over = sign_pending(paid(DUE + 5))
+        _, (plan,) = decide(over, SignOff(at=NOON, by=SIGNER, refund_address=CUSTOMER))
+        assert plan == PlanMoves(
+            (
+                Leg("sweep", Money(DUE + 5, USDT), ""),
+                Leg("payout", Money(DUE, USDT), MERCHANT_ADDRESS),
+                Leg("partial_refund", Money(5, USDT), CUSTOMER),
+            )
+        )
+
+    def test_without_a_human_sign_off_it_waits_for_finality_and_then_signs_itself(self) -> None:
+        automatic = Policy(sign_off_required=False)
+        waiting = sign_pending(paid(final=0), policy=automatic)
+        assert waiting.status is S.SIGN_PENDING
+        after, todo = decide(waiting, TransferConfirmed(at=NOON, by="w", tally=paid()))
+        assert after.status is S.SWEEPING
+        assert isinstance(todo[0], PlanMoves)
+
+
+class TestResolution:
+    """What is particular about a payment is somebody's choice."""
+
+    def test_accepting_keeps_the_reason_in_sight(self) -> None:
+        late = sign_pending(paid(at=DEADLINE + timedelta(days=1)))
+        taken = through(late, Accept(at=NOON, by=SIGNER))
+        assert (taken.status, taken.context) == (S.SIGN_PENDING, Context.PAID_LATE)
+
+    def test_recalculating_judges_against_the_new_amount(self) -> None:
+        late_at = DEADLINE + timedelta(days=1)
+        late = sign_pending(paid(at=late_at))
+        dearer = (PaymentRequest(USDT, DUE + 1, None),)
+        again = through(late, Recalculate(at=late_at, by=SIGNER, requests=dearer))
+        assert (again.status, again.context) == (S.RESOLUTION_REQUIRED, Context.UNDERPAID)
+        cheaper = (PaymentRequest(USDT, DUE, None),)
+        again = through(late, Recalculate(at=late_at, by=SIGNER, requests=cheaper))
+        assert (again.status, again.context) == (S.SIGN_PENDING, Context.EXACT)
+
+
+class TestRefund:
+    """Money goes back only on one person's order and another's approval."""
+
+    ORDER = OrderRefund(
+        at=NOON, by=SIGNER, address=CUSTOMER, reason="wrong", attachment_file_ids=(UUID(int=9),)
+    )
+
+    def test_a_second_person_approves_and_everything_goes_back_through_the_pool(self) -> None:
+        ordered = through(sign_pending(), self.ORDER)
+        after, (plan,) = decide(ordered, ApproveRefund(at=NOON, by=CHECKER))
+        assert after.status is S.REFUND_PROCESSING
+        assert plan == PlanMoves(
+            (Leg("sweep", Money(DUE, USDT), ""), Leg("refund", Money(DUE, USDT), CUSTOMER))
+        )
+        swept, todo = decide(after, Swept(at=NOON, by="w", more_to_move=True))
+        assert todo == (ReleaseMoves(),)
+        assert through(swept, RefundSettled(at=NOON, by="w")).status is S.REFUNDED
+
+    def test_who_orders_does_not_approve(self) -> None:
+        ordered = through(sign_pending(), self.ORDER)
+        with pytest.raises(Forbidden, match="somebody else"):
+            decide(ordered, ApproveRefund(at=NOON, by=SIGNER))
+
+    def test_after_completion_it_is_marked_as_such(self) -> None:
+        ordered = through(invoice(S.COMPLETED, tally=paid()), self.ORDER)
+        assert ordered.refund is not None
+        assert ordered.refund.after_completion
+
+
+class TestEnds:
+    """What has ended stays as it ended; money that still comes is kept in sight."""
+
+    @pytest.mark.parametrize("status", [s for s in Status if s.is_end])
+    def test_late_money_is_noted_and_changes_nothing_else(self, status: Status) -> None:
+        before = invoice(status)
+        after, todo = decide(before, TransferConfirmed(at=NOON, by="w", tally=paid()))
+        assert after == replace(before, tally=paid())
+        assert todo == ()
+
+    def test_archiving_keeps_the_first_time(self) -> None:
+        ended = invoice(S.CANCELLED)
+        first = through(ended, Archive(at=NOON, by=MAKER))
+        again = through(first, Archive(at=DEADLINE, by=MAKER))
+        assert again.archived_at == NOON
+
+    @pytest.mark.parametrize("fact", [f for f in FACTS if f not in MONEY_FACTS])
+    def test_facts_out_of_place_are_never_refused(self, fact: type[Event]) -> None:
+        extra: dict[type[Event], dict[str, object]] = {
+            Screened: {"screening": clean(paid())},
+            Swept: {"more_to_move": False},
+        }
+        ended = invoice(S.CANCELLED)
+        event = fact(at=NOON, by="w", **extra.get(fact, {}))  # type: ignore[arg-type]  # - per kind
+        assert decide(ended, event) == (ended, ())

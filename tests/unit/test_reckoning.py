@@ -1,0 +1,98 @@
+"""Transfers added up: totals, depth, and what they amount to."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from tests.support.invoices import CUSTOMER, DUE, NOON, STRANGER, USDC, USDT, invoice
+
+from counterfoil.core import reckoning
+from counterfoil.core.assets import CHAINS
+from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy
+from counterfoil.core.money import Money
+from counterfoil.core.reckoning import Depth, Received
+
+FINAL, SAFE, SEEN, ORPHANED = Depth.FINAL, Depth.SAFE, Depth.SEEN, Depth.ORPHANED
+ASKED = (PaymentRequest(USDT, DUE, None),)
+
+
+def transfer(units: int = DUE, depth: Depth = FINAL, **changes: object) -> Received:
+    came = Received(USDT, units, CUSTOMER, depth, NOON)
+    return replace(came, **changes)  # type: ignore[arg-type]  # - changed by name
+
+
+def reckoned(*transfers: Received, policy: Policy | None = None) -> Invoice:
+    rules = policy or Policy()
+    return invoice(tally=reckoning.tally(ASKED, transfers, rules), policy=rules)
+
+
+class TestTally:
+    """Totals by how deep the money is."""
+
+    def test_orphaned_money_does_not_count(self) -> None:
+        assert not reckoning.tally(ASKED, [transfer(depth=ORPHANED)], Policy()).seen_any
+
+    def test_small_money_confirms_at_safe_and_large_money_at_final(self) -> None:
+        (small,) = reckoning.tally(ASKED, [transfer(depth=SAFE)], Policy()).assets
+        assert (small.confirmed_units, small.final_units) == (DUE, 0)
+        strict = Policy(confirm_soft_below_usd=100)
+        (large,) = reckoning.tally(ASKED, [transfer(depth=SAFE)], strict).assets
+        assert large.confirmed_units == 0
+
+    def test_paid_at_is_when_it_was_enough(self) -> None:
+        parts = [
+            transfer(DUE // 2),
+            transfer(DUE // 2, arrived_at=NOON + timedelta(hours=1)),
+            transfer(1, arrived_at=NOON + timedelta(days=99)),
+        ]
+        assert reckoning.tally(ASKED, parts, Policy()).paid_at == NOON + timedelta(hours=1)
+
+    def test_the_right_token_on_another_chain_is_astray(self) -> None:
+        elsewhere = CHAINS["base"].accepted[1]
+        found = reckoning.tally(ASKED, [transfer(asset=elsewhere)], Policy())
+        assert (found.stray, found.seen_any) == (True, False)
+
+
+class TestJudge:
+    """What is particular about the money."""
+
+    @pytest.mark.parametrize(
+        ("units", "context"),
+        [(DUE - 1, Context.UNDERPAID), (DUE, Context.EXACT), (DUE + 1, Context.OVERPAID)],
+    )
+    def test_amount(self, units: int, context: Context) -> None:
+        assert reckoning.judge(reckoned(transfer(units))) is context
+
+    def test_half_in_one_token_and_half_in_the_other_is_the_whole(self) -> None:
+        asked = (PaymentRequest(USDT, DUE, None), PaymentRequest(USDC, DUE * 2, None))
+        halves = [transfer(DUE // 2), transfer(DUE, asset=USDC)]
+        both = invoice(requests=asked, tally=reckoning.tally(asked, halves, Policy()))
+        assert reckoning.coverage(both) == 1
+        assert reckoning.judge(both) is Context.EXACT
+
+    def test_late_by_a_moment_is_late(self) -> None:
+        deadline = invoice().deadline_at
+        assert reckoning.judge(reckoned(transfer(arrived_at=deadline))) is Context.EXACT
+        late = transfer(arrived_at=deadline + timedelta(microseconds=1))
+        assert reckoning.judge(reckoned(late)) is Context.PAID_LATE
+
+    def test_only_a_wrong_token_is_a_wrong_asset(self) -> None:
+        assert reckoning.judge(reckoned(transfer(asset=USDC))) is Context.WRONG_ASSET
+
+    def test_two_payers(self) -> None:
+        two = [transfer(DUE // 2), transfer(DUE // 2, payer=STRANGER)]
+        assert reckoning.judge(reckoned(*two)) is Context.MULTIPLE_PAYERS
+        relaxed = Policy(several_payers="accept")
+        assert reckoning.judge(reckoned(*two, policy=relaxed)) is Context.EXACT
+
+
+class TestSurplus:
+    """What goes back when too much came."""
+
+    def test_exactly_what_is_too_much(self) -> None:
+        assert reckoning.surplus(reckoned(transfer(DUE + 7))) == (Money(7, USDT),)
+
+    def test_nothing_within_tolerance(self) -> None:
+        tolerant = Policy(overpay_ratio=Decimal("1.02"))
+        assert reckoning.surplus(reckoned(transfer(DUE * 102 // 100), policy=tolerant)) == ()

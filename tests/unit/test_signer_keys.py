@@ -1,0 +1,118 @@
+"""Keys: sealed on disk, silent in memory, and derived as the standards say."""
+
+import copy
+import pickle
+import traceback
+from pathlib import Path
+
+import pyrage  # type: ignore[import-untyped]  # it carries no types
+import pytest
+from eth_account import Account
+
+from counterfoil.signer.keys import Keyring, create_seed_file, open_seed_file
+from counterfoil.signer.orders import Role, TxTerms
+from counterfoil.signer.payload import Payload
+from counterfoil.signer.refusals import SeedRefused, SignerRefused
+
+PASSPHRASE = "correct horse battery staple"
+# The phrase of BIP-39's own first test vector of 24 words; anvil, Trezor and others share it.
+PHRASE = "abandon " * 23 + "art"
+TERMS = TxTerms(nonce=0, gas_limit=21_000, max_fee_wei=10, tip_wei=1)
+
+
+@pytest.fixture(scope="module")
+def seed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("seed") / "signer" / "seed.age"
+    create_seed_file(path, PASSPHRASE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def known_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("known") / "seed.age"
+    path.write_bytes(pyrage.passphrase.encrypt(PHRASE.encode(), PASSPHRASE))
+    return path
+
+
+def test_a_new_seed_is_private_and_sealed(seed_file: Path) -> None:
+    assert seed_file.stat().st_mode & 0o777 == 0o600
+    assert seed_file.parent.stat().st_mode & 0o777 == 0o700
+    assert seed_file.read_bytes().startswith(b"age-encryption.org/v1\n-> scrypt ")
+    assert list(seed_file.parent.iterdir()) == [seed_file]
+    words = pyrage.passphrase.decrypt(seed_file.read_bytes(), PASSPHRASE).decode().split()
+    assert len(words) == 24
+    assert not any(word.encode() in seed_file.read_bytes() for word in words if len(word) > 4)
+
+
+def test_an_existing_seed_is_never_overwritten(seed_file: Path) -> None:
+    before = seed_file.read_bytes()
+    with pytest.raises(SeedRefused, match="never overwritten"):
+        create_seed_file(seed_file, PASSPHRASE)
+    assert seed_file.read_bytes() == before
+    assert list(seed_file.parent.iterdir()) == [seed_file]
+
+
+@pytest.mark.parametrize("passphrase", ["", "elevenchars"])
+def test_a_new_seed_needs_a_real_passphrase(tmp_path: Path, passphrase: str) -> None:
+    with pytest.raises(SeedRefused, match="at least 12 characters"):
+        create_seed_file(tmp_path / "seed.age", passphrase)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wallets_follow_the_standards(known_file: Path) -> None:
+    keys = open_seed_file(known_file, PASSPHRASE)
+    Account.enable_unaudited_hdwallet_features()
+    roles: list[Role] = ["operator", "pool", "hold", "gas", "admin"]
+    for org_id in (0, 1, 2**31 - 1):
+        for index, role in enumerate(roles):
+            path = f"m/44'/60'/{org_id}'/0/{index}"
+            expected = Account.from_mnemonic(PHRASE, account_path=path).address
+            assert keys.address(org_id, role) == expected.lower()
+
+
+def test_no_two_wallets_are_the_same(known_file: Path) -> None:
+    keys = open_seed_file(known_file, PASSPHRASE)
+    roles: list[Role] = ["operator", "pool", "hold", "gas", "admin"]
+    addresses = {keys.address(org_id, role) for org_id in range(3) for role in roles}
+    assert len(addresses) == 15
+
+
+def test_the_wrong_passphrase_opens_nothing(known_file: Path) -> None:
+    with pytest.raises(SeedRefused, match="does not open the signer's seed"):
+        open_seed_file(known_file, "incorrect horse")
+
+
+def test_an_empty_passphrase_stops_the_signer(known_file: Path) -> None:
+    with pytest.raises(SeedRefused, match="is empty or not set; nothing can be signed"):
+        open_seed_file(known_file, "")
+
+
+def test_a_missing_seed_stops_the_signer(tmp_path: Path) -> None:
+    with pytest.raises(SeedRefused, match="No such file or directory"):
+        open_seed_file(tmp_path / "seed.age", PASSPHRASE)
+
+
+def test_a_mistyped_phrase_is_refused_without_being_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "seed.age"
+    path.write_bytes(pyrage.passphrase.encrypt(b"legal winner thank yeah", PASSPHRASE))
+    with pytest.raises(SeedRefused, match="does not hold a BIP-39 phrase") as refused:
+        open_seed_file(path, PASSPHRASE)
+    assert "winner" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_a_keyring_shows_and_gives_away_nothing() -> None:
+    seed = bytes(range(64))
+    keys = Keyring(seed)
+    for shown in (repr(keys), str(keys), f"{keys!r}", f"{[keys]}"):
+        assert "Keyring(sealed)" in shown
+        assert seed.hex() not in shown
+    for leave in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="a keyring stays in its process"):
+            leave(keys)
+
+
+@pytest.mark.parametrize("role", ["hold", "admin"])
+def test_nothing_is_signed_for_a_cold_wallet(role: Role) -> None:
+    payload = Payload(chain_id=10, role=role, to="0x" + "ab" * 20, value_wei=1, data=b"")
+    with pytest.raises(SignerRefused, match=f"the {role} wallet is cold"):
+        Keyring(bytes(range(64))).sign(1, payload, TERMS)
