@@ -119,8 +119,9 @@ def sweep(token: address, salts: DynArray[bytes32, MAX_ITEMS], to_hold: bool):
     assert msg.sender == self.operator, "operator only"
     for salt: bytes32 in salts:
         account: address = self._clone(salt)
-        # A callee gets at most 63/64 of the gas left, silently. Without this check a gas
-        # estimate settles on a limit at which the last items fail for want of gas.
+        # A callee gets at most 63/64 of the gas left, silently. Without this check an item
+        # that needs much could fail for want of gas while enough is left to report it, and
+        # gas estimates would settle on just such a limit.
         assert msg.gas > ITEM_GAS + ITEM_GAS // 63 + ITEM_RESERVE, "gas"
         ok: bool = False
         answer: Bytes[32] = b""

@@ -12,6 +12,17 @@ from counterfoil.core.invoice import Context, Status
 from counterfoil.core.lifecycle import LIFECYCLE, Row, command_name
 from counterfoil.core.roles import REQUIRED
 
+_INTRODUCTION = (
+    "An invoice has a **status** (where it stands) and a **context** (what is particular about its"
+    " payment). A *command* is asked for by somebody with the permission named here, and is refused"
+    " where it has no row. A *fact* happened outside and is never refused. Facts about transfers"
+    " have a row in every status, so no payment falls between two cells."
+)
+_ABOUT_TRANSFERS = (
+    "*transfers* stands for each of `transfer_seen`, `transfer_confirmed` and `transfer_dropped`."
+    " Where they are not listed for a status they are noted: totals are kept, the status stands."
+)
+
 PAGE = Path(__file__).parent.parent / "docs" / "lifecycle.md"
 
 
@@ -21,13 +32,9 @@ def page() -> str:
         [
             "# The life of an invoice",
             "",
-            "*Generated from `src/counterfoil/core/lifecycle.py` by `make docs`; edit that instead.*",
+            "*Generated from `src/counterfoil/core/lifecycle.py` by `make docs`: edit that.*",
             "",
-            "An invoice has a **status** (where it stands) and a **context** (what is particular"
-            " about its payment). A *command* is asked for by somebody with the permission named"
-            " here, and is refused where it has no row. A *fact* happened outside and is never"
-            " refused. Facts about transfers have a row in every status, so no payment falls"
-            " between two cells.",
+            _INTRODUCTION,
             "",
             "```mermaid",
             "stateDiagram-v2",
@@ -49,11 +56,11 @@ def page() -> str:
             "",
             "| while | on | kind | may lead to |",
             "|---|---|---|---|",
-            *dict.fromkeys(_line(row) for row in LIFECYCLE if row[1] not in MONEY_FACTS or _moves(row)),
+            *dict.fromkeys(
+                _line(row) for row in LIFECYCLE if row[1] not in MONEY_FACTS or _moves(row)
+            ),
             "",
-            "*transfers* stands for each of `transfer_seen`, `transfer_confirmed` and"
-            " `transfer_dropped`. Where they are not listed for a status they are noted: the totals"
-            " are kept, the status stands.",
+            _ABOUT_TRANSFERS,
             "",
         ]
     )

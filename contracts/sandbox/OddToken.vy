@@ -27,6 +27,7 @@ event Transfer:
 decimals: public(constant(uint8)) = 6
 manner: Manner
 victim: address
+rounds: uint256
 factory: Factory
 second_salt: bytes32
 second_is_one: bool
@@ -36,8 +37,9 @@ balanceOf: public(HashMap[address, uint256])
 
 
 @external
-def behave(manner: Manner, victim: address):
+def behave(manner: Manner, victim: address, rounds: uint256):
     self.manner = manner
+    self.rounds = rounds
     self.victim = victim
 
 
@@ -66,7 +68,7 @@ def transfer(receiver: address, amount: uint256) -> bool:
     if msg.sender != self.victim:
         manner = Manner.HONEST
     if manner == Manner.BURNS_GAS:
-        for i: uint256 in range(1_000_000):
+        for i: uint256 in range(self.rounds, bound=1_000_000):
             self.burnt += i
     if manner == Manner.TRUE_BUT_STAYS:
         return True

@@ -13,11 +13,8 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from counterfoil import app as web
-from counterfoil import worker
-from counterfoil.books.orgs import Org, OrgPolicy
+from counterfoil.books.orgs import Org
 from counterfoil.chains.evm.addresses import parse_evm_address
-from counterfoil.chains.evm.chain import EvmChain
 from counterfoil.chains.port import ChainError
 from counterfoil.clock import SystemClock, TimeSortedIds
 from counterfoil.config import (
@@ -41,14 +38,12 @@ from counterfoil.desk.desk import Desk
 from counterfoil.log import configure as configure_log
 from counterfoil.providers.screening.lists import READERS
 from counterfoil.signer.client import SignerClient
-from counterfoil.signer.refusals import SignerRefused, SignerUnreachable
-from counterfoil.signer.service import (
+from counterfoil.signer.refusals import (
     SeedRefused,
-    SignerConfig,
+    SignerRefused,
     SignerStartRefused,
-    create_seed_file,
+    SignerUnreachable,
 )
-from counterfoil.signer.service import serve as serve_signer
 from counterfoil.supervisor import Child, NotReady, Supervisor, counterfoil, until_signalled
 from counterfoil.workers.lists import import_list
 from counterfoil.workers.reconcile import reconcile as compare_books
@@ -88,7 +83,7 @@ _EXPECTED: Final = (
 
 def main() -> None:
     """Run the command line; what can be explained is explained, without a traceback."""
-    from counterfoil.sandbox.cli import demo_cli  # noqa: PLC0415 - only here, to keep it apart
+    from counterfoil.sandbox.cli import demo_cli
 
     cli.add_typer(demo_cli, name="demo")
     try:
@@ -103,6 +98,8 @@ def main() -> None:
 @cli.command()
 def serve() -> None:
     """Run the web process."""
+    from counterfoil import app as web
+
     configure_log()
     config = WebConfig.from_env(os.environ)
     web.serve(config, Database(_database_url(config.database), name="counterfoil-web"))
@@ -111,6 +108,8 @@ def serve() -> None:
 @cli.command()
 def work() -> None:
     """Run the workers: watching, screening, moving, telling."""
+    from counterfoil import worker
+
     configure_log()
     config = WorkConfig.from_env(os.environ)
     _run(worker.work(config, _database_url(config.database)), until=until_signalled)
@@ -119,11 +118,13 @@ def work() -> None:
 @cli.command()
 def sign() -> None:
     """Run the signer, the only process with keys."""
+    from counterfoil.signer import service
+
     configure_log()
     config = SignConfig.from_env(os.environ)
     asyncio.run(
-        serve_signer(
-            SignerConfig(
+        service.serve(
+            service.SignerConfig(
                 socket_path=config.signer_socket,
                 seed_path=config.seed_file,
                 memory_path=config.seed_file.parent / "memory.journal",
@@ -172,6 +173,8 @@ def migrate() -> None:
 @seed_cli.command("create")
 def seed_create() -> None:
     """Make a new seed and seal it with the passphrase. Never overwrites one."""
+    from counterfoil.signer.service import create_seed_file
+
     config = SignConfig.from_env(os.environ)
     create_seed_file(config.seed_file, config.seed_passphrase.reveal())
     _out.print(f"sealed a new seed in {config.seed_file}; back it up together with its passphrase")
@@ -199,8 +202,6 @@ def org_create(
                 pool_address=wallets.pool,
                 hold_address=wallets.hold,
                 gas_address=wallets.gas,
-                policy=OrgPolicy(),
-                callback_secret_version=1,
             ),
         )
         secret = callback_secret(config.secret.reveal().encode(), org_id, 1)
@@ -284,6 +285,8 @@ def audit_verify() -> None:
 @cli.command()
 def reconcile() -> None:
     """Compare the books with the chains' balances; status 1 for any unit not explained."""
+    from counterfoil.chains.evm.chain import EvmChain
+
     chains = read_chains(os.environ)
 
     async def compare(desk: Desk) -> int:

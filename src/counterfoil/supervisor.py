@@ -1,4 +1,7 @@
-"""Several processes of ours on one machine: started in order, restarted when they die, stopped together."""
+"""Several processes of ours on one machine.
+
+They are started in order, restarted when they die, and stopped together.
+"""
 
 import asyncio
 import contextlib

@@ -61,13 +61,11 @@ async def work(config: WorkConfig, url: str, paces: Paces | None = None) -> None
     Raises `counterfoil.chains.port.ChainMisconfigured` when an endpoint serves another chain than
     it should or a token of the registry is not there, before anything is watched.
     """
-    async with (
-        _opened(config, url) as (desk, chains, session),
-        callback_session(allow_private=config.callback_allow_private) as callbacks,
-    ):
+    async with _opened(config, url) as outside:
+        chains = outside.chains
         for chain in chains.values():
             await chain.check()
-        watchers = _watchers(desk, chains)
+        watchers = _watchers(outside.desk, chains)
         try:
             async with asyncio.TaskGroup() as group:
                 for key, watcher in watchers.items():
@@ -75,7 +73,7 @@ async def work(config: WorkConfig, url: str, paces: Paces | None = None) -> None
                     group.create_task(
                         forever(watcher.step, name=f"watch:{key}", pause_seconds=pause)
                     )
-                _start_others(group, config, desk, chains, session, callbacks, paces or Paces())
+                _start_others(group, config, outside, paces or Paces())
                 _log.info("working", chains=list(chains))
         finally:
             await asyncio.gather(*(w.stop() for w in watchers.values()), return_exceptions=True)
@@ -86,20 +84,15 @@ def _watchers(desk: Desk, chains: Mapping[str, Chain]) -> dict[str, ChainWatcher
     return {key: ChainWatcher(desk, chain, watched) for key, chain in chains.items()}
 
 
-def _start_others(  # noqa: PLR0913 - what the workers are bound to
-    group: asyncio.TaskGroup,
-    config: WorkConfig,
-    desk: Desk,
-    chains: Mapping[str, Chain],
-    session: aiohttp.ClientSession,
-    callbacks: aiohttp.ClientSession,
-    paces: Paces,
+def _start_others(
+    group: asyncio.TaskGroup, config: WorkConfig, outside: "_Outside", paces: Paces
 ) -> None:
+    desk, chains = outside.desk, outside.chains
     signer = SignerClient(config.signer_socket)
     notifier = Notifier(
         desk,
         CALLBACK_FORMS,
-        callbacks,
+        outside.callbacks,
         config.secret.reveal().encode(),
         allow_private=config.callback_allow_private,
     )
@@ -108,7 +101,7 @@ def _start_others(  # noqa: PLR0913 - what the workers are bound to
         "notify": (notifier.step, paces.notify),
         "move": (MoveWorker(desk, chains, signer).step, paces.move),
         "expire": (Expirer(desk, chains.keys()).step, paces.expire),
-        "price": (Pricer(desk, _rate_sources(config, desk, session)).step, paces.price),
+        "price": (Pricer(desk, _rate_sources(config, desk, outside.session)).step, paces.price),
         "provision": (ProvisionWorker(desk, chains, signer).step, paces.provision),
         "fuel": (FuelWorker(desk, chains).step, paces.fuel),
     }
@@ -116,10 +109,18 @@ def _start_others(  # noqa: PLR0913 - what the workers are bound to
         group.create_task(forever(step, name=name, pause_seconds=pause_seconds))
 
 
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """What this process opened and closes: the desk's database, the chains, HTTP outward."""
+
+    desk: Desk
+    chains: Mapping[str, Chain]
+    session: aiohttp.ClientSession
+    callbacks: aiohttp.ClientSession
+
+
 @asynccontextmanager
-async def _opened(
-    config: WorkConfig, url: str
-) -> AsyncIterator[tuple[Desk, dict[str, Chain], aiohttp.ClientSession]]:
+async def _opened(config: WorkConfig, url: str) -> AsyncIterator["_Outside"]:
     async with AsyncExitStack() as stack:
         database = Database(url, name="counterfoil-work")
         await database.open()
@@ -131,6 +132,9 @@ async def _opened(
             chains[key] = EvmChain.over(CHAINS[key], endpoints, clock)
             stack.push_async_callback(chains[key].close)
         session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
+        callbacks = await stack.enter_async_context(
+            callback_session(allow_private=config.callback_allow_private)
+        )
         desk = Desk(
             database=database,
             clock=clock,
@@ -139,7 +143,7 @@ async def _opened(
             chains=tuple(chains),
             rate_max_age_seconds=config.rate_max_age_seconds,
         )
-        yield desk, chains, session
+        yield _Outside(desk, chains, session, callbacks)
 
 
 def _rate_sources(

@@ -1,14 +1,18 @@
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from counterfoil.chains.port import At, Block
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.db.pool import Database
 from counterfoil.desk import moving
 from counterfoil.desk.moving import Batch, SignedBytes, Terms
+from counterfoil.signer import service
+from counterfoil.signer.keys import Keyring, open_seed_file
 from counterfoil.signer.service import create_seed_file
 from counterfoil.workers.move import MoveWorker
 from support.chain import LocalChain
@@ -26,13 +30,25 @@ def seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def keys(seed: Path) -> Keyring:
+    """What is in the seed; opening it takes a second by intention, so it is done once."""
+    return open_seed_file(seed, PASSPHRASE)
+
+
+@pytest.fixture
+def quick_seed(seed: Path, keys: Keyring, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(service, "open_seed_file", lambda _path, _passphrase: keys)
+    return seed
+
+
 @pytest.fixture
 async def newcomer(
-    database: Database, arb: LocalChain, seed: Path, tmp_path: Path
+    database: Database, arb: LocalChain, quick_seed: Path, tmp_path: Path
 ) -> AsyncIterator[House]:
     """A merchant who has a signer and nothing else."""
     clock = FakeClock()
-    async with running_signer(seed, tmp_path, clock) as signer:
+    async with running_signer(quick_seed, tmp_path, clock) as signer:
         yield await House(desk_on(database, clock), arb, signer).open()
 
 
@@ -259,6 +275,27 @@ async def test_nothing_is_final_before_the_chain_says_so(house: House) -> None:
     assert await house.at_merchant() == DUE
     assert not await worker.follow(house.arb.chain)
     assert (await house.move(bill, "payout")).status == "signed"
+
+
+async def test_a_receipt_from_a_fork_settles_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bill = await swept_bill(house)
+    worker = house.worker()
+    await worker.reserve(house.arb.chain)
+    await worker.broadcast(house.arb.chain)
+    await house.finalize()
+    honest = house.arb.chain.block
+
+    async def other_branch(at: At) -> Block | None:
+        block = await honest(at)
+        return replace(block, hash="0x" + "f0" * 32) if block and isinstance(at, int) else block
+
+    monkeypatch.setattr(house.arb.chain, "block", other_branch)
+    assert not await worker.follow(house.arb.chain)
+    assert (await house.move(bill, "payout")).status == "signed"
+    monkeypatch.undo()
+    assert await worker.follow(house.arb.chain)
 
 
 async def test_a_wallet_without_gas_money_says_so_and_goes_on_later(house: House) -> None:

@@ -5,18 +5,6 @@ from datetime import datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.invoices import (
-    CUSTOMER,
-    DUE,
-    NOON,
-    OFFICERS,
-    STRANGER,
-    USDT,
-    clean,
-    dirty,
-    invoice,
-    paid,
-)
 
 from counterfoil.core.errors import Refusal
 from counterfoil.core.events import (
@@ -47,6 +35,18 @@ from counterfoil.core.events import (
 )
 from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Status, Tally
 from counterfoil.core.lifecycle import decide
+from support.invoices import (
+    CUSTOMER,
+    DUE,
+    NOON,
+    OFFICERS,
+    STRANGER,
+    USDT,
+    clean,
+    dirty,
+    invoice,
+    paid,
+)
 
 PEOPLE = ("user_maker", "user_checker", "user_signer", *OFFICERS)
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.invoices import NOON
 
 from counterfoil.core.seal import GENESIS, LogEntry, link, verify
+from support.invoices import NOON
 
 texts = st.text(max_size=20)
 
@@ -70,9 +70,7 @@ def test_any_change_to_any_field_is_found_where_it_was_made(
 
 
 @given(chains(), st.data())
-def test_a_missing_entry_is_found(
-    chain: list[tuple[LogEntry, bytes]], data: st.DataObject
-) -> None:
+def test_a_missing_entry_is_found(chain: list[tuple[LogEntry, bytes]], data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(chain) - 1))
     rest = [*chain[:position], *chain[position + 1 :]]
     # A chain cut at its end still holds by itself; its invoice's version tells (desk/proving.py).

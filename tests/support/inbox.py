@@ -138,7 +138,7 @@ class Inbox:
     async def open(self) -> AsyncIterator["Inbox"]:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._take)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()

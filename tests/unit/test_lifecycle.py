@@ -6,23 +6,6 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from tests.support.invoices import (
-    CHECKER,
-    CUSTOMER,
-    DEADLINE,
-    DUE,
-    MAKER,
-    MERCHANT_ADDRESS,
-    NOON,
-    OFFICERS,
-    SIGNER,
-    STRANGER,
-    USDT,
-    clean,
-    dirty,
-    invoice,
-    paid,
-)
 
 from counterfoil.core.errors import Forbidden, Invalid, OutOfPlace
 from counterfoil.core.events import (
@@ -58,6 +41,23 @@ from counterfoil.core.events import (
 from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Status, Tally
 from counterfoil.core.lifecycle import LIFECYCLE, RULES, allowed_commands, decide
 from counterfoil.core.money import Money
+from support.invoices import (
+    CHECKER,
+    CUSTOMER,
+    DEADLINE,
+    DUE,
+    MAKER,
+    MERCHANT_ADDRESS,
+    NOON,
+    OFFICERS,
+    SIGNER,
+    STRANGER,
+    USDT,
+    clean,
+    dirty,
+    invoice,
+    paid,
+)
 
 S = Status
 NOTHING = Tally()

@@ -4,10 +4,10 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from tests.support.invoices import USDC, USDT
 
 from counterfoil.core.errors import Invalid
 from counterfoil.core.money import Money, format_units, parse_decimal, parse_units, to_units
+from support.invoices import USDC, USDT
 
 NOT_AMOUNTS = [
     "",
@@ -66,7 +66,13 @@ def test_rounding_is_as_named() -> None:
 
 @pytest.mark.parametrize(
     ("units", "text"),
-    [(0, "0.00"), (1, "0.000001"), (9_230_000, "9.23"), (100_000_000, "100.00"), (1_500_000, "1.50")],
+    [
+        (0, "0.00"),
+        (1, "0.000001"),
+        (9_230_000, "9.23"),
+        (100_000_000, "100.00"),
+        (1_500_000, "1.50"),
+    ],
 )
 def test_amounts_are_written_plainly(units: int, text: str) -> None:
     assert format_units(units, 6) == text

@@ -4,11 +4,11 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from tests.support.invoices import NOON, USDT
 
 from counterfoil.core import pricing
 from counterfoil.core.errors import Invalid
 from counterfoil.core.invoice import LineItem, Price, Quote
+from support.invoices import NOON, USDT
 
 
 def line(quantity: str, unit_price: str, tax: str = "0") -> LineItem:

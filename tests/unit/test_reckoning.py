@@ -5,13 +5,13 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from tests.support.invoices import CUSTOMER, DUE, NOON, STRANGER, USDC, USDT, invoice
 
 from counterfoil.core import reckoning
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy
 from counterfoil.core.money import Money
 from counterfoil.core.reckoning import Depth, Received
+from support.invoices import CUSTOMER, DUE, NOON, STRANGER, USDC, USDT, invoice
 
 FINAL, SAFE, SEEN, ORPHANED = Depth.FINAL, Depth.SAFE, Depth.SEEN, Depth.ORPHANED
 ASKED = (PaymentRequest(USDT, DUE, None),)

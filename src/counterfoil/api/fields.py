@@ -257,11 +257,9 @@ class Day:
 
     def read(self, value: Json, name: str) -> date:
         """Return the day as written, in whatever offset it was written."""
-        if isinstance(value, str) and _DAY.fullmatch(value[:10]):
-            rest_is_time = len(value) == len("2026-06-22") or _INSTANT.fullmatch(value)
-            day = _date(value)
-            if rest_is_time and day is not None and _FIRST_YEAR <= day.year <= _LAST_YEAR:
-                return day
+        day = _date(value) if isinstance(value, str) else None
+        if day is not None and _FIRST_YEAR <= day.year <= _LAST_YEAR:
+            return day
         raise Invalid.field(
             name, "must be a date such as 2026-06-22, or an ISO 8601 time such as"
             " 2026-06-22T12:00:00Z"
@@ -426,8 +424,11 @@ class MapOf:
 
 
 def _date(text: str) -> date | None:
+    """The day that is written, whatever the offset behind it; both parts must be real."""
     try:
-        return date.fromisoformat(text[:10])
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
+        return datetime.fromisoformat(text).date() if _INSTANT.fullmatch(text) else None
     except ValueError:
         return None
 

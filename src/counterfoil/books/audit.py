@@ -40,19 +40,22 @@ async def append(tx: Tx, entry: LogEntry) -> None:
     """Seal an entry to the one before it. The caller holds the invoice locked."""
     previous = GENESIS
     if entry.sequence > 1:
-        previous = await one_value(
-            tx,
-            bytes,
-            """
+        previous = (
+            await one_value(
+                tx,
+                bytes,
+                """
             SELECT seal FROM invoice_log
              WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s AND sequence = %(last)s
             """,
-            {
-                "org_id": entry.org_id,
-                "invoice_id": entry.invoice_id,
-                "last": entry.sequence - 1,
-            },
-        ) or GENESIS
+                {
+                    "org_id": entry.org_id,
+                    "invoice_id": entry.invoice_id,
+                    "last": entry.sequence - 1,
+                },
+            )
+            or GENESIS
+        )
     await execute(
         tx,
         """
@@ -111,9 +114,7 @@ async def heads(tx: Tx, *, after: tuple[int, UUID], limit: int) -> list[ChainHea
     )
 
 
-async def of_invoices(
-    tx: Tx, heads: list[ChainHead]
-) -> dict[UUID, list[tuple[LogEntry, bytes]]]:
+async def of_invoices(tx: Tx, heads: list[ChainHead]) -> dict[UUID, list[tuple[LogEntry, bytes]]]:
     """The chains of many invoices at once, each oldest first."""
     rows = await all_rows(
         tx,

@@ -120,7 +120,8 @@ async def balances_at(tx: Tx, chain: str, block_number: int) -> list[Balance]:
         tx,
         Balance,
         """
-        SELECT org_id, account, sides.invoice_id, chain, contract, sum(units)::numeric(78, 0) AS units
+        SELECT org_id, account, sides.invoice_id, chain, contract,
+               sum(units)::numeric(78, 0) AS units
           FROM (SELECT org_id, cause, destination AS account, chain, contract,
                        CASE destination WHEN 'deposit' THEN invoice_id END AS invoice_id,
                        amount_units AS units

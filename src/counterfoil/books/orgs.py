@@ -1,6 +1,6 @@
 """Organisations, the people in them, and the keys that act for those people."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -33,8 +33,8 @@ class Org:
     pool_address: str
     hold_address: str
     gas_address: str
-    policy: OrgPolicy
-    callback_secret_version: int
+    policy: OrgPolicy = field(default_factory=OrgPolicy)
+    callback_secret_version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ async def has_bank_account(tx: Tx, org_id: int, bank_account_id: int) -> bool:
 
 
 async def insert_bank_account(  # noqa: PLR0913 - the columns of the row
-    tx: Tx, org_id: int, bank_account_id: int, label: str, currency: str, created_at: datetime
+    tx: Tx, org_id: int, bank_account_id: int, *, label: str, currency: str, created_at: datetime
 ) -> None:
     """Register a bank account; a taken id is an error."""
     await execute(
@@ -200,9 +200,7 @@ async def insert_bank_account(  # noqa: PLR0913 - the columns of the row
     )
 
 
-async def insert_member(
-    tx: Tx, member: Member, password_hash: str, created_at: datetime
-) -> None:
+async def insert_member(tx: Tx, member: Member, password_hash: str, created_at: datetime) -> None:
     """Write a person and their membership; a taken e-mail is an error."""
     await execute(
         tx,

@@ -206,6 +206,8 @@ async def seen_in_blocks(
 
 async def save(tx: Tx, rows: Sequence[TransferRow]) -> None:
     """Write rows as they now are, in one round trip; what is final never changes again."""
+    if not rows:
+        return
     await execute_many(
         tx,
         """
@@ -257,6 +259,8 @@ async def drop_quarantined(tx: Tx, chain: str, after: int, upto: int) -> int:
 
 async def quarantine(tx: Tx, rows: Sequence[Quarantined]) -> None:
     """Keep transfers that belong to no invoice; what is final never changes again."""
+    if not rows:
+        return
     await execute_many(
         tx,
         """

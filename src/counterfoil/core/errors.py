@@ -53,7 +53,7 @@ class Forbidden(Refusal):
 
 
 class OutOfPlace(Refusal):
-    """A command that the invoice's status does not allow; ``data['allowed']`` lists those it does."""
+    """A command that the status does not allow; ``data['allowed']`` lists those it does."""
 
     kind = "out_of_place"
 

@@ -1,12 +1,9 @@
 """The life of an invoice: one table, and one function that reads it (specs/lifecycle.md D.2)."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from counterfoil.core import pricing, reckoning
-from counterfoil.core.assets import CHAINS
-from counterfoil.core.errors import Forbidden, Invalid, OutOfPlace
+from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.events import (
     Accept,
     Approve,
@@ -17,20 +14,14 @@ from counterfoil.core.events import (
     DeadlinePassed,
     Decline,
     Edit,
-    Effect,
     Event,
     GraceOver,
-    Leg,
-    MoneyFact,
     OrderRefund,
     PaidOut,
-    PlanMoves,
     Recalculate,
     RefundSettled,
     Reject,
     Release,
-    ReleaseMoves,
-    Screen,
     Screened,
     SignOff,
     Swept,
@@ -38,311 +29,36 @@ from counterfoil.core.events import (
     TransferDropped,
     TransferSeen,
 )
-from counterfoil.core.invoice import Context, Invoice, RefundOrder, Status
-from counterfoil.core.money import Asset, Money
-
-S = Status
-
-PEOPLE_TO_DECIDE_A_HOLD: Final = 2
-
-Outcome = tuple[Invoice, tuple[Effect, ...]]
-
-
-def edited(invoice: Invoice, event: Edit) -> Outcome:
-    """Replace what was asked for; whoever looks at it next sees the new content."""
-    return (
-        replace(
-            invoice,
-            document=event.document,
-            price=event.price,
-            requests=event.requests,
-            payout_to=event.payout_to,
-            deadline_at=event.deadline_at,
-            deadline_follows_approval=event.deadline_follows_approval,
-            settlement=event.settlement,
-            bank_account_id=event.bank_account_id,
-            allow_any_chain=event.allow_any_chain,
-            allow_any_token=event.allow_any_token,
-            reviewer=event.reviewer,
-        ),
-        (),
-    )
-
-
-def approved(invoice: Invoice, event: Approve) -> Outcome:
-    """Bind the approval to the content; start the window of what is due on receipt."""
-    if invoice.policy.maker_is_not_checker and event.by == invoice.created_by:
-        message = "you created this invoice, so somebody else has to approve it"
-        raise Forbidden(message, data={"rule": "maker_is_not_checker"})
-    deadline_at = (
-        pricing.receipt_deadline(event.at, invoice.policy)
-        if invoice.deadline_follows_approval
-        else invoice.deadline_at
-    )
-    if deadline_at <= event.at:
-        raise Invalid.field(
-            "payment_deadline",
-            "has already passed, so nobody could pay in time;"
-            " give the invoice new payment_terms before approving it",
-        )
-    return (
-        replace(
-            invoice,
-            status=S.AWAITING_PAYMENT,
-            deadline_at=deadline_at,
-            approved_by=event.by,
-            approved_at=event.at,
-            approved_hash=event.content_hash,
-        ),
-        (),
-    )
-
-
-def rejected(invoice: Invoice, _event: Reject) -> Outcome:
-    """End it; the reason is in the log."""
-    return replace(invoice, status=S.APPROVAL_REJECTED), ()
-
-
-def cancelled(invoice: Invoice, _event: Cancel | GraceOver) -> Outcome:
-    """End it, unless money is on its way."""
-    if invoice.tally.seen_any:
-        raise OutOfPlace(
-            "a payment is already on chain, so the invoice can no longer be cancelled",
-            data={"allowed": allowed_commands(invoice.status)},
-        )
-    return replace(invoice, status=S.CANCELLED), ()
-
-
-def expired(invoice: Invoice, event: DeadlinePassed) -> Outcome:
-    """Close the time for paying; money that still comes is late, never lost."""
-    if event.at < invoice.deadline_at or invoice.tally.seen_any:
-        return invoice, ()
-    return replace(invoice, status=S.EXPIRED, expired_at=event.at), ()
-
-
-def detected(invoice: Invoice, event: MoneyFact) -> Outcome:
-    """Follow the money as far as it is: seen, or already deep enough."""
-    after = replace(invoice, tally=event.tally)
-    if not event.tally.seen_any:
-        return replace(after, status=_unpaid(invoice)), ()
-    if not _ripe(after):
-        return replace(after, status=S.PAYMENT_DETECTED), ()
-    return replace(after, status=S.SCREENING), (Screen(),)
-
-
-def noted(invoice: Invoice, event: MoneyFact) -> Outcome:
-    """Keep the new totals; what has been decided stands."""
-    return replace(invoice, tally=event.tally), ()
-
-
-def joined(invoice: Invoice, event: MoneyFact) -> Outcome:
-    """More money beside money that was already judged: start over once it is confirmed."""
-    after = replace(invoice, tally=event.tally)
-    if event.tally.confirmed != invoice.tally.confirmed:
-        return detected(invoice, event)
-    automatic = invoice.status is S.SIGN_PENDING and not invoice.policy.sign_off_required
-    if automatic and event.tally.final:
-        return signed_off(after, SignOff(at=event.at, by="system:policy"))
-    return after, ()
-
-
-def joined_hold(invoice: Invoice, event: MoneyFact) -> Outcome:
-    """More money does not lift a hold, and does not get round it."""
-    after = replace(invoice, tally=event.tally)
-    return (after, ()) if event.tally.seen_any else detected(invoice, event)
-
-
-def screened(invoice: Invoice, event: Screened) -> Outcome:
-    """Let clean money on to be judged; hold the rest. Money that came since is screened too."""
-    after = replace(invoice, screening=event.screening)
-    if event.screening.decision != "clear":
-        return _held(after), ()
-    if event.screening.covers != invoice.tally.confirmed:
-        return after, (Screen(),)
-    return _judged(after, event)
-
-
-def rescreened(invoice: Invoice, event: Screened) -> Outcome:
-    """A later screening may hold money that once looked clean; it never lets any go."""
-    after = replace(invoice, screening=event.screening)
-    return (after, ()) if event.screening.decision == "clear" else (_held(after), ())
-
-
-def released(invoice: Invoice, event: Release) -> Outcome:
-    """With the second person's word the money goes on as if it had been clean."""
-    if invoice.screening is not None and invoice.screening.sanctioned:
-        raise OutOfPlace(
-            "this money comes from a sanctioned address and cannot be released;"
-            " it can only be declined",
-            data={"allowed": ["decline"], "rule": "sanctions_hit"},
-        )
-    people = _one_more(invoice, invoice.releases, event.by)
-    after = replace(invoice, releases=people)
-    if len(people) < PEOPLE_TO_DECIDE_A_HOLD:
-        return after, ()
-    return _judged(replace(after, context=None), event)
-
-
-def declined(invoice: Invoice, event: Decline) -> Outcome:
-    """With the second person's word the money is refused; a refund may be ordered."""
-    people = _one_more(invoice, invoice.declines, event.by)
-    after = replace(invoice, declines=people)
-    if len(people) < PEOPLE_TO_DECIDE_A_HOLD:
-        return after, ()
-    return replace(after, status=S.COMPLIANCE_DECLINED), ()
-
-
-def accepted(invoice: Invoice, _event: Accept) -> Outcome:
-    """Take it as it is; the context stays, so that nobody forgets why."""
-    return replace(invoice, status=S.SIGN_PENDING), ()
-
-
-def recalculated(invoice: Invoice, event: Recalculate) -> Outcome:
-    """Judge the money against the new amount due; lateness is forgiven with the new price."""
-    after = replace(invoice, requests=event.requests, deadline_at=event.at)
-    context = reckoning.judge(after)
-    status = S.RESOLUTION_REQUIRED if context in _NEEDS_CHOICE else S.SIGN_PENDING
-    return replace(after, status=status, context=context), ()
-
-
-def signed_off(invoice: Invoice, event: SignOff) -> Outcome:
-    """Plan the whole way of the money at once: sweep, payout, and the surplus back."""
-    if not invoice.tally.final:
-        raise OutOfPlace(
-            "the payment is confirmed but not yet final on chain; sign for it in a few minutes",
-            data={"allowed": allowed_commands(invoice.status), "rule": "finality"},
-        )
-    back = reckoning.surplus(invoice) if invoice.context is Context.OVERPAID else ()
-    if back and event.refund_address is None:
-        raise Invalid.field(
-            "refund_address",
-            f"is required: the customer paid {back[0]} too much, which goes back when you sign",
-        )
-    after = replace(
-        invoice, status=S.SWEEPING, signed_off_by=event.by, signed_off_at=event.at
-    )
-    return after, (PlanMoves(_legs(invoice, back, event.refund_address or "")),)
-
-
-def swept(invoice: Invoice, event: Swept) -> Outcome:
-    """Let payouts and refunds leave the pool; where there are none, it is done."""
-    if event.more_to_move:
-        return replace(invoice, status=S.PAYOUT_PROCESSING), (ReleaseMoves(),)
-    return replace(invoice, status=S.COMPLETED, completed_at=event.at), ()
-
-
-def paid_out(invoice: Invoice, event: PaidOut) -> Outcome:
-    """Done."""
-    return replace(invoice, status=S.COMPLETED, completed_at=event.at), ()
-
-
-def refund_ordered(invoice: Invoice, event: OrderRefund) -> Outcome:
-    """Keep the order until a second person approves it."""
-    order = RefundOrder(
-        address=event.address,
-        reason=event.reason,
-        attachment_file_ids=event.attachment_file_ids,
-        ordered_by=event.by,
-        after_completion=invoice.status is S.COMPLETED,
-    )
-    return replace(invoice, status=S.REFUND_PENDING, refund=order), ()
-
-
-def refund_approved(invoice: Invoice, event: ApproveRefund) -> Outcome:
-    """Send everything back, through the pool."""
-    order = invoice.refund
-    assert order is not None, "REFUND_PENDING is only reached with an order"  # noqa: S101 - tells mypy
-    if event.by == order.ordered_by:
-        message = "you ordered this refund, so somebody else has to approve it"
-        raise Forbidden(message, data={"rule": "maker_is_not_checker"})
-    sweeps = () if order.after_completion else _sweeps(invoice)
-    back = tuple(Leg("refund", money, order.address) for money in reckoning.holdings(invoice))
-    after = replace(invoice, status=S.REFUND_PROCESSING)
-    release = (ReleaseMoves(),) if order.after_completion else ()
-    return after, (PlanMoves((*sweeps, *back)), *release)
-
-
-def refund_swept(invoice: Invoice, _event: Swept) -> Outcome:
-    """The money to be returned is in the pool: it may leave."""
-    return invoice, (ReleaseMoves(),)
-
-
-def refund_settled(invoice: Invoice, _event: RefundSettled) -> Outcome:
-    """The customer has the money back."""
-    return replace(invoice, status=S.REFUNDED), ()
-
-
-def archived(invoice: Invoice, event: Archive) -> Outcome:
-    """Keep when it was first put away."""
-    return replace(invoice, archived_at=invoice.archived_at or event.at), ()
-
-
-_NEEDS_CHOICE = frozenset(
-    {Context.UNDERPAID, Context.PAID_LATE, Context.MULTIPLE_PAYERS, Context.WRONG_ASSET}
+from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.rules import (
+    Outcome,
+    accepted,
+    approved,
+    archived,
+    cancelled,
+    declined,
+    detected,
+    edited,
+    expired,
+    joined,
+    joined_hold,
+    lapsed,
+    noted,
+    paid_out,
+    recalculated,
+    refund_approved,
+    refund_ordered,
+    refund_settled,
+    refund_swept,
+    rejected,
+    released,
+    rescreened,
+    screened,
+    signed_off,
+    swept,
 )
 
-
-def _unpaid(invoice: Invoice) -> Status:
-    return S.EXPIRED if invoice.expired_at is not None else S.AWAITING_PAYMENT
-
-
-def _ripe(invoice: Invoice) -> bool:
-    """Enough is confirmed, or all there is is; never on less while more is on its way."""
-    enough = reckoning.coverage(invoice) >= invoice.policy.underpay_ratio
-    return enough or invoice.tally.settled
-
-
-def _held(invoice: Invoice) -> Invoice:
-    hit = invoice.screening is not None and invoice.screening.sanctioned
-    return replace(
-        invoice,
-        status=S.COMPLIANCE_HOLD,
-        context=Context.SANCTIONED if hit else Context.HIGH_RISK,
-        releases=(),
-        declines=(),
-    )
-
-
-def _judged(invoice: Invoice, event: Event) -> Outcome:
-    context = reckoning.judge(invoice)
-    after = replace(invoice, context=context)
-    resolve_surplus = context is Context.OVERPAID and invoice.policy.overpaid == "resolve"
-    if context in _NEEDS_CHOICE or resolve_surplus:
-        return replace(after, status=S.RESOLUTION_REQUIRED), ()
-    after = replace(after, status=S.SIGN_PENDING)
-    if invoice.policy.sign_off_required or not invoice.tally.final:
-        return after, ()
-    return signed_off(after, SignOff(at=event.at, by="system:policy"))
-
-
-def _one_more(invoice: Invoice, people: tuple[str, ...], person: str) -> tuple[str, ...]:
-    if person in people:
-        raise Forbidden("you have already decided; a second person has to")
-    if person in {invoice.created_by, invoice.approved_by}:
-        message = "you created or approved this invoice, so other people have to decide"
-        raise Forbidden(message, data={"rule": "maker_is_not_checker"})
-    return (*people, person)
-
-
-def _sweeps(invoice: Invoice) -> tuple[Leg, ...]:
-    return tuple(Leg("sweep", money, "") for money in reckoning.holdings(invoice))
-
-
-def _payout_target(invoice: Invoice, asset: Asset) -> str | None:
-    return invoice.payout_to.get(CHAINS[asset.chain].family)
-
-
-def _legs(invoice: Invoice, back: tuple[Money, ...], refund_address: str) -> tuple[Leg, ...]:
-    returned = {money.asset: money.units for money in back}
-    payouts = (
-        Leg("payout", Money(m.units - returned.get(m.asset, 0), m.asset), target)
-        for m in reckoning.holdings(invoice)
-        if (target := _payout_target(invoice, m.asset)) and m.units > returned.get(m.asset, 0)
-    )
-    refunds = (Leg("partial_refund", money, refund_address) for money in back)
-    return (*_sweeps(invoice), *payouts, *refunds)
-
-
+S = Status
 
 E = TypeVar("E", bound=Event)
 Rule = Callable[[Invoice, Any], Outcome]
@@ -389,71 +105,78 @@ def _reopens(when: Status, *also: Status) -> tuple[Row, ...]:
     return _money_rows(when, go, go, go)
 
 
-_JUDGED = (S.SIGN_PENDING, S.RESOLUTION_REQUIRED, S.SWEEPING)
+def _holds(when: Status) -> tuple[Row, ...]:
+    """Money while compliance holds what came before: it does not lift the hold."""
+    go = (joined_hold, (when, *_UNPAID))
+    return _money_rows(when, go, go, go)
+
+
+_CHECKED = (S.COMPLIANCE_HOLD, S.SIGN_PENDING, S.RESOLUTION_REQUIRED, S.SWEEPING)
+"""Where checked money goes; straight to sweeping only where the policy signs for itself."""
 
 # fmt: off
 LIFECYCLE: Final = (
-    #    while                   on                do               may lead to
-    _row(S.APPROVAL_PENDING,     Edit,             edited,          S.APPROVAL_PENDING),
-    _row(S.APPROVAL_PENDING,     Approve,          approved,        S.AWAITING_PAYMENT),
-    _row(S.APPROVAL_PENDING,     Reject,           rejected,        S.APPROVAL_REJECTED),
-    _row(S.APPROVAL_PENDING,     Cancel,           cancelled,       S.CANCELLED),
+    #    while                  on              do               may lead to
+    _row(S.APPROVAL_PENDING,    Edit,           edited,          S.APPROVAL_PENDING),
+    _row(S.APPROVAL_PENDING,    Approve,        approved,        S.AWAITING_PAYMENT),
+    _row(S.APPROVAL_PENDING,    Reject,         rejected,        S.APPROVAL_REJECTED),
+    _row(S.APPROVAL_PENDING,    Cancel,         cancelled,       S.CANCELLED),
     *_stays(S.APPROVAL_PENDING),
 
-    _row(S.APPROVAL_REJECTED,    Archive,          archived,        S.APPROVAL_REJECTED),
+    _row(S.APPROVAL_REJECTED,   Archive,        archived,        S.APPROVAL_REJECTED),
     *_stays(S.APPROVAL_REJECTED),
 
-    _row(S.AWAITING_PAYMENT,     Cancel,           cancelled,       S.CANCELLED),
-    _row(S.AWAITING_PAYMENT,     DeadlinePassed,   expired,         S.EXPIRED, S.AWAITING_PAYMENT),
+    _row(S.AWAITING_PAYMENT,    Cancel,         cancelled,       S.CANCELLED),
+    _row(S.AWAITING_PAYMENT,    DeadlinePassed, expired,         S.EXPIRED, S.AWAITING_PAYMENT),
     *_follows(S.AWAITING_PAYMENT, S.AWAITING_PAYMENT),
 
     *_follows(S.PAYMENT_DETECTED, *_UNPAID),
 
-    _row(S.SCREENING,            Screened,         screened,        S.SCREENING, S.COMPLIANCE_HOLD, *_JUDGED),
+    _row(S.SCREENING,           Screened,       screened,        S.SCREENING, *_CHECKED),
     *_reopens(S.SCREENING),
 
-    _row(S.COMPLIANCE_HOLD,      Release,          released,        S.COMPLIANCE_HOLD, *_JUDGED),
-    _row(S.COMPLIANCE_HOLD,      Decline,          declined,        S.COMPLIANCE_HOLD, S.COMPLIANCE_DECLINED),
-    *_money_rows(S.COMPLIANCE_HOLD, *((joined_hold, (S.COMPLIANCE_HOLD, *_UNPAID)),) * 3),
+    _row(S.COMPLIANCE_HOLD,     Release,        released,        *_CHECKED),
+    _row(S.COMPLIANCE_HOLD,     Decline,        declined,        S.COMPLIANCE_HOLD, S.COMPLIANCE_DECLINED),
+    *_holds(S.COMPLIANCE_HOLD),
 
-    _row(S.COMPLIANCE_DECLINED,  OrderRefund,      refund_ordered,  S.REFUND_PENDING),
+    _row(S.COMPLIANCE_DECLINED, OrderRefund,    refund_ordered,  S.REFUND_PENDING),
     *_stays(S.COMPLIANCE_DECLINED),
 
-    _row(S.RESOLUTION_REQUIRED,  Accept,           accepted,        S.SIGN_PENDING),
-    _row(S.RESOLUTION_REQUIRED,  Recalculate,      recalculated,    S.SIGN_PENDING, S.RESOLUTION_REQUIRED),
-    _row(S.RESOLUTION_REQUIRED,  OrderRefund,      refund_ordered,  S.REFUND_PENDING),
-    _row(S.RESOLUTION_REQUIRED,  Screened,         rescreened,      S.RESOLUTION_REQUIRED, S.COMPLIANCE_HOLD),
+    _row(S.RESOLUTION_REQUIRED, Accept,         accepted,        S.SIGN_PENDING),
+    _row(S.RESOLUTION_REQUIRED, Recalculate,    recalculated,    S.SIGN_PENDING, S.RESOLUTION_REQUIRED),
+    _row(S.RESOLUTION_REQUIRED, OrderRefund,    refund_ordered,  S.REFUND_PENDING),
+    _row(S.RESOLUTION_REQUIRED, Screened,       rescreened,      S.RESOLUTION_REQUIRED, S.COMPLIANCE_HOLD),
     *_reopens(S.RESOLUTION_REQUIRED),
 
-    _row(S.SIGN_PENDING,         SignOff,          signed_off,      S.SWEEPING),
-    _row(S.SIGN_PENDING,         OrderRefund,      refund_ordered,  S.REFUND_PENDING),
-    _row(S.SIGN_PENDING,         Screened,         rescreened,      S.SIGN_PENDING, S.COMPLIANCE_HOLD),
+    _row(S.SIGN_PENDING,        SignOff,        signed_off,      S.SWEEPING),
+    _row(S.SIGN_PENDING,        OrderRefund,    refund_ordered,  S.REFUND_PENDING),
+    _row(S.SIGN_PENDING,        Screened,       rescreened,      S.SIGN_PENDING, S.COMPLIANCE_HOLD),
     *_reopens(S.SIGN_PENDING, S.SWEEPING),
 
-    _row(S.SWEEPING,             Swept,            swept,           S.PAYOUT_PROCESSING, S.COMPLETED),
+    _row(S.SWEEPING,            Swept,          swept,           S.PAYOUT_PROCESSING, S.COMPLETED),
     *_stays(S.SWEEPING),
 
-    _row(S.PAYOUT_PROCESSING,    PaidOut,          paid_out,        S.COMPLETED),
+    _row(S.PAYOUT_PROCESSING,   PaidOut,        paid_out,        S.COMPLETED),
     *_stays(S.PAYOUT_PROCESSING),
 
-    _row(S.COMPLETED,            OrderRefund,      refund_ordered,  S.REFUND_PENDING),
-    _row(S.COMPLETED,            Archive,          archived,        S.COMPLETED),
+    _row(S.COMPLETED,           OrderRefund,    refund_ordered,  S.REFUND_PENDING),
+    _row(S.COMPLETED,           Archive,        archived,        S.COMPLETED),
     *_stays(S.COMPLETED),
 
-    _row(S.REFUND_PENDING,       ApproveRefund,    refund_approved, S.REFUND_PROCESSING),
+    _row(S.REFUND_PENDING,      ApproveRefund,  refund_approved, S.REFUND_PROCESSING),
     *_stays(S.REFUND_PENDING),
 
-    _row(S.REFUND_PROCESSING,    Swept,            refund_swept,    S.REFUND_PROCESSING),
-    _row(S.REFUND_PROCESSING,    RefundSettled,    refund_settled,  S.REFUNDED),
+    _row(S.REFUND_PROCESSING,   Swept,          refund_swept,    S.REFUND_PROCESSING),
+    _row(S.REFUND_PROCESSING,   RefundSettled,  refund_settled,  S.REFUNDED),
     *_stays(S.REFUND_PROCESSING),
 
-    _row(S.REFUNDED,             Archive,          archived,        S.REFUNDED),
+    _row(S.REFUNDED,            Archive,        archived,        S.REFUNDED),
     *_stays(S.REFUNDED),
 
-    _row(S.EXPIRED,              GraceOver,        cancelled,       S.CANCELLED),
+    _row(S.EXPIRED,             GraceOver,      lapsed,          S.CANCELLED, S.EXPIRED),
     *_follows(S.EXPIRED, S.EXPIRED),
 
-    _row(S.CANCELLED,            Archive,          archived,        S.CANCELLED),
+    _row(S.CANCELLED,           Archive,        archived,        S.CANCELLED),
     *_stays(S.CANCELLED),
 )
 # fmt: on
@@ -464,7 +187,9 @@ RULES: Final = {(when, on): (do, to) for when, on, do, to in LIFECYCLE}
 def allowed_commands(status: Status) -> list[str]:
     """The names of the commands that have a row in this status, in the table's order."""
     return [
-        command_name(on) for when, on, _, _ in LIFECYCLE if when is status and issubclass(on, Command)
+        command_name(on)
+        for when, on, _, _ in LIFECYCLE
+        if when is status and issubclass(on, Command)
     ]
 
 
@@ -482,17 +207,25 @@ def decide(invoice: Invoice, event: Event) -> Outcome:
     """
     found = RULES.get((invoice.status, type(event)))
     if found is None and isinstance(event, Command):
-        allowed = allowed_commands(invoice.status)
-        raise OutOfPlace(
+        allowed = ", ".join(allowed_commands(invoice.status)) or "nothing"
+        refusal = OutOfPlace(
             f"{command_name(type(event))} is not possible while the invoice is"
-            f" {invoice.status.value}; possible now: {', '.join(allowed) or 'nothing'}",
-            data={"status": invoice.status.value, "allowed": allowed},
+            f" {invoice.status.value}; possible now: {allowed}"
         )
+        raise _with_allowed(refusal, invoice.status)
     if found is None:
         return invoice, ()
     do, to = found
-    after, effects = do(invoice, event)
+    try:
+        after, effects = do(invoice, event)
+    except OutOfPlace as refusal:
+        raise _with_allowed(refusal, invoice.status) from None
     if after.status not in to:
         msg = f"{do.__name__} led from {invoice.status} to {after.status}, which its row omits"
         raise AssertionError(msg)
     return after, effects
+
+
+def _with_allowed(refusal: OutOfPlace, status: Status) -> OutOfPlace:
+    allowed = {"status": status.value, "allowed": allowed_commands(status)}
+    return OutOfPlace(refusal.message, data={**allowed, **refusal.data})

@@ -131,9 +131,7 @@ def surplus(invoice: Invoice) -> tuple[Money, ...]:
     if share <= Fraction(invoice.policy.overpay_ratio):
         return ()
     due = {r.asset.key: r.due_units for r in invoice.requests}
-    richest = max(
-        invoice.tally.assets, key=lambda a: Fraction(a.confirmed_units, due[a.asset.key])
-    )
+    richest = max(invoice.tally.assets, key=lambda a: Fraction(a.confirmed_units, due[a.asset.key]))
     units = min(int((share - 1) * due[richest.asset.key]), richest.confirmed_units)
     return (Money(units, richest.asset),) if units else ()
 

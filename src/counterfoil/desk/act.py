@@ -48,4 +48,4 @@ async def happen(desk: Desk, tx: Tx, before: Invoice, event: Event, by: Actor) -
     after, effects = decide(before, event)
     if after == before and not effects:
         return before
-    return await record(desk, tx, before, after, event, by, effects)
+    return await record(desk, tx, before, after, event=event, by=by, todo=effects)

@@ -61,7 +61,7 @@ async def approve(
             )
         return Approve(at=desk.clock.now(), by=by.uid, content_hash=content)
 
-    return await _command(desk, invoice_id, by, Approve, event, idempotent)
+    return await _command(desk, invoice_id, by, Approve, event, idempotent=idempotent)
 
 
 async def reject(
@@ -72,7 +72,7 @@ async def reject(
     async def event(_tx: Tx, _invoice: Invoice) -> Event:
         return Reject(at=desk.clock.now(), by=by.uid, reason=reason)
 
-    return await _command(desk, invoice_id, by, Reject, event, idempotent)
+    return await _command(desk, invoice_id, by, Reject, event, idempotent=idempotent)
 
 
 async def cancel(
@@ -83,7 +83,7 @@ async def cancel(
     async def event(_tx: Tx, _invoice: Invoice) -> Event:
         return Cancel(at=desk.clock.now(), by=by.uid, reason=reason)
 
-    return await _command(desk, invoice_id, by, Cancel, event, idempotent)
+    return await _command(desk, invoice_id, by, Cancel, event, idempotent=idempotent)
 
 
 async def archive(
@@ -94,7 +94,7 @@ async def archive(
     async def event(_tx: Tx, _invoice: Invoice) -> Event:
         return Archive(at=desk.clock.now(), by=by.uid)
 
-    return await _command(desk, invoice_id, by, Archive, event, idempotent)
+    return await _command(desk, invoice_id, by, Archive, event, idempotent=idempotent)
 
 
 async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
@@ -117,11 +117,9 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
         address = refund_address and await check_destination(
             desk, tx, _FAMILY, refund_address, "refund_address"
         )
-        return SignOff(
-            at=desk.clock.now(), by=by.uid, refund_address=address, reason=refund_reason
-        )
+        return SignOff(at=desk.clock.now(), by=by.uid, refund_address=address, reason=refund_reason)
 
-    return await _command(desk, invoice_id, by, SignOff, event, idempotent)
+    return await _command(desk, invoice_id, by, SignOff, event, idempotent=idempotent)
 
 
 async def order_refund(  # noqa: PLR0913 - the fields of RefundReviewRequest
@@ -149,7 +147,7 @@ async def order_refund(  # noqa: PLR0913 - the fields of RefundReviewRequest
             attachment_file_ids=attachments,
         )
 
-    return await _command(desk, invoice_id, by, OrderRefund, event, idempotent)
+    return await _command(desk, invoice_id, by, OrderRefund, event, idempotent=idempotent)
 
 
 async def _command(  # noqa: PLR0913 - one command, whole
@@ -158,6 +156,7 @@ async def _command(  # noqa: PLR0913 - one command, whole
     by: Actor,
     kind: type[Command],
     make_event: MakeEvent,
+    *,
     idempotent: Idempotent | None,
 ) -> InvoiceView:
     by.require(REQUIRED[kind])

@@ -370,5 +370,3 @@ def _unchanged(invoice: Invoice, now: datetime, by: Actor) -> Edit:
         allow_any_token=invoice.allow_any_token,
         reviewer=invoice.reviewer,
     )
-
-

@@ -94,7 +94,12 @@ async def add_bank_account(
     """Register an account into which invoices may be paid by bank."""
     async with desk.database.transaction() as tx:
         await orgs.insert_bank_account(
-            tx, org_id, bank_account_id, label, currency, desk.clock.now()
+            tx,
+            org_id,
+            bank_account_id,
+            label=label,
+            currency=currency,
+            created_at=desk.clock.now(),
         )
 
 

@@ -58,9 +58,7 @@ async def verify_audit(desk: Desk) -> Verified:
         after = (heads[-1].org_id, heads[-1].invoice_id)
 
 
-def _ends_well(
-    head: audit.ChainHead, chain: list[tuple[seal.LogEntry, bytes]]
-) -> Break | None:
+def _ends_well(head: audit.ChainHead, chain: list[tuple[seal.LogEntry, bytes]]) -> Break | None:
     if len(chain) != head.version:
         return Break(head.invoice_id, len(chain) + 1, "the end of the log is missing")
     if chain[-1][0].to_status != head.status:

@@ -168,8 +168,8 @@ async def plan_fuel(
 ) -> list[GasLow]:
     """Have wallets that hold less than ``low_wei`` filled up to ``target_wei`` by the gas station.
 
-    At most one fuelling of a wallet is open at a time; a parked one blocks the next. Answers the
-    wallets for which the gas station is too low itself.
+    At most one fuelling of a wallet is open at a time; a parked one blocks the next. The station
+    keeps ``low_wei`` for its own fees. Answers the wallets for which it has too little.
     """
     async with desk.database.transaction() as tx:
         ours = await wallets.lock_all(tx, chain, org_id)
@@ -185,7 +185,7 @@ async def plan_fuel(
             if wallet is station or has_wei >= low_wei or _is_open(last):
                 continue
             needs_wei = target_wei - has_wei
-            if needs_wei > left_wei:
+            if needs_wei + low_wei > left_wei:
                 short.append(GasLow(station.address, max(left_wei, 0), needs_wei, wallet))
                 continue
             left_wei -= needs_wei

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from counterfoil.books import audit, invoices, moves, screening, transfers
-from counterfoil.books.invoices import Filters as Filters
-from counterfoil.books.invoices import StatusCount
+from counterfoil.books.invoices import Filters, StatusCount
 from counterfoil.core.content import content_hash
 from counterfoil.core.errors import NotFound
 from counterfoil.core.invoice import Invoice
@@ -14,6 +13,19 @@ from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.seal import LogEntry
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
+
+__all__ = [
+    "Filters",
+    "InvoiceView",
+    "NumberedEntry",
+    "Page",
+    "StatusCount",
+    "fresh_view",
+    "full_view",
+    "logs",
+    "page",
+    "view",
+]
 
 _ENTRIES_PER_INVOICE = 100_000
 
@@ -60,16 +72,12 @@ async def view(desk: Desk, invoice_id: UUID, by: Actor) -> InvoiceView:
         return await full_view(tx, invoice)
 
 
-async def page(
-    desk: Desk, filters: Filters, by: Actor, *, number: int, size: int
-) -> Page:
+async def page(desk: Desk, filters: Filters, by: Actor, *, number: int, size: int) -> Page:
     """The ``number``-th page (from 1) of ``size`` invoices that match, newest first."""
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
         counts = await invoices.counts(tx, by.org_id, filters)
-        found = await invoices.page(
-            tx, by.org_id, filters, limit=size, offset=(number - 1) * size
-        )
+        found = await invoices.page(tx, by.org_id, filters, limit=size, offset=(number - 1) * size)
         return Page(
             views=tuple(await _views(tx, by.org_id, found)),
             total=sum(c.count for c in counts),

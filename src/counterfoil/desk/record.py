@@ -1,4 +1,7 @@
-"""Writing down what was decided: invoice, log, moves, effects and callback, together or not at all."""
+"""Writing down what was decided, all of it together or not at all.
+
+Invoice, log, moves, effects and callback.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,7 +22,7 @@ from counterfoil.core.events import (
     Screened,
     SignOff,
 )
-from counterfoil.core.invoice import Context, Invoice, Status
+from counterfoil.core.invoice import Invoice
 from counterfoil.core.lifecycle import command_name
 from counterfoil.core.roles import Actor
 from counterfoil.core.seal import LogEntry
@@ -48,6 +51,7 @@ async def record(  # noqa: PLR0913 - one decision, whole
     tx: Tx,
     before: Invoice,
     after: Invoice,
+    *,
     event: Event,
     by: Actor,
     todo: tuple[Effect, ...],
@@ -63,9 +67,7 @@ async def record(  # noqa: PLR0913 - one decision, whole
     return next_version
 
 
-async def _log(
-    tx: Tx, before: Invoice | None, after: Invoice, event: Event, by: Actor
-) -> None:
+async def _log(tx: Tx, before: Invoice | None, after: Invoice, event: Event, by: Actor) -> None:
     await audit.append(
         tx,
         LogEntry(
@@ -136,9 +138,7 @@ async def _leave(desk: Desk, tx: Tx, invoice: Invoice, effect: Effect, event: Ev
             await moves.release(tx, invoice.org_id, invoice.invoice_id, event.at)
 
 
-def _planned(
-    desk: Desk, invoice: Invoice, leg: Leg, number: int, event: Event
-) -> moves.NewMove:
+def _planned(desk: Desk, invoice: Invoice, leg: Leg, number: int, event: Event) -> moves.NewMove:
     move_id = desk.ids.new()
     sweep = leg.purpose == "sweep"
     return moves.NewMove(
@@ -178,9 +178,7 @@ def _warrant(desk: Desk, org_id: int, move_id: UUID, leg: Leg, event: Event) -> 
     return seal_warrant(warrant, desk.approval_key)
 
 
-async def _tell(
-    desk: Desk, tx: Tx, before: Invoice | None, after: Invoice, at: datetime
-) -> None:
+async def _tell(desk: Desk, tx: Tx, before: Invoice | None, after: Invoice, at: datetime) -> None:
     if after.callback_url is None:
         return
     ids = [after.invoice_id]

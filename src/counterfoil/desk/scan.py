@@ -139,11 +139,9 @@ def deepened(rows: Iterable[TransferRow], depth: Depth) -> list[Change]:
 def batches(found: Collection[Change], size: int) -> list[list[Change]]:
     """Changes of at most ``size`` invoices each, in the order in which invoices are locked.
 
-    An invoice's changes stay together. So does everything when one transfer went from one
-    invoice to another, which only a rare reorg can do: both have to hear of it at once.
+    A transfer that a reorg turned from one invoice's into another's is one change: both hear of
+    it in the same transaction.
     """
-    if any(len(change.invoices) > 1 for change in found):
-        return [list(found)]
     by_invoice: dict[tuple[int, UUID], list[Change]] = defaultdict(list)
     for change in found:
         by_invoice[min(change.invoices)].append(change)

@@ -17,8 +17,6 @@ from counterfoil.core.money import format_units, parse_units
 from counterfoil.db.embedded import EmbeddedPostgres
 from counterfoil.sandbox import samples
 from counterfoil.sandbox.anvil import AnvilNode
-from counterfoil.sandbox.customer import Customer
-from counterfoil.sandbox.demo import running
 from counterfoil.sandbox.places import DemoFacts, Places
 from counterfoil.supervisor import until_signalled
 
@@ -64,6 +62,8 @@ def demo_up(
     verbose: Annotated[bool, typer.Option(help="show what the processes log")] = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Bring the whole system up and keep it up until Ctrl-C."""
+    from counterfoil.sandbox.demo import running
+
     home = places()
     log_path = home.var / "demo.log"
     home.var.mkdir(parents=True, exist_ok=True)
@@ -98,8 +98,8 @@ def demo_reset() -> None:
     """Clear everything that the sandbox keeps: its database, chains, keys and secrets."""
     home = places()
     if home.postgres.exists():
-        EmbeddedPostgres(home.postgres).stop()
-    for path in (home.var / "chains", home.var / "signer", home.var / "secrets", home.postgres):
+        EmbeddedPostgres(home.postgres).destroy()
+    for path in (home.var / "chains", home.var / "signer", home.var / "secrets"):
         shutil.rmtree(path, ignore_errors=True)
     for file in (home.facts, home.rates, home.var / "demo.log"):
         file.unlink(missing_ok=True)
@@ -120,10 +120,10 @@ def demo_env() -> None:
         },
     }
     for name, value in values.items():
-        print(f"{name}={shlex.quote(value)}")
-    print(f"export COUNTERFOIL_VAR_DIR={shlex.quote(str(places().var))}")
+        typer.echo(f"{name}={shlex.quote(value)}")
+    typer.echo(f"export COUNTERFOIL_VAR_DIR={shlex.quote(str(places().var))}")
     for key, chain in facts.chains.items():
-        print(f"export COUNTERFOIL_RPC_{key.upper()}={shlex.quote(chain.rpc_url)}")
+        typer.echo(f"export COUNTERFOIL_RPC_{key.upper()}={shlex.quote(chain.rpc_url)}")
 
 
 @demo_cli.command("pay")
@@ -131,7 +131,9 @@ def demo_pay(
     invoice: str,
     chain: Annotated[str | None, typer.Option(help="arb, base or optimism")] = None,
     token: Annotated[str | None, typer.Option(help="USDC or USDT")] = None,
-    amount: Annotated[str | None, typer.Option(help="in whole coins; what is due if left out")] = None,
+    amount: Annotated[
+        str | None, typer.Option(help="in whole coins; what is due if left out")
+    ] = None,
 ) -> None:
     """Pay an invoice as the sandbox's customer, and watch what becomes of it."""
     asyncio.run(_pay(_facts(), invoice, chain, token, amount))
@@ -140,7 +142,9 @@ def demo_pay(
 def _facts() -> DemoFacts:
     facts = places().read()
     if facts is None:
-        raise NotFound("no sandbox was ever started here; run make demo first, and leave it running")
+        raise NotFound(
+            "no sandbox was ever started here; run make demo first, and leave it running"
+        )
     return facts
 
 
@@ -160,6 +164,8 @@ def demo_watch(invoice: str) -> None:
 async def _pay(
     facts: DemoFacts, invoice_id: str, chain: str | None, token: str | None, amount: str | None
 ) -> None:
+    from counterfoil.sandbox.customer import Customer
+
     async with samples.Api(facts, "auditor") as api:
         invoice = await api.invoice(invoice_id)
         option = _chosen(invoice, chain, token)
@@ -216,5 +222,3 @@ def _welcome(facts: DemoFacts, home: Places) -> None:
     _out.print("What the processes log:      " + str(home.var / "demo.log"), soft_wrap=True)
     _out.print("\nThe README's next lines take an invoice from creation to completed.")
     _out.print("[dim]Ctrl-C stops everything; make demo goes on where it was.[/]")
-
-

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from eth_account import Account
-from eth_account.types import AccessListEntry
 from eth_account.signers.local import LocalAccount
+from eth_account.types import AccessListEntry
 from eth_typing import HexStr
 
 from counterfoil.chains.evm.addresses import checksum

@@ -13,7 +13,7 @@ from typing import Final
 import aiohttp
 from argon2 import PasswordHasher
 
-from counterfoil.books.orgs import Member, Org, OrgPolicy
+from counterfoil.books.orgs import Member, Org
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.clock import SystemClock, TimeSortedIds
 from counterfoil.core.assets import CHAINS
@@ -263,8 +263,6 @@ async def _team(places: Places, desk: Desk, wallets: WalletAddresses) -> tuple[D
             pool_address=wallets.pool,
             hold_address=wallets.hold,
             gas_address=wallets.gas,
-            policy=OrgPolicy(),
-            callback_secret_version=1,
         ),
     )
     await members.add_bank_account(desk, ORG_ID, 123, label="Taipei Fubon, TWD", currency="TWD")
@@ -317,9 +315,7 @@ def _facts(
         org_id=ORG_ID,
         members=team,
         chains={
-            key: DemoChain(
-                rpc_url=node.url, chain_id=CHAINS[key].chain_id, tokens=tokens_of(key)
-            )
+            key: DemoChain(rpc_url=node.url, chain_id=CHAINS[key].chain_id, tokens=tokens_of(key))
             for key, node in nodes.items()
         },
         payer=DemoPayer(evm_address=Customer.known().address, evm_private_key=PRIVATE_KEY),

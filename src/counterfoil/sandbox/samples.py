@@ -63,7 +63,9 @@ class Api:
         answer = await self._answer("GET", "/intents?page_size=1", None)
         return int(answer["paging"]["total_count"])
 
-    async def _call(self, method: str, path: str, fields: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - any JSON
+    async def _call(
+        self, method: str, path: str, fields: Mapping[str, object] | None = None
+    ) -> Any:  # noqa: ANN401 - any JSON
         return (await self._answer(method, path, fields))["data"]
 
     async def _answer(
@@ -115,14 +117,16 @@ async def ensure(facts: DemoFacts) -> None:
                 facts,
                 recipient_name="Harbour Logistics",
                 chain="base",
-                pay_token="USDC",
+                pay_token="USDC",  # noqa: S106 - a token of the chain
                 payment_terms=0,
                 allow_any_chain=True,
                 allow_any_token=True,
             )
         )
         await reviewer.act(waiting["id"], "approve")
-        wrong = await finance.create(**example(facts, recipient_name="Acme Buyer", chain="optimism"))
+        wrong = await finance.create(
+            **example(facts, recipient_name="Acme Buyer", chain="optimism")
+        )
         await reviewer.act(
             wrong["id"], "reject", reason="Recipient information does not match our records."
         )

@@ -159,7 +159,7 @@ class ChainWatcher:
             settled = await self._settle(at, final)
             behind |= settled is not None and settled.number < final.number
         if safe is not None and (head is not None or safe.number > at.safe_number):
-            await self._deepen(safe.number)
+            await self._deepen(at, safe.number)
         return behind
 
     async def _follow(self, at: Position, tip: Block) -> Block | None:
@@ -203,11 +203,13 @@ class ChainWatcher:
         self._report("final", end, recorded)
         return end
 
-    async def _deepen(self, safe_number: int) -> None:
+    async def _deepen(self, at: Position, safe_number: int) -> None:
         """Take transfers as safe whose own blocks are still in the chain at the safe height."""
         blocks = await watching.seen_blocks(self._desk, self._chain.key, safe_number)
         headers = await self._headers([block.block_number for block in blocks])
         canonical = [b.block_hash for b in blocks if _is(headers[b.block_number], b.block_hash)]
+        if not canonical and safe_number <= at.safe_number:
+            return
         recorded = await watching.record_safe(self._desk, self._lease, safe_number, canonical)
         if recorded.transfers:
             self._log.info("safe", block=safe_number, transfers=recorded.transfers)
@@ -260,7 +262,8 @@ class ChainWatcher:
             self._watched.listed(self._limits.listed_at_most),
             end_hash=end.hash,
         )
-        self._range = min(self._range * 2, self._limits.widest_range)
+        # Slowly, so that a node with a limit of its own refuses one question in six, not in two.
+        self._range = min(self._range + self._range // 8 + 1, self._limits.widest_range)
         ours = [t for t in found if t.to_address in self._watched and t.amount_units]
         return await self._dated(ours, end)
 

@@ -445,3 +445,7 @@ CREATE TABLE ingest.chain_tx (
     UNIQUE (chain, tx_hash)
 );
 CREATE INDEX chain_tx_open ON ingest.chain_tx (chain, status) WHERE status IN ('signed', 'sent');
+
+-- What proves something is only ever added to. An owner can take its own rights away; giving them
+-- back would be a change of the schema, which is looked at.
+REVOKE UPDATE, DELETE, TRUNCATE ON invoice_log, posting, screening_run FROM CURRENT_USER;

@@ -1,0 +1,344 @@
+"""What each cell of the lifecycle does: rules from an invoice and an event to what becomes of it.
+
+A rule decides and changes nothing outside. Which rule stands in which cell is said by
+`counterfoil.core.lifecycle`.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from counterfoil.core import pricing, reckoning
+from counterfoil.core.assets import CHAINS
+from counterfoil.core.errors import Forbidden, Invalid, OutOfPlace
+from counterfoil.core.events import (
+    Accept,
+    Approve,
+    ApproveRefund,
+    Archive,
+    Cancel,
+    DeadlinePassed,
+    Decline,
+    Edit,
+    Effect,
+    Event,
+    GraceOver,
+    Leg,
+    MoneyFact,
+    OrderRefund,
+    PaidOut,
+    PlanMoves,
+    Recalculate,
+    RefundSettled,
+    Reject,
+    Release,
+    ReleaseMoves,
+    Screen,
+    Screened,
+    SignOff,
+    Swept,
+)
+from counterfoil.core.invoice import Context, Invoice, RefundOrder, Status
+from counterfoil.core.money import Asset, Money
+
+S = Status
+
+PEOPLE_TO_DECIDE_A_HOLD: Final = 2
+
+Outcome = tuple[Invoice, tuple[Effect, ...]]
+
+
+def edited(invoice: Invoice, event: Edit) -> Outcome:
+    """Replace what was asked for; whoever looks at it next sees the new content."""
+    return (
+        replace(
+            invoice,
+            document=event.document,
+            price=event.price,
+            requests=event.requests,
+            payout_to=event.payout_to,
+            deadline_at=event.deadline_at,
+            deadline_follows_approval=event.deadline_follows_approval,
+            settlement=event.settlement,
+            bank_account_id=event.bank_account_id,
+            allow_any_chain=event.allow_any_chain,
+            allow_any_token=event.allow_any_token,
+            reviewer=event.reviewer,
+        ),
+        (),
+    )
+
+
+def approved(invoice: Invoice, event: Approve) -> Outcome:
+    """Bind the approval to the content; start the window of what is due on receipt."""
+    if invoice.policy.maker_is_not_checker and event.by == invoice.created_by:
+        message = "you created this invoice, so somebody else has to approve it"
+        raise Forbidden(message, data={"rule": "maker_is_not_checker"})
+    deadline_at = (
+        pricing.receipt_deadline(event.at, invoice.policy)
+        if invoice.deadline_follows_approval
+        else invoice.deadline_at
+    )
+    if deadline_at <= event.at:
+        raise Invalid.field(
+            "payment_deadline",
+            "has already passed, so nobody could pay in time;"
+            " give the invoice new payment_terms before approving it",
+        )
+    return (
+        replace(
+            invoice,
+            status=S.AWAITING_PAYMENT,
+            deadline_at=deadline_at,
+            approved_by=event.by,
+            approved_at=event.at,
+            approved_hash=event.content_hash,
+        ),
+        (),
+    )
+
+
+def rejected(invoice: Invoice, _event: Reject) -> Outcome:
+    """End it; the reason is in the log."""
+    return replace(invoice, status=S.APPROVAL_REJECTED), ()
+
+
+def cancelled(invoice: Invoice, _event: Cancel) -> Outcome:
+    """End it, unless money is on its way."""
+    if invoice.tally.seen_any:
+        raise OutOfPlace(
+            "a payment is already on chain, so the invoice can no longer be cancelled",
+        )
+    return replace(invoice, status=S.CANCELLED), ()
+
+
+def lapsed(invoice: Invoice, _event: GraceOver) -> Outcome:
+    """End an expired invoice for good, unless money came after all."""
+    return (invoice, ()) if invoice.tally.seen_any else (replace(invoice, status=S.CANCELLED), ())
+
+
+def expired(invoice: Invoice, event: DeadlinePassed) -> Outcome:
+    """Close the time for paying; money that still comes is late, never lost."""
+    if event.at < invoice.deadline_at or invoice.tally.seen_any:
+        return invoice, ()
+    return replace(invoice, status=S.EXPIRED, expired_at=event.at), ()
+
+
+def detected(invoice: Invoice, event: MoneyFact) -> Outcome:
+    """Follow the money as far as it is: seen, or already deep enough."""
+    after = replace(invoice, tally=event.tally)
+    if not event.tally.seen_any:
+        return replace(after, status=_unpaid(invoice)), ()
+    if not _ripe(after):
+        return replace(after, status=S.PAYMENT_DETECTED), ()
+    return replace(after, status=S.SCREENING), (Screen(),)
+
+
+def noted(invoice: Invoice, event: MoneyFact) -> Outcome:
+    """Keep the new totals; what has been decided stands."""
+    return replace(invoice, tally=event.tally), ()
+
+
+def joined(invoice: Invoice, event: MoneyFact) -> Outcome:
+    """More money beside money that was already judged: start over once it is confirmed."""
+    after = replace(invoice, tally=event.tally)
+    if event.tally.confirmed != invoice.tally.confirmed:
+        return detected(invoice, event)
+    automatic = invoice.status is S.SIGN_PENDING and not invoice.policy.sign_off_required
+    if automatic and event.tally.final:
+        return signed_off(after, SignOff(at=event.at, by="system:policy"))
+    return after, ()
+
+
+def joined_hold(invoice: Invoice, event: MoneyFact) -> Outcome:
+    """More money does not lift a hold, and does not get round it."""
+    after = replace(invoice, tally=event.tally)
+    return (after, ()) if event.tally.seen_any else detected(invoice, event)
+
+
+def screened(invoice: Invoice, event: Screened) -> Outcome:
+    """Let clean money on to be judged; hold the rest. Money that came since is screened too."""
+    after = replace(invoice, screening=event.screening)
+    if event.screening.decision != "clear":
+        return _held(after), ()
+    if event.screening.covers != invoice.tally.confirmed:
+        return after, (Screen(),)
+    return _judged(after, event)
+
+
+def rescreened(invoice: Invoice, event: Screened) -> Outcome:
+    """A later screening may hold money that once looked clean; it never lets any go."""
+    after = replace(invoice, screening=event.screening)
+    return (after, ()) if event.screening.decision == "clear" else (_held(after), ())
+
+
+def released(invoice: Invoice, event: Release) -> Outcome:
+    """With the second person's word the money goes on as if it had been clean."""
+    if invoice.screening is not None and invoice.screening.sanctioned:
+        raise OutOfPlace(
+            "this money comes from a sanctioned address and cannot be released;"
+            " it can only be declined",
+            data={"rule": "sanctions_hit"},
+        )
+    people = _one_more(invoice, invoice.releases, event.by)
+    after = replace(invoice, releases=people)
+    if len(people) < PEOPLE_TO_DECIDE_A_HOLD:
+        return after, ()
+    return _judged(replace(after, context=None), event)
+
+
+def declined(invoice: Invoice, event: Decline) -> Outcome:
+    """With the second person's word the money is refused; a refund may be ordered."""
+    people = _one_more(invoice, invoice.declines, event.by)
+    after = replace(invoice, declines=people)
+    if len(people) < PEOPLE_TO_DECIDE_A_HOLD:
+        return after, ()
+    return replace(after, status=S.COMPLIANCE_DECLINED), ()
+
+
+def accepted(invoice: Invoice, _event: Accept) -> Outcome:
+    """Take it as it is; the context stays, so that nobody forgets why."""
+    return replace(invoice, status=S.SIGN_PENDING), ()
+
+
+def recalculated(invoice: Invoice, event: Recalculate) -> Outcome:
+    """Judge the money against the new amount due; lateness is forgiven with the new price."""
+    after = replace(invoice, requests=event.requests, deadline_at=event.at)
+    context = reckoning.judge(after)
+    status = S.RESOLUTION_REQUIRED if context in _NEEDS_CHOICE else S.SIGN_PENDING
+    return replace(after, status=status, context=context), ()
+
+
+def signed_off(invoice: Invoice, event: SignOff) -> Outcome:
+    """Plan the whole way of the money at once: sweep, payout, and the surplus back."""
+    if not invoice.tally.final:
+        raise OutOfPlace(
+            "the payment is confirmed but not yet final on chain; sign for it in a few minutes",
+            data={"rule": "finality"},
+        )
+    back = reckoning.surplus(invoice) if invoice.context is Context.OVERPAID else ()
+    if back and event.refund_address is None:
+        raise Invalid.field(
+            "refund_address",
+            f"is required: the customer paid {back[0]} too much, which goes back when you sign",
+        )
+    after = replace(invoice, status=S.SWEEPING, signed_off_by=event.by, signed_off_at=event.at)
+    return after, (PlanMoves(_legs(invoice, back, event.refund_address or "")),)
+
+
+def swept(invoice: Invoice, event: Swept) -> Outcome:
+    """Let payouts and refunds leave the pool; where there are none, it is done."""
+    if event.more_to_move:
+        return replace(invoice, status=S.PAYOUT_PROCESSING), (ReleaseMoves(),)
+    return replace(invoice, status=S.COMPLETED, completed_at=event.at), ()
+
+
+def paid_out(invoice: Invoice, event: PaidOut) -> Outcome:
+    """Done."""
+    return replace(invoice, status=S.COMPLETED, completed_at=event.at), ()
+
+
+def refund_ordered(invoice: Invoice, event: OrderRefund) -> Outcome:
+    """Keep the order until a second person approves it."""
+    order = RefundOrder(
+        address=event.address,
+        reason=event.reason,
+        attachment_file_ids=event.attachment_file_ids,
+        ordered_by=event.by,
+        after_completion=invoice.status is S.COMPLETED,
+    )
+    return replace(invoice, status=S.REFUND_PENDING, refund=order), ()
+
+
+def refund_approved(invoice: Invoice, event: ApproveRefund) -> Outcome:
+    """Send everything back, through the pool."""
+    order = invoice.refund
+    assert order is not None, "REFUND_PENDING is only reached with an order"  # noqa: S101 - tells mypy
+    if event.by == order.ordered_by:
+        message = "you ordered this refund, so somebody else has to approve it"
+        raise Forbidden(message, data={"rule": "maker_is_not_checker"})
+    sweeps = () if order.after_completion else _sweeps(invoice)
+    back = tuple(Leg("refund", money, order.address) for money in reckoning.holdings(invoice))
+    after = replace(invoice, status=S.REFUND_PROCESSING)
+    release = (ReleaseMoves(),) if order.after_completion else ()
+    return after, (PlanMoves((*sweeps, *back)), *release)
+
+
+def refund_swept(invoice: Invoice, _event: Swept) -> Outcome:
+    """The money to be returned is in the pool: it may leave."""
+    return invoice, (ReleaseMoves(),)
+
+
+def refund_settled(invoice: Invoice, _event: RefundSettled) -> Outcome:
+    """The customer has the money back."""
+    return replace(invoice, status=S.REFUNDED), ()
+
+
+def archived(invoice: Invoice, event: Archive) -> Outcome:
+    """Keep when it was first put away."""
+    return replace(invoice, archived_at=invoice.archived_at or event.at), ()
+
+
+_NEEDS_CHOICE = frozenset(
+    {Context.UNDERPAID, Context.PAID_LATE, Context.MULTIPLE_PAYERS, Context.WRONG_ASSET}
+)
+
+
+def _unpaid(invoice: Invoice) -> Status:
+    return S.EXPIRED if invoice.expired_at is not None else S.AWAITING_PAYMENT
+
+
+def _ripe(invoice: Invoice) -> bool:
+    """Enough is confirmed, or all there is is; never on less while more is on its way."""
+    enough = reckoning.coverage(invoice) >= invoice.policy.underpay_ratio
+    return enough or invoice.tally.settled
+
+
+def _held(invoice: Invoice) -> Invoice:
+    hit = invoice.screening is not None and invoice.screening.sanctioned
+    return replace(
+        invoice,
+        status=S.COMPLIANCE_HOLD,
+        context=Context.SANCTIONED if hit else Context.HIGH_RISK,
+        releases=(),
+        declines=(),
+    )
+
+
+def _judged(invoice: Invoice, event: Event) -> Outcome:
+    context = reckoning.judge(invoice)
+    after = replace(invoice, context=context)
+    resolve_surplus = context is Context.OVERPAID and invoice.policy.overpaid == "resolve"
+    if context in _NEEDS_CHOICE or resolve_surplus:
+        return replace(after, status=S.RESOLUTION_REQUIRED), ()
+    after = replace(after, status=S.SIGN_PENDING)
+    if invoice.policy.sign_off_required or not invoice.tally.final:
+        return after, ()
+    return signed_off(after, SignOff(at=event.at, by="system:policy"))
+
+
+def _one_more(invoice: Invoice, people: tuple[str, ...], person: str) -> tuple[str, ...]:
+    if person in people:
+        raise Forbidden("you have already decided; a second person has to")
+    if person in {invoice.created_by, invoice.approved_by}:
+        message = "you created or approved this invoice, so other people have to decide"
+        raise Forbidden(message, data={"rule": "maker_is_not_checker"})
+    return (*people, person)
+
+
+def _sweeps(invoice: Invoice) -> tuple[Leg, ...]:
+    return tuple(Leg("sweep", money, "") for money in reckoning.holdings(invoice))
+
+
+def _payout_target(invoice: Invoice, asset: Asset) -> str | None:
+    return invoice.payout_to.get(CHAINS[asset.chain].family)
+
+
+def _legs(invoice: Invoice, back: tuple[Money, ...], refund_address: str) -> tuple[Leg, ...]:
+    returned = {money.asset: money.units for money in back}
+    payouts = (
+        Leg("payout", Money(m.units - returned.get(m.asset, 0), m.asset), target)
+        for m in reckoning.holdings(invoice)
+        if (target := _payout_target(invoice, m.asset)) and m.units > returned.get(m.asset, 0)
+    )
+    refunds = (Leg("partial_refund", money, refund_address) for money in back)
+    return (*_sweeps(invoice), *payouts, *refunds)

@@ -1,0 +1,138 @@
+"""What a payment intent shows once money has come and gone."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from counterfoil.api.kryptogo.views import RISK_FIELDS, invoice_intent, payment_intent
+from counterfoil.books.screening import ScreeningRun
+from counterfoil.core.invoice import Context, PaymentRequest, RefundOrder, Status
+from counterfoil.core.reckoning import Depth
+from counterfoil.core.roles import Actor, permissions_of
+from counterfoil.desk.queries import InvoiceView
+from support.invoices import CUSTOMER, DUE, NOON, STRANGER, USDC, USDT, invoice, paid
+from support.rows import a_move, a_transfer
+
+CLERK = Actor(uid="user_clerk", org_id=1, permissions=permissions_of(("finance",)))
+OFFICER = Actor(uid="user_officer", org_id=1, permissions=permissions_of(("compliance",)))
+
+
+def view(**parts: object) -> InvoiceView:
+    found: dict[str, object] = {
+        "invoice": invoice(Status.AWAITING_PAYMENT),
+        "transfers": (),
+        "moves": (),
+        "screening": None,
+        **parts,
+    }
+    return InvoiceView(**found)  # type: ignore[arg-type]  # any part may be given
+
+
+def test_an_unconfirmed_payment_shows_its_hash_but_no_amount() -> None:
+    seen = invoice(Status.PAYMENT_DETECTED, tally=paid(confirmed=0))
+    intent = payment_intent(
+        view(invoice=seen, transfers=(a_transfer(depth=Depth.SEEN),)), CLERK
+    )
+
+    assert intent["payment_tx_hash"] == "0x" + "77" * 32
+    assert intent["payer_address"] == CUSTOMER
+    assert intent["received_crypto_amount"] is None
+    assert intent["payment_tx_timestamp"] is None
+
+
+def test_a_confirmed_payment_shows_amount_and_time() -> None:
+    done = invoice(Status.SIGN_PENDING, tally=paid(), context=Context.EXACT)
+    intent = payment_intent(view(invoice=done, transfers=(a_transfer(),)), CLERK)
+
+    assert intent["received_crypto_amount"] == "100.00"
+    assert intent["payment_tx_timestamp"] == int(NOON.timestamp())
+    assert intent["status"] == "success"
+
+
+def test_dust_and_reorganised_transfers_do_not_pass_for_the_payment() -> None:
+    done = invoice(Status.SIGN_PENDING, tally=paid())
+    later = NOON + timedelta(minutes=1)
+    transfers = (
+        a_transfer(),
+        a_transfer(units=1, payer=STRANGER, tx="0x" + "d0" * 32, at=later),
+        a_transfer(units=10 * DUE, tx="0x" + "aa" * 32, depth=Depth.ORPHANED),
+        a_transfer(units=10 * DUE, tx="0x" + "bb" * 32, asset=USDC),
+    )
+
+    intent = payment_intent(view(invoice=done, transfers=transfers), CLERK)
+
+    assert intent["payment_tx_hash"] == "0x" + "77" * 32
+
+
+def test_the_paid_asset_is_the_one_shown() -> None:
+    either = invoice(
+        Status.SCREENING,
+        requests=(PaymentRequest(USDT, DUE, None), PaymentRequest(USDC, DUE + 1, None)),
+        tally=paid(asset=USDC),
+    )
+
+    intent = payment_intent(view(invoice=either, transfers=(a_transfer(asset=USDC),)), CLERK)
+
+    assert (intent["symbol"], intent["token_address"]) == ("USDC", USDC.contract)
+    assert intent["crypto_amount"] == "100.000001"
+
+
+def test_movements_show_in_their_own_fields_once_they_moved() -> None:
+    moving = invoice(Status.PAYOUT_PROCESSING, tally=paid())
+    moves = (
+        a_move("sweep", moved=DUE, tx="0x" + "01" * 32),
+        a_move("payout", moved=None, tx="0x" + "02" * 32),
+        a_move("partial_refund", units=5, moved=None, tx="0x" + "03" * 32),
+    )
+
+    intent = payment_intent(view(invoice=moving, moves=moves), CLERK)
+
+    assert intent["aggregation_tx_hash"] == "0x" + "01" * 32
+    assert intent["aggregated_crypto_amount"] == "100.00"
+    assert intent["aggregation_tx_timestamp"] == int(NOON.timestamp())
+    assert intent["partial_refund_tx_hash"] == "0x" + "03" * 32
+    assert intent["partial_refund_amount"] is None
+    assert intent["refund_tx_hash"] is None
+
+
+def test_a_refund_order_is_shown_with_its_reason() -> None:
+    order = RefundOrder("0x" + "ab" * 20, "why", (UUID(int=9),), "user_signer")
+    shown = invoice_intent(view(invoice=invoice(Status.REFUND_PENDING, refund=order)), CLERK)
+
+    assert shown["refund"]["refund_reason"] == "why"
+    assert shown["refund"]["refund_attachments"] == ["file_" + UUID(int=9).hex]
+
+
+def test_only_compliance_reads_the_names_on_a_list() -> None:
+    hit = {"list": "OFAC_SDN", "names": ["Somebody Listed"]}
+    run = ScreeningRun(
+        org_id=1,
+        run_id=UUID(int=1),
+        invoice_id=UUID(int=7),
+        decision="aml_hold",
+        total=Decimal("100.00"),
+        scores={"kya_risk": "100.00", "total_weighted_risk_score": "100.00"},
+        record={"hits": [hit], "decision": "aml_hold"},
+        created_at=NOON,
+    )
+    held = view(invoice=invoice(Status.COMPLIANCE_HOLD), screening=run)
+
+    clerk, officer = payment_intent(held, CLERK), payment_intent(held, OFFICER)
+
+    assert clerk["kya_risk"] == officer["kya_risk"] == "100.00"
+    assert clerk["large_transaction_risk"] is None
+    assert set(RISK_FIELDS) <= set(clerk)
+    assert clerk["kya_record"]["hits"][0]["names"] == []
+    assert officer["kya_record"]["hits"] == [hit]
+
+
+def test_line_items_never_show_an_exponent() -> None:
+    made = invoice()
+    item = replace(made.document.items[0], quantity=Decimal("1E+3"), tax=Decimal("1E-7"))
+    shown = invoice_intent(
+        view(invoice=replace(made, document=replace(made.document, items=(item,)))), CLERK
+    )
+
+    assert str(shown["detail_items"][0]["quantity"]) == "1000"
+    assert f"{shown['detail_items'][0]['tax']}" == "1E-7"

@@ -1,0 +1,73 @@
+"""The loop that workers live in."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from counterfoil.workers.runner import LONGEST_BACKOFF_SECONDS, forever
+
+
+class Naps:
+    """Remembers how long a loop slept, and ends it after so many naps."""
+
+    def __init__(self, upto: int) -> None:
+        self.taken: list[float] = []
+        self._upto = upto
+
+    async def __call__(self, seconds: float) -> None:
+        self.taken.append(seconds)
+        if len(self.taken) == self._upto:
+            raise asyncio.CancelledError
+
+
+def steps(*outcomes: object) -> Callable[[], object]:
+    left = list(outcomes)
+
+    async def step() -> object:
+        outcome = left.pop(0) if left else None
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    return step
+
+
+async def run(step: Callable[[], object], naps: Naps, luck: float = 1.0) -> list[float]:
+    with pytest.raises(asyncio.CancelledError):
+        await forever(
+            step,  # type: ignore[arg-type]  # - the fake is as loose as a test may be
+            name="test",
+            pause_seconds=0.2,
+            sleep=naps,
+            jitter=lambda: luck,
+        )
+    return naps.taken
+
+
+async def test_it_goes_on_at_once_while_there_is_work() -> None:
+    assert await run(steps(3, True, 0, None), Naps(4)) == [0, 0, 0.2, 0.2]
+
+
+async def test_it_waits_longer_after_each_error_and_starts_over_after_success() -> None:
+    step = steps(OSError(), OSError(), OSError(), 0, OSError())
+    assert await run(step, Naps(5)) == [0.5, 1.0, 2.0, 0.2, 0.5]
+
+
+async def test_it_never_waits_longer_than_the_longest() -> None:
+    step = steps(*[OSError()] * 30)
+    assert (await run(step, Naps(30)))[-1] == LONGEST_BACKOFF_SECONDS
+
+
+async def test_chance_shortens_a_wait_by_half_at_most() -> None:
+    assert await run(steps(OSError()), Naps(1), luck=0.0) == [0.25]
+
+
+async def test_it_ends_when_it_is_cancelled() -> None:
+    stuck = asyncio.create_task(
+        forever(asyncio.Event().wait, name="test", pause_seconds=0.2)
+    )
+    await asyncio.sleep(0)
+    stuck.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stuck
