@@ -20,6 +20,7 @@ from psycopg_pool import PoolTimeout
 from counterfoil.api import kryptogo
 from counterfoil.api.kryptogo import errors
 from counterfoil.api.kryptogo.auth import request_id_of
+from counterfoil.api.pace import Pace
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.clock import SystemClock, TimeSortedIds
 from counterfoil.config import WebConfig
@@ -42,19 +43,28 @@ _HEADERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """What the doors need to know; ``allow_private_callbacks`` only in sandboxes."""
+    """What the doors need to know; ``allow_private_callbacks`` only in sandboxes.
+
+    ``requests_per_second`` bounds each member in each web process, twice as many at once; None
+    for no bound.
+    """
 
     allow_private_callbacks: bool = False
+    requests_per_second: int | None = None
 
 
 def create_app(desk: Desk, settings: WebSettings) -> Litestar:
     """The application around a desk whose database the caller opens and closes."""
+    rate = settings.requests_per_second
+    pace = None if rate is None else Pace(desk.clock, per_second=rate, burst=2 * rate)
     return Litestar(
         route_handlers=[healthz, kryptogo.router()],
         state=State(
             {
                 "desk": desk,
-                **kryptogo.state(allow_private_callbacks=settings.allow_private_callbacks),
+                **kryptogo.state(
+                    allow_private_callbacks=settings.allow_private_callbacks, pace=pace
+                ),
             }
         ),
         request_max_body_size=MAX_BODY_BYTES,

@@ -50,6 +50,9 @@ from counterfoil.workers.reconcile import reconcile as compare_books
 
 T = TypeVar("T")
 
+_APPROVAL: Final = "COUNTERFOIL_APPROVAL_SECRET"
+_SEED: Final = "COUNTERFOIL_SEED_"
+
 _out: Final = Console()
 _err: Final = Console(stderr=True)
 
@@ -145,14 +148,16 @@ def up() -> None:
     url = _database_url(config.database)
     apply_migrations(url)
     signer = SignerClient(work_config.signer_socket)
-    environment = {"COUNTERFOIL_DATABASE_URL": url}
+    everything = {**os.environ, "COUNTERFOIL_DATABASE_URL": url}
+    no_keys = {k: v for k, v in everything.items() if not k.startswith((_APPROVAL, _SEED))}
+    no_seed = {k: v for k, v in everything.items() if not k.startswith(_SEED)}
 
     async def supervise() -> None:
         supervisor = Supervisor(lambda name, line: _out.print(f"[dim]{name}[/] ", line))
         try:
-            await supervisor.start(Child("sign", counterfoil("sign"), {}, signer.healthy))
-            await supervisor.start(Child("work", counterfoil("work"), environment))
-            await supervisor.start(Child("serve", counterfoil("serve"), environment))
+            await supervisor.start(Child("sign", counterfoil("sign"), everything, signer.healthy))
+            await supervisor.start(Child("work", counterfoil("work"), no_keys))
+            await supervisor.start(Child("serve", counterfoil("serve"), no_seed))
             await until_signalled()
         finally:
             await supervisor.stop()

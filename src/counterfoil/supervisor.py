@@ -5,7 +5,6 @@ They are started in order, restarted when they die, and stopped together.
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
@@ -26,7 +25,10 @@ class NotReady(Exception):  # noqa: N818 - says what is the case
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One process: how it starts, and how to tell that it is ready for the next one."""
+    """One process: how it starts, and how to tell that it is ready for the next one.
+
+    ``environment`` is the whole of it: a child is given only the secrets that are its business.
+    """
 
     name: str
     arguments: Sequence[str]
@@ -50,8 +52,13 @@ class Supervisor:
 
     async def start(self, child: Child) -> None:
         """Start a child and wait until it is ready; `NotReady` when that does not come."""
-        self._processes[child.name] = await self._spawn(child)
-        await self._await_ready(child)
+        process = self._processes[child.name] = await self._spawn(child)
+        try:
+            await self._await_ready(child)
+        except BaseException:
+            # Also when somebody gives up waiting: `stop` does not know of this one yet.
+            await self._end(process)
+            raise
         self._running.append((child, asyncio.create_task(self._keep(child))))
 
     async def stop(self) -> None:
@@ -72,7 +79,7 @@ class Supervisor:
             *child.arguments,
             stdout=PIPE,
             stderr=STDOUT,
-            env={**os.environ, **child.environment},
+            env=child.environment,
             start_new_session=True,  # Ctrl-C reaches us alone, so that we stop them in order
         )
         asyncio.create_task(self._relay(child, process)).add_done_callback(_surface)
@@ -91,7 +98,6 @@ class Supervisor:
         deadline = loop.time() + READY_TIMEOUT_SECONDS
         while child.ready is not None and not await child.ready():
             if process.returncode is not None or loop.time() > deadline:
-                await self._end(process)
                 last = self._last_lines.get(child.name, "it printed nothing")
                 message = f"{child.name} did not become ready: {last}"
                 raise NotReady(message)

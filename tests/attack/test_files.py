@@ -30,7 +30,7 @@ def jpeg(width: int = 1, height: int = 1) -> bytes:
     frame = struct.pack(">BHHB", 8, height, width, 1) + b"\x01\x11\x00"
     return (
         b"\xff\xd8\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
-         b"\xff\xc0"
+        b"\xff\xc0"
         + struct.pack(">H", len(frame) + 2)
         + frame
         + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"

@@ -38,7 +38,9 @@ class Worker:
             )
 
 
-async def leave(database: Database, due_at: datetime = NOON) -> UUID:
+async def leave(
+    database: Database, due_at: datetime = NOON, invoice_id: UUID | None = None
+) -> UUID:
     effect_id = uuid4()
     async with database.transaction() as tx:
         await effects.add(
@@ -46,7 +48,7 @@ async def leave(database: Database, due_at: datetime = NOON) -> UUID:
             1,
             effect_id=effect_id,
             kind="screen",
-            invoice_id=uuid4(),
+            invoice_id=invoice_id or uuid4(),
             due_at=due_at,
             created_at=NOON,
         )
@@ -65,10 +67,10 @@ async def test_work_is_claimed_once_and_done_once(database: Database) -> None:
 
 
 async def test_work_left_by_a_change_that_failed_does_not_exist(database: Database) -> None:
-    class ChangeFailed(Exception):
+    class ChangeError(Exception):
         pass
 
-    with pytest.raises(ChangeFailed):
+    with pytest.raises(ChangeError):
         async with database.transaction() as tx:
             await effects.add(
                 tx,
@@ -79,7 +81,7 @@ async def test_work_left_by_a_change_that_failed_does_not_exist(database: Databa
                 due_at=NOON,
                 created_at=NOON,
             )
-            raise ChangeFailed
+            raise ChangeError
     assert await Worker(database).claims() == []
 
 
@@ -119,3 +121,19 @@ async def test_the_longest_due_comes_first(database: Database) -> None:
     worker = Worker(database)
     assert [e.effect_id for e in await worker.claims(limit=1)] == [old]
     assert [e.effect_id for e in await worker.claims(limit=1)] == [young]
+
+
+async def test_one_invoice_is_worked_on_once_however_often_it_was_asked_for(
+    database: Database,
+) -> None:
+    invoice_id = uuid4()
+    asked = {await leave(database, invoice_id=invoice_id) for _ in range(5)}
+    first, second = Worker(database), Worker(database)
+    (claimed,) = await first.claims()
+    assert await second.claims() == []
+
+    async with database.transaction() as tx:
+        await effects.complete_others(tx, 1, "screen", invoice_id, at=NOON)
+    assert claimed.effect_id in asked
+    assert await second.claims(NOON + timedelta(days=1)) == []
+    assert not await first.completes(claimed.effect_id)

@@ -96,9 +96,7 @@ async def work(*notifiers: Notifier) -> None:
 async def live(bench: Bench, url: str, bill: Invoice) -> list[UUID]:
     """Leave the events of a whole life."""
     return [
-        await bench.office.tells(
-            url, invoice_id=bill.invoice_id, sequence=sequence, change=change
-        )
+        await bench.office.tells(url, invoice_id=bill.invoice_id, sequence=sequence, change=change)
         for sequence, change in enumerate(STEPS, start=2)
     ]
 

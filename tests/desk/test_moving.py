@@ -113,6 +113,23 @@ async def test_two_workers_share_a_wallet_without_a_hole_or_a_double(till: Till)
     assert hashes == {row.tx_hash for row in payouts}
 
 
+async def test_different_work_for_one_wallet_at_once_gets_different_nonces(till: Till) -> None:
+    bills = [await till.signed_bill(DUE + n) for n in range(6)]
+    await reserve(till)
+    await land(till)
+    pool = await till.wallet("pool")
+    ids = [(await till.move(bill, "payout")).move_id for bill in bills]
+    batches = [await moving.batch_of(till.desk, pool, [move_id]) for move_id in ids]
+
+    outcomes = await asyncio.gather(
+        *(moving.reserve(till.desk, b, TERMS, quick_sign) for b in batches if b is not None)
+    )
+
+    assert outcomes == [Reserved.SIGNED] * 6
+    nonces = [(await till.move(bill, "payout")).nonce for bill in bills]
+    assert sorted(nonce for nonce in nonces if nonce is not None) == list(range(6))
+
+
 async def test_one_batch_tried_by_everybody_is_signed_once(till: Till) -> None:
     await till.signed_bill()
     batch = await till.batch()

@@ -1,13 +1,16 @@
 """Who may do what: keys, client ids, permissions, four eyes (the source's table)."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from counterfoil.api.kryptogo.routes import HANDLERS
+from counterfoil.app import WebSettings
+from counterfoil.db.pool import Database
 from support.actors import STUDIO, Caller
-from support.site import Firm, Site
+from support.site import Firm, Site, open_site
 
 ID = "inv_" + "0" * 32
 FILE = "file_" + "0" * 32
@@ -50,9 +53,8 @@ HELD = {
 
 
 def filled(path: str) -> str:
-    return (
-        STUDIO
-        + path.replace("{intent_id}", ID).replace("{file_id}", FILE).replace("{event_id}", EVENT)
+    return STUDIO + path.replace("{intent_id}", ID).replace("{file_id}", FILE).replace(
+        "{event_id}", EVENT
     )
 
 
@@ -139,9 +141,7 @@ async def test_the_key_acts_as_its_member_so_nobody_approves_their_own(firm: Fir
     assert others.data["status"] == "pending_payment"
 
 
-async def test_a_key_that_may_auto_approve_is_logged_as_the_policy(
-    site: Site, firm: Firm
-) -> None:
+async def test_a_key_that_may_auto_approve_is_logged_as_the_policy(site: Site, firm: Firm) -> None:
     robot = Caller(*await site.person(1, "robot", "finance", auto_approve=True))
 
     created = (await robot.create()).data
@@ -175,3 +175,18 @@ async def test_answers_carry_a_request_id_and_tell_browsers_to_keep_out(
         assert answer.headers["Cache-Control"] == "no-store"
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
         assert "Server" not in answer.headers
+
+
+async def test_who_asks_too_fast_is_asked_to_wait(database: Database) -> None:
+    async with open_site(database, WebSettings(requests_per_second=2)) as site:
+        firm = await site.firm()
+
+        answers = [await firm.auditor.list() for _ in range(5)]
+        others = await firm.merchant.list()
+        site.clock.advance(timedelta(seconds=1))
+        later = await firm.auditor.list()
+
+    assert [answer.status for answer in answers] == [200, 200, 200, 200, 429]
+    assert answers[-1].refusal == (429, 4290)
+    assert answers[-1].headers["Retry-After"] == "1"
+    assert others.status == later.status == 200

@@ -4,9 +4,7 @@ from counterfoil.db.pool import Database
 from support.site import Firm
 
 
-async def test_callbacks_are_listed_and_asked_for_again(
-    firm: Firm, database: Database
-) -> None:
+async def test_callbacks_are_listed_and_asked_for_again(firm: Firm, database: Database) -> None:
     url = "https://merchant.example/kg-callback"
     created = (await firm.merchant.create(callback_url=url)).data
     await firm.reviewer.approve(created["id"])

@@ -197,9 +197,7 @@ async def test_order_data_comes_back_unchanged(firm: Firm) -> None:
     )
     body = json.dumps({**CURL_EXAMPLE, "order_data": "OPAQUE"}).replace('"OPAQUE"', opaque)
 
-    created = await firm.merchant.call(
-        "POST", f"{STUDIO}/invoice/intent", content=body.encode()
-    )
+    created = await firm.merchant.call("POST", f"{STUDIO}/invoice/intent", content=body.encode())
     seen = await firm.auditor.look(created.data["id"])
 
     assert f'"order_data":{opaque},'.encode() in created.raw

@@ -88,9 +88,7 @@ async def test_real_answers_are_what_the_document_says(site: Site, firm: Firm) -
     check(whole, {"$ref": "#/components/schemas/Error"}, refusal.body)
 
 
-async def test_its_create_example_is_accepted_once_the_ids_are_real(
-    site: Site, firm: Firm
-) -> None:
+async def test_its_create_example_is_accepted_once_the_ids_are_real(site: Site, firm: Firm) -> None:
     whole = await document(site)
     operation = whole["paths"][f"{STUDIO}/invoice/intent"]["post"]
     example = operation["requestBody"]["content"]["application/json"]["example"]

@@ -26,9 +26,7 @@ CURL_EXAMPLE: Final[Mapping[str, Any]] = {
     "payment_terms": 30,
     "payment_method_type": "crypto",
     "payout_addresses": {"evm": PAYOUT_ADDRESS},
-    "detail_items": [
-        {"name": "Consulting service", "quantity": 1, "unit_price": 3000, "tax": 0}
-    ],
+    "detail_items": [{"name": "Consulting service", "quantity": 1, "unit_price": 3000, "tax": 0}],
     "order_data": {"external_invoice_id": "INV-2026-001"},
 }
 """The source's first example, with an address that is somebody's instead of the zero address."""
@@ -116,9 +114,7 @@ class Caller:
     async def create(self, headers: Mapping[str, str] | None = None, **changes: object) -> Answer:
         """The source's example with ``changes``; a change to None leaves the field out."""
         body = {
-            name: value
-            for name, value in {**CURL_EXAMPLE, **changes}.items()
-            if value is not None
+            name: value for name, value in {**CURL_EXAMPLE, **changes}.items() if value is not None
         }
         return await self.post("/invoice/intent", body, headers)
 

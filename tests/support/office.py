@@ -5,7 +5,6 @@ For tests of what happens after all that: telling, screening, pricing.
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from counterfoil.books import orgs, outbox, transfers
@@ -15,7 +14,7 @@ from counterfoil.core.invoice import Context, Invoice, Status, Tally
 from counterfoil.core.money import Asset
 from counterfoil.core.reckoning import Depth, tally
 from counterfoil.core.roles import Actor, Permission, system
-from counterfoil.db.pool import Database
+from counterfoil.db.pool import Database, Tx
 from counterfoil.desk.act import happen, locked
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.record import opened
@@ -99,7 +98,7 @@ class Office:
             )
         return event_id
 
-    async def issues(self, number: int = 42, **changes: Any) -> Invoice:
+    async def issues(self, number: int = 42, **changes: object) -> Invoice:
         """Store an approved invoice over 100 USDT on Arbitrum."""
         payable = invoice(
             Status.AWAITING_PAYMENT,
@@ -151,7 +150,7 @@ class Office:
             return await locked(tx, bill.org_id, bill.invoice_id)
 
 
-async def _tally(tx: Any, bill: Invoice) -> Tally:
+async def _tally(tx: Tx, bill: Invoice) -> Tally:
     rows = await transfers.of_invoices(tx, bill.org_id, [bill.invoice_id])
     return tally(bill.requests, map(transfers.received, rows), bill.policy)
 

@@ -72,9 +72,7 @@ class Site:
             second_signer=Signer(*await self.person(org_id, "sue", "signer")),
             officer=Caller(*await self.person(org_id, "otto", "compliance")),
             auditor=Auditor(*await self.person(org_id, "ada", "auditor")),
-            all_roles=Caller(
-                *await self.person(org_id, "alma", "finance", "reviewer", "signer")
-            ),
+            all_roles=Caller(*await self.person(org_id, "alma", "finance", "reviewer", "signer")),
         )
 
     async def person(
@@ -108,13 +106,11 @@ class Site:
 
 
 @asynccontextmanager
-async def open_site(
-    database: Database, *, allow_private_callbacks: bool = False
-) -> AsyncIterator[Site]:
+async def open_site(database: Database, settings: WebSettings | None = None) -> AsyncIterator[Site]:
     """The application, served on a free port of this machine."""
     clock = FakeClock()
     desk = replace(desk_on(database, clock), addresses=ADDRESSES)
-    app = create_app(desk, WebSettings(allow_private_callbacks=allow_private_callbacks))
+    app = create_app(desk, settings or WebSettings())
     quiet = _Quiet(server(app, "127.0.0.1", 0).config)
     serving = asyncio.create_task(quiet.serve())
     while not quiet.started:

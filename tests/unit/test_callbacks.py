@@ -11,6 +11,8 @@ from uuid import UUID
 import pytest
 
 from counterfoil.api.kryptogo.callbacks import KryptogoCallbacks, canonical, sign
+from counterfoil.books.moves import MoveRow
+from counterfoil.books.transfers import TransferRow
 from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Price, Status
 from counterfoil.core.secrets import callback_secret, shown_callback_secret
 from counterfoil.core.standard_webhooks import signed_headers
@@ -54,7 +56,7 @@ def delivery(
     )
 
 
-def said(bill: Invoice, *rows: Any, moves: tuple[Any, ...] = ()) -> dict[str, Any]:
+def said(bill: Invoice, *rows: TransferRow, moves: tuple[MoveRow, ...] = ()) -> dict[str, Any]:
     facts = json.loads(json.dumps(snapshot(bill, rows, moves)))
     told = KryptogoCallbacks().write(
         delivery(S.APPROVAL_PENDING, bill.status, context=bill.context, facts=facts)

@@ -31,9 +31,7 @@ def view(**parts: object) -> InvoiceView:
 
 def test_an_unconfirmed_payment_shows_its_hash_but_no_amount() -> None:
     seen = invoice(Status.PAYMENT_DETECTED, tally=paid(confirmed=0))
-    intent = payment_intent(
-        view(invoice=seen, transfers=(a_transfer(depth=Depth.SEEN),)), CLERK
-    )
+    intent = payment_intent(view(invoice=seen, transfers=(a_transfer(depth=Depth.SEEN),)), CLERK)
 
     assert intent["payment_tx_hash"] == "0x" + "77" * 32
     assert intent["payer_address"] == CUSTOMER

@@ -1,11 +1,19 @@
 """The loop that workers live in."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from counterfoil.workers.runner import LONGEST_BACKOFF_SECONDS, forever
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[list[EventDict]]:
+    with capture_logs() as entries:
+        yield entries
 
 
 class Naps:
@@ -46,7 +54,7 @@ async def run(step: Callable[[], object], naps: Naps, luck: float = 1.0) -> list
 
 
 async def test_it_goes_on_at_once_while_there_is_work() -> None:
-    assert await run(steps(3, True, 0, None), Naps(4)) == [0, 0, 0.2, 0.2]
+    assert await run(steps(3, 1, 0, None), Naps(4)) == [0, 0, 0.2, 0.2]
 
 
 async def test_it_waits_longer_after_each_error_and_starts_over_after_success() -> None:
@@ -59,14 +67,21 @@ async def test_it_never_waits_longer_than_the_longest() -> None:
     assert (await run(step, Naps(30)))[-1] == LONGEST_BACKOFF_SECONDS
 
 
+async def test_errors_and_recovery_are_told(log: list[EventDict]) -> None:
+    await run(steps(OSError(), OSError(), 0), Naps(3))
+    assert [(entry["event"], entry["failures"]) for entry in log] == [
+        ("step_failed", 1),
+        ("step_failed", 2),
+        ("recovered", 2),
+    ]
+
+
 async def test_chance_shortens_a_wait_by_half_at_most() -> None:
     assert await run(steps(OSError()), Naps(1), luck=0.0) == [0.25]
 
 
 async def test_it_ends_when_it_is_cancelled() -> None:
-    stuck = asyncio.create_task(
-        forever(asyncio.Event().wait, name="test", pause_seconds=0.2)
-    )
+    stuck = asyncio.create_task(forever(asyncio.Event().wait, name="test", pause_seconds=0.2))
     await asyncio.sleep(0)
     stuck.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -261,8 +261,8 @@ class Day:
         if day is not None and _FIRST_YEAR <= day.year <= _LAST_YEAR:
             return day
         raise Invalid.field(
-            name, "must be a date such as 2026-06-22, or an ISO 8601 time such as"
-            " 2026-06-22T12:00:00Z"
+            name,
+            "must be a date such as 2026-06-22, or an ISO 8601 time such as 2026-06-22T12:00:00Z",
         )
 
     def schema(self) -> Schema:

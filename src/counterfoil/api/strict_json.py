@@ -55,7 +55,7 @@ def read_object(body: bytes) -> dict[str, Json]:
     if not isinstance(found, dict):
         raise Unreadable("the body must be a JSON object")
     for name, value in found.items():
-        if depth_of(value) > MAX_DEPTH:
+        if isinstance(value, dict | list) and depth_of(value) > MAX_DEPTH:
             raise Unreadable.field(_shown(name), f"is nested deeper than {MAX_DEPTH} levels")
     return found
 

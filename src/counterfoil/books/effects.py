@@ -58,16 +58,27 @@ async def add(  # noqa: PLR0913 - one argument per column
 async def claim(  # noqa: PLR0913 - what to claim, and the lease to claim it with
     tx: Tx, kind: str, limit: int, *, now: datetime, lease_until: datetime, lease_token: UUID
 ) -> list[EffectRow]:
-    """Take up to ``limit`` due effects that nobody holds, the longest due first."""
+    """Take up to ``limit`` due effects that nobody holds, the longest due first.
+
+    At most one for each invoice, and none while another one of its kind is being worked on: a
+    stranger who sends dust a hundred times must not get a hundred screenings at once.
+    """
     return await all_rows(
         tx,
         EffectRow,
         """
         WITH due AS (
             SELECT org_id, effect_id
-              FROM effect
+              FROM effect AS e
              WHERE kind = %(kind)s AND done_at IS NULL AND due_at <= %(now)s
                AND (lease_until IS NULL OR lease_until <= %(now)s)
+               AND NOT EXISTS (
+                   SELECT FROM effect AS other
+                    WHERE other.org_id = e.org_id AND other.invoice_id = e.invoice_id
+                      AND other.kind = e.kind AND other.done_at IS NULL
+                      AND other.effect_id <> e.effect_id
+                      AND (other.lease_until > %(now)s
+                           OR (other.due_at, other.effect_id) < (e.due_at, e.effect_id)))
              ORDER BY due_at
              LIMIT %(limit)s
                FOR UPDATE SKIP LOCKED
@@ -104,6 +115,24 @@ async def complete(
         {"org_id": org_id, "effect_id": effect_id, "lease_token": lease_token, "at": at},
     )
     return done == 1
+
+
+async def complete_others(
+    tx: Tx, org_id: int, kind: str, invoice_id: UUID, *, at: datetime
+) -> None:
+    """Mark everything of a kind that waits for an invoice done: one result answers it all.
+
+    The caller holds the invoice locked, so nothing can be left behind in between.
+    """
+    await execute(
+        tx,
+        """
+        UPDATE effect SET done_at = %(at)s, lease_until = NULL, lease_token = NULL
+         WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s AND kind = %(kind)s
+           AND done_at IS NULL
+        """,
+        {"org_id": org_id, "invoice_id": invoice_id, "kind": kind, "at": at},
+    )
 
 
 async def fail(  # noqa: PLR0913 - which effect, by whose lease, and what comes next

@@ -51,8 +51,7 @@ _SPECIAL_IPV4: Final = tuple(
 _GLOBAL_IPV6: Final = IPv6Network("2000::/3")
 # Forms that carry an IPv4 address (6to4, Teredo) could smuggle a private one past us.
 _SPECIAL_IPV6: Final = tuple(
-    IPv6Network(network)
-    for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
+    IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 )
 
 
@@ -126,9 +125,7 @@ def may_be_called(address: IpAddress, *, allow_private: bool) -> bool:
     """
     if _is_public(address):
         return True
-    return allow_private and (
-        address.is_loopback or (address.is_private and not _never(address))
-    )
+    return allow_private and (address.is_loopback or (address.is_private and not _never(address)))
 
 
 def _is_public(address: IpAddress) -> bool:

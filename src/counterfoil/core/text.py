@@ -119,9 +119,7 @@ def clean_email(text: object, field: str) -> str:
 def clean_url(text: object, field: str) -> str:
     """Read an http or https address that we show and never fetch; no user name in it."""
     if not isinstance(text, str) or len(text) > MAX_URL_LENGTH:
-        raise Invalid.field(
-            field, f"must be a URL in text, of at most {MAX_URL_LENGTH} characters"
-        )
+        raise Invalid.field(field, f"must be a URL in text, of at most {MAX_URL_LENGTH} characters")
     found = _URL.fullmatch(text)
     if found is None or not 0 < int(found["port"] or "443") < 65_536:  # noqa: PLR2004 - TCP
         raise Invalid.field(

@@ -15,9 +15,7 @@ PAIRS = (("USDT", "TWD"), ("USDC", "TWD"), ("USDT", "USD"), ("USDC", "USD"), ("U
 """What invoices are priced and screened with."""
 
 
-async def current(
-    tx: Tx, base: str, quote: str, *, now: datetime, max_age_seconds: int
-) -> Quote:
+async def current(tx: Tx, base: str, quote: str, *, now: datetime, max_age_seconds: int) -> Quote:
     """The newest rate, locked now; `Unavailable` where it is missing or too old to price by."""
     newest = await rates.latest(tx, base, quote)
     if newest is None:

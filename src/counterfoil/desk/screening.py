@@ -134,6 +134,8 @@ async def conclude(desk: Desk, case: Case, finding: Finding | None) -> bool:
             tx, effect.org_id, effect.effect_id, lease_token=effect.lease_token, at=now
         ):
             return False
+        # Whatever else asked for a screening meant this money, or the lifecycle asks once more.
+        await effects.complete_others(tx, effect.org_id, effect.kind, effect.invoice_id, at=now)
         if finding is None:
             return True
         await screening.add_run(

@@ -199,17 +199,25 @@ async def _follow(api: "samples.Api", invoice_id: str, status: str) -> None:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _PATIENCE_SECONDS
     started = loop.time()
+    settled = False
     with _out.status("waiting for the chain") as line:
-        while loop.time() < deadline and status not in _SETTLED:
-            now = (await api.invoice(invoice_id))["status"]
-            if now != status:
-                status = now
+        while loop.time() < deadline and not settled:
+            invoice = await api.invoice(invoice_id)
+            if invoice["status"] != status:
+                status = invoice["status"]
                 seconds = loop.time() - started
                 _out.print(f"  {seconds:5.1f} s  [bold]{status}[/]  {_MEANING.get(status, '')}")
                 line.update(_MEANING.get(status, status))
+            settled = _is_settled(invoice)
             await asyncio.sleep(_POLL_SECONDS)
-    if status not in _SETTLED:
+    if not settled:
         _out.print("nothing more happened within two minutes; see demo.log in the var folder")
+
+
+def _is_settled(invoice: Mapping[str, Any]) -> bool:
+    """Whether the next step is somebody's; nobody can sign before the payment is final."""
+    young = any(transfer["depth"] != "final" for transfer in invoice["transfers"])
+    return invoice["status"] in _SETTLED and not (invoice["status"] == "sign_pending" and young)
 
 
 def _welcome(facts: DemoFacts, home: Places) -> None:

@@ -1,6 +1,7 @@
 """The whole system on one machine, with chains, a customer and a merchant of its own."""
 
 import asyncio
+import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -13,16 +14,17 @@ from typing import Final
 import aiohttp
 from argon2 import PasswordHasher
 
+from counterfoil.books import addresses
 from counterfoil.books.orgs import Member, Org
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.clock import SystemClock, TimeSortedIds
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.errors import Conflict
+from counterfoil.core.errors import Conflict, Unavailable
 from counterfoil.core.secrets import callback_secret, shown_callback_secret
 from counterfoil.db.embedded import EmbeddedPostgres
 from counterfoil.db.migrate import migrate
 from counterfoil.db.pool import Database
-from counterfoil.desk import members
+from counterfoil.desk import members, rates
 from counterfoil.desk.desk import Desk
 from counterfoil.providers.screening.lists import read_csv
 from counterfoil.sandbox.anvil import Anvil, AnvilNode, AnvilSettings
@@ -107,11 +109,11 @@ async def running(
         for node in nodes.values():
             await _fund(node, wallets)
         base_url = f"http://127.0.0.1:{environment['COUNTERFOIL_PORT']}"
-        async with _desk(url) as desk:
-            tell("Opening the organisation and its team")
-            team = await _team(places, desk, wallets)
-            await _refresh_list(desk)
-        stack.push_async_callback(_cancelled, asyncio.create_task(_keep_list_fresh(url)))
+        desk = await stack.enter_async_context(_desk(url))
+        tell("Opening the organisation and its team")
+        team = await _team(places, desk, wallets)
+        await _refresh_list(desk)
+        stack.push_async_callback(_cancelled, asyncio.create_task(_keep_list_fresh(desk)))
         facts = _facts(base_url, nodes, inbox, team)
         places.write(facts)
         tell("Starting workers and web")
@@ -119,9 +121,11 @@ async def running(
             k: v for k, v in environment.items() if not k.startswith("COUNTERFOIL_APPROVAL")
         }
         await supervisor.start(Child("work", counterfoil("work"), worker_environment))
-        await supervisor.start(
-            Child("serve", counterfoil("serve"), environment, lambda: answers(base_url))
-        )
+
+        async def open_for_business() -> bool:
+            return await answers(base_url) and await _can_sell(desk)
+
+        await supervisor.start(Child("serve", counterfoil("serve"), environment, open_for_business))
         yield Sandbox(facts, nodes, inbox, supervisor, url)
 
 
@@ -134,6 +138,18 @@ async def answers(base_url: str) -> bool:
             session.get(f"{base_url}/healthz") as response,
         ):
             return response.ok
+    return False
+
+
+async def _can_sell(desk: Desk) -> bool:
+    """Whether the workers have left what an invoice needs: an address, and rates that are fresh."""
+    with suppress(Unavailable):
+        async with desk.database.reading() as tx:
+            for pair in rates.PAIRS:
+                await rates.current(
+                    tx, *pair, now=desk.clock.now(), max_age_seconds=desk.rate_max_age_seconds
+                )
+            return await addresses.free_count(tx, ORG_ID, "evm") > 0
     return False
 
 
@@ -217,6 +233,7 @@ def _environment(
 ) -> dict[str, str]:
     places.rates.write_bytes((files("counterfoil.sandbox") / "rates.json").read_bytes())
     return {
+        **os.environ,
         "COUNTERFOIL_DATABASE_URL": url,
         "COUNTERFOIL_VAR_DIR": str(places.var),
         "COUNTERFOIL_PORT": str(port),
@@ -290,11 +307,10 @@ async def _refresh_list(desk: Desk) -> None:
         await import_list(desk, read_csv(BytesIO(content), _LIST_CODE), "sandbox")
 
 
-async def _keep_list_fresh(url: str) -> None:
+async def _keep_list_fresh(desk: Desk) -> None:
     while True:
         await asyncio.sleep(_REFRESH_SECONDS)
-        async with _desk(url) as desk:
-            await _refresh_list(desk)
+        await _refresh_list(desk)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

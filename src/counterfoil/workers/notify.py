@@ -253,9 +253,7 @@ class Notifier:
             },
         )
 
-    def _post(
-        self, delivery: Delivery, letter: Letter
-    ) -> "aiohttp.client._RequestContextManager":
+    def _post(self, delivery: Delivery, letter: Letter) -> "aiohttp.client._RequestContextManager":
         url = check_callback_url(delivery.url, allow_private=self._allow_private)
         return self._session.post(
             URL(url.text, encoded=True),

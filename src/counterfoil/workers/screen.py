@@ -106,9 +106,7 @@ class Screener:
         )
         run_id = self._desk.ids.new()
         assessments = [
-            assess(
-                self._factors(case, public("scr", run_id), suspect, search, answer), case.policy
-            )
+            assess(self._factors(case, public("scr", run_id), suspect, search, answer), case.policy)
             for suspect, answer in zip(suspects, answers, strict=True)
         ]
         gravest = max(assessments, key=lambda a: (_GRAVITY[a.decision], a.total))
@@ -142,9 +140,7 @@ class Screener:
             failures=tuple(a for a in answers if isinstance(a, ProviderFailure)),
         )
 
-    async def _ask_all(
-        self, suspect: _Suspect, place: int
-    ) -> list[AddressRisk | ProviderFailure]:
+    async def _ask_all(self, suspect: _Suspect, place: int) -> list[AddressRisk | ProviderFailure]:
         if not suspect.subject.readable:
             return []
         if place >= MAX_PAYERS_ASKED:
@@ -177,9 +173,7 @@ def _suspect(payer: Payer) -> _Suspect:
         # Newly minted tokens come from nobody.
         return _Suspect(Subject("address", None, payer.chain), ())
     family, address = normalise_address(payer.address)
-    return _Suspect(
-        Subject("address", address, payer.chain, family), search_forms(family, address)
-    )
+    return _Suspect(Subject("address", address, payer.chain, family), search_forms(family, address))
 
 
 def _hits(form: SearchForm, found: Sequence[Listed]) -> list[Hit]:

@@ -1,5 +1,6 @@
 """Who is asking: the Studio API key, the client id, and the permission each route needs."""
 
+from math import ceil
 from typing import Any, Final
 
 from litestar import Request
@@ -8,7 +9,8 @@ from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 from litestar.types import Scope
 
-from counterfoil.api.kryptogo.errors import NotYou, WrongClient
+from counterfoil.api.kryptogo.errors import NotYou, TooMany, WrongClient
+from counterfoil.api.pace import Pace
 from counterfoil.api.strict_json import Unreadable
 from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden
@@ -42,6 +44,7 @@ class StudioKeys(AbstractAuthenticationMiddleware):
         if principal is None:
             message = f"the header {KEY_HEADER} must carry a valid Studio API key"
             raise NotYou(message)
+        _keep_pace(connection.app.state.pace, principal)
         _check_client(connection.headers.get(CLIENT_HEADER), principal, CLIENT_HEADER)
         request_id = request_id_of(connection.scope, desk)
         return AuthenticationResult(user=with_request_id(principal, request_id), auth="key")
@@ -85,6 +88,13 @@ def require_client(request: StudioRequest, in_body: object) -> None:
         raise Unreadable.field(CLIENT_HEADER, "is required to create an invoice")
     if in_body is not None:
         _check_client(in_body, request.user, "client_id")
+
+
+def _keep_pace(pace: Pace | None, principal: Principal) -> None:
+    wait_seconds = 0 if pace is None else pace.wait_seconds(principal.actor.uid)
+    if wait_seconds:
+        message = "more requests than are heard in this time; ask again a little later"
+        raise TooMany(message, data={"retry_after_seconds": ceil(wait_seconds)})
 
 
 def _check_client(given: object, principal: Principal, field: str) -> None:

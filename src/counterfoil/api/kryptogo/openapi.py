@@ -353,9 +353,7 @@ def _action(
 def _body(fields: Sequence[Field], example: object, *, required: bool = False) -> Schema:
     return {
         "required": required,
-        "content": {
-            "application/json": {"schema": object_schema(fields), "example": example}
-        },
+        "content": {"application/json": {"schema": object_schema(fields), "example": example}},
     }
 
 

@@ -32,6 +32,7 @@ from counterfoil.api.kryptogo.auth import (
 from counterfoil.api.kryptogo.errors import BadQuery, failed, refused, refused_by_http
 from counterfoil.api.kryptogo.openapi import document
 from counterfoil.api.kryptogo.status import CATEGORIES, standings
+from counterfoil.api.pace import Pace
 from counterfoil.api.strict_json import Json, Number, Unreadable, canonical, read_object
 from counterfoil.core import ids
 from counterfoil.core.errors import Invalid, NotFound, Refusal
@@ -304,10 +305,10 @@ def router() -> Router:
     )
 
 
-def state(*, allow_private_callbacks: bool) -> dict[str, object]:
+def state(*, allow_private_callbacks: bool, pace: Pace | None) -> dict[str, object]:
     """What the handlers find in the app's state, besides ``desk``."""
     fields = schema.create_fields(allow_private_callbacks=allow_private_callbacks)
-    return {"create_fields": fields, "openapi": document(fields)}
+    return {"create_fields": fields, "openapi": document(fields), "pace": pace}
 
 
 def canonical_of(body: Mapping[str, Json]) -> bytes:

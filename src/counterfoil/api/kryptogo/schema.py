@@ -324,4 +324,3 @@ def _items(found: list[dict[str, Any]]) -> tuple[LineItem, ...]:
 
 def _sentence(refused: Invalid) -> str:
     return next(iter(refused.fields.values()), refused.message)
-

@@ -10,7 +10,6 @@ from typing import Final
 
 from counterfoil.core.events import (
     Approve,
-    ApproveRefund,
     Cancel,
     Command,
     Edit,
@@ -137,11 +136,9 @@ VERBS: Final = (
     Verb("reject", Reject),
     Verb("cancel", Cancel),
     Verb("sign", SignOff),
-    Verb("sign", ApproveRefund),
     Verb("refund", OrderRefund),
 )
-"""``sign`` gives two commands: on an invoice in ``refund_pending`` it is the second signature
-that lets the refund leave, since the source names no endpoint of its own for it."""
+"""What this API can ask for; other commands, such as releasing a hold, are Studio's."""
 
 
 def verbs_of(commands: list[str]) -> list[str]:
@@ -150,19 +147,18 @@ def verbs_of(commands: list[str]) -> list[str]:
     Those without an endpoint here, such as releasing a hold, are left out.
     """
     known = {command_name(verb.command): verb.name for verb in VERBS}
-    return list(dict.fromkeys(known[name] for name in commands if name in known))
+    return [known[name] for name in commands if name in known]
 
 
 def available_actions(invoice: Invoice, actor: Actor) -> list[str]:
     """The verbs that would be heard if this member sent them now: status, role and four eyes."""
-    possible = (
+    return [
         verb.name
         for verb in VERBS
         if (invoice.status, verb.command) in RULES
         and REQUIRED[verb.command] in actor.permissions
         and _CONDITIONS.get(verb.command, _always)(invoice, actor)
-    )
-    return list(dict.fromkeys(possible))
+    ]
 
 
 def _always(_invoice: Invoice, _actor: Actor) -> bool:
@@ -181,14 +177,8 @@ def _final(invoice: Invoice, _actor: Actor) -> bool:
     return invoice.tally.final
 
 
-def _not_who_ordered(invoice: Invoice, actor: Actor) -> bool:
-    return invoice.refund is not None and actor.uid != invoice.refund.ordered_by
-
-
 _CONDITIONS: Final[dict[type[Command], Callable[[Invoice, Actor], bool]]] = {
     Approve: _not_the_maker,
     Cancel: _no_money_yet,
     SignOff: _final,
-    ApproveRefund: _not_who_ordered,
 }
-

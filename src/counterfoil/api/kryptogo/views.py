@@ -227,9 +227,7 @@ def callbacks(told: Iterable[Told]) -> list[Json]:
             "url": one.event.url,
             "status": one.event.status,
             "created_at": instant(one.event.created_at),
-            "next_attempt_at": instant(one.event.due_at)
-            if one.event.status == "pending"
-            else None,
+            "next_attempt_at": instant(one.event.due_at) if one.event.status == "pending" else None,
             "delivered_at": _instant_or_none(one.event.delivered_at),
             "attempts": [
                 {

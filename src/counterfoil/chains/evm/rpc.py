@@ -7,6 +7,7 @@ says about the request itself reaches the caller (specs/chains.md 6.1 and 6.3).
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
@@ -109,6 +110,8 @@ class _Endpoint:
 
 _ANSWERS: Final = msgspec.json.Decoder(list[_Answer] | _Answer)
 _TEXT: Final = msgspec.json.Decoder(str)
+
+_QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}", re.ASCII)
 
 # Providers word their limits in many ways; these are geth, Nitro, op-geth, anvil, Alchemy,
 # Infura, QuickNode, Ankr, Cloudflare and dRPC (specs/chains.md 6.1).
@@ -346,11 +349,10 @@ class JsonRpc:
 
 def quantity(text: str) -> int:
     """Read a JSON-RPC quantity, ``0x`` hex of at most 256 bits; anything else is ``ValueError``."""
-    digits = text.removeprefix("0x")
-    if not text.startswith("0x") or not digits.isalnum() or len(digits) > 64:  # noqa: PLR2004
+    if not _QUANTITY.fullmatch(text):
         msg = f"{text[:80]!r} is not a quantity"
         raise ValueError(msg)
-    return int(digits, 16)
+    return int(text, 16)
 
 
 def _result(endpoint: _Endpoint, query: Query[T], answer: _Answer | None) -> T:

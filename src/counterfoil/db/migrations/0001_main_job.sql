@@ -263,6 +263,7 @@ CREATE TABLE effect (
     PRIMARY KEY (org_id, effect_id)
 );
 CREATE INDEX effect_due ON effect (kind, due_at) WHERE done_at IS NULL;
+CREATE INDEX effect_of_invoice ON effect (org_id, invoice_id) WHERE done_at IS NULL;
 
 CREATE TABLE outbox (
     org_id       bigint NOT NULL,
