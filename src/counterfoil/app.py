@@ -101,7 +101,10 @@ async def _serve(config: WebConfig, database: Database) -> None:
     try:
         app = create_app(
             desk_of(config, database),
-            WebSettings(allow_private_callbacks=config.callback_allow_private),
+            WebSettings(
+                allow_private_callbacks=config.callback_allow_private,
+                requests_per_second=config.requests_per_second,
+            ),
         )
         await server(app, config.host, config.port).serve()
     finally:
@@ -116,6 +119,7 @@ def desk_of(config: WebConfig, database: Database) -> Desk:
         ids=TimeSortedIds(),
         addresses=ADDRESSES,
         approval_key=config.approval_secret.reveal().encode(),
+        chains=config.chains,
         rate_max_age_seconds=config.rate_max_age_seconds,
     )
 

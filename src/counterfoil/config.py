@@ -91,6 +91,7 @@ class WebConfig:
     approval_secret: Secret
     chains: tuple[str, ...]
     rate_max_age_seconds: int
+    requests_per_second: int
     callback_allow_private: bool
 
     @classmethod
@@ -106,6 +107,7 @@ class WebConfig:
             secret=env.secret("SECRET"),
             approval_secret=env.secret("APPROVAL_SECRET"),
             chains=tuple(read_chains(environ)),
+            requests_per_second=env.whole("REQUESTS_PER_SECOND", 100, 1, 1_000_000),
             rate_max_age_seconds=env.rate_max_age_seconds(),
             callback_allow_private=env.switch("CALLBACK_ALLOW_PRIVATE"),
         )

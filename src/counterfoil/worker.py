@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import aiohttp
@@ -19,6 +20,7 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.db.pool import Database
 from counterfoil.desk.delivering import CallbackForm
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.idempotency import forget_old
 from counterfoil.providers.rates.http import HttpRates, HttpRateSettings
 from counterfoil.providers.rates.port import RateSource
 from counterfoil.providers.rates.static import StaticRates
@@ -32,7 +34,7 @@ from counterfoil.workers.move import MoveWorker
 from counterfoil.workers.notify import Notifier, callback_session
 from counterfoil.workers.price import Pricer
 from counterfoil.workers.provision import ProvisionWorker
-from counterfoil.workers.runner import forever
+from counterfoil.workers.runner import Step, forever
 from counterfoil.workers.screen import Screener
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses
 
@@ -53,6 +55,7 @@ class Paces:
     price: float = 20.0
     provision: float = 0.2
     fuel: float = 5.0
+    upkeep: float = 600.0
 
 
 async def work(config: WorkConfig, url: str, paces: Paces | None = None) -> None:
@@ -96,13 +99,14 @@ def _start_others(
         config.secret.reveal().encode(),
         allow_private=config.callback_allow_private,
     )
-    steps = {
+    steps: dict[str, tuple[Step, float]] = {
         "screen": (Screener(desk, _screeners(config, desk, chains)).step, paces.screen),
         "notify": (notifier.step, paces.notify),
         "move": (MoveWorker(desk, chains, signer).step, paces.move),
         "expire": (Expirer(desk, chains.keys()).step, paces.expire),
         "price": (Pricer(desk, _rate_sources(config, desk, outside.session)).step, paces.price),
         "provision": (ProvisionWorker(desk, chains, signer).step, paces.provision),
+        "upkeep": (partial(forget_old, desk), paces.upkeep),
         "fuel": (FuelWorker(desk, chains).step, paces.fuel),
     }
     for name, (step, pause_seconds) in steps.items():

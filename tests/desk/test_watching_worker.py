@@ -159,6 +159,20 @@ async def test_an_outage_of_thousands_of_blocks_is_read_without_a_gap(tower: Tow
     assert (at.head_number, at.final_number) == (5000, 4996)
 
 
+async def test_finalized_blocks_missed_in_an_outage_are_read_only_once(database: Database) -> None:
+    clock = FakeClock()
+    chain = CountingChain(clock)
+    tower = Tower(desk_on(database, clock), clock, chain)
+    await tower.shop.open()
+    await tower.shop.bill()
+    await tower.watch()
+    chain.mine(5000)
+
+    await tower.watch()
+
+    assert chain.asked["transfers"] == 4
+
+
 async def test_what_was_read_before_a_crash_is_not_read_again(tower: Tower) -> None:
     tower.chain.mine(5000)
     for _ in range(2):
@@ -226,6 +240,21 @@ async def test_a_reorg_below_many_anchors_rewinds_to_the_common_ancestor(tower: 
     assert await tower.shop.status(early) is Status.PAYMENT_DETECTED
     assert await tower.shop.status(late) is Status.AWAITING_PAYMENT
     assert [(log["head"], log["ancestor"]) for log in logs if log["event"] == "reorg"] == [(40, 20)]
+
+
+async def test_a_replaced_block_shows_in_the_parent_of_the_next(tower: Tower) -> None:
+    bill = await tower.shop.bill()
+    tower.mine(5)
+    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.mine()
+    await tower.watch()
+
+    tower.chain.reorg(1, forget=True)
+    tower.mine(2)
+    await tower.watch()
+
+    assert tower.chain.head.number == 7
+    assert await tower.shop.status(bill) is Status.AWAITING_PAYMENT
 
 
 async def test_a_rollback_is_waited_for_and_told_apart_by_hash(tower: Tower) -> None:
@@ -380,20 +409,41 @@ async def test_many_addresses_are_found_without_naming_them(tower: Tower) -> Non
     assert set(tower.chain.asked) == {"block", "transfers", "everybody's"}
 
 
+async def test_strangers_payments_cost_no_further_questions(tower: Tower) -> None:
+    chain = CountingChain(tower.clock)
+    await tower.watcher.stop()
+    tower.chain, tower.watcher = chain, _of_everybody(tower, chain)
+    await tower.watch()
+    asked = []
+    for payments in (0, 1):
+        chain.asked.clear()
+        for _ in range(6):
+            for _ in range(payments):
+                chain.pay(USDT.contract, CUSTOMER, DUE)
+            tower.mine()
+        await tower.watch()
+        asked.append(chain.asked["block"])
+
+    assert asked[0] == asked[1]
+
+
 async def test_a_quiet_chain_is_asked_for_three_headers_and_nothing_else(tower: Tower) -> None:
     chain = CountingChain(tower.clock)
-    tower.chain, tower.watcher = (
-        chain,
-        ChainWatcher(tower.desk, chain, WatchedAddresses(tower.desk, "evm")),
-    )
+    await tower.watcher.stop()
+    tower.chain, tower.watcher = chain, _of_everybody(tower, chain)
     chain.mine(5)
-    tower.clock.advance(timedelta(minutes=1))
     await tower.watch()
     chain.asked.clear()
 
     await tower.watcher.step()
 
     assert chain.asked == {"block": 3}
+
+
+def _of_everybody(tower: Tower, chain: FakeChain) -> ChainWatcher:
+    """A watcher that asks for everybody's transfers."""
+    limits = WatchLimits(listed_at_most=-1)
+    return ChainWatcher(tower.desk, chain, WatchedAddresses(tower.desk, "evm"), limits)
 
 
 async def test_one_of_two_watchers_works_and_the_other_takes_over(tower: Tower) -> None:

@@ -229,8 +229,10 @@ async def test_only_the_signers_own_user_can_come_in(config: SignerConfig) -> No
 
 
 async def refused_start(config: SignerConfig, why: type[Exception], sentence: str) -> None:
+    at_once = asyncio.Event()
+    at_once.set()
     with pytest.raises(why, match=sentence):
-        await serve(config, Noon())
+        await serve(config, Noon(), at_once)
     assert not config.socket_path.is_socket()
 
 
@@ -248,9 +250,11 @@ async def test_a_short_approval_key_stops_the_signer(config: SignerConfig) -> No
 
 
 async def test_a_second_signer_on_the_same_memory_stops(config: SignerConfig) -> None:
+    at_once = asyncio.Event()
+    at_once.set()
     async with running(config) as client:
         with pytest.raises(MemoryBroken, match="another signer is using"):
-            await serve(config, Noon())
+            await serve(config, Noon(), at_once)
         assert await client.healthy()
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 
 from counterfoil.core.invoice import Invoice
 
@@ -14,8 +14,8 @@ def content_hash(invoice: Invoice) -> str:
     that is due on receipt) is left out.
     """
     content = {
-        "document": asdict(invoice.document),
-        "price": asdict(invoice.price),
+        "document": invoice.document,
+        "price": invoice.price,
         "requests": [[r.asset.key, str(r.due_units)] for r in invoice.requests],
         "payout_to": dict(invoice.payout_to),
         "deposit_address": invoice.deposit_address,
@@ -23,7 +23,13 @@ def content_hash(invoice: Invoice) -> str:
         "settlement": invoice.settlement,
         "bank_account_id": invoice.bank_account_id,
         "callback_url": invoice.callback_url,
-        "policy": asdict(invoice.policy),
+        "policy": invoice.policy,
     }
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_plain)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return str(value)

@@ -212,20 +212,24 @@ def decide(invoice: Invoice, event: Event) -> Outcome:
             f"{command_name(type(event))} is not possible while the invoice is"
             f" {invoice.status.value}; possible now: {allowed}"
         )
-        raise _with_allowed(refusal, invoice.status)
+        raise _with_allowed(refusal, invoice)
     if found is None:
         return invoice, ()
     do, to = found
     try:
         after, effects = do(invoice, event)
     except OutOfPlace as refusal:
-        raise _with_allowed(refusal, invoice.status) from None
+        raise _with_allowed(refusal, invoice) from None
     if after.status not in to:
         msg = f"{do.__name__} led from {invoice.status} to {after.status}, which its row omits"
         raise AssertionError(msg)
     return after, effects
 
 
-def _with_allowed(refusal: OutOfPlace, status: Status) -> OutOfPlace:
-    allowed = {"status": status.value, "allowed": allowed_commands(status)}
-    return OutOfPlace(refusal.message, data={**allowed, **refusal.data})
+def _with_allowed(refusal: OutOfPlace, invoice: Invoice) -> OutOfPlace:
+    standing = {
+        "status": invoice.status.value,
+        "context": None if invoice.context is None else invoice.context.value,
+        "allowed": allowed_commands(invoice.status),
+    }
+    return OutOfPlace(refusal.message, data={**standing, **refusal.data})

@@ -107,6 +107,7 @@ def cancelled(invoice: Invoice, _event: Cancel) -> Outcome:
     if invoice.tally.seen_any:
         raise OutOfPlace(
             "a payment is already on chain, so the invoice can no longer be cancelled",
+            data={"rule": "money_on_chain"},
         )
     return replace(invoice, status=S.CANCELLED), ()
 

@@ -39,9 +39,10 @@ class Draft:
     """An invoice as somebody asks for it; types and lengths were checked at the door.
 
     ``order_data`` is a JSON object as text. ``payout_addresses`` maps a chain family to an
-    address. ``invoice_issue_date`` defaults to today (UTC).
+    address. ``invoice_issue_date`` defaults to today (UTC). ``dialect`` is the API it came by.
     """
 
+    dialect: str
     pricing_mode: Literal["fiat", "crypto"]
     amount: Decimal
     currency: Literal["TWD", "USD"] | None
@@ -140,6 +141,7 @@ def draft_of(invoice: Invoice) -> Draft:
     document = invoice.document
     first = invoice.requests[0].asset
     return Draft(
+        dialect=invoice.dialect,
         pricing_mode=invoice.price.mode,
         amount=invoice.price.amount,
         currency=_fiat(invoice.price.currency),
@@ -202,7 +204,7 @@ async def _create(desk: Desk, tx: Tx, draft: Draft, by: Actor) -> Invoice:
             org_id=by.org_id,
             invoice_id=invoice_id,
             number=number,
-            dialect="kryptogo",
+            dialect=draft.dialect,
             client_id=org.client_id,
             status=Status.APPROVAL_PENDING,
             document=asked.document,

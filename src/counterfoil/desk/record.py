@@ -181,9 +181,9 @@ def _warrant(desk: Desk, org_id: int, move_id: UUID, leg: Leg, event: Event) -> 
 async def _tell(desk: Desk, tx: Tx, before: Invoice | None, after: Invoice, at: datetime) -> None:
     if after.callback_url is None:
         return
-    ids = [after.invoice_id]
-    received = await transfers.of_invoices(tx, after.org_id, ids)
-    moved = await moves.of_invoices(tx, after.org_id, ids)
+    new, ids = before is None, [after.invoice_id]
+    received = [] if new else await transfers.of_invoices(tx, after.org_id, ids)
+    moved = [] if new else await moves.of_invoices(tx, after.org_id, ids)
     await outbox.add(
         tx,
         outbox.NewOutboxEvent(

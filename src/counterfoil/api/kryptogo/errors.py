@@ -21,7 +21,7 @@ from counterfoil.core.errors import (
     Refusal,
     Unavailable,
 )
-from counterfoil.core.invoice import Status
+from counterfoil.core.invoice import Context, Status
 
 RETRY_AFTER_SECONDS: Final = 5
 
@@ -135,14 +135,20 @@ def error(
 
 
 def _in_our_words(message: str, data: dict[str, object]) -> str:
-    """Rename status and commands to what this API calls them."""
+    """Rename status and commands to what this API calls them.
+
+    A refusal with a ``rule`` has a reason of its own, which is told as it is.
+    """
     allowed = data.get("allowed")
     if isinstance(allowed, list):
         data["allowed"] = verbs_of(allowed)
     status = data.get("status")
     if not isinstance(status, str):
         return message
-    shown = invoice_status(Status(status), None)
+    context = data.pop("context", None)
+    shown = invoice_status(Status(status), Context(context) if isinstance(context, str) else None)
     data["status"] = shown
+    if "rule" in data:
+        return message
     possible = ", ".join(verbs_of(allowed if isinstance(allowed, list) else [])) or "nothing"
     return f"this is not possible while the invoice is {shown}; possible now: {possible}"

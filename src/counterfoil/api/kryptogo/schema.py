@@ -256,7 +256,7 @@ def read_draft(body: Mapping[str, Json], fields: tuple[Field, ...]) -> Draft:
         found["payment_deadline"] = datetime.fromtimestamp(found["payment_deadline"], UTC)
     if "attachment" in found:
         found["attachment_file_id"] = found.pop("attachment")["file_id"]
-    return Draft(**found)
+    return Draft(dialect="kryptogo", **found)
 
 
 def read_change(body: Mapping[str, Json]) -> Change:

@@ -1,0 +1,395 @@
+"""`Journey`: the whole system running, with its people, its chains and a merchant's server.
+
+Everything is real: the processes, PostgreSQL, three nodes, HTTP in both directions. What the
+tests hold in their hands is only the chains' heartbeat, so that they can make one wait.
+"""
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from counterfoil.chains.evm.addresses import parse_evm_address
+from counterfoil.chains.evm.chain import EvmChain
+from counterfoil.chains.evm.transactions import transfer_calldata
+from counterfoil.chains.evm.transfers import TRANSFER_TOPIC, address_topic
+from counterfoil.clock import SystemClock, TimeSortedIds
+from counterfoil.core.assets import CHAINS, accepted_asset
+from counterfoil.core.money import Asset, parse_units
+from counterfoil.core.secrets import callback_secret, shown_callback_secret
+from counterfoil.db.embedded import EmbeddedPostgres
+from counterfoil.db.pool import Database
+from counterfoil.desk import proving
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.proving import Verified
+from counterfoil.sandbox.anvil import AnvilNode
+from counterfoil.sandbox.customer import Customer
+from counterfoil.sandbox.demo import ORG_ID, Sandbox, running
+from counterfoil.sandbox.places import DemoFacts, Places
+from counterfoil.sandbox.tokens import mint
+from counterfoil.workers.reconcile import Difference, reconcile
+from support.actors import Auditor, Caller, Merchant, Reviewer, Signer
+from support.inbox import Inbox, Received
+
+PATIENCE_SECONDS: Final = 120
+"""How long anything may take on a machine that is busy with other things."""
+
+HEARTBEAT_SECONDS: Final = 0.3
+POLL_SECONDS: Final = 0.1
+
+
+class Chain:
+    """One local chain, which mines for as long as nobody holds it."""
+
+    def __init__(self, key: str, node: AnvilNode) -> None:
+        self.key = key
+        self.node = node
+        self._held = False
+
+    @asynccontextmanager
+    async def beating(self) -> AsyncIterator["Chain"]:
+        await self.node.rpc("evm_setIntervalMining", 0)
+        heart = asyncio.create_task(self._beat())
+        try:
+            yield self
+        finally:
+            heart.cancel()
+            await asyncio.gather(heart, return_exceptions=True)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """No block comes but those that the test asks for."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+
+    def token(self, symbol: str) -> Asset:
+        found = accepted_asset(CHAINS[self.key], symbol)
+        assert found is not None
+        return found
+
+    async def holds(self, token: Asset, address: str) -> int:
+        """Base units of a token at an address, in the newest block."""
+        order = {"to": token.contract, "data": "0x70a08231" + address[2:].rjust(64, "0")}
+        return int(await self.node.rpc("eth_call", order, "latest"), 16)
+
+    async def paid_to(self, token: Asset, address: str) -> list[int]:
+        """Every transfer of a token that an address ever received, in base units."""
+        wanted = {
+            "address": token.contract,
+            "topics": [TRANSFER_TOPIC, None, address_topic(address)],
+            "fromBlock": "0x0",
+            "toBlock": "latest",
+        }
+        return [int(log["data"], 16) for log in await self.node.rpc("eth_getLogs", wanted)]
+
+    async def included(self, tx_hash: str) -> dict[str, Any]:
+        """The receipt of a transaction, once a block has taken it."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                receipt: dict[str, Any] | None = await self.node.rpc(
+                    "eth_getTransactionReceipt", tx_hash
+                )
+                if receipt is not None:
+                    assert int(receipt["status"], 16) == 1, f"{tx_hash} reverted"
+                    return receipt
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _beat(self) -> None:
+        while True:
+            if not self._held:
+                await self.node.mine()
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+class Payer:
+    """Somebody with coins, whom the nodes let send without a key."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    async def owns(self, chain: Chain, token: Asset, units: int) -> None:
+        await chain.node.set_balance(self.address, 10**18)
+        await mint(chain.node, token, self.address, units)
+
+    async def calls(self, chain: Chain, contract: str, data: bytes) -> str:
+        """Send a transaction, without waiting for its block; answers its hash."""
+        await chain.node.impersonate(self.address)
+        order = {"from": self.address, "to": contract, "data": "0x" + data.hex()}
+        return str(await chain.node.rpc("eth_sendTransaction", order))
+
+    async def pays(self, chain: Chain, token: Asset, to: str, units: int) -> str:
+        return await self.calls(chain, token.contract, transfer_calldata(to, units))
+
+
+@dataclass(frozen=True)
+class Bill:
+    """An invoice as the one who has to pay it knows it, and where the money should end."""
+
+    id: str
+    address: str
+    payout_address: str
+    amounts: dict[tuple[str, str], str] = field(repr=False)
+
+    @classmethod
+    def of(cls, invoice: dict[str, Any]) -> "Bill":
+        return cls(
+            id=invoice["id"],
+            address=invoice["payment_intent"]["payment_address"],
+            payout_address=invoice["payment_intent"]["payout_addresses"]["evm"],
+            amounts={(o["chain"], o["token"]): o["amount"] for o in invoice["payment_options"]},
+        )
+
+    def due_units(self, token: Asset) -> int:
+        return parse_units(self.amounts[token.chain, token.symbol], token.decimals, "amount")
+
+
+class Journey:
+    """The running system as the people around it see it."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a running system
+        self,
+        sandbox: Sandbox,
+        places: Places,
+        log: list[str],
+        session: aiohttp.ClientSession,
+        desk: Desk,
+        inbox: Inbox,
+        chains: dict[str, Chain],
+    ) -> None:
+        self.sandbox = sandbox
+        self.places = places
+        self.chains = chains
+        self.inbox = inbox
+        self.customer = Payer(Customer.known().address)
+        self.merchant = Merchant(*person(session, sandbox.facts, "finance"))
+        self.reviewer = Reviewer(*person(session, sandbox.facts, "reviewer"))
+        self.signer = Signer(*person(session, sandbox.facts, "signer"))
+        self.officer = Caller(*person(session, sandbox.facts, "compliance"))
+        self.auditor = Auditor(*person(session, sandbox.facts, "auditor"))
+        self._log = log
+        self._desk = desk
+
+    async def bill(self, **changes: object) -> Bill:
+        """A new invoice that pays out to an address of its own; nobody has approved it."""
+        payout = "0x" + secrets.token_hex(20)
+        asked = {"payout_addresses": {"evm": payout}, "callback_url": self.inbox.url, **changes}
+        return Bill.of((await self.merchant.create(**asked)).data)
+
+    async def approved_bill(self, **changes: object) -> Bill:
+        bill = await self.bill(**changes)
+        assert (await self.reviewer.approve(bill.id)).status == 200
+        return bill
+
+    async def pay(self, bill: Bill, chain: Chain, token: Asset) -> str:
+        """Pay what is due and wait for the block; answers the transaction's hash."""
+        tx_hash = await self.customer.pays(chain, token, bill.address, bill.due_units(token))
+        await chain.included(tx_hash)
+        return tx_hash
+
+    async def look(self, bill: Bill) -> dict[str, Any]:
+        found: dict[str, Any] = (await self.auditor.look(bill.id)).data
+        return found
+
+    async def until(self, bill: Bill, *statuses: str) -> dict[str, Any]:
+        """Wait until an invoice has one of the statuses; answers it as it then is."""
+        return await self._awaited(bill, lambda i: i["status"] in statuses, "/".join(statuses))
+
+    async def until_signable(self, bill: Bill) -> dict[str, Any]:
+        """Wait until the payment is clean and final, so that somebody may sign for it."""
+        return await self._awaited(
+            bill,
+            lambda i: (
+                i["status"] == "sign_pending" and all(t["depth"] == "final" for t in i["transfers"])
+            ),
+            "something to sign for",
+        )
+
+    async def signable_bill(self, chain: Chain, token: Asset, **changes: object) -> Bill:
+        """An invoice that was approved, paid, screened, and waits for the merchant."""
+        bill = await self.approved_bill(chain=chain.key, pay_token=token.symbol, **changes)
+        await self.pay(bill, chain, token)
+        await self.until_signable(bill)
+        return bill
+
+    async def sign(self, bill: Bill) -> None:
+        assert (await self.signer.act("sign", bill.id)).status == 200
+
+    async def settle(self, bill: Bill) -> dict[str, Any]:
+        """Sign for the money and wait until the merchant has it."""
+        await self.sign(bill)
+        return await self.until(bill, "completed")
+
+    async def statuses(self, bill: Bill) -> list[str]:
+        """The statuses that an invoice passed through, as its log tells them."""
+        entries = (await self.auditor.logs(bill.id)).data
+        return [status for status, _ in groupby(entry["to_status"] for entry in entries)]
+
+    def told(self, bill: Bill) -> list[Received]:
+        """What the merchant's server has received about an invoice so far, in order."""
+        return [r for r in self.inbox.received if r.body["id"] == bill.id]
+
+    async def until_told(self, bill: Bill, *statuses: str) -> list[Received]:
+        """Wait until the merchant's server was told these intent statuses, and no others."""
+        told: list[str] = []
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while told != list(statuses):
+                    await asyncio.sleep(POLL_SECONDS)
+                    told = [r.body["status"] for r in self.told(bill)]
+        except TimeoutError:
+            raise AssertionError(f"told {told} about {bill.id}, not {list(statuses)}") from None
+        return self.told(bill)
+
+    @property
+    def shown_secret(self) -> str:
+        """The callback secret as the merchant was shown it."""
+        master = self.places.secret("secret").read_text(encoding="utf-8").strip().encode()
+        return shown_callback_secret(callback_secret(master, ORG_ID, 1))
+
+    # -- proof ----------------------------------------------------------------------------------
+
+    async def audit(self) -> Verified:
+        return await proving.verify_audit(self._desk)
+
+    async def unexplained(self) -> list[Difference]:
+        """Every address on any chain that does not hold what the books say."""
+        found: list[Difference] = []
+        for key, chain in self.chains.items():
+            port = EvmChain.over(CHAINS[key], [chain.node.url], SystemClock())
+            try:
+                async for compared in reconcile(self._desk, port):
+                    found += compared.differences
+            finally:
+                await port.close()
+        return found
+
+    async def counterfoil(self, *arguments: str) -> "Ran":
+        """Run one of our own commands against this system."""
+        endpoints = {f"COUNTERFOIL_RPC_{k.upper()}": c.node.url for k, c in self.chains.items()}
+        return await ran(
+            [sys.executable, "-m", "counterfoil", *arguments],
+            {"COUNTERFOIL_DATABASE_URL": self.sandbox.database_url, **endpoints},
+        )
+
+    # -- accidents ------------------------------------------------------------------------------
+
+    async def kill_workers(self) -> None:
+        """End the work process as a power cut would."""
+        os.kill(self.sandbox.supervisor.pids()["work"], signal.SIGKILL)
+
+    async def until_workers_are_back(self, times: int = 1) -> None:
+        """Wait until the work process has come up so many times since it was counted last."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.starts < times:
+                await asyncio.sleep(POLL_SECONDS)
+
+    @property
+    def starts(self) -> int:
+        """How often the workers have come up."""
+        return sum(line.startswith("work ") and '"event": "working"' in line for line in self._log)
+
+    @contextmanager
+    def workers_asleep(self) -> Iterator[None]:
+        """Stop the work process in its tracks, and let it go on as if nothing had been."""
+        pid = self.sandbox.supervisor.pids()["work"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    async def _awaited(
+        self, bill: Bill, enough: Callable[[dict[str, Any]], bool], wanted: str
+    ) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not enough(invoice := await self.look(bill)):
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            passed = await self.statuses(bill)
+            last = "\n".join(self._log[-40:])
+            raise AssertionError(f"no {wanted} after {passed}; last lines:\n{last}") from None
+        return invoice
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended, and everything that it printed."""
+
+    status: int
+    text: str
+
+
+async def ran(command: list[str], environment: dict[str, str]) -> Ran:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "COLUMNS": "200", **environment},
+    )
+    text, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    assert process.returncode is not None
+    return Ran(process.returncode, text.decode())
+
+
+def person(
+    session: aiohttp.ClientSession, facts: DemoFacts, role: str
+) -> tuple[aiohttp.ClientSession, str, str]:
+    """What a `Caller` is made of, for the first member with a role."""
+    return session, facts.member(role).api_key, facts.client_id
+
+
+@contextmanager
+def folder() -> Iterator[Places]:
+    """A place for one sandbox, short enough for a socket's name, that vanishes afterwards."""
+    above = Path(tempfile.mkdtemp(prefix="cf-"))
+    # Root's PostgreSQL runs as another user, who has to be able to pass.
+    above.chmod(0o711)
+    places = Places(above / "v")
+    try:
+        yield places
+    finally:
+        if places.postgres.exists():
+            EmbeddedPostgres(places.postgres).destroy()
+        shutil.rmtree(above)
+
+
+@asynccontextmanager
+async def begun(places: Places) -> AsyncIterator[Journey]:
+    """Start the system, with everything around it that a journey needs."""
+    log: list[str] = []
+    async with AsyncExitStack() as stack:
+        sandbox = await stack.enter_async_context(
+            running(places, lambda name, line: log.append(f"{name} {line}"), log.append)
+        )
+        session = await stack.enter_async_context(aiohttp.ClientSession(sandbox.facts.base_url))
+        chains = {
+            key: await stack.enter_async_context(Chain(key, node).beating())
+            for key, node in sandbox.nodes.items()
+        }
+        inbox = await stack.enter_async_context(Inbox().open())
+        database = Database(sandbox.database_url, name="journey", max_connections=2)
+        await database.open()
+        stack.push_async_callback(database.close)
+        desk = Desk(
+            database=database,
+            clock=SystemClock(),
+            ids=TimeSortedIds(),
+            addresses={"evm": parse_evm_address},
+        )
+        yield Journey(sandbox, places, log, session, desk, inbox, chains)
