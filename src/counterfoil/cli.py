@@ -39,6 +39,7 @@ from counterfoil.log import configure as configure_log
 from counterfoil.providers.screening.lists import READERS
 from counterfoil.signer.client import SignerClient
 from counterfoil.signer.refusals import (
+    MemoryBroken,
     SeedRefused,
     SignerRefused,
     SignerStartRefused,
@@ -79,6 +80,7 @@ _EXPECTED: Final = (
     SignerStartRefused,
     SignerRefused,
     SignerUnreachable,
+    MemoryBroken,
     NotReady,
 )
 """What goes wrong for a reason that one sentence explains; anything else is a bug, shown whole."""
@@ -121,7 +123,7 @@ def work() -> None:
 @cli.command()
 def sign() -> None:
     """Run the signer, the only process with keys."""
-    from counterfoil.signer import service
+    from counterfoil.signer import policy, service
 
     configure_log()
     config = SignConfig.from_env(os.environ)
@@ -133,6 +135,9 @@ def sign() -> None:
                 memory_path=config.seed_file.parent / "memory.journal",
                 passphrase=config.seed_passphrase.reveal(),
                 approval_key=config.approval_secret.reveal().encode(),
+                limits=policy.Limits(
+                    move_dollars=config.move_dollars, day_dollars=config.day_dollars
+                ),
             ),
             SystemClock(),
         )

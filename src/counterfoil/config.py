@@ -161,12 +161,18 @@ class WorkConfig:
 
 @dataclass(frozen=True, slots=True)
 class SignConfig:
-    """What ``counterfoil sign`` needs; it knows no database and no chain."""
+    """What ``counterfoil sign`` needs; it knows no database and no chain.
+
+    ``move_dollars`` and ``day_dollars`` are the most that may leave at once, and in a day per
+    organisation, stablecoins counted one to one.
+    """
 
     signer_socket: Path
     seed_file: Path
     seed_passphrase: Secret
     approval_secret: Secret
+    move_dollars: int
+    day_dollars: int
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -174,9 +180,11 @@ class SignConfig:
         env = _Environment(environ)
         return cls(
             signer_socket=env.signer_socket(),
-            seed_file=env.path("SEED_FILE") or env.var_dir() / "seed.age",
+            seed_file=env.path("SEED_FILE") or env.var_dir() / "signer" / "seed.age",
             seed_passphrase=env.secret("SEED_PASSPHRASE"),
             approval_secret=env.secret("APPROVAL_SECRET"),
+            move_dollars=env.whole("LIMIT_MOVE_DOLLARS", 100_000, 1, 999_999_999),
+            day_dollars=env.whole("LIMIT_DAY_DOLLARS", 500_000, 1, 999_999_999),
         )
 
 
@@ -275,7 +283,7 @@ class _Environment:
         return Path(self.text("VAR_DIR", "var")).absolute()
 
     def signer_socket(self) -> Path:
-        return self.path("SIGNER_SOCKET") or self.var_dir() / "signer.sock"
+        return self.path("SIGNER_SOCKET") or self.var_dir() / "signer" / "socket"
 
     def rate_max_age_seconds(self) -> int:
         return self.whole("RATE_MAX_AGE_SECONDS", 300, 1, 86_400)

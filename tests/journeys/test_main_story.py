@@ -3,6 +3,9 @@
 import asyncio
 from contextlib import ExitStack
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil
 from typing import Any, Final
 
 import pytest
@@ -42,6 +45,16 @@ class Story:
     callbacks: list[Received]
     payment_tx_hash: str
 
+    @property
+    def due_units(self) -> int:
+        """3,000 TWD at the invoice's own rate, rounded up to the token's last unit."""
+        rate = Fraction(self.invoice["payment_intent"]["crypto_price"])
+        return ceil(3_000 / rate * 10**self.token.decimals)
+
+    @property
+    def due(self) -> str:
+        return f"{Decimal(self.due_units).scaleb(-self.token.decimals):f}"
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def stories(journey: Journey) -> dict[tuple[str, str], Story]:
@@ -68,9 +81,7 @@ async def approved(journey: Journey, key: str, symbol: str) -> tuple[Bill, Chain
     return await journey.approved_bill(chain=key, pay_token=symbol), chain, token
 
 
-async def paid_and_confirmed(
-    journey: Journey, bills: list[tuple[Bill, Chain, Asset]]
-) -> list[str]:
+async def paid_and_confirmed(journey: Journey, bills: list[tuple[Bill, Chain, Asset]]) -> list[str]:
     """Pay all of them, with the chains held at each depth until everybody has noticed."""
     with ExitStack() as stack:
         for chain in journey.chains.values():
@@ -105,10 +116,9 @@ def story(stories: dict[tuple[str, str], Story], request: pytest.FixtureRequest)
 
 
 async def test_the_merchant_gets_what_was_due_to_the_unit_and_once(story: Story) -> None:
-    due_units = story.bill.due_units(story.token)
-    assert due_units == 92_307_693  # 3,000 TWD at 32.5, rounded up
-    assert await story.chain.paid_to(story.token, story.bill.payout_address) == [due_units]
-    assert await story.chain.holds(story.token, story.bill.payout_address) == due_units
+    assert story.bill.due_units(story.token) == story.due_units
+    assert await story.chain.paid_to(story.token, story.bill.payout_address) == [story.due_units]
+    assert await story.chain.holds(story.token, story.bill.payout_address) == story.due_units
 
 
 async def test_nothing_stays_at_the_deposit_address(story: Story) -> None:
@@ -127,7 +137,7 @@ async def test_the_merchants_server_is_told_in_order_and_can_verify_it(
     assert sequences == sorted(set(sequences))
     success = story.callbacks[-1].body
     assert success["payment_tx_hash"] == story.payment_tx_hash
-    assert success["received_crypto_amount"] == success["crypto_amount"] == "92.307693"
+    assert success["received_crypto_amount"] == success["crypto_amount"] == story.due
     assert (success["payment_chain_id"], success["symbol"]) == (story.chain.key, story.token.symbol)
 
 
@@ -137,7 +147,7 @@ async def test_the_invoice_shows_where_its_money_came_from_and_went(
     intent = story.invoice["payment_intent"]
     assert intent["payer_address"] == journey.customer.address.lower()
     assert intent["payment_tx_hash"] == story.payment_tx_hash
-    assert intent["aggregated_crypto_amount"] == "92.307693"
+    assert intent["aggregated_crypto_amount"] == story.due
     assert intent["kya_record"]["decision"] == "clear"
     swept = await story.chain.included(intent["aggregation_tx_hash"])
     assert any(log["address"] == story.token.contract for log in swept["logs"])

@@ -65,8 +65,8 @@ def test_screeners_are_chosen_by_name() -> None:
 def test_the_signer_needs_neither_database_nor_chain() -> None:
     sign = SignConfig.from_env(SIGN | {"COUNTERFOIL_VAR_DIR": "/srv/cf"})
 
-    assert sign.signer_socket == Path("/srv/cf/signer.sock")
-    assert sign.seed_file == Path("/srv/cf/seed.age")
+    assert sign.signer_socket == Path("/srv/cf/signer/socket")
+    assert sign.seed_file == Path("/srv/cf/signer/seed.age")
 
 
 @pytest.mark.parametrize(
