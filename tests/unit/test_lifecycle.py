@@ -121,6 +121,13 @@ class TestApproval:
             "c0ffee",
         )
 
+    def test_money_that_came_before_the_approval_is_followed_from_there(self) -> None:
+        approval = Approve(at=NOON, by=CHECKER, content_hash="")
+        after, todo = decide(invoice(tally=paid(confirmed=0)), approval)
+        assert (after.status, todo) == (S.PAYMENT_DETECTED, ())
+        after, todo = decide(invoice(tally=paid()), approval)
+        assert (after.status, todo) == (S.SCREENING, (Screen(),))
+
     def test_the_maker_is_not_the_checker(self) -> None:
         with pytest.raises(Forbidden, match="somebody else has to approve"):
             decide(invoice(), Approve(at=NOON, by=MAKER, content_hash=""))

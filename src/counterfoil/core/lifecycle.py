@@ -118,7 +118,7 @@ _CHECKED = (S.COMPLIANCE_HOLD, S.SIGN_PENDING, S.RESOLUTION_REQUIRED, S.SWEEPING
 LIFECYCLE: Final = (
     #    while                  on              do               may lead to
     _row(S.APPROVAL_PENDING,    Edit,           edited,          S.APPROVAL_PENDING),
-    _row(S.APPROVAL_PENDING,    Approve,        approved,        S.AWAITING_PAYMENT),
+    _row(S.APPROVAL_PENDING,    Approve,        approved,        S.AWAITING_PAYMENT, *_MOVING),
     _row(S.APPROVAL_PENDING,    Reject,         rejected,        S.APPROVAL_REJECTED),
     _row(S.APPROVAL_PENDING,    Cancel,         cancelled,       S.CANCELLED),
     *_stays(S.APPROVAL_PENDING),

@@ -84,17 +84,16 @@ def approved(invoice: Invoice, event: Approve) -> Outcome:
             "has already passed, so nobody could pay in time;"
             " give the invoice new payment_terms before approving it",
         )
-    return (
-        replace(
-            invoice,
-            status=S.AWAITING_PAYMENT,
-            deadline_at=deadline_at,
-            approved_by=event.by,
-            approved_at=event.at,
-            approved_hash=event.content_hash,
-        ),
-        (),
+    after = replace(
+        invoice,
+        status=S.AWAITING_PAYMENT,
+        deadline_at=deadline_at,
+        approved_by=event.by,
+        approved_at=event.at,
+        approved_hash=event.content_hash,
     )
+    # Whoever knows the address can pay before the approval; that money will not be told again.
+    return _followed(after) if after.tally.seen_any else (after, ())
 
 
 def rejected(invoice: Invoice, _event: Reject) -> Outcome:
@@ -126,12 +125,7 @@ def expired(invoice: Invoice, event: DeadlinePassed) -> Outcome:
 
 def detected(invoice: Invoice, event: MoneyFact) -> Outcome:
     """Follow the money as far as it is: seen, or already deep enough."""
-    after = replace(invoice, tally=event.tally)
-    if not event.tally.seen_any:
-        return replace(after, status=_unpaid(invoice)), ()
-    if not _ripe(after):
-        return replace(after, status=S.PAYMENT_DETECTED), ()
-    return replace(after, status=S.SCREENING), (Screen(),)
+    return _followed(replace(invoice, tally=event.tally))
 
 
 def noted(invoice: Invoice, event: MoneyFact) -> Outcome:
@@ -282,6 +276,14 @@ def archived(invoice: Invoice, event: Archive) -> Outcome:
 _NEEDS_CHOICE = frozenset(
     {Context.UNDERPAID, Context.PAID_LATE, Context.MULTIPLE_PAYERS, Context.WRONG_ASSET}
 )
+
+
+def _followed(invoice: Invoice) -> Outcome:
+    if not invoice.tally.seen_any:
+        return replace(invoice, status=_unpaid(invoice)), ()
+    if not _ripe(invoice):
+        return replace(invoice, status=S.PAYMENT_DETECTED), ()
+    return replace(invoice, status=S.SCREENING), (Screen(),)
 
 
 def _unpaid(invoice: Invoice) -> Status:

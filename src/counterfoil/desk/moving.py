@@ -25,8 +25,8 @@ from counterfoil.books import (
 from counterfoil.books.moves import MovePurpose, MoveRow
 from counterfoil.books.wallets import NewTx, TxRow, WalletRole, WalletRow
 from counterfoil.core.invoice import Invoice, Status
-from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
 from counterfoil.core.reckoning import Depth
+from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 

@@ -412,6 +412,7 @@ CREATE TABLE ingest.unassigned_transfer (
 );
 CREATE INDEX unassigned_transfer_unsettled ON ingest.unassigned_transfer (chain, block_number)
     WHERE depth IN (1, 2);
+CREATE INDEX unassigned_transfer_by_address ON ingest.unassigned_transfer (chain, address);
 
 CREATE TABLE ingest.wallet (
     chain         text COLLATE "C" NOT NULL,
