@@ -6,7 +6,7 @@ from support.sources import ROOT
 
 sys.path.insert(0, str(ROOT / "tools"))
 
-import docs  # noqa: E402 - a script, found only now
+import docs
 
 
 def test_the_lifecycle_page_is_up_to_date() -> None:

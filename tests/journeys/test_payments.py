@@ -8,7 +8,7 @@ import pytest
 from counterfoil.sandbox.tokens import artifact
 from support.chain import calldata
 from support.inbox import Inbox
-from support.journey import Chain, Journey, Payer
+from support.journey import Journey, Payer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -57,7 +57,7 @@ async def test_two_invoices_paid_in_one_transaction_are_swept_in_one(journey: Jo
     one, other = [await journey.approved_bill(chain="arb", pay_token="USDC") for _ in range(2)]
     units = one.due_units(usdc)
     assert other.due_units(usdc) == units
-    till = await deployed(journey, arb, "MultiSend")
+    till = await journey.customer.deploys(arb, artifact("MultiSend"))
     await Payer(till).owns(arb, usdc, 2 * units)
     both = calldata(
         "pay(address,address[],uint256)", usdc.contract, [one.address, other.address], units
@@ -103,12 +103,3 @@ async def delivered(journey: Journey, invoice_id: str) -> dict[str, object]:
         if event["status"] == "delivered":
             return dict(event)
         await asyncio.sleep(0.05)
-
-
-async def deployed(journey: Journey, chain: Chain, name: str) -> str:
-    raw = artifact(name).initcode
-    await chain.node.impersonate(journey.customer.address)
-    order = {"from": journey.customer.address, "data": raw}
-    receipt = await chain.included(str(await chain.node.rpc("eth_sendTransaction", order)))
-    address: str = receipt["contractAddress"]
-    return address

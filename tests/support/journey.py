@@ -22,6 +22,7 @@ import aiohttp
 
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.chains.evm.chain import EvmChain
+from counterfoil.chains.evm.contracts import Artifact
 from counterfoil.chains.evm.transactions import transfer_calldata
 from counterfoil.chains.evm.transfers import TRANSFER_TOPIC, address_topic
 from counterfoil.clock import SystemClock, TimeSortedIds
@@ -36,10 +37,10 @@ from counterfoil.desk.proving import Verified
 from counterfoil.sandbox.anvil import AnvilNode
 from counterfoil.sandbox.customer import Customer
 from counterfoil.sandbox.demo import ORG_ID, Sandbox, running
-from counterfoil.sandbox.places import DemoFacts, Places
+from counterfoil.sandbox.places import Places
 from counterfoil.sandbox.tokens import mint
 from counterfoil.workers.reconcile import Difference, reconcile
-from support.actors import Auditor, Caller, Merchant, Reviewer, Signer
+from support.actors import Auditor, Merchant, Reviewer, Signer
 from support.inbox import Inbox, Received
 
 PATIENCE_SECONDS: Final = 120
@@ -55,6 +56,7 @@ class Chain:
     def __init__(self, key: str, node: AnvilNode) -> None:
         self.key = key
         self.node = node
+        self.sending = asyncio.Lock()
         self._held = False
 
     @asynccontextmanager
@@ -127,12 +129,23 @@ class Payer:
 
     async def calls(self, chain: Chain, contract: str, data: bytes) -> str:
         """Send a transaction, without waiting for its block; answers its hash."""
-        await chain.node.impersonate(self.address)
         order = {"from": self.address, "to": contract, "data": "0x" + data.hex()}
-        return str(await chain.node.rpc("eth_sendTransaction", order))
+        return await self._send(chain, order)
 
     async def pays(self, chain: Chain, token: Asset, to: str, units: int) -> str:
         return await self.calls(chain, token.contract, transfer_calldata(to, units))
+
+    async def deploys(self, chain: Chain, contract: Artifact) -> str:
+        """Put a contract on a chain and wait for its block; answers where it stands."""
+        order = {"from": self.address, "data": contract.initcode}
+        receipt = await chain.included(await self._send(chain, order))
+        return str(receipt["contractAddress"])
+
+    async def _send(self, chain: Chain, order: dict[str, str]) -> str:
+        await chain.node.impersonate(self.address)
+        # The node gives two transactions that are sent at once the same nonce.
+        async with chain.sending:
+            return str(await chain.node.rpc("eth_sendTransaction", order))
 
 
 @dataclass(frozen=True)
@@ -157,31 +170,24 @@ class Bill:
         return parse_units(self.amounts[token.chain, token.symbol], token.decimals, "amount")
 
 
+@dataclass
 class Journey:
     """The running system as the people around it see it."""
 
-    def __init__(  # noqa: PLR0913 - the parts of a running system
-        self,
-        sandbox: Sandbox,
-        places: Places,
-        log: list[str],
-        session: aiohttp.ClientSession,
-        desk: Desk,
-        inbox: Inbox,
-        chains: dict[str, Chain],
-    ) -> None:
-        self.sandbox = sandbox
-        self.places = places
-        self.chains = chains
-        self.inbox = inbox
+    sandbox: Sandbox
+    places: Places
+    log: list[str]
+    session: aiohttp.ClientSession
+    desk: Desk
+    inbox: Inbox
+    chains: dict[str, Chain]
+
+    def __post_init__(self) -> None:
         self.customer = Payer(Customer.known().address)
-        self.merchant = Merchant(*person(session, sandbox.facts, "finance"))
-        self.reviewer = Reviewer(*person(session, sandbox.facts, "reviewer"))
-        self.signer = Signer(*person(session, sandbox.facts, "signer"))
-        self.officer = Caller(*person(session, sandbox.facts, "compliance"))
-        self.auditor = Auditor(*person(session, sandbox.facts, "auditor"))
-        self._log = log
-        self._desk = desk
+        self.merchant = Merchant(*self._person("finance"))
+        self.reviewer = Reviewer(*self._person("reviewer"))
+        self.signer = Signer(*self._person("signer"))
+        self.auditor = Auditor(*self._person("auditor"))
 
     async def bill(self, **changes: object) -> Bill:
         """A new invoice that pays out to an address of its own; nobody has approved it."""
@@ -263,7 +269,7 @@ class Journey:
     # -- proof ----------------------------------------------------------------------------------
 
     async def audit(self) -> Verified:
-        return await proving.verify_audit(self._desk)
+        return await proving.verify_audit(self.desk)
 
     async def unexplained(self) -> list[Difference]:
         """Every address on any chain that does not hold what the books say."""
@@ -271,7 +277,7 @@ class Journey:
         for key, chain in self.chains.items():
             port = EvmChain.over(CHAINS[key], [chain.node.url], SystemClock())
             try:
-                async for compared in reconcile(self._desk, port):
+                async for compared in reconcile(self.desk, port):
                     found += compared.differences
             finally:
                 await port.close()
@@ -300,7 +306,7 @@ class Journey:
     @property
     def starts(self) -> int:
         """How often the workers have come up."""
-        return sum(line.startswith("work ") and '"event": "working"' in line for line in self._log)
+        return sum(line.startswith("work ") and '"event": "working"' in line for line in self.log)
 
     @contextmanager
     def workers_asleep(self) -> Iterator[None]:
@@ -312,6 +318,10 @@ class Journey:
         finally:
             os.kill(pid, signal.SIGCONT)
 
+    def _person(self, role: str) -> tuple[aiohttp.ClientSession, str, str]:
+        facts = self.sandbox.facts
+        return self.session, facts.member(role).api_key, facts.client_id
+
     async def _awaited(
         self, bill: Bill, enough: Callable[[dict[str, Any]], bool], wanted: str
     ) -> dict[str, Any]:
@@ -321,7 +331,7 @@ class Journey:
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             passed = await self.statuses(bill)
-            last = "\n".join(self._log[-40:])
+            last = "\n".join(self.log[-40:])
             raise AssertionError(f"no {wanted} after {passed}; last lines:\n{last}") from None
         return invoice
 
@@ -345,13 +355,6 @@ async def ran(command: list[str], environment: dict[str, str]) -> Ran:
     text, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
     assert process.returncode is not None
     return Ran(process.returncode, text.decode())
-
-
-def person(
-    session: aiohttp.ClientSession, facts: DemoFacts, role: str
-) -> tuple[aiohttp.ClientSession, str, str]:
-    """What a `Caller` is made of, for the first member with a role."""
-    return session, facts.member(role).api_key, facts.client_id
 
 
 @contextmanager
