@@ -8,7 +8,8 @@ import structlog
 def configure() -> None:
     """Write structured lines to standard output; JSON unless that is a terminal."""
     renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer()
+        # The default one prints local variables, among which may be a secret.
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         if sys.stdout.isatty()
         else structlog.processors.JSONRenderer()
     )

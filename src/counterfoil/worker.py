@@ -69,6 +69,13 @@ async def work(config: WorkConfig, url: str, paces: Paces | None = None) -> None
         for chain in chains.values():
             await chain.check()
         watchers = _watchers(outside.desk, chains)
+        notifier = Notifier(
+            outside.desk,
+            CALLBACK_FORMS,
+            outside.callbacks,
+            config.secret.reveal().encode(),
+            allow_private=config.callback_allow_private,
+        )
         try:
             async with asyncio.TaskGroup() as group:
                 for key, watcher in watchers.items():
@@ -76,9 +83,10 @@ async def work(config: WorkConfig, url: str, paces: Paces | None = None) -> None
                     group.create_task(
                         forever(watcher.step, name=f"watch:{key}", pause_seconds=pause)
                     )
-                _start_others(group, config, outside, paces or Paces())
+                _start_others(group, config, outside, notifier, paces or Paces())
                 _log.info("working", chains=list(chains))
         finally:
+            await notifier.close()
             await asyncio.gather(*(w.stop() for w in watchers.values()), return_exceptions=True)
 
 
@@ -88,17 +96,14 @@ def _watchers(desk: Desk, chains: Mapping[str, Chain]) -> dict[str, ChainWatcher
 
 
 def _start_others(
-    group: asyncio.TaskGroup, config: WorkConfig, outside: "_Outside", paces: Paces
+    group: asyncio.TaskGroup,
+    config: WorkConfig,
+    outside: "_Outside",
+    notifier: Notifier,
+    paces: Paces,
 ) -> None:
     desk, chains = outside.desk, outside.chains
     signer = SignerClient(config.signer_socket)
-    notifier = Notifier(
-        desk,
-        CALLBACK_FORMS,
-        outside.callbacks,
-        config.secret.reveal().encode(),
-        allow_private=config.callback_allow_private,
-    )
     steps: dict[str, tuple[Step, float]] = {
         "screen": (Screener(desk, _screeners(config, desk, chains)).step, paces.screen),
         "notify": (notifier.step, paces.notify),

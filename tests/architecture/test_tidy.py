@@ -21,7 +21,7 @@ SQL = re.compile(
 SERVER_CLOCK = re.compile(r"(?i)\b(now\(\)|current_timestamp|clock_timestamp|localtimestamp)")
 SILENCED = re.compile(r"#\s*(noqa|type:\s*ignore)\b")
 SILENCED_WITH_REASON = re.compile(
-    r"#\s*(noqa: [A-Z]+\d+(, ?[A-Z]+\d+)* +- \w|type: ignore\[[\w, -]+\] +(#|-) *\w)"
+    r"#\s*(noqa: [A-Z]+\d+(, ?[A-Z]+\d+)* +- \w|type: ignore\[[\w, -]+\] +# *(- *)?\w)"
 )
 LEFT_FOR_LATER = re.compile("|".join(("TO" + "DO", "FIX" + "ME", "X" * 3 + r"\b", "HA" + r"CK\b")))
 CLOCKS = {
@@ -164,6 +164,10 @@ def test_the_rules_see_what_they_forbid() -> None:
     assert SERVER_CLOCK.search("SET seen_at = now()")
     assert not SILENCED_WITH_REASON.search("x = 1  # noqa: S101")
     assert not SILENCED_WITH_REASON.search("x = 1  # type: ignore")
+    assert not SILENCED_WITH_REASON.search("x = 1  # type: ignore[misc]")
+    assert not SILENCED_WITH_REASON.search("x = 1  # type: ignore[misc]  # -")
     assert SILENCED_WITH_REASON.search("x = 1  # noqa: S101, S102 - because")
+    assert SILENCED_WITH_REASON.search("x = 1  # type: ignore[misc]  # because")
+    assert SILENCED_WITH_REASON.search("x = 1  # type: ignore[misc]  # - because")
     assert LEFT_FOR_LATER.search("TO" + "DO: later")
     assert PACKAGE.is_dir()

@@ -1,7 +1,7 @@
 """Claiming what has to be told: by row, in order, and by one claimant at a time."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -23,15 +23,20 @@ async def office(database: Database) -> Office:
 
 
 async def claim(
-    tx: Tx, *, limit: int = 10, per_endpoint: int = 20, in_flight: dict[str, int] | None = None
+    tx: Tx,
+    *,
+    at: datetime = NOON,
+    limit: int = 10,
+    per_endpoint: int = 20,
+    in_flight: dict[str, int] | None = None,
 ) -> list[UUID]:
     claimed = await outbox.claim(
         tx,
         limit=limit,
         per_endpoint=per_endpoint,
         in_flight=in_flight or {},
-        now=NOON,
-        lease_until=NOON + timedelta(minutes=1),
+        now=at,
+        lease_until=at + timedelta(minutes=1),
         lease_token=uuid4(),
     )
     return [event.event_id for event in claimed]
@@ -72,6 +77,20 @@ async def test_only_the_first_event_of_an_invoice_is_ripe(office: Office) -> Non
         assert await claim(tx) == [second]
         assert await claim(tx) == [], "the one on its way still counts as first"
     assert third != second
+
+
+async def test_one_asked_for_by_hand_takes_its_turn_at_once_but_never_beside_another(
+    office: Office,
+) -> None:
+    invoice_id, database = uuid4(), office.desk.database
+    on_its_way = await office.tells(URL, invoice_id=invoice_id, sequence=2)
+    async with database.transaction() as tx:
+        assert await claim(tx) == [on_its_way]
+    asked = await office.tells(URL, invoice_id=invoice_id, sequence=3)
+    async with database.transaction() as tx:
+        await outbox.ask_again(tx, 1, asked, NOON)
+        assert await claim(tx) == []
+        assert await claim(tx, at=NOON + timedelta(minutes=1), limit=1) in ([on_its_way], [asked])
 
 
 async def test_an_event_of_the_same_number_elsewhere_is_another_invoices(office: Office) -> None:

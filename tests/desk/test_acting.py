@@ -30,11 +30,6 @@ def desk(database: Database) -> Desk:
     return desk_on(database, FakeClock())
 
 
-@pytest.fixture
-async def shop(desk: Desk) -> Shop:
-    return await Shop(desk).open()
-
-
 async def asked(shop: Shop) -> Invoice:
     """An invoice that waits for approval."""
     return await shop.bill(status=Status.APPROVAL_PENDING)

@@ -452,7 +452,12 @@ async def test_a_name_is_looked_up_once_and_that_address_is_called(bench: Bench)
 
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1:{port}/", "https://127.0.0.1:{port}/", "http://localhost:{port}/"],
+    [
+        "http://127.0.0.1:{port}/",
+        "https://127.0.0.1:{port}/",
+        "http://localhost:{port}/",
+        "what an earlier release let through",
+    ],
 )
 async def test_what_was_allowed_once_is_checked_again_when_it_is_sent(
     bench: Bench, url: str

@@ -88,7 +88,9 @@ async def test_settling_twice_changes_nothing_more(till: Till) -> None:
 
 async def test_a_transaction_that_is_not_ours_is_never_settled(till: Till) -> None:
     with pytest.raises(LookupError, match="no transaction of ours"):
-        await landing.settle(till.desk, Landed("arb", "0x" + "99" * 32, 90, True, FEE, ()))  # noqa: FBT003
+        await landing.settle(
+            till.desk, Landed("arb", "0x" + "99" * 32, 90, ok=True, fee_wei=FEE, items=())
+        )
 
 
 async def test_two_workers_share_a_wallet_without_a_hole_or_a_double(till: Till) -> None:

@@ -16,7 +16,8 @@ from counterfoil.core.risk_facts import AddressRisk, Severity
 from counterfoil.db.pool import Database
 from counterfoil.desk import screening
 from counterfoil.desk.rates import Snapshot, store
-from counterfoil.providers.screening.lists import ListImport, read_csv
+from counterfoil.providers.screening.list_content import ListImport
+from counterfoil.providers.screening.lists import read_csv
 from counterfoil.providers.screening.port import (
     AddressQuery,
     AddressScreener,

@@ -7,14 +7,13 @@ import pytest
 
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Policy, Status
-from counterfoil.db.pool import Database
 from counterfoil.desk import expiring, watching
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.watching import Lease, Mark, Sighting
 from counterfoil.workers.expire import Expirer
 from support.fake_clock import NOON, FakeClock
 from support.invoices import CUSTOMER, DUE, USDT
-from support.shop import Shop, desk_on
+from support.shop import Shop
 
 DEADLINE = NOON + timedelta(hours=1)
 (BASE_USDT,) = (a for a in CHAINS["base"].accepted if a.symbol == "USDT")
@@ -51,16 +50,6 @@ class Chains:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture
-def desk(database: Database, clock: FakeClock) -> Desk:
-    return desk_on(database, clock)
-
-
-@pytest.fixture
-async def shop(desk: Desk) -> Shop:
-    return await Shop(desk).open()
 
 
 @pytest.fixture

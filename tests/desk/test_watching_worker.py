@@ -1,6 +1,5 @@
-"""The watcher over a chain in memory and the real books: outages, reorgs, nodes that lie."""
+"""The watcher over a chain in memory and the real books: what it reads, and what it asks."""
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -8,96 +7,20 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from counterfoil.chains.port import At, Block, ChainUnreachable, RangeTooWide, Transfer
+from counterfoil.chains.port import RangeTooWide, Transfer
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Status
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
-from counterfoil.desk import watching
-from counterfoil.desk.desk import Desk
-from counterfoil.workers.watch import (
-    ChainWatcher,
-    FinalityBroken,
-    WatchedAddresses,
-    WatchLimits,
-)
+from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
 from support.fake_chain import FakeChain, Moved
 from support.fake_clock import FakeClock
 from support.invoices import CUSTOMER, DUE, USDT
 from support.shop import POOL, Shop, desk_on
+from support.tower import CountingChain, Tower
 
 (USDC_E,) = CHAINS["arb"].known_other
 FAKE_USDT = "0x" + "fa" * 20
-
-
-class CountingChain(FakeChain):
-    """Counts what it is asked."""
-
-    asked: Counter[str]
-
-    def __post_init__(self) -> None:
-        self.asked = Counter()
-        super().__post_init__()
-
-    async def block(self, at: At) -> Block | None:
-        self.asked["block"] += 1
-        return await super().block(at)
-
-    async def transfers(
-        self,
-        from_block: int,
-        to_block: int,
-        contracts: Sequence[str],
-        recipients: Collection[str] | None,
-        *,
-        end_hash: str | None = None,
-    ) -> list[Transfer]:
-        self.asked["transfers"] += 1
-        self.asked["everybody's" if recipients is None else "by name"] += 1
-        return await super().transfers(
-            from_block, to_block, contracts, recipients, end_hash=end_hash
-        )
-
-
-class Tower:
-    """A watcher with its chain, and a shop whose addresses it watches."""
-
-    def __init__(self, desk: Desk, clock: FakeClock, chain: FakeChain) -> None:
-        self.desk = desk
-        self.clock = clock
-        self.chain = chain
-        self.shop = Shop(desk)
-        self.watcher = self.another()
-
-    def another(self, limits: WatchLimits | None = None) -> ChainWatcher:
-        return ChainWatcher(self.desk, self.chain, WatchedAddresses(self.desk, "evm"), limits)
-
-    def mine(self, blocks: int = 1) -> None:
-        for _ in range(blocks):
-            self.clock.advance(timedelta(seconds=1))
-            self.chain.mine()
-
-    async def watch(self, watcher: ChainWatcher | None = None) -> int:
-        """Let the watcher go on until it has nothing more to do; answers its steps."""
-        watcher = watcher or self.watcher
-        steps = 1
-        while await watcher.step():
-            steps += 1
-            assert steps < 1000, "the watcher never rests"
-        return steps
-
-    async def position(self) -> watching.ChainPosition:
-        (at,) = await watching.positions(self.desk)
-        return at
-
-
-@pytest.fixture
-async def tower(database: Database) -> Tower:
-    clock = FakeClock()
-    tower = Tower(desk_on(database, clock), clock, FakeChain(clock))
-    await tower.shop.open()
-    await tower.watch()
-    return tower
 
 
 async def test_a_payment_goes_from_seen_to_safe_to_final(tower: Tower) -> None:
@@ -196,161 +119,6 @@ async def test_a_single_block_that_is_too_much_is_an_error(tower: Tower) -> None
     tower.chain.faults.widest_range = None
     await tower.watch()
     assert (await tower.position()).head_number == 10
-
-
-async def test_a_reorged_payment_is_dropped_and_counts_once_when_it_returns(tower: Tower) -> None:
-    shop, bill = tower.shop, await tower.shop.bill()
-    tower.mine(5)
-    await tower.watch()
-    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
-    tower.mine()
-    await tower.watch()
-    assert await shop.status(bill) is Status.PAYMENT_DETECTED
-
-    tower.chain.reorg(2)
-    waiting, tower.chain.pool = tower.chain.pool, []
-    tower.mine(1)
-    await tower.watch()
-    assert await shop.status(bill) is Status.AWAITING_PAYMENT
-    assert await shop.deposited(bill) == 0
-
-    tower.chain.pool = waiting
-    tower.mine(6)
-    await tower.watch()
-    (only,) = await shop.transfers(bill)
-    assert (only.block_number, only.depth) == (7, Depth.FINAL)
-    assert await shop.deposited(bill) == DUE
-
-
-async def test_a_reorg_below_many_anchors_rewinds_to_the_common_ancestor(tower: Tower) -> None:
-    early, late = await tower.shop.bill(), await tower.shop.bill()
-    tower.chain.final_lag = tower.chain.safe_lag = 100
-    for bill in (early, late):
-        tower.mine(10)
-        tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
-        for _ in range(10):
-            tower.mine()
-            await tower.watch()
-
-    tower.chain.reorg(12, forget=True)
-    tower.mine(3)
-    with capture_logs() as logs:
-        await tower.watch()
-
-    assert await tower.shop.status(early) is Status.PAYMENT_DETECTED
-    assert await tower.shop.status(late) is Status.AWAITING_PAYMENT
-    assert [(log["head"], log["ancestor"]) for log in logs if log["event"] == "reorg"] == [(40, 20)]
-
-
-async def test_a_replaced_block_shows_in_the_parent_of_the_next(tower: Tower) -> None:
-    bill = await tower.shop.bill()
-    tower.mine(5)
-    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
-    tower.mine()
-    await tower.watch()
-
-    tower.chain.reorg(1, forget=True)
-    tower.mine(2)
-    await tower.watch()
-
-    assert tower.chain.head.number == 7
-    assert await tower.shop.status(bill) is Status.AWAITING_PAYMENT
-
-
-async def test_a_rollback_is_waited_for_and_told_apart_by_hash(tower: Tower) -> None:
-    bill = await tower.shop.bill()
-    tower.mine(5)
-    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
-    tower.mine()
-    await tower.watch()
-
-    tower.chain.reorg(3, forget=True)
-    await tower.watch()
-    assert await tower.shop.status(bill) is Status.PAYMENT_DETECTED
-
-    tower.mine()
-    await tower.watch()
-    assert await tower.shop.status(bill) is Status.AWAITING_PAYMENT
-
-
-async def test_a_lagging_node_rewinds_nothing(tower: Tower) -> None:
-    bill = await tower.shop.bill()
-    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
-    tower.mine(10)
-    await tower.watch()
-    before = await tower.position()
-
-    tower.chain.faults.lag_blocks = 7
-    await tower.watch()
-
-    after = await tower.position()
-    assert (after.head_number, after.safe_number, after.final_number) == (10, 8, 6)
-    assert before.head_number == after.head_number
-    assert await tower.shop.deposited(bill) == DUE
-
-
-async def test_an_empty_answer_at_the_head_is_mended_by_the_final_pass(tower: Tower) -> None:
-    bill = await tower.shop.bill()
-    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
-    tower.mine(2)
-    tower.chain.faults.empty_logs = True
-    await tower.watch()
-    assert await tower.shop.status(bill) is Status.AWAITING_PAYMENT
-
-    tower.chain.faults.empty_logs = False
-    tower.mine(4)
-    await tower.watch()
-    assert await tower.shop.deposited(bill) == DUE
-
-
-async def test_an_empty_answer_of_the_final_pass_cannot_undo_a_payment(tower: Tower) -> None:
-    bill = await tower.shop.bill()
-    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
-    tower.mine(2)
-    await tower.watch()
-
-    tower.chain.faults.empty_logs = True
-    with capture_logs() as logs:
-        tower.mine(3)
-        await tower.watch()
-        tower.mine(3)
-        await tower.watch()
-
-    assert "node_omitted_a_transfer" in [log["event"] for log in logs]
-    assert await tower.shop.deposited(bill) == DUE
-
-
-async def test_an_unreachable_chain_loses_nothing(tower: Tower) -> None:
-    bill = await tower.shop.bill()
-    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
-    tower.mine(10)
-    for calls in range(1, 12):
-        tower.chain.faults.failing_calls = calls
-        for _ in range(calls):
-            try:
-                await tower.watcher.step()
-            except ChainUnreachable:
-                continue
-    tower.chain.faults.failing_calls = 0
-    await tower.watch()
-
-    assert await tower.shop.deposited(bill) == DUE
-    assert len(await tower.shop.transfers(bill)) == 1
-
-
-async def test_a_broken_finality_stops_the_chain(tower: Tower) -> None:
-    bill = await tower.shop.bill()
-    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
-    tower.mine(10)
-    await tower.watch()
-
-    tower.chain.reorg(9, forget=True)
-    tower.mine(5)
-    with pytest.raises(FinalityBroken, match="finalized block 6"):
-        await tower.watch()
-
-    assert await tower.shop.deposited(bill) == DUE
-    assert (await tower.position()).final_number == 6
 
 
 async def test_money_for_an_unassigned_address_is_kept_and_logged(tower: Tower) -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal, localcontext
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from counterfoil.core.risk import RULES, SEVERITY_SCORES, Decision, Policy, assess
+from counterfoil.core.risk import Decision, assess
 from counterfoil.core.risk_facts import (
     EXPOSURE_SCALES,
     Exposure,
@@ -16,6 +16,7 @@ from counterfoil.core.risk_facts import (
     ProviderFailure,
     Severity,
 )
+from counterfoil.core.risk_rules import RULES, SEVERITY_SCORES, Policy
 from support.fake_screening import (
     BANK_TRANSFER,
     ON_OFAC,

@@ -52,6 +52,7 @@ def test_public_addresses_pass(text: str, endpoint: str, target: str) -> None:
         "https://merchant.example\\@10.0.0.1/",
         "https://merchant.example/cb#part",
         "https://10.0.0.1#@merchant.example/",
+        "https://merchant.example/a\\b",
         "https://merchant.example/a b",
         "https://merchant.example/\r\nHost: x",
         "https://merchant.example/\t",

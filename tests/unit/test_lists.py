@@ -15,16 +15,14 @@ import pytest
 from counterfoil.core.errors import Conflict, Invalid
 from counterfoil.providers.screening import lists
 from counterfoil.providers.screening.addresses import normalise_address
-from counterfoil.providers.screening.lists import (
-    READERS,
+from counterfoil.providers.screening.list_content import (
     ListContent,
     ListImport,
     compare_imports,
     hits_of,
-    read_csv,
-    read_sdn,
-    read_sdn_advanced,
 )
+from counterfoil.providers.screening.lists import READERS, read_csv
+from counterfoil.providers.screening.ofac import read_sdn, read_sdn_advanced
 
 DATA: Final = Path(__file__).parent.parent / "data"
 SAMPLE: Final = DATA / "ofac_addresses_sample.csv"

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from counterfoil.core.errors import Invalid
-from counterfoil.core.risk import RULES, Decision, Policy, assess, piecewise, without_names
+from counterfoil.core.risk import Decision, assess, without_names
 from counterfoil.core.risk_facts import (
     Exposure,
     Factors,
@@ -20,6 +20,7 @@ from counterfoil.core.risk_facts import (
     Severity,
     Subject,
 )
+from counterfoil.core.risk_rules import RULES, Policy, piecewise
 from support.fake_clock import NOON
 from support.fake_screening import (
     BANK_TRANSFER,

@@ -6,8 +6,9 @@ from typing import Final
 import pytest
 
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.risk import Decision, Policy, assess
+from counterfoil.core.risk import Decision, assess
 from counterfoil.core.risk_facts import AddressRisk, Severity
+from counterfoil.core.risk_rules import Policy
 from counterfoil.providers.screening.issuer_freeze import (
     FREEZABLE,
     IS_BLACK_LISTED,

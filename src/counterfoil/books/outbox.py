@@ -13,6 +13,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from counterfoil.core.callback_url import check_callback_url
+from counterfoil.core.errors import Invalid
 from counterfoil.core.invoice import Context, Status
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, execute, one_row
@@ -118,7 +119,7 @@ async def add(tx: Tx, event: NewOutboxEvent) -> None:
             "sequence": event.sequence,
             "dialect": event.dialect,
             "url": event.url,
-            "endpoint": check_callback_url(event.url, allow_private=True).endpoint,
+            "endpoint": _endpoint(event.url),
             "from_status": event.from_status,
             "to_status": event.to_status,
             "from_context": event.from_context,
@@ -129,6 +130,18 @@ async def add(tx: Tx, event: NewOutboxEvent) -> None:
             "created_at": event.created_at,
         },
     )
+
+
+def _endpoint(url: str) -> str:
+    """Which receiver an address belongs to; the address itself where it has become unreadable.
+
+    Money must not stop because the rules for addresses grew stricter after this one was taken;
+    the sender refuses it, and says so in the log.
+    """
+    try:
+        return check_callback_url(url, allow_private=True).endpoint
+    except Invalid:
+        return url
 
 
 async def claim(  # noqa: PLR0913 - what to claim, and the lease to claim it with
@@ -145,7 +158,7 @@ async def claim(  # noqa: PLR0913 - what to claim, and the lease to claim it wit
 
     ``in_flight`` is what the claimant is sending already, by endpoint. An event waits while an
     earlier one of its invoice is pending, or any one of it is on its way; one that somebody asked
-    for by hand neither waits for its turn nor holds up the others.
+    for by hand does not wait for its turn.
     """
     full = [endpoint for endpoint, count in in_flight.items() if count >= per_endpoint]
     return await all_rows(
@@ -163,7 +176,7 @@ async def claim(  # noqa: PLR0913 - what to claim, and the lease to claim it wit
                     WHERE other.org_id = o.org_id AND other.invoice_id = o.invoice_id
                       AND other.event_id <> o.event_id AND other.status = 'pending'
                       AND (other.lease_until > %(now)s
-                           OR NOT o.by_hand AND NOT other.by_hand AND other.sequence < o.sequence))
+                           OR NOT o.by_hand AND other.sequence < o.sequence))
              ORDER BY due_at
              LIMIT %(limit)s * 4
         ), placed AS (
@@ -217,13 +230,13 @@ async def finish(  # noqa: PLR0913 - which event, by whose lease, and how it end
 ) -> bool:
     """End a claim; False, and nothing changed, when somebody else holds the event now.
 
-    A body that an earlier attempt fixed stays.
+    ``body`` is what every later attempt will tell.
     """
     ended = await execute(
         tx,
         """
         UPDATE outbox
-           SET status = %(status)s, due_at = %(due_at)s, body = coalesce(body, %(body)s),
+           SET status = %(status)s, due_at = %(due_at)s, body = %(body)s,
                delivered_at = CASE WHEN %(status)s = 'delivered' THEN %(at)s ELSE delivered_at END,
                by_hand = false, lease_until = NULL, lease_token = NULL
          WHERE org_id = %(org_id)s AND event_id = %(event_id)s

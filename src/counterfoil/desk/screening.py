@@ -15,13 +15,14 @@ from uuid import UUID
 import msgspec
 
 from counterfoil.books import effects, invoices, orgs, rates, screening, transfers
-from counterfoil.core import reckoning, risk
+from counterfoil.core import reckoning
 from counterfoil.core.errors import Conflict, Invalid
 from counterfoil.core.events import Screened
 from counterfoil.core.invoice import Invoice, Screening
 from counterfoil.core.money import Money
 from counterfoil.core.reckoning import Depth
 from counterfoil.core.risk_facts import ListState, RateUsed
+from counterfoil.core.risk_rules import Policy
 from counterfoil.core.roles import system
 from counterfoil.db.pool import Tx
 from counterfoil.desk.act import happen, locked
@@ -56,7 +57,7 @@ class Case:
     payers: tuple[Payer, ...]
     amount_twd: Decimal | None
     rate: RateUsed | None
-    policy: risk.Policy
+    policy: Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +365,7 @@ class _Settings(msgspec.Struct, frozen=True):
 _ALWAYS_BINDING: Final = frozenset({"OFAC_SDN"})
 
 
-def policy_of(settings: Mapping[str, object]) -> risk.Policy:
+def policy_of(settings: Mapping[str, object]) -> Policy:
     """An organisation's screening policy (specs/aml.md 4.2), with defaults for what it leaves out.
 
     Further lists may bind, but no setting frees anybody of OFAC's. Raises `Invalid` naming what
@@ -375,7 +376,7 @@ def policy_of(settings: Mapping[str, object]) -> risk.Policy:
     except msgspec.ValidationError as error:
         msg = f"the screening policy cannot be read: {error}"
         raise Invalid(msg) from error
-    return risk.Policy(
+    return Policy(
         version=read.version,
         review=read.bands.review,
         hold=read.bands.hold,

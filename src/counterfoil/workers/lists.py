@@ -2,7 +2,7 @@
 
 from counterfoil.desk import screening
 from counterfoil.desk.desk import Desk
-from counterfoil.providers.screening.lists import (
+from counterfoil.providers.screening.list_content import (
     ListContent,
     ListDiff,
     ListImport,

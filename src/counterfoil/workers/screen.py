@@ -26,7 +26,7 @@ from counterfoil.desk import screening
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.screening import Case, Finding, Listed, Payer, Search
 from counterfoil.providers.screening.addresses import SearchForm, normalise_address, search_forms
-from counterfoil.providers.screening.lists import ListedAddress, hits_of
+from counterfoil.providers.screening.list_content import ListedAddress, hits_of
 from counterfoil.providers.screening.port import (
     AddressQuery,
     AddressScreener,

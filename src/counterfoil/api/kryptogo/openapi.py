@@ -1,8 +1,4 @@
-"""The OpenAPI 3.1 document, made from the tables that read the requests.
-
-Examples are those of sources/kryptogo-invoice-payout-api.txt, with ids and addresses that this
-system would give and take where the source only has placeholders.
-"""
+"""The OpenAPI 3.1 document, made from the tables that read the requests."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -12,6 +8,16 @@ import msgspec
 from counterfoil.api.fields import Field, Schema, object_schema
 from counterfoil.api.kryptogo import schema
 from counterfoil.api.kryptogo.auth import CLIENT_HEADER, KEY_HEADER
+from counterfoil.api.kryptogo.examples import (
+    CREATE_EXAMPLE,
+    EXAMPLE_ADDRESS,
+    EXAMPLE_FILE_ID,
+    EXAMPLE_ID,
+    INVOICE_EXAMPLE,
+    LOG_EXAMPLE,
+    REFUND_EXAMPLE,
+    UPDATE_EXAMPLE,
+)
 from counterfoil.api.kryptogo.status import CATEGORIES, INTENT_STATUSES, INVOICE_STATUSES
 from counterfoil.api.kryptogo.views import RISK_FIELDS
 from counterfoil.core.roles import Permission
@@ -19,144 +25,6 @@ from counterfoil.desk.files import MAX_FILE_BYTES, MAY_UPLOAD
 from counterfoil.desk.idempotency import HEADER, MAX_KEY_LENGTH
 
 PREFIX: Final = "/v1/studio/api"
-
-_ID: Final = "0198c5f0a1b27c3d8e4f5a6b7c8d9e0f"
-_FILE_ID: Final = f"file_{_ID}"
-_ADDRESS: Final = "0xd8da6bf26964af9d7eed9e03e53415d37aa96045"
-_USDT: Final = "0xfd086bc7cd5c481dcc9c85ebe478a1c0b69fcbb9"
-_ITEM: Final = {"name": "Consulting service", "quantity": 1, "unit_price": 3000, "tax": 0}
-
-CREATE_EXAMPLE: Final[Schema] = {
-    "client_id": "YOUR_CLIENT_ID",
-    "pricing_mode": "fiat",
-    "amount": "3000.00",
-    "currency": "TWD",
-    "pay_token": "USDT",
-    "chain": "arb",
-    "origin": "https://merchant.example",
-    "order_data": {"external_invoice_id": "INV-2026-001"},
-    "callback_url": "https://merchant.example/kg-callback",
-    "group_key": "merchant-batch-2026-06",
-    "payout_target_address": _ADDRESS,
-    "payout_addresses": {"evm": _ADDRESS},
-    "payment_deadline": 1782096000,
-    "swap_enabled": True,
-    "use_fixed_stablecoin_rate": False,
-    "recipient_name": "Acme Buyer",
-    "recipient_email": "buyer@example.com",
-    "organization_name": "Merchant Ltd.",
-    "organization_email": "finance@merchant.example",
-    "description": "June invoice",
-    "attachment": {"file_id": _FILE_ID},
-    "creator": "finance-bot",
-    "payment_terms": 30,
-    "invoice_issue_date": "2026-06-22",
-    "payment_method_type": "crypto",
-    "allow_any_chain": False,
-    "allow_any_token": False,
-    "bank_account_id": 123,
-    "detail_items": [_ITEM],
-}
-
-UPDATE_EXAMPLE: Final[Schema] = {
-    "recipient_name": "Acme Buyer",
-    "recipient_email": "buyer@example.com",
-    "organization_name": "Merchant Ltd.",
-    "organization_email": "finance@merchant.example",
-    "description": "Updated invoice description",
-    "attachment": {"file_id": _FILE_ID},
-    "reviewer": "finance-manager@example.com",
-    "approve_time": "2026-06-22T12:00:00Z",
-    "invoice_issue_date": "2026-06-22",
-    "payment_terms": 30,
-    "payment_method_type": "crypto",
-    "bank_account_id": 123,
-    "payout_target_address": _ADDRESS,
-    "chain": "arb",
-    "pay_token": "USDT",
-    "allow_any_chain": False,
-    "allow_any_token": False,
-    "payout_addresses": {"evm": _ADDRESS},
-    "detail_items": [_ITEM],
-}
-
-INTENT_EXAMPLE: Final[Schema] = {
-    "payment_intent_id": f"pi_{_ID}",
-    "client_id": "YOUR_CLIENT_ID",
-    "org_id": 123,
-    "pricing_mode": "fiat",
-    "payment_chain_id": "arb",
-    "payment_address": _ADDRESS,
-    "payer_address": None,
-    "token_address": _USDT,
-    "symbol": "USDT",
-    "decimals": 6,
-    "crypto_amount": "9.23",
-    "fiat_amount": "3000.00",
-    "fiat_currency": "TWD",
-    "payment_deadline": 1782096000,
-    "status": "awaiting_approval",
-    "payment_tx_hash": None,
-    "payment_tx_timestamp": None,
-    "aggregation_tx_hash": None,
-    "refund_tx_hash": None,
-    "received_crypto_amount": None,
-    "aggregated_crypto_amount": None,
-    "refund_crypto_amount": None,
-    "order_data": {"external_invoice_id": "INV-2026-001"},
-    "callback_url": "https://merchant.example/kg-callback",
-    "group_key": "merchant-batch-2026-06",
-    "kg_deep_link": None,
-    "payment_method_type": "crypto",
-    "swap_enabled": True,
-    "payout_target_address": _ADDRESS,
-    "payout_target_sol_address": None,
-    "payout_target_tron_address": None,
-    "payout_addresses": {"evm": _ADDRESS},
-    "exact_out_amount": None,
-    "kg_fee_amount": None,
-    "aggregation_tx_timestamp": None,
-    "finalized_timestamp": None,
-    "partial_refund_tx_hash": None,
-    "partial_refund_amount": None,
-    "partial_refund_address": None,
-    "crypto_price": None,
-    "target_chain_id": None,
-    "target_token_address": None,
-    "bank_account_id": None,
-    **dict.fromkeys(RISK_FIELDS),
-    "kya_record": {},
-}
-
-INVOICE_EXAMPLE: Final[Schema] = {
-    "id": f"inv_{_ID}",
-    "invoice_id": "INV-2026-000001",
-    "payment_intent": INTENT_EXAMPLE,
-    "status": "approval_pending",
-    "recipient_name": "Acme Buyer",
-    "recipient_email": "buyer@example.com",
-    "organization_name": "Merchant Ltd.",
-    "organization_email": "finance@merchant.example",
-    "payment_terms": 30,
-    "detail_items": [_ITEM],
-    "available_actions": ["update", "cancel"],
-}
-
-LOG_EXAMPLE: Final[Schema] = {
-    "id": 123,
-    "invoice_id": f"inv_{_ID}",
-    "from_status": "approval_pending",
-    "to_status": "approved",
-    "operator_uid": f"user_{_ID}",
-    "reason": "Approved by finance",
-    "created_at": "2026-06-22T12:00:00Z",
-}
-
-REFUND_EXAMPLE: Final[Schema] = {
-    "refund_address": _ADDRESS,
-    "refund_reason": "Customer requested refund",
-    "refund_attachments": [_FILE_ID],
-}
 
 _TEXT: Final[Schema] = {"type": "string"}
 _WHOLE: Final[Schema] = {"type": "integer"}
@@ -206,7 +74,7 @@ def _paths(create_fields: Sequence[Field]) -> Schema:
             )
         },
         one: {
-            "parameters": [_path_id("id", f"inv_{_ID}")],
+            "parameters": [_path_id("id", f"inv_{EXAMPLE_ID}")],
             "get": _operation("getInvoice", "Get an invoice", Permission.READ, envelope),
             "put": _operation(
                 "updateInvoice",
@@ -249,9 +117,9 @@ def _paths(create_fields: Sequence[Field]) -> Schema:
             _body(
                 schema.SIGN_FIELDS,
                 {
-                    "refund_address": _ADDRESS,
+                    "refund_address": EXAMPLE_ADDRESS,
                     "refund_reason": "Overpaid invoice refund",
-                    "refund_attachments": [_FILE_ID],
+                    "refund_attachments": [EXAMPLE_FILE_ID],
                 },
             ),
         ),
@@ -263,7 +131,7 @@ def _paths(create_fields: Sequence[Field]) -> Schema:
             _body(schema.REFUND_FIELDS, REFUND_EXAMPLE, required=True),
         ),
         f"{one}/logs": {
-            "parameters": [_path_id("id", f"inv_{_ID}")],
+            "parameters": [_path_id("id", f"inv_{EXAMPLE_ID}")],
             "get": _operation(
                 "listInvoiceLogs",
                 "Everything that happened to an invoice",
@@ -276,7 +144,7 @@ def _paths(create_fields: Sequence[Field]) -> Schema:
             ),
         },
         f"{one}/callbacks": {
-            "parameters": [_path_id("id", f"inv_{_ID}")],
+            "parameters": [_path_id("id", f"inv_{EXAMPLE_ID}")],
             "get": _operation(
                 "listCallbacks",
                 "Every callback of an invoice, with each attempt",
@@ -285,12 +153,15 @@ def _paths(create_fields: Sequence[Field]) -> Schema:
             ),
         },
         f"{one}/callbacks/{{event_id}}/redeliver": {
-            "parameters": [_path_id("id", f"inv_{_ID}"), _path_id("event_id", f"evt_{_ID}")],
+            "parameters": [
+                _path_id("id", f"inv_{EXAMPLE_ID}"),
+                _path_id("event_id", f"evt_{EXAMPLE_ID}"),
+            ],
             "post": _operation(
                 "redeliverCallback",
                 "Have a callback delivered once more",
                 Permission.CREATE,
-                _answer("Asked for", _OBJECT, {"event_id": f"evt_{_ID}"}),
+                _answer("Asked for", _OBJECT, {"event_id": f"evt_{EXAMPLE_ID}"}),
             ),
         },
         "/invoice/intents": {
@@ -304,7 +175,7 @@ def _paths(create_fields: Sequence[Field]) -> Schema:
         },
         "/files": {"post": _upload()},
         "/files/{file_id}": {
-            "parameters": [_path_id("file_id", _FILE_ID)],
+            "parameters": [_path_id("file_id", EXAMPLE_FILE_ID)],
             "get": {
                 **_operation("getFile", "Download a file", Permission.READ, _OBJECT),
                 "responses": {
@@ -345,7 +216,7 @@ def _action(
     name: str, summary: str, permission: Permission, answer: Schema, body: Schema
 ) -> Schema:
     return {
-        "parameters": [_path_id("id", f"inv_{_ID}")],
+        "parameters": [_path_id("id", f"inv_{EXAMPLE_ID}")],
         "post": _operation(name, summary, permission, answer, body=body, parameters=[_key()]),
     }
 
@@ -395,7 +266,7 @@ def _listing() -> Schema:
 def _upload() -> Schema:
     binary = {"type": "string", "contentMediaType": "application/octet-stream"}
     example = {
-        "file_id": _FILE_ID,
+        "file_id": EXAMPLE_FILE_ID,
         "name": "receipt.pdf",
         "content_type": "application/pdf",
         "size_bytes": 52_100,

@@ -1,0 +1,86 @@
+"""How much the signer pays at once and in a day, and for how long a warrant holds."""
+
+from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
+
+from counterfoil.signer.wire import Code
+from support.signing_desk import MONDAY, USDC_ON_BASE, SigningDesk, approved, at_nonce
+
+
+def dollars(amount: int) -> int:
+    return amount * 10**6
+
+
+def test_one_move_pays_no_more_than_its_cap(desk: SigningDesk) -> None:
+    most = dollars(desk.limits.move_dollars)
+    assert (
+        "100000 dollars at once" in desk.refuses(Code.CAP, approved(amount_units=most + 1)).reason
+    )
+    desk.sign(approved(amount_units=most))
+
+
+def test_a_day_pays_no_more_than_its_cap_over_all_chains_and_tokens(desk: SigningDesk) -> None:
+    most = dollars(desk.limits.move_dollars)
+    for number in range(4):
+        desk.sign(approved(move_id=f"move-{number}", amount_units=most), at_nonce(number))
+    usdc = approved(
+        move_id="move-4", chain="base", contract=USDC_ON_BASE, amount_units=most - dollars(1)
+    )
+    desk.sign(usdc, at_nonce(0))
+
+    over = desk.refuses(Code.CAP, approved(move_id="move-5", amount_units=dollars(1) + 1))
+    assert "499999 are signed already" in over.reason
+    desk.sign(approved(move_id="move-5", amount_units=dollars(1)))
+    desk.refuses(Code.CAP, approved(move_id="move-6", amount_units=1), at_nonce(8))
+
+
+def full_day(desk: SigningDesk) -> None:
+    most = dollars(desk.limits.move_dollars)
+    for number in range(5):
+        desk.sign(approved(move_id=f"move-{number}", amount_units=most), at_nonce(number))
+
+
+def test_the_next_day_starts_from_nothing_at_midnight_utc(desk: SigningDesk) -> None:
+    full_day(desk)
+    desk.clock.at = datetime(2026, 3, 2, 23, 59, 59, 999999, tzinfo=UTC)
+    desk.refuses(Code.CAP, approved(amount_units=1))
+    desk.clock.at = datetime(2026, 3, 3, tzinfo=UTC)
+    desk.sign(approved(amount_units=1))
+
+
+def test_a_restart_does_not_refill_the_day(desk: SigningDesk) -> None:
+    full_day(desk)
+    desk.start()
+    desk.refuses(Code.CAP, approved(amount_units=1))
+
+
+def test_another_organisation_has_its_own_day(desk: SigningDesk) -> None:
+    full_day(desk)
+    desk.sign(approved(org_id=2, amount_units=1))
+
+
+def test_a_sibling_does_not_count_twice(desk: SigningDesk) -> None:
+    full_day(desk)
+    last = approved(move_id="move-4", amount_units=dollars(desk.limits.move_dollars))
+    desk.sign(last, replace(at_nonce(4), max_fee_wei=30_000_000))
+    desk.sign(last, at_nonce(4))
+
+
+def test_a_warrant_ages_but_not_for_what_is_signed_already(desk: SigningDesk) -> None:
+    first = desk.sign(approved())
+    desk.clock.at = MONDAY + timedelta(days=7)
+    desk.sign(approved(move_id="move-b"), at_nonce(8))
+    desk.clock.at += timedelta(seconds=1)
+
+    late = desk.refuses(Code.WARRANT, approved(move_id="move-c"), at_nonce(9))
+
+    assert "approve it again" in late.reason
+    assert desk.sign(approved()) == first
+
+
+def test_nobody_approves_in_the_future(desk: SigningDesk) -> None:
+    skewed = MONDAY + timedelta(minutes=5)
+    desk.sign(approved(approved_at=skewed))
+    too_far = approved(move_id="move-b", approved_at=skewed + timedelta(seconds=1))
+    assert "check clocks" in desk.refuses(Code.WARRANT, too_far, at_nonce(8)).reason
