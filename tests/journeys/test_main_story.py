@@ -49,7 +49,8 @@ class Story:
     def due_units(self) -> int:
         """3,000 TWD at the invoice's own rate, rounded up to the token's last unit."""
         rate = Fraction(self.invoice["payment_intent"]["crypto_price"])
-        return ceil(3_000 / rate * 10**self.token.decimals)
+        units_per_coin: int = 10**self.token.decimals
+        return ceil(3_000 / rate * units_per_coin)
 
     @property
     def due(self) -> str:

@@ -1,7 +1,7 @@
 """Payments that do not go straight, and what the merchant's server hears about them."""
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -96,7 +96,7 @@ async def test_a_callback_that_was_refused_comes_again_and_once_more_when_asked(
         assert all(r.is_genuine(journey.shown_secret) for r in server.received)
 
 
-async def delivered(journey: Journey, invoice_id: str) -> dict[str, object]:
+async def delivered(journey: Journey, invoice_id: str) -> dict[str, Any]:
     """The only callback of an invoice, once it is known to have arrived."""
     while True:
         (event,) = (await journey.auditor.get(f"/invoice/intent/{invoice_id}/callbacks")).data

@@ -193,7 +193,7 @@ class Journey:
         """A new invoice that pays out to an address of its own; nobody has approved it."""
         payout = "0x" + secrets.token_hex(20)
         asked = {"payout_addresses": {"evm": payout}, "callback_url": self.inbox.url, **changes}
-        return Bill.of((await self.merchant.create(**asked)).data)
+        return Bill.of((await self.merchant.create(None, **asked)).data)
 
     async def approved_bill(self, **changes: object) -> Bill:
         bill = await self.bill(**changes)

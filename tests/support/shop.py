@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
-from typing import Final
+from typing import Final, Self
 
 from counterfoil.books import addresses, audit, invoices, ledger, orgs, transfers
 from counterfoil.books.addresses import DepositAddress
@@ -41,7 +41,7 @@ class Shop:
         self.desk = desk
         self.org_id = org_id
 
-    async def open(self) -> "Shop":
+    async def open(self) -> Self:
         org = orgs.Org(
             org_id=self.org_id,
             name=f"Merchant {self.org_id}",

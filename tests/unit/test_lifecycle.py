@@ -436,5 +436,5 @@ class TestEnds:
             Swept: {"more_to_move": False},
         }
         ended = invoice(S.CANCELLED)
-        event = fact(at=NOON, by="w", **extra.get(fact, {}))  # type: ignore[arg-type]  # - per kind
+        event = fact(at=NOON, by="w", **extra.get(fact, {}))
         assert decide(ended, event) == (ended, ())
