@@ -2,12 +2,13 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from support.journey import Journey, begun, folder
+from counterfoil.sandbox.places import passing_places
+from support.journey import Journey, begun
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def journey() -> AsyncIterator[Journey]:
     """One running system for all journeys; each takes invoices of its own."""
-    with folder() as places:
+    with passing_places() as places:
         async with begun(places) as journey:
             yield journey

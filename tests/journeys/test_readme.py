@@ -21,9 +21,9 @@ from counterfoil.core.assets import CHAINS, accepted_asset
 from counterfoil.core.money import parse_units
 from counterfoil.sandbox.anvil import AnvilNode
 from counterfoil.sandbox.customer import Customer
-from counterfoil.sandbox.places import DemoFacts, Places
+from counterfoil.sandbox.places import DemoFacts, Places, passing_places
 from counterfoil.sandbox.samples import Api, example
-from support.journey import PATIENCE_SECONDS, Ran, folder, ran
+from support.journey import PATIENCE_SECONDS, Ran, ran
 from support.sources import ROOT
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -49,7 +49,7 @@ class FirstRun:
 async def first() -> AsyncIterator[FirstRun]:
     if shutil.which("curl") is None:
         pytest.skip("this machine has no curl, which the README's lines call")
-    with folder() as places:
+    with passing_places() as places:
         async with demo_up(places) as facts:
             pasted = await paste(places)
             paid_last = await paid_just_before_the_end(facts)

@@ -83,9 +83,13 @@ def paid(  # noqa: PLR0913 - every part of a tally can be chosen
 
 def clean(tally: Tally) -> Screening:
     """A screening that found nothing in exactly this money."""
-    return Screening(UUID(int=1), "clear", sanctioned=False, covers=tally.confirmed)
+    return Screening(
+        UUID(int=1), "clear", sanctioned=False, covers=tally.confirmed, payers=tally.payers
+    )
 
 
 def dirty(tally: Tally, *, sanctioned: bool = False) -> Screening:
     """A screening that found something in exactly this money."""
-    return Screening(UUID(int=2), "aml_hold", sanctioned=sanctioned, covers=tally.confirmed)
+    return Screening(
+        UUID(int=2), "aml_hold", sanctioned=sanctioned, covers=tally.confirmed, payers=tally.payers
+    )

@@ -7,15 +7,12 @@ tests hold in their hands is only the chains' heartbeat, so that they can make o
 import asyncio
 import os
 import secrets
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -29,7 +26,6 @@ from counterfoil.clock import SystemClock, TimeSortedIds
 from counterfoil.core.assets import CHAINS, accepted_asset
 from counterfoil.core.money import Asset, parse_units
 from counterfoil.core.secrets import callback_secret, shown_callback_secret
-from counterfoil.db.embedded import EmbeddedPostgres
 from counterfoil.db.pool import Database
 from counterfoil.desk import proving
 from counterfoil.desk.desk import Desk
@@ -355,21 +351,6 @@ async def ran(command: list[str], environment: dict[str, str]) -> Ran:
     text, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
     assert process.returncode is not None
     return Ran(process.returncode, text.decode())
-
-
-@contextmanager
-def folder() -> Iterator[Places]:
-    """A place for one sandbox, short enough for a socket's name, that vanishes afterwards."""
-    above = Path(tempfile.mkdtemp(prefix="cf-"))
-    # Root's PostgreSQL runs as another user, who has to be able to pass.
-    above.chmod(0o711)
-    places = Places(above / "v")
-    try:
-        yield places
-    finally:
-        if places.postgres.exists():
-            EmbeddedPostgres(places.postgres).destroy()
-        shutil.rmtree(above)
 
 
 @asynccontextmanager

@@ -46,6 +46,7 @@ class _Detail(msgspec.Struct, frozen=True):
     allow_any_token: bool
     use_fixed_stablecoin_rate: bool
     screening: "_Screening | None"
+    edited_by: tuple[str, ...]
     reviewer: str | None
     approved_by: str | None
     approved_at: datetime | None
@@ -67,6 +68,7 @@ class _Screening(msgspec.Struct, frozen=True):
     decision: Literal["clear", "manual_review", "aml_hold"]
     sanctioned: bool
     covers: tuple[tuple[str, str], ...]
+    payers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +286,7 @@ def _screening(stored: _Screening | None) -> Screening | None:
         decision=stored.decision,
         sanctioned=stored.sanctioned,
         covers=tuple((asset, int(units)) for asset, units in stored.covers),
+        payers=stored.payers,
     )
 
 
@@ -373,6 +376,7 @@ def _stored_screening(screening: Screening | None) -> _Screening | None:
         decision=screening.decision,
         sanctioned=screening.sanctioned,
         covers=tuple((asset, str(units)) for asset, units in screening.covers),
+        payers=screening.payers,
     )
 
 

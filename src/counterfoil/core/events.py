@@ -43,6 +43,7 @@ class Edit(Command):
     payout_to: dict[str, str]
     deadline_at: datetime
     deadline_follows_approval: bool
+    explicit_deadline_at: datetime | None
     settlement: Literal["crypto", "fiat"]
     bank_account_id: int | None
     allow_any_chain: bool

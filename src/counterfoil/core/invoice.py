@@ -151,7 +151,9 @@ class Policy:
     ``underpay_ratio`` and ``overpay_ratio`` are shares of what is due: 0.995 accepts half a
     per cent too little, 1.02 two per cent too much. ``confirm_soft_below_usd``: payments worth
     less are confirmed at the chain's ``safe`` tag, all others at ``finalized``
-    (specs/chains.md 6.3); money only ever leaves at ``finalized``.
+    (specs/chains.md 6.3); money only ever leaves at ``finalized``. Transfers of less than
+    ``dust_below`` whole coins are kept but count for nothing, so that nobody can disturb a payment
+    with a fraction of a cent (specs/chains.md 6.5).
     """
 
     approval_required: bool = True
@@ -164,6 +166,7 @@ class Policy:
     receipt_window_seconds: int = 86_400
     grace_days: int = 14
     confirm_soft_below_usd: int = 1_000
+    dust_below: Decimal = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,13 +220,18 @@ class Tally:
 class Screening:
     """The newest screening's verdict, and exactly which money it looked at.
 
-    ``covers`` is `Tally.confirmed` as it was when screened.
+    ``covers`` and ``payers`` are those of the `Tally` as it was when screened.
     """
 
     run_id: UUID
     decision: Literal["clear", "manual_review", "aml_hold"]
     sanctioned: bool
     covers: tuple[tuple[str, int], ...]
+    payers: tuple[str, ...]
+
+    def covers_all(self, tally: Tally) -> bool:
+        """Whether it looked at exactly this money, from exactly these payers."""
+        return (self.covers, self.payers) == (tally.confirmed, tally.payers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +279,8 @@ class Invoice:
     context: Context | None = None
     tally: Tally = field(default_factory=Tally)
     screening: Screening | None = None
+    edited_by: tuple[str, ...] = ()
+    """Who changed it since it was created; makers, too."""
     reviewer: str | None = None
     """Whom the creator asks to approve, as text; it grants nothing."""
     approved_by: str | None = None

@@ -44,6 +44,7 @@ from counterfoil.core.rules import (
     joined_hold,
     lapsed,
     noted,
+    noted_in_motion,
     paid_out,
     recalculated,
     refund_approved,
@@ -54,6 +55,8 @@ from counterfoil.core.rules import (
     released,
     rescreened,
     screened,
+    screened_in_hold,
+    screened_in_motion,
     signed_off,
     swept,
 )
@@ -105,6 +108,12 @@ def _reopens(when: Status, *also: Status) -> tuple[Row, ...]:
     return _money_rows(when, go, go, go)
 
 
+def _moves_on(when: Status) -> tuple[Row, ...]:
+    """Money that comes while what came before is on its way: screened before it goes along."""
+    keep = (noted_in_motion, (when,))
+    return _money_rows(when, keep, keep, keep)
+
+
 def _holds(when: Status) -> tuple[Row, ...]:
     """Money while compliance holds what came before: it does not lift the hold."""
     go = (joined_hold, (when, *_UNPAID))
@@ -135,6 +144,7 @@ LIFECYCLE: Final = (
     _row(S.SCREENING,           Screened,       screened,        S.SCREENING, *_CHECKED),
     *_reopens(S.SCREENING),
 
+    _row(S.COMPLIANCE_HOLD,     Screened,       screened_in_hold, S.COMPLIANCE_HOLD),
     _row(S.COMPLIANCE_HOLD,     Release,        released,        *_CHECKED),
     _row(S.COMPLIANCE_HOLD,     Decline,        declined,        S.COMPLIANCE_HOLD, S.COMPLIANCE_DECLINED),
     *_holds(S.COMPLIANCE_HOLD),
@@ -154,7 +164,8 @@ LIFECYCLE: Final = (
     *_reopens(S.SIGN_PENDING, S.SWEEPING),
 
     _row(S.SWEEPING,            Swept,          swept,           S.PAYOUT_PROCESSING, S.COMPLETED),
-    *_stays(S.SWEEPING),
+    _row(S.SWEEPING,            Screened,       screened_in_motion, S.SWEEPING),
+    *_moves_on(S.SWEEPING),
 
     _row(S.PAYOUT_PROCESSING,   PaidOut,        paid_out,        S.COMPLETED),
     *_stays(S.PAYOUT_PROCESSING),
@@ -168,7 +179,8 @@ LIFECYCLE: Final = (
 
     _row(S.REFUND_PROCESSING,   Swept,          refund_swept,    S.REFUND_PROCESSING),
     _row(S.REFUND_PROCESSING,   RefundSettled,  refund_settled,  S.REFUNDED),
-    *_stays(S.REFUND_PROCESSING),
+    _row(S.REFUND_PROCESSING,   Screened,       screened_in_motion, S.REFUND_PROCESSING),
+    *_moves_on(S.REFUND_PROCESSING),
 
     _row(S.REFUNDED,            Archive,        archived,        S.REFUNDED),
     *_stays(S.REFUNDED),

@@ -49,7 +49,11 @@ def tally(
 ) -> Tally:
     """Add up all transfers to one invoice: the totals so far, per accepted asset."""
     due = {r.asset.key: r for r in requests}
-    live = [t for t in transfers if t.depth is not Depth.ORPHANED]
+    live = [
+        t
+        for t in transfers
+        if t.depth is not Depth.ORPHANED and not is_dust(t.asset, t.amount_units, policy)
+    ]
     counted = [t for t in live if t.asset.key in due]
     enough = _confirming_depth(requests, counted, policy)
 
@@ -71,6 +75,11 @@ def tally(
         paid_at=_paid_at(requests, counted, policy),
         stray=len(counted) < len(live),
     )
+
+
+def is_dust(asset: Asset, amount_units: int, policy: Policy) -> bool:
+    """Whether a transfer is too small to count as somebody paying."""
+    return Fraction(amount_units, 10**asset.decimals) < Fraction(policy.dust_below)
 
 
 def _confirming_depth(

@@ -58,6 +58,10 @@ def edited(invoice: Invoice, event: Edit) -> Outcome:
             payout_to=event.payout_to,
             deadline_at=event.deadline_at,
             deadline_follows_approval=event.deadline_follows_approval,
+            explicit_deadline_at=event.explicit_deadline_at,
+            edited_by=(*invoice.edited_by, event.by)
+            if event.by not in invoice.edited_by
+            else invoice.edited_by,
             settlement=event.settlement,
             bank_account_id=event.bank_account_id,
             allow_any_chain=event.allow_any_chain,
@@ -70,8 +74,8 @@ def edited(invoice: Invoice, event: Edit) -> Outcome:
 
 def approved(invoice: Invoice, event: Approve) -> Outcome:
     """Bind the approval to the content; start the window of what is due on receipt."""
-    if invoice.policy.maker_is_not_checker and event.by == invoice.created_by:
-        message = "you created this invoice, so somebody else has to approve it"
+    if invoice.policy.maker_is_not_checker and event.by in makers(invoice):
+        message = "you created or changed this invoice, so somebody else has to approve it"
         raise Forbidden(message, data={"rule": "maker_is_not_checker"})
     deadline_at = (
         pricing.receipt_deadline(event.at, invoice.policy)
@@ -136,10 +140,9 @@ def noted(invoice: Invoice, event: MoneyFact) -> Outcome:
 def joined(invoice: Invoice, event: MoneyFact) -> Outcome:
     """More money beside money that was already judged: start over once it is confirmed."""
     after = replace(invoice, tally=event.tally)
-    if event.tally.confirmed != invoice.tally.confirmed:
+    if not _same_money(invoice, after):
         return detected(invoice, event)
-    automatic = invoice.status is S.SIGN_PENDING and not invoice.policy.sign_off_required
-    if automatic and event.tally.final:
+    if invoice.status is S.SIGN_PENDING and _signs_itself(after):
         return signed_off(after, SignOff(at=event.at, by="system:policy"))
     return after, ()
 
@@ -147,7 +150,9 @@ def joined(invoice: Invoice, event: MoneyFact) -> Outcome:
 def joined_hold(invoice: Invoice, event: MoneyFact) -> Outcome:
     """More money does not lift a hold, and does not get round it."""
     after = replace(invoice, tally=event.tally)
-    return (after, ()) if event.tally.seen_any else detected(invoice, event)
+    if not event.tally.seen_any:
+        return detected(invoice, event)
+    return after, () if _same_money(invoice, after) else (Screen(),)
 
 
 def screened(invoice: Invoice, event: Screened) -> Outcome:
@@ -155,7 +160,7 @@ def screened(invoice: Invoice, event: Screened) -> Outcome:
     after = replace(invoice, screening=event.screening)
     if event.screening.decision != "clear":
         return _held(after), ()
-    if event.screening.covers != invoice.tally.confirmed:
+    if not event.screening.covers_all(invoice.tally):
         return after, (Screen(),)
     return _judged(after, event)
 
@@ -166,13 +171,35 @@ def rescreened(invoice: Invoice, event: Screened) -> Outcome:
     return (after, ()) if event.screening.decision == "clear" else (_held(after), ())
 
 
+def screened_in_hold(invoice: Invoice, event: Screened) -> Outcome:
+    """What came beside held money was screened too: people decide on all of it, from the start."""
+    worse = event.screening.sanctioned or not _sanctioned(invoice)
+    return _held(replace(invoice, screening=event.screening) if worse else invoice), ()
+
+
+def screened_in_motion(invoice: Invoice, event: Screened) -> Outcome:
+    """What came after the signature was screened too; the sweep waits for exactly that."""
+    return replace(invoice, screening=event.screening), ()
+
+
+def noted_in_motion(invoice: Invoice, event: MoneyFact) -> Outcome:
+    """Keep the new totals; a sweep takes all there is, so all there is gets screened first."""
+    after = replace(invoice, tally=event.tally)
+    return after, () if _same_money(invoice, after) else (Screen(),)
+
+
 def released(invoice: Invoice, event: Release) -> Outcome:
     """With the second person's word the money goes on as if it had been clean."""
-    if invoice.screening is not None and invoice.screening.sanctioned:
+    if _sanctioned(invoice):
         raise OutOfPlace(
             "this money comes from a sanctioned address and cannot be released;"
             " it can only be declined",
             data={"rule": "sanctions_hit"},
+        )
+    if invoice.screening is None or not invoice.screening.covers_all(invoice.tally):
+        raise OutOfPlace(
+            "more money has come in and is being screened; decide when that is done",
+            data={"rule": "unscreened_money"},
         )
     people = _one_more(invoice, invoice.releases, event.by)
     after = replace(invoice, releases=people)
@@ -205,9 +232,9 @@ def recalculated(invoice: Invoice, event: Recalculate) -> Outcome:
 
 def signed_off(invoice: Invoice, event: SignOff) -> Outcome:
     """Plan the whole way of the money at once: sweep, payout, and the surplus back."""
-    if not invoice.tally.final:
+    if not (invoice.tally.settled and invoice.tally.final):
         raise OutOfPlace(
-            "the payment is confirmed but not yet final on chain; sign for it in a few minutes",
+            "the payment is not yet final on chain; sign for it in a few minutes",
             data={"rule": "finality"},
         )
     back = reckoning.surplus(invoice) if invoice.context is Context.OVERPAID else ()
@@ -296,8 +323,24 @@ def _ripe(invoice: Invoice) -> bool:
     return enough or invoice.tally.settled
 
 
+def makers(invoice: Invoice) -> frozenset[str]:
+    """Whoever had a hand in what the invoice says."""
+    return frozenset({invoice.created_by, *invoice.edited_by})
+
+
+def _same_money(before: Invoice, after: Invoice) -> bool:
+    return (before.tally.confirmed, before.tally.payers) == (
+        after.tally.confirmed,
+        after.tally.payers,
+    )
+
+
+def _sanctioned(invoice: Invoice) -> bool:
+    return invoice.screening is not None and invoice.screening.sanctioned
+
+
 def _held(invoice: Invoice) -> Invoice:
-    hit = invoice.screening is not None and invoice.screening.sanctioned
+    hit = _sanctioned(invoice)
     return replace(
         invoice,
         status=S.COMPLIANCE_HOLD,
@@ -314,16 +357,22 @@ def _judged(invoice: Invoice, event: Event) -> Outcome:
     if context in _NEEDS_CHOICE or resolve_surplus:
         return replace(after, status=S.RESOLUTION_REQUIRED), ()
     after = replace(after, status=S.SIGN_PENDING)
-    if invoice.policy.sign_off_required or not invoice.tally.final:
+    if not _signs_itself(after):
         return after, ()
     return signed_off(after, SignOff(at=event.at, by="system:policy"))
+
+
+def _signs_itself(invoice: Invoice) -> bool:
+    """Whether the policy may sign: only where nobody has to say where a surplus goes."""
+    firm = invoice.tally.settled and invoice.tally.final
+    return not invoice.policy.sign_off_required and firm and not reckoning.surplus(invoice)
 
 
 def _one_more(invoice: Invoice, people: tuple[str, ...], person: str) -> tuple[str, ...]:
     if person in people:
         raise Forbidden("you have already decided; a second person has to")
-    if person in {invoice.created_by, invoice.approved_by}:
-        message = "you created or approved this invoice, so other people have to decide"
+    if person in {*makers(invoice), invoice.approved_by}:
+        message = "you made or approved this invoice, so other people have to decide"
         raise Forbidden(message, data={"rule": "maker_is_not_checker"})
     return (*people, person)
 

@@ -158,6 +158,7 @@ async def conclude(desk: Desk, case: Case, finding: Finding | None) -> bool:
             decision=finding.decision,
             sanctioned=finding.sanctioned,
             covers=case.covers,
+            payers=tuple(sorted({payer.address for payer in case.payers})),
         )
         await happen(desk, tx, invoice, Screened(at=now, by=by.uid, screening=verdict), by)
         return True
@@ -278,7 +279,9 @@ async def _payers(tx: Tx, invoice: Invoice) -> tuple[Payer, ...]:
             {
                 Payer(row.chain, row.from_address)
                 for row in rows
-                if row.depth is not Depth.ORPHANED and transfers.asset_of(row).key in due
+                if row.depth is not Depth.ORPHANED
+                and transfers.asset_of(row).key in due
+                and not reckoning.is_dust(transfers.asset_of(row), row.amount_units, invoice.policy)
             },
             key=lambda payer: (payer.address, payer.chain),
         )

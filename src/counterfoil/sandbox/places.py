@@ -1,12 +1,17 @@
 """Where the sandbox keeps its things, all of it below ``var``."""
 
 import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from counterfoil.core.assets import CHAINS
+from counterfoil.db.embedded import EmbeddedPostgres
 
 
 class DemoMember(msgspec.Struct, frozen=True):
@@ -109,6 +114,21 @@ class Places:
         if not self.facts.exists():
             return None
         return msgspec.json.decode(self.facts.read_bytes(), type=DemoFacts)
+
+
+@contextmanager
+def passing_places() -> Iterator[Places]:
+    """A folder for one sandbox that vanishes with its database, for tests and measurements."""
+    # Short, since a socket lies in it; and open to pass for the user whom root's server runs as.
+    above = Path(tempfile.mkdtemp(prefix="cf-"))
+    above.chmod(0o711)
+    places = Places(above / "v")
+    try:
+        yield places
+    finally:
+        if places.postgres.exists():
+            EmbeddedPostgres(places.postgres).destroy()
+        shutil.rmtree(above)
 
 
 def tokens_of(key: str) -> dict[str, str]:

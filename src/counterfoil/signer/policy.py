@@ -4,7 +4,7 @@ An order that passes can still be refused for what was signed before (`memory`).
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Final, NoReturn
 
 from counterfoil.chains.evm.addresses import ZERO_ADDRESS, DepositAddresses
@@ -88,9 +88,10 @@ def check_fresh(order: Order, spent: int, limits: Limits, now: datetime) -> int:
     adds = _dollars(order)
     if spent + adds > limits.day_dollars * DOLLAR:
         raise SignerRefused(
-            Code.CAP,
+            Code.DAY_CAP,
             f"this would make more than {limits.day_dollars} dollars today;"
             f" {spent // DOLLAR} are signed already, and the count starts again at midnight UTC",
+            retry_at=_next_midnight(now),
         )
     return adds
 
@@ -107,12 +108,18 @@ def repeatable(order: Order) -> bool:
 def _check_terms(terms: TxTerms, limits: Limits) -> None:
     if terms.gas_limit > limits.max_gas:
         _never(f"gas limit {terms.gas_limit} is above {limits.max_gas}")
-    if terms.max_fee_wei > limits.max_fee_wei:
-        _never(f"a fee of {terms.max_fee_wei} wei per gas is above {limits.max_fee_wei}")
     if terms.tip_wei > terms.max_fee_wei:
         _never(f"the tip of {terms.tip_wei} wei is above the whole fee of {terms.max_fee_wei}")
+    if terms.max_fee_wei > limits.max_fee_wei:
+        raise SignerRefused(
+            Code.FEE, f"a fee of {terms.max_fee_wei} wei per gas is above {limits.max_fee_wei}"
+        )
     if terms.gas_limit * terms.max_fee_wei > limits.max_cost_wei:
-        _never(f"gas limit times fee is above {limits.max_cost_wei} wei")
+        raise SignerRefused(
+            Code.FEE,
+            f"{terms.gas_limit} gas at {terms.max_fee_wei} wei each is above"
+            f" {limits.max_cost_wei} wei",
+        )
 
 
 def _check_sweep(order: SweepOrder, chain: Chain, wallets: WalletAddresses) -> None:
@@ -137,8 +144,9 @@ def _check_pay(
             f"nobody approved this: the seal of {order.move_id} does not fit its chain, token,"
             " destination, amount and approver as they stand now",
         )
-    if dollars > limits.move_dollars * DOLLAR:
-        raise SignerRefused(Code.CAP, f"this pays more than {limits.move_dollars} dollars at once")
+    most = min(limits.move_dollars, limits.day_dollars)
+    if dollars > most * DOLLAR:
+        raise SignerRefused(Code.CAP, f"this pays more than {most} dollars at once")
 
 
 def _check_destination(destination: str, wallets: WalletAddresses) -> None:
@@ -177,6 +185,10 @@ def _check_age(order: PayOrder, limits: Limits, now: datetime) -> None:
         raise SignerRefused(
             Code.WARRANT, f"{order.move_id} is approved in the future; check clocks"
         )
+
+
+def _next_midnight(now: datetime) -> datetime:
+    return datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
 
 
 def _dollars(order: PayOrder) -> int:

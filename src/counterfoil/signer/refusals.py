@@ -3,6 +3,8 @@
 Cheap to import, unlike `service`, which loads the library that signs.
 """
 
+from datetime import datetime
+
 from counterfoil.core.errors import Refusal
 from counterfoil.signer.wire import Code, Refused
 
@@ -11,7 +13,8 @@ class SignerRefused(Refusal):
     """The signer would not sign; nothing was signed.
 
     ``code`` is for programs (`counterfoil.signer.wire.Code`). ``nonce`` and ``move_ids``
-    name what was signed before, where that is the reason.
+    name what was signed before, where that is the reason; ``retry_at`` (UTC) when today's cap
+    is no longer the reason.
     """
 
     kind = "signer_refused"
@@ -23,22 +26,31 @@ class SignerRefused(Refusal):
         *,
         nonce: int | None = None,
         move_ids: tuple[str, ...] = (),
+        retry_at: datetime | None = None,
     ) -> None:
         """Keep the sentence, and what a program needs to act on it."""
-        super().__init__(reason, data={"code": code, "nonce": nonce, "move_ids": move_ids})
+        told = {"code": code, "nonce": nonce, "move_ids": move_ids, "retry_at": retry_at}
+        super().__init__(reason, data=told)
         self.code = code
         self.reason = reason
         self.nonce = nonce
         self.move_ids = move_ids
+        self.retry_at = retry_at
 
     def answer(self) -> Refused:
         """This refusal as it travels."""
-        return Refused(self.code, self.reason, self.nonce, self.move_ids)
+        return Refused(self.code, self.reason, self.nonce, self.move_ids, self.retry_at)
 
     @classmethod
     def received(cls, answer: Refused) -> "SignerRefused":
         """The refusal that travelled here."""
-        return cls(answer.code, answer.reason, nonce=answer.nonce, move_ids=answer.move_ids)
+        return cls(
+            answer.code,
+            answer.reason,
+            nonce=answer.nonce,
+            move_ids=answer.move_ids,
+            retry_at=answer.retry_at,
+        )
 
 
 class SignerUnreachable(Exception):  # noqa: N818 - named for what the caller finds

@@ -5,6 +5,7 @@ the signer answers, as often as the client likes on one connection.
 """
 
 import asyncio
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -20,7 +21,12 @@ _LENGTH_BYTES: Final = 4
 
 
 class Code(StrEnum):
-    """Why the signer said no."""
+    """Why the signer said no.
+
+    The same order may be asked for again after `FEE` and `DAY_CAP`, which pass by themselves,
+    and after `NONCE_TAKEN` and `MOVE_SIGNED` with the nonce that follows. All others stay until
+    a person changes something.
+    """
 
     MALFORMED = "malformed"
     """Not an order at all."""
@@ -29,7 +35,11 @@ class Code(StrEnum):
     WARRANT = "warrant"
     """Not approved, or not like this, or too long ago."""
     CAP = "cap"
-    """Too much for one move or for today."""
+    """Too much for one move, on any day."""
+    DAY_CAP = "day_cap"
+    """Too much for today; the refusal says when the next day begins."""
+    FEE = "fee"
+    """The fee market asks for more than is ever paid; ask again when it has calmed down."""
     NONCE_TAKEN = "nonce_taken"
     """This nonce was signed for other moves, which the refusal names."""
     MOVE_SIGNED = "move_signed"
@@ -79,13 +89,15 @@ class Refused(Struct, frozen=True, tag_field="answer", tag="refused"):
     """No, and why; nothing was signed.
 
     ``nonce`` and ``move_ids`` say what was signed before, for ``move_signed`` and
-    ``nonce_taken``, so that a caller who lost an answer finds its way back to it.
+    ``nonce_taken``, so that a caller who lost an answer finds its way back to it. ``retry_at``
+    (UTC) says from when on it makes sense to ask again, for ``day_cap``.
     """
 
     code: Code
     reason: str
     nonce: int | None = None
     move_ids: tuple[str, ...] = ()
+    retry_at: datetime | None = None
 
 
 Ask = AskAddresses | AskSign | AskHealth

@@ -1,0 +1,1 @@
+"""Measurements of the whole running system, each beside its floor in the same run."""

@@ -1,0 +1,180 @@
+"""The statements of one real create, recorded from the desk and written as a ``pgbench`` script.
+
+The script is never kept, so it cannot fall behind the code: it is recorded anew in every run. What
+the database computes stays as it is; what our process computes (ids, seals, prices) is handed to
+``pgbench`` ready-made, except for what has to differ from one invoice to the next.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from psycopg import AsyncCursor
+from psycopg.pq import PipelineStatus
+from psycopg.types.json import Jsonb
+
+from counterfoil.api.kryptogo.schema import create_fields, read_draft
+from counterfoil.api.strict_json import read_object
+from counterfoil.chains.evm.addresses import parse_evm_address
+from counterfoil.clock import SystemClock, TimeSortedIds
+from counterfoil.db.pool import Database, Tx
+from counterfoil.desk import intake, members
+from counterfoil.desk.desk import Desk
+
+_PLACEHOLDER: Final = re.compile(r"%\((\w+)\)s|%%")
+_COUNTED: Final = {"number": ":number", "deposit_address": ":address"}
+"""What the transaction itself finds out: `pgbench` keeps it from the statement that returns it."""
+
+_RETURNING: Final = re.compile(r"\bRETURNING\s+number, address\s*\Z")
+_ID_DIGITS: Final = 31
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement as the desk sent it; ``pipelined`` when its answer was not waited for."""
+
+    query: str
+    parameters: Mapping[str, object]
+    pipelined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A ``pgbench`` script and the variables that it is given (``-D``)."""
+
+    text: str
+    variables: Mapping[str, str]
+    statements: int
+
+
+@dataclass(slots=True)
+class _Recorder:
+    """Everything that was sent, and every id that was handed out."""
+
+    statements: list[Statement] = field(default_factory=list)
+    ids: list[UUID] = field(default_factory=list)
+
+    def new(self) -> UUID:
+        """A fresh id, remembered."""
+        self.ids.append(TimeSortedIds().new())
+        return self.ids[-1]
+
+    def keep(self, tx: Tx, query: object, parameters: object) -> None:
+        """Remember a statement, with one set of parameters."""
+        if not isinstance(query, str) or not isinstance(parameters, Mapping):
+            msg = f"cannot write this for pgbench: {query!r}"
+            raise TypeError(msg)
+        piped = tx.pgconn.pipeline_status is not PipelineStatus.OFF
+        self.statements.append(Statement(query, parameters, piped))
+
+
+class _RecordedDatabase(Database):
+    """A database whose transactions tell a recorder what they send."""
+
+    def __init__(self, url: str, recorder: _Recorder) -> None:
+        super().__init__(url, name="counterfoil-recorder", max_connections=1)
+        self._recorder = recorder
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        async with super().transaction() as tx:
+            tx.cursor_factory = _recording(self._recorder)
+            yield tx
+
+
+def _recording(recorder: _Recorder) -> type[AsyncCursor[Any]]:
+    class Recording(AsyncCursor[Any]):
+        async def execute(self, query: Any, params: Any = None, **options: Any) -> Any:  # noqa: ANN401 - as the parent has it
+            recorder.keep(self.connection, query, params)
+            return await super().execute(query, params, **options)
+
+        async def executemany(
+            self,
+            query: Any,  # noqa: ANN401 - as the parent has it
+            params_seq: Iterable[Any],
+            **options: Any,  # noqa: ANN401 - as the parent has it
+        ) -> None:
+            rows = list(params_seq)
+            for row in rows:
+                recorder.keep(self.connection, query, row)
+            await super().executemany(query, rows, **options)
+
+    return Recording
+
+
+async def recorded_create(url: str, api_key: str, body: bytes) -> Script:
+    """Create one invoice from a request's body, and write down how the database saw it."""
+    recorder = _Recorder()
+    database = _RecordedDatabase(url, recorder)
+    await database.open()
+    try:
+        desk = Desk(database, SystemClock(), recorder, {"evm": parse_evm_address})
+        principal = await members.authenticate(desk, api_key)
+        if principal is None:
+            msg = "the API key is not good"
+            raise LookupError(msg)
+        draft = read_draft(read_object(body), create_fields(allow_private_callbacks=True))
+        recorder.statements.clear()
+        await intake.create(desk, draft, principal.actor)
+    finally:
+        await database.close()
+    return written(recorder.statements, recorder.ids)
+
+
+def written(statements: Sequence[Statement], ids: Sequence[UUID]) -> Script:
+    """One transaction of ``pgbench`` for the statements; ``ids`` are made anew each time.
+
+    Raises ``TypeError`` for a parameter that could not be handed over as it is.
+    """
+    variables = {"n": "0"}
+    lines = [r"\set n :n + 1", r"\set seed :base + :n * 100 + :client_id", "BEGIN;"]
+    piped = False
+    for place, statement in enumerate(statements):
+        if statement.pipelined is not piped:
+            piped = statement.pipelined
+            lines.append(r"\startpipeline" if piped else r"\endpipeline")
+        text = _sql(place, statement, ids, variables)
+        end = r" \gset" if _RETURNING.search(text) else ";"
+        lines.append(text + end)
+    if piped:
+        lines.append(r"\endpipeline")
+    return Script("\n".join([*lines, "COMMIT;", ""]), variables, len(statements))
+
+
+def _sql(place: int, statement: Statement, ids: Sequence[UUID], variables: dict[str, str]) -> str:
+    def put(found: re.Match[str]) -> str:
+        name = found[1]
+        if name is None:
+            return "%"
+        value = statement.parameters[name]
+        if name in _COUNTED:
+            return _COUNTED[name]
+        if value is None:
+            return "NULL"
+        if value in ids:
+            return f"('{ids.index(value)}' || lpad(:seed::text, {_ID_DIGITS}, '0'))::uuid"
+        variable = f"s{place}_{name}"
+        variables[variable] = _text(value)
+        return f":{variable}"
+
+    return _PLACEHOLDER.sub(put, statement.query).strip()
+
+
+def _text(value: object) -> str:
+    match value:
+        case bytes():
+            return rf"\x{value.hex()}"
+        case datetime():
+            return value.isoformat()
+        case Jsonb():
+            return msgspec.json.encode(value.obj).decode()
+        case str() | int() | UUID():
+            return str(value)
+        case _:
+            msg = f"cannot hand {value!r} to pgbench"
+            raise TypeError(msg)
