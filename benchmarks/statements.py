@@ -69,7 +69,7 @@ class _Recorder:
         if not isinstance(query, str) or not isinstance(parameters, Mapping):
             msg = f"cannot write this for pgbench: {query!r}"
             raise TypeError(msg)
-        piped = tx.pgconn.pipeline_status is not PipelineStatus.OFF
+        piped = tx.pgconn.pipeline_status != PipelineStatus.OFF
         self.statements.append(Statement(query, parameters, piped))
 
 
@@ -156,6 +156,8 @@ def _sql(place: int, statement: Statement, ids: Sequence[UUID], variables: dict[
             return _COUNTED[name]
         if value is None:
             return "NULL"
+        if value == "":
+            return "''"
         if value in ids:
             return f"('{ids.index(value)}' || lpad(:seed::text, {_ID_DIGITS}, '0'))::uuid"
         variable = f"s{place}_{name}"

@@ -23,6 +23,7 @@ CHAIN: Final = "arb"
 TOKEN: Final = "USDT"  # noqa: S105 - a coin
 
 _BLOCK_SECONDS: Final = 1
+_WITHOUT_TRANSACTIONS: Final = (False,)
 _PATIENCE_SECONDS: Final = 60
 _LOOK_SECONDS: Final = 0.01
 _AT_ONCE: Final = 8
@@ -151,7 +152,7 @@ async def _safe(node: AnvilNode, number: int) -> float:
     """When the node first called a block safe."""
     async with asyncio.timeout(_PATIENCE_SECONDS):
         while True:
-            block = await node.rpc("eth_getBlockByNumber", "safe", False)
+            block = await node.rpc("eth_getBlockByNumber", "safe", *_WITHOUT_TRANSACTIONS)
             if int(block["number"], 16) >= number:
                 return time.perf_counter()
             await asyncio.sleep(_LOOK_SECONDS)

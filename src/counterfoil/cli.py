@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
@@ -31,9 +32,10 @@ from counterfoil.core.errors import Refusal
 from counterfoil.core.money import format_units
 from counterfoil.core.secrets import callback_secret, shown_callback_secret
 from counterfoil.db.embedded import EmbeddedPostgres
+from counterfoil.db.migrate import MigrationError, check_current
 from counterfoil.db.migrate import migrate as apply_migrations
 from counterfoil.db.pool import Database
-from counterfoil.desk import members, proving
+from counterfoil.desk import members, proving, settings, watching
 from counterfoil.desk.desk import Desk
 from counterfoil.log import configure as configure_log
 from counterfoil.providers.screening.lists import READERS
@@ -81,6 +83,7 @@ _EXPECTED: Final = (
     SignerRefused,
     SignerUnreachable,
     MemoryBroken,
+    MigrationError,
     NotReady,
 )
 """What goes wrong for a reason that one sentence explains; anything else is a bug, shown whole."""
@@ -107,7 +110,7 @@ def serve() -> None:
 
     configure_log()
     config = WebConfig.from_env(os.environ)
-    web.serve(config, Database(_database_url(config.database), name="counterfoil-web"))
+    web.serve(config, Database(_current(config.database), name="counterfoil-web"))
 
 
 @cli.command()
@@ -117,7 +120,7 @@ def work() -> None:
 
     configure_log()
     config = WorkConfig.from_env(os.environ)
-    _run(worker.work(config, _database_url(config.database)), until=until_signalled)
+    _run(worker.work(config, _current(config.database)), until=until_signalled)
 
 
 @cli.command()
@@ -180,6 +183,29 @@ def migrate() -> None:
     _out.print("\n".join(f"applied {name}" for name in applied) or "the schema is up to date")
 
 
+@cli.command()
+def status() -> None:
+    """Show how far each chain is watched; status 1 when one is not being watched."""
+
+    async def show(desk: Desk) -> int:
+        positions = await watching.positions(desk)
+        table = Table("chain", "head", "its age", "safe", "final", "its age", "watched")
+        for at in positions:
+            table.add_row(
+                at.chain,
+                str(at.head_number),
+                f"{at.head_age_seconds:.0f} s",
+                str(at.safe_number),
+                str(at.final_number),
+                f"{at.final_age_seconds:.0f} s",
+                "[green]yes[/]" if at.watched else "[red]no[/]",
+            )
+        _out.print(table)
+        return 0 if positions and all(at.watched for at in positions) else 1
+
+    raise typer.Exit(_with_desk(DatabaseConfig.from_env(os.environ), show))
+
+
 @seed_cli.command("create")
 def seed_create() -> None:
     """Make a new seed and seal it with the passphrase. Never overwrites one."""
@@ -220,6 +246,24 @@ def org_create(
         _out.print(f"  send gas money to {wallets.gas} on each chain")
 
     _with_desk(config.database, create)
+
+
+@org_cli.command("policy")
+def org_policy(
+    setting: Annotated[
+        list[str] | None, typer.Argument(help="NAME=VALUE, such as maker_is_not_checker=false")
+    ] = None,
+    org_id: Annotated[int, typer.Option()] = 1,
+) -> None:
+    """Show or change the rules that an organisation's new invoices live by."""
+
+    async def change(desk: Desk) -> None:
+        changes = dict(text.partition("=")[::2] for text in setting or [])
+        policy = await settings.change_policy(desk, org_id, changes)
+        for field in fields(policy):
+            _out.print(f"{field.name}={getattr(policy, field.name)}")
+
+    _with_desk(DatabaseConfig.from_env(os.environ), change)
 
 
 @org_cli.command("add-member")
@@ -302,8 +346,8 @@ def reconcile() -> None:
     async def compare(desk: Desk) -> int:
         unexplained = 0
         table = Table("chain", "asset", "at block", "addresses", "books", "chain", "unexplained")
-        for key, settings in chains.items():
-            endpoints = [endpoint.reveal() for endpoint in settings.endpoints]
+        for key, reach in chains.items():
+            endpoints = [endpoint.reveal() for endpoint in reach.endpoints]
             chain = EvmChain.over(CHAINS[key], endpoints, desk.clock)
             try:
                 with _busy(f"comparing {CHAINS[key].name}"):
@@ -323,11 +367,12 @@ def reconcile() -> None:
                     f"{'-' if beyond < 0 else ''}{format_units(abs(beyond), decimals)}",
                 )
                 for one in found.differences:
-                    unexplained += 1
+                    unexplained += not one.under_way
+                    why = "a move is under way" if one.under_way else "the books do not know why"
                     _out.print(
-                        f"[red]organisation {one.org_id}, {one.account} {one.address}:"
-                        f" {one.unexplained_units:+} base units of {one.asset.symbol}"
-                        f" on {key} that the books do not know[/]",
+                        f"[{'yellow' if one.under_way else 'red'}]organisation {one.org_id},"
+                        f" {one.account} {one.address}: {one.unexplained_units:+} base units of"
+                        f" {one.asset.symbol} on {key}; {why}[/]",
                         soft_wrap=True,
                     )
         _out.print(table)
@@ -342,6 +387,13 @@ def reconcile() -> None:
 
 
 # -- shared --------------------------------------------------------------------------------------
+
+
+def _current(config: DatabaseConfig) -> str:
+    """The database's address, if its schema is the one this program was written for."""
+    url = _database_url(config)
+    check_current(url)
+    return url
 
 
 def _database_url(config: DatabaseConfig) -> str:

@@ -78,16 +78,13 @@ class DatabaseConfig:
 class WebConfig:
     """What ``counterfoil serve`` needs.
 
-    ``secret`` is the root of the callback secrets shown to merchants. ``approval_secret`` seals
-    the warrants by which the signer knows what people approved; the workers never have it.
-    ``public_url`` is how browsers reach us, and stands in links to invoices.
+    ``approval_secret`` seals the warrants by which the signer knows what people approved; the
+    workers never have it. ``chains`` are the keys of those that are on.
     """
 
     database: DatabaseConfig
     host: str
     port: int
-    public_url: str
-    secret: Secret
     approval_secret: Secret
     chains: tuple[str, ...]
     rate_max_age_seconds: int
@@ -98,13 +95,10 @@ class WebConfig:
     def from_env(cls, environ: Mapping[str, str]) -> Self:
         """Read the web's settings; raises `ConfigError`."""
         env = _Environment(environ)
-        host, port = env.text("HOST", "127.0.0.1"), env.whole("PORT", 8080, 1, 65_535)
         return cls(
             database=DatabaseConfig.from_env(environ),
-            host=host,
-            port=port,
-            public_url=env.url("PUBLIC_URL") or f"http://{host}:{port}",
-            secret=env.secret("SECRET"),
+            host=env.text("HOST", "127.0.0.1"),
+            port=env.whole("PORT", 8080, 1, 65_535),
             approval_secret=env.secret("APPROVAL_SECRET"),
             chains=tuple(read_chains(environ)),
             requests_per_second=env.whole("REQUESTS_PER_SECOND", 100, 1, 1_000_000),

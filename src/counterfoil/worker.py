@@ -13,7 +13,7 @@ import structlog
 from counterfoil.api.kryptogo.callbacks import KryptogoCallbacks
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.chains.evm.chain import EvmChain
-from counterfoil.chains.port import CallReverted, Chain
+from counterfoil.chains.port import CallReverted, Chain, ChainUnreachable
 from counterfoil.clock import SystemClock, TimeSortedIds
 from counterfoil.config import WorkConfig
 from counterfoil.core.assets import CHAINS
@@ -67,7 +67,7 @@ async def work(config: WorkConfig, url: str, paces: Paces | None = None) -> None
     async with _opened(config, url) as outside:
         chains = outside.chains
         for chain in chains.values():
-            await chain.check()
+            await _check(chain)
         watchers = _watchers(outside.desk, chains)
         notifier = Notifier(
             outside.desk,
@@ -88,6 +88,14 @@ async def work(config: WorkConfig, url: str, paces: Paces | None = None) -> None
         finally:
             await notifier.close()
             await asyncio.gather(*(w.stop() for w in watchers.values()), return_exceptions=True)
+
+
+async def _check(chain: Chain) -> None:
+    """Stop at a chain that is not what it should be; one that is away must not hold up the rest."""
+    try:
+        await chain.check()
+    except ChainUnreachable as error:
+        _log.warning("chain_unreachable", chain=chain.key, reason=str(error))
 
 
 def _watchers(desk: Desk, chains: Mapping[str, Chain]) -> dict[str, ChainWatcher]:

@@ -172,8 +172,11 @@ def test_money_leaves_at_most_once_and_only_after_clearance(
                 Status.REFUND_PENDING,
             }
             assert before.context is not Context.SANCTIONED or before.refund is not None
-        if now.status is Status.SWEEPING:
+        if now.status is Status.SWEEPING and before.status is not Status.SWEEPING:
             assert now.screening is not None
+            assert now.screening.covers_all(now.tally)
+            assert now.tally.settled
+            assert now.tally.final
             assert now.screening.decision == "clear" or len(now.releases) > 1
     payouts_and_refunds = 2
     assert plans <= payouts_and_refunds

@@ -16,7 +16,7 @@ GOOD = "k3Jx9vQ2mZ8rT5wY1nB7cL4hF6gD0sA+"
 OTHER = "Zp0oIu7yTr5eWq3aSd1fGh2jKl4zXc6v"
 
 NODE = {"COUNTERFOIL_RPC_OPTIMISM": "http://127.0.0.1:8545"}
-WEB = NODE | {"COUNTERFOIL_SECRET": GOOD, "COUNTERFOIL_APPROVAL_SECRET": OTHER}
+WEB = NODE | {"COUNTERFOIL_APPROVAL_SECRET": OTHER}
 WORK = NODE | {"COUNTERFOIL_SECRET": GOOD}
 SIGN = {"COUNTERFOIL_APPROVAL_SECRET": OTHER, "COUNTERFOIL_SEED_PASSPHRASE": GOOD}
 
@@ -26,8 +26,7 @@ Read = Callable[[Mapping[str, str]], object]
 def test_two_secrets_and_a_node_are_enough_to_serve() -> None:
     web = WebConfig.from_env(WEB)
 
-    assert (web.host, web.port, web.public_url) == ("127.0.0.1", 8080, "http://127.0.0.1:8080")
-    assert (web.secret.reveal(), web.approval_secret.reveal()) == (GOOD, OTHER)
+    assert (web.host, web.port, web.approval_secret.reveal()) == ("127.0.0.1", 8080, OTHER)
     assert web.database == DatabaseConfig(None, Path("var/postgres").absolute())
     assert web.chains == ("optimism",)
     assert not web.callback_allow_private
@@ -50,7 +49,7 @@ def test_workers_watch_the_chains_that_have_endpoints() -> None:
 @pytest.mark.parametrize("read", [WebConfig.from_env, WorkConfig.from_env])
 def test_without_any_node_nothing_starts(read: Read) -> None:
     with pytest.raises(ConfigError, match="no chain is on: set COUNTERFOIL_RPC_ARB or"):
-        read(WEB | {"COUNTERFOIL_RPC_OPTIMISM": " , "})
+        read(WEB | WORK | {"COUNTERFOIL_RPC_ARB": "", "COUNTERFOIL_RPC_OPTIMISM": " , "})
 
 
 def test_screeners_are_chosen_by_name() -> None:
@@ -72,7 +71,6 @@ def test_the_signer_needs_neither_database_nor_chain() -> None:
 @pytest.mark.parametrize(
     ("read", "good", "name"),
     [
-        (WebConfig.from_env, WEB, "SECRET"),
         (WebConfig.from_env, WEB, "APPROVAL_SECRET"),
         (WorkConfig.from_env, WORK, "SECRET"),
         (SignConfig.from_env, SIGN, "APPROVAL_SECRET"),
@@ -122,7 +120,6 @@ def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
         ("PORT", "0", "must be a whole number from 1 to 65535"),
         ("PORT", "80a", "must be a whole number"),
         ("PORT", "٨٠٨٠", "must be a whole number"),
-        ("PUBLIC_URL", "pay.example.com", "must be an address that starts with http://"),
         ("DATABASE_URL", "mysql://root:hunter2@db/x", "must be an address that starts with pos"),
         ("RATE_MAX_AGE_SECONDS", "-1", "must be a whole number from 1 to 86400"),
         ("CALLBACK_ALLOW_PRIVATE", "maybe", "must be true or false"),
@@ -144,6 +141,7 @@ def test_nothing_secret_shows() -> None:
     url = "postgresql://cf:hunter2@db/cf"
     environ = (
         WEB
+        | WORK
         | SIGN
         | {
             "COUNTERFOIL_DATABASE_URL": url,

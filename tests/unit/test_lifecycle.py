@@ -121,6 +121,11 @@ class TestApproval:
             "c0ffee",
         )
 
+    def test_who_changed_it_made_it_too(self) -> None:
+        edited = replace(invoice(), edited_by=(CHECKER,))
+        with pytest.raises(Forbidden, match="created or changed"):
+            decide(edited, Approve(at=NOON, by=CHECKER, content_hash=""))
+
     def test_money_that_came_before_the_approval_is_followed_from_there(self) -> None:
         approval = Approve(at=NOON, by=CHECKER, content_hash="")
         after, todo = decide(invoice(tally=paid(confirmed=0)), approval)
@@ -306,8 +311,28 @@ class TestCompliance:
             decide(held, SignOff(at=NOON, by=SIGNER))
 
     def test_more_money_does_not_get_round_a_hold(self) -> None:
-        more = TransferConfirmed(at=NOON, by="w", tally=paid(DUE * 2))
-        assert through(self.held(), more).status is S.COMPLIANCE_HOLD
+        more = TransferConfirmed(at=NOON, by="w", tally=paid(DUE * 2, payers=(CUSTOMER, STRANGER)))
+        after, todo = decide(self.held(), more)
+        assert (after.status, todo) == (S.COMPLIANCE_HOLD, (Screen(),))
+        with pytest.raises(OutOfPlace, match="being screened"):
+            decide(after, Release(at=NOON, by=OFFICERS[0], reason="checked"))
+
+    def test_people_decide_anew_on_all_of_it(self) -> None:
+        once = through(self.held(), Release(at=NOON, by=OFFICERS[0], reason="checked"))
+        both = paid(DUE * 2, payers=(CUSTOMER, STRANGER))
+        after = through(
+            once,
+            TransferConfirmed(at=NOON, by="w", tally=both),
+            Screened(at=NOON, by="w", screening=dirty(both, sanctioned=True)),
+        )
+        assert (after.status, after.context) == (S.COMPLIANCE_HOLD, Context.SANCTIONED)
+        assert after.releases == ()
+
+    def test_another_payer_of_the_same_amount_is_screened_too(self) -> None:
+        waiting = sign_pending()
+        swapped = TransferConfirmed(at=NOON, by="w", tally=paid(payers=(STRANGER,)))
+        after, todo = decide(waiting, swapped)
+        assert (after.status, todo) == (S.SCREENING, (Screen(),))
 
 
 class TestSettlement:
@@ -338,6 +363,26 @@ class TestSettlement:
     def test_nothing_is_signed_before_it_is_final(self) -> None:
         with pytest.raises(OutOfPlace, match="not yet final"):
             decide(sign_pending(paid(final=0)), SignOff(at=NOON, by=SIGNER))
+
+    def test_nothing_is_signed_while_more_is_on_its_way(self) -> None:
+        waiting = sign_pending()
+        more = TransferSeen(at=NOON, by="w", tally=paid(DUE * 9, confirmed=DUE, final=DUE))
+        with pytest.raises(OutOfPlace, match="not yet final"):
+            decide(through(waiting, more), SignOff(at=NOON, by=SIGNER))
+
+    def test_money_that_comes_after_the_signature_is_screened_before_it_goes_along(self) -> None:
+        signed = through(sign_pending(), SignOff(at=NOON, by=SIGNER))
+        more = paid(DUE * 2, payers=(CUSTOMER, STRANGER))
+        after, todo = decide(signed, TransferConfirmed(at=NOON, by="w", tally=more))
+        assert (after.status, todo) == (S.SWEEPING, (Screen(),))
+        done = through(after, Screened(at=NOON, by="w", screening=clean(more)))
+        assert done.screening is not None
+        assert done.screening.covers_all(more)
+
+    def test_a_policy_never_signs_where_somebody_must_say_where_the_surplus_goes(self) -> None:
+        automatic = Policy(sign_off_required=False)
+        over = sign_pending(paid(DUE + 1), policy=automatic)
+        assert (over.status, over.context) == (S.SIGN_PENDING, Context.OVERPAID)
 
     def test_an_overpaid_invoice_needs_to_know_where_the_surplus_goes(self) -> None:
         over = sign_pending(paid(DUE + 5))

@@ -40,11 +40,18 @@ class TestTally:
         (large,) = reckoning.tally(ASKED, [transfer(depth=SAFE)], strict).assets
         assert large.confirmed_units == 0
 
+    def test_a_fraction_of_a_cent_disturbs_nobody(self) -> None:
+        dust = transfer(9_999, payer=STRANGER)
+        found = reckoned(transfer(), dust)
+        assert found.tally.payers == (CUSTOMER,)
+        assert reckoning.judge(found) is Context.EXACT
+        assert len(reckoned(transfer(), transfer(10_000, payer=STRANGER)).tally.payers) == 2
+
     def test_paid_at_is_when_it_was_enough(self) -> None:
         parts = [
             transfer(DUE // 2),
             transfer(DUE // 2, arrived_at=NOON + timedelta(hours=1)),
-            transfer(1, arrived_at=NOON + timedelta(days=99)),
+            transfer(10_000, arrived_at=NOON + timedelta(days=99)),
         ]
         assert reckoning.tally(ASKED, parts, Policy()).paid_at == NOON + timedelta(hours=1)
 

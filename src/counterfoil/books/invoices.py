@@ -174,6 +174,19 @@ async def get(tx: Tx, org_id: int, invoice_id: UUID) -> Invoice | None:
     return await _one(tx, org_id, invoice_id, "")
 
 
+async def of_ids(tx: Tx, org_id: int, invoice_ids: Sequence[UUID]) -> list[Invoice]:
+    """Those of the invoices that exist, in no order."""
+    rows = await all_rows(
+        tx,
+        _InvoiceRow,
+        "SELECT "  # noqa: S608 - joined from literals of this file only
+        + _COLUMNS
+        + " FROM invoice WHERE org_id = %(org_id)s AND invoice_id = ANY(%(ids)s)",
+        {"org_id": org_id, "ids": list(invoice_ids)},
+    )
+    return await _complete(tx, org_id, rows)
+
+
 async def page(tx: Tx, org_id: int, filters: Filters, *, limit: int, offset: int) -> list[Invoice]:
     """Invoices that match, newest first."""
     rows = await all_rows(

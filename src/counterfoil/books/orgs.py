@@ -61,7 +61,6 @@ class KeyRow:
     email: str
     roles: list[str]
     auto_approve: bool
-    auto_sign: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +145,15 @@ async def all_orgs(tx: Tx) -> list[Org]:
         {},
     )
     return [_org(row) for row in rows]
+
+
+async def save_policy(tx: Tx, org_id: int, policy: OrgPolicy) -> None:
+    """Replace an organisation's rules."""
+    await execute(
+        tx,
+        "UPDATE org SET policy = %(policy)s WHERE org_id = %(org_id)s",
+        {"org_id": org_id, "policy": msgspec.json.encode(policy).decode()},
+    )
 
 
 async def owns_address(tx: Tx, address: str) -> bool:
@@ -264,9 +272,9 @@ async def insert_key(tx: Tx, key: KeyRow, label: str, created_at: datetime) -> N
         tx,
         """
         INSERT INTO api_key (key_id, secret_hash, org_id, member_id, label, auto_approve,
-            auto_sign, created_at)
+            created_at)
         VALUES (%(key_id)s, %(secret_hash)s, %(org_id)s, %(member_id)s, %(label)s,
-            %(auto_approve)s, %(auto_sign)s, %(created_at)s)
+            %(auto_approve)s, %(created_at)s)
         """,
         {
             "key_id": key.key_id,
@@ -275,7 +283,6 @@ async def insert_key(tx: Tx, key: KeyRow, label: str, created_at: datetime) -> N
             "member_id": key.member_id,
             "label": label,
             "auto_approve": key.auto_approve,
-            "auto_sign": key.auto_sign,
             "created_at": created_at,
         },
     )
@@ -288,7 +295,7 @@ async def usable_key(tx: Tx, key_id: str, now: datetime) -> KeyRow | None:
         KeyRow,
         """
         SELECT key_id, secret_hash, api_key.org_id, client_id, member_id, email, roles,
-               auto_approve, auto_sign
+               auto_approve
           FROM api_key
           JOIN org USING (org_id)
           JOIN member USING (org_id, member_id)

@@ -26,15 +26,6 @@ class Chain:
     known_other: tuple[Asset, ...]
     explorer: str
 
-    @property
-    def caip2(self) -> str:
-        """The chain-agnostic id, such as ``eip155:42161``."""
-        return f"eip155:{self.chain_id}"
-
-    def transfer_url(self, tx_hash: str) -> str:
-        """Where a person sees this transaction."""
-        return f"{self.explorer}/tx/{tx_hash}"
-
 
 def _chain(  # noqa: PLR0913 - one argument per column of the table below
     key: str,

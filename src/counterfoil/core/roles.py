@@ -64,7 +64,6 @@ class Actor:
     org_id: int
     permissions: frozenset[Permission]
     auto_approve: bool = False
-    auto_sign: bool = False
     request_id: str | None = None
 
     def require(self, permission: Permission) -> None:

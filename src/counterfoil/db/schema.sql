@@ -91,7 +91,6 @@ CREATE TABLE public.api_key (
     member_id uuid NOT NULL,
     label text NOT NULL,
     auto_approve boolean DEFAULT false NOT NULL,
-    auto_sign boolean DEFAULT false NOT NULL,
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone,
     revoked_at timestamp with time zone
@@ -495,11 +494,15 @@ ALTER TABLE ONLY public.transfer
 
 CREATE INDEX chain_tx_open ON ingest.chain_tx USING btree (chain, status) WHERE (status = ANY (ARRAY['signed'::text, 'sent'::text]));
 
+CREATE INDEX unassigned_transfer_by_address ON ingest.unassigned_transfer USING btree (chain, address);
+
 CREATE INDEX unassigned_transfer_unsettled ON ingest.unassigned_transfer USING btree (chain, block_number) WHERE (depth = ANY (ARRAY[1, 2]));
 
 CREATE INDEX deposit_address_free ON public.deposit_address USING btree (org_id, number) WHERE (invoice_id IS NULL);
 
 CREATE INDEX effect_due ON public.effect USING btree (kind, due_at) WHERE (done_at IS NULL);
+
+CREATE INDEX effect_of_invoice ON public.effect USING btree (org_id, invoice_id) WHERE (done_at IS NULL);
 
 CREATE INDEX invoice_by_recipient ON public.invoice USING btree (org_id, recipient_email, created_at DESC);
 

@@ -49,7 +49,6 @@ async def authenticate(desk: Desk, presented_key: str) -> Principal | None:
             org_id=row.org_id,
             permissions=permissions_of(tuple(row.roles)),
             auto_approve=row.auto_approve,
-            auto_sign=row.auto_sign,
         ),
         client_id=row.client_id,
         member_id=row.member_id,
@@ -109,7 +108,6 @@ async def issue_key(
     label: str,
     *,
     auto_approve: bool = False,
-    auto_sign: bool = False,
 ) -> str:
     """Make an API key that acts as the member; this answer is the only time it is seen."""
     key_id, secret = secrets.token_hex(8), secrets.token_hex(32)
@@ -122,7 +120,6 @@ async def issue_key(
         email=member.email,
         roles=list(member.roles),
         auto_approve=auto_approve,
-        auto_sign=auto_sign,
     )
     async with desk.database.transaction() as tx:
         await orgs.insert_key(tx, row, label, desk.clock.now())

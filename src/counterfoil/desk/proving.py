@@ -1,14 +1,23 @@
 """Proof: the audit log recomputed, and the books as they stood at a block."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from uuid import UUID
 
-from counterfoil.books import addresses, audit, cursors, ledger, orgs
+from counterfoil.books import addresses, audit, cursors, invoices, ledger, orgs, proof
+from counterfoil.books.orgs import Org
 from counterfoil.core import seal
-from counterfoil.core.seal import Break
+from counterfoil.core.content import content_hash
+from counterfoil.core.invoice import Invoice
+from counterfoil.core.seal import Break, LogEntry
+from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 
 _BATCH = 500
+
+Chain = Sequence[tuple[LogEntry, bytes]]
+"""One invoice's log entries with their stored seals, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,45 +33,72 @@ class Verified:
 class Place:
     """An address of ours on a chain and what the books say it holds, in base units by contract.
 
-    ``units`` has no entry for an asset that never was there.
+    ``units`` has no entry for an asset that never was there; gifts that were kept aside count.
+    ``under_way``: a move from or to it is signed and not booked yet, so that the chain may be
+    ahead of the books.
     """
 
     org_id: int
     account: str
     address: str
-    units: dict[str, int]
+    units: Mapping[str, int]
+    under_way: bool
 
 
 async def verify_audit(desk: Desk) -> Verified:
     """Recompute every seal of every invoice, batch by batch.
 
-    A chain must hold link by link, end at the version its invoice says it has, and end in the
-    status that the invoice shows; so neither a changed, a missing nor a cut-off entry passes.
+    A chain must hold link by link, end at the version and in the status that its invoice shows,
+    and an approved invoice must still be what the log says was approved.
     """
     after = (0, UUID(int=0))
-    invoices = entries = 0
+    count = entries = 0
     breaks: list[Break] = []
     while True:
         async with desk.database.reading() as tx:
             heads = await audit.heads(tx, after=after, limit=_BATCH)
             chains = await audit.of_invoices(tx, heads) if heads else {}
+            stored = await _stored(tx, heads)
         for head in heads:
             chain = chains[head.invoice_id]
-            invoices += 1
+            count += 1
             entries += len(chain)
-            found = seal.verify(chain) or _ends_well(head, chain)
+            found = (
+                seal.verify(chain)
+                or _ends_well(head, chain)
+                or _still_as_approved(chain, stored[head.invoice_id])
+            )
             if found is not None:
                 breaks.append(found)
         if len(heads) < _BATCH:
-            return Verified(invoices=invoices, entries=entries, breaks=tuple(breaks))
+            return Verified(invoices=count, entries=entries, breaks=tuple(breaks))
         after = (heads[-1].org_id, heads[-1].invoice_id)
 
 
-def _ends_well(head: audit.ChainHead, chain: list[tuple[seal.LogEntry, bytes]]) -> Break | None:
+async def _stored(tx: Tx, heads: Sequence[audit.ChainHead]) -> dict[UUID, Invoice]:
+    found: dict[UUID, Invoice] = {}
+    for org_id, of_org in groupby(heads, key=lambda head: head.org_id):
+        ids = [head.invoice_id for head in of_org]
+        found |= {i.invoice_id: i for i in await invoices.of_ids(tx, org_id, ids)}
+    return found
+
+
+def _ends_well(head: audit.ChainHead, chain: Chain) -> Break | None:
     if len(chain) != head.version:
         return Break(head.invoice_id, len(chain) + 1, "the end of the log is missing")
     if chain[-1][0].to_status != head.status:
         return Break(head.invoice_id, len(chain), "the invoice shows another status than its log")
+    return None
+
+
+def _still_as_approved(chain: Chain, stored: Invoice) -> Break | None:
+    approvals = [entry for entry, _ in chain if entry.event == "approve"]
+    if not approvals:
+        return None
+    approval = approvals[-1]
+    if not approval.metadata["content_hash"] == stored.approved_hash == content_hash(stored):
+        finding = "the invoice is not what was approved here"
+        return Break(stored.invoice_id, approval.sequence, finding)
     return None
 
 
@@ -77,15 +113,27 @@ async def places(desk: Desk, chain: str, block_number: int) -> list[Place]:
     """Every address of ours, with what the books say it held on ``chain`` after the block."""
     async with desk.database.reading() as tx:
         held = await ledger.balances_at(tx, chain, block_number)
-        owners = await orgs.all_orgs(tx)
+        asides = await proof.asides_at(tx, chain, block_number)
+        moving = await proof.under_way(tx, chain)
+        owners = {org.org_id: org for org in await orgs.all_orgs(tx)}
         deposits = await addresses.all_deposits(tx)
     units: dict[tuple[int, str, UUID | None], dict[str, int]] = {}
     for balance in held:
         key = (balance.org_id, balance.account, balance.invoice_id)
         units.setdefault(key, {})[balance.contract] = balance.units
+    gifts: dict[str, dict[str, int]] = {}
+    for aside in asides:
+        gifts.setdefault(aside.address, {})[aside.contract] = aside.units
+    touched = _touched(moving, owners)
     wallets = [
-        Place(org.org_id, account, address, units.get((org.org_id, account, None), {}))
-        for org in owners
+        Place(
+            org_id=org.org_id,
+            account=account,
+            address=address,
+            units=units.get((org.org_id, account, None), {}),
+            under_way=address in touched,
+        )
+        for org in owners.values()
         for account, address in (
             ("operator", org.operator_address),
             ("pool", org.pool_address),
@@ -94,6 +142,30 @@ async def places(desk: Desk, chain: str, block_number: int) -> list[Place]:
         )
     ]
     return wallets + [
-        Place(d.org_id, "deposit", d.address, units.get((d.org_id, "deposit", d.invoice_id), {}))
-        for d in deposits
+        Place(
+            org_id=deposit.org_id,
+            account="deposit",
+            address=deposit.address,
+            units=_sum(
+                units.get((deposit.org_id, "deposit", deposit.invoice_id), {}),
+                gifts.get(deposit.address, {}),
+            ),
+            under_way=deposit.invoice_id in touched,
+        )
+        for deposit in deposits
     ]
+
+
+def _touched(moving: Sequence[proof.UnderWay], owners: Mapping[int, Org]) -> set[str | UUID | None]:
+    """The wallets, destinations and invoices of moves under way; a sweep goes to the pool."""
+    found: set[str | UUID | None] = set()
+    for move in moving:
+        pool = owners[move.org_id].pool_address
+        found |= {move.wallet, pool if move.purpose == "sweep" else move.destination}
+        if move.purpose == "sweep":
+            found.add(move.invoice_id)
+    return found
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {key: one.get(key, 0) + other.get(key, 0) for key in {*one, *other}}

@@ -5,7 +5,6 @@ One BIP-39 phrase, in an age file under a passphrase, holds every key. Wallets a
 any repr, log line or error: libraries that quote their input have their errors replaced.
 """
 
-import os
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -17,7 +16,7 @@ from eth_account.signers.local import LocalAccount
 from eth_account.types import Language
 from eth_utils.address import to_checksum_address
 
-from counterfoil.signer.memory import sync_folder
+from counterfoil.signer.files import write_once
 from counterfoil.signer.orders import SIGNING_ROLES, Role, TxTerms
 from counterfoil.signer.payload import Payload
 from counterfoil.signer.refusals import SeedRefused, SignerRefused
@@ -47,6 +46,11 @@ class Keyring:
         """Refuse to be pickled or copied: keys leave this process in no form."""
         msg = "a keyring stays in its process"
         raise TypeError(msg)
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells this seed from any other and is no secret: a wallet's address."""
+        return self.address(0, "operator")
 
     def address(self, org_id: int, role: Role) -> str:
         """A wallet's address, lower-case."""
@@ -84,12 +88,10 @@ class Keyring:
         return account
 
 
-def create_seed_file(path: Path, passphrase: str) -> None:
-    """Make a new random seed and seal it at ``path`` (0600, its folder 0700 if new).
+def sealed_seed(passphrase: str) -> tuple[Keyring, bytes]:
+    """A new random seed, and the age file that holds it; about a second of scrypt.
 
-    Anybody with the passphrase can read the phrase with ``age -d``, to keep it on paper.
-    Raises `SeedRefused` when the file exists, since overwriting it would lose every wallet
-    derived from it, and when the passphrase is shorter than `PASSPHRASE_LENGTH`.
+    Raises `SeedRefused` when the passphrase is shorter than `PASSPHRASE_LENGTH`.
     """
     if len(passphrase) < PASSPHRASE_LENGTH:
         msg = (
@@ -97,10 +99,22 @@ def create_seed_file(path: Path, passphrase: str) -> None:
             f" this one has {len(passphrase)}"
         )
         raise SeedRefused(msg)
-    phrase = Mnemonic(Language.ENGLISH).generate(_WORDS)
+    mnemonic = Mnemonic(Language.ENGLISH)
+    phrase = mnemonic.generate(_WORDS)
     sealed = pyrage.passphrase.encrypt(f"{phrase}\n".encode(), passphrase)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write_once(path, sealed)
+    return Keyring(bytes(mnemonic.to_seed(phrase))), sealed
+
+
+def write_seed_file(path: Path, sealed: bytes) -> None:
+    """Put a sealed seed at ``path`` (0600, its folder 0700 if new).
+
+    Raises `SeedRefused` when the file exists: every wallet hangs on it.
+    """
+    try:
+        write_once(path, sealed)
+    except FileExistsError:
+        msg = f"{path} exists; it is never overwritten, since every wallet hangs on it"
+        raise SeedRefused(msg) from None
 
 
 def open_seed_file(path: Path, passphrase: str) -> Keyring:
@@ -133,22 +147,3 @@ def _unseal(sealed: bytes, passphrase: str, path: Path) -> bytes:
         msg = f"the signer's seed {path} does not hold a BIP-39 phrase of English words"
         raise SeedRefused(msg)
     return bytes(mnemonic.to_seed(phrase))
-
-
-def _write_once(path: Path, content: bytes) -> None:
-    """Put a whole file there or none, and never over another one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # A link fails where a rename would silently replace an existing seed.
-        path.hardlink_to(draft)
-    except FileExistsError:
-        msg = f"{path} exists; it is never overwritten, since every wallet hangs on it"
-        raise SeedRefused(msg) from None
-    finally:
-        draft.unlink()
-    sync_folder(path.parent)

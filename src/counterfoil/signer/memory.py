@@ -2,8 +2,9 @@
 
 The books are the first (specs/reliability.md 1.3). Should they be edited, restored from an
 old backup or simply wrong, this file still knows which nonce each move got, and refuses it
-another one. One line per signature, ``<seal> <json>``; the seal is SHA-256 over the previous
-seal and the JSON. A line is on the disk before the signature leaves the process.
+another one. The first line says whose memory it is (`origin`); then comes one line per
+signature. A line is ``<seal> <json>``; the seal is SHA-256 over the previous seal and the JSON.
+It is on the disk before the signature leaves the process.
 """
 
 import fcntl
@@ -17,12 +18,18 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from counterfoil.signer.files import sync_folder, write_once
 from counterfoil.signer.orders import TxTerms
+from counterfoil.signer.origin import Origin
 from counterfoil.signer.refusals import MemoryBroken, SignerRefused
 from counterfoil.signer.wire import Code
 
 _GENESIS: Final = bytes(32)
 _SEAL_HEX: Final = 64
+_WAY_BACK: Final = (
+    "without it a payment could be signed twice, so nothing is signed; put back the one that lay"
+    ' beside this seed, or follow "When the memory is lost" in docs/operations/install.md'
+)
 
 
 class Entry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,9 +70,11 @@ class Memory:
     """
 
     def __init__(self, file: FileIO) -> None:
-        """Take over an open, locked file; read it with `_load`."""
+        """Take over an open, locked file; read it with `load`."""
         self._file = file
         self._seal = _GENESIS
+        self._origin: Origin | None = None
+        self._floors: dict[tuple[int, str], int] = {}
         self._lineages: dict[tuple[int, str, int], Lineage] = {}
         self._nonces: dict[tuple[int, str], int] = {}
         self._spent: dict[tuple[int, date], int] = {}
@@ -75,6 +84,12 @@ class Memory:
     def writable(self) -> bool:
         """Whether `remember` still works; once it failed, only a restart helps."""
         return self._writable
+
+    def origin_for(self, fingerprint: str) -> Origin:
+        """How this memory begins. Raises `MemoryBroken` when it is not of this seed."""
+        if self._origin is None or self._origin.seed != fingerprint:
+            raise MemoryBroken(f"the signer's memory is not of this seed; {_WAY_BACK}")
+        return self._origin
 
     def close(self) -> None:
         """Give the file back; its lock goes with it."""
@@ -89,10 +104,12 @@ class Memory:
         """What was signed before for this nonce; None when the nonce is new.
 
         Siblings are always safe, whatever their fees: they share the nonce, so the chain
-        takes only one. Raises `SignerRefused` for ``nonce_taken`` and ``move_signed``.
+        takes only one. Raises `SignerRefused` for ``nonce_taken`` and ``move_signed``, and
+        ``policy`` for a nonce from before this memory.
         """
         lineage = self._lineages.get((entry.chain_id, entry.sender, entry.nonce))
         if lineage is None:
+            self._refuse_used_nonce(entry)
             self._refuse_second_nonce(entry)
             return None
         if (lineage.digest, lineage.move_ids) != (entry.digest, entry.move_ids):
@@ -115,16 +132,24 @@ class Memory:
         if not self._writable:
             msg = "the memory failed before; restart the signer once its disk is well"
             raise MemoryBroken(msg)
-        body = msgspec.json.encode(entry)
-        seal = _link(self._seal, body)
+        seal, line = _line(self._seal, entry)
         try:
-            self._append(seal.hex().encode() + b" " + body + b"\n")
+            self._append(line)
         except OSError as failed:
             self._writable = False
             msg = f"the memory cannot be written: {failed.strerror}"
             raise MemoryBroken(msg) from failed
         self._seal = seal
         self._index(entry)
+
+    def _refuse_used_nonce(self, entry: Entry) -> None:
+        floor = self._floors.get((entry.chain_id, entry.sender), 0)
+        if entry.nonce < floor:
+            raise SignerRefused(
+                Code.POLICY,
+                f"nonce {entry.nonce} of {entry.sender} on chain {entry.chain_id} was used before"
+                f" this memory began, which signs from nonce {floor} on",
+            )
 
     def _refuse_second_nonce(self, entry: Entry) -> None:
         # The rule to extend once it can be proven that the old nonce was consumed, at
@@ -163,7 +188,8 @@ class Memory:
 
         A last line that is not whole was being written when the process died, so its
         signature never left: it is cut. A broken line with others behind it was damaged
-        later: `MemoryBroken`, because what it held is lost.
+        later: `MemoryBroken`, because what it held is lost. So is a broken first line, which
+        was written whole before any signature.
         """
         whole = 0
         with os.fdopen(os.dup(self._file.fileno()), "rb") as lines:
@@ -171,13 +197,15 @@ class Memory:
                 try:
                     self._read(line)
                 except ValueError as broken:
-                    if lines.read(1):
-                        msg = f"line {number} of the signer's memory is damaged: {broken}"
-                        raise MemoryBroken(msg) from broken
+                    if number == 1 or lines.read(1):
+                        msg = f"line {number} of the signer's memory is damaged ({broken})"
+                        raise MemoryBroken(f"{msg}; {_WAY_BACK}") from broken
                     self._file.truncate(whole)
                     os.fsync(self._file.fileno())
                     return line
                 whole += len(line)
+        if self._origin is None:
+            raise MemoryBroken(f"the signer's memory is empty; {_WAY_BACK}")
         return b""
 
     def _read(self, line: bytes) -> None:
@@ -190,20 +218,42 @@ class Memory:
         if linked.hex().encode() != seal:
             msg = "its seal does not match"
             raise ValueError(msg)
-        entry = msgspec.json.decode(body, type=Entry)
+        if self._origin is None:
+            self._begin(msgspec.json.decode(body, type=Origin))
+        else:
+            self._index(msgspec.json.decode(body, type=Entry))
         self._seal = linked
-        self._index(entry)
+
+    def _begin(self, origin: Origin) -> None:
+        self._origin = origin
+        floors = origin.lost.floors if origin.lost else ()
+        self._floors = {(floor.chain_id, floor.sender): floor.nonce for floor in floors}
+
+
+def create_memory(path: Path, origin: Origin) -> None:
+    """Begin a memory at ``path`` (0600). Raises `MemoryBroken` when one is there."""
+    _, line = _line(_GENESIS, origin)
+    try:
+        write_once(path, line)
+    except FileExistsError:
+        raise MemoryBroken(
+            f"{path} exists, and a memory is never overwritten; if it is of no use any more, move"
+            " it away and keep it"
+        ) from None
 
 
 def open_memory(path: Path) -> tuple[Memory, bytes]:
-    """Open or create the memory at ``path`` (0600), for this process alone.
+    """Open the memory at ``path`` for this process alone.
 
     The second value is what was cut off its end, empty after a clean stop; it is kept
-    beside the file as ``<name>.torn``. Raises `MemoryBroken` when another process has it
-    open or a line inside it is damaged.
+    beside the file as ``<name>.torn``. Raises `MemoryBroken` when it is missing, another
+    process has it open, or a line inside it is damaged.
     """
-    # Appending mode: whatever else happens, an earlier line is never written over.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        # Appending mode: whatever else happens, an earlier line is never written over.
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
+    except FileNotFoundError:
+        raise MemoryBroken(f"the signer's memory {path} is missing; {_WAY_BACK}") from None
     file = FileIO(descriptor, "r+")
     try:
         _lock(file, path)
@@ -218,21 +268,19 @@ def open_memory(path: Path) -> tuple[Memory, bytes]:
     return memory, torn
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a name that was just added to ``folder`` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _lock(file: FileIO, path: Path) -> None:
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as held:
         msg = f"another signer is using {path}; two would not know what the other signed"
         raise MemoryBroken(msg) from held
+
+
+def _line(previous: bytes, content: Origin | Entry) -> tuple[bytes, bytes]:
+    """The next seal, and the line that carries it."""
+    body = msgspec.json.encode(content)
+    seal = _link(previous, body)
+    return seal, seal.hex().encode() + b" " + body + b"\n"
 
 
 def _link(previous: bytes, body: bytes) -> bytes:

@@ -20,6 +20,7 @@ from counterfoil.signer.orders import (
     WalletAddresses,
     warrant_of,
 )
+from counterfoil.signer.origin import Origin
 from counterfoil.signer.refusals import SignerRefused
 from counterfoil.signer.wire import Code
 
@@ -94,6 +95,30 @@ def check_fresh(order: Order, spent: int, limits: Limits, now: datetime) -> int:
             retry_at=_next_midnight(now),
         )
     return adds
+
+
+def check_remembered(order: Order, origin: Origin, now: datetime) -> None:
+    """Refuse a payment that may have been signed before the memory began.
+
+    The books cannot tell: they may be an old backup. Only a person who approves anew has
+    looked at the chain. Raises `SignerRefused`.
+    """
+    if origin.lost is None or not isinstance(order, PayOrder):
+        return
+    if order.approved_at < origin.lost.approved_since:
+        raise SignerRefused(
+            Code.WARRANT,
+            f"{order.move_id} was approved at {order.approved_at.isoformat()}; what was signed"
+            f" before {origin.lost.approved_since.isoformat()} is not known any more, so it may be"
+            " paid already; look at the chain, and approve it again if it is not",
+        )
+    if now.date() <= origin.at.date():
+        raise SignerRefused(
+            Code.DAY_CAP,
+            "the signer lost its memory today and does not know what is left of today's cap;"
+            " it pays again from midnight UTC on",
+            retry_at=_next_midnight(origin.at),
+        )
 
 
 def repeatable(order: Order) -> bool:

@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from counterfoil.core.ports import Clock
-from counterfoil.signer.keys import create_seed_file, open_seed_file
+from counterfoil.signer.keys import open_seed_file
 from counterfoil.signer.memory import Memory, open_memory
 from counterfoil.signer.orders import moves_of
 from counterfoil.signer.policy import Limits
@@ -47,7 +47,6 @@ __all__ = [
     "SeedRefused",
     "SignerConfig",
     "SignerStartRefused",
-    "create_seed_file",
     "serve",
 ]
 
@@ -63,7 +62,8 @@ class SignerConfig:
     """What the signer needs. Secrets stay out of the repr.
 
     ``approval_key`` (32 bytes or more) is the one the web process seals warrants with.
-    ``memory_path`` must survive restarts and belong to this signer alone.
+    ``memory_path`` must survive restarts and belong to this signer alone; see `setup` for how
+    it begins.
     """
 
     socket_path: Path

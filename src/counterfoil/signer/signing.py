@@ -10,12 +10,23 @@ from counterfoil.core.warrant import KEY_BYTES
 from counterfoil.signer.memory import Entry, Lineage, Memory
 from counterfoil.signer.orders import Order, Role, Signed, TxTerms, WalletAddresses, moves_of
 from counterfoil.signer.payload import Payload, accept, factory_terms, rebuild, sender_of
-from counterfoil.signer.policy import Limits, check_fresh, check_order, repeatable
+from counterfoil.signer.policy import (
+    Limits,
+    check_fresh,
+    check_order,
+    check_remembered,
+    repeatable,
+)
 from counterfoil.signer.refusals import MemoryBroken
 
 
 class Keys(Protocol):
     """Whatever holds keys; the signer never sees one."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells the seed from any other."""
+        ...
 
     def address(self, org_id: int, role: Role) -> str:
         """A wallet's address, lower-case."""
@@ -36,13 +47,18 @@ class Signer:
     def __init__(
         self, keys: Keys, memory: Memory, approval_key: bytes, limits: Limits, clock: Clock
     ) -> None:
-        """Take the keys and the open memory. Raises ``ValueError`` for a short approval key."""
+        """Take the keys and the open memory.
+
+        Raises `MemoryBroken` when the memory is of other keys, and ``ValueError`` for a short
+        approval key.
+        """
         if len(approval_key) < KEY_BYTES:
             msg = (
                 f"the approval key must have at least {KEY_BYTES} bytes,"
                 f" this one has {len(approval_key)}"
             )
             raise ValueError(msg)
+        self._origin = memory.origin_for(keys.fingerprint)
         self._keys = keys
         self._memory = memory
         self._approval_key = approval_key
@@ -104,6 +120,7 @@ class Signer:
         )
 
     def _counted(self, order: Order, entry: Entry) -> Entry:
+        check_remembered(order, self._origin, entry.at)
         spent = self._memory.spent(entry.org_id, entry.at.date())
         return replace(entry, spent=str(check_fresh(order, spent, self._limits, entry.at)))
 

@@ -26,6 +26,8 @@ class Difference:
     block_number: int
     book_units: int
     chain_units: int
+    under_way: bool
+    """A move from or to here is signed but not booked: look again in a minute."""
 
     @property
     def unexplained_units(self) -> int:
@@ -85,6 +87,7 @@ async def _compare(
                 block_number=block_number,
                 book_units=in_books,
                 chain_units=on_chain,
+                under_way=place.under_way,
             )
             for place, in_books, on_chain in zip(places, book, held, strict=True)
             if in_books != on_chain

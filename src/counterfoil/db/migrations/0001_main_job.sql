@@ -50,7 +50,6 @@ CREATE TABLE api_key (
     member_id    uuid NOT NULL,
     label        text NOT NULL,
     auto_approve boolean NOT NULL DEFAULT false,
-    auto_sign    boolean NOT NULL DEFAULT false,
     created_at   timestamptz NOT NULL,
     expires_at   timestamptz,
     revoked_at   timestamptz,

@@ -1,0 +1,67 @@
+"""What an organisation may set: the rules that its new invoices start with."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+import msgspec
+
+from counterfoil.books import orgs
+from counterfoil.core.errors import Invalid, NotFound
+from counterfoil.core.invoice import Policy
+from counterfoil.db.pool import Tx
+from counterfoil.desk.desk import Desk
+
+
+async def change_policy(desk: Desk, org_id: int, changes: Mapping[str, str]) -> Policy:
+    """Set policy values given as text, and answer the policy as it then is.
+
+    Invoices that exist keep the rules they were created with. Raises `Invalid` naming a setting
+    that does not exist or a value that it cannot take, `NotFound` for an unknown organisation;
+    then nothing is changed.
+    """
+
+    async def change(tx: Tx) -> Policy:
+        org = await orgs.get(tx, org_id)
+        if org is None:
+            raise NotFound(f"there is no organisation {org_id}")
+        policy = _changed(org.policy.invoice, changes)
+        if changes:
+            await orgs.save_policy(tx, org_id, msgspec.structs.replace(org.policy, invoice=policy))
+        return policy
+
+    return await desk.database.run(change)
+
+
+def _changed(policy: Policy, changes: Mapping[str, str]) -> Policy:
+    known = {field.name for field in fields(policy)}
+    values: dict[str, object] = msgspec.to_builtins(policy)
+    for name, text in changes.items():
+        if name not in known:
+            raise Invalid.field(name, f"is no setting; there are {', '.join(sorted(known))}")
+        try:
+            # Strict where it matters: text becomes a number or a truth value, nothing else.
+            values |= {name: text}
+            msgspec.convert(values, Policy, strict=False)
+        except msgspec.ValidationError as error:
+            raise Invalid.field(name, f"cannot be {text!r}: {error}") from error
+    found = msgspec.convert(values, Policy, strict=False) if changes else policy
+    _check(found)
+    return found
+
+
+def _check(policy: Policy) -> None:
+    """Refuse rules under which money could be lost by a slip of the pen."""
+    for name in ("underpay_ratio", "overpay_ratio", "dust_below"):
+        if not getattr(policy, name).is_finite():
+            raise Invalid.field(name, "must be a plain number")
+    if not 0 < policy.underpay_ratio <= 1:
+        raise Invalid.field("underpay_ratio", "must be above 0 and at most 1")
+    if policy.overpay_ratio < 1:
+        raise Invalid.field("overpay_ratio", "must be at least 1")
+    if policy.receipt_window_seconds <= 0 or policy.grace_days < 0:
+        raise Invalid.field("receipt_window_seconds", "and grace_days must not be negative")
+    if not 0 <= policy.dust_below <= 1:
+        raise Invalid.field("dust_below", "must be from 0 to 1 whole coin")
+    if not policy.sign_off_required:
+        sentence = "must stay true: over this API the merchant signs for every payment"
+        raise Invalid.field("sign_off_required", sentence)
