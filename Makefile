@@ -22,7 +22,7 @@ else
 NPM := npm
 endif
 
-.PHONY: help setup demo demo-reset serve test check bench docs schema format lock clean
+.PHONY: help setup demo demo-reset serve test check bench docs schema contracts format lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ docs: setup ## Write the pages that are generated from code
 
 schema: setup ## Write db/schema.sql from the migrations
 	@$(BIN)/python tools/schema.py
+
+contracts: setup ## Compile the Vyper contracts into what the program ships
+	@$(BIN)/python contracts/compile.py
 
 format: setup ## Put code into its shape
 	@$(BIN)/ruff check --fix

@@ -14,7 +14,6 @@ from support.invoices import DUE, USDT
 from support.shop import desk_on
 from support.till import Till, fresh_hash
 
-
 REVIEWER = Actor("user_reviewer", 1, frozenset({Permission.APPROVE}))
 
 

@@ -1,13 +1,14 @@
 """The invoice log: append-only, sealed."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from counterfoil.core.seal import GENESIS, LogEntry, link
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute, one_value
+from counterfoil.db.rows import all_rows, execute
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,12 @@ class _LogRow:
 
 
 @dataclass(frozen=True, slots=True)
+class _Seal:
+    invoice_id: UUID
+    seal: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ChainHead:
     """Where an invoice says its log has got to; a chain that ends earlier has lost its end."""
 
@@ -36,26 +43,14 @@ class ChainHead:
     status: str
 
 
-async def append(tx: Tx, entry: LogEntry) -> None:
-    """Seal an entry to the one before it. The caller holds the invoice locked."""
-    previous = GENESIS
-    if entry.sequence > 1:
-        previous = (
-            await one_value(
-                tx,
-                bytes,
-                """
-            SELECT seal FROM invoice_log
-             WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s AND sequence = %(last)s
-            """,
-                {
-                    "org_id": entry.org_id,
-                    "invoice_id": entry.invoice_id,
-                    "last": entry.sequence - 1,
-                },
-            )
-            or GENESIS
-        )
+async def append(tx: Tx, entry: LogEntry, previous: bytes | None = None) -> None:
+    """Seal an entry to the one before it. The caller holds the invoice locked.
+
+    ``previous`` is that one's seal, where the caller has it from `last_seals`.
+    """
+    if previous is None:
+        last = await last_seals(tx, entry.org_id, [(entry.invoice_id, entry.sequence - 1)])
+        previous = last.get(entry.invoice_id, GENESIS)
     await execute(
         tx,
         """
@@ -80,6 +75,31 @@ async def append(tx: Tx, entry: LogEntry) -> None:
             "seal": link(previous, entry),
         },
     )
+
+
+async def last_seals(
+    tx: Tx, org_id: int, ends: Collection[tuple[UUID, int]]
+) -> dict[UUID, bytes]:
+    """The seals of these invoices' entries of these sequences, which the caller knows to be last."""
+    wanted = [(invoice_id, sequence) for invoice_id, sequence in ends if sequence]
+    if not wanted:
+        return {}
+    rows = await all_rows(
+        tx,
+        _Seal,
+        """
+        SELECT invoice_id, seal FROM invoice_log
+          JOIN unnest(%(ids)s::uuid[], %(sequences)s::integer[]) AS wanted (invoice_id, sequence)
+         USING (invoice_id, sequence)
+         WHERE org_id = %(org_id)s
+        """,
+        {
+            "org_id": org_id,
+            "ids": [invoice_id for invoice_id, _ in wanted],
+            "sequences": [sequence for _, sequence in wanted],
+        },
+    )
+    return {row.invoice_id: row.seal for row in rows}
 
 
 async def of_invoice(tx: Tx, org_id: int, invoice_id: UUID) -> list[tuple[LogEntry, bytes]]:

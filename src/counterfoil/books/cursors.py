@@ -59,12 +59,13 @@ class WatchedAddress:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who a deposit address belongs to, and the invoice it was given to, if any yet."""
+    """Who a deposit address belongs to, and the invoice it was given to, if any yet, and when."""
 
     address: str
     org_id: int
     number: int
     invoice_id: UUID | None
+    given_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,9 +265,10 @@ async def owners(tx: Tx, family: str, addresses: Collection[str]) -> list[Owner]
         tx,
         Owner,
         """
-        SELECT a.address, a.org_id, a.number, d.invoice_id
+        SELECT a.address, a.org_id, a.number, i.invoice_id, i.created_at AS given_at
           FROM ingest.address_owner a
           JOIN deposit_address d ON d.org_id = a.org_id AND d.number = a.number
+          LEFT JOIN invoice i ON i.org_id = d.org_id AND i.invoice_id = d.invoice_id
          WHERE a.family = %(family)s AND a.address = ANY(%(addresses)s)
         """,
         {"family": family, "addresses": list(addresses)},

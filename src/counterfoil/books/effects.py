@@ -4,12 +4,13 @@ A claim is a lease. Whoever finishes must still hold it, so a worker that was pa
 lease changes nothing (specs/reliability.md 1.3 item 8).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute
+from counterfoil.db.rows import all_rows, all_values, execute
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,62 @@ async def add(  # noqa: PLR0913 - one argument per column
             "due_at": due_at,
             "created_at": created_at,
         },
+    )
+
+
+async def add_once(  # noqa: PLR0913 - one argument per column
+    tx: Tx,
+    org_id: int,
+    *,
+    effect_id: UUID,
+    kind: str,
+    invoice_id: UUID,
+    due_at: datetime,
+    created_at: datetime,
+    error: str,
+) -> None:
+    """Leave work behind that failed with ``error``, unless such work waits for the invoice.
+
+    The caller holds the invoice locked, so nobody else can leave it behind at the same time.
+    """
+    await execute(
+        tx,
+        """
+        INSERT INTO effect (org_id, effect_id, kind, invoice_id, due_at, created_at, last_error)
+        SELECT %(org_id)s, %(effect_id)s, %(kind)s, %(invoice_id)s, %(due_at)s, %(created_at)s,
+               %(error)s
+         WHERE NOT EXISTS (
+               SELECT FROM effect
+                WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s AND kind = %(kind)s
+                  AND done_at IS NULL)
+        """,
+        {
+            "org_id": org_id,
+            "effect_id": effect_id,
+            "kind": kind,
+            "invoice_id": invoice_id,
+            "due_at": due_at,
+            "created_at": created_at,
+            "error": error,
+        },
+    )
+
+
+async def waiting(
+    tx: Tx, org_id: int, kind: str, invoice_ids: Collection[UUID]
+) -> frozenset[UUID]:
+    """Those of the invoices for which work of a kind is not done yet, claimed or not."""
+    return frozenset(
+        await all_values(
+            tx,
+            UUID,
+            """
+            SELECT DISTINCT invoice_id FROM effect
+             WHERE org_id = %(org_id)s AND invoice_id = ANY(%(invoice_ids)s) AND kind = %(kind)s
+               AND done_at IS NULL
+            """,
+            {"org_id": org_id, "kind": kind, "invoice_ids": list(invoice_ids)},
+        )
     )
 
 

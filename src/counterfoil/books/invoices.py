@@ -1,6 +1,7 @@
 """The invoice tables: one row each, what it may be paid in, and all that came in."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, LiteralString
@@ -169,6 +170,38 @@ async def lock(tx: Tx, org_id: int, invoice_id: UUID) -> Invoice | None:
     return await _one(tx, org_id, invoice_id, "FOR UPDATE")
 
 
+async def lock_all(tx: Tx, org_id: int, invoice_ids: Collection[UUID]) -> list[Invoice]:
+    """Those of the invoices that exist, each held as by `lock`, by id.
+
+    They are taken in the order of their ids, so that two who want the same ones never wait for
+    each other.
+    """
+    rows = await all_rows(
+        tx,
+        _InvoiceRow,
+        "SELECT "  # noqa: S608 - joined from literals of this file only
+        + _COLUMNS
+        + " FROM invoice WHERE org_id = %(org_id)s AND invoice_id = ANY(%(ids)s)"
+        " ORDER BY invoice_id FOR UPDATE",
+        {"org_id": org_id, "ids": list(invoice_ids)},
+    )
+    return await _complete(tx, org_id, rows)
+
+
+async def hold(tx: Tx, org_id: int, invoice_id: UUID) -> None:
+    """Hold an invoice as `lock` does without reading it: for what is written beside a broken one.
+
+    Holds nothing where there is none.
+    """
+    await execute(
+        tx,
+        """
+        SELECT FROM invoice WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s FOR UPDATE
+        """,
+        {"org_id": org_id, "invoice_id": invoice_id},
+    )
+
+
 async def get(tx: Tx, org_id: int, invoice_id: UUID) -> Invoice | None:
     """The invoice as it is now, for showing; decisions need `lock`."""
     return await _one(tx, org_id, invoice_id, "")
@@ -254,15 +287,11 @@ async def _complete(tx: Tx, org_id: int, rows: Sequence[_InvoiceRow]) -> list[In
         """,
         {"org_id": org_id, "ids": ids},
     )
-    received = await transfers.of_invoices(tx, org_id, ids)
-    return [
-        _invoice(
-            row,
-            tuple(_request(r) for r in requests if r.invoice_id == row.invoice_id),
-            [t for t in received if t.invoice_id == row.invoice_id],
-        )
-        for row in rows
-    ]
+    asked: defaultdict[UUID, list[PaymentRequest]] = defaultdict(list)
+    for request in requests:
+        asked[request.invoice_id].append(_request(request))
+    received = await transfers.by_invoice(tx, org_id, ids)
+    return [_invoice(row, tuple(asked[row.invoice_id]), received[row.invoice_id]) for row in rows]
 
 
 def _invoice(

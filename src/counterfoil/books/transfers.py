@@ -4,6 +4,7 @@ Only the watcher that holds a chain's lease writes rows of that chain, and it wr
 rows only while it holds the invoice's lock (specs/chains.md 6.2).
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -93,8 +94,8 @@ class BlockRef:
 class Quarantined:
     """A transfer to one of our addresses that belongs to no invoice.
 
-    ``unassigned``: the address had no invoice when the transfer was found. ``own_address``: it
-    came from an address of the same organisation, so nobody paid anything.
+    ``unassigned``: the address had no invoice yet when it was paid. ``own_address``: it came from
+    an address of the same organisation, so nobody paid anything.
     """
 
     org_id: int
@@ -142,6 +143,16 @@ async def of_invoices(tx: Tx, org_id: int, invoice_ids: Collection[UUID]) -> lis
         """,
         {"org_id": org_id, "invoice_ids": list(invoice_ids)},
     )
+
+
+async def by_invoice(
+    tx: Tx, org_id: int, invoice_ids: Collection[UUID]
+) -> defaultdict[UUID, list[TransferRow]]:
+    """The same by invoice; an empty list where nothing came."""
+    found: defaultdict[UUID, list[TransferRow]] = defaultdict(list)
+    for row in await of_invoices(tx, org_id, invoice_ids):
+        found[row.invoice_id].append(row)
+    return found
 
 
 async def of_transactions(

@@ -200,6 +200,9 @@ CREATE TABLE move (
     status       text COLLATE "C" NOT NULL
                  CHECK (status IN ('waiting', 'ready', 'signed', 'final', 'failed', 'parked')),
     park_reason  text,
+    -- Why a ready move waits, and until when nobody need look at it again.
+    wait_reason  text,
+    wait_until   timestamptz,
     wallet       text COLLATE "C",
     nonce        bigint,
     tx_hash      text COLLATE "C",
@@ -210,11 +213,27 @@ CREATE TABLE move (
     updated_at   timestamptz NOT NULL,
     final_at     timestamptz,
     PRIMARY KEY (org_id, move_id),
-    UNIQUE (org_id, purpose, source_id, leg)
+    UNIQUE (org_id, purpose, source_id, leg),
+    CHECK ((wait_reason IS NULL) = (wait_until IS NULL))
 );
 CREATE INDEX move_by_invoice ON move (org_id, invoice_id) WHERE invoice_id IS NOT NULL;
 CREATE INDEX move_open ON move (chain, status, created_at) WHERE status IN ('ready', 'signed');
 CREATE INDEX move_by_nonce ON move (chain, wallet, nonce) WHERE nonce IS NOT NULL;
+CREATE INDEX move_parked ON move (updated_at) WHERE status = 'parked';
+
+-- What people did to a move that stood still, and why; only ever added to.
+CREATE TABLE move_note (
+    org_id  bigint NOT NULL,
+    note_id uuid NOT NULL,
+    move_id uuid NOT NULL,
+    at      timestamptz NOT NULL,
+    by      text NOT NULL,
+    what    text NOT NULL,
+    reason  text NOT NULL,
+    PRIMARY KEY (org_id, note_id),
+    FOREIGN KEY (org_id, move_id) REFERENCES move
+);
+CREATE INDEX move_note_by_move ON move_note (org_id, move_id);
 
 -- double entry: every row names both sides, so no row can be unbalanced -------------------------
 
@@ -250,7 +269,7 @@ CREATE INDEX posting_in ON posting (org_id, destination, chain, contract) INCLUD
 CREATE TABLE effect (
     org_id      bigint NOT NULL,
     effect_id   uuid NOT NULL,
-    kind        text COLLATE "C" NOT NULL CHECK (kind IN ('screen')),
+    kind        text COLLATE "C" NOT NULL CHECK (kind IN ('screen', 'tell')),
     invoice_id  uuid NOT NULL,
     due_at      timestamptz NOT NULL,
     attempts    integer NOT NULL DEFAULT 0,
@@ -423,6 +442,19 @@ CREATE TABLE ingest.wallet (
     PRIMARY KEY (chain, address),
     UNIQUE (chain, org_id, role)
 );
+
+-- What people did to a wallet that was frozen, and why; only ever added to.
+CREATE TABLE ingest.wallet_note (
+    note_id uuid PRIMARY KEY,
+    chain   text COLLATE "C" NOT NULL,
+    address text COLLATE "C" NOT NULL,
+    at      timestamptz NOT NULL,
+    by      text NOT NULL,
+    what    text NOT NULL,
+    reason  text NOT NULL,
+    FOREIGN KEY (chain, address) REFERENCES ingest.wallet
+);
+CREATE INDEX wallet_note_by_wallet ON ingest.wallet_note (chain, address);
 
 -- Every byte string ever allowed to reach a node; written and committed before it does.
 CREATE TABLE ingest.chain_tx (
