@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from counterfoil import cli_moves
 from counterfoil.books.orgs import Org
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.chains.port import ChainError
@@ -94,6 +95,7 @@ def main() -> None:
     from counterfoil.sandbox.cli import demo_cli
 
     cli.add_typer(demo_cli, name="demo")
+    cli_moves.add_to(cli, _with_desk)
     try:
         cli()
     except _EXPECTED as problem:
@@ -126,7 +128,7 @@ def work() -> None:
 @cli.command()
 def sign() -> None:
     """Run the signer, the only process with keys."""
-    from counterfoil.signer import policy, service
+    from counterfoil.signer import memory, policy, service
 
     configure_log()
     config = SignConfig.from_env(os.environ)
@@ -135,7 +137,7 @@ def sign() -> None:
             service.SignerConfig(
                 socket_path=config.signer_socket,
                 seed_path=config.seed_file,
-                memory_path=config.seed_file.parent / "memory.journal",
+                memory_path=memory.memory_beside(config.seed_file),
                 passphrase=config.seed_passphrase.reveal(),
                 approval_key=config.approval_secret.reveal().encode(),
                 limits=policy.Limits(
@@ -208,12 +210,56 @@ def status() -> None:
 
 @seed_cli.command("create")
 def seed_create() -> None:
-    """Make a new seed and seal it with the passphrase. Never overwrites one."""
-    from counterfoil.signer.service import create_seed_file
+    """Make a new seed, sealed with the passphrase, and its memory. Never overwrites one."""
+    from counterfoil.signer.memory import memory_beside
+    from counterfoil.signer.service import create_signer_files
 
     config = SignConfig.from_env(os.environ)
-    create_seed_file(config.seed_file, config.seed_passphrase.reveal())
-    _out.print(f"sealed a new seed in {config.seed_file}; back it up together with its passphrase")
+    create_signer_files(config.seed_file, config.seed_passphrase.reveal(), SystemClock().now())
+    _out.print(
+        f"sealed a new seed in {config.seed_file}; back it up together with its passphrase."
+        f" {memory_beside(config.seed_file)} remembers what is signed with it: keep it on a disk"
+        " that lasts, and never put back an older copy",
+        soft_wrap=True,
+    )
+
+
+@seed_cli.command("new-memory")
+def seed_new_memory(
+    nonces: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="chain:address=nonce of each wallet; without any, the wallets are listed"
+        ),
+    ] = None,
+    org: Annotated[
+        list[int] | None, typer.Option(min=1, max=2**31 - 1, help="each organisation; 1")
+    ] = None,
+    approved_since: Annotated[
+        str | None,
+        typer.Option(
+            help="pay what was approved since then, like 2026-03-02T09:30Z; only when the"
+            " database is no older than the lost memory. Without it: approved from now on"
+        ),
+    ] = None,
+) -> None:
+    """Begin a memory in place of a lost one, once the wallets' nonces are checked."""
+    from counterfoil.signer.memory import memory_beside
+    from counterfoil.signer.recovery import Checked, parse_instant
+    from counterfoil.signer.service import create_new_memory
+
+    config = SignConfig.from_env(os.environ)
+    now = SystemClock().now()
+    checked = Checked(
+        nonces=nonces or (),
+        org_ids=org or (1,),
+        approved_since=parse_instant(approved_since) if approved_since else now,
+    )
+    create_new_memory(config.seed_file, config.seed_passphrase.reveal(), checked, now)
+    _out.print(
+        f"began {memory_beside(config.seed_file)}; payments leave again from midnight UTC on",
+        soft_wrap=True,
+    )
 
 
 @org_cli.command("create")

@@ -5,6 +5,7 @@ They are started in order, restarted when they die, and stopped together.
 
 import asyncio
 import contextlib
+import ctypes
 import signal
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
@@ -17,6 +18,8 @@ _STOP_TIMEOUT_SECONDS: Final = 15.0
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 _STEADY_SECONDS: Final = 30.0
+_PR_SET_PDEATHSIG: Final = 1
+_LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class NotReady(Exception):  # noqa: N818 - says what is the case
@@ -81,6 +84,7 @@ class Supervisor:
             stderr=STDOUT,
             env=child.environment,
             start_new_session=True,  # Ctrl-C reaches us alone, so that we stop them in order
+            preexec_fn=end_with_parent,
         )
         asyncio.create_task(self._relay(child, process)).add_done_callback(_surface)
         return process
@@ -132,15 +136,26 @@ def counterfoil(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "counterfoil", *arguments]
 
 
+def end_with_parent() -> None:
+    """Have this process told to end when its parent dies, however that dies; for ``preexec_fn``.
+
+    Linux only: elsewhere a child whose parent was killed outright has to be ended by hand.
+    """
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 async def until_signalled() -> None:
-    """Wait for Ctrl-C or a polite request to end."""
+    """Wait for Ctrl-C or a polite request to end.
+
+    Further ones are taken and ignored: an impatient second Ctrl-C must not cut off the stopping,
+    which would leave processes behind.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     await stop.wait()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.remove_signal_handler(number)
 
 
 def _surface(task: asyncio.Task[None]) -> None:

@@ -1,10 +1,11 @@
-"""A running site with one firm in it."""
+"""A running site with one firm in it, and money that comes in."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from counterfoil.db.pool import Database
+from support.payments import Payments
 from support.site import Firm, Site, open_site
 
 
@@ -17,3 +18,8 @@ async def site(database: Database) -> AsyncIterator[Site]:
 @pytest.fixture
 async def firm(site: Site) -> Firm:
     return await site.firm()
+
+
+@pytest.fixture
+def payments(site: Site) -> Payments:
+    return Payments(site.desk)

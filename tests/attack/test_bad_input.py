@@ -423,6 +423,11 @@ async def test_reasons_and_attachments_of_actions_are_read_as_strictly(firm: Fir
         ("reject", firm.reviewer, {"reason": "a\u001b[2Jb"}, "reason"),
         ("cancel", firm.merchant, {"reason": 5}, "reason"),
         ("approve", firm.reviewer, {"content_hash": 5}, "content_hash"),
+        ("accept", firm.signer, {"reason": "a\u202eb"}, "reason"),
+        ("release", firm.officer, {}, "reason"),
+        ("release", firm.officer, {"reason": "too short"}, "reason"),
+        ("decline", firm.officer, {"reason": " short    \n   "}, "reason"),
+        ("decline", firm.officer, {"reason": "x" * 1_001}, "reason"),
         ("refund", firm.signer, {**target, "refund_attachments": []}, "refund_attachments"),
         (
             "refund",

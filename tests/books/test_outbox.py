@@ -22,19 +22,20 @@ async def office(database: Database) -> Office:
     return office
 
 
-async def claim(
+async def claim(  # noqa: PLR0913 - what a story may vary
     tx: Tx,
     *,
     at: datetime = NOON,
     limit: int = 10,
     per_endpoint: int = 20,
+    per_org: int = 20,
     in_flight: dict[str, int] | None = None,
+    of: dict[int, int] | None = None,
 ) -> list[UUID]:
     claimed = await outbox.claim(
         tx,
         limit=limit,
-        per_endpoint=per_endpoint,
-        in_flight=in_flight or {},
+        shares=outbox.Shares(per_endpoint, per_org, to=in_flight or {}, of=of or {}),
         now=at,
         lease_until=at + timedelta(minutes=1),
         lease_token=uuid4(),
@@ -121,6 +122,27 @@ async def test_one_receiver_gets_its_share_and_no_more(
         claimed = await claim(tx, per_endpoint=3, in_flight=in_flight)
     assert other in claimed
     assert len([e for e in claimed if e in theirs]) == taken
+
+
+@pytest.mark.parametrize(("of", "taken"), [({}, 3), ({1: 2}, 1), ({1: 3}, 0), ({2: 3}, 3)])
+async def test_one_organisation_gets_its_share_and_no_more(
+    office: Office, of: dict[int, int], taken: int
+) -> None:
+    theirs = [await office.tells(f"https://host{n}.example/cb") for n in range(9)]
+    async with office.desk.database.transaction() as tx:
+        assert await claim(tx, per_org=3, of=of) == theirs[:taken]
+
+
+async def test_a_full_receiver_takes_no_share_from_its_organisations_others(
+    office: Office,
+) -> None:
+    for n in range(9):
+        await office.tells(f"{URL}?n={n}")
+    other = await office.tells("https://other.example/cb")
+    async with office.desk.database.transaction() as tx:
+        claimed = await claim(tx, per_endpoint=2, per_org=3)
+    assert len(claimed) == 3
+    assert other in claimed
 
 
 async def test_a_flood_for_one_receiver_does_not_hide_the_others(office: Office) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from uuid import UUID
@@ -17,13 +16,11 @@ from counterfoil.core.roles import Actor
 from counterfoil.core.secrets import callback_secret, shown_callback_secret
 from counterfoil.db.pool import Database
 from counterfoil.desk import delivering
-from counterfoil.desk.delivering import Delivery, Letter, Told
-from counterfoil.workers.notify import Limits, Lookup, Notifier, callback_session
-from support.fake_clock import FakeClock
-from support.inbox import Inbox
-from support.office import FINANCE, Office, officer_of
+from counterfoil.desk.delivering import Delivery, Letter
+from counterfoil.workers.notify import Limits, Notifier
+from support.bench import MASTER, Bench, opened, work
+from support.office import FINANCE, officer_of
 
-MASTER = b"master secret of this installation"
 SECRET = shown_callback_secret(callback_secret(MASTER, 1, 1))
 STEPS = (
     (Status.APPROVAL_PENDING, Status.AWAITING_PAYMENT),
@@ -37,60 +34,10 @@ STEPS = (
 TOLD = ["pending", "aml_hold", "success"]
 
 
-class Bench:
-    """An office, its notifiers, and what a merchant sees in the log."""
-
-    def __init__(self, office: Office, stack: AsyncExitStack) -> None:
-        self.office = office
-        self.desk = office.desk
-        self.clock = office.clock
-        self._stack = stack
-
-    async def inbox(self) -> Inbox:
-        return await self._stack.enter_async_context(Inbox().open())
-
-    async def notifier(
-        self,
-        *,
-        lookup: Lookup | None = None,
-        allow_private: bool = True,
-        limits: Limits | None = None,
-        forms: dict[str, delivering.CallbackForm] | None = None,
-    ) -> Notifier:
-        session = callback_session(allow_private=allow_private, lookup=lookup)
-        await self._stack.enter_async_context(session)
-        notifier = Notifier(
-            self.desk,
-            forms or {"kryptogo": KryptogoCallbacks()},
-            session,
-            MASTER,
-            allow_private=allow_private,
-            limits=limits,
-            jitter=lambda: 0.0,
-        )
-        self._stack.push_async_callback(notifier.close)
-        return notifier
-
-    async def bill(self, number: int = 42) -> Invoice:
-        return await self.office.issues(number)
-
-    async def log(self, bill: Invoice) -> list[Told]:
-        return await delivering.of_invoice(self.desk, bill.invoice_id, FINANCE)
-
-
 @pytest.fixture
 async def bench(database: Database) -> AsyncIterator[Bench]:
-    office = Office(database, FakeClock())
-    await office.opens()
-    async with AsyncExitStack() as stack:
-        yield Bench(office, stack)
-
-
-async def work(*notifiers: Notifier) -> None:
-    """Let notifiers take turns until none of them finds anything due."""
-    while any([await notifier.step() for notifier in notifiers]):
-        for notifier in notifiers:
-            await notifier.settle()
+    async with opened(database) as bench:
+        yield bench
 
 
 async def live(bench: Bench, url: str, bill: Invoice) -> list[UUID]:
@@ -266,21 +213,6 @@ async def test_one_invoice_never_has_two_messages_on_their_way(bench: Bench) -> 
     first, second = await bench.notifier(), await bench.notifier()
 
     assert [await first.step(), await second.step(), await first.step()] == [1, 0, 0]
-
-
-async def test_a_receiver_that_hangs_delays_nobody_else(bench: Bench) -> None:
-    slow, quick = await bench.inbox(), await bench.inbox()
-    slow.hangs()
-    for number in range(40):
-        await bench.office.tells(slow.at(f"/{number}"))
-    await bench.office.tells(quick.url)
-    notifier = await bench.notifier(limits=Limits(concurrency=8, per_endpoint=3))
-
-    while not quick.received:
-        await notifier.step()
-        await asyncio.sleep(0)
-
-    assert len(slow.received) <= 3
 
 
 async def test_no_answer_in_time_is_a_failure(bench: Bench) -> None:
@@ -493,7 +425,7 @@ async def test_a_receiver_without_tls_is_reported_plainly(bench: Bench) -> None:
 
 async def _claim(bench: Bench) -> Delivery:
     (claimed,) = await delivering.claim(
-        bench.desk, limit=1, per_endpoint=1, in_flight={}, lease_seconds=60
+        bench.desk, limit=1, shares=outbox.Shares(1, 1, to={}, of={}), lease_seconds=60
     )
     assert isinstance(claimed, outbox.ClaimedEvent)
     return claimed

@@ -167,25 +167,6 @@ async def test_a_hold_that_is_just_being_placed_is_waited_for(till: Till) -> Non
     assert (await till.move(bill, "sweep")).status == "ready"
 
 
-async def test_a_newer_screening_that_holds_parks_the_money(till: Till) -> None:
-    bill = await till.signed_bill()
-    till.desk.clock.advance(timedelta(minutes=1))  # type: ignore[attr-defined]  # - a FakeClock
-    run_id = await till.screened(bill, "aml_hold")
-
-    assert await reserve(till) is Reserved.PARKED
-    reason = (await till.move(bill, "sweep")).park_reason
-    assert reason == f"screening {run_id} says aml_hold, and nobody has released it"
-
-
-async def test_money_that_was_never_screened_does_not_move(till: Till) -> None:
-    bill = await till.bill(status=Status.SIGN_PENDING)
-    await till.receive(bill, DUE)
-    await till.sign_off(bill)
-
-    assert await reserve(till) is Reserved.PARKED
-    assert (await till.move(bill, "sweep")).park_reason == "this money was never screened"
-
-
 async def test_payouts_beyond_what_came_in_park(till: Till) -> None:
     bill = await till.signed_bill()
     other = await till.signed_bill()
@@ -267,9 +248,16 @@ async def test_gas_that_the_books_do_not_know_is_not_spent(till: Till) -> None:
         (dear, Reserved.SIGNED),
     ):
         assert await moving.reserve(till.desk, batch, terms, quick_sign) is outcome
-    await till.signed_bill()
+    other = await till.signed_bill()
     assert await reserve(till) is Reserved.WAITING_FOR_GAS
     assert (await till.move(bill, "sweep")).status == "signed"
+    waits = await till.move(other, "sweep")
+    operator = (await till.wallet("operator")).address
+    promised = dear.cost_wei + TERMS.cost_wei
+    assert waits.wait_reason == (
+        f"waiting for gas: operator wallet {operator} has {ETHER} wei by the books"
+        f" and needs {promised}"
+    )
 
 
 async def test_sweeps_of_one_token_share_a_transaction(till: Till) -> None:

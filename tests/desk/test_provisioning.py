@@ -1,4 +1,5 @@
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -11,6 +12,7 @@ from counterfoil.desk import landing, moving, provisioning
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Reserved
 from counterfoil.desk.provisioning import Seen, Stock
+from support.fake_clock import FakeClock
 from support.shop import desk_on
 from support.till import ETHER, TERMS, Till, quick_sign
 
@@ -155,7 +157,7 @@ async def fuel(till: Till) -> list[MoveRow]:
     query = """
         SELECT org_id, move_id, purpose, source_id, leg, invoice_id, chain, contract, destination,
             amount_units, moved_units, status, park_reason, wallet, nonce, tx_hash, approved_by,
-            approved_at, warrant, created_at, updated_at, final_at
+            approved_at, warrant, created_at, updated_at, final_at, wait_reason, wait_until
         FROM move WHERE purpose = 'fuel' ORDER BY source_id
         """
     async with till.desk.database.reading() as tx:
@@ -211,3 +213,23 @@ async def test_a_second_round_follows_a_finished_one(till: Till) -> None:
         last = await moves.last_fuel(tx, 1, "arb", (await till.wallet("pool")).address)
     assert last is not None
     assert last.source_id.endswith(":2")
+
+
+async def test_a_parked_fuelling_gives_way_to_a_new_one_after_a_while(till: Till) -> None:
+    clock = till.desk.clock
+    assert isinstance(clock, FakeClock)
+    await till.ready(gas_wei=1)
+    await till.fund("gas", 3 * FULL)
+    await plan(till)
+    parked = {m.move_id: "the signer refused: too much" for m in await fuel(till)}
+    await moving.park(till.desk, 1, parked)
+
+    clock.advance(provisioning.PARKED_REST - timedelta(seconds=1))
+    assert await plan(till) == []
+    assert {move.status for move in await fuel(till)} == {"parked"}
+
+    clock.advance(timedelta(seconds=1))
+    # What is given up no longer counts: the station has enough for one more of each, and no more.
+    assert await plan(till) == []
+    assert [move.status for move in await fuel(till)].count("ready") == 2
+    assert {m.status for m in await fuel(till) if m.move_id in parked} == {"failed"}

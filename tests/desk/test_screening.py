@@ -1,23 +1,19 @@
 """Payments before lists and providers: clean money goes on, the rest waits for people."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from counterfoil.books import screening as book
 from counterfoil.core.errors import Conflict, Invalid
-from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Status
+from counterfoil.core.invoice import Context, PaymentRequest, Status
 from counterfoil.core.reckoning import Depth
 from counterfoil.core.risk_facts import AddressRisk, Severity
 from counterfoil.db.pool import Database
 from counterfoil.desk import screening
-from counterfoil.desk.rates import Snapshot, store
-from counterfoil.providers.screening.list_content import ListImport
-from counterfoil.providers.screening.lists import read_csv
 from counterfoil.providers.screening.port import (
     AddressQuery,
     AddressScreener,
@@ -25,67 +21,16 @@ from counterfoil.providers.screening.port import (
 )
 from counterfoil.workers.lists import import_list
 from counterfoil.workers.screen import MAX_PAYERS_ASKED, Screener
+from support.bureau import LISTED, Bureau, floors, opened, sdn
 from support.fake_clock import FakeClock
 from support.fake_screening import FakeScreener
 from support.invoices import CUSTOMER, DUE, STRANGER, USDC, USDT
 from support.office import Office
 
-LISTED = "0x098b716b8aaf21512996dc57eb0615e2383e2f96"
-
-
-class Bureau:
-    """An office with a compliance department: a list, a rate, and one provider that says LOW."""
-
-    def __init__(self, office: Office) -> None:
-        self.office = office
-        self.desk = office.desk
-        self.clock = office.clock
-        self.provider = FakeScreener(office.clock)
-        self.screener = Screener(self.desk, [self.provider], timeout_seconds=0.2)
-
-    async def lists(self, *addresses: str, override: bool = False) -> None:
-        await import_list(self.desk, sdn(*addresses), "a test", override=override)
-
-    async def knows_the_rate(self, value: str = "32.41", symbol: str = "USDT") -> None:
-        now = self.clock.now()
-        rate = Snapshot(symbol, "TWD", now, "manual", Decimal(value), {}, now)
-        await store(self.desk, rate)
-
-    async def screens(self, bill: Invoice) -> Invoice:
-        while await self.screener.step():
-            pass
-        return await self.office.invoice(bill)
-
-    async def runs(self, bill: Invoice) -> list[book.ScreeningRun]:
-        async with self.desk.database.reading() as tx:
-            return await book.latest_of_invoices(tx, bill.org_id, [bill.invoice_id])
-
-    async def run(self, bill: Invoice) -> book.ScreeningRun:
-        (run,) = await self.runs(bill)
-        return run
-
 
 @pytest.fixture
 async def bureau(database: Database) -> Bureau:
-    office = Office(database, FakeClock())
-    await office.opens()
-    bureau = Bureau(office)
-    await bureau.lists(LISTED)
-    await bureau.knows_the_rate()
-    return bureau
-
-
-def sdn(*addresses: str, entries: Sequence[tuple[str, str]] = ()) -> ListImport:
-    """A list with these addresses, and with more as ``(address, name)``."""
-    rows = [f"{address},Somebody,CYBER2,{n}" for n, address in enumerate(addresses)]
-    rows += [f"{address},{name},DPRK,9{n}" for n, (address, name) in enumerate(entries)]
-    text = "\n".join(["address,names,programs,entry_uid", *rows])
-    return read_csv(text.encode(), "OFAC_SDN", publish_date=date(2026, 6, 20))
-
-
-def floors(run: book.ScreeningRun) -> list[str]:
-    record: Any = run.record
-    return [floor["code"] for floor in record["floors"]]
+    return await opened(database)
 
 
 async def test_a_clean_payer_lets_the_invoice_on(bureau: Bureau) -> None:
@@ -141,8 +86,8 @@ async def test_a_risky_payer_is_held_though_on_no_list(bureau: Bureau) -> None:
 
 async def test_one_listed_payer_among_several_freezes_the_whole_invoice(bureau: Bureau) -> None:
     bill = await bureau.office.issues()
-    await bureau.office.is_paid(bill, units=DUE - 1)
-    await bureau.office.is_paid(bill, payer=LISTED, units=1)
+    await bureau.office.is_paid(bill, units=DUE - 20_000)
+    await bureau.office.is_paid(bill, payer=LISTED, units=20_000)
 
     after = await bureau.screens(bill)
 
@@ -161,7 +106,7 @@ async def test_a_list_that_grew_old_sends_everything_to_a_person(bureau: Bureau)
     bill = await bureau.office.issues()
     await bureau.office.is_paid(bill)
 
-    after = await bureau.screens(bill)
+    after = await bureau.screens_patiently(bill)
 
     run = await bureau.run(bill)
     assert after.status is Status.COMPLIANCE_HOLD
@@ -177,7 +122,7 @@ async def test_without_any_list_nothing_is_clean(database: Database) -> None:
     bill = await office.issues()
     await office.is_paid(bill)
 
-    assert (await bureau.screens(bill)).status is Status.COMPLIANCE_HOLD
+    assert (await bureau.screens_patiently(bill)).status is Status.COMPLIANCE_HOLD
     assert floors(await bureau.run(bill)) == ["list_unavailable"]
 
 
@@ -221,7 +166,7 @@ async def test_a_provider_that_does_not_answer_sends_the_payment_to_a_person(
     bill = await bureau.office.issues()
     await bureau.office.is_paid(bill)
 
-    assert (await bureau.screens(bill)).status is Status.COMPLIANCE_HOLD
+    assert (await bureau.screens_patiently(bill)).status is Status.COMPLIANCE_HOLD
     run = await bureau.run(bill)
     assert (run.decision, floors(run)) == ("manual_review", ["provider_unavailable"])
 
@@ -245,7 +190,7 @@ async def test_a_required_provider_that_is_missing_is_noticed(database: Database
     bill = await office.issues()
     await office.is_paid(bill)
 
-    await bureau.screens(bill)
+    await bureau.screens_patiently(bill)
     assert floors(await bureau.run(bill)) == ["provider_unavailable"]
 
 
@@ -263,7 +208,7 @@ async def test_an_amount_that_cannot_be_valued_sends_it_to_a_person(
     bill = await office.issues()
     await office.is_paid(bill)
 
-    assert (await bureau.screens(bill)).status is Status.COMPLIANCE_HOLD
+    assert (await bureau.screens_patiently(bill)).status is Status.COMPLIANCE_HOLD
     assert floors(await bureau.run(bill)) == ["amount_unknown"]
 
 
@@ -315,7 +260,8 @@ async def test_a_crowd_of_payers_is_for_people_not_for_providers(bureau: Bureau)
 async def test_money_that_comes_during_a_screening_is_screened_too(bureau: Bureau) -> None:
     bill = await bureau.office.issues()
     await bureau.office.is_paid(bill)
-    (case,) = await screening.claim(bureau.desk, limit=1, lease_seconds=60)
+    (claim,) = await screening.claim(bureau.desk, limit=1, lease_seconds=60)
+    case = await screening.case_of(bureau.desk, claim)
     clean = screening.Finding(
         bureau.desk.ids.new(), "clear", sanctioned=False, total=Decimal(0), scores={}, record={}
     )
@@ -329,7 +275,8 @@ async def test_money_that_comes_during_a_screening_is_screened_too(bureau: Burea
 async def test_a_screener_that_lost_its_lease_decides_nothing(bureau: Bureau) -> None:
     bill = await bureau.office.issues()
     await bureau.office.is_paid(bill, payer=LISTED)
-    (slept,) = await screening.claim(bureau.desk, limit=1, lease_seconds=60)
+    (claim,) = await screening.claim(bureau.desk, limit=1, lease_seconds=60)
+    slept = await screening.case_of(bureau.desk, claim)
     bureau.clock.advance(timedelta(seconds=60))
     await bureau.screens(bill)
     before = await bureau.run(bill)
@@ -352,8 +299,8 @@ async def test_money_that_is_not_confirmed_yet_is_not_screened(bureau: Bureau) -
 async def test_a_case_that_cannot_be_finished_comes_back(bureau: Bureau) -> None:
     bill = await bureau.office.issues()
     await bureau.office.is_paid(bill)
-    (case,) = await screening.claim(bureau.desk, limit=1, lease_seconds=60)
-    assert await screening.give_back(bureau.desk, case, "no luck")
+    (claim,) = await screening.claim(bureau.desk, limit=1, lease_seconds=60)
+    assert await screening.give_back(bureau.desk, claim, "no luck")
 
     assert (await bureau.screens(bill)).status is Status.SCREENING
     bureau.clock.advance(timedelta(seconds=1))

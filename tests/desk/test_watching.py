@@ -4,9 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
-
-from counterfoil.books import cursors
+from counterfoil.books import addresses
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Policy, Status
 from counterfoil.core.reckoning import Depth
@@ -163,6 +161,44 @@ async def test_what_was_kept_aside_does_not_pay_the_invoice_that_gets_the_addres
     assert [kept.depth for kept in await kept_aside(desk, early)] == [Depth.FINAL]
 
 
+async def test_a_watcher_that_lags_keeps_aside_what_came_before_the_invoice(
+    shop: Shop, watcher: Watcher, desk: Desk
+) -> None:
+    bill = await shop.bill()
+    dust = replace(payment(bill, 4, 20_000), block_at=bill.created_at - timedelta(minutes=2))
+
+    recorded = await watcher.seen(0, 10, [dust, payment(bill, 5, tx="2")])
+    await watcher.final(0, 10, dust, payment(bill, 5, tx="2"))
+
+    assert [kept.reason for kept in recorded.quarantined] == ["unassigned"]
+    assert [kept.depth for kept in await kept_aside(desk, dust)] == [Depth.FINAL]
+    assert (await shop.look(bill)).tally.assets[0].final_units == DUE
+    assert await shop.deposited(bill) == DUE
+
+
+async def test_a_customer_who_pays_at_once_is_credited_although_the_block_is_stamped_earlier(
+    shop: Shop, watcher: Watcher
+) -> None:
+    bill = await shop.bill()
+    quick = replace(payment(bill, 5), block_at=bill.created_at - timedelta(seconds=2))
+
+    await watcher.final(0, 10, quick)
+
+    assert await shop.deposited(bill) == DUE
+
+
+async def test_an_address_whose_invoice_is_gone_stops_nothing(
+    shop: Shop, watcher: Watcher, desk: Desk
+) -> None:
+    (address,) = await shop.stock(1)
+    async with desk.database.transaction() as tx:
+        assert await addresses.take(tx, shop.org_id, "evm", desk.ids.new()) is not None
+
+    await watcher.final(0, 10, payment(address, 5))
+
+    assert [kept.reason for kept in await kept_aside(desk, payment(address, 5))] == ["unassigned"]
+
+
 async def test_nobody_pays_an_invoice_from_its_own_organisations_pool(
     shop: Shop, watcher: Watcher, desk: Desk
 ) -> None:
@@ -211,37 +247,6 @@ async def test_many_payments_at_once_reach_their_invoices(shop: Shop, watcher: W
 
     assert (recorded.transfers, recorded.invoices) == (120, 120)
     assert {await shop.status(bill) for bill in bills} == {Status.PAYMENT_DETECTED}
-
-
-async def test_one_broken_invoice_holds_the_cursor_but_nobody_elses_money(
-    shop: Shop, watcher: Watcher, desk: Desk
-) -> None:
-    bills = [await shop.bill() for _ in range(3)]
-    block = [payment(bill, 5, index=index) for index, bill in enumerate(bills)]
-    broken = {"invoice_id": bills[1].invoice_id}
-    async with desk.database.transaction() as tx:
-        await tx.execute(
-            "UPDATE invoice SET detail = '{}' WHERE invoice_id = %(invoice_id)s", broken
-        )
-
-    with pytest.raises(ExceptionGroup):
-        await watcher.seen(0, 10, block)
-
-    for bill in (bills[0], bills[2]):
-        assert await shop.status(bill) is Status.PAYMENT_DETECTED
-    async with desk.database.reading() as tx:
-        cursor = await cursors.get(tx, "arb")
-    assert cursor is not None
-    assert cursor.head_number == 0
-
-    async with desk.database.transaction() as tx:
-        await tx.execute(
-            "UPDATE invoice SET detail = (SELECT detail FROM invoice WHERE detail <> '{}' LIMIT 1)"
-            " WHERE invoice_id = %(invoice_id)s",
-            broken,
-        )
-    await watcher.seen(0, 10, block)
-    assert await shop.status(bills[1]) is Status.PAYMENT_DETECTED
 
 
 async def test_chains_tell_the_same_invoice_at_the_same_time(shop: Shop, desk: Desk) -> None:

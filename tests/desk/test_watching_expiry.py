@@ -4,6 +4,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Policy, Status
@@ -11,6 +12,7 @@ from counterfoil.desk import expiring, watching
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.watching import Lease, Mark, Sighting
 from counterfoil.workers.expire import Expirer
+from support.damage import damaged
 from support.fake_clock import NOON, FakeClock
 from support.invoices import CUSTOMER, DUE, USDT
 from support.shop import Shop
@@ -58,7 +60,11 @@ def chains(desk: Desk) -> Chains:
 
 
 async def expire(desk: Desk, watched: Collection[str] = ("arb", "base")) -> int:
-    return await expiring.expire_overdue(desk, watched, grace_seconds=10)
+    return (await expiring.expire_overdue(desk, watched, grace_seconds=10)).ended
+
+
+async def close(desk: Desk, watched: Collection[str]) -> int:
+    return (await expiring.close_expired(desk, watched)).ended
 
 
 async def test_an_unpaid_invoice_expires_once_the_watcher_has_passed_its_deadline(
@@ -140,12 +146,12 @@ async def test_days_of_grace_end_behind_the_finalized_block(
 
     clock.advance(timedelta(days=14))
     await chains.read("arb", clock.now())
-    assert await expiring.close_expired(desk, ["arb"]) == 0, "the head is not final"
+    assert await close(desk, ["arb"]) == 0, "the head is not final"
     await chains.settle("arb", DEADLINE + timedelta(days=13))
-    assert await expiring.close_expired(desk, ["arb"]) == 0
+    assert await close(desk, ["arb"]) == 0
     await chains.settle("arb", clock.now())
-    assert await expiring.close_expired(desk, ["base"]) == 0
-    assert await expiring.close_expired(desk, ["arb"]) == 1
+    assert await close(desk, ["base"]) == 0
+    assert await close(desk, ["arb"]) == 1
     assert await shop.status(bill) is Status.CANCELLED
 
 
@@ -177,3 +183,47 @@ async def test_an_invoice_somebody_else_holds_is_left_for_later(
 
     assert await shop.status(free) is Status.EXPIRED
     assert await shop.status(held) is Status.AWAITING_PAYMENT
+
+
+async def test_one_broken_invoice_does_not_hold_up_the_end_of_the_others(
+    shop: Shop, desk: Desk, clock: FakeClock, chains: Chains
+) -> None:
+    broken = await shop.bill(deadline_at=DEADLINE - timedelta(minutes=1))
+    others = [await shop.bill(deadline_at=DEADLINE) for _ in range(2)]
+    clock.advance(timedelta(hours=2))
+    await chains.read("arb", clock.now())
+    expirer = Expirer(desk, ["arb"])
+
+    async with damaged(desk, broken):
+        with capture_logs() as logs:
+            await expirer.step()
+            await expirer.step()
+        assert {await shop.status(bill) for bill in others} == {Status.EXPIRED}
+        failed = [line for line in logs if line["event"] == "invoice_cannot_be_told"]
+        assert [line["invoice_id"] for line in failed] == [str(broken.invoice_id)], "not at once"
+
+    await expirer.step()
+    assert await shop.status(broken) is Status.AWAITING_PAYMENT
+    clock.advance(timedelta(minutes=1))
+    await expirer.step()
+    assert await shop.status(broken) is Status.EXPIRED
+
+
+async def test_broken_invoices_cannot_fill_the_batch(
+    shop: Shop, desk: Desk, clock: FakeClock, chains: Chains
+) -> None:
+    broken = [await shop.bill(deadline_at=DEADLINE) for _ in range(2)]
+    sound = await shop.bill(deadline_at=DEADLINE + timedelta(minutes=1))
+    clock.advance(timedelta(hours=2))
+    await chains.read("arb", clock.now())
+
+    async with damaged(desk, *broken):
+        first = await expiring.expire_overdue(desk, ["arb"], grace_seconds=10, limit=2)
+        failed = [one.invoice_id for one in first.untold]
+        assert sorted(failed) == sorted(bill.invoice_id for bill in broken)
+        second = await expiring.expire_overdue(
+            desk, ["arb"], grace_seconds=10, limit=2, passing_over=failed
+        )
+
+    assert (first.ended, second.ended) == (0, 1)
+    assert await shop.status(sound) is Status.EXPIRED

@@ -16,11 +16,12 @@ ID = "inv_" + "0" * 32
 FILE = "file_" + "0" * 32
 EVENT = "evt_" + "0" * 32
 
-CREATE, APPROVE, SIGN, READ = (
+CREATE, APPROVE, SIGN, READ, REVIEW = (
     "transfer:create",
     "transfer:approve",
     "transfer:sign",
     "transfer:read",
+    "compliance:review",
 )
 
 ROUTES: dict[tuple[str, str], set[str]] = {
@@ -32,6 +33,11 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", "/invoice/intent/{intent_id}/reject"): {APPROVE},
     ("POST", "/invoice/intent/{intent_id}/sign"): {SIGN},
     ("POST", "/invoice/intent/{intent_id}/refund"): {SIGN},
+    ("POST", "/invoice/intent/{intent_id}/refund/approve"): {SIGN},
+    ("POST", "/invoice/intent/{intent_id}/release"): {REVIEW},
+    ("POST", "/invoice/intent/{intent_id}/decline"): {REVIEW},
+    ("POST", "/invoice/intent/{intent_id}/accept"): {SIGN},
+    ("POST", "/invoice/intent/{intent_id}/archive"): {CREATE},
     ("GET", "/invoice/intents"): {READ},
     ("GET", "/invoice/intent/{intent_id}/logs"): {READ},
     ("GET", "/invoice/intent/{intent_id}/callbacks"): {READ},
@@ -47,7 +53,7 @@ HELD = {
     "merchant": {CREATE, READ},
     "reviewer": {APPROVE, READ},
     "signer": {SIGN, READ},
-    "officer": {READ},
+    "officer": {READ, REVIEW},
     "auditor": {READ},
 }
 
@@ -85,6 +91,15 @@ async def test_each_role_passes_exactly_the_doors_of_the_table(firm: Firm) -> No
             if refused and answer.body["data"]["missing_permission"] not in needed:
                 wrong.append((method, path, role, answer.body))
     assert wrong == []
+
+
+async def test_who_lacks_a_permission_is_told_which_role_has_it(firm: Firm) -> None:
+    refused = await firm.merchant.approve(ID)
+
+    assert refused.body["message"] == (
+        "this needs the permission transfer:approve, which you do not have;"
+        " the role reviewer has it"
+    )
 
 
 async def test_without_a_good_key_every_door_is_shut_and_says_no_more(
@@ -139,6 +154,19 @@ async def test_the_key_acts_as_its_member_so_nobody_approves_their_own(firm: Fir
     assert own.refusal == (403, 4003)
     assert own.body["data"]["rule"] == "maker_is_not_checker"
     assert others.data["status"] == "pending_payment"
+
+
+async def test_whoever_edited_an_invoice_does_not_approve_it_either(firm: Firm) -> None:
+    created = (await firm.merchant.create()).data
+    await firm.all_roles.update(created["id"], payout_target_address="0x" + "ee" * 20)
+
+    seen = (await firm.all_roles.look(created["id"])).data
+    own = await firm.all_roles.approve(created["id"])
+
+    assert "approve" not in seen["available_actions"]
+    assert "approve" in (await firm.reviewer.look(created["id"])).data["available_actions"]
+    assert own.refusal == (403, 4003)
+    assert own.body["data"]["rule"] == "maker_is_not_checker"
 
 
 async def test_a_key_that_may_auto_approve_is_logged_as_the_policy(site: Site, firm: Firm) -> None:

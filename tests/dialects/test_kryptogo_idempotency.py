@@ -61,6 +61,7 @@ async def test_every_action_honours_the_key(firm: Firm) -> None:
 
     approved = [await firm.reviewer.act("approve", one, None, KEY) for _ in range(2)]
     cancelled = [await firm.merchant.act("cancel", other, {"reason": "x"}, KEY) for _ in range(2)]
+    archived = [await firm.colleague.act("archive", other, None, KEY) for _ in range(2)]
     pdf = b"%PDF-1.7\nx\nstartxref\n0\n%%EOF"
     stored = [
         await firm.signer.call(
@@ -72,7 +73,7 @@ async def test_every_action_honours_the_key(firm: Firm) -> None:
         for _ in range(2)
     ]
 
-    for first, again in (approved, cancelled, stored):
+    for first, again in (approved, cancelled, archived, stored):
         assert first.status == 200
         assert again.raw == first.raw
 

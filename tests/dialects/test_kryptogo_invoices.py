@@ -270,6 +270,9 @@ async def test_new_terms_win_over_an_old_explicit_deadline(firm: Firm) -> None:
     assert kept["payment_intent"]["payment_deadline"] == 1783000000
     # Ten days after 22 June, to the end of that day.
     assert after["payment_intent"]["payment_deadline"] == 1783036800
+    later = (await firm.merchant.update(before["id"], description="y")).data
+    assert later["description"] == "y"
+    assert later["payment_intent"]["payment_deadline"] == 1783036800
 
 
 async def test_approval_opens_the_invoice_for_payment_and_shows_in_the_log(firm: Firm) -> None:

@@ -1,60 +1,18 @@
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from counterfoil.chains.port import At, Block
 from counterfoil.core.invoice import Invoice, Status
-from counterfoil.db.pool import Database
 from counterfoil.desk import moving
 from counterfoil.desk.moving import Batch, SignedBytes, Terms
-from counterfoil.signer import service
-from counterfoil.signer.keys import Keyring, open_seed_file
-from counterfoil.signer.service import create_seed_file
 from counterfoil.workers.move import MoveWorker
-from support.chain import LocalChain
 from support.fake_clock import FakeClock
-from support.house import PASSPHRASE, House, running_signer
+from support.house import House
 from support.invoices import DUE, MERCHANT_ADDRESS, USDC, USDT
-from support.shop import desk_on
 from support.till import ETHER
-
-
-@pytest.fixture(scope="module")
-def seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("seed") / "seed.age"
-    create_seed_file(path, PASSPHRASE)
-    return path
-
-
-@pytest.fixture(scope="module")
-def keys(seed: Path) -> Keyring:
-    """What is in the seed; opening it takes a second by intention, so it is done once."""
-    return open_seed_file(seed, PASSPHRASE)
-
-
-@pytest.fixture
-def quick_seed(seed: Path, keys: Keyring, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(service, "open_seed_file", lambda _path, _passphrase: keys)
-    return seed
-
-
-@pytest.fixture
-async def newcomer(
-    database: Database, arb: LocalChain, quick_seed: Path, tmp_path: Path
-) -> AsyncIterator[House]:
-    """A merchant who has a signer and nothing else."""
-    clock = FakeClock()
-    async with running_signer(quick_seed, tmp_path, clock) as signer:
-        yield await House(desk_on(database, clock), arb, signer).open()
-
-
-@pytest.fixture
-async def house(newcomer: House) -> House:
-    return await newcomer.settled_in()
 
 
 async def assert_books_equal_chain(house: House) -> None:
@@ -151,7 +109,7 @@ async def test_a_nonce_that_was_signed_and_lost_goes_to_the_same_moves_again(
 async def test_two_workers_at_once_pay_everybody_once(house: House) -> None:
     bills = [await house.signed_bill() for _ in range(4)]
     workers = [house.worker(), house.worker()]
-    for _ in range(4):
+    for _ in range(5):
         await asyncio.gather(*(worker.step() for worker in workers))
         await house.finalize()
 
@@ -177,18 +135,25 @@ async def test_an_address_that_the_issuer_froze_parks_alone(house: House) -> Non
     assert await house.deposited(bad) == DUE == await house.arb.balance(USDT, bad.deposit_address)
 
 
-async def test_a_payout_to_a_frozen_merchant_parks_after_a_while(house: House) -> None:
-    await house.arb.as_issuer(USDT, "addBlackList(address)", MERCHANT_ADDRESS)
+async def test_a_payout_to_a_frozen_merchant_waits_until_its_issuer_lifts_that(
+    house: House,
+) -> None:
     await house.arb.as_issuer(USDC, "blacklist(address)", MERCHANT_ADDRESS)
-    bill = await house.signed_bill(DUE, USDC)
+    bill, other = await house.signed_bill(DUE, USDC), await house.signed_bill()
     await house.drive()
-    assert (await house.move(bill, "payout")).status == "ready"
+    waits = await house.move(bill, "payout")
+    assert waits.status == "ready"
+    assert str(waits.wait_reason).startswith("the chain would refuse it")
+    await house.drive()
+    assert await house.status(other) is Status.COMPLETED
 
-    clock(house).advance(timedelta(minutes=10))
+    clock(house).advance(timedelta(days=1))
     await house.drive()
-    parked = await house.move(bill, "payout")
-    assert parked.park_reason is not None
-    assert parked.park_reason.startswith("the chain would refuse it")
+    await house.arb.as_issuer(USDC, "unBlacklist(address)", MERCHANT_ADDRESS)
+    assert await house.at_merchant(USDC) == 0
+    clock(house).advance(timedelta(minutes=15))
+    await house.drive()
+    assert await house.at_merchant(USDC) == DUE
 
 
 async def test_somebody_elses_transaction_freezes_the_wallet(house: House) -> None:
@@ -240,13 +205,33 @@ async def test_money_on_chain_that_the_books_do_not_know_stops_the_sweep(house: 
     assert f"the books say {DUE}" in parked.park_reason
 
 
-async def test_money_that_the_watcher_has_not_read_yet_is_no_difference(house: House) -> None:
-    bill = await house.signed_bill()
-    await house.arb.pay(USDT, bill.deposit_address, 5)
+async def test_balances_are_compared_at_exactly_the_block_that_the_watcher_has_booked(
+    house: House,
+) -> None:
+    bill = await house.bill(status=Status.SIGN_PENDING)
+    paid = await house.arb.pay(USDT, bill.deposit_address, DUE)
+    unread = await house.arb.pay(USDT, bill.deposit_address, 5)
+    await house.receive(bill, DUE, block=paid.block_number)
+    await house.screened(bill)
+    await house.sign_off(bill)
     await house.arb.finalize()
+    # One block earlier the address was empty; one block later it holds what nobody has booked.
+    await house.watched_to(unread.block_number - 1)
 
     assert await house.worker().reserve(house.arb.chain)
     assert (await house.move(bill, "sweep")).status == "signed"
+
+
+async def test_money_in_the_last_booked_block_is_compared(house: House) -> None:
+    bill = await house.signed_bill()
+    stray = await house.arb.pay(USDT, bill.deposit_address, 5)
+    await house.arb.finalize()
+    await house.watched_to(stray.block_number)
+
+    assert not await house.worker().reserve(house.arb.chain)
+    parked = await house.move(bill, "sweep")
+    assert f"holds {DUE + 5} base units" in str(parked.park_reason)
+    assert f"at block {stray.block_number}," in str(parked.park_reason)
 
 
 async def test_a_reorganised_payout_is_sent_again_and_counts_once(house: House) -> None:
@@ -271,6 +256,7 @@ async def test_a_reorganised_payout_is_sent_again_and_counts_once(house: House) 
 async def test_nothing_is_final_before_the_chain_says_so(house: House) -> None:
     bill = await swept_bill(house)
     worker = house.worker()
+    await worker.step()
     await worker.step()
     assert await house.at_merchant() == DUE
     assert not await worker.follow(house.arb.chain)
@@ -316,8 +302,10 @@ async def test_a_wallet_without_gas_money_says_so_and_goes_on_later(house: House
     await assert_books_equal_chain(house)
 
 
-async def test_an_address_swapped_in_the_database_is_not_swept(house: House) -> None:
-    bill = await house.signed_bill()
+async def test_an_address_swapped_in_the_database_is_not_swept_and_stops_no_other(
+    house: House,
+) -> None:
+    bill, other = await house.signed_bill(), await house.signed_bill()
     async with house.desk.database.transaction() as tx:
         await tx.execute(
             "UPDATE deposit_address SET number = 5000 WHERE number = %(n)s", {"n": bill.number}
@@ -330,6 +318,7 @@ async def test_an_address_swapped_in_the_database_is_not_swept(house: House) -> 
     parked = await house.move(bill, "sweep")
     assert parked.park_reason is not None
     assert "is no deposit address of factory" in parked.park_reason
+    assert await house.status(other) is not Status.SWEEPING
 
 
 async def test_a_payout_changed_in_the_database_is_refused_by_the_signer(house: House) -> None:

@@ -46,6 +46,7 @@ from support.invoices import (
     dirty,
     invoice,
     paid,
+    silent,
 )
 
 PEOPLE = ("user_maker", "user_checker", "user_signer", *OFFICERS)
@@ -90,6 +91,7 @@ def events(draw: st.DrawFn) -> Event:
                 DeadlinePassed(at=at, by=by),
                 GraceOver(at=at, by=by),
                 Screened(at=at, by=by, screening=clean(tally)),
+                Screened(at=at, by=by, screening=silent(tally)),
                 Screened(at=at, by=by, screening=dirty(tally, sanctioned=draw(st.booleans()))),
                 Swept(at=at, by=by, more_to_move=draw(st.booleans())),
                 PaidOut(at=at, by=by),
@@ -115,9 +117,13 @@ policies = st.builds(
 def invoices(draw: st.DrawFn) -> Invoice:
     """An invoice in any status with any money; a refund order where the status implies one."""
     status = draw(st.sampled_from(Status))
+    tally, looked_at = draw(tallies()), draw(tallies())
     start = invoice(
         status,
-        tally=draw(tallies()),
+        tally=tally,
+        screening=draw(
+            st.sampled_from([None, clean(tally), silent(tally), silent(looked_at), dirty(tally)])
+        ),
         policy=draw(policies),
         expired_at=NOON if status is Status.EXPIRED else None,
     )
@@ -146,6 +152,25 @@ def test_a_fact_told_twice_changes_nothing_more(start: Invoice, fact: Event) -> 
     twice, effects = decide(once, fact)
     assert twice == once
     assert not any(isinstance(effect, PlanMoves) for effect in effects)
+
+
+@given(policies, st.lists(events(), max_size=40))
+def test_a_finding_is_lifted_by_people_only(policy: Policy, story: list[Event]) -> None:
+    now = invoice(Status.SCREENING, policy=policy, tally=paid())
+    finding = Screened(at=NOON, by="w", screening=dirty(paid()))
+    now, _ = decide(now, finding)
+    for event in story:
+        before = now
+        try:
+            now, _ = decide(now, event)
+        except Refusal:
+            continue
+        if now.status is not Status.COMPLIANCE_HOLD:
+            # Two people decided, or the money itself was reorganised away.
+            decided = len(now.releases) > 1 or len(now.declines) > 1
+            assert before.status is Status.COMPLIANCE_HOLD
+            assert decided or not now.tally.seen_any
+            break
 
 
 @given(policies, st.lists(events(), max_size=40))

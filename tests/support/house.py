@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from shutil import copyfile
 from typing import Final
 
 from counterfoil.books import orgs
@@ -13,6 +14,7 @@ from counterfoil.core.ports import Clock
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.provisioning import Stock
 from counterfoil.signer.client import SignerClient
+from counterfoil.signer.memory import memory_beside
 from counterfoil.signer.service import SignerConfig, serve
 from counterfoil.workers.fuel import FuelWorker
 from counterfoil.workers.move import MoveWorker
@@ -36,6 +38,9 @@ async def running_signer(seed: Path, folder: Path, clock: Clock) -> AsyncIterato
         passphrase=PASSPHRASE,
         approval_key=APPROVAL_KEY,
     )
+    if not config.memory_path.exists():
+        config.memory_path.parent.mkdir(mode=0o700)
+        copyfile(memory_beside(seed), config.memory_path)
     stop = asyncio.Event()
     process = asyncio.create_task(serve(config, clock, stop))
     try:
@@ -50,8 +55,8 @@ async def running_signer(seed: Path, folder: Path, clock: Clock) -> AsyncIterato
 class House(Till):
     """A till whose wallets are the signer's and whose invoices are paid on the chain ``arb``."""
 
-    def __init__(self, desk: Desk, arb: LocalChain, signer: SignerClient) -> None:
-        super().__init__(desk)
+    def __init__(self, desk: Desk, arb: LocalChain, signer: SignerClient, org_id: int = 1) -> None:
+        super().__init__(desk, org_id)
         self.arb = arb
         self.signer = signer
         self.chains = {"arb": arb.chain}
@@ -61,7 +66,7 @@ class House(Till):
         org = orgs.Org(
             org_id=self.org_id,
             name="Merchant",
-            client_id="client_1",
+            client_id=f"client_{self.org_id}",
             factory_address=ours.factory,
             operator_address=ours.operator,
             pool_address=ours.pool,
@@ -110,6 +115,8 @@ class House(Till):
         """Let a worker go on until what it can do is done."""
         worker = worker or self.worker()
         for _ in range(rounds):
+            # One step has it signed, the next has it sent.
+            await worker.step()
             await worker.step()
             await self.finalize()
 

@@ -88,6 +88,18 @@ def clean(tally: Tally) -> Screening:
     )
 
 
+def silent(tally: Tally) -> Screening:
+    """A screening that found nothing in exactly this money, but lacked answers."""
+    return Screening(
+        UUID(int=3),
+        "manual_review",
+        sanctioned=False,
+        covers=tally.confirmed,
+        payers=tally.payers,
+        degraded=True,
+    )
+
+
 def dirty(tally: Tally, *, sanctioned: bool = False) -> Screening:
     """A screening that found something in exactly this money."""
     return Screening(

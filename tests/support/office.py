@@ -9,7 +9,7 @@ from uuid import UUID
 
 from counterfoil.books import orgs, outbox, transfers
 from counterfoil.clock import TimeSortedIds
-from counterfoil.core.events import TransferConfirmed, TransferSeen
+from counterfoil.core.events import TransferConfirmed, TransferDropped, TransferSeen
 from counterfoil.core.invoice import Context, Invoice, Status, Tally
 from counterfoil.core.money import Asset
 from counterfoil.core.reckoning import Depth, tally
@@ -142,6 +142,17 @@ class Office:
             await transfers.save(tx, [row])
             kind = TransferSeen if depth is Depth.SEEN else TransferConfirmed
             event = kind(at=at, by=by.uid, tally=await _tally(tx, before))
+            return await happen(self.desk, tx, before, event, by)
+
+    async def loses(self, bill: Invoice) -> Invoice:
+        """Have everything that arrived reorganised away, and be noticed."""
+        by = system("watch", bill.org_id)
+        async with self.desk.database.transaction() as tx:
+            before = await locked(tx, bill.org_id, bill.invoice_id)
+            rows = await transfers.of_invoices(tx, bill.org_id, [bill.invoice_id])
+            await transfers.save(tx, [replace(row, depth=Depth.ORPHANED) for row in rows])
+            at = self.clock.now()
+            event = TransferDropped(at=at, by=by.uid, tally=await _tally(tx, before))
             return await happen(self.desk, tx, before, event, by)
 
     async def invoice(self, bill: Invoice) -> Invoice:

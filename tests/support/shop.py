@@ -9,6 +9,7 @@ from counterfoil.books import addresses, audit, invoices, ledger, orgs, transfer
 from counterfoil.books.addresses import DepositAddress
 from counterfoil.books.transfers import TransferRow
 from counterfoil.clock import TimeSortedIds
+from counterfoil.core.content import content_hash
 from counterfoil.core.invoice import Invoice, PaymentRequest, Policy, Status
 from counterfoil.core.money import Asset
 from counterfoil.core.roles import Actor
@@ -96,6 +97,8 @@ class Shop:
                 policy=policy or Policy(),
                 callback_url=callback_url,
             )
+            if status is not Status.APPROVAL_PENDING:
+                made = replace(made, approved_hash=content_hash(made))
             return await opened(self.desk, tx, made, by)
 
     async def look(self, bill: Invoice) -> Invoice:

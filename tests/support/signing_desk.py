@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from counterfoil.chains.evm.addresses import salt_of
 from counterfoil.core.warrant import Warrant, seal_warrant
 from counterfoil.signer.keys import Keyring
-from counterfoil.signer.memory import Memory, open_memory
+from counterfoil.signer.memory import Memory, create_memory, open_memory
 from counterfoil.signer.orders import (
     Order,
     PayOrder,
@@ -24,6 +24,7 @@ from counterfoil.signer.orders import (
     WalletAddresses,
     pay_order,
 )
+from counterfoil.signer.origin import Origin
 from counterfoil.signer.policy import Limits
 from counterfoil.signer.refusals import SignerRefused
 from counterfoil.signer.signing import Signer
@@ -73,6 +74,7 @@ class SigningDesk:
         self.clock = Hands()
         self.limits = Limits()
         self.memory: Memory | None = None
+        create_memory(folder / "memory", Origin(seed=Keyring(SEED).fingerprint, at=MONDAY))
         self.start()
 
     def start(self) -> None:

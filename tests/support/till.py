@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import count
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 from counterfoil.books import cursors, ledger, moves, orgs, screening, transfers, wallets
@@ -14,22 +14,24 @@ from counterfoil.books.screening import ScreeningRun
 from counterfoil.books.transfers import TransferRow
 from counterfoil.books.wallets import TxRow, WalletRole, WalletRow
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.events import SignOff
-from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.events import Release, Screened, SignOff
+from counterfoil.core.invoice import Invoice, Screening, Status
 from counterfoil.core.journal import JournalEntry, LedgerAccount, Posting
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.reckoning import Depth
-from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.roles import Actor, Permission, system
 from counterfoil.db.rows import all_rows, execute
 from counterfoil.desk import moving, provisioning
-from counterfoil.desk.act import act
+from counterfoil.desk.act import act, happen, locked
 from counterfoil.desk.moving import Batch, SignedBytes, Terms
 from support.fake_clock import NOON
-from support.invoices import CUSTOMER, DUE, SIGNER, USDT
+from support.invoices import CUSTOMER, DUE, OFFICERS, SIGNER, USDT
 from support.shop import Shop
 
 ETHER: Final = 10**18
 TERMS: Final = Terms(gas_limit=100_000, max_fee_wei=10**9, tip_wei=10**6)
+
+Verdict = Literal["clear", "manual_review", "aml_hold"]
 
 _HASHES: Final = count(1)
 
@@ -97,7 +99,13 @@ class Till(Shop):
         return bill
 
     async def receive(
-        self, bill: Invoice, units: int, asset: Asset = USDT, *, block: int = 50
+        self,
+        bill: Invoice,
+        units: int,
+        asset: Asset = USDT,
+        *,
+        block: int = 50,
+        payer: str = CUSTOMER,
     ) -> None:
         """A final transfer to the invoice, in the books as the watcher would write it."""
         row = TransferRow(
@@ -107,7 +115,7 @@ class Till(Shop):
             log_index=0,
             invoice_id=bill.invoice_id,
             contract=asset.contract,
-            from_address=CUSTOMER,
+            from_address=payer,
             amount_units=units,
             block_number=block,
             block_hash="0x" + "bb" * 32,
@@ -120,8 +128,9 @@ class Till(Shop):
         posting = Posting("outside:payer", "deposit", Money(units, asset))
         await self._post(posting, bill.invoice_id, block)
 
-    async def screened(self, bill: Invoice, decision: str = "clear") -> UUID:
-        """A screening of the invoice's money."""
+    async def screened(self, bill: Invoice, decision: Verdict = "clear") -> UUID:
+        """A screening of all that has come in, told to the invoice."""
+        now = self.desk.clock.now()
         run = ScreeningRun(
             org_id=bill.org_id,
             run_id=self.desk.ids.new(),
@@ -130,11 +139,29 @@ class Till(Shop):
             total=Decimal(0),
             scores={},
             record={},
-            created_at=self.desk.clock.now(),
+            created_at=now,
         )
+        by = system("screen", bill.org_id)
         async with self.desk.database.transaction() as tx:
             await screening.add_run(tx, run)
+            before = await locked(tx, bill.org_id, bill.invoice_id)
+            verdict = Screening(
+                run_id=run.run_id,
+                decision=decision,
+                sanctioned=False,
+                covers=before.tally.confirmed,
+                payers=before.tally.payers,
+            )
+            event = Screened(at=now, by=by.uid, screening=verdict)
+            await happen(self.desk, tx, before, event, by)
         return run.run_id
+
+    async def released(self, bill: Invoice) -> None:
+        """Two officers let held money go on."""
+        for officer in OFFICERS:
+            by = Actor(officer, self.org_id, frozenset({Permission.REVIEW}))
+            event = Release(at=self.desk.clock.now(), by=by.uid, reason="known customer")
+            await act(self.desk, bill.org_id, bill.invoice_id, event, by)
 
     async def sign_off(self, bill: Invoice) -> Invoice:
         """The merchant signs for the money, which plans its way."""

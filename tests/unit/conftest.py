@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from counterfoil.signer.keys import open_seed_file
+from counterfoil.signer.memory import create_memory
+from counterfoil.signer.origin import Origin
 from counterfoil.signer.service import SignerConfig
-from support.signer_process import APPROVAL_KEY, PASSPHRASE, PHRASE, cheaply_sealed
+from support.signer_process import APPROVAL_KEY, MONDAY, PASSPHRASE, PHRASE, cheaply_sealed
 from support.signing_desk import SigningDesk
 
 
@@ -26,10 +29,13 @@ def sealed_seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def config(tmp_path: Path, sealed_seed: Path) -> SignerConfig:
+    memory_path = tmp_path / "memory"
+    keys = open_seed_file(sealed_seed, PASSPHRASE)
+    create_memory(memory_path, Origin(seed=keys.fingerprint, at=MONDAY))
     return SignerConfig(
         socket_path=tmp_path / "signer" / "socket",
         seed_path=sealed_seed,
-        memory_path=tmp_path / "signer" / "memory",
+        memory_path=memory_path,
         passphrase=PASSPHRASE,
         approval_key=APPROVAL_KEY,
     )

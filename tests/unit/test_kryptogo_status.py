@@ -12,13 +12,16 @@ from counterfoil.api.kryptogo.status import (
     category_of,
     intent_status,
     invoice_status,
+    people_needed,
     standings,
     verbs_of,
 )
+from counterfoil.books.moves import MoveRow
 from counterfoil.core.invoice import Context, Status
-from counterfoil.core.lifecycle import allowed_commands
 from counterfoil.core.roles import Actor, permissions_of
-from support.invoices import CHECKER, MAKER, SIGNER, invoice, paid
+from counterfoil.desk.queries import InvoiceView, fresh_view
+from support.invoices import CHECKER, MAKER, NOON, OFFICERS, SIGNER, clean, dirty, invoice, paid
+from support.rows import a_move
 
 S, C = Status, Context
 
@@ -107,29 +110,118 @@ def member(uid: str, *roles: str) -> Actor:
     ],
 )
 def test_actions_follow_role_and_four_eyes(actor: Actor, actions: list[str]) -> None:
-    assert available_actions(invoice(), actor) == actions
+    assert available_actions(fresh_view(invoice()), actor) == actions
+
+
+def test_who_edited_is_a_maker_too() -> None:
+    changed = invoice(edited_by=(CHECKER,))
+
+    assert available_actions(fresh_view(changed), member(CHECKER, "reviewer")) == ["reject"]
 
 
 def test_money_on_its_way_takes_cancelling_away() -> None:
     payable = invoice(S.AWAITING_PAYMENT)
 
-    assert available_actions(payable, member(MAKER, "finance")) == ["cancel"]
-    assert available_actions(replace(payable, tally=paid()), member(MAKER, "finance")) == []
+    merchant = member(MAKER, "finance")
+    assert available_actions(fresh_view(payable), merchant) == ["cancel"]
+    assert available_actions(fresh_view(replace(payable, tally=paid())), merchant) == []
 
 
-def test_signing_waits_for_finality() -> None:
+def test_money_goes_nowhere_before_it_is_final() -> None:
     signer = member(SIGNER, "signer")
     soft = invoice(S.SIGN_PENDING, tally=paid(final=0))
 
-    assert available_actions(soft, signer) == ["refund"]
-    assert available_actions(replace(soft, tally=paid()), signer) == ["sign", "refund"]
+    assert available_actions(fresh_view(soft), signer) == []
+    assert available_actions(fresh_view(replace(soft, tally=paid())), signer) == ["sign", "refund"]
+
+
+@pytest.mark.parametrize(
+    ("context", "actions"),
+    [
+        (C.PAID_LATE, ["accept", "sign", "refund"]),
+        (C.MULTIPLE_PAYERS, ["accept", "sign", "refund"]),
+        (C.OVERPAID, ["accept", "sign", "refund"]),
+        (C.UNDERPAID, ["accept", "refund"]),
+        (C.WRONG_ASSET, ["accept", "refund"]),
+    ],
+)
+def test_what_shows_as_sign_pending_can_be_signed(context: Context, actions: list[str]) -> None:
+    particular = invoice(S.RESOLUTION_REQUIRED, context=context, tally=paid())
+
+    assert available_actions(fresh_view(particular), member(SIGNER, "signer")) == actions
+    assert verbs_of(S.RESOLUTION_REQUIRED, context) == actions
+    assert ("sign" in actions) == (invoice_status(particular.status, context) == "sign_pending")
+
+
+def test_officers_decide_on_held_money_that_is_not_their_own_work() -> None:
+    one, other = (member(uid, "compliance") for uid in OFFICERS)
+    maker = member(MAKER, "compliance")
+    money = paid()
+    held = invoice(
+        S.COMPLIANCE_HOLD,
+        context=C.HIGH_RISK,
+        tally=money,
+        screening=dirty(money),
+        releases=(one.uid,),
+    )
+
+    assert available_actions(fresh_view(held), one) == ["decline"]
+    assert available_actions(fresh_view(held), other) == ["release", "decline"]
+    assert available_actions(fresh_view(held), maker) == []
+    assert people_needed(held) == {"release": 1, "decline": 2}
+
+
+def test_sanctioned_money_can_only_be_declined() -> None:
+    money = paid()
+    held = invoice(
+        S.COMPLIANCE_HOLD,
+        context=C.SANCTIONED,
+        tally=money,
+        screening=dirty(money, sanctioned=True),
+    )
+
+    assert available_actions(fresh_view(held), member(OFFICERS[0], "compliance")) == ["decline"]
+    assert people_needed(held) == {"decline": 2}
+    assert people_needed(invoice(S.SIGN_PENDING, tally=money, screening=clean(money))) is None
+
+
+def test_money_that_went_out_is_not_offered_for_a_refund() -> None:
+    done = invoice(S.COMPLETED, tally=paid())
+    signer = member(SIGNER, "signer")
+
+    def after(*moves: MoveRow) -> InvoiceView:
+        return replace(fresh_view(done), moves=moves)
+
+    assert available_actions(after(a_move("sweep")), signer) == ["refund"]
+    assert available_actions(after(a_move("sweep"), a_move("payout")), signer) == []
+    surplus = a_move("partial_refund", units=1, moved=None)
+    assert available_actions(after(a_move("sweep"), surplus), signer) == []
+    given_up = replace(a_move("payout", moved=None), status="failed")
+    assert available_actions(after(a_move("sweep"), given_up), signer) == ["refund"]
+
+
+def test_an_ended_invoice_is_archived_once() -> None:
+    ended = invoice(S.CANCELLED)
+    merchant = member(MAKER, "finance")
+
+    assert available_actions(fresh_view(ended), merchant) == ["archive"]
+    assert available_actions(fresh_view(replace(ended, archived_at=NOON)), merchant) == []
 
 
 def test_refusals_speak_in_verbs_of_this_api() -> None:
-    assert verbs_of(allowed_commands(S.APPROVAL_PENDING)) == [
-        "update",
-        "approve",
-        "reject",
-        "cancel",
-    ]
-    assert verbs_of(allowed_commands(S.COMPLIANCE_HOLD)) == []
+    assert verbs_of(S.APPROVAL_PENDING, None) == ["update", "approve", "reject", "cancel"]
+    assert verbs_of(S.COMPLIANCE_HOLD, C.HIGH_RISK) == ["release", "decline"]
+    assert verbs_of(S.SWEEPING, C.EXACT) == []
+
+
+def test_every_status_leads_on_by_a_verb_or_by_itself() -> None:
+    by_itself = {
+        S.PAYMENT_DETECTED,
+        S.SCREENING,
+        S.SWEEPING,
+        S.PAYOUT_PROCESSING,
+        S.REFUND_PROCESSING,
+        S.EXPIRED,
+    }
+
+    assert {status for status in S if not verbs_of(status, None)} == by_itself

@@ -254,6 +254,24 @@ def test_a_large_amount_alone_is_reviewed_but_not_degraded() -> None:
     assert not assessment.degraded
 
 
+def test_only_answers_that_may_still_come_leave_it_undecided() -> None:
+    down = (ProviderFailure("mock", "no answer in 3 s"),)
+    crowd = (ProviderFailure("mock", "too many to ask", passes=False),)
+    waiting = replace(a_payment(None, lists=()), screenings=(), failures=down)
+    assert assess(waiting, POLICY).undecided
+
+    medium = a_payment(provider=a_provider(Severity.MEDIUM))
+    for decided in (
+        a_payment(),
+        a_payment("500000", lists=()),
+        a_payment(subject=UNKNOWN_PAYER, lists=()),
+        replace(a_payment(), failures=crowd),
+        replace(medium, failures=down),
+        replace(waiting, hits=(ON_OFAC,)),
+    ):
+        assert not assess(decided, POLICY).undecided
+
+
 def test_a_rule_switched_off_says_so() -> None:
     policy = Policy(version=2, rules_off=frozenset({"large_transaction_risk"}))
     assessment = assess(a_payment("3000000"), policy)

@@ -143,15 +143,30 @@ def test_the_same_order_again_gives_the_same_bytes(desk: SigningDesk, *, restart
     assert (desk.folder / "memory").read_bytes() == lines
 
 
-def test_a_fee_bump_is_a_sibling(desk: SigningDesk) -> None:
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("max_fee_wei", [40_000_000, 10_000_000], ids=["dearer", "cheaper"])
+def test_other_fees_make_a_sibling(desk: SigningDesk, max_fee_wei: int, *, restart: bool) -> None:
     first = desk.sign(approved())
-    bumped = desk.sign(approved(), replace(TERMS, max_fee_wei=40_000_000, tip_wei=2_000_000))
+    if restart:
+        desk.start()
+    other = desk.sign(approved(), replace(TERMS, max_fee_wei=max_fee_wei, tip_wei=2_000_000))
 
-    before, after = on_chain(first), on_chain(bumped)
-    assert bumped.tx_hash != first.tx_hash
+    before, after = on_chain(first), on_chain(other)
+    assert other.tx_hash != first.tx_hash
     changed = {name for name in before if before[name] != after[name]}
     assert changed <= {"maxFeePerGas", "maxPriorityFeePerGas", "r", "s", "v"}
     assert {"maxFeePerGas", "maxPriorityFeePerGas"} <= changed
+    assert desk.sign(approved()) == first
+
+
+def test_other_fees_are_no_way_to_another_payment_or_nonce(desk: SigningDesk) -> None:
+    desk.sign(approved())
+    dearer = replace(TERMS, max_fee_wei=40_000_000)
+    desk.sign(approved(), dearer)
+    desk.start()
+    desk.refuses(Code.NONCE_TAKEN, approved(move_id="move-b"), dearer)
+    desk.refuses(Code.NONCE_TAKEN, approved(amount_units=1), dearer)
+    desk.refuses(Code.MOVE_SIGNED, approved(), replace(dearer, nonce=8))
 
 
 def test_a_nonce_takes_no_other_payment(desk: SigningDesk) -> None:
@@ -170,9 +185,10 @@ def test_a_move_gets_no_second_nonce(desk: SigningDesk, *, restart: bool) -> Non
     desk.sign(approved())
     if restart:
         desk.start()
-    refused = desk.refuses(Code.MOVE_SIGNED, approved(), at_nonce(8))
-    assert refused.nonce == 7
-    assert "ask with nonce 7 again" in refused.reason
+    for nonce in (0, 6, 8, 2**62):
+        refused = desk.refuses(Code.MOVE_SIGNED, approved(), at_nonce(nonce))
+        assert refused.nonce == 7
+        assert "ask with nonce 7 again" in refused.reason
 
 
 def test_a_lost_answer_is_found_again(desk: SigningDesk) -> None:
@@ -275,12 +291,17 @@ def test_fuel_is_a_little(desk: SigningDesk, value_wei: str) -> None:
     desk.refuses(Code.CAP, order)
 
 
-def test_fuel_is_not_sent_twice(desk: SigningDesk) -> None:
+@pytest.mark.parametrize("restart", [False, True])
+def test_fuel_is_not_sent_twice(desk: SigningDesk, *, restart: bool) -> None:
     order = FuelOrder(
         org_id=1, move_id="fuel-1", chain_id=ARBITRUM, destination_role="pool", value_wei="1"
     )
-    desk.sign(order)
-    desk.refuses(Code.MOVE_SIGNED, order, at_nonce(8))
+    first = desk.sign(order)
+    if restart:
+        desk.start()
+    for nonce in (6, 8, 2**62):
+        assert desk.refuses(Code.MOVE_SIGNED, order, at_nonce(nonce)).nonce == 7
+    assert desk.sign(order) == first
 
 
 def test_a_deployment_builds_exactly_our_factory(desk: SigningDesk) -> None:
@@ -301,16 +322,26 @@ def test_a_deployment_builds_exactly_our_factory(desk: SigningDesk) -> None:
 
 @pytest.mark.parametrize(
     "terms",
+    [replace(TERMS, gas_limit=16_777_217), replace(TERMS, tip_wei=20_000_001)],
+    ids=["gas", "tip"],
+)
+def test_terms_that_never_make_sense_are_refused_for_good(
+    desk: SigningDesk, terms: TxTerms
+) -> None:
+    desk.refuses(Code.POLICY, approved(), terms)
+
+
+@pytest.mark.parametrize(
+    "terms",
     [
-        replace(TERMS, gas_limit=16_777_217),
         replace(TERMS, max_fee_wei=100 * 10**9 + 1),
-        replace(TERMS, tip_wei=20_000_001),
         replace(TERMS, gas_limit=16_000_000, max_fee_wei=10 * 10**9),
     ],
-    ids=["gas", "fee", "tip", "gas times fee"],
+    ids=["fee", "gas times fee"],
 )
-def test_no_terms_burn_the_gas_money(desk: SigningDesk, terms: TxTerms) -> None:
-    desk.refuses(Code.POLICY, approved(), terms)
+def test_a_fee_too_high_is_refused_until_it_has_fallen(desk: SigningDesk, terms: TxTerms) -> None:
+    desk.refuses(Code.FEE, approved(), terms)
+    desk.sign(approved(), replace(terms, max_fee_wei=10**9))
 
 
 # --- Starting ---------------------------------------------------------------------------------

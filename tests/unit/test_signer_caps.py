@@ -1,5 +1,6 @@
 """How much the signer pays at once and in a day, and for how long a warrant holds."""
 
+from dataclasses import replace as replace_limits
 from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
@@ -29,10 +30,19 @@ def test_a_day_pays_no_more_than_its_cap_over_all_chains_and_tokens(desk: Signin
     )
     desk.sign(usdc, at_nonce(0))
 
-    over = desk.refuses(Code.CAP, approved(move_id="move-5", amount_units=dollars(1) + 1))
+    over = desk.refuses(Code.DAY_CAP, approved(move_id="move-5", amount_units=dollars(1) + 1))
     assert "499999 are signed already" in over.reason
     desk.sign(approved(move_id="move-5", amount_units=dollars(1)))
-    desk.refuses(Code.CAP, approved(move_id="move-6", amount_units=1), at_nonce(8))
+    desk.refuses(Code.DAY_CAP, approved(move_id="move-6", amount_units=1), at_nonce(8))
+
+
+def test_what_fits_into_no_day_is_not_put_off_to_another(desk: SigningDesk) -> None:
+    desk.limits = replace_limits(desk.limits, day_dollars=1_000)
+    desk.start()
+    never = desk.refuses(Code.CAP, approved(amount_units=dollars(1_000) + 1))
+    assert "1000 dollars at once" in never.reason
+    assert never.retry_at is None
+    desk.sign(approved(amount_units=dollars(1_000)))
 
 
 def full_day(desk: SigningDesk) -> None:
@@ -44,15 +54,16 @@ def full_day(desk: SigningDesk) -> None:
 def test_the_next_day_starts_from_nothing_at_midnight_utc(desk: SigningDesk) -> None:
     full_day(desk)
     desk.clock.at = datetime(2026, 3, 2, 23, 59, 59, 999999, tzinfo=UTC)
-    desk.refuses(Code.CAP, approved(amount_units=1))
-    desk.clock.at = datetime(2026, 3, 3, tzinfo=UTC)
+    full = desk.refuses(Code.DAY_CAP, approved(amount_units=1))
+    assert full.retry_at == datetime(2026, 3, 3, tzinfo=UTC)
+    desk.clock.at = full.retry_at
     desk.sign(approved(amount_units=1))
 
 
 def test_a_restart_does_not_refill_the_day(desk: SigningDesk) -> None:
     full_day(desk)
     desk.start()
-    desk.refuses(Code.CAP, approved(amount_units=1))
+    desk.refuses(Code.DAY_CAP, approved(amount_units=1))
 
 
 def test_another_organisation_has_its_own_day(desk: SigningDesk) -> None:

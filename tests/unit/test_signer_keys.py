@@ -9,7 +9,7 @@ import pyrage  # type: ignore[import-untyped]  # it carries no types
 import pytest
 from eth_account import Account
 
-from counterfoil.signer.keys import Keyring, create_seed_file, open_seed_file
+from counterfoil.signer.keys import Keyring, open_seed_file, sealed_seed, write_seed_file
 from counterfoil.signer.orders import Role, TxTerms
 from counterfoil.signer.payload import Payload
 from counterfoil.signer.refusals import SeedRefused, SignerRefused
@@ -23,7 +23,8 @@ TERMS = TxTerms(nonce=0, gas_limit=21_000, max_fee_wei=10, tip_wei=1)
 @pytest.fixture(scope="module")
 def seed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("seed") / "signer" / "seed.age"
-    create_seed_file(path, PASSPHRASE)
+    _, sealed = sealed_seed(PASSPHRASE)
+    write_seed_file(path, sealed)
     return path
 
 
@@ -47,16 +48,24 @@ def test_a_new_seed_is_private_and_sealed(seed_file: Path) -> None:
 def test_an_existing_seed_is_never_overwritten(seed_file: Path) -> None:
     before = seed_file.read_bytes()
     with pytest.raises(SeedRefused, match="never overwritten"):
-        create_seed_file(seed_file, PASSPHRASE)
+        write_seed_file(seed_file, b"another")
     assert seed_file.read_bytes() == before
     assert list(seed_file.parent.iterdir()) == [seed_file]
 
 
 @pytest.mark.parametrize("passphrase", ["", "elevenchars"])
-def test_a_new_seed_needs_a_real_passphrase(tmp_path: Path, passphrase: str) -> None:
+def test_a_new_seed_needs_a_real_passphrase(passphrase: str) -> None:
     with pytest.raises(SeedRefused, match="at least 12 characters"):
-        create_seed_file(tmp_path / "seed.age", passphrase)
-    assert list(tmp_path.iterdir()) == []
+        sealed_seed(passphrase)
+
+
+def test_a_new_seed_is_the_one_that_was_sealed(seed_file: Path) -> None:
+    keys, sealed = sealed_seed(PASSPHRASE)
+    path = seed_file.with_name("second.age")
+    write_seed_file(path, sealed)
+    assert open_seed_file(path, PASSPHRASE).fingerprint == keys.fingerprint
+    assert open_seed_file(seed_file, PASSPHRASE).fingerprint != keys.fingerprint
+    path.unlink()
 
 
 def test_wallets_follow_the_standards(known_file: Path) -> None:

@@ -10,14 +10,18 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from counterfoil.signer.memory import Entry, Memory, open_memory
+from counterfoil.signer.memory import Entry, Memory, create_memory, open_memory
 from counterfoil.signer.orders import TxTerms
+from counterfoil.signer.origin import Floor, Lost, Origin
 from counterfoil.signer.refusals import MemoryBroken, SignerRefused
 from counterfoil.signer.wire import Code
 
 POOL = "0x" + "11" * 20
 MONDAY = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 TERMS = TxTerms(nonce=7, gas_limit=100_000, max_fee_wei=10**9, tip_wei=10**6)
+
+
+ORIGIN = Origin(seed="0x" + "5e" * 20, at=MONDAY)
 
 
 def signature(
@@ -60,6 +64,7 @@ class Process:
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Process]:
     process = Process(tmp_path / "memory")
+    create_memory(process.path, ORIGIN)
     yield process
     process.stop()
 
@@ -160,23 +165,75 @@ def test_a_page_of_zeros_at_the_end_is_a_crash_too(process: Process) -> None:
     assert memory.recall(signature("move-a", 7)) is not None
 
 
-@pytest.mark.parametrize("damage", ["edited", "removed", "swapped"])
+@pytest.mark.parametrize("damage", ["edited", "removed", "swapped", "beheaded"])
 def test_a_damaged_line_stops_the_signer(process: Process, damage: str) -> None:
     memory = process.start()
     for number in range(3):
         memory.remember(signature(f"move-{number}", number, effect=str(number)))
     process.stop()
-    one, two, three = process.path.read_bytes().splitlines(keepends=True)
+    first, one, two, three = process.path.read_bytes().splitlines(keepends=True)
     process.path.write_bytes(
         {
-            "edited": one + two.replace(b"move-1", b"move-9") + three,
-            "removed": one + three + three,
-            "swapped": two + one + three,
+            "edited": first + one + two.replace(b"move-1", b"move-9") + three,
+            "removed": first + one + three + three,
+            "swapped": first + two + one + three,
+            "beheaded": one + two + three,
         }[damage]
     )
 
     with pytest.raises(MemoryBroken, match=r"line \d of the signer's memory is damaged"):
         process.start()
+
+
+@pytest.mark.parametrize("left", [0, 1, 40, 66, 120])
+def test_a_memory_cut_to_nothing_is_no_new_one(process: Process, left: int) -> None:
+    os.truncate(process.path, left)
+    before = process.path.read_bytes()
+    with pytest.raises(MemoryBroken, match="When the memory is lost"):
+        process.start()
+    assert process.path.read_bytes() == before
+
+
+def test_a_missing_memory_stops_the_signer(process: Process) -> None:
+    process.path.unlink()
+    with pytest.raises(MemoryBroken, match=r"No such file .* signed twice.*install\.md"):
+        process.start()
+    assert not process.path.exists()
+
+
+def test_a_memory_is_never_overwritten(process: Process) -> None:
+    process.start().remember(signature())
+    before = process.path.read_bytes()
+    with pytest.raises(MemoryBroken, match="never overwritten"):
+        create_memory(process.path, ORIGIN)
+    assert process.path.read_bytes() == before
+    assert list(process.path.parent.iterdir()) == [process.path]
+
+
+def test_a_memory_of_another_seed_is_refused(process: Process) -> None:
+    memory = process.start()
+    assert memory.origin_for(ORIGIN.seed) == ORIGIN
+    with pytest.raises(MemoryBroken, match=r"not of this seed; .*install\.md"):
+        memory.origin_for("0x" + "07" * 20)
+
+
+@pytest.mark.parametrize("repeatable", [False, True])
+def test_nonces_from_before_a_lost_memory_are_never_signed(
+    process: Process, *, repeatable: bool
+) -> None:
+    process.path.unlink()
+    floor = Floor(chain_id=42161, sender=POOL, nonce=7)
+    lost = Lost(approved_since=MONDAY, floors=(floor,))
+    create_memory(process.path, replace(ORIGIN, lost=lost))
+    memory = process.start()
+
+    for nonce in (0, 6):
+        with pytest.raises(SignerRefused, match="signs from nonce 7 on") as refused:
+            memory.recall(replace(signature(nonce=nonce), repeatable=repeatable))
+        assert refused.value.code == Code.POLICY
+    assert memory.recall(signature(nonce=7)) is None
+    assert memory.recall(replace(signature(nonce=6), chain_id=10)) is None
+    assert memory.recall(replace(signature(nonce=6), sender="0x" + "22" * 20)) is None
 
 
 def test_two_signers_cannot_share_it(process: Process) -> None:

@@ -29,6 +29,7 @@ from support.signer_process import (
     WARRANT,
     Noon,
     at_nonce,
+    cheaply_sealed,
     payment,
     running,
 )
@@ -162,7 +163,36 @@ async def test_a_damaged_memory_stops_the_signer(config: SignerConfig) -> None:
         for number in range(2):
             await client.sign(payment(number), at_nonce(number))
     config.memory_path.write_bytes(config.memory_path.read_bytes().replace(b"move-0", b"move-9"))
-    await refused_start(config, MemoryBroken, "line 1 of the signer's memory is damaged")
+    await refused_start(config, MemoryBroken, "line 2 of the signer's memory is damaged")
+
+
+async def test_a_lost_memory_stops_the_signer(config: SignerConfig) -> None:
+    async with running(config) as client:
+        await client.sign(payment(), TERMS)
+    config.memory_path.unlink()
+    await refused_start(config, MemoryBroken, "No such file .* could be signed twice")
+    assert not config.memory_path.exists()
+
+
+async def test_a_memory_of_another_seed_stops_the_signer(
+    config: SignerConfig, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.age"
+    other.write_bytes(cheaply_sealed("abandon " * 23 + "art"))
+    await refused_start(but(config, seed_path=other), MemoryBroken, "not of this seed")
+
+
+async def test_a_full_day_arrives_with_the_instant_to_ask_again(config: SignerConfig) -> None:
+    tight = but(config, limits=but(config.limits, day_dollars=3_000))
+    async with running(tight) as client:
+        await client.sign(payment(), TERMS)
+        with pytest.raises(SignerRefused) as refused:
+            await client.sign(payment(1), at_nonce(1))
+        assert refused.value.code == Code.DAY_CAP
+        assert refused.value.retry_at == datetime(2026, 3, 3, tzinfo=UTC)
+        with pytest.raises(SignerRefused) as dear:
+            await client.sign(payment(), replace(TERMS, max_fee_wei=10**12))
+        assert (dear.value.code, dear.value.retry_at) == (Code.FEE, None)
 
 
 async def test_a_killed_signers_socket_is_replaced(config: SignerConfig) -> None:

@@ -114,24 +114,25 @@ def object_schema(fields: Sequence[Field]) -> Schema:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What people write; ``lines`` allows line breaks."""
+    """What people write, at least and at most so many characters; ``lines`` allows line breaks."""
 
-    max_length: int
+    most: int
+    least: int = 1
     lines: bool = False
-    empty: bool = False
 
     def read(self, value: Json, name: str) -> str:
         """Return it cleaned and composed (core/text.py)."""
         if isinstance(value, Number):
             raise Invalid.field(name, "must be text, in quotes")
-        return clean_text(
-            value, name, max_length=self.max_length, empty=self.empty, lines=self.lines
-        )
+        text = clean_text(value, name, max_length=self.most, empty=not self.least, lines=self.lines)
+        if len(text) < self.least:
+            raise Invalid.field(name, f"must have at least {self.least} characters")
+        return text
 
     def schema(self) -> Schema:
         """Describe it."""
-        least = {} if self.empty else {"minLength": 1}
-        return {"type": "string", **least, "maxLength": self.max_length}
+        least = {"minLength": self.least} if self.least else {}
+        return {"type": "string", **least, "maxLength": self.most}
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,9 @@ class Whole:
         """Return it; fractions, exponents, text and booleans are not whole numbers."""
         number = value.whole() if isinstance(value, Number) else None
         if number is None or not self.least <= number <= self.most:
-            raise Invalid.field(name, f"must be a whole number from {self.least} to {self.most}")
+            sentence = f"must be a whole number from {self.least} to {self.most}"
+            quoted = isinstance(value, str) and not isinstance(value, Number)
+            raise Invalid.field(name, f"{sentence}, without quotes" if quoted else sentence)
         return number
 
     def schema(self) -> Schema:
@@ -303,7 +306,10 @@ class PublicId:
         """Return the id behind the name."""
         found = ids.parse(self.kind, value) if isinstance(value, str) else None
         if found is None:
-            raise Invalid.field(name, f"names no {self.kind} of yours")
+            sentence = (
+                f"must be an id that was given out here: {self.kind}_ and 32 hexadecimal digits"
+            )
+            raise Invalid.field(name, sentence)
         return found
 
     def schema(self) -> Schema:

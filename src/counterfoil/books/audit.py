@@ -77,10 +77,8 @@ async def append(tx: Tx, entry: LogEntry, previous: bytes | None = None) -> None
     )
 
 
-async def last_seals(
-    tx: Tx, org_id: int, ends: Collection[tuple[UUID, int]]
-) -> dict[UUID, bytes]:
-    """The seals of these invoices' entries of these sequences, which the caller knows to be last."""
+async def last_seals(tx: Tx, org_id: int, ends: Collection[tuple[UUID, int]]) -> dict[UUID, bytes]:
+    """The seals of these invoices' entries; with each goes the sequence of its last one."""
     wanted = [(invoice_id, sequence) for invoice_id, sequence in ends if sequence]
     if not wanted:
         return {}

@@ -293,12 +293,19 @@ async def own_addresses(tx: Tx, family: str, addresses: Collection[str]) -> list
     )
 
 
-async def past_deadline(
-    tx: Tx, chains: Collection[str], due_before: datetime, grace_seconds: float, limit: int
+async def past_deadline(  # noqa: PLR0913 - what is overdue, and which of it is asked for
+    tx: Tx,
+    chains: Collection[str],
+    due_before: datetime,
+    grace_seconds: float,
+    *,
+    passing_over: Collection[UUID],
+    limit: int,
 ) -> list[Overdue]:
     """Unpaid invoices due by ``due_before``, where the head of every chain has passed that too.
 
-    A chain that is not among ``chains`` has passed nothing. Rows that others hold are skipped.
+    A chain that is not among ``chains`` has passed nothing. Rows that others hold are skipped, and
+    so are invoices with transfers that they could not be told of yet.
     """
     return await all_rows(
         tx,
@@ -306,6 +313,11 @@ async def past_deadline(
         """
         SELECT i.org_id, i.invoice_id FROM invoice i
          WHERE i.status = 'awaiting_payment' AND i.deadline_at <= %(due_before)s
+           AND i.invoice_id <> ALL(%(passing_over)s::uuid[])
+           AND NOT EXISTS (
+               SELECT FROM effect e
+                WHERE e.org_id = i.org_id AND e.invoice_id = i.invoice_id AND e.kind = 'tell'
+                  AND e.done_at IS NULL)
            AND NOT EXISTS (
                SELECT FROM payment_request p
                  LEFT JOIN ingest.chain_cursor c
@@ -320,15 +332,19 @@ async def past_deadline(
             "chains": list(chains),
             "due_before": due_before,
             "grace": grace_seconds,
+            "passing_over": list(passing_over),
             "limit": limit,
         },
     )
 
 
-async def past_grace(tx: Tx, chains: Collection[str], now: datetime, limit: int) -> list[Overdue]:
+async def past_grace(
+    tx: Tx, chains: Collection[str], now: datetime, *, passing_over: Collection[UUID], limit: int
+) -> list[Overdue]:
     """Expired invoices whose days of grace are over by ``now`` and on every chain's final block.
 
     What ends here is not watched for payment any more, so only the authoritative cursor counts.
+    Others are skipped as in `past_deadline`.
     """
     return await all_rows(
         tx,
@@ -340,6 +356,11 @@ async def past_grace(tx: Tx, chains: Collection[str], now: datetime, limit: int)
                SELECT i.deadline_at + make_interval(
                       days => (i.detail #>> '{policy,grace_days}')::integer) AS ends_at) AS grace
          WHERE i.status = 'expired' AND i.deadline_at <= %(now)s AND grace.ends_at <= %(now)s
+           AND i.invoice_id <> ALL(%(passing_over)s::uuid[])
+           AND NOT EXISTS (
+               SELECT FROM effect e
+                WHERE e.org_id = i.org_id AND e.invoice_id = i.invoice_id AND e.kind = 'tell'
+                  AND e.done_at IS NULL)
            AND NOT EXISTS (
                SELECT FROM payment_request p
                  LEFT JOIN ingest.chain_cursor c
@@ -349,5 +370,5 @@ async def past_grace(tx: Tx, chains: Collection[str], now: datetime, limit: int)
          ORDER BY i.deadline_at, i.org_id, i.invoice_id
          LIMIT %(limit)s FOR UPDATE OF i SKIP LOCKED
         """,
-        {"chains": list(chains), "now": now, "limit": limit},
+        {"chains": list(chains), "now": now, "passing_over": list(passing_over), "limit": limit},
     )

@@ -94,9 +94,7 @@ async def add_once(  # noqa: PLR0913 - one argument per column
     )
 
 
-async def waiting(
-    tx: Tx, org_id: int, kind: str, invoice_ids: Collection[UUID]
-) -> frozenset[UUID]:
+async def waiting(tx: Tx, org_id: int, kind: str, invoice_ids: Collection[UUID]) -> frozenset[UUID]:
     """Those of the invoices for which work of a kind is not done yet, claimed or not."""
     return frozenset(
         await all_values(

@@ -70,6 +70,7 @@ class _Screening(msgspec.Struct, frozen=True):
     sanctioned: bool
     covers: tuple[tuple[str, str], ...]
     payers: tuple[str, ...]
+    degraded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +330,7 @@ def _screening(stored: _Screening | None) -> Screening | None:
         sanctioned=stored.sanctioned,
         covers=tuple((asset, int(units)) for asset, units in stored.covers),
         payers=stored.payers,
+        degraded=stored.degraded,
     )
 
 
@@ -419,6 +421,7 @@ def _stored_screening(screening: Screening | None) -> _Screening | None:
         sanctioned=screening.sanctioned,
         covers=tuple((asset, str(units)) for asset, units in screening.covers),
         payers=screening.payers,
+        degraded=screening.degraded,
     )
 
 

@@ -1,11 +1,12 @@
 """The ledger: entries by cause, postings with both sides. Append-only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from counterfoil.core.journal import JournalEntry, LedgerAccount
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute, execute_many, one_value
+from counterfoil.db.rows import all_rows, all_values, execute_many, one_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +35,39 @@ class PostingRow:
 
 async def post(tx: Tx, org_id: int, entry: JournalEntry) -> bool:
     """Book an entry once; False, and nothing booked, when its cause is booked already."""
-    booked = await execute(
-        tx,
-        """
-        INSERT INTO journal_entry (org_id, cause, invoice_id, at, block_number)
-        VALUES (%(org_id)s, %(cause)s, %(invoice_id)s, %(at)s, %(block_number)s)
-        ON CONFLICT DO NOTHING
-        """,
-        {
-            "org_id": org_id,
-            "cause": entry.cause,
-            "invoice_id": entry.invoice_id,
-            "at": entry.at,
-            "block_number": entry.block_number,
-        },
+    return entry.cause in await post_all(tx, org_id, [entry])
+
+
+async def post_all(tx: Tx, org_id: int, entries: Sequence[JournalEntry]) -> frozenset[str]:
+    """Book each entry once, all in one go; answers the causes that were not booked before."""
+    if not entries:
+        return frozenset()
+    booked = frozenset(
+        await all_values(
+            tx,
+            str,
+            """
+            INSERT INTO journal_entry (org_id, cause, invoice_id, at, block_number)
+            SELECT %(org_id)s, entry.*
+              FROM unnest(%(causes)s::text[], %(invoice_ids)s::uuid[], %(ats)s::timestamptz[],
+                   %(block_numbers)s::bigint[]) AS entry
+                ON CONFLICT DO NOTHING
+            RETURNING cause
+            """,
+            {
+                "org_id": org_id,
+                "causes": [entry.cause for entry in entries],
+                "invoice_ids": [entry.invoice_id for entry in entries],
+                "ats": [entry.at for entry in entries],
+                "block_numbers": [entry.block_number for entry in entries],
+            },
+        )
     )
-    if not booked:
-        return False
+    await _insert_postings(tx, org_id, [entry for entry in entries if entry.cause in booked])
+    return booked
+
+
+async def _insert_postings(tx: Tx, org_id: int, entries: Sequence[JournalEntry]) -> None:
     await execute_many(
         tx,
         """
@@ -71,10 +88,10 @@ async def post(tx: Tx, org_id: int, entry: JournalEntry) -> bool:
                 "contract": posting.money.asset.contract,
                 "units": posting.money.units,
             }
+            for entry in entries
             for position, posting in enumerate(entry.postings)
         ],
     )
-    return True
 
 
 async def balance(  # noqa: PLR0913 - the coordinates of one balance

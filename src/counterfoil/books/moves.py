@@ -1,8 +1,9 @@
 """Moves: one row for each movement of money out of a wallet of ours; the intent.
 
 ``waiting`` until the money is in the pool, then ``ready``, ``signed`` once its bytes are
-committed, ``final`` when the chain cannot undo it. ``parked`` stopped with a reason and needs
-a person; ``failed`` was given up, so its amount is no longer counted as going out.
+committed, ``final`` when the chain cannot undo it. A ``ready`` one with a ``wait_reason`` goes on
+by itself after ``wait_until``. ``parked`` stopped with a reason and needs a person; ``failed`` was
+given up, so its amount is no longer counted as going out.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -45,7 +46,10 @@ class NewMove:
 
 @dataclass(frozen=True, slots=True)
 class MoveRow:
-    """A movement as it stands. ``moved_units`` is what really moved, known once it is final."""
+    """A movement as it stands. ``moved_units`` is what really moved, known once it is final.
+
+    ``updated_at`` is since when it has its status; waiting does not change it.
+    """
 
     org_id: int
     move_id: UUID
@@ -69,6 +73,8 @@ class MoveRow:
     created_at: datetime
     updated_at: datetime
     final_at: datetime | None
+    wait_reason: str | None = None
+    wait_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ class Ended:
 _SELECT: Final = """
     SELECT org_id, move_id, purpose, source_id, leg, invoice_id, chain, contract, destination,
         amount_units, moved_units, status, park_reason, wallet, nonce, tx_hash, approved_by,
-        approved_at, warrant, created_at, updated_at, final_at
+        approved_at, warrant, created_at, updated_at, final_at, wait_reason, wait_until
     FROM move
     """
 
@@ -149,6 +155,7 @@ async def next_ready(  # noqa: PLR0913 - which wallet, which work, and which of 
     while_invoice: Iterable[tuple[MovePurpose, str]],
     *,
     skip: Collection[UUID],
+    now: datetime,
     limit: int,
 ) -> list[MoveRow]:
     """The oldest movements that may start, unlocked: look again before acting on them.
@@ -165,6 +172,7 @@ async def next_ready(  # noqa: PLR0913 - which wallet, which work, and which of 
         + """
         WHERE org_id = %(org_id)s AND chain = %(chain)s AND status = 'ready'
           AND purpose = ANY(%(purposes)s) AND NOT move_id = ANY(%(skip)s)
+          AND (wait_until IS NULL OR wait_until <= %(now)s)
           AND (invoice_id IS NULL OR (purpose, (
                 SELECT i.status FROM invoice i
                 WHERE i.org_id = move.org_id AND i.invoice_id = move.invoice_id
@@ -189,6 +197,7 @@ async def next_ready(  # noqa: PLR0913 - which wallet, which work, and which of 
             "chain": chain,
             "purposes": list(purposes),
             "skip": list(skip),
+            "now": now,
             "pair_purposes": [purpose for purpose, _ in pairs],
             "pair_statuses": [status for _, status in pairs],
             "limit": limit,
@@ -256,7 +265,8 @@ async def mark_signed(  # noqa: PLR0913 - who, which, and the three parts of its
         tx,
         """
         UPDATE move SET status = 'signed', wallet = %(wallet)s, nonce = %(nonce)s,
-            tx_hash = %(tx_hash)s, park_reason = NULL, updated_at = %(at)s
+            tx_hash = %(tx_hash)s, park_reason = NULL, wait_reason = NULL, wait_until = NULL,
+            updated_at = %(at)s
         WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s) AND status = 'ready'
         """,
         {
@@ -280,10 +290,90 @@ async def park_ready(
     return await execute(
         tx,
         """
-        UPDATE move SET status = 'parked', park_reason = %(reason)s, updated_at = %(at)s
+        UPDATE move SET status = 'parked', park_reason = %(reason)s, wait_reason = NULL,
+            wait_until = NULL, updated_at = %(at)s
         WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s) AND status = 'ready'
         """,
         {"org_id": org_id, "move_ids": list(move_ids), "reason": reason, "at": at},
+    )
+
+
+async def park_signed(
+    tx: Tx, org_id: int, move_ids: Collection[UUID], reason: str, at: datetime
+) -> None:
+    """Stop movements whose transaction can never land; nothing was moved by it."""
+    await execute(
+        tx,
+        """
+        UPDATE move SET status = 'parked', park_reason = %(reason)s, moved_units = 0,
+            updated_at = %(at)s
+        WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s) AND status = 'signed'
+        """,
+        {"org_id": org_id, "move_ids": list(move_ids), "reason": reason, "at": at},
+    )
+
+
+async def wait(
+    tx: Tx, org_id: int, move_ids: Collection[UUID], reason: str, until: datetime
+) -> None:
+    """Say why ready movements do not go on, and when they are to be tried again."""
+    await execute(
+        tx,
+        """
+        UPDATE move SET wait_reason = %(reason)s, wait_until = %(until)s
+        WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s) AND status = 'ready'
+        """,
+        {"org_id": org_id, "move_ids": list(move_ids), "reason": reason, "until": until},
+    )
+
+
+async def held_up(tx: Tx) -> list[MoveRow]:
+    """Every movement that is parked or waits with a reason, of all organisations, oldest first."""
+    return await all_rows(
+        tx,
+        MoveRow,
+        _SELECT
+        + """
+        WHERE status = 'parked' OR (status = 'ready' AND wait_reason IS NOT NULL)
+        ORDER BY org_id, created_at, move_id
+        """,
+        {},
+    )
+
+
+async def lock(tx: Tx, org_id: int, move_id: UUID) -> MoveRow | None:
+    """One movement, held until the transaction ends."""
+    return await one_row(
+        tx,
+        MoveRow,
+        _SELECT + "WHERE org_id = %(org_id)s AND move_id = %(move_id)s FOR UPDATE",
+        {"org_id": org_id, "move_id": move_id},
+    )
+
+
+async def start_again(tx: Tx, org_id: int, move_id: UUID, at: datetime) -> None:
+    """Make a locked movement ready as if it had just been planned."""
+    await execute(
+        tx,
+        """
+        UPDATE move SET status = 'ready', park_reason = NULL, wait_reason = NULL,
+            wait_until = NULL, wallet = NULL, nonce = NULL, tx_hash = NULL, moved_units = NULL,
+            updated_at = %(at)s
+        WHERE org_id = %(org_id)s AND move_id = %(move_id)s AND status IN ('ready', 'parked')
+        """,
+        {"org_id": org_id, "move_id": move_id, "at": at},
+    )
+
+
+async def give_up(tx: Tx, org_id: int, move_id: UUID, at: datetime) -> None:
+    """Never make a parked movement; its amount is no longer counted as going out."""
+    await execute(
+        tx,
+        """
+        UPDATE move SET status = 'failed', updated_at = %(at)s
+        WHERE org_id = %(org_id)s AND move_id = %(move_id)s AND status = 'parked'
+        """,
+        {"org_id": org_id, "move_id": move_id, "at": at},
     )
 
 
@@ -313,8 +403,8 @@ async def close_unsigned(
     await execute(
         tx,
         """
-        UPDATE move SET status = 'final', park_reason = NULL, final_at = %(at)s,
-            updated_at = %(at)s
+        UPDATE move SET status = 'final', park_reason = NULL, wait_reason = NULL,
+            wait_until = NULL, final_at = %(at)s, updated_at = %(at)s
         WHERE org_id = %(org_id)s AND purpose = %(purpose)s AND source_id = %(source_id)s
           AND status IN ('ready', 'parked')
         """,
@@ -374,14 +464,14 @@ async def signed_native_units(tx: Tx, chain: str, wallet: str) -> int:
 
 
 async def open_fuel_units(tx: Tx, org_id: int, chain: str) -> int:
-    """The native coin that the gas station is still to hand out."""
+    """The native coin that the gas station is still to hand out; parked ones are given up."""
     units = await one_value(
         tx,
         int,
         """
         SELECT coalesce(sum(amount_units), 0)::numeric(78, 0) FROM move
         WHERE org_id = %(org_id)s AND chain = %(chain)s AND purpose = 'fuel'
-          AND status NOT IN ('final', 'failed')
+          AND status IN ('ready', 'signed')
         """,
         {"org_id": org_id, "chain": chain},
     )

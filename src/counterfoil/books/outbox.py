@@ -144,23 +144,33 @@ def _endpoint(url: str) -> str:
         return url
 
 
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How many events a claimant sends at once, to any one receiver and for any one organisation.
+
+    ``to`` and ``of`` count what it is sending already, by endpoint and by organisation.
+    """
+
+    per_endpoint: int
+    per_org: int
+    to: Mapping[str, int]
+    of: Mapping[int, int]
+
+
 async def claim(  # noqa: PLR0913 - what to claim, and the lease to claim it with
     tx: Tx,
     *,
     limit: int,
-    per_endpoint: int,
-    in_flight: Mapping[str, int],
+    shares: Shares,
     now: datetime,
     lease_until: datetime,
     lease_token: UUID,
 ) -> list[ClaimedEvent]:
-    """Take up to ``limit`` due events, no more than ``per_endpoint`` for any one receiver.
+    """Take up to ``limit`` due events, within everybody's share.
 
-    ``in_flight`` is what the claimant is sending already, by endpoint. An event waits while an
-    earlier one of its invoice is pending, or any one of it is on its way; one that somebody asked
-    for by hand does not wait for its turn.
+    An event waits while an earlier one of its invoice is pending, or any one of it is on its way;
+    one that somebody asked for by hand does not wait for its turn.
     """
-    full = [endpoint for endpoint, count in in_flight.items() if count >= per_endpoint]
     return await all_rows(
         tx,
         ClaimedEvent,
@@ -170,7 +180,8 @@ async def claim(  # noqa: PLR0913 - what to claim, and the lease to claim it wit
               FROM outbox AS o
              WHERE status = 'pending' AND due_at <= %(now)s
                AND (lease_until IS NULL OR lease_until <= %(now)s)
-               AND endpoint <> ALL(%(full)s)
+               AND endpoint <> ALL(%(full_endpoints)s)
+               AND org_id <> ALL(%(full_orgs)s)
                AND NOT EXISTS (
                    SELECT FROM outbox AS other
                     WHERE other.org_id = o.org_id AND other.invoice_id = o.invoice_id
@@ -179,17 +190,25 @@ async def claim(  # noqa: PLR0913 - what to claim, and the lease to claim it wit
                            OR NOT o.by_hand AND other.sequence < o.sequence))
              ORDER BY due_at
              LIMIT %(limit)s * 4
-        ), placed AS (
+        ), at_endpoint AS (
             SELECT ripe.*, row_number() OVER (PARTITION BY endpoint ORDER BY due_at, created_at)
-                           + coalesce(busy.count, 0) AS place
+                           + coalesce(busy.count, 0) AS endpoint_place
               FROM ripe
-              LEFT JOIN unnest(%(endpoints)s::text[], %(counts)s::bigint[])
+              LEFT JOIN unnest(%(endpoints)s::text[], %(endpoint_counts)s::bigint[])
                         AS busy (endpoint, count) USING (endpoint)
+        ), placed AS (
+            SELECT at_endpoint.*,
+                   row_number() OVER (PARTITION BY org_id ORDER BY due_at, created_at)
+                   + coalesce(busy.count, 0) AS org_place
+              FROM at_endpoint
+              LEFT JOIN unnest(%(orgs)s::bigint[], %(org_counts)s::bigint[])
+                        AS busy (org_id, count) USING (org_id)
+             WHERE endpoint_place <= %(per_endpoint)s
         ), mine AS (
             SELECT o.org_id, o.event_id
               FROM outbox AS o
               JOIN placed USING (org_id, event_id)
-             WHERE place <= %(per_endpoint)s
+             WHERE org_place <= %(per_org)s
                AND o.status = 'pending' AND o.due_at <= %(now)s
                AND (o.lease_until IS NULL OR o.lease_until <= %(now)s)
              ORDER BY o.due_at
@@ -208,10 +227,14 @@ async def claim(  # noqa: PLR0913 - what to claim, and the lease to claim it wit
         """,
         {
             "limit": limit,
-            "per_endpoint": per_endpoint,
-            "full": full,
-            "endpoints": list(in_flight),
-            "counts": list(in_flight.values()),
+            "per_endpoint": shares.per_endpoint,
+            "per_org": shares.per_org,
+            "full_endpoints": [e for e, sent in shares.to.items() if sent >= shares.per_endpoint],
+            "full_orgs": [org for org, sent in shares.of.items() if sent >= shares.per_org],
+            "endpoints": list(shares.to),
+            "endpoint_counts": list(shares.to.values()),
+            "orgs": list(shares.of),
+            "org_counts": list(shares.of.values()),
             "now": now,
             "lease_until": lease_until,
             "lease_token": lease_token,

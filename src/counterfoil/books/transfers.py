@@ -6,7 +6,7 @@ rows only while it holds the invoice's lock (specs/chains.md 6.2).
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
@@ -235,7 +235,7 @@ async def save(tx: Tx, rows: Sequence[TransferRow]) -> None:
                depth = EXCLUDED.depth
          WHERE transfer.depth < 3
         """,
-        [{**asdict(row), "depth": int(row.depth)} for row in rows],
+        [_columns(row) for row in rows],
     )
 
 
@@ -289,5 +289,10 @@ async def quarantine(tx: Tx, rows: Sequence[Quarantined]) -> None:
                block_at = EXCLUDED.block_at, depth = EXCLUDED.depth
          WHERE unassigned_transfer.depth < 3
         """,
-        [{**asdict(row), "depth": int(row.depth)} for row in rows],
+        [_columns(row) for row in rows],
     )
+
+
+def _columns(row: TransferRow | Quarantined) -> dict[str, object]:
+    # Not `asdict`, which copies every value and takes as long as writing them.
+    return {f.name: getattr(row, f.name) for f in fields(row)} | {"depth": int(row.depth)}

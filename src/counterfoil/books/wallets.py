@@ -46,7 +46,8 @@ class TxRow:
     """A signed transaction as it stands.
 
     ``signed``: no node took it yet, and ``send_error`` says why. ``sent``: a node has it.
-    ``final`` and ``reverted``: beyond any reorganisation. ``replaced``: a sibling landed.
+    ``final`` and ``reverted``: beyond any reorganisation. ``replaced``: its nonce was consumed
+    by another transaction, a sibling or somebody else's, so it can never land.
     ``sent_at`` is when it was last offered to a node.
     """
 
@@ -163,6 +164,28 @@ async def freeze(tx: Tx, chain: str, address: str, reason: str) -> bool:
     return frozen == 1
 
 
+async def thaw(tx: Tx, chain: str, address: str, next_nonce: int) -> None:
+    """Let a locked wallet sign again, from ``next_nonce`` on."""
+    await execute(
+        tx,
+        """
+        UPDATE ingest.wallet SET frozen_reason = NULL, next_nonce = %(next_nonce)s
+        WHERE chain = %(chain)s AND address = %(address)s
+        """,
+        {"chain": chain, "address": address, "next_nonce": next_nonce},
+    )
+
+
+async def frozen(tx: Tx) -> list[WalletRow]:
+    """Every wallet that is frozen."""
+    return await all_rows(
+        tx,
+        WalletRow,
+        _SELECT_WALLET + "WHERE frozen_reason IS NOT NULL ORDER BY org_id, chain, address",
+        {},
+    )
+
+
 async def add_tx(tx: Tx, new: NewTx) -> None:
     """Keep signed bytes. A nonce's second lineage or a known hash is a ``UniqueViolation``."""
     await execute(
@@ -271,6 +294,19 @@ async def end_tx(  # noqa: PLR0913 - the columns that are known at the end
           AND tx_hash <> %(tx_hash)s
         """,
         params,
+    )
+
+
+async def consume(tx: Tx, dead: TxRow, at: datetime) -> None:
+    """Write down that a nonce was consumed by something else than what we signed with it."""
+    await execute(
+        tx,
+        """
+        UPDATE ingest.chain_tx SET status = 'replaced', final_at = %(at)s, send_error = NULL
+        WHERE chain = %(chain)s AND wallet = %(wallet)s AND nonce = %(nonce)s
+          AND status IN ('signed', 'sent')
+        """,
+        {"chain": dead.chain, "wallet": dead.wallet, "nonce": dead.nonce, "at": at},
     )
 
 

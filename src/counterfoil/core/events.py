@@ -142,6 +142,7 @@ class Screened(Fact):
     """The origin of the confirmed money was checked."""
 
     screening: Screening
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -220,7 +220,8 @@ class Tally:
 class Screening:
     """The newest screening's verdict, and exactly which money it looked at.
 
-    ``covers`` and ``payers`` are those of the `Tally` as it was when screened.
+    ``covers`` and ``payers`` are those of the `Tally` as it was when screened. ``degraded``:
+    nothing was found, only answers were missing, so asking again may clear it.
     """
 
     run_id: UUID
@@ -228,6 +229,7 @@ class Screening:
     sanctioned: bool
     covers: tuple[tuple[str, int], ...]
     payers: tuple[str, ...]
+    degraded: bool = False
 
     def covers_all(self, tally: Tally) -> bool:
         """Whether it looked at exactly this money, from exactly these payers."""

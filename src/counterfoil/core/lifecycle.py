@@ -144,7 +144,7 @@ LIFECYCLE: Final = (
     _row(S.SCREENING,           Screened,       screened,        S.SCREENING, *_CHECKED),
     *_reopens(S.SCREENING),
 
-    _row(S.COMPLIANCE_HOLD,     Screened,       screened_in_hold, S.COMPLIANCE_HOLD),
+    _row(S.COMPLIANCE_HOLD,     Screened,       screened_in_hold, *_CHECKED),
     _row(S.COMPLIANCE_HOLD,     Release,        released,        *_CHECKED),
     _row(S.COMPLIANCE_HOLD,     Decline,        declined,        S.COMPLIANCE_HOLD, S.COMPLIANCE_DECLINED),
     *_holds(S.COMPLIANCE_HOLD),

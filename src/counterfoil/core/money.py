@@ -116,3 +116,9 @@ def format_units(units: int, decimals: int, *, at_least: int = 2) -> str:
     whole, fraction = divmod(units, 10**decimals)
     digits = str(fraction).rjust(decimals, "0").rstrip("0").ljust(min(at_least, decimals), "0")
     return f"{whole}.{digits}" if digits else str(whole)
+
+
+def plain_text(value: Decimal) -> str:
+    """Decimal text without exponent and without idle zeros."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

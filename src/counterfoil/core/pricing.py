@@ -8,7 +8,7 @@ from typing import Final
 
 from counterfoil.core.errors import Invalid
 from counterfoil.core.invoice import LineItem, PaymentRequest, Policy, Price, Quote
-from counterfoil.core.money import Asset, format_units, to_units
+from counterfoil.core.money import Asset, format_units, plain_text, to_units
 
 MAX_AMOUNT: Final = Decimal(10) ** 12
 """A trillion of anything is a mistake, not an invoice."""
@@ -29,7 +29,7 @@ def check_items(items: Sequence[LineItem], price: Price) -> None:
     if total != price.amount:
         raise Invalid.field(
             "detail_items",
-            f"add up to {_plain(total)}, but amount is {_plain(price.amount)};"
+            f"add up to {plain_text(total)}, but amount is {plain_text(price.amount)};"
             " each line counts quantity x unit_price + tax",
         )
 
@@ -108,8 +108,3 @@ def _still_ahead(instant: datetime, now: datetime, field: str) -> datetime:
 def _exponent(value: Decimal) -> int:
     exponent = value.as_tuple().exponent
     return exponent if isinstance(exponent, int) else 0
-
-
-def _plain(value: Decimal) -> str:
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -13,7 +13,8 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
 
-from counterfoil.core.risk_facts import Factors, Subject, instant_text, plain_text, whole_hours
+from counterfoil.core.money import plain_text
+from counterfoil.core.risk_facts import Factors, Subject, instant_text, whole_hours
 from counterfoil.core.risk_rules import MAX_SCORE, RULES, Policy, RuleResult, evaluate, two_places
 
 ENGINE_VERSION: Final = "1.0.0"
@@ -39,12 +40,13 @@ class Decision(StrEnum):
 class Floor:
     """A reason why the decision cannot be milder than review, whatever the score says.
 
-    ``degrades``: the run lacked something it should have had, so a later run may say more.
+    ``degrades``: the run lacked something it should have had. ``passes``: a later run may have it.
     """
 
     code: str
     explain: str
     degrades: bool = True
+    passes: bool = True
 
     def record(self) -> dict[str, object]:
         """The floor as it stands in ``kya_record.floors``."""
@@ -64,7 +66,7 @@ def _floors(factors: Factors, policy: Policy) -> Iterator[Floor]:
         yield Floor("amount_unknown", "there is no rate to New Taiwan dollars")
     elif factors.amount_twd >= policy.edd_twd:
         explain = f"at least {policy.edd_twd:,f} TWD, the threshold of enhanced diligence"
-        yield Floor("edd_amount", explain, degrades=False)
+        yield Floor("edd_amount", explain, degrades=False, passes=False)
 
 
 def _list_floors(factors: Factors, policy: Policy) -> Iterator[Floor]:
@@ -80,7 +82,8 @@ def _list_floors(factors: Factors, policy: Policy) -> Iterator[Floor]:
 
 def _provider_floors(factors: Factors, policy: Policy) -> Iterator[Floor]:
     for failure in factors.failures:
-        yield Floor("provider_unavailable", f"{failure.provider}: {failure.reason}")
+        explain = f"{failure.provider}: {failure.reason}"
+        yield Floor("provider_unavailable", explain, passes=failure.passes)
     if factors.subject.readable:
         heard = {s.provider for s in factors.screenings} | {f.provider for f in factors.failures}
         for code in sorted(policy.providers - heard):
@@ -89,9 +92,9 @@ def _provider_floors(factors: Factors, policy: Policy) -> Iterator[Floor]:
 
 def _subject_floors(subject: Subject) -> Iterator[Floor]:
     if subject.kind == "address" and subject.value is None:
-        yield Floor("payer_unknown", "nobody knows the paying address")
+        yield Floor("payer_unknown", "nobody knows the paying address", passes=False)
     elif subject.kind == "address" and not subject.readable:
-        yield Floor("payer_unreadable", "the paying address has no known form")
+        yield Floor("payer_unreadable", "the paying address has no known form", passes=False)
 
 
 # ---------------------------------------------------------------------------------- the verdict
@@ -115,6 +118,12 @@ class Assessment:
     def degraded(self) -> bool:
         """Whether something was missing that should have been there."""
         return any(f.degrades for f in self.floors)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether nothing stands against it but answers that a later run may get."""
+        found = self.total >= self.policy.review
+        return bool(self.floors) and not found and all(f.passes for f in self.floors)
 
     @property
     def hard_hit(self) -> bool:

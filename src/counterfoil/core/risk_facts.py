@@ -14,6 +14,8 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Final, Literal
 
+from counterfoil.core.money import plain_text
+
 Match = Literal["exact_address", "same_key", "issuer_freeze", "provider"]
 Stage = Literal[
     "payment_confirmed", "pre_sweep", "pre_payout", "pre_refund", "rescreen", "simulation"
@@ -119,10 +121,11 @@ class AddressRisk:
 
 @dataclass(frozen=True, slots=True)
 class ProviderFailure:
-    """A provider that was asked and did not answer, and why."""
+    """A provider that gave no answer, and why. ``passes``: asking again may bring one."""
 
     provider: str
     reason: str
+    passes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,12 +237,6 @@ class Factors:
     def all_hits(self) -> tuple[Hit, ...]:
         """The hits of our lists and of every provider."""
         return (*self.hits, *chain.from_iterable(s.hits for s in self.screenings))
-
-
-def plain_text(value: Decimal) -> str:
-    """Decimal text without exponent and without idle zeros."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def instant_text(at: datetime) -> str:

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from counterfoil.core.errors import Invalid
+from counterfoil.core.money import plain_text
 from counterfoil.core.risk_facts import (
     EXPOSURE_SCALES,
     Exposure,
@@ -23,7 +24,6 @@ from counterfoil.core.risk_facts import (
     Hit,
     ListState,
     Severity,
-    plain_text,
 )
 
 SEVERITY_SCORES: Final = MappingProxyType(

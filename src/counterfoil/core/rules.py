@@ -37,7 +37,7 @@ from counterfoil.core.events import (
     SignOff,
     Swept,
 )
-from counterfoil.core.invoice import Context, Invoice, RefundOrder, Status
+from counterfoil.core.invoice import Context, Invoice, RefundOrder, Screening, Status
 from counterfoil.core.money import Asset, Money
 
 S = Status
@@ -172,9 +172,27 @@ def rescreened(invoice: Invoice, event: Screened) -> Outcome:
 
 
 def screened_in_hold(invoice: Invoice, event: Screened) -> Outcome:
-    """What came beside held money was screened too: people decide on all of it, from the start."""
-    worse = event.screening.sanctioned or not _sanctioned(invoice)
-    return _held(replace(invoice, screening=event.screening) if worse else invoice), ()
+    """What came beside held money was screened too: people decide on all of it, from the start.
+
+    Money that only missing answers hold goes on by itself, once all of it is found clear.
+    """
+    if lifts_hold(invoice, event.screening):
+        after = replace(invoice, screening=event.screening, releases=(), declines=())
+        return _judged(after, event)
+    waits = _lacks_answers(invoice)
+    outweighed = _sanctioned(invoice) and not event.screening.sanctioned
+    if outweighed or (waits and event.screening.decision == "clear"):
+        return _held(invoice), ()
+    # A finding is a matter for people, whoever cannot be asked about it later on.
+    verdict = replace(event.screening, degraded=event.screening.degraded and waits)
+    return _held(replace(invoice, screening=verdict)), ()
+
+
+def lifts_hold(invoice: Invoice, screening: Screening) -> bool:
+    """Whether a verdict brings all the answers, and nothing but their lack held the money."""
+    clear = screening.decision == "clear" and screening.covers_all(invoice.tally)
+    held = invoice.status is S.COMPLIANCE_HOLD
+    return held and clear and _lacks_answers(invoice)
 
 
 def screened_in_motion(invoice: Invoice, event: Screened) -> Outcome:
@@ -337,6 +355,12 @@ def _same_money(before: Invoice, after: Invoice) -> bool:
 
 def _sanctioned(invoice: Invoice) -> bool:
     return invoice.screening is not None and invoice.screening.sanctioned
+
+
+def _lacks_answers(invoice: Invoice) -> bool:
+    """Whether only missing answers hold the money: nothing was found, and nobody said no."""
+    verdict = invoice.screening
+    return verdict is not None and verdict.degraded and not (verdict.sanctioned or invoice.declines)
 
 
 def _held(invoice: Invoice) -> Invoice:

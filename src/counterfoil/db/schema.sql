@@ -84,6 +84,16 @@ CREATE TABLE ingest.wallet (
     CONSTRAINT wallet_role_check CHECK ((role = ANY (ARRAY['operator'::text, 'pool'::text, 'gas'::text])))
 );
 
+CREATE TABLE ingest.wallet_note (
+    note_id uuid NOT NULL,
+    chain text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL COLLATE pg_catalog."C",
+    at timestamp with time zone NOT NULL,
+    by text NOT NULL,
+    what text NOT NULL,
+    reason text NOT NULL
+);
+
 CREATE TABLE public.api_key (
     key_id text NOT NULL COLLATE pg_catalog."C",
     secret_hash bytea NOT NULL,
@@ -124,7 +134,7 @@ CREATE TABLE public.effect (
     last_error text,
     done_at timestamp with time zone,
     created_at timestamp with time zone NOT NULL,
-    CONSTRAINT effect_kind_check CHECK ((kind = 'screen'::text))
+    CONSTRAINT effect_kind_check CHECK ((kind = ANY (ARRAY['screen'::text, 'tell'::text])))
 );
 
 CREATE TABLE public.file (
@@ -220,6 +230,8 @@ CREATE TABLE public.move (
     moved_units numeric(78,0),
     status text NOT NULL COLLATE pg_catalog."C",
     park_reason text,
+    wait_reason text,
+    wait_until timestamp with time zone,
     wallet text COLLATE pg_catalog."C",
     nonce bigint,
     tx_hash text COLLATE pg_catalog."C",
@@ -230,9 +242,20 @@ CREATE TABLE public.move (
     updated_at timestamp with time zone NOT NULL,
     final_at timestamp with time zone,
     CONSTRAINT move_amount_units_check CHECK (((amount_units >= (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
+    CONSTRAINT move_check CHECK (((wait_reason IS NULL) = (wait_until IS NULL))),
     CONSTRAINT move_moved_units_check CHECK (((moved_units >= (0)::numeric) AND (moved_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
     CONSTRAINT move_purpose_check CHECK ((purpose = ANY (ARRAY['sweep'::text, 'payout'::text, 'refund'::text, 'partial_refund'::text, 'fuel'::text, 'deploy'::text]))),
     CONSTRAINT move_status_check CHECK ((status = ANY (ARRAY['waiting'::text, 'ready'::text, 'signed'::text, 'final'::text, 'failed'::text, 'parked'::text])))
+);
+
+CREATE TABLE public.move_note (
+    org_id bigint NOT NULL,
+    note_id uuid NOT NULL,
+    move_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    by text NOT NULL,
+    what text NOT NULL,
+    reason text NOT NULL
 );
 
 CREATE TABLE public.org (
@@ -405,6 +428,9 @@ ALTER TABLE ONLY ingest.unassigned_transfer
 ALTER TABLE ONLY ingest.wallet
     ADD CONSTRAINT wallet_chain_org_id_role_key UNIQUE (chain, org_id, role);
 
+ALTER TABLE ONLY ingest.wallet_note
+    ADD CONSTRAINT wallet_note_pkey PRIMARY KEY (note_id);
+
 ALTER TABLE ONLY ingest.wallet
     ADD CONSTRAINT wallet_pkey PRIMARY KEY (chain, address);
 
@@ -443,6 +469,9 @@ ALTER TABLE ONLY public.member
 
 ALTER TABLE ONLY public.member
     ADD CONSTRAINT member_pkey PRIMARY KEY (org_id, member_id);
+
+ALTER TABLE ONLY public.move_note
+    ADD CONSTRAINT move_note_pkey PRIMARY KEY (org_id, note_id);
 
 ALTER TABLE ONLY public.move
     ADD CONSTRAINT move_org_id_purpose_source_id_leg_key UNIQUE (org_id, purpose, source_id, leg);
@@ -498,6 +527,8 @@ CREATE INDEX unassigned_transfer_by_address ON ingest.unassigned_transfer USING 
 
 CREATE INDEX unassigned_transfer_unsettled ON ingest.unassigned_transfer USING btree (chain, block_number) WHERE (depth = ANY (ARRAY[1, 2]));
 
+CREATE INDEX wallet_note_by_wallet ON ingest.wallet_note USING btree (chain, address);
+
 CREATE INDEX deposit_address_free ON public.deposit_address USING btree (org_id, number) WHERE (invoice_id IS NULL);
 
 CREATE INDEX effect_due ON public.effect USING btree (kind, due_at) WHERE (done_at IS NULL);
@@ -516,7 +547,11 @@ CREATE INDEX move_by_invoice ON public.move USING btree (org_id, invoice_id) WHE
 
 CREATE INDEX move_by_nonce ON public.move USING btree (chain, wallet, nonce) WHERE (nonce IS NOT NULL);
 
+CREATE INDEX move_note_by_move ON public.move_note USING btree (org_id, move_id);
+
 CREATE INDEX move_open ON public.move USING btree (chain, status, created_at) WHERE (status = ANY (ARRAY['ready'::text, 'signed'::text]));
+
+CREATE INDEX move_parked ON public.move USING btree (updated_at) WHERE (status = 'parked'::text);
 
 CREATE INDEX outbox_due ON public.outbox USING btree (due_at) WHERE (status = 'pending'::text);
 
@@ -531,6 +566,9 @@ CREATE INDEX screening_run_by_invoice ON public.screening_run USING btree (org_i
 CREATE INDEX transfer_by_invoice ON public.transfer USING btree (org_id, invoice_id);
 
 CREATE INDEX transfer_unsettled ON public.transfer USING btree (chain, block_number) WHERE (depth = ANY (ARRAY[1, 2]));
+
+ALTER TABLE ONLY ingest.wallet_note
+    ADD CONSTRAINT wallet_note_chain_address_fkey FOREIGN KEY (chain, address) REFERENCES ingest.wallet(chain, address);
 
 ALTER TABLE ONLY public.api_key
     ADD CONSTRAINT api_key_org_id_member_id_fkey FOREIGN KEY (org_id, member_id) REFERENCES public.member(org_id, member_id);
@@ -558,6 +596,9 @@ ALTER TABLE ONLY public.member
 
 ALTER TABLE ONLY public.member
     ADD CONSTRAINT member_person_id_fkey FOREIGN KEY (person_id) REFERENCES public.person(person_id);
+
+ALTER TABLE ONLY public.move_note
+    ADD CONSTRAINT move_note_org_id_move_id_fkey FOREIGN KEY (org_id, move_id) REFERENCES public.move(org_id, move_id);
 
 ALTER TABLE ONLY public.move
     ADD CONSTRAINT move_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);

@@ -12,7 +12,7 @@ from counterfoil.core.lifecycle import decide
 from counterfoil.core.roles import Actor, require
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.record import record
+from counterfoil.desk.record import Beside, record
 
 MakeEvent = Callable[[Invoice, datetime], Event]
 """Builds the event from the locked invoice and the time, for what depends on either."""
@@ -39,7 +39,15 @@ async def locked(tx: Tx, org_id: int, invoice_id: UUID) -> Invoice:
     return invoice
 
 
-async def happen(desk: Desk, tx: Tx, before: Invoice, event: Event, by: Actor) -> Invoice:
+async def happen(  # noqa: PLR0913 - one event, whole, and what is known beside the invoice
+    desk: Desk,
+    tx: Tx,
+    before: Invoice,
+    event: Event,
+    by: Actor,
+    *,
+    known: Beside | None = None,
+) -> Invoice:
     """Authorise, decide and record within the caller's transaction, which holds the lock.
 
     An event that changes nothing leaves no trace, so a fact may be told any number of times.
@@ -48,4 +56,4 @@ async def happen(desk: Desk, tx: Tx, before: Invoice, event: Event, by: Actor) -
     after, effects = decide(before, event)
     if after == before and not effects:
         return before
-    return await record(desk, tx, before, after, event=event, by=by, todo=effects)
+    return await record(desk, tx, before, after, event=event, by=by, todo=effects, known=known)

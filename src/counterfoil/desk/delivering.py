@@ -20,6 +20,9 @@ from counterfoil.desk.desk import Desk
 Delivery = outbox.ClaimedEvent
 """An event that the caller alone may deliver now."""
 
+Shares = outbox.Shares
+"""How much of a caller's hands any one receiver and any one organisation may have."""
+
 RETRY_AFTER: Final = tuple(
     timedelta(**span)
     for span in (
@@ -96,18 +99,10 @@ class Told:
     attempts: tuple[outbox.AttemptRow, ...]
 
 
-async def claim(
-    desk: Desk,
-    *,
-    limit: int,
-    per_endpoint: int,
-    in_flight: Mapping[str, int],
-    lease_seconds: float,
-) -> list[Delivery]:
+async def claim(desk: Desk, *, limit: int, shares: Shares, lease_seconds: float) -> list[Delivery]:
     """Take up to ``limit`` events that are due, and hold each for ``lease_seconds``.
 
-    ``in_flight`` counts what the caller is sending already, by endpoint, so that one slow
-    receiver never gets more than ``per_endpoint`` of its hands.
+    ``shares`` keeps one slow receiver, and one organisation with many, from taking all hands.
     """
     now = desk.clock.now()
     token = desk.ids.new()
@@ -116,8 +111,7 @@ async def claim(
         return await outbox.claim(
             tx,
             limit=limit,
-            per_endpoint=per_endpoint,
-            in_flight=in_flight,
+            shares=shares,
             now=now,
             lease_until=now + timedelta(seconds=lease_seconds),
             lease_token=token,

@@ -7,6 +7,7 @@ budget. The second half, what the chain made of it, is `desk.landing`.
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -18,7 +19,6 @@ from counterfoil.books import (
     ledger,
     moves,
     orgs,
-    screening,
     transfers,
     wallets,
 )
@@ -26,11 +26,18 @@ from counterfoil.books.moves import MovePurpose, MoveRow
 from counterfoil.books.wallets import NewTx, TxRow, WalletRole, WalletRow
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.reckoning import Depth
-from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.objections import (
+    LONG,
+    OUTGOING,
+    SHORT,
+    Objection,
+    objections,
+    pause_until,
+)
 
-__all__ = ["Batch", "TxRow", "WalletRow"]
+__all__ = ["LONG", "OUTGOING", "SHORT", "Batch", "TxRow", "WalletRow"]
 
 SWEEP_BATCH: Final = 100
 """Deposit addresses in one sweep: under half of the gas that a transaction may use, and more
@@ -45,8 +52,6 @@ RUNS_WHILE: Final[tuple[tuple[MovePurpose, str], ...]] = (
 )
 """In which status of its invoice a movement may be signed. Any other one, a hold above all,
 keeps it where it is."""
-
-OUTGOING: Final = frozenset[MovePurpose]({"payout", "refund", "partial_refund"})
 
 _WORK_OF: Final[Mapping[WalletRole, tuple[MovePurpose, ...]]] = {
     "operator": ("sweep",),
@@ -105,7 +110,7 @@ class SignedBytes:
 
 
 Sign = Callable[[Batch, int, Terms], Awaitable[SignedBytes]]
-"""Has a batch signed with a nonce on terms; raises `SigningRefused`.
+"""Has a batch signed with a nonce on terms; raises `SigningRefused` or `SigningDelayed`.
 
 It runs while the wallet is locked, so it must be local and bounded in time. Any other exception
 leaves everything as it was.
@@ -121,6 +126,16 @@ class SigningRefused(Exception):  # noqa: N818 - an answer, not a malfunction
         self.reason = reason
 
 
+class SigningDelayed(Exception):  # noqa: N818 - an answer, not a malfunction
+    """The signer will not sign this before a certain time, and says why."""
+
+    def __init__(self, reason: str, wait_until: datetime) -> None:
+        """Keep the signer's sentence, and when to ask again."""
+        super().__init__(reason)
+        self.reason = reason
+        self.wait_until = wait_until
+
+
 class Reserved(StrEnum):
     """What came of a batch."""
 
@@ -128,6 +143,8 @@ class Reserved(StrEnum):
     """Its bytes are committed and may be broadcast."""
     PARKED = "parked"
     """At least one of its movements stopped for a person; what is left makes a new batch."""
+    WAITING = "waiting"
+    """At least one of its movements waits with a reason; what is left makes a new batch."""
     CHANGED = "changed"
     """It was overtaken: signed by somebody else, held, or its invoice moved on."""
     WAITING_FOR_GAS = "waiting for gas"
@@ -167,7 +184,7 @@ async def wallets_of(desk: Desk, chain: str) -> list[WalletRow]:
 
 
 async def next_batch(desk: Desk, wallet: WalletRow, *, skip: Collection[UUID] = ()) -> Batch | None:
-    """The wallet's oldest work, leaving out ``skip``; None when there is none."""
+    """The wallet's oldest work that need not wait, without ``skip``; None when there is none."""
     async with desk.database.reading() as tx:
         found = await moves.next_ready(
             tx,
@@ -176,6 +193,7 @@ async def next_batch(desk: Desk, wallet: WalletRow, *, skip: Collection[UUID] = 
             _WORK_OF[wallet.role],
             RUNS_WHILE,
             skip=skip,
+            now=desk.clock.now(),
             limit=SWEEP_BATCH if wallet.role == "operator" else 1,
         )
         return await _batch(tx, wallet, [m for m in found if m.contract == found[0].contract])
@@ -198,7 +216,8 @@ async def reserve(desk: Desk, batch: Batch, terms: Terms, sign: Sign) -> Reserve
     """Have a batch signed and keep its bytes: one transaction, or nothing.
 
     The invoices, then the wallet, are locked and looked at again before the signer is asked. A
-    refusal parks the batch with its reason. What ``sign`` raises otherwise goes through.
+    refusal parks the batch with its reason, a delay lets it wait. What ``sign`` raises otherwise
+    goes through.
     """
     async with desk.database.transaction() as tx:
         held = await _lock_invoices(tx, batch)
@@ -208,18 +227,21 @@ async def reserve(desk: Desk, batch: Batch, terms: Terms, sign: Sign) -> Reserve
         ready = await moves.lock_ready(tx, wallet.org_id, batch.move_ids)
         if len(ready) != len(batch.items) or not all(_in_place(m, held) for m in ready):
             return Reserved.CHANGED
-        objections = await _objections(tx, ready, held)
-        if objections:
-            await _park(desk, tx, wallet.org_id, objections)
-            return Reserved.PARKED
-        if not await _covers(tx, wallet, ready, terms):
+        against = await objections(desk, tx, ready, held)
+        if against:
+            return await _stop(desk, tx, wallet.org_id, against)
+        if short := await _short_of_gas(tx, wallet, ready, terms):
+            # Not before now, which is at once: the wallet stops here, and fuel may be on its way.
+            short_now = Objection(short, desk.clock.now())
+            await _stop(desk, tx, wallet.org_id, dict.fromkeys(batch.move_ids, short_now))
             return Reserved.WAITING_FOR_GAS
         try:
             signed = await sign(batch, wallet.next_nonce, terms)
-        except SigningRefused as refused:
+        except (SigningRefused, SigningDelayed) as refused:
+            until = refused.wait_until if isinstance(refused, SigningDelayed) else None
             reason = f"the signer refused: {refused.reason}"
-            await _park(desk, tx, wallet.org_id, dict.fromkeys(batch.move_ids, reason))
-            return Reserved.PARKED
+            against = dict.fromkeys(batch.move_ids, Objection(reason, until))
+            return await _stop(desk, tx, wallet.org_id, against)
         await _commit_signed(desk, tx, wallet, batch, (terms, signed))
         return Reserved.SIGNED
 
@@ -242,7 +264,17 @@ async def expected_balances(desk: Desk, batch: Batch) -> Expected | None:
 async def park(desk: Desk, org_id: int, reasons: Mapping[UUID, str]) -> None:
     """Stop ready movements for a person to look at; those that went on are left alone."""
     async with desk.database.transaction() as tx:
-        await _park(desk, tx, org_id, reasons)
+        stopped = {move_id: Objection(reason) for move_id, reason in reasons.items()}
+        await _stop(desk, tx, org_id, stopped)
+
+
+async def wait(desk: Desk, batch: Batch, reason: str, longest: timedelta) -> None:
+    """Let a batch be tried again later, with pauses that double up to ``longest``."""
+    now = desk.clock.now()
+    async with desk.database.transaction() as tx:
+        for item in batch.items:
+            until = pause_until(now, item.move.updated_at, longest)
+            await moves.wait(tx, batch.wallet.org_id, [item.move.move_id], reason, until)
 
 
 async def freeze(desk: Desk, wallet: WalletRow, reason: str) -> bool:
@@ -338,80 +370,37 @@ def _in_place(move: MoveRow, held: Mapping[UUID, Invoice]) -> bool:
     return invoice is not None and (move.purpose, invoice.status.value) in RUNS_WHILE
 
 
-async def _objections(
-    tx: Tx, ready: Sequence[MoveRow], held: Mapping[UUID, Invoice]
-) -> dict[UUID, str]:
-    """Why some of the movements must not be signed, each with its reason."""
-    if not held:
-        return {}
-    org_id = ready[0].org_id
-    newest = {r.invoice_id: r for r in await screening.latest_of_invoices(tx, org_id, list(held))}
-    found = {}
-    for move in ready:
-        if move.invoice_id is None:
-            continue
-        invoice = held[move.invoice_id]
-        reason = _uncleared(invoice, newest.get(invoice.invoice_id)) or await _over_budget(tx, move)
-        if reason is not None:
-            found[move.move_id] = reason
-    return found
+async def _stop(desk: Desk, tx: Tx, org_id: int, against: Mapping[UUID, Objection]) -> Reserved:
+    """Park or let wait; answers `PARKED` where anything was parked."""
+    outcome = Reserved.WAITING
+    for move_id, objection in against.items():
+        if objection.wait_until is None:
+            await moves.park_ready(tx, org_id, [move_id], objection.reason, desk.clock.now())
+            outcome = Reserved.PARKED
+        else:
+            until = objection.wait_until
+            await moves.wait(tx, org_id, [move_id], objection.reason, until)
+    return outcome
 
 
-def _uncleared(invoice: Invoice, newest: screening.ScreeningRun | None) -> str | None:
-    """Why screening forbids the money to go on; a refund is how held money leaves."""
-    if invoice.status is Status.REFUND_PROCESSING:
-        return None
-    if newest is None:
-        return "this money was never screened"
-    released = (
-        invoice.screening is not None
-        and invoice.screening.run_id == newest.run_id
-        and len(invoice.releases) >= PEOPLE_TO_DECIDE_A_HOLD
-    )
-    if newest.decision == "clear" or released:
-        return None
-    return f"screening {newest.run_id} says {newest.decision}, and nobody has released it"
+async def _short_of_gas(
+    tx: Tx, wallet: WalletRow, ready: Sequence[MoveRow], terms: Terms
+) -> str | None:
+    """Why the native coin that the books know of does not pay for this and all in flight.
 
-
-async def _over_budget(tx: Tx, move: MoveRow) -> str | None:
-    """Why the invoice's payouts and refunds together are more than what came in for it.
-
-    All its money is on the way from the deposit address through the pool to outside. So what
-    is still to leave may not exceed what the ledger has of it with us; that is the same as
-    counting everything out against everything in (specs/reliability.md 1.3, point 7).
-    """
-    if move.purpose not in OUTGOING or move.invoice_id is None:
-        return None
-    where = (move.chain, move.contract)
-    outgoing_units = await moves.open_outgoing_units(tx, move.org_id, move.invoice_id, *where)
-    with_us_units = 0
-    for account in ("deposit", "pool", "hold"):
-        with_us_units += await ledger.balance(
-            tx, move.org_id, account, *where, invoice_id=move.invoice_id
-        )
-    if outgoing_units <= with_us_units:
-        return None
-    return (
-        f"over budget: {outgoing_units} base units are to leave for this invoice, but only"
-        f" {with_us_units} of what came in for it are with us"
-    )
-
-
-async def _park(desk: Desk, tx: Tx, org_id: int, reasons: Mapping[UUID, str]) -> None:
-    for move_id, reason in reasons.items():
-        await moves.park_ready(tx, org_id, [move_id], reason, desk.clock.now())
-
-
-async def _covers(tx: Tx, wallet: WalletRow, ready: Sequence[MoveRow], terms: Terms) -> bool:
-    """Whether the native coin that the books know of pays for this and all that is in flight.
-
-    Otherwise the fee would be booked before the money it is paid from, below zero.
+    Without it the fee would be booked before the money it is paid from, below zero.
     """
     known_wei = await ledger.balance(tx, wallet.org_id, wallet.role, wallet.chain, "")
     promised_wei = await wallets.promised_gas_wei(tx, wallet.chain, wallet.address)
     promised_wei += await moves.signed_native_units(tx, wallet.chain, wallet.address)
     value_wei = sum(move.amount_units for move in ready if not move.contract)
-    return known_wei >= promised_wei + value_wei + terms.cost_wei
+    needed_wei = promised_wei + value_wei + terms.cost_wei
+    if known_wei >= needed_wei:
+        return None
+    return (
+        f"waiting for gas: {wallet.role} wallet {wallet.address} has {known_wei} wei by the books"
+        f" and needs {needed_wei}"
+    )
 
 
 async def _commit_signed(

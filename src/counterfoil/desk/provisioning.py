@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from counterfoil.books import addresses, ledger, moves, orgs, wallets
@@ -15,6 +16,10 @@ from counterfoil.core.money import Money
 from counterfoil.desk.desk import Desk
 
 __all__ = ["Org"]
+
+PARKED_REST: Final = timedelta(hours=1)
+"""How long a parked fuelling keeps the next one back: long enough for a person to see why, and
+for what is refused for ever not to be planned without end."""
 
 _STOCK_BATCH: Final = 1_000
 """Addresses in one transaction: the counter they are numbered from is locked that long."""
@@ -168,8 +173,9 @@ async def plan_fuel(
 ) -> list[GasLow]:
     """Have wallets that hold less than ``low_wei`` filled up to ``target_wei`` by the gas station.
 
-    At most one fuelling of a wallet is open at a time; a parked one blocks the next. The station
-    keeps ``low_wei`` for its own fees. Answers the wallets for which it has too little.
+    At most one fuelling of a wallet is open at a time. A parked one is given up after
+    `PARKED_REST`, and a new one takes its place. The station keeps ``low_wei`` for its own fees.
+    Answers the wallets for which it has too little.
     """
     async with desk.database.transaction() as tx:
         ours = await wallets.lock_all(tx, chain, org_id)
@@ -182,19 +188,24 @@ async def plan_fuel(
         for wallet in ours:
             has_wei = await ledger.balance(tx, org_id, wallet.role, chain, "")
             last = await moves.last_fuel(tx, org_id, chain, wallet.address)
-            if wallet is station or has_wei >= low_wei or _is_open(last):
+            if wallet is station or has_wei >= low_wei or _is_open(last, desk.clock.now()):
                 continue
             needs_wei = target_wei - has_wei
             if needs_wei + low_wei > left_wei:
                 short.append(GasLow(station.address, max(left_wei, 0), needs_wei, wallet))
                 continue
             left_wei -= needs_wei
+            if last is not None:
+                # Were it retried later, the wallet would be fuelled twice.
+                await moves.give_up(tx, org_id, last.move_id, desk.clock.now())
             await moves.plan(tx, [_fuel(desk, wallet, last, needs_wei)])
         return short
 
 
-def _is_open(last: MoveRow | None) -> bool:
-    return last is not None and last.status not in {"final", "failed"}
+def _is_open(last: MoveRow | None, now: datetime) -> bool:
+    if last is None or last.status in {"final", "failed"}:
+        return False
+    return last.status != "parked" or now < last.updated_at + PARKED_REST
 
 
 def _fuel(desk: Desk, wallet: WalletRow, last: MoveRow | None, amount_wei: int) -> NewMove:

@@ -3,11 +3,15 @@
 Invoice, log, moves, effects and callback.
 """
 
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from counterfoil.books import audit, effects, invoices, moves, outbox, transfers
+from counterfoil.books.moves import MoveRow
+from counterfoil.books.transfers import TransferRow
 from counterfoil.core.events import (
     Approve,
     Effect,
@@ -30,6 +34,29 @@ from counterfoil.core.warrant import Warrant, seal_warrant
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.snapshot import snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands beside an invoice: read beforehand where many are written down in one go.
+
+    ``seal`` is that of its last log entry. All of it is as it is now that the invoice is held.
+    """
+
+    seal: bytes | None
+    received: Sequence[TransferRow]
+    moves: Sequence[MoveRow]
+
+
+async def beside(tx: Tx, org_id: int, held: Collection[Invoice]) -> dict[UUID, Beside]:
+    """Read what stands beside each of these invoices, all of which the caller holds locked."""
+    ids = [invoice.invoice_id for invoice in held]
+    seals = await audit.last_seals(tx, org_id, [(i.invoice_id, i.version) for i in held])
+    received = await transfers.by_invoice(tx, org_id, ids)
+    moved: defaultdict[UUID | None, list[MoveRow]] = defaultdict(list)
+    for move in await moves.of_invoices(tx, org_id, ids):
+        moved[move.invoice_id].append(move)
+    return {one: Beside(seals.get(one), received[one], moved[one]) for one in ids}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,19 +83,32 @@ async def record(  # noqa: PLR0913 - one decision, whole
     event: Event,
     by: Actor,
     todo: tuple[Effect, ...],
+    known: Beside | None = None,
 ) -> Invoice:
-    """Write down what ``event`` made of an invoice, which the caller holds locked."""
+    """Write down what ``event`` made of an invoice, which the caller holds locked.
+
+    With ``known`` it only writes, so that a pipeline need not stop for an answer.
+    """
     next_version = replace(after, version=before.version + 1)
     await invoices.save(tx, before, next_version, event.at)
-    await _log(tx, before, next_version, event, by)
+    await _log(tx, before, next_version, event, by, previous=known.seal if known else None)
     for effect in todo:
         await _leave(desk, tx, next_version, effect, event)
     if (before.status, before.context) != (after.status, after.context):
-        await _tell(desk, tx, before, next_version, event.at)
+        planned = any(isinstance(effect, PlanMoves | ReleaseMoves) for effect in todo)
+        await _tell(desk, tx, before, next_version, event.at, known=None if planned else known)
     return next_version
 
 
-async def _log(tx: Tx, before: Invoice | None, after: Invoice, event: Event, by: Actor) -> None:
+async def _log(  # noqa: PLR0913 - one entry, whole, and what it is sealed to
+    tx: Tx,
+    before: Invoice | None,
+    after: Invoice,
+    event: Event,
+    by: Actor,
+    *,
+    previous: bytes | None = None,
+) -> None:
     await audit.append(
         tx,
         LogEntry(
@@ -84,6 +124,7 @@ async def _log(tx: Tx, before: Invoice | None, after: Invoice, event: Event, by:
             request_id=by.request_id,
             at=event.at,
         ),
+        previous,
     )
 
 
@@ -180,12 +221,23 @@ def _warrant(desk: Desk, org_id: int, move_id: UUID, leg: Leg, event: Event) -> 
     return seal_warrant(warrant, desk.approval_key)
 
 
-async def _tell(desk: Desk, tx: Tx, before: Invoice | None, after: Invoice, at: datetime) -> None:
+async def _tell(  # noqa: PLR0913 - one change, whole, and what is known beside it
+    desk: Desk,
+    tx: Tx,
+    before: Invoice | None,
+    after: Invoice,
+    at: datetime,
+    *,
+    known: Beside | None = None,
+) -> None:
     if after.callback_url is None:
         return
-    new, ids = before is None, [after.invoice_id]
-    received = [] if new else await transfers.of_invoices(tx, after.org_id, ids)
-    moved = [] if new else await moves.of_invoices(tx, after.org_id, ids)
+    if before is None:
+        known = Beside(None, (), ())
+    elif known is None:
+        ids = [after.invoice_id]
+        received = await transfers.of_invoices(tx, after.org_id, ids)
+        known = Beside(None, received, await moves.of_invoices(tx, after.org_id, ids))
     await outbox.add(
         tx,
         outbox.NewOutboxEvent(
@@ -199,7 +251,7 @@ async def _tell(desk: Desk, tx: Tx, before: Invoice | None, after: Invoice, at: 
             to_status=after.status,
             from_context=None if before is None else before.context,
             to_context=after.context,
-            snapshot=snapshot(after, received, moved),
+            snapshot=snapshot(after, known.received, known.moves),
             status="pending",
             due_at=at,
             created_at=at,

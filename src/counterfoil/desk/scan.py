@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Final, Literal
 from uuid import UUID
 
 from counterfoil.books.cursors import Owner
@@ -136,6 +136,10 @@ def deepened(rows: Iterable[TransferRow], depth: Depth) -> list[Change]:
     return [Change(row, replace(row, depth=depth)) for row in rows if row.depth < depth]
 
 
+UNTOLD: Final = Tally(payers=("",))
+"""What an invoice knows that missed being told: it equals no true tally, so all is news to it."""
+
+
 def batches(found: Collection[Change], size: int) -> list[list[Change]]:
     """Changes of at most ``size`` invoices each, in the order in which invoices are locked.
 
@@ -160,6 +164,8 @@ def fact(before: Tally, after: Tally, at: datetime, by: str) -> MoneyFact | None
     """
     if after == before:
         return None
+    if not after.assets and not after.stray:
+        return TransferDropped(at=at, by=by, tally=after)
     seen = _by_asset(after, "seen_units")
     confirmed, final = _by_asset(after, "confirmed_units"), _by_asset(after, "final_units")
     less = any(seen.get(a.asset.key, 0) < a.seen_units for a in before.assets)
@@ -175,6 +181,12 @@ def fact(before: Tally, after: Tally, at: datetime, by: str) -> MoneyFact | None
     return kind(at=at, by=by, tally=after)
 
 
+CLOCKS_APART: Final = timedelta(seconds=30)
+"""How far a block's time may lie behind ours when an honest customer pays a new invoice at once.
+
+Block times are whole seconds, stand still while a sequencer catches up, and come from other clocks.
+"""
+
 _PROVISIONAL = (Depth.SEEN, Depth.SAFE)
 
 _Reason = Literal["unassigned", "own_address"]
@@ -183,13 +195,15 @@ _Reason = Literal["unassigned", "own_address"]
 def _why_not(record: OnRecord, owner: Owner, seen: Sighting) -> _Reason | None:
     """Why a transfer to ``owner`` is credited to nobody; None when it is a payment.
 
-    What was once kept aside stays so: the address had no invoice when it was paid, and being
-    given one later does not make that payment the later customer's.
+    Being given an address does not make what was paid to it before the later customer's. What
+    was once kept aside for that stays so; what a watcher that lags finds only then is told by the
+    block's time.
     """
     if (owner.org_id, seen.from_address) in record.own_addresses:
         return "own_address"
-    early = (seen.key, seen.to_address) in record.quarantined
-    return "unassigned" if early or owner.invoice_id is None else None
+    if owner.given_at is None or (seen.key, seen.to_address) in record.quarantined:
+        return "unassigned"
+    return "unassigned" if seen.block_at < owner.given_at - CLOCKS_APART else None
 
 
 def _credited(scan: Scan, record: OnRecord, seen: Sighting, now: datetime) -> TransferRow | None:

@@ -1,8 +1,10 @@
 """Screening at the desk: what a screening looks at, and what follows from it.
 
 The worker claims a case, asks outside, and brings back a finding. Between the two the invoice is
-not locked; a finding says exactly which money it covers, and the lifecycle has more screened when
-more has come since.
+not locked; a finding says exactly which money it covers, and what has come since is screened next.
+
+A finding may be nothing but missing answers. Then the worker asks again for a while before the
+money is held, and whoever holds it for no other reason keeps asking until the answers come.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,17 +21,28 @@ from counterfoil.core import reckoning
 from counterfoil.core.errors import Conflict, Invalid
 from counterfoil.core.events import Screened
 from counterfoil.core.invoice import Invoice, Screening
+from counterfoil.core.lifecycle import RULES
 from counterfoil.core.money import Money
 from counterfoil.core.reckoning import Depth
 from counterfoil.core.risk_facts import ListState, RateUsed
 from counterfoil.core.risk_rules import Policy
 from counterfoil.core.roles import system
+from counterfoil.core.rules import lifts_hold
 from counterfoil.db.pool import Tx
 from counterfoil.desk.act import happen, locked
 from counterfoil.desk.desk import Desk
 
 FIRST_RETRY_SECONDS: Final = 1.0
 LONGEST_RETRY_SECONDS: Final = 300.0
+LONGEST_WAIT_FOR_ANSWERS_SECONDS: Final = 30.0
+ASK_AGAIN_SECONDS: Final = 300.0
+"""How often the lists and providers are asked about money that only their silence holds."""
+
+Claim = effects.EffectRow
+"""A screening that the caller alone may do until its lease ends."""
+
+_LONGEST_ERROR: Final = 500
+_ANSWERED: Final = "held only for want of answers, which have come and are clear"
 
 Listed = screening.ListedRow
 """One address of one entry of one list."""
@@ -47,12 +60,14 @@ class Payer:
 class Case:
     """The confirmed money of one invoice, to be screened by whoever holds the lease.
 
-    ``covers`` is `Tally.confirmed`; empty when the money has been reorganised away meanwhile.
-    ``amount_twd`` is None where a rate is missing or too old; ``rate`` is that of the largest
-    part.
+    ``covers`` is `Tally.confirmed`; empty when there is nothing to screen any more: the money was
+    reorganised away, or what becomes of it has been decided. ``lacks_answers``: exactly this money
+    has been screened before, and only missing answers stood against it. ``amount_twd`` is None
+    where a rate is missing or too old; ``rate`` is that of the largest part.
     """
 
-    effect: effects.EffectRow
+    effect: Claim
+    lacks_answers: bool
     covers: tuple[tuple[str, int], ...]
     payers: tuple[Payer, ...]
     amount_twd: Decimal | None
@@ -62,7 +77,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a screening came to: ``scores`` are the flat ``kya_*`` fields, ``record`` tells why."""
+    """What a screening came to: ``scores`` are the flat ``kya_*`` fields, ``record`` tells why.
+
+    ``missing`` says which answers were not to be had, where nothing else stands against it.
+    """
 
     run_id: UUID
     decision: Literal["clear", "manual_review", "aml_hold"]
@@ -70,6 +88,7 @@ class Finding:
     total: Decimal
     scores: Mapping[str, str | None]
     record: Mapping[str, object]
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +121,13 @@ class CurrentVersion:
     addresses: frozenset[tuple[str, str]]
 
 
-async def claim(desk: Desk, *, limit: int, lease_seconds: float) -> list[Case]:
-    """Take up to ``limit`` cases that are due, and hold each for ``lease_seconds``."""
+async def claim(desk: Desk, *, limit: int, lease_seconds: float) -> list[Claim]:
+    """Take up to ``limit`` screenings that are due, and hold each for ``lease_seconds``."""
     now = desk.clock.now()
     token = desk.ids.new()
 
-    async def take(tx: Tx) -> list[Case]:
-        claimed = await effects.claim(
+    async def take(tx: Tx) -> list[Claim]:
+        return await effects.claim(
             tx,
             "screen",
             limit,
@@ -116,16 +135,26 @@ async def claim(desk: Desk, *, limit: int, lease_seconds: float) -> list[Case]:
             lease_until=now + timedelta(seconds=lease_seconds),
             lease_token=token,
         )
-        return [await _case(desk, tx, effect) for effect in claimed]
 
     return await desk.database.run(take)
+
+
+async def case_of(desk: Desk, claim: Claim) -> Case:
+    """What a claimed screening is to look at, all as of one moment.
+
+    Raises `Invalid` for a screening policy that cannot be read, and `LookupError` for an invoice
+    that is not whole. Each case is read by itself, so that such a one stops no other.
+    """
+    async with desk.database.reading() as tx:
+        return await _case(desk, tx, claim)
 
 
 async def conclude(desk: Desk, case: Case, finding: Finding | None) -> bool:
     """Keep a finding, and let the invoice go where it leads; one transaction.
 
     ``finding`` None: there was nothing left to screen. False, with nothing kept, when the lease
-    was lost: then somebody else is screening it.
+    was lost: then somebody else is screening it. Where only missing answers hold the money
+    from here, they are asked for again after `ASK_AGAIN_SECONDS`.
     """
     effect, now = case.effect, desk.clock.now()
 
@@ -135,10 +164,20 @@ async def conclude(desk: Desk, case: Case, finding: Finding | None) -> bool:
             tx, effect.org_id, effect.effect_id, lease_token=effect.lease_token, at=now
         ):
             return False
-        # Whatever else asked for a screening meant this money, or the lifecycle asks once more.
-        await effects.complete_others(tx, effect.org_id, effect.kind, effect.invoice_id, at=now)
         if finding is None:
+            # Nobody looked at anything, so whatever asked since then is still to be done.
             return True
+        verdict = Screening(
+            run_id=finding.run_id,
+            decision=finding.decision,
+            sanctioned=finding.sanctioned,
+            covers=case.covers,
+            payers=tuple(sorted({payer.address for payer in case.payers})),
+            degraded=bool(finding.missing),
+        )
+        if verdict.covers_all(invoice.tally):
+            # Whatever else asked for a screening meant this money.
+            await effects.complete_others(tx, effect.org_id, effect.kind, effect.invoice_id, at=now)
         await screening.add_run(
             tx,
             screening.ScreeningRun(
@@ -153,37 +192,54 @@ async def conclude(desk: Desk, case: Case, finding: Finding | None) -> bool:
             ),
         )
         by = system("screen", effect.org_id)
-        verdict = Screening(
-            run_id=finding.run_id,
-            decision=finding.decision,
-            sanctioned=finding.sanctioned,
-            covers=case.covers,
-            payers=tuple(sorted({payer.address for payer in case.payers})),
-        )
-        await happen(desk, tx, invoice, Screened(at=now, by=by.uid, screening=verdict), by)
+        reason = _ANSWERED if lifts_hold(invoice, verdict) else ""
+        event = Screened(at=now, by=by.uid, screening=verdict, reason=reason)
+        after = await happen(desk, tx, invoice, event, by)
+        if _lacks_answers(after):
+            await _ask_again(desk, tx, effect)
         return True
 
     return await desk.database.run(keep)
 
 
-async def give_back(desk: Desk, case: Case, error: str) -> bool:
-    """Have a case that could not be finished tried again, later each time."""
-    wait_seconds = min(
-        FIRST_RETRY_SECONDS * 2 ** min(case.effect.attempts - 1, 16), LONGEST_RETRY_SECONDS
-    )
+def seconds_to_wait(case: Case, patience_seconds: float) -> float | None:
+    """How long to wait for missing answers before asking again; None to let people decide now.
+
+    The first attempt starts the patience, not the payment: nobody was asked while no worker ran.
+    Money that is held already is never given up.
+    """
+    if case.lacks_answers:
+        return ASK_AGAIN_SECONDS
+    attempt, longest = case.effect.attempts, LONGEST_WAIT_FOR_ANSWERS_SECONDS
+    waited = sum(_retry_seconds(earlier, longest) for earlier in range(1, attempt))
+    return _retry_seconds(attempt, longest) if waited < patience_seconds else None
+
+
+async def give_back(
+    desk: Desk, claim: Claim, error: str, wait_seconds: float | None = None
+) -> bool:
+    """Have a screening that could not be finished tried again, later each time unless said when."""
+    if wait_seconds is None:
+        wait_seconds = _retry_seconds(claim.attempts, LONGEST_RETRY_SECONDS)
     due_at = desk.clock.now() + timedelta(seconds=wait_seconds)
 
     async def fail(tx: Tx) -> bool:
         return await effects.fail(
             tx,
-            case.effect.org_id,
-            case.effect.effect_id,
-            lease_token=case.effect.lease_token,
+            claim.org_id,
+            claim.effect_id,
+            lease_token=claim.lease_token,
             due_at=due_at,
-            error=error,
+            error=error[:_LONGEST_ERROR],
         )
 
     return await desk.database.run(fail)
+
+
+def _retry_seconds(attempt: int, longest: float) -> float:
+    # Capped in the exponent too: what fails for weeks must not overflow a float.
+    doubled: float = FIRST_RETRY_SECONDS * 2 ** min(attempt - 1, 16)
+    return min(doubled, longest)
 
 
 async def look_up(desk: Desk, forms: Sequence[tuple[str, str]]) -> Search:
@@ -252,16 +308,42 @@ async def replace_list(desk: Desk, new: NewVersion, *, replaces: int) -> int:
     return await desk.database.run(swap)
 
 
-async def _case(desk: Desk, tx: Tx, effect: effects.EffectRow) -> Case:
+async def _ask_again(desk: Desk, tx: Tx, effect: Claim) -> None:
+    now = desk.clock.now()
+    await effects.add(
+        tx,
+        effect.org_id,
+        effect_id=desk.ids.new(),
+        kind=effect.kind,
+        invoice_id=effect.invoice_id,
+        due_at=now + timedelta(seconds=ASK_AGAIN_SECONDS),
+        created_at=now,
+    )
+
+
+def _lacks_answers(invoice: Invoice) -> bool:
+    """Whether only missing answers stand against exactly the money that is there."""
+    verdict = invoice.screening
+    whole = verdict is not None and verdict.degraded and verdict.covers_all(invoice.tally)
+    return whole and _is_screened(invoice)
+
+
+def _is_screened(invoice: Invoice) -> bool:
+    """Whether a verdict can still make a difference where the invoice stands."""
+    return (invoice.status, Screened) in RULES
+
+
+async def _case(desk: Desk, tx: Tx, effect: Claim) -> Case:
     org = await orgs.get(tx, effect.org_id)
     invoice = await invoices.get(tx, effect.org_id, effect.invoice_id)
     if org is None or invoice is None:
         msg = f"effect {effect.effect_id} is about an invoice that does not exist"
         raise LookupError(msg)
-    money = reckoning.holdings(invoice)
+    money = reckoning.holdings(invoice) if _is_screened(invoice) else ()
     amount_twd, rate = await _worth(desk, tx, money)
     return Case(
         effect=effect,
+        lacks_answers=_lacks_answers(invoice),
         covers=invoice.tally.confirmed if money else (),
         payers=await _payers(tx, invoice),
         amount_twd=amount_twd,

@@ -5,7 +5,7 @@ have changed since. Every dialect renders its body from this one shape. Amounts 
 in whole coins, times are Unix seconds, ids are hex, and ``order_data`` stays the text it came as.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -25,8 +25,7 @@ def snapshot(
     invoice: Invoice, transfers: Sequence[TransferRow], moves: Sequence[MoveRow]
 ) -> dict[str, object]:
     """The JSON object of an invoice with what came in and what was sent."""
-    live = [t for t in transfers if t.depth is not Depth.ORPHANED]
-    largest = sorted(live, key=_value, reverse=True)[:MAX_TRANSFERS]
+    largest = largest_first(transfers)
     return {
         "org_id": invoice.org_id,
         "invoice_id": invoice.invoice_id.hex,
@@ -48,10 +47,19 @@ def snapshot(
         "order_data": invoice.document.order_data,
         "requests": [_request(r) for r in invoice.requests],
         "received": [_received(a) for a in invoice.tally.assets],
-        "transfer_count": len(live),
-        "transfers": [_transfer(t) for t in largest],
+        "transfer_count": len(largest),
+        "transfers": [_transfer(t) for t in largest[:MAX_TRANSFERS]],
         "moves": [_move(m) for m in moves],
     }
+
+
+def largest_first(transfers: Iterable[TransferRow]) -> list[TransferRow]:
+    """What stands on chain, the largest first, of equals the earlier: dust is not the payment.
+
+    Every accepted token has the same worth and scale.
+    """
+    live = [t for t in transfers if t.depth is not Depth.ORPHANED]
+    return sorted(live, key=lambda t: (-t.amount_units, t.block_at))
 
 
 def _request(request: PaymentRequest) -> dict[str, object]:
@@ -103,11 +111,6 @@ def _move(move: MoveRow) -> dict[str, object]:
 
 def _asset(asset: Asset) -> dict[str, object]:
     return {"chain": asset.chain, "symbol": asset.symbol, "contract": asset.contract}
-
-
-def _value(transfer: TransferRow) -> tuple[int, float]:
-    """Larger first; of equals the earlier. Every accepted token has the same worth and scale."""
-    return transfer.amount_units, -transfer.block_at.timestamp()
 
 
 def _seconds(at: datetime) -> int:

@@ -2,14 +2,17 @@
 
 What is on record for a scanned range and was not found is dropped, what was found is written, and
 every invoice concerned hears its new totals. The cursor moves last, so a crash anywhere only means
-that the same scan is recorded again, which changes nothing more (specs/chains.md 6.2).
+that the same scan is recorded again, which changes nothing more (specs/chains.md 6.2). An invoice
+that cannot be told holds up nobody: its transfers are written like others, and it is told later.
 """
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 from uuid import UUID
 
@@ -18,15 +21,13 @@ from psycopg import OperationalError
 from counterfoil.books import cursors, invoices, ledger, transfers
 from counterfoil.books.cursors import Anchor, CursorRow, Mark, WatchedAddress
 from counterfoil.books.transfers import BlockRef, Key, Quarantined, TransferRow
-from counterfoil.core import reckoning
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Invoice
 from counterfoil.core.journal import JournalEntry, Posting
 from counterfoil.core.money import Money
 from counterfoil.core.reckoning import Depth
-from counterfoil.core.roles import system
 from counterfoil.db.pool import CommitUnknown, Tx
-from counterfoil.desk.act import happen
+from counterfoil.desk import telling
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.scan import (
     Change,
@@ -36,9 +37,9 @@ from counterfoil.desk.scan import (
     batches,
     changes,
     deepened,
-    fact,
     kept_aside,
 )
+from counterfoil.desk.telling import Untold
 
 __all__ = [
     "Anchor",
@@ -52,13 +53,12 @@ __all__ = [
     "Recorded",
     "Sighting",
     "TransferRow",
+    "Untold",
     "WatchedAddress",
 ]
 
 INVOICES_PER_TRANSACTION: Final = 50
 """Few enough that nobody waits long for one of them, many enough that commits do not count."""
-
-ACTOR: Final = "watch"
 
 
 class NeverWatched(LookupError):  # noqa: N818 - says what is the case, as core/errors.py does
@@ -104,11 +104,15 @@ class ChainPosition:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a scan changed: so many transfers of so many invoices, and what belongs to nobody."""
+    """What a scan changed: so many transfers of so many invoices, and what belongs to nobody.
+
+    ``untold`` are the invoices among them that could not be told; they will be, later.
+    """
 
     transfers: int = 0
     invoices: int = 0
     quarantined: tuple[Quarantined, ...] = ()
+    untold: tuple[Untold, ...] = ()
 
 
 async def start(desk: Desk, chain: str, mark: Mark) -> bool:
@@ -281,49 +285,97 @@ _Finish = Callable[[Tx], Awaitable[None]]
 async def _apply(desk: Desk, lease: Lease, found: Collection[Change], finish: _Finish) -> Recorded:
     """Write changes batch by batch, then let ``finish`` move the cursor.
 
-    An invoice that cannot be told, which is a bug, holds up the cursor and is reported at every
-    attempt, but keeps nobody else's money from being seen.
+    The cursor stays only where facts could not be written down.
     """
-    troubles: list[Exception] = []
+    attempt = _Attempt(desk, lease)
     for batch in batches(found, INVOICES_PER_TRANSACTION):
-        troubles += await _attempt(desk, lease, batch)
-    if troubles:
-        msg = f"{lease.chain}: some invoices could not be told of their transfers"
-        raise ExceptionGroup(msg, troubles)
+        await attempt.write(batch)
+    if attempt.troubles:
+        msg = f"{lease.chain}: some transfers could not be written down"
+        raise ExceptionGroup(msg, attempt.troubles)
 
     async def last(tx: Tx) -> None:
         await _fence(tx, lease)
         await finish(tx)
 
     await desk.database.run(last)
-    concerned = {invoice for change in found for invoice in change.invoices}
-    return Recorded(transfers=len(found), invoices=len(concerned))
+    return Recorded(
+        transfers=len(found), invoices=len(_concerned(found)), untold=tuple(attempt.untold)
+    )
 
 
-async def _attempt(desk: Desk, lease: Lease, batch: Sequence[Change]) -> list[Exception]:
-    try:
-        await desk.database.run(partial(_write, desk, lease, batch))
-    except (LeaseLost, CommitUnknown, OperationalError):
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is kept to one invoice
-        alone = batches(batch, 1)
-        if len(alone) == 1:
-            return [error]
-        return [trouble for one in alone for trouble in await _attempt(desk, lease, one)]
-    return []
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """Writing changes, so that what is wrong with one invoice stays with that one invoice."""
+
+    desk: Desk
+    lease: Lease
+    untold: list[Untold] = field(default_factory=list)
+    troubles: list[Exception] = field(default_factory=list)
+
+    async def write(self, batch: Sequence[Change]) -> None:
+        """Write a batch and tell its invoices; one by one where that fails for any of them."""
+        try:
+            await self._run(partial(self._told, batch))
+        except _NOBODYS_FAULT:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is kept to one invoice
+            alone = batches(batch, 1)
+            if len(alone) == 1:
+                await self._without_telling(batch, error)
+                return
+            for one in alone:
+                await self.write(one)
+
+    async def _without_telling(self, batch: Sequence[Change], error: Exception) -> None:
+        untold = [Untold(*invoice, error) for invoice in _concerned(batch)]
+        try:
+            await self._run(partial(self._owed, batch, untold))
+        except _NOBODYS_FAULT:
+            raise
+        except Exception as trouble:  # noqa: BLE001 - the cursor stays, and others' money is written
+            self.troubles.append(trouble)
+        else:
+            self.untold.extend(untold)
+
+    async def _run(self, write: Callable[[Tx], Awaitable[None]]) -> None:
+        async def fenced(tx: Tx) -> None:
+            await _fence(tx, self.lease)
+            await write(tx)
+
+        await self.desk.database.run(fenced)
+
+    async def _told(self, batch: Sequence[Change], tx: Tx) -> None:
+        held = await _locked(tx, _concerned(batch))
+        await _book(self.desk, tx, batch)
+        await telling.tell(self.desk, tx, held)
+
+    async def _owed(self, batch: Sequence[Change], untold: Sequence[Untold], tx: Tx) -> None:
+        for one in untold:
+            await invoices.hold(tx, one.org_id, one.invoice_id)
+        await _book(self.desk, tx, batch)
+        for one in untold:
+            await telling.owe(self.desk, tx, one)
 
 
-async def _write(desk: Desk, lease: Lease, batch: Sequence[Change], tx: Tx) -> None:
-    await _fence(tx, lease)
-    concerned = sorted({invoice for change in batch for invoice in change.invoices})
-    before = [await _locked(tx, org_id, invoice_id) for org_id, invoice_id in concerned]
+_NOBODYS_FAULT: Final = (LeaseLost, CommitUnknown, OperationalError)
+"""Not about any invoice: the whole scan is recorded again."""
+
+
+def _concerned(found: Iterable[Change]) -> list[tuple[int, UUID]]:
+    """The invoices that hear of changes, in the order in which they are locked."""
+    return sorted({invoice for change in found for invoice in change.invoices})
+
+
+async def _book(desk: Desk, tx: Tx, batch: Sequence[Change]) -> None:
+    """Write transfers, and into the ledger those that become final."""
     await transfers.save(tx, [change.after for change in batch])
+    entries: defaultdict[int, list[JournalEntry]] = defaultdict(list)
     for change in batch:
         if change.settles:
-            await ledger.post(tx, change.after.org_id, _entry(desk, change.after))
-    rows = await _rows_of(tx, before)
-    for invoice in before:
-        await _tell(desk, tx, invoice, rows.get(invoice.invoice_id, []))
+            entries[change.after.org_id].append(_entry(desk, change.after))
+    for org_id, of_org in sorted(entries.items()):
+        await ledger.post_all(tx, org_id, of_org)
 
 
 async def _fence(tx: Tx, lease: Lease) -> None:
@@ -332,29 +384,11 @@ async def _fence(tx: Tx, lease: Lease) -> None:
         raise LeaseLost(msg)
 
 
-async def _locked(tx: Tx, org_id: int, invoice_id: UUID) -> Invoice:
-    invoice = await invoices.lock(tx, org_id, invoice_id)
-    if invoice is None:
-        msg = f"organisation {org_id} gave an address to invoice {invoice_id}, which is not there"
-        raise LookupError(msg)
-    return invoice
-
-
-async def _rows_of(tx: Tx, concerned: Sequence[Invoice]) -> dict[UUID, list[TransferRow]]:
-    found: dict[UUID, list[TransferRow]] = defaultdict(list)
-    for org_id in {invoice.org_id for invoice in concerned}:
-        ids = [invoice.invoice_id for invoice in concerned if invoice.org_id == org_id]
-        for row in await transfers.of_invoices(tx, org_id, ids):
-            found[row.invoice_id].append(row)
-    return found
-
-
-async def _tell(desk: Desk, tx: Tx, before: Invoice, rows: Sequence[TransferRow]) -> None:
-    by = system(ACTOR, before.org_id)
-    tally = reckoning.tally(before.requests, map(transfers.received, rows), before.policy)
-    event = fact(before.tally, tally, desk.clock.now(), by.uid)
-    if event is not None:
-        await happen(desk, tx, before, event, by)
+async def _locked(tx: Tx, concerned: Sequence[tuple[int, UUID]]) -> list[Invoice]:
+    held: list[Invoice] = []
+    for org_id, of_org in groupby(concerned, key=itemgetter(0)):
+        held += await invoices.lock_all(tx, org_id, [invoice_id for _, invoice_id in of_org])
+    return held
 
 
 def _entry(desk: Desk, row: TransferRow) -> JournalEntry:

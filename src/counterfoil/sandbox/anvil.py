@@ -4,12 +4,9 @@ Measured behaviour of anvil 1.7.1 is in specs/chains.md 1.3.
 """
 
 import asyncio
-import ctypes
 import os
 import platform
-import signal
 import socket
-import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,13 +18,13 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
+from counterfoil.supervisor import end_with_parent
+
 MNEMONIC: Final = "test test test test test test test test test test test junk"
 """anvil's own default; its accounts are known to the whole world."""
 
 BINARY_SETTING: Final = "COUNTERFOIL_ANVIL"
 _MACHINES: Final = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-_PR_SET_PDEATHSIG: Final = 1
-_LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 _START_SECONDS: Final = 20.0
 _STOP_SECONDS: Final = 20.0
 
@@ -199,7 +196,7 @@ class Anvil(AnvilNode):
             stdout=DEVNULL,
             stderr=DEVNULL,
             start_new_session=True,
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
         node = cls(settings, process, port)
         try:
@@ -248,13 +245,6 @@ class Anvil(AnvilNode):
                 msg = f"port {self.port} belongs to a node of chain {chain_id}"
                 raise SandboxError(msg)
             return
-
-
-def _end_with_parent() -> None:
-    # Even a parent that is killed outright takes its node with it: Linux sends SIGTERM, on
-    # which anvil still writes its state. Elsewhere such a node has to be ended by hand.
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _existing(path: Path, otherwise: str) -> Path:

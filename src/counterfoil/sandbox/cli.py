@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from counterfoil.core.assets import accepted_asset, find_chain
-from counterfoil.core.errors import Invalid, NotFound
+from counterfoil.core.errors import Invalid, NotFound, OutOfPlace
 from counterfoil.core.money import format_units, parse_units
 from counterfoil.db.embedded import EmbeddedPostgres
 from counterfoil.sandbox import samples
@@ -26,8 +26,11 @@ demo_cli: Final = typer.Typer(
 
 _out: Final = Console()
 
+_PAYABLE: Final = frozenset({"pending_payment", "payment_insufficient", "expired"})
 _SETTLED: Final = frozenset(
     {
+        "approval_pending",
+        "approval_rejected",
         "sign_pending",
         "completed",
         "compliance_freeze",
@@ -37,6 +40,9 @@ _SETTLED: Final = frozenset(
     }
 )
 _MEANING: Final = {
+    "approval_pending": "waits for a reviewer",
+    "approval_rejected": "the reviewer said no",
+    "expired": "the deadline passed unpaid",
     "pending_payment": "waiting for the payment",
     "transaction_detected": "seen on chain, still too young to rely on",
     "aml_scanning": "confirmed; its origin is being checked",
@@ -90,19 +96,21 @@ def demo_up(
                     await until_signalled()
                     _out.print("Stopping")
 
-    asyncio.run(up())
+    with home.alone():
+        asyncio.run(up())
 
 
 @demo_cli.command("reset")
 def demo_reset() -> None:
     """Clear everything that the sandbox keeps: its database, chains, keys and secrets."""
     home = places()
-    if home.postgres.exists():
-        EmbeddedPostgres(home.postgres).destroy()
-    for path in (home.var / "chains", home.var / "signer", home.var / "secrets"):
-        shutil.rmtree(path, ignore_errors=True)
-    for file in (home.facts, home.rates, home.var / "demo.log"):
-        file.unlink(missing_ok=True)
+    with home.alone():
+        if home.postgres.exists():
+            EmbeddedPostgres(home.postgres).destroy()
+        for path in (home.var / "chains", home.var / "signer", home.var / "secrets"):
+            shutil.rmtree(path, ignore_errors=True)
+        for file in (home.facts, home.rates, home.var / "demo.log"):
+            file.unlink(missing_ok=True)
     _out.print(f"cleared {home.var}")
 
 
@@ -168,6 +176,10 @@ async def _pay(
 
     async with samples.Api(facts, "auditor") as api:
         invoice = await api.invoice(invoice_id)
+        if invoice["status"] not in _PAYABLE:
+            raise OutOfPlace(
+                f"this invoice is {invoice['status']}, so a customer would not be asked to pay it"
+            )
         option = _chosen(invoice, chain, token)
         known = find_chain(option["chain"])
         asset = None if known is None else accepted_asset(known, option["token"])

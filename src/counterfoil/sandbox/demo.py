@@ -9,10 +9,11 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from io import BytesIO
-from typing import Final
+from typing import Final, Literal
 
 import aiohttp
 from argon2 import PasswordHasher
+from yarl import URL
 
 from counterfoil.books import addresses
 from counterfoil.books.orgs import Member, Org
@@ -41,7 +42,7 @@ from counterfoil.sandbox.places import (
 from counterfoil.sandbox.tokens import install_tokens, mint
 from counterfoil.signer.client import SignerClient
 from counterfoil.signer.orders import WalletAddresses
-from counterfoil.signer.service import create_seed_file
+from counterfoil.signer.service import create_signer_files
 from counterfoil.supervisor import Child, Say, Supervisor, counterfoil
 from counterfoil.workers.lists import import_list
 
@@ -99,7 +100,9 @@ async def running(
         tell("Starting local Arbitrum, Base and Optimism")
         nodes = await _start_chains(places, stack)
         inbox = await _start_inbox(places, stack)
-        environment = _environment(places, url, nodes, port or free_port(DEFAULT_PORT))
+        environment = _environment(
+            places, url, nodes, port or free_port(_last_port(places, "base_url") or DEFAULT_PORT)
+        )
         environment |= settings or {}
         supervisor = Supervisor(say)
         stack.push_async_callback(supervisor.stop)
@@ -165,6 +168,12 @@ def free_port(preferred: int = 0) -> int:
     raise OSError(msg)
 
 
+def _last_port(places: Places, which: Literal["base_url", "callback_inbox_url"]) -> int:
+    """The port of the run before, so that addresses that people noted stay good; 0 at first."""
+    known = places.read()
+    return 0 if known is None else URL(getattr(known, which)).port or 0
+
+
 async def _start_database(places: Places, stack: AsyncExitStack) -> str:
     server = EmbeddedPostgres(places.postgres)
     url = await asyncio.to_thread(server.start)
@@ -210,7 +219,7 @@ async def _fund(node: AnvilNode, wallets: WalletAddresses) -> None:
 async def _start_inbox(places: Places, stack: AsyncExitStack) -> CallbackInbox:
     master = places.secret("secret").read_text(encoding="utf-8").strip().encode()
     secret = shown_callback_secret(callback_secret(master, ORG_ID, 1))
-    inbox = CallbackInbox(secret.encode(), free_port())
+    inbox = CallbackInbox(secret.encode(), free_port(_last_port(places, "callback_inbox_url")))
     await inbox.start()
     stack.push_async_callback(inbox.stop)
     return inbox
@@ -222,7 +231,8 @@ async def _start_signer(
     if not places.seed.exists():
         places.seed.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         passphrase = places.secret("seed_passphrase").read_text(encoding="utf-8").strip()
-        await asyncio.to_thread(create_seed_file, places.seed, passphrase)
+        now = SystemClock().now()
+        await asyncio.to_thread(create_signer_files, places.seed, passphrase, now)
     signer = SignerClient(places.socket)
     await supervisor.start(Child("sign", counterfoil("sign"), environment, signer.healthy))
     return signer

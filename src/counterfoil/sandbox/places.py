@@ -1,5 +1,6 @@
 """Where the sandbox keeps its things, all of it below ``var``."""
 
+import fcntl
 import secrets
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from counterfoil.core.assets import CHAINS
+from counterfoil.core.errors import Conflict
 from counterfoil.db.embedded import EmbeddedPostgres
 
 
@@ -89,6 +91,19 @@ class Places:
     def rates(self) -> Path:
         """The rates that the price worker reads."""
         return self.var / "rates.json"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep everybody else from using this sandbox meanwhile; `Conflict` if somebody does."""
+        self.var.mkdir(parents=True, exist_ok=True)
+        with (self.var / "demo.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Conflict(
+                    f"a sandbox is running in {self.var}; stop it there with Ctrl-C first"
+                ) from None
+            yield
 
     def chain_state(self, key: str) -> Path:
         """Where a local chain keeps its state between runs."""

@@ -73,8 +73,12 @@ class Api:
     ) -> dict[str, Any]:
         assert self._session is not None, "use it as a context manager"  # noqa: S101 - our own use
         address = f"{self._facts.base_url}{_PREFIX}{path}"
-        async with self._session.request(method, address, json=fields) as response:
-            answer: dict[str, Any] = await response.json()
+        try:
+            async with self._session.request(method, address, json=fields) as response:
+                answer: dict[str, Any] = await response.json()
+        except aiohttp.ClientConnectionError as error:
+            message = f"nothing answers at {self._facts.base_url}; start the sandbox: make demo"
+            raise SampleRefused(message) from error
         if answer["code"] != 0:
             raise SampleRefused(answer["message"])
         return answer

@@ -230,6 +230,11 @@ class Memory:
         self._floors = {(floor.chain_id, floor.sender): floor.nonce for floor in floors}
 
 
+def memory_beside(seed_path: Path) -> Path:
+    """Where the memory of this seed lies."""
+    return seed_path.with_name("memory.journal")
+
+
 def create_memory(path: Path, origin: Origin) -> None:
     """Begin a memory at ``path`` (0600). Raises `MemoryBroken` when one is there."""
     _, line = _line(_GENESIS, origin)
@@ -246,14 +251,15 @@ def open_memory(path: Path) -> tuple[Memory, bytes]:
     """Open the memory at ``path`` for this process alone.
 
     The second value is what was cut off its end, empty after a clean stop; it is kept
-    beside the file as ``<name>.torn``. Raises `MemoryBroken` when it is missing, another
-    process has it open, or a line inside it is damaged.
+    beside the file as ``<name>.torn``. Raises `MemoryBroken` when it is missing, when another
+    process has it open, and when a line inside it is damaged.
     """
     try:
         # Appending mode: whatever else happens, an earlier line is never written over.
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
-    except FileNotFoundError:
-        raise MemoryBroken(f"the signer's memory {path} is missing; {_WAY_BACK}") from None
+    except OSError as failed:
+        msg = f"the signer's memory {path} cannot be opened ({failed.strerror})"
+        raise MemoryBroken(f"{msg}; {_WAY_BACK}") from failed
     file = FileIO(descriptor, "r+")
     try:
         _lock(file, path)

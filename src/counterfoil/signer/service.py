@@ -13,17 +13,21 @@ import socket
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import structlog
 
+from counterfoil.core.errors import Invalid
 from counterfoil.core.ports import Clock
-from counterfoil.signer.keys import open_seed_file
-from counterfoil.signer.memory import Memory, open_memory
-from counterfoil.signer.orders import moves_of
+from counterfoil.signer.keys import open_seed_file, sealed_seed, write_seed_file
+from counterfoil.signer.memory import Memory, create_memory, memory_beside, open_memory
+from counterfoil.signer.orders import SIGNING_ROLES, moves_of
+from counterfoil.signer.origin import Lost, Origin
 from counterfoil.signer.policy import Limits
+from counterfoil.signer.recovery import Checked, floors_of
 from counterfoil.signer.refusals import MemoryBroken, SeedRefused, SignerRefused, SignerStartRefused
 from counterfoil.signer.signing import Signer
 from counterfoil.signer.wire import (
@@ -47,6 +51,8 @@ __all__ = [
     "SeedRefused",
     "SignerConfig",
     "SignerStartRefused",
+    "create_new_memory",
+    "create_signer_files",
     "serve",
 ]
 
@@ -62,8 +68,8 @@ class SignerConfig:
     """What the signer needs. Secrets stay out of the repr.
 
     ``approval_key`` (32 bytes or more) is the one the web process seals warrants with.
-    ``memory_path`` must survive restarts and belong to this signer alone; see `setup` for how
-    it begins.
+    ``memory_path`` must survive restarts and belong to this signer alone; see
+    `create_signer_files` for how it begins.
     """
 
     socket_path: Path
@@ -72,6 +78,49 @@ class SignerConfig:
     passphrase: str = field(repr=False)
     approval_key: bytes = field(repr=False)
     limits: Limits = field(default_factory=Limits)
+
+
+def create_signer_files(seed_path: Path, passphrase: str, at: datetime) -> None:
+    """Seal a new random seed at ``seed_path`` and begin its memory beside it.
+
+    Anybody with the passphrase can read the phrase with ``age -d``, to keep it on paper.
+    Raises `SeedRefused` when there is a seed, since overwriting it would lose every wallet
+    derived from it, and for a short passphrase; `MemoryBroken` when there is a memory, which
+    must then be of a seed that is not there.
+    """
+    if seed_path.exists():
+        raise SeedRefused(
+            f"{seed_path} exists; it is never overwritten, since every wallet hangs on it"
+        )
+    keys, sealed = sealed_seed(passphrase)
+    memory_path = memory_beside(seed_path)
+    # The memory first: a seed that got none would look like one whose memory was lost.
+    create_memory(memory_path, Origin(seed=keys.fingerprint, at=at))
+    try:
+        write_seed_file(seed_path, sealed)
+    except BaseException:
+        memory_path.unlink()
+        raise
+
+
+def create_new_memory(seed_path: Path, passphrase: str, checked: Checked, at: datetime) -> None:
+    """Begin a memory in place of one that got lost.
+
+    With it no nonce below the checked ones is signed, no payment approved too early, and no
+    payment at all on the day of ``at``, whose cap may be used up. Raises `Invalid` for what was
+    not checked or makes no sense, `SeedRefused`, and `MemoryBroken` when there is a memory.
+    """
+    if checked.approved_since > at:
+        raise Invalid.field("approved_since", f"it is at most now, {at.isoformat()}")
+    keys = open_seed_file(seed_path, passphrase)
+    wallets = {
+        (org_id, role): keys.address(org_id, role)
+        for org_id in checked.org_ids
+        for role in sorted(SIGNING_ROLES)
+    }
+    floors = floors_of(checked.nonces, wallets)
+    lost = Lost(approved_since=checked.approved_since, floors=floors)
+    create_memory(memory_beside(seed_path), Origin(seed=keys.fingerprint, at=at, lost=lost))
 
 
 async def serve(config: SignerConfig, clock: Clock, stop: asyncio.Event | None = None) -> None:

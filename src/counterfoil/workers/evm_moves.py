@@ -2,6 +2,7 @@
 
 from datetime import UTC
 from typing import Final, NoReturn
+from uuid import UUID
 
 from counterfoil.chains.evm.addresses import DepositAddresses, salt_of
 from counterfoil.chains.evm.transactions import SweptItem, paid, swept
@@ -23,18 +24,23 @@ from counterfoil.signer.orders import (
 _WORD_BYTES: Final = 32
 
 
+class OtherWallet(Exception):  # noqa: N818 - says what is wrong, as core/errors.py does
+    """The signer has other wallets than the books; nothing is wrong with the movements."""
+
+
 def order_for(batch: Batch, wallets: WalletAddresses) -> Order:
     """What to ask of the signer for a batch.
 
-    Raises `SigningRefused` for what is not worth asking: a wallet or a deposit address that is
-    not the signer's, or a payment without a warrant.
+    Raises `SigningRefused` for what is not worth asking: a deposit address that is not the
+    signer's, or a payment without a warrant; `OtherWallet` for another seed's signer.
     """
     ours = {"operator": wallets.operator, "pool": wallets.pool, "gas": wallets.gas}
     if ours[batch.wallet.role] != batch.wallet.address:
-        _refuse(
-            f"its {batch.wallet.role} wallet is {ours[batch.wallet.role]},"
-            f" the books say {batch.wallet.address}"
+        msg = (
+            f"the signer's {batch.wallet.role} wallet is {ours[batch.wallet.role]},"
+            f" the books say {batch.wallet.address}; does it run on another seed?"
         )
+        raise OtherWallet(msg)
     first = batch.items[0]
     chain_id = CHAINS[batch.wallet.chain].chain_id
     move_id = str(first.move.move_id)
@@ -47,6 +53,20 @@ def order_for(batch: Batch, wallets: WalletAddresses) -> Order:
             return _fuel_order(batch, chain_id)
         case _:
             return _pay_order(first)
+
+
+def strangers(batch: Batch, wallets: WalletAddresses) -> dict[UUID, str]:
+    """The movements of a sweep whose deposit address is not the signer's factory's, and why."""
+    if batch.wallet.role != "operator":
+        return {}
+    derived = DepositAddresses(wallets.factory)
+    return {
+        item.move.move_id: (
+            f"{item.deposit_address} is no deposit address of factory {wallets.factory}"
+        )
+        for item in batch.items
+        if item.number is None or derived.address(item.number) != item.deposit_address
+    }
 
 
 def landed(open_tx: OpenTx, receipt: Receipt) -> Landed:
@@ -62,10 +82,8 @@ def landed(open_tx: OpenTx, receipt: Receipt) -> Landed:
 
 
 def _sweep_order(batch: Batch, wallets: WalletAddresses, chain_id: int) -> SweepOrder:
-    derived = DepositAddresses(wallets.factory)
-    for item in batch.items:
-        if item.number is None or derived.address(item.number) != item.deposit_address:
-            _refuse(f"{item.deposit_address} is no deposit address of factory {wallets.factory}")
+    for reason in strangers(batch, wallets).values():
+        _refuse(reason)
     return SweepOrder(
         org_id=batch.wallet.org_id,
         move_ids=tuple(str(item.move.move_id) for item in batch.items),

@@ -5,38 +5,40 @@ transaction's own row; sending the same bytes twice is harmless (specs/reliabili
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 import structlog
 
 from counterfoil.chains.port import CallReverted, Chain, ChainError, Receipt, SendOutcome
-from counterfoil.desk import landing, moving
+from counterfoil.desk import landing, moving, upkeep
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.landing import Settled
 from counterfoil.desk.moving import (
+    LONG,
+    OUTGOING,
+    SHORT,
     Batch,
     OpenTx,
     Reserved,
     SignedBytes,
+    SigningDelayed,
     SigningRefused,
     Terms,
     TxRow,
     WalletRow,
 )
 from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreachable
-from counterfoil.signer.orders import TxTerms
+from counterfoil.signer.orders import TxTerms, WalletAddresses
 from counterfoil.signer.payload import rebuild
+from counterfoil.signer.policy import Limits
 from counterfoil.signer.wire import Code
-from counterfoil.workers.evm_moves import landed, order_for
+from counterfoil.workers.evm_moves import landed, order_for, strangers
 
 _log: Final = structlog.get_logger("counterfoil.move")
-
-REVERT_PATIENCE: Final = timedelta(minutes=10)
-"""How long a call may be predicted to revert before its movement parks. A node that lags
-behind predicts that too, so it is not believed at once."""
 
 SIGHTINGS: Final = 3
 """How often a nonce must look consumed by something else before its wallet freezes; one node
@@ -46,6 +48,10 @@ GAS_MARGIN_PERCENT: Final = 125
 """An estimate is made on another block than the one that the transaction lands in."""
 
 WAITING_FOR_GAS: Final = "waiting for gas"
+
+_PRICES: Final = Limits()
+"""What the signer pays at most. A dearer chain is waited for here, since a refusal of the
+signer's policy does not tell a price, which falls again, from what is never signed."""
 
 
 class _NonceTaken(Exception):  # noqa: N818 - a turn of the road, not a malfunction
@@ -67,41 +73,34 @@ class MoveWorker:
         self._sightings: Counter[tuple[str, str, int]] = Counter()
 
     async def step(self) -> bool:
-        """One round over every chain; answers whether anything was signed, sent or settled."""
+        """One round over every chain; answers whether anything was signed, sent or settled.
+
+        What is wrong with one chain, wallet or movement is logged and keeps no other waiting.
+        """
         busy = False
         for chain in self._chains.values():
-            try:
-                busy |= await self._round(chain)
-            except ChainError as error:
-                _log.warning("move.chain_failed", chain=chain.key, reason=str(error))
+            # What is committed first: nothing that goes wrong later may keep it from being sent.
+            for do in (self.broadcast, self.follow, self.reserve):
+                with _alone(chain):
+                    busy |= await do(chain)
         return busy
-
-    async def _round(self, chain: Chain) -> bool:
-        # Followed first: a chain that refuses estimates must not keep us from seeing receipts.
-        followed = await self.follow(chain)
-        reserved = await self.reserve(chain)
-        sent = await self.broadcast(chain)
-        return followed or reserved or sent
-
-    async def reserve(self, chain: Chain) -> bool:
-        """Have everything signed that may move; answers whether anything was."""
-        signed = False
-        for wallet in await moving.wallets_of(self._desk, chain.key):
-            if wallet.frozen_reason is not None:
-                continue
-            try:
-                signed |= await self._reserve_for(chain, wallet)
-            except SignerUnreachable as unreachable:
-                _log.warning("move.signer_unreachable", reason=str(unreachable))
-                return signed
-        return signed
 
     async def broadcast(self, chain: Chain) -> bool:
         """Offer committed bytes to a node, for the first time or again."""
         due = await moving.due_txs(self._desk, chain.key)
         for row in due:
-            await self._send(chain, row)
+            with _alone(chain, wallet=row.wallet, tx_hash=row.tx_hash):
+                await self._send(chain, row)
         return bool(due)
+
+    async def reserve(self, chain: Chain) -> bool:
+        """Have everything signed that may move; answers whether anything was."""
+        signed = False
+        for wallet in await moving.wallets_of(self._desk, chain.key):
+            if wallet.frozen_reason is None:
+                with _alone(chain, wallet=wallet.address):
+                    signed |= await self._reserve_for(chain, wallet)
+        return signed
 
     async def follow(self, chain: Chain) -> bool:
         """Settle what stands in a finalized, canonical block; answers whether anything did."""
@@ -111,13 +110,18 @@ class MoveWorker:
             return False
         settled = False
         for open_tx in open_txs:
-            receipt = await self._receipt(chain, open_tx)
-            if receipt is None or receipt.block_number > finalized.number:
-                continue
-            block = await chain.block(receipt.block_number)
-            if block is not None and block.hash == receipt.block_hash:
-                settled |= await self._settle(open_tx, receipt)
+            with _alone(chain, wallet=open_tx.wallet.address, tx_hash=open_tx.tx.tx_hash):
+                settled |= await self._follow_one(chain, open_tx, finalized.number)
         return settled
+
+    async def _follow_one(self, chain: Chain, open_tx: OpenTx, finalized_number: int) -> bool:
+        receipt = await self._receipt(chain, open_tx)
+        if receipt is None or receipt.block_number > finalized_number:
+            return False
+        block = await chain.block(receipt.block_number)
+        if block is None or block.hash != receipt.block_hash:
+            return False
+        return await self._settle(open_tx, receipt)
 
     async def _reserve_for(self, chain: Chain, wallet: WalletRow) -> bool:
         skip: set[UUID] = set()
@@ -129,10 +133,11 @@ class MoveWorker:
             checked = True
             reserved = await self._attempt(chain, batch)
             signed |= reserved is Reserved.SIGNED
-            if reserved is Reserved.FROZEN or reserved is Reserved.WAITING_FOR_GAS:
-                _log.warning("move.not_signed", wallet=wallet.address, reason=reserved.value)
+            if reserved is None or reserved in _WALLET_STOPS:
+                _log.warning("move.not_signed", wallet=wallet.address, reason=reserved)
                 return signed
-            if reserved is None or reserved is Reserved.CHANGED:
+            # What was signed, parked or told to wait does not come again; the rest may.
+            if reserved is Reserved.CHANGED:
                 skip |= batch.move_ids
         return signed
 
@@ -144,39 +149,56 @@ class MoveWorker:
         return reason is not None
 
     async def _attempt(self, chain: Chain, batch: Batch) -> Reserved | None:
-        """Try to have a batch signed; None when it cannot be judged now."""
+        """Try to have a batch signed; None when nothing of its wallet can be signed just now."""
         try:
             return await self._reserve_batch(chain, batch)
         except _NonceTaken as taken:
-            _log.warning("move.nonce_taken", wallet=batch.wallet.address, reason=str(taken))
-            earlier = await moving.batch_of(self._desk, batch.wallet, taken.move_ids)
-            if earlier is None:
-                _log.error("move.nonce_blocked", wallet=batch.wallet.address, reason=str(taken))
-                return None
-            return await self._reserve_batch(chain, earlier)
-
-    async def _reserve_batch(self, chain: Chain, batch: Batch) -> Reserved | None:
-        if batch.wallet.role == "operator":
-            differences = await balance_differences(self._desk, chain, batch)
-            if differences is None:
-                return None
-            if differences:
-                _log.error("move.balance_differs", chain=chain.key, moves=_names(differences))
-                await moving.park(self._desk, batch.wallet.org_id, differences)
-                return Reserved.PARKED
-        try:
-            terms = await self._terms(chain, batch)
-        except SigningRefused as refused:
-            await self._park_all(batch, refused.reason)
-            return Reserved.PARKED
+            return await self._finish_earlier(chain, batch, taken)
         except CallReverted as reverted:
-            return await self._would_revert(batch, reverted)
+            # Nodes that lag behind predict this too, and issuers lift what they froze.
+            return await self._wait(batch, f"the chain would refuse it: {reverted}", LONG)
+        except SignerUnreachable as unreachable:
+            await self._wait(batch, f"the signer gives no answer: {unreachable}", SHORT)
+            return None
+        except ChainError as error:
+            await self._wait(batch, f"the chain gives no answer: {error}", SHORT)
+            return None
+        except Exception as error:  # noqa: BLE001 - one movement that cannot be read stops no other
+            return await self._wait(batch, _sentence(error), LONG)
+
+    async def _finish_earlier(
+        self, chain: Chain, batch: Batch, taken: _NonceTaken
+    ) -> Reserved | None:
+        """Give the nonce to the movements that the signer remembers for it."""
+        _log.warning("move.nonce_taken", wallet=batch.wallet.address, reason=str(taken))
+        earlier = await moving.batch_of(self._desk, batch.wallet, taken.move_ids)
+        if earlier is not None and earlier.move_ids != batch.move_ids:
+            reserved = await self._attempt(chain, earlier)
+            if reserved is Reserved.SIGNED:
+                return reserved
+        await self._wait(batch, str(taken), SHORT)
+        return None
+
+    async def _reserve_batch(self, chain: Chain, batch: Batch) -> Reserved:
+        wallets = await self._signer.addresses(batch.wallet.org_id)
+        if odd := strangers(batch, wallets) or await self._unlike_books(chain, batch):
+            return await self._park(batch, odd)
+        try:
+            terms = await self._terms(chain, batch, wallets)
+        except SigningRefused as refused:
+            return await self._park(batch, dict.fromkeys(batch.move_ids, refused.reason))
+        if dear := _too_dear(terms):
+            return await self._wait(batch, dear, LONG)
         reserved = await moving.reserve(self._desk, batch, terms, self._sign)
         _log.info("move.reserve", chain=chain.key, outcome=reserved.value, moves=_names(batch))
         return reserved
 
-    async def _terms(self, chain: Chain, batch: Batch) -> Terms:
-        wallets = await self._signer.addresses(batch.wallet.org_id)
+    async def _unlike_books(self, chain: Chain, batch: Batch) -> dict[UUID, str]:
+        if batch.wallet.role != "operator":
+            return {}
+        return await balance_differences(self._desk, chain, batch)
+
+    async def _terms(self, chain: Chain, batch: Batch, wallets: WalletAddresses) -> Terms:
         payload = rebuild(order_for(batch, wallets), wallets)
         gas = await chain.estimate_gas(
             batch.wallet.address, payload.to, payload.data, payload.value_wei
@@ -184,19 +206,15 @@ class MoveWorker:
         fees = await chain.fees()
         return Terms(gas * GAS_MARGIN_PERCENT // 100, fees.max_fee_wei, fees.tip_wei)
 
-    async def _would_revert(self, batch: Batch, reverted: CallReverted) -> Reserved | None:
-        reason = f"the chain would refuse it: {reverted}"
-        _log.warning("move.would_revert", moves=_names(batch), reason=reason)
-        ready_since = max(item.move.updated_at for item in batch.items)
-        if self._desk.clock.now() - ready_since < REVERT_PATIENCE:
-            return None
-        await self._park_all(batch, reason)
+    async def _park(self, batch: Batch, reasons: Mapping[UUID, str]) -> Reserved:
+        _log.error("move.parked", reasons={str(key): reason for key, reason in reasons.items()})
+        await moving.park(self._desk, batch.wallet.org_id, reasons)
         return Reserved.PARKED
 
-    async def _park_all(self, batch: Batch, reason: str) -> None:
-        _log.error("move.parked", moves=_names(batch), reason=reason)
-        reasons = dict.fromkeys(batch.move_ids, reason)
-        await moving.park(self._desk, batch.wallet.org_id, reasons)
+    async def _wait(self, batch: Batch, reason: str, longest: timedelta) -> Reserved:
+        _log.warning("move.waits", moves=_names(batch), reason=reason)
+        await moving.wait(self._desk, batch, reason, longest)
+        return Reserved.WAITING
 
     async def _sign(self, batch: Batch, nonce: int, terms: Terms) -> SignedBytes:
         wallets = await self._signer.addresses(batch.wallet.org_id)
@@ -209,6 +227,10 @@ class MoveWorker:
             if refused.code is Code.NONCE_TAKEN:
                 taken = frozenset(UUID(move_id) for move_id in refused.move_ids)
                 raise _NonceTaken(taken, refused.reason) from refused
+            if refused.code is Code.CAP and batch.items[0].move.purpose in OUTGOING:
+                # The count starts again then; a limit that was raised meanwhile counts, too.
+                until = _next_midnight(self._desk.clock.now())
+                raise SigningDelayed(refused.reason, until) from refused
             raise SigningRefused(refused.reason) from refused
         return SignedBytes(signed.raw, signed.tx_hash)
 
@@ -257,15 +279,22 @@ class MoveWorker:
         return settled is Settled.BOOKED
 
 
-async def balance_differences(desk: Desk, chain: Chain, batch: Batch) -> dict[UUID, str] | None:
+_WALLET_STOPS: Final = frozenset({Reserved.FROZEN, Reserved.WAITING_FOR_GAS})
+
+
+class NotWatched(Exception):  # noqa: N818 - says what happened, as core/errors.py does
+    """The watcher has not begun on this chain, so no balance can be compared."""
+
+
+async def balance_differences(desk: Desk, chain: Chain, batch: Batch) -> dict[UUID, str]:
     """What the chain says about a sweep's deposit addresses against our books, per movement.
 
-    Empty when both agree; None when the watcher has not begun, so nothing can be compared
-    (specs/chains.md 6.2 item 3).
+    Empty when both agree (specs/chains.md 6.2 item 3). Raises `NotWatched`.
     """
     expected = await moving.expected_balances(desk, batch)
     if expected is None:
-        return None
+        msg = f"{chain.key} is not watched yet"
+        raise NotWatched(msg)
     addresses = list(expected.units)
     found = await chain.token_balances(expected.contract, addresses, expected.at_block)
     on_chain = dict(zip(addresses, found, strict=True))
@@ -280,6 +309,53 @@ async def balance_differences(desk: Desk, chain: Chain, batch: Batch) -> dict[UU
     }
 
 
-def _names(moves: Batch | Mapping[UUID, str]) -> list[str]:
-    ids = moves.move_ids if isinstance(moves, Batch) else moves
-    return sorted(str(move_id) for move_id in ids)
+async def thaw(desk: Desk, chain: Chain, address: str, *, by: str, reason: str) -> list[UUID]:
+    """Let a frozen wallet sign again; answers the movements that park, as others used their nonce.
+
+    Raises what `upkeep.thaw` raises, and `ChainError`.
+    """
+    open_txs = await upkeep.open_txs(desk, chain.key, address)
+    # Asked in this order, so that a transaction mined in between is not taken for gone.
+    nonce = await chain.nonce(address, "finalized")
+    dead = [row.tx_hash for row in open_txs if await chain.receipt(row.tx_hash) is None]
+    return await upkeep.thaw(
+        desk, chain.key, address, finalized_nonce=nonce, dead=dead, by=by, reason=reason
+    )
+
+
+@contextmanager
+def _alone(chain: Chain, **about: str) -> Iterator[None]:
+    """Keep what goes wrong inside from everything else. Its class and sentence are logged."""
+    try:
+        yield
+    except ChainError as error:
+        _log.warning("move.chain_failed", chain=chain.key, reason=_sentence(error), **about)
+    except Exception as error:  # noqa: BLE001 - whatever it is, other wallets and chains go on
+        _log.error("move.failed", chain=chain.key, reason=_sentence(error), **about)
+
+
+def _sentence(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _too_dear(terms: Terms) -> str | None:
+    if terms.max_fee_wei > _PRICES.max_fee_wei:
+        return (
+            f"the chain asks {terms.max_fee_wei} wei per gas, the signer pays at most"
+            f" {_PRICES.max_fee_wei}"
+        )
+    if terms.cost_wei > _PRICES.max_cost_wei:
+        return (
+            f"its gas would cost up to {terms.cost_wei} wei, the signer pays at most"
+            f" {_PRICES.max_cost_wei}"
+        )
+    return None
+
+
+def _next_midnight(now: datetime) -> datetime:
+    day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day + timedelta(days=1)
+
+
+def _names(batch: Batch) -> list[str]:
+    return sorted(str(move_id) for move_id in batch.move_ids)

@@ -26,7 +26,7 @@ from counterfoil.core.callback_url import check_callback_url, may_be_called
 from counterfoil.core.errors import Invalid
 from counterfoil.core.standard_webhooks import signed_headers
 from counterfoil.desk import delivering
-from counterfoil.desk.delivering import CallbackForm, Delivery, Letter, Reply
+from counterfoil.desk.delivering import CallbackForm, Delivery, Letter, Reply, Shares
 from counterfoil.desk.desk import Desk
 from counterfoil.workers.runner import Jitter, system_jitter
 
@@ -58,6 +58,11 @@ class Limits:
     per_endpoint: int = 4
     timeout_seconds: float = 15.0
     lease_seconds: float = 60.0
+
+    @property
+    def per_org(self) -> int:
+        """Half of the hands: one organisation may name any number of hosts that hang."""
+        return max(1, self.concurrency // 2)
 
 
 class SystemLookup:
@@ -137,7 +142,7 @@ def callback_session(
 
 
 class Notifier:
-    """Claims events and sends many at once, few to any one receiver."""
+    """Claims events and sends many at once, few to any one receiver, never all for one merchant."""
 
     def __init__(  # noqa: PLR0913 - what a process hands to this worker
         self,
@@ -158,7 +163,7 @@ class Notifier:
         self._allow_private = allow_private
         self._limits = limits or Limits()
         self._jitter = jitter
-        self._sending: dict[asyncio.Task[None], str] = {}
+        self._sending: dict[asyncio.Task[None], Delivery] = {}
 
     async def step(self) -> int:
         """Start whatever is due and there are hands for; answers how many events that were.
@@ -171,8 +176,12 @@ class Notifier:
         deliveries = await delivering.claim(
             self._desk,
             limit=hands,
-            per_endpoint=self._limits.per_endpoint,
-            in_flight=Counter(self._sending.values()),
+            shares=Shares(
+                per_endpoint=self._limits.per_endpoint,
+                per_org=self._limits.per_org,
+                to=Counter(d.endpoint for d in self._sending.values()),
+                of=Counter(d.org_id for d in self._sending.values()),
+            ),
             lease_seconds=self._limits.lease_seconds,
         )
         quiet = [d for d in deliveries if not self._begin(d)]
@@ -201,7 +210,7 @@ class Notifier:
         if body is None:
             return False
         task = asyncio.create_task(self._deliver(delivery, body))
-        self._sending[task] = delivery.endpoint
+        self._sending[task] = delivery
         task.add_done_callback(self._ended)
         return True
 

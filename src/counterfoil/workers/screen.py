@@ -1,7 +1,7 @@
 """Screens payments: lists and providers are asked about every payer, and the gravest answer counts.
 
-Whatever cannot be asked is written down as a failure, and a failure sends the payment to a person;
-nothing is ever taken for clean because somebody was silent (specs/aml.md 0.4).
+Whatever cannot be asked is written down as a failure, and a failure that lasts sends the payment to
+a person; nothing is ever taken for clean because somebody was silent (specs/aml.md 0.4).
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from counterfoil.core.risk_facts import (
 )
 from counterfoil.desk import screening
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.screening import Case, Finding, Listed, Payer, Search
+from counterfoil.desk.screening import Case, Claim, Finding, Listed, Payer, Search
 from counterfoil.providers.screening.addresses import SearchForm, normalise_address, search_forms
 from counterfoil.providers.screening.list_content import ListedAddress, hits_of
 from counterfoil.providers.screening.port import (
@@ -55,7 +55,7 @@ class _Suspect:
 class Screener:
     """Claims cases and concludes them, several at once."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a process hands to this worker
         self,
         desk: Desk,
         providers: Sequence[AddressScreener] = (),
@@ -63,37 +63,56 @@ class Screener:
         timeout_seconds: float = 3.0,
         at_once: int = 16,
         lease_seconds: float = 120.0,
+        patience_seconds: float = 300.0,
     ) -> None:
-        """Each of ``providers`` is asked about each payer, twice if it must, and then given up."""
+        """Each of ``providers`` is asked about each payer, twice if it must.
+
+        Where answers are missing then, all are asked again for ``patience_seconds`` before the
+        money is held.
+        """
         self._desk = desk
         self._providers = providers
         self._timeout_seconds = timeout_seconds
         self._at_once = at_once
         self._lease_seconds = lease_seconds
+        self._patience_seconds = patience_seconds
         self._questions = asyncio.Semaphore(_QUESTIONS_AT_ONCE)
 
     async def step(self) -> int:
         """Screen whatever is due; answers how many cases that were."""
-        cases = await screening.claim(
+        claims = await screening.claim(
             self._desk, limit=self._at_once, lease_seconds=self._lease_seconds
         )
-        await asyncio.gather(*map(self._screen, cases))
-        return len(cases)
+        await asyncio.gather(*map(self._screen, claims))
+        return len(claims)
 
-    async def _screen(self, case: Case) -> None:
-        invoice_id = str(case.effect.invoice_id)
+    async def _screen(self, claim: Claim) -> None:
         try:
+            case = await screening.case_of(self._desk, claim)
             finding = await self._finding(case) if case.covers else None
-            kept = await screening.conclude(self._desk, case, finding)
+            await self._finish(case, finding)
         except Exception as error:  # noqa: BLE001 - one case we cannot finish must not stop the others
-            _log.exception("screening_failed", invoice_id=invoice_id)
-            await screening.give_back(self._desk, case, f"{type(error).__name__}: {error}"[:500])
+            _log.exception(
+                "screening_failed", org_id=claim.org_id, invoice_id=str(claim.invoice_id)
+            )
+            await screening.give_back(self._desk, claim, f"{type(error).__name__}: {error}")
+
+    async def _finish(self, case: Case, finding: Finding | None) -> None:
+        invoice_id = str(case.effect.invoice_id)
+        wait_seconds = (
+            screening.seconds_to_wait(case, self._patience_seconds)
+            if finding and finding.missing
+            else None
+        )
+        if finding and wait_seconds is not None:
+            _log.warning("screening_lacks_answers", invoice_id=invoice_id, why=finding.missing)
+            await screening.give_back(self._desk, case.effect, finding.missing, wait_seconds)
             return
-        decision = finding.decision if finding else None
+        kept = await screening.conclude(self._desk, case, finding)
         _log.info(
             "screened" if kept else "screening_lease_lost",
             invoice_id=invoice_id,
-            decision=decision,
+            decision=finding.decision if finding else None,
         )
 
     async def _finding(self, case: Case) -> Finding:
@@ -117,6 +136,7 @@ class Screener:
             total=gravest.total,
             scores=gravest.scores(),
             record=gravest.record() | _others(assessments),
+            missing=_missing(assessments),
         )
 
     def _factors(
@@ -145,7 +165,7 @@ class Screener:
             return []
         if place >= MAX_PAYERS_ASKED:
             reason = f"not asked: more than {MAX_PAYERS_ASKED} payers"
-            return [ProviderFailure(provider.code, reason) for provider in self._providers]
+            return [ProviderFailure(p.code, reason, passes=False) for p in self._providers]
         return list(await asyncio.gather(*(self._ask(p, suspect) for p in self._providers)))
 
     async def _ask(
@@ -197,6 +217,15 @@ def _listed(form: SearchForm, row: Listed) -> ListedAddress:
         names=tuple(row.names),
         programs=tuple(row.programs),
     )
+
+
+def _missing(assessments: Sequence[Assessment]) -> str:
+    """The answers that were not to be had, where nothing else stands against any of the payers."""
+    unclear = [a for a in assessments if a.decision is not Decision.CLEAR]
+    if not all(a.undecided for a in unclear):
+        return ""
+    floors = [f"{floor.code}: {floor.explain}" for a in unclear for floor in a.floors]
+    return "; ".join(dict.fromkeys(floors))
 
 
 def _others(assessments: Sequence[Assessment]) -> dict[str, object]:

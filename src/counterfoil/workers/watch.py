@@ -176,7 +176,7 @@ class ChainWatcher:
             return None
         sightings = await self._scan(after, end)
         recorded = await watching.record_seen(self._desk, self._lease, after, _mark(end), sightings)
-        self._report("seen", end, recorded)
+        self._report("seen", end.number, recorded)
         return end
 
     async def _settle(self, at: Position, final: Block) -> Block | None:
@@ -200,7 +200,7 @@ class ChainWatcher:
             sightings,
             vouched=await self._vouched(after, end, sightings),
         )
-        self._report("final", end, recorded)
+        self._report("final", end.number, recorded)
         return end
 
     async def _deepen(self, at: Position, safe_number: int) -> None:
@@ -211,8 +211,7 @@ class ChainWatcher:
         if not canonical and safe_number <= at.safe_number:
             return
         recorded = await watching.record_safe(self._desk, self._lease, safe_number, canonical)
-        if recorded.transfers:
-            self._log.info("safe", block=safe_number, transfers=recorded.transfers)
+        self._report("safe", safe_number, recorded)
 
     async def _common_ancestor(self, at: Position, tip: Block) -> int | None:
         """The highest block read that is still in the tip's chain; None while the node lags."""
@@ -315,13 +314,18 @@ class ChainWatcher:
         self._log.info("range_halved", blocks=self._range)
         return True
 
-    def _report(self, depth: str, end: Block, recorded: watching.Recorded) -> None:
+    def _report(self, depth: str, upto: int, recorded: watching.Recorded) -> None:
         if recorded.transfers:
             self._log.info(
-                depth,
-                block=end.number,
-                transfers=recorded.transfers,
-                invoices=recorded.invoices,
+                depth, block=upto, transfers=recorded.transfers, invoices=recorded.invoices
+            )
+        for untold in recorded.untold:
+            self._log.error(
+                "invoice_cannot_be_told",
+                depth=depth,
+                org_id=untold.org_id,
+                invoice_id=str(untold.invoice_id),
+                exc_info=untold.error,
             )
         for kept in recorded.quarantined:
             self._log.error(

@@ -14,7 +14,7 @@ from counterfoil.api.pace import Pace
 from counterfoil.api.strict_json import Unreadable
 from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden
-from counterfoil.core.roles import Permission
+from counterfoil.core.roles import ROLES, Permission
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.members import Principal, authenticate, with_request_id
 
@@ -78,7 +78,8 @@ def permitted(connection: Connection, handler: BaseRouteHandler) -> None:
     if any(permission in principal.actor.permissions for permission in needed):
         return
     names = " or ".join(permission.value for permission in needed)
-    message = f"this needs the permission {names}, which you do not have"
+    roles = " or ".join(role for role, held in ROLES.items() if held.intersection(needed))
+    message = f"this needs the permission {names}, which you do not have; the role {roles} has it"
     raise Forbidden(message, data={"missing_permission": needed[0].value})
 
 

@@ -133,7 +133,7 @@ def _received(facts: Facts, asset: Facts) -> str | None:
 
 
 def _payment_hash(facts: Facts, asset: Facts) -> str | None:
-    """The largest transfer of the paid asset, first in the snapshot: dust is not the payment."""
+    """The largest transfer of the paid asset; the snapshot has it first."""
     return next((t["tx_hash"] for t in facts["transfers"] if _same(t, asset)), None)
 
 

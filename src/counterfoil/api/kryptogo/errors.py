@@ -67,7 +67,7 @@ _HTTP_CODES: Final = {404: 4040, 405: 4050, 413: 4130, 415: 4150}
 """What the wire itself refuses, before any invoice is asked about."""
 
 _HTTP_MESSAGES: Final = {
-    404: "there is no such path in this API",
+    404: "there is no such path in this API; /v1/studio/api/openapi.json lists those there are",
     405: "this path does not take this method",
     413: "the body is too large",
 }
@@ -139,16 +139,14 @@ def _in_our_words(message: str, data: dict[str, object]) -> str:
 
     A refusal with a ``rule`` has a reason of its own, which is told as it is.
     """
-    allowed = data.get("allowed")
-    if isinstance(allowed, list):
-        data["allowed"] = verbs_of(allowed)
     status = data.get("status")
     if not isinstance(status, str):
         return message
     context = data.pop("context", None)
-    shown = invoice_status(Status(status), Context(context) if isinstance(context, str) else None)
-    data["status"] = shown
+    standing = Status(status), Context(context) if isinstance(context, str) else None
+    data["status"] = shown = invoice_status(*standing)
+    data["allowed"] = allowed = verbs_of(*standing)
     if "rule" in data:
         return message
-    possible = ", ".join(verbs_of(allowed if isinstance(allowed, list) else [])) or "nothing"
+    possible = ", ".join(allowed) or "nothing, it goes on by itself"
     return f"this is not possible while the invoice is {shown}; possible now: {possible}"

@@ -129,6 +129,10 @@ INVOICE_EXAMPLE: Final[Schema] = {
     "payment_terms": 30,
     "detail_items": [_ITEM],
     "available_actions": ["update", "cancel"],
+    "releases": [],
+    "declines": [],
+    "people_needed": None,
+    "archived_at": None,
 }
 
 LOG_EXAMPLE: Final[Schema] = {

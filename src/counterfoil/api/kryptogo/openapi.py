@@ -7,15 +7,14 @@ import msgspec
 
 from counterfoil.api.fields import Field, Schema, object_schema
 from counterfoil.api.kryptogo import schema
+from counterfoil.api.kryptogo.actions import ACTIONS, Action
 from counterfoil.api.kryptogo.auth import CLIENT_HEADER, KEY_HEADER
 from counterfoil.api.kryptogo.examples import (
     CREATE_EXAMPLE,
-    EXAMPLE_ADDRESS,
     EXAMPLE_FILE_ID,
     EXAMPLE_ID,
     INVOICE_EXAMPLE,
     LOG_EXAMPLE,
-    REFUND_EXAMPLE,
     UPDATE_EXAMPLE,
 )
 from counterfoil.api.kryptogo.status import CATEGORIES, INTENT_STATUSES, INVOICE_STATUSES
@@ -61,7 +60,6 @@ def _paths(create_fields: Sequence[Field]) -> Schema:
     one = "/invoice/intent/{id}"
     invoice = {"$ref": "#/components/schemas/InvoiceIntent"}
     envelope = _answer("An invoice", invoice, INVOICE_EXAMPLE)
-    anything = _answer("The invoice as it now is", _OBJECT, INVOICE_EXAMPLE)
     return {
         "/invoice/intent": {
             "post": _operation(
@@ -84,52 +82,7 @@ def _paths(create_fields: Sequence[Field]) -> Schema:
                 body=_body(schema.UPDATE_FIELDS, UPDATE_EXAMPLE, required=True),
             ),
         },
-        f"{one}/cancel": _action(
-            "cancelInvoice",
-            "Call an invoice off before any money came",
-            Permission.CREATE,
-            envelope,
-            _body(schema.CANCEL_FIELDS, {"reason": "Cancelled by initiator"}),
-        ),
-        f"{one}/approve": _action(
-            "approveInvoice",
-            "Let an invoice be paid",
-            Permission.APPROVE,
-            envelope,
-            _body(schema.APPROVE_FIELDS, {}),
-        ),
-        f"{one}/reject": _action(
-            "rejectInvoice",
-            "Refuse an invoice, saying why",
-            Permission.APPROVE,
-            envelope,
-            _body(
-                schema.REJECT_FIELDS,
-                {"reason": "Recipient information does not match our records."},
-                required=True,
-            ),
-        ),
-        f"{one}/sign": _action(
-            "signInvoice",
-            "Accept the money; an overpaid invoice needs refund_address",
-            Permission.SIGN,
-            anything,
-            _body(
-                schema.SIGN_FIELDS,
-                {
-                    "refund_address": EXAMPLE_ADDRESS,
-                    "refund_reason": "Overpaid invoice refund",
-                    "refund_attachments": [EXAMPLE_FILE_ID],
-                },
-            ),
-        ),
-        f"{one}/refund": _action(
-            "refundInvoice",
-            "Ask for everything to be sent back; a second person approves",
-            Permission.SIGN,
-            anything,
-            _body(schema.REFUND_FIELDS, REFUND_EXAMPLE, required=True),
-        ),
+        **{f"{one}/{action.name}": _action(action, envelope) for action in ACTIONS},
         f"{one}/logs": {
             "parameters": [_path_id("id", f"inv_{EXAMPLE_ID}")],
             "get": _operation(
@@ -212,16 +165,25 @@ def _operation(  # noqa: PLR0913 - the parts of an operation
     }
 
 
-def _action(
-    name: str, summary: str, permission: Permission, answer: Schema, body: Schema
-) -> Schema:
+def _action(action: Action, answer: Schema) -> Schema:
+    required = any(field.required for field in action.fields)
+    body = (
+        None if action.example is None else _body(action.fields, action.example, required=required)
+    )
     return {
         "parameters": [_path_id("id", f"inv_{EXAMPLE_ID}")],
-        "post": _operation(name, summary, permission, answer, body=body, parameters=[_key()]),
+        "post": _operation(
+            action.operation,
+            action.summary,
+            action.permission,
+            answer,
+            body=body,
+            parameters=[_key()],
+        ),
     }
 
 
-def _body(fields: Sequence[Field], example: object, *, required: bool = False) -> Schema:
+def _body(fields: Sequence[Field], example: object, *, required: bool) -> Schema:
     return {
         "required": required,
         "content": {"application/json": {"schema": object_schema(fields), "example": example}},
@@ -382,6 +344,13 @@ def _schemas() -> Schema:
                 "payment_terms": _WHOLE,
                 "detail_items": {"type": "array", "items": _OBJECT},
                 "available_actions": {"type": "array", "items": _TEXT},
+                "releases": {"type": "array", "items": _TEXT},
+                "declines": {"type": "array", "items": _TEXT},
+                "people_needed": {
+                    "type": ["object", "null"],
+                    "properties": dict.fromkeys(("release", "decline"), _WHOLE),
+                },
+                "archived_at": _or_null(_TIME),
             }
         ),
         "PaymentIntent": _described(_PAYMENT_INTENT),

@@ -39,12 +39,13 @@ from counterfoil.core.callback_url import MAX_LENGTH, check_callback_url
 from counterfoil.core.errors import Invalid
 from counterfoil.core.invoice import LineItem
 from counterfoil.core.pricing import MAX_TERMS_DAYS
+from counterfoil.desk.commands import MAX_ATTACHMENTS
 from counterfoil.desk.intake import Change, Draft
 
 MAX_ORDER_DATA_BYTES: Final = 16 * 1024
 MAX_ORDER_DATA_DEPTH: Final = 16
 MAX_ITEMS: Final = 200
-MAX_ATTACHMENTS: Final = 10
+MIN_DECISION_REASON: Final = 10
 MAX_REASON: Final = 1_000
 _MAX_ADDRESS: Final = 128
 
@@ -95,6 +96,7 @@ _TOKEN: Final = OneOf(SYMBOLS)
 _DAYS: Final = Whole(0, MAX_TERMS_DAYS)
 _BANK_ACCOUNT: Final = Whole(1, 2**63 - 1)
 _METHOD: Final = OneOf(("crypto", "fiat"))
+_DESCRIPTION: Final = Text(2_000, least=0, lines=True)
 
 
 def create_fields(*, allow_private_callbacks: bool = False) -> tuple[Field, ...]:
@@ -144,7 +146,7 @@ def create_fields(*, allow_private_callbacks: bool = False) -> tuple[Field, ...]
         Field("recipient_email", Email(), "Recipient email.", required=True),
         Field("organization_name", Text(200), "Recipient organization name.", required=True),
         Field("organization_email", Email(), "Recipient organization email.", required=True),
-        Field("description", Text(2_000, lines=True, empty=True), "Invoice description."),
+        Field("description", _DESCRIPTION, "Invoice description."),
         Field("attachment", _ATTACHMENT, "An uploaded file that belongs to the invoice."),
         Field("creator", Text(200), "Creator display name; grants nothing.", required=True),
         Field("payment_terms", _DAYS, "Days until due; 0 means due on receipt.", required=True),
@@ -162,7 +164,7 @@ UPDATE_FIELDS: Final = (
     Field("recipient_email", Email(), "Recipient email."),
     Field("organization_name", Text(200), "Recipient organization name."),
     Field("organization_email", Email(), "Recipient organization email."),
-    Field("description", Text(2_000, lines=True, empty=True), "Invoice description."),
+    Field("description", _DESCRIPTION, "Invoice description."),
     Field("attachment", _ATTACHMENT, "An uploaded file that belongs to the invoice."),
     Field("reviewer", Text(254), "Whom you ask to approve; a note that grants nothing."),
     Field(
@@ -193,8 +195,18 @@ APPROVE_FIELDS: Final = (
         "The invoice's content_hash as you saw it; refused when it changed meanwhile.",
     ),
 )
-CANCEL_FIELDS: Final = (Field("reason", Text(MAX_REASON, lines=True, empty=True), "Why."),)
+_WHY: Final = Text(MAX_REASON, least=0, lines=True)
+CANCEL_FIELDS: Final = (Field("reason", _WHY, "Why."),)
+ACCEPT_FIELDS: Final = (Field("reason", _WHY, "Why; kept in the log."),)
 REJECT_FIELDS: Final = (Field("reason", Text(MAX_REASON, lines=True), "Why.", required=True),)
+DECISION_FIELDS: Final = (
+    Field(
+        "reason",
+        Text(MAX_REASON, least=MIN_DECISION_REASON, lines=True),
+        "What the decision rests on, so that others can follow it; kept in the log.",
+        required=True,
+    ),
+)
 
 _FILES: Final = PublicId("file")
 SIGN_FIELDS: Final = (
@@ -203,7 +215,7 @@ SIGN_FIELDS: Final = (
         Text(_MAX_ADDRESS),
         "Where the surplus goes; required when the invoice is overpaid.",
     ),
-    Field("refund_reason", Text(MAX_REASON, lines=True, empty=True), "Why."),
+    Field("refund_reason", _WHY, "Why."),
     Field("refund_attachments", ListOf(_FILES, 0, MAX_ATTACHMENTS), "Uploaded files."),
 )
 REFUND_FIELDS: Final = (
@@ -212,7 +224,7 @@ REFUND_FIELDS: Final = (
     Field(
         "refund_attachments",
         ListOf(_FILES, 1, MAX_ATTACHMENTS),
-        "One to ten uploaded files.",
+        "One to ten files that were uploaded to /v1/studio/api/files.",
         required=True,
     ),
 )

@@ -8,18 +8,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from counterfoil.core.errors import Refusal
 from counterfoil.core.events import (
+    Accept,
     Approve,
+    ApproveRefund,
+    Archive,
     Cancel,
     Command,
+    Decline,
     Edit,
     OrderRefund,
     Reject,
+    Release,
     SignOff,
 )
 from counterfoil.core.invoice import Context, Invoice, Status
-from counterfoil.core.lifecycle import RULES, command_name
+from counterfoil.core.lifecycle import RULES, decide
 from counterfoil.core.roles import REQUIRED, Actor
+from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
+from counterfoil.desk.commands import refund_obstacle, signing, signs_as_it_is
+from counterfoil.desk.queries import InvoiceView
 
 S = Status
 C = Context
@@ -124,61 +133,89 @@ def standings(*wire_statuses: str) -> frozenset[Standing]:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """An action of this API and the command it gives."""
+    """An action of this API: the end of its path, and the command it gives.
+
+    ``example`` is that command as this member (a uid) would give it, filled in well enough to be
+    heard; None where nothing but the status decides.
+    """
 
     name: str
     command: type[Command]
+    example: Callable[[Invoice, str], Command] | None
 
+
+_SOMEWHERE: Final = "0x"
+"""An address in an example; the lifecycle looks at whether there is one."""
 
 VERBS: Final = (
-    Verb("update", Edit),
-    Verb("approve", Approve),
-    Verb("reject", Reject),
-    Verb("cancel", Cancel),
-    Verb("sign", SignOff),
-    Verb("refund", OrderRefund),
+    Verb("update", Edit, None),
+    Verb("approve", Approve, lambda i, by: Approve(at=i.created_at, by=by, content_hash="")),
+    Verb("reject", Reject, lambda i, by: Reject(at=i.created_at, by=by, reason="")),
+    Verb("cancel", Cancel, lambda i, by: Cancel(at=i.created_at, by=by)),
+    Verb("release", Release, lambda i, by: Release(at=i.created_at, by=by, reason="")),
+    Verb("decline", Decline, lambda i, by: Decline(at=i.created_at, by=by, reason="")),
+    Verb("accept", Accept, lambda i, by: Accept(at=i.created_at, by=by)),
+    Verb(
+        "sign",
+        SignOff,
+        lambda i, by: SignOff(at=i.created_at, by=by, refund_address=_SOMEWHERE),
+    ),
+    Verb(
+        "refund",
+        OrderRefund,
+        lambda i, by: OrderRefund(
+            at=i.created_at, by=by, address=_SOMEWHERE, reason="", attachment_file_ids=()
+        ),
+    ),
+    Verb("refund/approve", ApproveRefund, lambda i, by: ApproveRefund(at=i.created_at, by=by)),
+    Verb("archive", Archive, lambda i, by: Archive(at=i.created_at, by=by)),
 )
-"""What this API can ask for; other commands, such as releasing a hold, are Studio's."""
+"""What this API can ask for, in the order in which it comes up."""
 
 
-def verbs_of(commands: list[str]) -> list[str]:
-    """Commands by their own names (as `core.lifecycle.command_name`) as verbs of this API.
+def verbs_of(status: Status, context: Context | None) -> list[str]:
+    """The verbs that somebody may use while an invoice stands here."""
+    return [verb.name for verb in VERBS if _stands(status, context, verb.command)]
 
-    Those without an endpoint here, such as releasing a hold, are left out.
+
+def available_actions(view: InvoiceView, actor: Actor) -> list[str]:
+    """The verbs that would be heard if this member sent them now: status, role and four eyes.
+
+    Each is tried out on the invoice as it is, so that nothing is promised here that is refused
+    there. Whether a deadline has passed meanwhile is for the approval itself to say.
     """
-    known = {command_name(verb.command): verb.name for verb in VERBS}
-    return [known[name] for name in commands if name in known]
-
-
-def available_actions(invoice: Invoice, actor: Actor) -> list[str]:
-    """The verbs that would be heard if this member sent them now: status, role and four eyes."""
     return [
         verb.name
         for verb in VERBS
-        if (invoice.status, verb.command) in RULES
-        and REQUIRED[verb.command] in actor.permissions
-        and _CONDITIONS.get(verb.command, _always)(invoice, actor)
+        if REQUIRED[verb.command] in actor.permissions
+        and _stands(view.invoice.status, view.invoice.context, verb.command)
+        and (verb.example is None or _heard(view, verb.example(view.invoice, actor.uid)))
     ]
 
 
-def _always(_invoice: Invoice, _actor: Actor) -> bool:
-    return True
+def people_needed(invoice: Invoice) -> dict[str, int] | None:
+    """How many more people a held payment needs for each decision; None where nothing is held."""
+    if invoice.status is not S.COMPLIANCE_HOLD:
+        return None
+    decline = {"decline": PEOPLE_TO_DECIDE_A_HOLD - len(invoice.declines)}
+    if invoice.context is C.SANCTIONED:
+        return decline
+    return {"release": PEOPLE_TO_DECIDE_A_HOLD - len(invoice.releases), **decline}
 
 
-def _not_the_maker(invoice: Invoice, actor: Actor) -> bool:
-    return not invoice.policy.maker_is_not_checker or actor.uid != invoice.created_by
+def _stands(status: Status, context: Context | None, command: type[Command]) -> bool:
+    at_once = command is SignOff and signs_as_it_is(status, context)
+    return at_once or (status, command) in RULES
 
 
-def _no_money_yet(invoice: Invoice, _actor: Actor) -> bool:
-    return not invoice.tally.seen_any
-
-
-def _final(invoice: Invoice, _actor: Actor) -> bool:
-    return invoice.tally.final
-
-
-_CONDITIONS: Final[dict[type[Command], Callable[[Invoice, Actor], bool]]] = {
-    Approve: _not_the_maker,
-    Cancel: _no_money_yet,
-    SignOff: _final,
-}
+def _heard(view: InvoiceView, command: Command) -> bool:
+    """Whether the command would change anything."""
+    before = after = view.invoice
+    if isinstance(command, OrderRefund | ApproveRefund) and refund_obstacle(before, view.moves):
+        return False
+    try:
+        for step in signing(before, command) if isinstance(command, SignOff) else (command,):
+            after, _ = decide(after, step)
+    except Refusal:
+        return False
+    return after != before

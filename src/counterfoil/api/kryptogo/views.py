@@ -19,11 +19,12 @@ from counterfoil.api.kryptogo.status import (
     category_of,
     intent_status,
     invoice_status,
+    people_needed,
 )
 from counterfoil.core import ids
 from counterfoil.core.assets import CHAINS, known_asset
 from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Status, number_label
-from counterfoil.core.money import format_units
+from counterfoil.core.money import format_units, plain_text
 from counterfoil.core.pricing import FIAT_DECIMALS, due_text
 from counterfoil.core.reckoning import Depth
 from counterfoil.core.risk import without_names
@@ -31,6 +32,7 @@ from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk.delivering import Told
 from counterfoil.desk.files import StoredFile
 from counterfoil.desk.queries import InvoiceView, NumberedEntry, Page
+from counterfoil.desk.snapshot import largest_first
 
 Json = dict[str, Any]
 
@@ -101,7 +103,7 @@ def invoice_intent(view: InvoiceView, by: Actor) -> Json:
             }
             for item in document.items
         ],
-        "available_actions": available_actions(invoice, by),
+        "available_actions": available_actions(view, by),
         "context": None if invoice.context is None else invoice.context.value,
         "content_hash": view.content_hash,
         "creator": document.creator,
@@ -122,6 +124,10 @@ def invoice_intent(view: InvoiceView, by: Actor) -> Json:
         "signed_off_at": _instant_or_none(invoice.signed_off_at),
         "completed_at": _instant_or_none(invoice.completed_at),
         "expired_at": _instant_or_none(invoice.expired_at),
+        "archived_at": _instant_or_none(invoice.archived_at),
+        "releases": invoice.releases,
+        "declines": invoice.declines,
+        "people_needed": people_needed(invoice),
         "payment_options": [_option(invoice, request) for request in invoice.requests],
         "transfers": [_transfer(t) for t in view.transfers],
         "refund": _refund(invoice),
@@ -162,7 +168,7 @@ def payment_intent(view: InvoiceView, by: Actor) -> Json:
         "exact_out_amount": None,
         "kg_fee_amount": None,
         "finalized_timestamp": _seconds_or_none(invoice.completed_at),
-        "crypto_price": None if request.quote is None else _plain(request.quote.rate),
+        "crypto_price": None if request.quote is None else plain_text(request.quote.rate),
         "target_chain_id": None,
         "target_token_address": None,
         "bank_account_id": invoice.bank_account_id,
@@ -262,16 +268,11 @@ def _shown_request(invoice: Invoice) -> PaymentRequest:
 def _received(view: InvoiceView, request: PaymentRequest) -> Json:
     """What came in of the asset shown; an amount only counts once it is confirmed.
 
-    Of several transfers the largest is shown, the earlier of equals: dust is not the payment.
-    Callbacks tell the same (callbacks.py).
+    Of several transfers the largest is shown. Callbacks tell the same (callbacks.py).
     """
     asset = request.asset
-    live = [
-        t
-        for t in view.transfers
-        if t.depth is not Depth.ORPHANED and (t.chain, t.contract) == (asset.chain, asset.contract)
-    ]
-    largest = max(live, key=lambda t: (t.amount_units, -t.block_at.timestamp()), default=None)
+    paid = [t for t in view.transfers if (t.chain, t.contract) == (asset.chain, asset.contract)]
+    largest = next(iter(largest_first(paid)), None)
     tallies = view.invoice.tally.assets
     confirmed_units = next((a.confirmed_units for a in tallies if a.asset == asset), 0)
     deep = largest is not None and largest.depth >= Depth.SAFE
@@ -380,12 +381,7 @@ def _refund(invoice: Invoice) -> Json | None:
 
 def _number(value: Decimal) -> Decimal:
     """A decimal that is written without an exponent."""
-    return Decimal(_plain(value))
-
-
-def _plain(value: Decimal) -> str:
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return Decimal(plain_text(value))
 
 
 def _seconds(at: datetime) -> int:

@@ -481,4 +481,5 @@ CREATE INDEX chain_tx_open ON ingest.chain_tx (chain, status) WHERE status IN ('
 
 -- What proves something is only ever added to. An owner can take its own rights away; giving them
 -- back would be a change of the schema, which is looked at.
-REVOKE UPDATE, DELETE, TRUNCATE ON invoice_log, posting, screening_run FROM CURRENT_USER;
+REVOKE UPDATE, DELETE, TRUNCATE
+    ON invoice_log, posting, screening_run, move_note, ingest.wallet_note FROM CURRENT_USER;

@@ -1,0 +1,212 @@
+"""What people decide about one invoice: ``POST /invoice/intent/{id}/<name>``, one row each.
+
+The rows make the routes and their part of the OpenAPI document. ``cancel`` to ``refund`` are
+those of sources/kryptogo-invoice-payout-api.txt; the others are ours, for statuses that could
+not be left without them.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from litestar import post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from counterfoil.api.fields import Field, Schema, read_fields
+from counterfoil.api.kryptogo import schema
+from counterfoil.api.kryptogo.auth import StudioRequest, needs
+from counterfoil.api.kryptogo.examples import EXAMPLE_ADDRESS, EXAMPLE_FILE_ID, REFUND_EXAMPLE
+from counterfoil.api.kryptogo.requests import (
+    Answer,
+    by_of,
+    desk_of,
+    intent,
+    invoice_id_of,
+    once,
+    read_body,
+)
+from counterfoil.api.strict_json import canonical
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.desk import commands
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.idempotency import Idempotent
+from counterfoil.desk.queries import InvoiceView
+
+P = Permission
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request for an action, read: who asks what of which invoice, and with which fields."""
+
+    desk: Desk
+    invoice_id: UUID
+    by: Actor
+    fields: dict[str, Any]
+    key: Idempotent | None
+
+    @property
+    def reason(self) -> str:
+        """Why, as far as it was said."""
+        found: str = self.fields.get("reason", "")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action: what it is called, who may, what it takes, and the command that it gives.
+
+    ``example`` is a body that it takes; None where it takes none.
+    """
+
+    name: str
+    operation: str
+    summary: str
+    permission: Permission
+    fields: tuple[Field, ...]
+    example: Schema | None
+    give: Callable[[Asked], Awaitable[InvoiceView]]
+
+
+ACTIONS: Final = (
+    Action(
+        "cancel",
+        "cancelInvoice",
+        "Call an invoice off before any money came",
+        P.CREATE,
+        schema.CANCEL_FIELDS,
+        {"reason": "Cancelled by initiator"},
+        lambda a: commands.cancel(a.desk, a.invoice_id, a.by, a.reason, a.key),
+    ),
+    Action(
+        "approve",
+        "approveInvoice",
+        "Let an invoice be paid",
+        P.APPROVE,
+        schema.APPROVE_FIELDS,
+        {},
+        lambda a: commands.approve(
+            a.desk,
+            a.invoice_id,
+            a.by,
+            seen_hash=a.fields.get("content_hash"),
+            idempotent=a.key,
+        ),
+    ),
+    Action(
+        "reject",
+        "rejectInvoice",
+        "Refuse an invoice, saying why",
+        P.APPROVE,
+        schema.REJECT_FIELDS,
+        {"reason": "Recipient information does not match our records."},
+        lambda a: commands.reject(a.desk, a.invoice_id, a.by, a.reason, a.key),
+    ),
+    Action(
+        "sign",
+        "signInvoice",
+        "Accept the money; an overpaid invoice needs refund_address",
+        P.SIGN,
+        schema.SIGN_FIELDS,
+        {
+            "refund_address": EXAMPLE_ADDRESS,
+            "refund_reason": "Overpaid invoice refund",
+            "refund_attachments": [EXAMPLE_FILE_ID],
+        },
+        lambda a: commands.sign_off(
+            a.desk,
+            a.invoice_id,
+            a.by,
+            refund_address=a.fields.get("refund_address"),
+            refund_reason=a.fields.get("refund_reason", ""),
+            refund_attachments=tuple(a.fields.get("refund_attachments", ())),
+            idempotent=a.key,
+        ),
+    ),
+    Action(
+        "refund",
+        "refundInvoice",
+        "Ask for everything to be sent back; a second person approves",
+        P.SIGN,
+        schema.REFUND_FIELDS,
+        REFUND_EXAMPLE,
+        lambda a: commands.order_refund(
+            a.desk,
+            a.invoice_id,
+            a.by,
+            address=a.fields["refund_address"],
+            reason=a.fields["refund_reason"],
+            attachments=tuple(a.fields["refund_attachments"]),
+            idempotent=a.key,
+        ),
+    ),
+    Action(
+        "refund/approve",
+        "approveRefund",
+        "Let an ordered refund go out; by somebody else than who ordered it",
+        P.SIGN,
+        (),
+        None,
+        lambda a: commands.approve_refund(a.desk, a.invoice_id, a.by, a.key),
+    ),
+    Action(
+        "release",
+        "releaseInvoice",
+        "Let held money go on; two people have to say so",
+        P.REVIEW,
+        schema.DECISION_FIELDS,
+        {"reason": "Source of funds documented; see case 2026-17."},
+        lambda a: commands.release(a.desk, a.invoice_id, a.by, a.reason, a.key),
+    ),
+    Action(
+        "decline",
+        "declineInvoice",
+        "Refuse held money for good; two people have to say so",
+        P.REVIEW,
+        schema.DECISION_FIELDS,
+        {"reason": "The sender is on a sanctions list."},
+        lambda a: commands.decline(a.desk, a.invoice_id, a.by, a.reason, a.key),
+    ),
+    Action(
+        "accept",
+        "acceptPayment",
+        "Take a payment as it is, though it is short or came late; it still has to be signed for",
+        P.SIGN,
+        schema.ACCEPT_FIELDS,
+        {"reason": "The customer told us about the bank fee."},
+        lambda a: commands.accept(a.desk, a.invoice_id, a.by, a.reason, a.key),
+    ),
+    Action(
+        "archive",
+        "archiveInvoice",
+        "Put an ended invoice out of sight",
+        P.CREATE,
+        (),
+        None,
+        lambda a: commands.archive(a.desk, a.invoice_id, a.by, a.key),
+    ),
+)
+
+
+def handlers() -> tuple[HTTPRouteHandler, ...]:
+    """The routes of all actions."""
+    return tuple(_handler(action) for action in ACTIONS)
+
+
+def _handler(action: Action) -> HTTPRouteHandler:
+    path = f"/invoice/intent/{{intent_id:str}}/{action.name}"
+
+    @post(path, opt=needs(action.permission), status_code=200)
+    async def act(request: StudioRequest, intent_id: FromPath[str]) -> Answer:
+        invoice_id = invoice_id_of(intent_id)
+        body = await read_body(request)
+        found = read_fields(body, action.fields)
+
+        def give(key: Idempotent | None) -> Awaitable[InvoiceView]:
+            return action.give(Asked(desk_of(request), invoice_id, by_of(request), found, key))
+
+        return await once(request, canonical(body), give, intent(request))
+
+    return act

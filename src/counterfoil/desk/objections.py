@@ -1,0 +1,160 @@
+"""Why a movement that is ready must not be signed now, or not without a person.
+
+Asked under the locks of its invoice and its wallet, so nothing that is found here can change
+before the signature is kept (specs/reliability.md 1.3, points 7 and 10).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from counterfoil.books import effects, ledger, moves, screening
+from counterfoil.books.moves import MovePurpose, MoveRow
+from counterfoil.books.screening import ScreeningRun
+from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
+from counterfoil.db.pool import Tx
+from counterfoil.desk.desk import Desk
+
+OUTGOING: Final = frozenset[MovePurpose]({"payout", "refund", "partial_refund"})
+
+SHORT: Final = timedelta(minutes=1)
+"""The longest pause before something is looked at again that costs nobody anything."""
+
+LONG: Final = timedelta(minutes=15)
+"""The same for what a node or the signer has to be asked about."""
+
+_FIRST_PAUSE: Final = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why a movement stops. It parks for a person, or waits until a time and is tried again."""
+
+    reason: str
+    wait_until: datetime | None = None
+
+
+def pause_until(now: datetime, since: datetime, longest: timedelta) -> datetime:
+    """When to try again what has not gone on ``since`` then.
+
+    The pause is as long as it has lasted so far, from a second to ``longest``: so pauses double,
+    and no counter is kept.
+    """
+    return now + min(max(now - since, _FIRST_PAUSE), longest)
+
+
+async def objections(
+    desk: Desk, tx: Tx, ready: Sequence[MoveRow], held: Mapping[UUID, Invoice]
+) -> dict[UUID, Objection]:
+    """What stands against some of the movements, whose invoices the caller holds locked."""
+    if not held:
+        return {}
+    org_id = ready[0].org_id
+    newest = {r.invoice_id: r for r in await screening.latest_of_invoices(tx, org_id, list(held))}
+    under_way = await effects.waiting(tx, org_id, "screen", list(held))
+    found = {}
+    for move in ready:
+        if move.invoice_id is None:
+            continue
+        invoice = held[move.invoice_id]
+        reason = _unseen(move, invoice, under_way) or _uncleared(invoice, newest)
+        if reason is not None:
+            until = pause_until(desk.clock.now(), move.updated_at, SHORT)
+            found[move.move_id] = Objection(reason, until)
+        elif over := await _over_budget(tx, move):
+            found[move.move_id] = Objection(over)
+    for invoice in held.values():
+        if _is_asked_too_little(invoice, ready) and invoice.invoice_id not in under_way:
+            await _ask(desk, tx, invoice)
+    return found
+
+
+def _unseen(move: MoveRow, invoice: Invoice, under_way: frozenset[UUID]) -> str | None:
+    """Why screening does not yet know the money that would move.
+
+    A sweep takes all that lies at the address, so all of that must be final and screened. What
+    leaves the pool was swept before; it waits only for what the sweep took along unscreened.
+    Later money stays at the address, and must not let a stranger stop a payout.
+    """
+    if move.purpose == "sweep" and not (invoice.tally.settled and invoice.tally.final):
+        return "more money is on its way to this address and not final yet"
+    if _is_covered(invoice):
+        return None
+    if move.purpose == "sweep" or invoice.invoice_id in under_way:
+        return "what has come in is not wholly screened yet"
+    return None
+
+
+def _is_covered(invoice: Invoice) -> bool:
+    return invoice.screening is not None and invoice.screening.covers_all(invoice.tally)
+
+
+def _is_asked_too_little(invoice: Invoice, ready: Sequence[MoveRow]) -> bool:
+    """Whether a sweep waits for a screening, which the lifecycle may not have asked for.
+
+    Money that came while a refund was being decided on was noted only.
+    """
+    sweeps = any(m.purpose == "sweep" and m.invoice_id == invoice.invoice_id for m in ready)
+    return sweeps and invoice.tally.settled and invoice.tally.final and not _is_covered(invoice)
+
+
+async def _ask(desk: Desk, tx: Tx, invoice: Invoice) -> None:
+    now = desk.clock.now()
+    await effects.add(
+        tx,
+        invoice.org_id,
+        effect_id=desk.ids.new(),
+        kind="screen",
+        invoice_id=invoice.invoice_id,
+        due_at=now,
+        created_at=now,
+    )
+
+
+def _uncleared(invoice: Invoice, newest: Mapping[UUID, ScreeningRun]) -> str | None:
+    """Why screening forbids the money to go on; a refund is how held money leaves."""
+    if invoice.status is Status.REFUND_PROCESSING:
+        return None
+    run = newest.get(invoice.invoice_id)
+    if run is None:
+        return "this money was never screened"
+    if run.decision == "clear" or _is_released(invoice, run):
+        return None
+    return f"screening {run.run_id} says {run.decision}, and nobody has released it"
+
+
+def _is_released(invoice: Invoice, run: ScreeningRun) -> bool:
+    """Whether people released this very verdict; they did so before anybody signed off."""
+    return (
+        invoice.screening is not None
+        and invoice.screening.run_id == run.run_id
+        and len(invoice.releases) >= PEOPLE_TO_DECIDE_A_HOLD
+        and (invoice.signed_off_at is None or run.created_at <= invoice.signed_off_at)
+    )
+
+
+async def _over_budget(tx: Tx, move: MoveRow) -> str | None:
+    """Why the invoice's payouts and refunds together are more than what came in for it.
+
+    All its money is on the way from the deposit address through the pool to outside. So what
+    is still to leave may not exceed what the ledger has of it with us; that is the same as
+    counting everything out against everything in (specs/reliability.md 1.3, point 7).
+    """
+    if move.purpose not in OUTGOING or move.invoice_id is None:
+        return None
+    where = (move.chain, move.contract)
+    outgoing_units = await moves.open_outgoing_units(tx, move.org_id, move.invoice_id, *where)
+    with_us_units = 0
+    for account in ("deposit", "pool", "hold"):
+        with_us_units += await ledger.balance(
+            tx, move.org_id, account, *where, invoice_id=move.invoice_id
+        )
+    if outgoing_units <= with_us_units:
+        return None
+    return (
+        f"over budget: {outgoing_units} base units are to leave for this invoice, but only"
+        f" {with_us_units} of what came in for it are with us"
+    )

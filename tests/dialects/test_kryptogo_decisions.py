@@ -1,0 +1,396 @@
+"""No dead ends: every status that this API can bring about, it can also lead on from."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from counterfoil.core.reckoning import Depth
+from support.actors import PAYOUT_ADDRESS, Answer, Caller
+from support.payments import Payments
+from support.site import Firm, Site
+
+WHY = "Source of funds documented; see case 2026-17."
+CUSTOMER_WALLET = "0x" + "c9" * 20
+ANOTHER_PAYER = "0x" + "c2" * 20
+
+
+@pytest.fixture
+async def second_officer(site: Site, firm: Firm) -> Caller:
+    return Caller(*await site.person(firm.org_id, "olga", "compliance"))
+
+
+async def payable(firm: Firm, **changes: object) -> str:
+    """An approved invoice."""
+    invoice_id: str = (await firm.merchant.create(None, **changes)).data["id"]
+    await firm.reviewer.approve(invoice_id)
+    return invoice_id
+
+
+async def refund_ordered(firm: Firm, invoice_id: str) -> Answer:
+    """A signer asks for everything to be sent back."""
+    receipt = await firm.signer.upload(b"%PDF-1.7\nx\nstartxref\n0\n%%EOF")
+    return await firm.signer.act(
+        "refund",
+        invoice_id,
+        {
+            "refund_address": CUSTOMER_WALLET,
+            "refund_reason": "Customer requested refund",
+            "refund_attachments": [receipt.data["file_id"]],
+        },
+    )
+
+
+async def actions(caller: Caller, invoice_id: str) -> list[str]:
+    found: list[str] = (await caller.look(invoice_id)).data["available_actions"]
+    return found
+
+
+async def events(firm: Firm, invoice_id: str) -> list[tuple[str, str]]:
+    """Event and operator of every log entry, an approval's two as one."""
+    entries = (await firm.auditor.logs(invoice_id)).data
+    by_sequence: dict[int, Any] = {entry["sequence"]: entry for entry in entries}
+    return [(entry["event"], entry["operator_uid"]) for entry in by_sequence.values()]
+
+
+async def moves(payments: Payments, invoice_id: str) -> list[tuple[str, str, int]]:
+    """Purpose, destination and amount of every movement that was planned."""
+    invoice = await payments.look(invoice_id)
+    async with payments.desk.database.reading() as tx:
+        rows = await (
+            await tx.execute(
+                "SELECT purpose, destination, amount_units FROM move WHERE invoice_id = %s"
+                " ORDER BY leg",
+                [invoice.invoice_id],
+            )
+        ).fetchall()
+    return [(purpose, destination, int(units)) for purpose, destination, units in rows]
+
+
+class TestRefunds:
+    async def test_a_second_signer_lets_a_refund_go_out(
+        self, firm: Firm, payments: Payments
+    ) -> None:
+        invoice_id = await payable(firm)
+        await payments.paid(invoice_id)
+
+        ordered = (await refund_ordered(firm, invoice_id)).data
+        own = await firm.signer.act("refund/approve", invoice_id)
+
+        assert ordered["status"] == "refund_pending"
+        assert ordered["refund"]["ordered_by"] == firm.signer.uid
+        assert own.refusal == (403, 4003)
+        assert own.body["data"]["rule"] == "maker_is_not_checker"
+        assert await actions(firm.signer, invoice_id) == []
+        assert await actions(firm.second_signer, invoice_id) == ["refund/approve"]
+        assert await moves(payments, invoice_id) == []
+
+        approved = (await firm.second_signer.act("refund/approve", invoice_id)).data
+
+        assert approved["status"] == "refund_processing"
+        due = (await payments.look(invoice_id)).requests[0].due_units
+        assert await moves(payments, invoice_id) == [
+            ("sweep", "", due),
+            ("refund", CUSTOMER_WALLET, due),
+        ]
+        await payments.swept(invoice_id, more_to_move=True)
+        await payments.refund_settled(invoice_id)
+        refunded = (await firm.auditor.look(invoice_id)).data
+        assert refunded["status"] == "refunded"
+        assert refunded["payment_intent"]["refund_crypto_amount"] == "92.307693"
+
+    async def test_while_a_refund_waits_a_refusal_says_what_leads_on(
+        self, firm: Firm, payments: Payments
+    ) -> None:
+        invoice_id = await payable(firm)
+        await payments.paid(invoice_id)
+        await refund_ordered(firm, invoice_id)
+
+        refused = await firm.signer.act("sign", invoice_id)
+
+        assert refused.refusal == (409, 4090)
+        assert refused.body["data"]["allowed"] == ["refund/approve"]
+        assert "possible now: refund/approve" in refused.body["message"]
+
+    async def test_what_was_paid_out_is_not_refunded(self, firm: Firm, payments: Payments) -> None:
+        invoice_id = await payable(firm)
+        await payments.paid(invoice_id)
+        await firm.signer.act("sign", invoice_id)
+        await payments.swept(invoice_id, more_to_move=True)
+        await payments.paid_out(invoice_id)
+
+        refused = await refund_ordered(firm, invoice_id)
+
+        assert refused.refusal == (409, 4090)
+        assert refused.body["data"]["rule"] == "budget"
+        assert refused.body["data"]["status"] == "completed"
+        assert refused.body["message"] == (
+            "92.307693 USDT of the 92.307693 USDT received has already been paid out or sent"
+            " back, so the payment can no longer be refunded from here; if the customer is to get"
+            " money back, send it from your own wallet"
+        )
+        assert await actions(firm.signer, invoice_id) == []
+        assert (await firm.auditor.look(invoice_id)).data["status"] == "completed"
+
+    async def test_what_stayed_in_the_pool_is_refunded_after_completion(
+        self, firm: Firm, payments: Payments
+    ) -> None:
+        invoice_id = await payable(firm, payout_addresses=None)
+        await payments.paid(invoice_id)
+        await firm.signer.act("sign", invoice_id)
+        await payments.swept(invoice_id, more_to_move=False)
+
+        assert await actions(firm.signer, invoice_id) == ["refund"]
+        assert (await refund_ordered(firm, invoice_id)).data["refund"]["after_completion"] is True
+        await firm.second_signer.act("refund/approve", invoice_id)
+
+        due = (await payments.look(invoice_id)).requests[0].due_units
+        assert await moves(payments, invoice_id) == [
+            ("sweep", "", due),
+            ("refund", CUSTOMER_WALLET, due),
+        ]
+
+    async def test_where_a_surplus_went_back_the_rest_is_not_promised_whole(
+        self, firm: Firm, payments: Payments
+    ) -> None:
+        invoice_id = await payable(firm, payout_addresses=None)
+        await payments.paid(invoice_id, percent=150)
+        await firm.signer.act("sign", invoice_id, {"refund_address": CUSTOMER_WALLET})
+        await payments.swept(invoice_id, more_to_move=True)
+        await payments.paid_out(invoice_id)
+
+        refused = await refund_ordered(firm, invoice_id)
+
+        assert refused.body["data"]["rule"] == "budget"
+        assert "46.153846 USDT of the 138.461539 USDT received" in refused.body["message"]
+
+    async def test_money_that_can_still_be_undone_is_not_refunded(
+        self, firm: Firm, payments: Payments
+    ) -> None:
+        invoice_id = await payable(firm)
+        await payments.arrives(invoice_id, depth=Depth.SAFE)
+        await payments.screened(invoice_id)
+
+        refused = await refund_ordered(firm, invoice_id)
+
+        assert refused.refusal == (409, 4090)
+        assert refused.body["data"]["rule"] == "finality"
+        assert await actions(firm.signer, invoice_id) == []
+
+
+class TestHolds:
+    async def test_two_officers_let_held_money_go_on(
+        self, firm: Firm, payments: Payments, second_officer: Caller
+    ) -> None:
+        invoice_id = await payable(firm)
+        await payments.arrives(invoice_id)
+        await payments.screened(invoice_id, "aml_hold")
+        held = (await firm.officer.look(invoice_id)).data
+
+        first = (await firm.officer.act("release", invoice_id, {"reason": WHY})).data
+        again = await firm.officer.act("release", invoice_id, {"reason": WHY})
+        last = await second_officer.act("release", invoice_id, {"reason": "As my colleague says."})
+
+        assert held["status"] == "compliance_freeze"
+        assert held["available_actions"] == ["release", "decline"]
+        assert held["people_needed"] == {"release": 2, "decline": 2}
+        assert first["status"] == "compliance_freeze"
+        assert (first["releases"], first["declines"]) == ([firm.officer.uid], [])
+        assert first["people_needed"] == {"release": 1, "decline": 2}
+        assert first["available_actions"] == ["decline"]
+        assert again.refusal == (403, 4003)
+        assert "a second person has to" in again.body["message"]
+        assert last.data["status"] == "sign_pending"
+        assert last.data["releases"] == [firm.officer.uid, second_officer.uid]
+        assert last.data["people_needed"] is None
+        *_, one, other = (await firm.auditor.logs(invoice_id)).data
+        assert (one["event"], one["to_status"], one["reason"]) == (
+            "release",
+            "compliance_freeze",
+            WHY,
+        )
+        assert (other["event"], other["to_status"]) == ("release", "sign_pending")
+
+    async def test_declined_money_is_refunded(
+        self, firm: Firm, payments: Payments, second_officer: Caller
+    ) -> None:
+        invoice_id = await payable(firm)
+        await payments.arrives(invoice_id)
+        await payments.screened(invoice_id, "aml_hold")
+
+        first = (await firm.officer.act("decline", invoice_id, {"reason": WHY})).data
+        declined = (await second_officer.act("decline", invoice_id, {"reason": WHY})).data
+
+        assert first["people_needed"] == {"release": 2, "decline": 1}
+        assert declined["payment_intent"]["status"] == "manual_review"
+        assert await actions(firm.signer, invoice_id) == ["refund"]
+        assert (await refund_ordered(firm, invoice_id)).data["status"] == "refund_pending"
+
+    async def test_sanctioned_money_is_not_released(self, firm: Firm, payments: Payments) -> None:
+        invoice_id = await payable(firm)
+        await payments.arrives(invoice_id)
+        await payments.screened(invoice_id, "aml_hold", sanctioned=True)
+
+        refused = await firm.officer.act("release", invoice_id, {"reason": WHY})
+
+        assert refused.refusal == (409, 4090)
+        assert refused.body["data"]["rule"] == "sanctions_hit"
+        seen = (await firm.officer.look(invoice_id)).data
+        assert seen["available_actions"] == ["decline"]
+        assert seen["people_needed"] == {"decline": 2}
+
+    async def test_who_made_or_approved_the_invoice_does_not_decide(
+        self, site: Site, firm: Firm, payments: Payments
+    ) -> None:
+        both = Caller(*await site.person(1, "bo", "finance", "compliance"))
+        invoice_id = (await both.create()).data["id"]
+        await firm.reviewer.approve(invoice_id)
+        await payments.arrives(invoice_id)
+        await payments.screened(invoice_id, "aml_hold")
+
+        refused = await both.act("release", invoice_id, {"reason": WHY})
+
+        assert refused.refusal == (403, 4003)
+        assert await actions(both, invoice_id) == []
+
+
+class TestParticularPayments:
+    async def test_a_short_payment_is_accepted_and_then_signed_for(
+        self, firm: Firm, payments: Payments
+    ) -> None:
+        invoice_id = await payable(firm)
+        await payments.paid(invoice_id, percent=90)
+
+        early = await firm.signer.act("sign", invoice_id)
+        accepted = (await firm.signer.act("accept", invoice_id, {"reason": "Bank fee."})).data
+        signed = (await firm.signer.act("sign", invoice_id)).data
+
+        assert early.refusal == (409, 4090)
+        assert early.body["message"] == (
+            "this is not possible while the invoice is payment_insufficient;"
+            " possible now: accept, refund"
+        )
+        assert (accepted["status"], accepted["context"]) == ("sign_pending", "underpaid")
+        assert signed["status"] == "sweep_processing"
+        *_, entry, _ = (await firm.auditor.logs(invoice_id)).data
+        assert (entry["event"], entry["reason"]) == ("accept", "Bank fee.")
+
+    async def test_a_reason_for_accepting_is_welcome_and_not_asked_for(
+        self, firm: Firm, payments: Payments
+    ) -> None:
+        invoice_id = await payable(firm)
+        await payments.paid(invoice_id, percent=90)
+
+        assert (await firm.signer.act("accept", invoice_id)).data["status"] == "sign_pending"
+
+    async def test_a_late_payment_is_signed_for_at_once(
+        self, site: Site, firm: Firm, payments: Payments
+    ) -> None:
+        invoice_id = await payable(firm, payment_terms=0)
+        await payments.paid(invoice_id, at=site.clock.now() + timedelta(days=2))
+
+        shown = (await firm.signer.look(invoice_id)).data
+        signed = (await firm.signer.act("sign", invoice_id)).data
+
+        assert (shown["status"], shown["context"]) == ("sign_pending", "paid_late")
+        assert shown["available_actions"] == ["accept", "sign", "refund"]
+        assert (signed["status"], signed["context"]) == ("sweep_processing", "paid_late")
+        assert (await events(firm, invoice_id))[-2:] == [
+            ("accept", firm.signer.uid),
+            ("sign_off", firm.signer.uid),
+        ]
+        assert [purpose for purpose, _, _ in await moves(payments, invoice_id)] == [
+            "sweep",
+            "payout",
+        ]
+
+    async def test_a_payment_by_several_people_is_signed_for_at_once(
+        self, firm: Firm, payments: Payments
+    ) -> None:
+        invoice_id = await payable(firm)
+        await payments.arrives(invoice_id, percent=50)
+        await payments.arrives(invoice_id, percent=50, payer=ANOTHER_PAYER)
+        await payments.arrives(invoice_id, percent=1, payer=ANOTHER_PAYER)
+        await payments.screened(invoice_id)
+
+        shown = (await firm.signer.look(invoice_id)).data
+        signed = (await firm.signer.act("sign", invoice_id)).data
+
+        assert (shown["status"], shown["context"]) == ("sign_pending", "multiple_payers")
+        assert signed["status"] == "sweep_processing"
+
+    async def test_where_signing_fails_nothing_is_accepted_either(
+        self, firm: Firm, payments: Payments
+    ) -> None:
+        created = (await firm.merchant.create()).data
+        await payments.forged(created["id"], ("policy", "overpaid"), '"resolve"')
+        await firm.reviewer.approve(created["id"])
+        await payments.paid(created["id"], percent=120)
+        before = await events(firm, created["id"])
+
+        without = await firm.signer.act("sign", created["id"])
+
+        assert without.refusal == (422, 4220)
+        assert list(without.fields) == ["refund_address"]
+        assert await events(firm, created["id"]) == before
+        body = {"refund_address": CUSTOMER_WALLET}
+        signed = (await firm.signer.act("sign", created["id"], body)).data
+        assert signed["status"] == "sweep_processing"
+        assert (await events(firm, created["id"]))[len(before) :] == [
+            ("accept", firm.signer.uid),
+            ("sign_off", firm.signer.uid),
+        ]
+        assert [purpose for purpose, _, _ in await moves(payments, created["id"])] == [
+            "sweep",
+            "payout",
+            "partial_refund",
+        ]
+
+
+async def test_an_invoice_that_the_policy_approved_is_signed_for(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    robot = Caller(*await site.person(1, "robot", "finance", auto_approve=True))
+    everything: dict[str, object] = {
+        "allow_any_chain": True,
+        "allow_any_token": True,
+        "callback_url": "https://merchant.example/kg-callback",
+        "payment_deadline": 1783000000,
+        "description": "line one\nline two",
+        "payout_addresses": {"evm": PAYOUT_ADDRESS},
+    }
+    invoice_id = (await robot.create(None, **everything)).data["id"]
+    await payments.paid(invoice_id)
+
+    assert (await firm.signer.act("sign", invoice_id)).data["status"] == "sweep_processing"
+
+
+async def test_an_ended_invoice_is_put_away_and_stays_as_it_was(firm: Firm) -> None:
+    invoice_id = (await firm.merchant.create()).data["id"]
+    early = await firm.merchant.act("archive", invoice_id)
+    cancelled = (await firm.merchant.cancel(invoice_id)).data
+
+    archived = (await firm.colleague.act("archive", invoice_id)).data
+    again = (await firm.colleague.act("archive", invoice_id)).data
+
+    assert early.refusal == (409, 4090)
+    assert cancelled["available_actions"] == ["archive"]
+    assert (archived["status"], archived["archived_at"]) == ("cancelled", "2026-06-22T12:00:00Z")
+    assert archived["available_actions"] == []
+    assert again == archived
+    assert (await events(firm, invoice_id))[-1] == ("archive", firm.colleague.uid)
+    assert len(await events(firm, invoice_id)) == 3
+
+
+async def test_what_goes_on_by_itself_says_so(firm: Firm, payments: Payments) -> None:
+    invoice_id = await payable(firm)
+    await payments.paid(invoice_id)
+    await firm.signer.act("sign", invoice_id)
+
+    refused = await firm.signer.act("sign", invoice_id)
+
+    assert refused.body["message"] == (
+        "this is not possible while the invoice is sweep_processing;"
+        " possible now: nothing, it goes on by itself"
+    )
+    assert refused.body["data"]["allowed"] == []

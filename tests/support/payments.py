@@ -1,0 +1,151 @@
+"""`Payments`: money that comes in for an invoice of the API, and where it goes, without a chain."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from counterfoil.books import transfers
+from counterfoil.core import ids
+from counterfoil.core.events import (
+    Event,
+    PaidOut,
+    RefundSettled,
+    Screened,
+    Swept,
+    TransferConfirmed,
+)
+from counterfoil.core.invoice import Invoice, Screening
+from counterfoil.core.money import Asset
+from counterfoil.core.reckoning import Depth, tally
+from counterfoil.core.roles import system
+from counterfoil.db.rows import execute
+from counterfoil.desk.act import happen, locked
+from counterfoil.desk.desk import Desk
+from support.invoices import CUSTOMER, USDT
+from support.till import fresh_hash
+
+
+class Payments:
+    """Tells the desk what the watcher, the screener and the mover would tell it."""
+
+    def __init__(self, desk: Desk, org_id: int = 1) -> None:
+        self.desk = desk
+        self.org_id = org_id
+
+    async def arrives(  # noqa: PLR0913 - what a story may vary
+        self,
+        invoice_id: str,
+        *,
+        percent: int = 100,
+        payer: str = CUSTOMER,
+        asset: Asset = USDT,
+        depth: Depth = Depth.FINAL,
+        at: datetime | None = None,
+    ) -> None:
+        """A share of what is due comes in one transfer."""
+        invoice = await self.look(invoice_id)
+        due = next(r.due_units for r in invoice.requests if r.asset == asset)
+        at = at or self.desk.clock.now()
+        row = transfers.TransferRow(
+            org_id=self.org_id,
+            chain=asset.chain,
+            tx_hash=fresh_hash(),
+            log_index=0,
+            invoice_id=invoice.invoice_id,
+            contract=asset.contract,
+            from_address=payer,
+            amount_units=due * percent // 100,
+            block_number=100,
+            block_hash="0x" + "b1" * 32,
+            block_at=at,
+            first_seen_at=at,
+            depth=depth,
+        )
+        async with self.desk.database.transaction() as tx:
+            before = await locked(tx, self.org_id, invoice.invoice_id)
+            await transfers.save(tx, [row])
+            rows = await transfers.of_invoices(tx, self.org_id, [invoice.invoice_id])
+            total = tally(before.requests, map(transfers.received, rows), before.policy)
+            by = system("watch", self.org_id)
+            event = TransferConfirmed(at=at, by=by.uid, tally=total)
+            await happen(self.desk, tx, before, event, by)
+
+    async def screened(
+        self,
+        invoice_id: str,
+        decision: Literal["clear", "manual_review", "aml_hold"] = "clear",
+        *,
+        sanctioned: bool = False,
+    ) -> None:
+        """The money that is there has been looked at."""
+        invoice = await self.look(invoice_id)
+        verdict = Screening(
+            run_id=self.desk.ids.new(),
+            decision=decision,
+            sanctioned=sanctioned,
+            covers=invoice.tally.confirmed,
+            payers=invoice.tally.payers,
+        )
+        await self._happens(
+            invoice_id, Screened(at=self.desk.clock.now(), by="system:screen", screening=verdict)
+        )
+
+    async def paid(
+        self, invoice_id: str, *, percent: int = 100, at: datetime | None = None
+    ) -> None:
+        """Clean money is there, final."""
+        await self.arrives(invoice_id, percent=percent, at=at)
+        await self.screened(invoice_id)
+
+    async def swept(self, invoice_id: str, *, more_to_move: bool) -> None:
+        """All that was at the deposit address is in the pool."""
+        await self._final(invoice_id, "sweep")
+        at = self.desk.clock.now()
+        await self._happens(invoice_id, Swept(at=at, by="system:move", more_to_move=more_to_move))
+
+    async def paid_out(self, invoice_id: str) -> None:
+        """The merchant has the money, and whoever paid too much the surplus."""
+        await self._final(invoice_id, "payout", "partial_refund")
+        await self._happens(invoice_id, PaidOut(at=self.desk.clock.now(), by="system:move"))
+
+    async def refund_settled(self, invoice_id: str) -> None:
+        """The customer has the money back."""
+        await self._final(invoice_id, "refund")
+        await self._happens(invoice_id, RefundSettled(at=self.desk.clock.now(), by="system:move"))
+
+    async def look(self, invoice_id: str) -> Invoice:
+        """The invoice behind its public id, as it is now."""
+        async with self.desk.database.transaction() as tx:
+            return await locked(tx, self.org_id, _id(invoice_id))
+
+    async def forged(self, invoice_id: str, path: tuple[str, ...], value: str) -> None:
+        """Somebody with a hand in the database changes a stored detail to this JSON."""
+        async with self.desk.database.transaction() as tx:
+            await execute(
+                tx,
+                "UPDATE invoice SET detail = jsonb_set(detail, %(path)s::text[], %(value)s::jsonb)"
+                " WHERE invoice_id = %(invoice_id)s",
+                {"path": list(path), "value": value, "invoice_id": _id(invoice_id)},
+            )
+
+    async def _happens(self, invoice_id: str, event: Event) -> None:
+        by = system(event.by.removeprefix("system:"), self.org_id)
+        async with self.desk.database.transaction() as tx:
+            before = await locked(tx, self.org_id, _id(invoice_id))
+            await happen(self.desk, tx, before, event, by)
+
+    async def _final(self, invoice_id: str, *purposes: str) -> None:
+        async with self.desk.database.transaction() as tx:
+            await execute(
+                tx,
+                "UPDATE move SET status = 'final', moved_units = amount_units,"
+                " final_at = created_at"
+                " WHERE invoice_id = %(invoice_id)s AND purpose = ANY(%(purposes)s)",
+                {"invoice_id": _id(invoice_id), "purposes": list(purposes)},
+            )
+
+
+def _id(invoice_id: str) -> UUID:
+    found = ids.parse("inv", invoice_id)
+    assert found is not None
+    return found

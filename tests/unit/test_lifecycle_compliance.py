@@ -1,0 +1,130 @@
+"""Held money: who may let it go, and when it goes by itself (specs/lifecycle.md D.2)."""
+
+import pytest
+
+from counterfoil.core.errors import Forbidden, OutOfPlace
+from counterfoil.core.events import (
+    Decline,
+    Release,
+    Screen,
+    Screened,
+    SignOff,
+    TransferConfirmed,
+)
+from counterfoil.core.invoice import Context, Invoice, Status
+from counterfoil.core.lifecycle import allowed_commands, decide
+from support.invoices import (
+    CHECKER,
+    CUSTOMER,
+    DUE,
+    MAKER,
+    NOON,
+    OFFICERS,
+    SIGNER,
+    STRANGER,
+    clean,
+    dirty,
+    invoice,
+    paid,
+    silent,
+)
+from support.life import sign_pending, through
+
+S = Status
+
+
+class TestCompliance:
+    """Held money moves only when two uninvolved people say so, and sanctioned money never."""
+
+    def held(self, *, sanctioned: bool = False) -> Invoice:
+        found = Screened(at=NOON, by="w", screening=dirty(paid(), sanctioned=sanctioned))
+        return through(invoice(S.SCREENING, tally=paid(), approved_by=CHECKER), found)
+
+    def test_a_finding_holds(self) -> None:
+        assert (self.held().status, self.held().context) == (S.COMPLIANCE_HOLD, Context.HIGH_RISK)
+
+    def test_two_people_release(self) -> None:
+        one, two = (Release(at=NOON, by=officer, reason="checked") for officer in OFFICERS)
+        first = through(self.held(), one)
+        assert first.status is S.COMPLIANCE_HOLD
+        assert through(first, two).status is S.SIGN_PENDING
+
+    def test_one_person_twice_is_one_person(self) -> None:
+        first = through(self.held(), Release(at=NOON, by=OFFICERS[0], reason="checked"))
+        with pytest.raises(Forbidden, match="second person"):
+            decide(first, Release(at=NOON, by=OFFICERS[0], reason="again"))
+
+    @pytest.mark.parametrize("involved", [MAKER, CHECKER])
+    def test_those_involved_do_not_decide(self, involved: str) -> None:
+        with pytest.raises(Forbidden, match="other people"):
+            decide(self.held(), Release(at=NOON, by=involved, reason="mine"))
+
+    def test_sanctioned_money_cannot_be_released(self) -> None:
+        with pytest.raises(OutOfPlace, match="sanctioned"):
+            decide(self.held(sanctioned=True), Release(at=NOON, by=OFFICERS[0], reason="?"))
+
+    def test_two_people_decline_and_then_it_can_only_be_refunded(self) -> None:
+        one, two = (Decline(at=NOON, by=officer, reason="no") for officer in OFFICERS)
+        declined = through(self.held(), one, two)
+        assert declined.status is S.COMPLIANCE_DECLINED
+        assert allowed_commands(declined.status) == ["order_refund"]
+
+    def test_money_held_for_silence_goes_on_once_all_of_it_is_clear(self) -> None:
+        quiet = Screened(at=NOON, by="w", screening=silent(paid()))
+        held = through(invoice(S.SCREENING, tally=paid(), approved_by=CHECKER), quiet)
+        assert (held.status, held.context) == (S.COMPLIANCE_HOLD, Context.HIGH_RISK)
+        one = through(held, Release(at=NOON, by=OFFICERS[0], reason="checked"))
+
+        after, todo = decide(one, Screened(at=NOON, by="w", screening=clean(paid())))
+        assert (after.status, after.context, after.releases) == (S.SIGN_PENDING, Context.EXACT, ())
+        assert todo == ()
+
+        less = Screened(at=NOON, by="w", screening=clean(paid(DUE // 2)))
+        assert through(held, less).status is S.COMPLIANCE_HOLD
+        found = Screened(at=NOON, by="w", screening=dirty(paid()))
+        answered = Screened(at=NOON, by="w", screening=clean(paid()))
+        assert through(held, found, answered).status is S.COMPLIANCE_HOLD
+
+    def test_silence_does_not_wipe_out_a_finding(self) -> None:
+        quiet = Screened(at=NOON, by="w", screening=silent(paid()))
+        answered = Screened(at=NOON, by="w", screening=clean(paid()))
+        assert through(self.held(), quiet, answered).status is S.COMPLIANCE_HOLD
+
+    def test_one_no_stands_against_the_answers(self) -> None:
+        after = through(
+            invoice(S.SCREENING, tally=paid(), approved_by=CHECKER),
+            Screened(at=NOON, by="w", screening=silent(paid())),
+            Decline(at=NOON, by=OFFICERS[0], reason="no"),
+            Screened(at=NOON, by="w", screening=clean(paid())),
+        )
+        assert after.status is S.COMPLIANCE_HOLD
+
+    def test_a_later_finding_stops_a_signature(self) -> None:
+        found = Screened(at=NOON, by="w", screening=dirty(paid()))
+        held = through(sign_pending(), found)
+        with pytest.raises(OutOfPlace):
+            decide(held, SignOff(at=NOON, by=SIGNER))
+
+    def test_more_money_does_not_get_round_a_hold(self) -> None:
+        more = TransferConfirmed(at=NOON, by="w", tally=paid(DUE * 2, payers=(CUSTOMER, STRANGER)))
+        after, todo = decide(self.held(), more)
+        assert (after.status, todo) == (S.COMPLIANCE_HOLD, (Screen(),))
+        with pytest.raises(OutOfPlace, match="being screened"):
+            decide(after, Release(at=NOON, by=OFFICERS[0], reason="checked"))
+
+    def test_people_decide_anew_on_all_of_it(self) -> None:
+        once = through(self.held(), Release(at=NOON, by=OFFICERS[0], reason="checked"))
+        both = paid(DUE * 2, payers=(CUSTOMER, STRANGER))
+        after = through(
+            once,
+            TransferConfirmed(at=NOON, by="w", tally=both),
+            Screened(at=NOON, by="w", screening=dirty(both, sanctioned=True)),
+        )
+        assert (after.status, after.context) == (S.COMPLIANCE_HOLD, Context.SANCTIONED)
+        assert after.releases == ()
+
+    def test_another_payer_of_the_same_amount_is_screened_too(self) -> None:
+        waiting = sign_pending()
+        swapped = TransferConfirmed(at=NOON, by="w", tally=paid(payers=(STRANGER,)))
+        after, todo = decide(waiting, swapped)
+        assert (after.status, todo) == (S.SCREENING, (Screen(),))
