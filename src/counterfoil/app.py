@@ -118,6 +118,7 @@ def desk_of(config: WebConfig, database: Database) -> Desk:
         ids=TimeSortedIds(),
         addresses=ADDRESSES,
         approval_key=config.approval_secret.reveal().encode(),
+        tells={"kryptogo": kryptogo.tells},
         chains=config.chains,
         rate_max_age_seconds=config.rate_max_age_seconds,
     )

@@ -2,16 +2,15 @@
 
 import getpass
 import os
-from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import Annotated, Any, Final, Protocol, TypeVar
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from counterfoil.chains.evm.chain import EvmChain
+from counterfoil.cli_shared import out, with_desk
 from counterfoil.config import DatabaseConfig, read_chains
 from counterfoil.core import ids
 from counterfoil.core.assets import CHAINS
@@ -24,20 +23,11 @@ from counterfoil.workers import move as mover
 
 T = TypeVar("T")
 
-_out: Final = Console()
 
 Reason = Annotated[str, typer.Option(help="what you found; kept for those who look later")]
 
 
-class WithDesk(Protocol):
-    """Runs something with a desk of its own on a database."""
-
-    def __call__(self, config: DatabaseConfig, do: Callable[[Desk], Coroutine[Any, Any, T]]) -> T:
-        """Open, run, close."""
-        ...
-
-
-def add_to(cli: typer.Typer, with_desk: WithDesk) -> None:
+def add_to(cli: typer.Typer) -> None:
     """Give the command line its ``move`` and ``wallet`` commands."""
     moves = typer.Typer(no_args_is_help=True, help="Money on its way out that stands still.")
     wallets = typer.Typer(no_args_is_help=True, help="The wallets that send it.")
@@ -61,7 +51,7 @@ def add_to(cli: typer.Typer, with_desk: WithDesk) -> None:
 
         async def again(desk: Desk) -> None:
             await upkeep.retry(desk, org_id, move_id, by=_operator(), reason=reason)
-            _out.print(f"move {move_id} is ready again", soft_wrap=True)
+            out.print(f"move {move_id} is ready again", soft_wrap=True)
 
         with_desk(DatabaseConfig.from_env(os.environ), again)
 
@@ -77,9 +67,9 @@ def add_to(cli: typer.Typer, with_desk: WithDesk) -> None:
                 )
             finally:
                 await port.close()
-            _out.print(f"{address} on {chain} may sign again", soft_wrap=True)
+            out.print(f"{address} on {chain} may sign again", soft_wrap=True)
             for move_id in parked:
-                _out.print(f"  parked, as its nonce is gone: move {move_id}", soft_wrap=True)
+                out.print(f"  parked, as its nonce is gone: move {move_id}", soft_wrap=True)
 
         with_desk(DatabaseConfig.from_env(os.environ), thaw)
 
@@ -103,19 +93,19 @@ async def _show(desk: Desk) -> None:
             f"{one.wait_until:%Y-%m-%d %H:%M:%SZ}" if one.wait_until else "[red]parked[/]",
         )
     if held:
-        _out.print(table)
+        out.print(table)
     for one in held:
-        _out.print(f"{one.move_id}: {one.reason}", soft_wrap=True, markup=False)
+        out.print(f"{one.move_id}: {one.reason}", soft_wrap=True, markup=False)
     frozen = await upkeep.frozen_wallets(desk)
     for wallet in frozen:
-        _out.print(
+        out.print(
             f"frozen: {wallet.role} wallet {wallet.address} of organisation {wallet.org_id} on"
             f" {wallet.chain}: {wallet.frozen_reason}",
             soft_wrap=True,
             markup=False,
         )
     if not held and not frozen:
-        _out.print("nothing stands still")
+        out.print("nothing stands still")
 
 
 def _amount(one: Held) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 import aiohttp
 import structlog
 
-from counterfoil.api.kryptogo.callbacks import KryptogoCallbacks
+from counterfoil.api.kryptogo.callbacks import KryptogoCallbacks, tells
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.chains.evm.chain import EvmChain
 from counterfoil.chains.port import CallReverted, Chain, ChainUnreachable
@@ -19,7 +19,7 @@ from counterfoil.config import WorkConfig
 from counterfoil.core.assets import CHAINS
 from counterfoil.db.pool import Database
 from counterfoil.desk.delivering import CallbackForm
-from counterfoil.desk.desk import Desk
+from counterfoil.desk.desk import Desk, Tells
 from counterfoil.desk.idempotency import forget_old
 from counterfoil.providers.rates.http import HttpRates, HttpRateSettings
 from counterfoil.providers.rates.port import RateSource
@@ -40,6 +40,9 @@ from counterfoil.workers.watch import ChainWatcher, WatchedAddresses
 
 CALLBACK_FORMS: Final[Mapping[str, CallbackForm]] = {"kryptogo": KryptogoCallbacks()}
 """How each dialect words its callbacks; the one place that joins dialects and workers."""
+
+TELLS: Final[Mapping[str, Tells]] = {"kryptogo": tells}
+"""Which changes each dialect tells; as with the forms, this is where the two sides meet."""
 
 _log: Final = structlog.get_logger("counterfoil.worker")
 
@@ -158,6 +161,7 @@ async def _opened(config: WorkConfig, url: str) -> AsyncIterator["_Outside"]:
             ids=TimeSortedIds(),
             addresses={"evm": parse_evm_address},
             chains=tuple(chains),
+            tells=TELLS,
             rate_max_age_seconds=config.rate_max_age_seconds,
         )
         yield _Outside(desk, chains, session, callbacks)

@@ -14,7 +14,8 @@ from counterfoil.db.rows import one_value
 from counterfoil.desk import landing, moving
 from counterfoil.desk.act import act, happen, locked
 from counterfoil.desk.landing import Landed, LandedItem
-from counterfoil.desk.moving import LONG, Batch, Reserved, SignedBytes, SigningDelayed, Terms
+from counterfoil.desk.moving import Batch, Reserved, SignedBytes, SigningDelayed, Terms
+from counterfoil.desk.objections import LONG
 from support.fake_clock import NOON, FakeClock
 from support.invoices import CHECKER, DUE, OFFICERS, SIGNER, STRANGER
 from support.shop import desk_on

@@ -1,4 +1,4 @@
-"""Lives of invoices made by hand: events let happen one after another, with nothing written down."""
+"""Lives of invoices made by hand: events happen one after another, and nothing is written."""
 
 from counterfoil.core.events import Event, Screened, TransferConfirmed
 from counterfoil.core.invoice import Invoice, Status, Tally

@@ -15,7 +15,7 @@ from counterfoil.desk.landing import LandedItem
 from counterfoil.desk.moving import Batch, Item, OpenTx
 from counterfoil.signer.orders import WalletAddresses
 from counterfoil.signer.payload import factory_terms
-from counterfoil.workers.evm_moves import OtherWallet, landed, order_for, strangers
+from counterfoil.workers.evm_moves import OtherWallet, landed, must_be_the_signers, strangers
 from support.fake_clock import NOON
 from support.invoices import DUE, MERCHANT_ADDRESS, STRANGER, USDC, USDT
 from support.rows import a_move
@@ -200,5 +200,6 @@ def test_addresses_that_are_not_the_factorys_are_named_one_by_one() -> None:
 
 
 def test_a_signer_on_another_seed_is_asked_nothing() -> None:
+    must_be_the_signers(batch(address=OPERATOR).wallet, WALLETS)
     with pytest.raises(OtherWallet, match="does it run on another seed"):
-        order_for(batch(sweep_item(1), address=STRANGER), WALLETS)
+        must_be_the_signers(batch(address=STRANGER).wallet, WALLETS)

@@ -40,7 +40,7 @@ from counterfoil.desk.act import happen, locked
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.destinations import check_destination
 from counterfoil.desk.idempotency import Idempotent, once
-from counterfoil.desk.moving import OUTGOING
+from counterfoil.desk.objections import OUTGOING
 from counterfoil.desk.queries import InvoiceView
 
 MAX_ATTACHMENTS: Final = 10

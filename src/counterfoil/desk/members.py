@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
+from psycopg.errors import UniqueViolation
+
 from counterfoil.books import orgs
 from counterfoil.books.orgs import KeyRow, Member, Org
 from counterfoil.core import ids
-from counterfoil.core.errors import Invalid
+from counterfoil.core.errors import Conflict, Invalid
 from counterfoil.core.roles import ROLES, Actor, permissions_of
 from counterfoil.desk.desk import Desk
 
@@ -62,18 +64,26 @@ def with_request_id(principal: Principal, request_id: str) -> Principal:
 
 
 async def create_org(desk: Desk, org: Org) -> None:
-    """Open an organisation; its wallet addresses come from the signer."""
-    async with desk.database.transaction() as tx:
-        await orgs.insert(tx, org, desk.clock.now())
+    """Open an organisation; its wallet addresses come from the signer.
+
+    Raises `Conflict` when the id or the client id is taken.
+    """
+    try:
+        async with desk.database.transaction() as tx:
+            await orgs.insert(tx, org, desk.clock.now())
+    except UniqueViolation:
+        message = f"organisation {org.org_id} or the client id {org.client_id} exists already"
+        raise Conflict(message) from None
 
 
 async def add_member(  # noqa: PLR0913 - a person and a membership at once
     desk: Desk, org_id: int, *, email: str, name: str, roles: tuple[str, ...], password_hash: str
 ) -> Member:
-    """Add a person to an organisation. Raises `Invalid` for a role that does not exist."""
-    unknown = [role for role in roles if role not in ROLES]
-    if unknown:
-        raise Invalid.field("roles", f"{unknown[0]} is not one of {', '.join(ROLES)}")
+    """Add a person to an organisation.
+
+    Raises `Invalid` for a role that does not exist, `Conflict` for an e-mail that is taken.
+    """
+    check_roles(roles)
     member = Member(
         org_id=org_id,
         member_id=desk.ids.new(),
@@ -82,9 +92,19 @@ async def add_member(  # noqa: PLR0913 - a person and a membership at once
         name=name,
         roles=roles,
     )
-    async with desk.database.transaction() as tx:
-        await orgs.insert_member(tx, member, password_hash, desk.clock.now())
+    try:
+        async with desk.database.transaction() as tx:
+            await orgs.insert_member(tx, member, password_hash, desk.clock.now())
+    except UniqueViolation:
+        raise Conflict(f"{email} is already somebody's e-mail here") from None
     return member
+
+
+def check_roles(roles: tuple[str, ...]) -> None:
+    """Raise `Invalid` for a role that does not exist, naming those that do."""
+    unknown = [role for role in roles if role not in ROLES]
+    if unknown:
+        raise Invalid.field("roles", f"{unknown[0]} is not one of {', '.join(ROLES)}")
 
 
 async def add_bank_account(

@@ -28,16 +28,9 @@ from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.objections import (
-    LONG,
-    OUTGOING,
-    SHORT,
-    Objection,
-    objections,
-    pause_until,
-)
+from counterfoil.desk.objections import Objection, objections, pause_until
 
-__all__ = ["LONG", "OUTGOING", "SHORT", "Batch", "TxRow", "WalletRow"]
+__all__ = ["Batch", "TxRow", "WalletRow"]
 
 SWEEP_BATCH: Final = 100
 """Deposit addresses in one sweep: under half of the gas that a transaction may use, and more

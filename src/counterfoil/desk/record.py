@@ -230,7 +230,9 @@ async def _tell(  # noqa: PLR0913 - one change, whole, and what is known beside 
     *,
     known: Beside | None = None,
 ) -> None:
-    if after.callback_url is None:
+    was = None if before is None else (before.status, before.context)
+    tells = desk.tells.get(after.dialect)
+    if after.callback_url is None or (tells and not tells(was, (after.status, after.context))):
         return
     if before is None:
         known = Beside(None, (), ())

@@ -11,7 +11,7 @@ from counterfoil.chains.port import Receipt
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.warrant import Warrant
 from counterfoil.desk.landing import Landed, LandedItem
-from counterfoil.desk.moving import Batch, Item, OpenTx, SigningRefused
+from counterfoil.desk.moving import Batch, Item, OpenTx, SigningRefused, WalletRow
 from counterfoil.signer.orders import (
     DeployOrder,
     FuelOrder,
@@ -28,19 +28,23 @@ class OtherWallet(Exception):  # noqa: N818 - says what is wrong, as core/errors
     """The signer has other wallets than the books; nothing is wrong with the movements."""
 
 
+def must_be_the_signers(wallet: WalletRow, wallets: WalletAddresses) -> None:
+    """Raise `OtherWallet` unless the signer holds the key of a wallet."""
+    theirs = {"operator": wallets.operator, "pool": wallets.pool, "gas": wallets.gas}[wallet.role]
+    if theirs != wallet.address:
+        msg = (
+            f"the signer's {wallet.role} wallet is {theirs}, the books say {wallet.address};"
+            " does it run on another seed?"
+        )
+        raise OtherWallet(msg)
+
+
 def order_for(batch: Batch, wallets: WalletAddresses) -> Order:
     """What to ask of the signer for a batch.
 
     Raises `SigningRefused` for what is not worth asking: a deposit address that is not the
-    signer's, or a payment without a warrant; `OtherWallet` for another seed's signer.
+    signer's, or a payment without a warrant.
     """
-    ours = {"operator": wallets.operator, "pool": wallets.pool, "gas": wallets.gas}
-    if ours[batch.wallet.role] != batch.wallet.address:
-        msg = (
-            f"the signer's {batch.wallet.role} wallet is {ours[batch.wallet.role]},"
-            f" the books say {batch.wallet.address}; does it run on another seed?"
-        )
-        raise OtherWallet(msg)
     first = batch.items[0]
     chain_id = CHAINS[batch.wallet.chain].chain_id
     move_id = str(first.move.move_id)

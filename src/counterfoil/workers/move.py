@@ -7,7 +7,7 @@ transaction's own row; sending the same bytes twice is harmless (specs/reliabili
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -18,9 +18,6 @@ from counterfoil.desk import landing, moving, upkeep
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.landing import Settled
 from counterfoil.desk.moving import (
-    LONG,
-    OUTGOING,
-    SHORT,
     Batch,
     OpenTx,
     Reserved,
@@ -31,12 +28,12 @@ from counterfoil.desk.moving import (
     TxRow,
     WalletRow,
 )
+from counterfoil.desk.objections import LONG, SHORT, pause_until
 from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreachable
 from counterfoil.signer.orders import TxTerms, WalletAddresses
 from counterfoil.signer.payload import rebuild
-from counterfoil.signer.policy import Limits
 from counterfoil.signer.wire import Code
-from counterfoil.workers.evm_moves import landed, order_for, strangers
+from counterfoil.workers.evm_moves import landed, must_be_the_signers, order_for, strangers
 
 _log: Final = structlog.get_logger("counterfoil.move")
 
@@ -48,10 +45,6 @@ GAS_MARGIN_PERCENT: Final = 125
 """An estimate is made on another block than the one that the transaction lands in."""
 
 WAITING_FOR_GAS: Final = "waiting for gas"
-
-_PRICES: Final = Limits()
-"""What the signer pays at most. A dearer chain is waited for here, since a refusal of the
-signer's policy does not tell a price, which falls again, from what is never signed."""
 
 
 class _NonceTaken(Exception):  # noqa: N818 - a turn of the road, not a malfunction
@@ -181,14 +174,13 @@ class MoveWorker:
 
     async def _reserve_batch(self, chain: Chain, batch: Batch) -> Reserved:
         wallets = await self._signer.addresses(batch.wallet.org_id)
+        must_be_the_signers(batch.wallet, wallets)
         if odd := strangers(batch, wallets) or await self._unlike_books(chain, batch):
             return await self._park(batch, odd)
         try:
             terms = await self._terms(chain, batch, wallets)
         except SigningRefused as refused:
             return await self._park(batch, dict.fromkeys(batch.move_ids, refused.reason))
-        if dear := _too_dear(terms):
-            return await self._wait(batch, dear, LONG)
         reserved = await moving.reserve(self._desk, batch, terms, self._sign)
         _log.info("move.reserve", chain=chain.key, outcome=reserved.value, moves=_names(batch))
         return reserved
@@ -227,9 +219,11 @@ class MoveWorker:
             if refused.code is Code.NONCE_TAKEN:
                 taken = frozenset(UUID(move_id) for move_id in refused.move_ids)
                 raise _NonceTaken(taken, refused.reason) from refused
-            if refused.code is Code.CAP and batch.items[0].move.purpose in OUTGOING:
-                # The count starts again then; a limit that was raised meanwhile counts, too.
-                until = _next_midnight(self._desk.clock.now())
+            if refused.code in {Code.FEE, Code.DAY_CAP}:
+                since = max(item.move.updated_at for item in batch.items)
+                soon = pause_until(self._desk.clock.now(), since, LONG)
+                # Its clock may be behind ours; a time that is past would be tried without a pause.
+                until = max(refused.retry_at or soon, soon)
                 raise SigningDelayed(refused.reason, until) from refused
             raise SigningRefused(refused.reason) from refused
         return SignedBytes(signed.raw, signed.tx_hash)
@@ -336,25 +330,6 @@ def _alone(chain: Chain, **about: str) -> Iterator[None]:
 
 def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _too_dear(terms: Terms) -> str | None:
-    if terms.max_fee_wei > _PRICES.max_fee_wei:
-        return (
-            f"the chain asks {terms.max_fee_wei} wei per gas, the signer pays at most"
-            f" {_PRICES.max_fee_wei}"
-        )
-    if terms.cost_wei > _PRICES.max_cost_wei:
-        return (
-            f"its gas would cost up to {terms.cost_wei} wei, the signer pays at most"
-            f" {_PRICES.max_cost_wei}"
-        )
-    return None
-
-
-def _next_midnight(now: datetime) -> datetime:
-    day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return day + timedelta(days=1)
 
 
 def _names(batch: Batch) -> list[str]:

@@ -25,11 +25,17 @@ from counterfoil.core.ids import public
 from counterfoil.core.invoice import Context, Status
 from counterfoil.core.secrets import shown_callback_secret
 from counterfoil.desk.delivering import Delivery, Letter
+from counterfoil.desk.desk import Standing
 
 SIGNATURE_HEADER: Final = "X-KG-Signature"
 
 Facts = Mapping[str, Any]
 """Part of the JSON object that `counterfoil.desk.snapshot` made."""
+
+
+def tells(before: Standing | None, after: Standing) -> bool:
+    """Whether the intent's status changed; how it begins, the answer to creating it has said."""
+    return before is not None and intent_status(*before) != intent_status(*after)
 
 
 class KryptogoCallbacks:
@@ -41,7 +47,7 @@ class KryptogoCallbacks:
             return None
         before = _standing(delivery.from_status, delivery.from_context)
         after = _standing(delivery.to_status, delivery.to_context)
-        if intent_status(*before) == intent_status(*after):
+        if not tells(before, after):
             return None
         return canonical(_statement(delivery.snapshot, after))
 
