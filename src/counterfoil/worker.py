@@ -34,6 +34,7 @@ from counterfoil.workers.move import MoveWorker
 from counterfoil.workers.notify import Notifier, callback_session
 from counterfoil.workers.price import Pricer
 from counterfoil.workers.provision import ProvisionWorker
+from counterfoil.workers.retell import Reteller
 from counterfoil.workers.runner import Step, forever
 from counterfoil.workers.screen import Screener
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses
@@ -54,6 +55,7 @@ class Paces:
     screen: float = 0.05
     notify: float = 0.05
     move: float = 0.25
+    retell: float = 1.0
     expire: float = 1.0
     price: float = 20.0
     provision: float = 0.2
@@ -119,6 +121,7 @@ def _start_others(
         "screen": (Screener(desk, _screeners(config, desk, chains)).step, paces.screen),
         "notify": (notifier.step, paces.notify),
         "move": (MoveWorker(desk, chains, signer).step, paces.move),
+        "retell": (Reteller(desk).step, paces.retell),
         "expire": (Expirer(desk, chains.keys()).step, paces.expire),
         "price": (Pricer(desk, _rate_sources(config, desk, outside.session)).step, paces.price),
         "provision": (ProvisionWorker(desk, chains, signer).step, paces.provision),

@@ -3,10 +3,12 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from counterfoil.core.invoice import Policy
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
@@ -89,7 +91,11 @@ class _World:
 
     async def live(self, story: list[object]) -> None:
         await self.shop.open()
-        self.bills = [await self.shop.bill(assets=(USDT, USDC)) for _ in range(BILLS)]
+        every_unit_counts = Policy(dust_below=Decimal(0))
+        self.bills = [
+            await self.shop.bill(assets=(USDT, USDC), policy=every_unit_counts)
+            for _ in range(BILLS)
+        ]
         await self._watch()
         for happening in story:
             await self._happen(happening)

@@ -22,6 +22,7 @@ from support.fake_chain import FakeChain
 from support.fake_clock import NOON, FakeClock
 from support.house import House
 from support.invoices import DUE, MERCHANT_ADDRESS, USDT
+from support.till import ETHER
 
 SECOND = timedelta(seconds=1)
 GWEI = 10**9
@@ -33,7 +34,7 @@ class FussySigner(SignerClient):
     def __init__(
         self,
         house: House,
-        error: Exception,
+        error: BaseException,
         kind: str = "",
         *,
         org_id: int = 0,
@@ -146,6 +147,20 @@ async def test_committed_bytes_are_sent_whatever_goes_wrong_afterwards(
     assert (await house.arb.receipt(kept)).ok
 
 
+async def test_committed_bytes_are_sent_before_anything_else_is_signed(house: House) -> None:
+    paying = await house.signed_bill()
+    await house.drive(rounds=1)
+    await house.worker().follow(house.arb.chain)
+    await house.worker().reserve(house.arb.chain)
+    kept = (await house.move(paying, "payout")).tx_hash
+    assert kept is not None
+    await house.signed_bill()
+
+    with pytest.raises(KeyboardInterrupt):
+        await FussySigner(house, KeyboardInterrupt(), "sweep").worker().step()
+    assert (await house.arb.receipt(kept)).ok
+
+
 async def test_one_transaction_that_cannot_be_followed_keeps_no_other_from_settling(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +206,7 @@ async def test_a_transaction_that_costs_too_much_altogether_is_waited_for(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bill = await house.signed_bill()
+    await house.fund("operator", 2 * ETHER)
 
     async def gluttonous(_from: str, _to: str, _data: bytes, _value_wei: int = 0) -> int:
         return 10_000_000

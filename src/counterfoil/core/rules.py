@@ -214,11 +214,7 @@ def released(invoice: Invoice, event: Release) -> Outcome:
             " it can only be declined",
             data={"rule": "sanctions_hit"},
         )
-    if invoice.screening is None or not invoice.screening.covers_all(invoice.tally):
-        raise OutOfPlace(
-            "more money has come in and is being screened; decide when that is done",
-            data={"rule": "unscreened_money"},
-        )
+    _refuse_unscreened(invoice)
     people = _one_more(invoice, invoice.releases, event.by)
     after = replace(invoice, releases=people)
     if len(people) < PEOPLE_TO_DECIDE_A_HOLD:
@@ -250,6 +246,7 @@ def recalculated(invoice: Invoice, event: Recalculate) -> Outcome:
 
 def signed_off(invoice: Invoice, event: SignOff) -> Outcome:
     """Plan the whole way of the money at once: sweep, payout, and the surplus back."""
+    _refuse_unscreened(invoice)
     if not (invoice.tally.settled and invoice.tally.final):
         raise OutOfPlace(
             "the payment is not yet final on chain; sign for it in a few minutes",
@@ -339,6 +336,15 @@ def _ripe(invoice: Invoice) -> bool:
     """Enough is confirmed, or all there is is; never on less while more is on its way."""
     enough = reckoning.coverage(invoice) >= invoice.policy.underpay_ratio
     return enough or invoice.tally.settled
+
+
+def _refuse_unscreened(invoice: Invoice) -> None:
+    """Nobody decides about money that nobody has looked at."""
+    if invoice.screening is None or not invoice.screening.covers_all(invoice.tally):
+        raise OutOfPlace(
+            "more money has come in and is being screened; decide when that is done",
+            data={"rule": "unscreened_money"},
+        )
 
 
 def makers(invoice: Invoice) -> frozenset[str]:
