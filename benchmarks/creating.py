@@ -62,7 +62,6 @@ async def creating(sandbox: Sandbox, script_path: Path) -> Created:
     body = msgspec.json.encode(example(sandbox.facts))
     member = sandbox.facts.member("finance")
     script = await recorded_create(sandbox.database_url, member.api_key, body)
-    await asyncio.to_thread(script_path.write_text, script.text, "utf-8")
     await _fill_stock(sandbox.database_url)
     request = _request(sandbox, body)
     await _over_http(sandbox.facts.base_url, request, WARM_SECONDS)
@@ -70,7 +69,11 @@ async def creating(sandbox: Sandbox, script_path: Path) -> Created:
     floors: list[tuple[float, float]] = []
     for _ in range(ROUNDS):
         took += await _over_http(sandbox.facts.base_url, request, ROUND_SECONDS)
-        floors.append(await _pgbench(sandbox.database_url, script, script_path))
+        floors.append(
+            await pgbench(
+                sandbox.database_url, script, script_path, limit=f"--time={ROUND_SECONDS}"
+            )
+        )
     cuts = quantiles(took, n=100)
     return Created(
         clients=CLIENTS,
@@ -128,14 +131,19 @@ async def _client(base_url: str, request: bytes, until: float) -> list[float]:
     return took
 
 
-async def _pgbench(url: str, script: Script, path: Path) -> tuple[float, float]:
-    """Transactions a second and their mean in milliseconds, as ``pgbench`` counts them."""
+async def pgbench(url: str, script: Script, path: Path, *, limit: str) -> tuple[float, float]:
+    """Transactions a second and their mean in milliseconds, as ``pgbench`` counts them.
+
+    ``path`` receives the script, ``limit`` is ``pgbench``'s own option. Raises ``RuntimeError``
+    where it fails, or did not leave exactly one invoice for each transaction.
+    """
+    await asyncio.to_thread(path.write_text, script.text, "utf-8")
     server = conninfo_to_dict(url)
     before = _invoices(url)
     process = await asyncio.create_subprocess_exec(
         postgres_binaries.installed() / "pgbench",
         *("--no-vacuum", "--protocol=prepared", f"--client={CLIENTS}", "--jobs=2"),
-        *(f"--time={ROUND_SECONDS}", f"--file={path}"),
+        *(limit, f"--file={path}"),
         *(f"--define={name}={value}" for name, value in script.variables.items()),
         f"--define=base={time.time_ns() // _ID_STEP * _ID_STEP}",
         str(server["dbname"]),

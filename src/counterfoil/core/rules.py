@@ -197,7 +197,7 @@ def lifts_hold(invoice: Invoice, screening: Screening) -> bool:
 
 def screened_in_motion(invoice: Invoice, event: Screened) -> Outcome:
     """What came after the signature was screened too; the sweep waits for exactly that."""
-    return replace(invoice, screening=event.screening), ()
+    return replace(invoice, screening=event.screening, releases=()), ()
 
 
 def noted_in_motion(invoice: Invoice, event: MoneyFact) -> Outcome:
