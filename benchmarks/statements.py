@@ -18,6 +18,7 @@ from psycopg import AsyncCursor
 from psycopg.pq import PipelineStatus
 from psycopg.types.json import Jsonb
 
+from counterfoil.api import kryptogo
 from counterfoil.api.kryptogo.schema import create_fields, read_draft
 from counterfoil.api.strict_json import read_object
 from counterfoil.chains.evm.addresses import parse_evm_address
@@ -113,7 +114,13 @@ async def recorded_create(url: str, api_key: str, body: bytes) -> Script:
     database = _RecordedDatabase(url, recorder)
     await database.open()
     try:
-        desk = Desk(database, SystemClock(), recorder, {"evm": parse_evm_address})
+        desk = Desk(
+            database,
+            SystemClock(),
+            recorder,
+            {"evm": parse_evm_address},
+            tells={"kryptogo": kryptogo.tells},
+        )
         principal = await members.authenticate(desk, api_key)
         if principal is None:
             msg = "the API key is not good"

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from counterfoil.books import transfers
+from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.events import ApproveRefund, Decline, OrderRefund, TransferConfirmed
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.reckoning import tally
@@ -175,14 +176,12 @@ async def test_a_release_says_nothing_about_money_that_came_after_it(
     assert "nobody has released it" in str(await waits(till, bill))
 
 
-async def test_money_that_was_never_screened_waits_and_is_sent_to_screening(till: Till) -> None:
+async def test_money_that_was_never_screened_is_not_even_signed_for(till: Till) -> None:
     bill = await till.bill(status=Status.SIGN_PENDING)
     await till.receive(bill, DUE)
-    await till.sign_off(bill)
-
-    assert await reserve(till) is Reserved.WAITING
-    assert await waits(till, bill) == "what has come in is not wholly screened yet"
-    assert await screenings_due(till, bill) == 1
+    with pytest.raises(OutOfPlace, match="being screened"):
+        await till.sign_off(bill)
+    assert await till.moves(bill, "payout") == []
 
 
 async def test_money_that_came_while_a_refund_was_decided_on_is_screened_in_the_end(

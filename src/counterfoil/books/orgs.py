@@ -156,19 +156,20 @@ async def save_policy(tx: Tx, org_id: int, policy: OrgPolicy) -> None:
     )
 
 
-async def owns_address(tx: Tx, address: str) -> bool:
+async def owns_address(tx: Tx, family: str, address: str) -> bool:
     """Whether an address is one of ours: a wallet, a factory, or any deposit address."""
     return bool(
         await one_value(
             tx,
             bool,
             """
-            SELECT EXISTS (SELECT FROM ingest.address_owner WHERE address = %(address)s)
+            SELECT EXISTS (SELECT FROM ingest.address_owner
+                            WHERE family = %(family)s AND address = %(address)s)
                 OR EXISTS (SELECT FROM org
                             WHERE %(address)s IN (factory_address, operator_address,
                                                   pool_address, hold_address, gas_address))
             """,
-            {"address": address},
+            {"family": family, "address": address},
         )
     )
 

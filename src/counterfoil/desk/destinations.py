@@ -43,6 +43,6 @@ async def check_destination(desk: Desk, tx: Tx, family: str, text: str, field: s
     if address in _TOKENS:
         sentence = f"is the token contract of {_TOKENS[address]}; money sent there would be lost"
         raise Invalid.field(field, sentence)
-    if await orgs.owns_address(tx, address):
+    if await orgs.owns_address(tx, family, address):
         raise Invalid.field(field, "is an address of this system; give the recipient's own")
     return address
