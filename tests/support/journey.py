@@ -359,7 +359,13 @@ async def begun(places: Places) -> AsyncIterator[Journey]:
     log: list[str] = []
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(
-            running(places, lambda name, line: log.append(f"{name} {line}"), log.append)
+            running(
+                places,
+                lambda name, line: log.append(f"{name} {line}"),
+                log.append,
+                # The tests look more often than a member is heard by default.
+                settings={"COUNTERFOIL_REQUESTS_PER_SECOND": "1000"},
+            )
         )
         session = await stack.enter_async_context(aiohttp.ClientSession(sandbox.facts.base_url))
         chains = {

@@ -129,7 +129,7 @@ def test_money_on_its_way_takes_cancelling_away() -> None:
 
 def test_money_goes_nowhere_before_it_is_final() -> None:
     signer = member(SIGNER, "signer")
-    soft = invoice(S.SIGN_PENDING, tally=paid(final=0))
+    soft = invoice(S.SIGN_PENDING, tally=paid(final=0), screening=clean(paid()))
 
     assert available_actions(fresh_view(soft), signer) == []
     assert available_actions(fresh_view(replace(soft, tally=paid())), signer) == ["sign", "refund"]
@@ -146,7 +146,9 @@ def test_money_goes_nowhere_before_it_is_final() -> None:
     ],
 )
 def test_what_shows_as_sign_pending_can_be_signed(context: Context, actions: list[str]) -> None:
-    particular = invoice(S.RESOLUTION_REQUIRED, context=context, tally=paid())
+    particular = invoice(
+        S.RESOLUTION_REQUIRED, context=context, tally=paid(), screening=clean(paid())
+    )
 
     assert available_actions(fresh_view(particular), member(SIGNER, "signer")) == actions
     assert verbs_of(S.RESOLUTION_REQUIRED, context) == actions
