@@ -142,9 +142,10 @@ def invoice_of(printed: str) -> str:
 
 
 def received(printed: str) -> list[dict[str, Any]]:
-    """The inbox as ``curl`` showed it: one JSON array, without a line's end of its own."""
-    start = printed.index('[{"verified"')
-    found: list[dict[str, Any]] = json.JSONDecoder().raw_decode(printed, start)[0]
+    """The inbox as it was shown: one JSON array among the other lines."""
+    shown = re.search(r'\[\s*\{\s*"verified"', printed)
+    assert shown is not None, printed
+    found: list[dict[str, Any]] = json.JSONDecoder().raw_decode(printed, shown.start())[0]
     return found
 
 
