@@ -1,5 +1,6 @@
 """What every level of tests shares: who may open sockets, and a real PostgreSQL."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -7,9 +8,20 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from counterfoil.db.pool import Database
 from support.postgres import TestServer
+
+# A busy machine is no finding. Where a failure stops others' work the same examples are tried each
+# time; at a desk Hypothesis looks for new ones.
+settings.register_profile(
+    "counterfoil",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("counterfoil")
 
 WITHOUT_SOCKETS: Final = {"unit", "property"}
 """Levels that think and never talk; all others may talk to this machine only."""

@@ -32,7 +32,7 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.proving import Verified
 from counterfoil.sandbox.anvil import AnvilNode
 from counterfoil.sandbox.customer import Customer
-from counterfoil.sandbox.demo import ORG_ID, Sandbox, running
+from counterfoil.sandbox.demo import ORG_ID, Sandbox, free_port, running
 from counterfoil.sandbox.places import Places
 from counterfoil.sandbox.tokens import mint
 from counterfoil.workers.reconcile import Difference, reconcile
@@ -363,6 +363,8 @@ async def begun(places: Places) -> AsyncIterator[Journey]:
                 places,
                 lambda name, line: log.append(f"{name} {line}"),
                 log.append,
+                # Not the default one, which another system may take between choice and use.
+                port=free_port(),
                 # The tests look more often than a member is heard by default.
                 settings={"COUNTERFOIL_REQUESTS_PER_SECOND": "1000"},
             )

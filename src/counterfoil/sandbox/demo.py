@@ -126,19 +126,21 @@ async def running(
         await supervisor.start(Child("work", counterfoil("work"), worker_environment))
 
         async def open_for_business() -> bool:
-            return await answers(base_url) and await _can_sell(desk)
+            return await answers(facts) and await _can_sell(desk)
 
         await supervisor.start(Child("serve", counterfoil("serve"), environment, open_for_business))
         yield Sandbox(facts, nodes, inbox, supervisor, url)
 
 
-async def answers(base_url: str) -> bool:
-    """Whether the web process can serve."""
+async def answers(facts: DemoFacts) -> bool:
+    """Whether our web process can serve; another's, on a port lost to it, knows no key of ours."""
+    address = f"{facts.base_url}/v1/studio/api/invoice/intents?page_size=1"
+    key = facts.member("auditor").api_key
     with suppress(aiohttp.ClientError, TimeoutError):
         timeout = aiohttp.ClientTimeout(total=2)
         async with (
             aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
-            session.get(f"{base_url}/healthz") as response,
+            session.get(address, headers={"X-STUDIO-API-KEY": key}) as response,
         ):
             return response.ok
     return False
