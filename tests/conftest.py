@@ -26,6 +26,9 @@ settings.load_profile("counterfoil")
 WITHOUT_SOCKETS: Final = {"unit", "property"}
 """Levels that think and never talk; all others may talk to this machine only."""
 
+ONE_SYSTEM: Final = "journeys"
+"""The level whose tests share one running system, so one of several workers runs all of it."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
@@ -35,6 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.disable_socket)
         else:
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1"]))
+        if level == ONE_SYSTEM:
+            item.add_marker(pytest.mark.xdist_group(level))
 
 
 @pytest.fixture(scope="session")
