@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from counterfoil.core import reckoning
 from counterfoil.core.invoice import Status
 from counterfoil.db.pool import Database
 from counterfoil.db.rows import one_value
@@ -11,7 +12,7 @@ from counterfoil.desk import landing, moving, provisioning
 from counterfoil.desk.landing import Landed, LandedItem, Settled
 from counterfoil.desk.moving import Batch, Reserved, SignedBytes, SigningRefused, Terms
 from support.fake_clock import FakeClock
-from support.invoices import DUE, USDC
+from support.invoices import DUE, USDC, gone
 from support.shop import desk_on
 from support.till import ETHER, TERMS, Books, Till, quick_sign
 
@@ -56,6 +57,19 @@ async def test_a_signed_invoice_goes_through_pool_to_the_merchant(till: Till) ->
     assert await till.books() == Books(deposit=0, pool=0, merchant=DUE, payer=-DUE)
     assert await till.holds("operator") == await till.holds("pool") == ETHER - FEE
     assert await till.holds("outside:network") == 2 * FEE
+
+
+async def test_what_became_of_the_money_is_read_from_the_ledger(till: Till) -> None:
+    bill = await till.signed_bill()
+    assert (await till.look(bill)).settled == gone()
+    await reserve(till)
+    await land(till, more=5)
+    assert (await till.look(bill)).settled == gone(DUE)
+    assert reckoning.unswept(await till.look(bill)) == ()
+    await reserve(till, "pool")
+    await land(till)
+    done = await till.look(bill)
+    assert (done.settled, reckoning.holdings(done)) == (gone(DUE, DUE), ())
 
 
 async def test_the_bytes_are_kept_before_anybody_sends_them(till: Till) -> None:

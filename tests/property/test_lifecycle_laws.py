@@ -44,6 +44,7 @@ from support.invoices import (
     USDT,
     clean,
     dirty,
+    gone,
     invoice,
     paid,
     silent,
@@ -53,6 +54,9 @@ PEOPLE = ("user_maker", "user_checker", "user_signer", *OFFICERS)
 
 instants = st.integers(0, 60).map(lambda days: NOON + timedelta(days=days))
 people = st.sampled_from(PEOPLE)
+
+
+settlements = st.builds(gone, *[st.sampled_from([0, 1, DUE // 2, DUE, DUE * 3])] * 3)
 
 
 @st.composite
@@ -73,6 +77,7 @@ def events(draw: st.DrawFn) -> Event:
     at: datetime = draw(instants)
     by: str = draw(people)
     tally = draw(tallies())
+    settled = draw(settlements)
     return draw(
         st.sampled_from(
             [
@@ -93,9 +98,9 @@ def events(draw: st.DrawFn) -> Event:
                 Screened(at=at, by=by, screening=clean(tally)),
                 Screened(at=at, by=by, screening=silent(tally)),
                 Screened(at=at, by=by, screening=dirty(tally, sanctioned=draw(st.booleans()))),
-                Swept(at=at, by=by, more_to_move=draw(st.booleans())),
-                PaidOut(at=at, by=by),
-                RefundSettled(at=at, by=by),
+                Swept(at=at, by=by, settled=settled, more_to_move=draw(st.booleans())),
+                PaidOut(at=at, by=by, settled=settled),
+                RefundSettled(at=at, by=by, settled=settled),
                 TransferSeen(at=at, by=by, tally=tally),
                 TransferConfirmed(at=at, by=by, tally=tally),
                 TransferDropped(at=at, by=by, tally=tally),

@@ -15,6 +15,7 @@ from counterfoil.core.invoice import (
     Policy,
     Price,
     Screening,
+    Settlement,
     Status,
     Tally,
 )
@@ -79,6 +80,17 @@ def paid(  # noqa: PLR0913 - every part of a tally can be chosen
         payers=payers,
         paid_at=at,
     )
+
+
+def gone(
+    swept: int = 0, paid_out: int = 0, returned: int = 0, *, asset: Asset = USDT
+) -> Settlement:
+    """What became of the money of one asset, as totals so far."""
+
+    def units(count: int) -> tuple[tuple[str, int], ...]:
+        return ((asset.key, count),) if count else ()
+
+    return Settlement(units(swept), units(paid_out), units(returned))
 
 
 def clean(tally: Tally) -> Screening:

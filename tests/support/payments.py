@@ -1,11 +1,14 @@
 """`Payments`: money that comes in for an invoice of the API, and where it goes, without a chain."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
-from counterfoil.books import transfers
+from counterfoil.books import ledger, moves, transfers
+from counterfoil.books.moves import MoveRow
 from counterfoil.core import ids
+from counterfoil.core.assets import known_asset
 from counterfoil.core.events import (
     Event,
     PaidOut,
@@ -14,15 +17,24 @@ from counterfoil.core.events import (
     Swept,
     TransferConfirmed,
 )
-from counterfoil.core.invoice import Invoice, Screening
-from counterfoil.core.money import Asset
+from counterfoil.core.invoice import Invoice, Screening, Settlement
+from counterfoil.core.journal import JournalEntry, LedgerAccount, Posting
+from counterfoil.core.money import Asset, Money
 from counterfoil.core.reckoning import Depth, tally
 from counterfoil.core.roles import system
+from counterfoil.db.pool import Tx
 from counterfoil.db.rows import execute
 from counterfoil.desk.act import happen, locked
 from counterfoil.desk.desk import Desk
 from support.invoices import CUSTOMER, USDT
 from support.till import fresh_hash
+
+_ROUTES: Final[Mapping[str, tuple[LedgerAccount, LedgerAccount]]] = {
+    "sweep": ("deposit", "pool"),
+    "payout": ("pool", "outside:merchant"),
+    "refund": ("pool", "outside:payer"),
+    "partial_refund": ("pool", "outside:payer"),
+}
 
 
 class Payments:
@@ -99,19 +111,21 @@ class Payments:
 
     async def swept(self, invoice_id: str, *, more_to_move: bool) -> None:
         """All that was at the deposit address is in the pool."""
-        await self._final(invoice_id, "sweep")
-        at = self.desk.clock.now()
-        await self._happens(invoice_id, Swept(at=at, by="system:move", more_to_move=more_to_move))
+        settled, at = await self._final(invoice_id, "sweep"), self.desk.clock.now()
+        told = Swept(at=at, by="system:move", settled=settled, more_to_move=more_to_move)
+        await self._happens(invoice_id, told)
 
     async def paid_out(self, invoice_id: str) -> None:
         """The merchant has the money, and whoever paid too much the surplus."""
-        await self._final(invoice_id, "payout", "partial_refund")
-        await self._happens(invoice_id, PaidOut(at=self.desk.clock.now(), by="system:move"))
+        settled = await self._final(invoice_id, "payout", "partial_refund")
+        at = self.desk.clock.now()
+        await self._happens(invoice_id, PaidOut(at=at, by="system:move", settled=settled))
 
     async def refund_settled(self, invoice_id: str) -> None:
         """The customer has the money back."""
-        await self._final(invoice_id, "refund")
-        await self._happens(invoice_id, RefundSettled(at=self.desk.clock.now(), by="system:move"))
+        settled = await self._final(invoice_id, "refund", "partial_refund")
+        at = self.desk.clock.now()
+        await self._happens(invoice_id, RefundSettled(at=at, by="system:move", settled=settled))
 
     async def look(self, invoice_id: str) -> Invoice:
         """The invoice behind its public id, as it is now."""
@@ -134,15 +148,31 @@ class Payments:
             before = await locked(tx, self.org_id, _id(invoice_id))
             await happen(self.desk, tx, before, event, by)
 
-    async def _final(self, invoice_id: str, *purposes: str) -> None:
+    async def _final(self, invoice_id: str, *purposes: str) -> Settlement:
+        """Have movements end well, in the books as well; answers what became of the money."""
+        asked, ids_ = _id(invoice_id), [_id(invoice_id)]
         async with self.desk.database.transaction() as tx:
+            for move in await moves.of_invoices(tx, self.org_id, ids_):
+                if move.purpose in purposes and move.status not in {"final", "failed"}:
+                    await self._book(tx, move)
             await execute(
                 tx,
                 "UPDATE move SET status = 'final', moved_units = amount_units,"
                 " final_at = created_at"
-                " WHERE invoice_id = %(invoice_id)s AND purpose = ANY(%(purposes)s)",
-                {"invoice_id": _id(invoice_id), "purposes": list(purposes)},
+                " WHERE invoice_id = %(invoice_id)s AND purpose = ANY(%(purposes)s)"
+                " AND status <> 'failed'",
+                {"invoice_id": asked, "purposes": list(purposes)},
             )
+            return (await ledger.settlements(tx, self.org_id, ids_)).get(asked, Settlement())
+
+    async def _book(self, tx: Tx, move: MoveRow) -> None:
+        source, destination = _ROUTES[move.purpose]
+        asset = known_asset(move.chain, move.contract)
+        assert asset is not None
+        posting = Posting(source, destination, Money(move.amount_units, asset))
+        at = self.desk.clock.now()
+        entry = JournalEntry(f"move:{move.move_id}", move.invoice_id, (posting,), at, 100)
+        await ledger.post(tx, self.org_id, entry)
 
 
 def _id(invoice_id: str) -> UUID:

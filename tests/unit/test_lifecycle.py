@@ -51,6 +51,7 @@ from support.invoices import (
     STRANGER,
     USDT,
     clean,
+    gone,
     invoice,
     paid,
 )
@@ -263,14 +264,15 @@ class TestSettlement:
 
     def test_swept_releases_the_payout_and_its_end_is_the_end(self) -> None:
         signed = through(sign_pending(), SignOff(at=NOON, by=SIGNER))
-        swept, todo = decide(signed, Swept(at=NOON, by="w", more_to_move=True))
+        swept, todo = decide(signed, Swept(at=NOON, by="w", settled=gone(DUE), more_to_move=True))
         assert (swept.status, todo) == (S.PAYOUT_PROCESSING, (ReleaseMoves(),))
-        assert through(swept, PaidOut(at=NOON, by="w")).status is S.COMPLETED
+        done = through(swept, PaidOut(at=NOON, by="w", settled=gone(DUE, DUE)))
+        assert (done.status, done.settled) == (S.COMPLETED, gone(DUE, DUE))
 
     def test_without_a_payout_address_the_pool_is_the_end(self) -> None:
         signed, (plan,) = decide(sign_pending(payout_to={}), SignOff(at=NOON, by=SIGNER))
         assert plan == PlanMoves((Leg("sweep", Money(DUE, USDT), ""),))
-        done = through(signed, Swept(at=NOON, by="w", more_to_move=False))
+        done = through(signed, Swept(at=NOON, by="w", settled=gone(DUE), more_to_move=False))
         assert (done.status, done.completed_at) == (S.COMPLETED, NOON)
 
     def test_nothing_is_signed_before_it_is_final(self) -> None:
@@ -356,9 +358,10 @@ class TestRefund:
         assert plan == PlanMoves(
             (Leg("sweep", Money(DUE, USDT), ""), Leg("refund", Money(DUE, USDT), CUSTOMER))
         )
-        swept, todo = decide(after, Swept(at=NOON, by="w", more_to_move=True))
+        swept, todo = decide(after, Swept(at=NOON, by="w", settled=gone(DUE), more_to_move=True))
         assert todo == (ReleaseMoves(),)
-        assert through(swept, RefundSettled(at=NOON, by="w")).status is S.REFUNDED
+        done = through(swept, RefundSettled(at=NOON, by="w", settled=gone(DUE, 0, DUE)))
+        assert (done.status, done.settled) == (S.REFUNDED, gone(DUE, 0, DUE))
 
     def test_who_orders_does_not_approve(self) -> None:
         ordered = through(sign_pending(), self.ORDER)
@@ -391,7 +394,9 @@ class TestEnds:
     def test_facts_out_of_place_are_never_refused(self, fact: type[Event]) -> None:
         extra: dict[type[Event], dict[str, object]] = {
             Screened: {"screening": clean(paid())},
-            Swept: {"more_to_move": False},
+            Swept: {"more_to_move": False, "settled": gone(DUE)},
+            PaidOut: {"settled": gone(DUE, DUE)},
+            RefundSettled: {"settled": gone(DUE, 0, DUE)},
         }
         ended = invoice(S.CANCELLED)
         event = fact(at=NOON, by="w", **extra.get(fact, {}))

@@ -11,7 +11,7 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy
 from counterfoil.core.money import Money
 from counterfoil.core.reckoning import Depth, Received
-from support.invoices import CUSTOMER, DUE, NOON, STRANGER, USDC, USDT, invoice
+from support.invoices import CUSTOMER, DUE, NOON, STRANGER, USDC, USDT, gone, invoice
 
 FINAL, SAFE, SEEN, ORPHANED = Depth.FINAL, Depth.SAFE, Depth.SEEN, Depth.ORPHANED
 ASKED = (PaymentRequest(USDT, DUE, None),)
@@ -103,3 +103,23 @@ class TestSurplus:
     def test_nothing_within_tolerance(self) -> None:
         tolerant = Policy(overpay_ratio=Decimal("1.02"))
         assert reckoning.surplus(reckoned(transfer(DUE * 102 // 100), policy=tolerant)) == ()
+
+    def test_what_went_back_already_is_not_too_much_any_more(self) -> None:
+        settled = replace(reckoned(transfer(DUE + 7)), settled=gone(DUE + 7, 0, 5))
+        assert reckoning.surplus(settled) == (Money(2, USDT),)
+        assert reckoning.judge(replace(settled, settled=gone(DUE + 7, 0, 7))) is Context.EXACT
+        assert reckoning.judge(replace(settled, settled=gone(DUE + 7, 0, 8))) is Context.UNDERPAID
+
+
+class TestHoldings:
+    """What is still with us, and where it lies."""
+
+    def test_neither_what_the_merchant_has_nor_what_went_back_is_with_us(self) -> None:
+        paid = replace(reckoned(transfer(DUE + 7)), settled=gone(DUE + 7, DUE - 1, 3))
+        assert reckoning.received(paid) == (Money(DUE + 7, USDT),)
+        assert reckoning.holdings(paid) == (Money(5, USDT),)
+
+    def test_only_what_came_since_the_sweep_lies_at_the_address(self) -> None:
+        paid = replace(reckoned(transfer(DUE), transfer(DUE // 2)), settled=gone(DUE))
+        assert reckoning.unswept(paid) == (Money(DUE // 2, USDT),)
+        assert reckoning.unswept(replace(paid, settled=gone(DUE * 2))) == ()

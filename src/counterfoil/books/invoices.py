@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from counterfoil.books import transfers
+from counterfoil.books import ledger, transfers
 from counterfoil.core import reckoning
 from counterfoil.core.assets import known_asset
 from counterfoil.core.invoice import (
@@ -22,6 +22,7 @@ from counterfoil.core.invoice import (
     Quote,
     RefundOrder,
     Screening,
+    Settlement,
     Status,
     number_label,
 )
@@ -292,13 +293,25 @@ async def _complete(tx: Tx, org_id: int, rows: Sequence[_InvoiceRow]) -> list[In
     for request in requests:
         asked[request.invoice_id].append(_request(request))
     received = await transfers.by_invoice(tx, org_id, ids)
-    return [_invoice(row, tuple(asked[row.invoice_id]), received[row.invoice_id]) for row in rows]
+    # Only what came in can have gone anywhere, so unpaid invoices cost no further query.
+    paid = [invoice_id for invoice_id in ids if received[invoice_id]]
+    settled = await ledger.settlements(tx, org_id, paid) if paid else {}
+    return [
+        _invoice(
+            row,
+            tuple(asked[row.invoice_id]),
+            received[row.invoice_id],
+            settled.get(row.invoice_id, Settlement()),
+        )
+        for row in rows
+    ]
 
 
 def _invoice(
     row: _InvoiceRow,
     requests: tuple[PaymentRequest, ...],
     received: Sequence[transfers.TransferRow],
+    settled: Settlement,
 ) -> Invoice:
     detail = _decode_detail(row.detail)
     fields = {name: getattr(detail, name) for name in _Detail.__struct_fields__}
@@ -317,6 +330,7 @@ def _invoice(
         version=row.version,
         requests=requests,
         tally=reckoning.tally(requests, map(transfers.received, received), detail.policy),
+        settled=settled,
         **fields,
     )
 

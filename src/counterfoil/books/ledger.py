@@ -1,9 +1,11 @@
 """The ledger: entries by cause, postings with both sides. Append-only."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from counterfoil.core.invoice import Settlement, Units
 from counterfoil.core.journal import JournalEntry, LedgerAccount
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, all_values, execute_many, one_value
@@ -125,6 +127,55 @@ async def balance(  # noqa: PLR0913 - the coordinates of one balance
             },
         )
         or 0
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _WentRow:
+    invoice_id: UUID
+    chain: str
+    contract: str
+    swept_units: int
+    paid_out_units: int
+    returned_units: int
+
+
+async def settlements(tx: Tx, org_id: int, invoice_ids: Collection[UUID]) -> dict[UUID, Settlement]:
+    """What became of the money of each of these invoices; one that has no row has moved nothing."""
+    rows = await all_rows(
+        tx,
+        _WentRow,
+        """
+        SELECT invoice_id, chain, contract,
+               sum(CASE WHEN source = 'deposit' THEN amount_units ELSE 0 END)::numeric(78, 0)
+                   AS swept_units,
+               sum(CASE WHEN destination = 'outside:merchant' THEN amount_units ELSE 0 END)
+                   ::numeric(78, 0) AS paid_out_units,
+               sum(CASE WHEN destination = 'outside:payer' THEN amount_units ELSE 0 END)
+                   ::numeric(78, 0) AS returned_units
+          FROM posting
+         WHERE org_id = %(org_id)s AND invoice_id = ANY(%(invoice_ids)s)
+           AND source <> 'outside:payer'
+         GROUP BY invoice_id, chain, contract
+         ORDER BY invoice_id, chain, contract
+        """,
+        {"org_id": org_id, "invoice_ids": list(invoice_ids)},
+    )
+    found: defaultdict[UUID, list[_WentRow]] = defaultdict(list)
+    for row in rows:
+        found[row.invoice_id].append(row)
+    return {invoice_id: _settlement(of_invoice) for invoice_id, of_invoice in found.items()}
+
+
+def _settlement(rows: Sequence[_WentRow]) -> Settlement:
+    def units(of: Callable[[_WentRow], int]) -> Units:
+        keyed = ((f"{row.chain}:{row.contract or 'native'}", of(row)) for row in rows)
+        return tuple(sorted((key, count) for key, count in keyed if count))
+
+    return Settlement(
+        swept=units(lambda row: row.swept_units),
+        paid_out=units(lambda row: row.paid_out_units),
+        returned=units(lambda row: row.returned_units),
     )
 
 

@@ -13,7 +13,14 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from counterfoil.core.invoice import Document, PaymentRequest, Price, Screening, Tally
+from counterfoil.core.invoice import (
+    Document,
+    PaymentRequest,
+    Price,
+    Screening,
+    Settlement,
+    Tally,
+)
 from counterfoil.core.money import Money
 
 
@@ -146,7 +153,14 @@ class Screened(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Swept(Fact):
+class MoveFact(Fact):
+    """A fact about movements of ours. ``settled`` is the totals so far, never an increment."""
+
+    settled: Settlement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept(MoveFact):
     """All of the invoice's money is final in the pool.
 
     ``more_to_move``: payouts or refunds of it wait for exactly this.
@@ -155,13 +169,11 @@ class Swept(Fact):
     more_to_move: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaidOut(Fact):
+class PaidOut(MoveFact):
     """Every payout of the invoice is final on chain."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefundSettled(Fact):
+class RefundSettled(MoveFact):
     """The whole refund is final on chain."""
 
 

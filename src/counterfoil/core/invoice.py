@@ -216,6 +216,35 @@ class Tally:
         return tuple(sorted((a.asset.key, a.confirmed_units) for a in self.assets))
 
 
+Units = tuple[tuple[str, int], ...]
+"""Base units by `Asset.key`, sorted; an asset that is not there has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What has become of the money so far: totals, booked once they are final on chain.
+
+    ``swept`` left the deposit address for a place of ours, ``paid_out`` went to the merchant, and
+    ``returned`` to whoever it was sent back to. Derived from the ledger, never stored.
+    """
+
+    swept: Units = ()
+    paid_out: Units = ()
+    returned: Units = ()
+
+    def swept_units(self, asset: Asset) -> int:
+        """What left the deposit address of one asset."""
+        return dict(self.swept).get(asset.key, 0)
+
+    def paid_out_units(self, asset: Asset) -> int:
+        """What the merchant has of one asset."""
+        return dict(self.paid_out).get(asset.key, 0)
+
+    def returned_units(self, asset: Asset) -> int:
+        """What went back of one asset."""
+        return dict(self.returned).get(asset.key, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Screening:
     """The newest screening's verdict, and exactly which money it looked at.
@@ -280,6 +309,7 @@ class Invoice:
     use_fixed_stablecoin_rate: bool = False
     context: Context | None = None
     tally: Tally = field(default_factory=Tally)
+    settled: Settlement = field(default_factory=Settlement)
     screening: Screening | None = None
     edited_by: tuple[str, ...] = ()
     """Who changed it since it was created; makers, too."""

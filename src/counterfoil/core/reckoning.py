@@ -108,10 +108,13 @@ def _paid_at(
 
 
 def coverage(invoice: Invoice) -> Fraction:
-    """Which share of the amount due is confirmed; 1 is exactly paid. Never rounded."""
+    """Which share of the amount due is confirmed and was not sent back; 1 is exactly paid.
+
+    Never rounded.
+    """
     due = {r.asset.key: r.due_units for r in invoice.requests}
     return sum(
-        (Fraction(a.confirmed_units, due[a.asset.key]) for a in invoice.tally.assets),
+        (Fraction(_kept_units(invoice, a), due[a.asset.key]) for a in invoice.tally.assets),
         start=Fraction(0),
     )
 
@@ -140,13 +143,39 @@ def surplus(invoice: Invoice) -> tuple[Money, ...]:
     if share <= Fraction(invoice.policy.overpay_ratio):
         return ()
     due = {r.asset.key: r.due_units for r in invoice.requests}
-    richest = max(invoice.tally.assets, key=lambda a: Fraction(a.confirmed_units, due[a.asset.key]))
-    units = min(int((share - 1) * due[richest.asset.key]), richest.confirmed_units)
+    richest = max(
+        invoice.tally.assets,
+        key=lambda a: Fraction(_kept_units(invoice, a), due[a.asset.key]),
+    )
+    units = min(int((share - 1) * due[richest.asset.key]), _kept_units(invoice, richest))
     return (Money(units, richest.asset),) if units else ()
 
 
+def received(invoice: Invoice) -> tuple[Money, ...]:
+    """All the money that came in and is confirmed, per asset."""
+    return _some((a.confirmed_units, a.asset) for a in invoice.tally.assets)
+
+
 def holdings(invoice: Invoice) -> tuple[Money, ...]:
-    """The confirmed money the invoice can dispose of, per asset."""
-    return tuple(
-        Money(a.confirmed_units, a.asset) for a in invoice.tally.assets if a.confirmed_units
+    """The confirmed money that is still with us, per asset: neither paid out nor sent back."""
+    return _some(
+        (_kept_units(invoice, a) - invoice.settled.paid_out_units(a.asset), a.asset)
+        for a in invoice.tally.assets
     )
+
+
+def unswept(invoice: Invoice) -> tuple[Money, ...]:
+    """The confirmed money that still lies at the deposit address, per asset."""
+    return _some(
+        (a.confirmed_units - invoice.settled.swept_units(a.asset), a.asset)
+        for a in invoice.tally.assets
+    )
+
+
+def _kept_units(invoice: Invoice, tally: AssetTally) -> int:
+    """What is confirmed of an asset and was not sent back."""
+    return max(tally.confirmed_units - invoice.settled.returned_units(tally.asset), 0)
+
+
+def _some(parts: Iterable[tuple[int, Asset]]) -> tuple[Money, ...]:
+    return tuple(Money(units, asset) for units, asset in parts if units > 0)

@@ -264,14 +264,16 @@ def signed_off(invoice: Invoice, event: SignOff) -> Outcome:
 
 def swept(invoice: Invoice, event: Swept) -> Outcome:
     """Let payouts and refunds leave the pool; where there are none, it is done."""
+    after = replace(invoice, settled=event.settled)
     if event.more_to_move:
-        return replace(invoice, status=S.PAYOUT_PROCESSING), (ReleaseMoves(),)
-    return replace(invoice, status=S.COMPLETED, completed_at=event.at), ()
+        return replace(after, status=S.PAYOUT_PROCESSING), (ReleaseMoves(),)
+    return replace(after, status=S.COMPLETED, completed_at=event.at), ()
 
 
 def paid_out(invoice: Invoice, event: PaidOut) -> Outcome:
     """Done."""
-    return replace(invoice, status=S.COMPLETED, completed_at=event.at), ()
+    after = replace(invoice, settled=event.settled)
+    return replace(after, status=S.COMPLETED, completed_at=event.at), ()
 
 
 def refund_ordered(invoice: Invoice, event: OrderRefund) -> Outcome:
@@ -300,14 +302,14 @@ def refund_approved(invoice: Invoice, event: ApproveRefund) -> Outcome:
     return after, (PlanMoves((*sweeps, *back)), *release)
 
 
-def refund_swept(invoice: Invoice, _event: Swept) -> Outcome:
+def refund_swept(invoice: Invoice, event: Swept) -> Outcome:
     """The money to be returned is in the pool: it may leave."""
-    return invoice, (ReleaseMoves(),)
+    return replace(invoice, settled=event.settled), (ReleaseMoves(),)
 
 
-def refund_settled(invoice: Invoice, _event: RefundSettled) -> Outcome:
+def refund_settled(invoice: Invoice, event: RefundSettled) -> Outcome:
     """The customer has the money back."""
-    return replace(invoice, status=S.REFUNDED), ()
+    return replace(invoice, settled=event.settled, status=S.REFUNDED), ()
 
 
 def archived(invoice: Invoice, event: Archive) -> Outcome:
@@ -408,7 +410,7 @@ def _one_more(invoice: Invoice, people: tuple[str, ...], person: str) -> tuple[s
 
 
 def _sweeps(invoice: Invoice) -> tuple[Leg, ...]:
-    return tuple(Leg("sweep", money, "") for money in reckoning.holdings(invoice))
+    return tuple(Leg("sweep", money, "") for money in reckoning.unswept(invoice))
 
 
 def _payout_target(invoice: Invoice, asset: Asset) -> str | None:

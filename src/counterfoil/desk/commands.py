@@ -241,7 +241,7 @@ def refund_obstacle(invoice: Invoice, went_out: Sequence[MoveRow]) -> OutOfPlace
     (specs/reliability.md 1.3, point 7), so all of it has to be final and still with us. A refund
     that were let through regardless would be parked at its signature, where nothing leads on.
     """
-    held = reckoning.holdings(invoice)
+    held = reckoning.received(invoice)
     if not held:
         return _obstacle(
             invoice, "budget", "no money is here for this invoice, so nothing to refund"

@@ -16,7 +16,7 @@ from counterfoil.books.moves import Ended, MovePurpose, MoveRow
 from counterfoil.books.wallets import TxRow, WalletRow
 from counterfoil.core.assets import CHAINS, known_asset
 from counterfoil.core.events import Event, PaidOut, RefundSettled, Swept
-from counterfoil.core.invoice import Invoice
+from counterfoil.core.invoice import Invoice, Settlement
 from counterfoil.core.journal import JournalEntry, LedgerAccount, Posting
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.roles import system
@@ -214,15 +214,18 @@ async def _go_on(desk: Desk, tx: Tx, carried: Sequence[MoveRow], held: Sequence[
     """Tell the invoices what is complete now."""
     landed = {(move.invoice_id, move.purpose) for move in carried}
     for invoice in held:
-        of_invoice = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
+        ids = [invoice.invoice_id]
+        of_invoice = await moves.of_invoices(tx, invoice.org_id, ids)
+        settled = await ledger.settlements(tx, invoice.org_id, ids)
+        totals = settled.get(invoice.invoice_id, Settlement())
         purposes = {p for invoice_id, p in landed if invoice_id == invoice.invoice_id}
         current = invoice
-        for event in _facts(purposes, of_invoice, desk.clock.now()):
+        for event in _facts(purposes, of_invoice, totals, desk.clock.now()):
             current = await happen(desk, tx, current, event, system(_BY, invoice.org_id))
 
 
 def _facts(
-    landed: set[MovePurpose], of_invoice: Sequence[MoveRow], at: datetime
+    landed: set[MovePurpose], of_invoice: Sequence[MoveRow], settled: Settlement, at: datetime
 ) -> Iterator[Event]:
     """What is complete with these purposes; what was given up no longer counts."""
     counting = [move for move in of_invoice if move.status != "failed"]
@@ -234,8 +237,8 @@ def _facts(
 
     if complete("sweep"):
         waiting = any(move.status == "waiting" for move in counting)
-        yield Swept(at=at, by=by, more_to_move=waiting)
+        yield Swept(at=at, by=by, settled=settled, more_to_move=waiting)
     if complete("payout", "partial_refund"):
-        yield PaidOut(at=at, by=by)
+        yield PaidOut(at=at, by=by, settled=settled)
     if complete("refund"):
-        yield RefundSettled(at=at, by=by)
+        yield RefundSettled(at=at, by=by, settled=settled)
