@@ -148,7 +148,9 @@ def sign() -> None:
                 passphrase=config.seed_passphrase.reveal(),
                 approval_key=config.approval_secret.reveal().encode(),
                 limits=policy.Limits(
-                    move_dollars=config.move_dollars, day_dollars=config.day_dollars
+                    move_dollars=config.move_dollars,
+                    day_dollars=config.day_dollars,
+                    ether_dollars=config.ether_dollars,
                 ),
             ),
             SystemClock(),

@@ -158,7 +158,7 @@ class SignConfig:
     """What ``counterfoil sign`` needs; it knows no database and no chain.
 
     ``move_dollars`` and ``day_dollars`` are the most that may leave at once, and in a day per
-    organisation, stablecoins counted one to one.
+    organisation, stablecoins counted one to one and an ether as ``ether_dollars``.
     """
 
     signer_socket: Path
@@ -167,6 +167,7 @@ class SignConfig:
     approval_secret: Secret
     move_dollars: int
     day_dollars: int
+    ether_dollars: int
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -179,6 +180,7 @@ class SignConfig:
             approval_secret=env.secret("APPROVAL_SECRET"),
             move_dollars=env.whole("LIMIT_MOVE_DOLLARS", 100_000, 1, 999_999_999),
             day_dollars=env.whole("LIMIT_DAY_DOLLARS", 500_000, 1, 999_999_999),
+            ether_dollars=env.whole("LIMIT_ETHER_DOLLARS", 10_000, 1, 999_999_999),
         )
 
 

@@ -48,6 +48,10 @@ class LocalChain:
         return self._token("USDT")
 
     @property
+    def eth(self) -> Asset:
+        return CHAINS[self.key].native
+
+    @property
     def usdc(self) -> Asset:
         return self._token("USDC")
 
@@ -89,6 +93,8 @@ class LocalChain:
 
     async def pay(self, token: Asset, to: str, units: int) -> Receipt:
         """Mint to the payer and pay from there with an ordinary transfer."""
+        if token.is_native:
+            return await self.send(PAYER.address.lower(), to, value_wei=units)
         await mint(self.node, token, PAYER.address.lower(), units)
         return await self.send(PAYER.address.lower(), token.contract, transfer_calldata(to, units))
 

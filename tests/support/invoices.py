@@ -28,6 +28,7 @@ OFFICERS = ("user_officer_one", "user_officer_two")
 MERCHANT_ADDRESS = "0x" + "ab" * 20
 CUSTOMER, STRANGER = "0x" + "c1" * 20, "0x" + "5a" * 20
 USDC, USDT = CHAINS["arb"].accepted
+ETH = CHAINS["arb"].native
 DUE = 100_000_000
 
 

@@ -261,6 +261,10 @@ class Till(Shop):
         async with self.desk.database.transaction() as tx:
             await wallets.freeze(tx, wallet.chain, wallet.address, reason)
 
+    async def booked(self, posting: Posting, block: int = 50) -> None:
+        """Book something that no invoice asked for."""
+        await self._post(posting, None, block)
+
     async def _post(self, posting: Posting, invoice_id: UUID | None, block: int) -> None:
         entry = JournalEntry(f"test:{fresh_hash()}", invoice_id, (posting,), NOON, block)
         async with self.desk.database.transaction() as tx:

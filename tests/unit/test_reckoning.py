@@ -8,11 +8,12 @@ import pytest
 
 from counterfoil.core import reckoning
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy
+from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Quote
 from counterfoil.core.money import Money
 from counterfoil.core.reckoning import Depth, Received
-from support.invoices import CUSTOMER, DUE, NOON, STRANGER, USDC, USDT, gone, invoice
+from support.invoices import CUSTOMER, DUE, ETH, NOON, STRANGER, USDC, USDT, gone, invoice
 
+ETHER = 10**18
 FINAL, SAFE, SEEN, ORPHANED = Depth.FINAL, Depth.SAFE, Depth.SEEN, Depth.ORPHANED
 ASKED = (PaymentRequest(USDT, DUE, None),)
 
@@ -46,6 +47,33 @@ class TestTally:
         assert found.tally.payers == (CUSTOMER,)
         assert reckoning.judge(found) is Context.EXACT
         assert len(reckoned(transfer(), transfer(10_000, payer=STRANGER)).tally.payers) == 2
+
+    @pytest.mark.parametrize(
+        ("rate", "enough"),
+        [
+            (("USD", "1999"), Depth.SAFE),
+            (("USD", "2000"), Depth.FINAL),
+            (("TWD", "39999"), Depth.SAFE),
+            (("TWD", "40000"), Depth.FINAL),
+            (("JPY", "1"), Depth.FINAL),
+            (None, Depth.FINAL),
+        ],
+    )
+    def test_half_an_ether_is_as_large_as_its_quote_says(
+        self, rate: tuple[str, str] | None, enough: Depth
+    ) -> None:
+        quote = rate and Quote("ETH", rate[0], Decimal(rate[1]), "test", NOON, NOON)
+        asked = (PaymentRequest(ETH, ETHER // 2, quote or None),)
+        (found,) = reckoning.tally(asked, [transfer(ETHER // 2, SAFE, asset=ETH)], Policy()).assets
+        assert found.confirmed_units == (ETHER // 2 if enough is SAFE else 0)
+
+    def test_the_dust_of_an_ether_is_a_hundred_thousandth(self) -> None:
+        asked = (PaymentRequest(ETH, ETHER, None),)
+        payers = [
+            reckoning.tally(asked, [transfer(units, asset=ETH)], Policy()).payers
+            for units in (10**13 - 1, 10**13)
+        ]
+        assert payers == [(), (CUSTOMER,)]
 
     def test_paid_at_is_when_it_was_enough(self) -> None:
         parts = [

@@ -55,6 +55,20 @@ def test_an_honest_payout_is_signed_as_approved(desk: SigningDesk) -> None:
     )
 
 
+def test_native_coin_is_paid_as_value_and_not_to_the_zero_address(desk: SigningDesk) -> None:
+    order = approved(contract="", amount_units=10**18)
+    paid = on_chain(desk.sign(order))
+    assert paid["to"] == bytes.fromhex(MERCHANT_BANK[2:])
+    assert (paid["value"], bytes(paid["data"])) == (10**18, b"")
+    desk.refuses(Code.WARRANT, replace(order, token=USDT))
+
+
+def test_native_coin_is_swept_through_the_factory(desk: SigningDesk) -> None:
+    swept = on_chain(desk.sign(sweep(desk, token="0x" + "0" * 40)))
+    assert swept["to"] == bytes.fromhex(desk.wallets.factory[2:])
+    assert swept["value"] == 0
+
+
 def test_a_refund_is_signed_too(desk: SigningDesk) -> None:
     assert desk.sign(approved(purpose="refund")).sender == desk.wallets.pool
 
@@ -98,7 +112,7 @@ def test_a_chain_that_is_not_registered_is_refused(desk: SigningDesk, chain_id: 
     assert "42161 (arb), 8453 (base), 10 (optimism)" in refused.reason
 
 
-@pytest.mark.parametrize("token", [USDC_ON_BASE, USDC_E, THIEF, "0x" + "0" * 40])
+@pytest.mark.parametrize("token", [USDC_ON_BASE, USDC_E, THIEF])
 def test_even_with_a_warrant_only_accepted_tokens_are_paid(desk: SigningDesk, token: str) -> None:
     refused = desk.refuses(Code.POLICY, approved(contract=token))
     assert f"token {token} is not paid on arb" in refused.reason

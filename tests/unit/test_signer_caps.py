@@ -45,6 +45,17 @@ def test_what_fits_into_no_day_is_not_put_off_to_another(desk: SigningDesk) -> N
     desk.sign(approved(amount_units=dollars(1_000)))
 
 
+def test_an_ether_counts_for_more_than_it_ever_cost(desk: SigningDesk) -> None:
+    most = desk.limits.move_dollars // desk.limits.ether_dollars * 10**18
+    over = desk.refuses(Code.CAP, approved(contract="", amount_units=most + 1))
+    assert "100000 dollars at once" in over.reason
+    for number in range(5):
+        desk.sign(
+            approved(move_id=f"move-{number}", contract="", amount_units=most), at_nonce(number)
+        )
+    desk.refuses(Code.DAY_CAP, approved(move_id="move-5", amount_units=1), at_nonce(8))
+
+
 def full_day(desk: SigningDesk) -> None:
     most = dollars(desk.limits.move_dollars)
     for number in range(5):

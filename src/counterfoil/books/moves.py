@@ -448,17 +448,19 @@ async def last_fuel(tx: Tx, org_id: int, chain: str, destination: str) -> MoveRo
     )
 
 
-async def signed_native_units(tx: Tx, chain: str, wallet: str) -> int:
-    """The native coin that a wallet's unfinished transactions will pay out, gas not counted."""
+async def signed_units(
+    tx: Tx, org_id: int, chain: str, contract: str, purposes: Collection[MovePurpose]
+) -> int:
+    """What movements in flight will take out of their wallet, gas not counted."""
     units = await one_value(
         tx,
         int,
         """
         SELECT coalesce(sum(amount_units), 0)::numeric(78, 0) FROM move
-        WHERE chain = %(chain)s AND wallet = %(wallet)s AND nonce IS NOT NULL
-          AND contract = '' AND status = 'signed'
+        WHERE org_id = %(org_id)s AND chain = %(chain)s AND contract = %(contract)s
+          AND purpose = ANY(%(purposes)s) AND status = 'signed'
         """,
-        {"chain": chain, "wallet": wallet},
+        {"org_id": org_id, "chain": chain, "contract": contract, "purposes": list(purposes)},
     )
     return units or 0
 

@@ -107,6 +107,10 @@ def accepted_asset(chain: Chain, symbol: str) -> Asset | None:
 
 
 def known_asset(chain: str, contract: str) -> Asset | None:
-    """The registered asset behind a contract, accepted or not; None for a stranger."""
+    """The registered asset behind a contract, accepted or not; None for a stranger.
+
+    The empty contract is the chain's own coin.
+    """
     known = CHAINS[chain]
-    return next((a for a in (*known.accepted, *known.known_other) if a.contract == contract), None)
+    assets = (known.native, *known.accepted, *known.known_other)
+    return next((asset for asset in assets if asset.contract == contract), None)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from counterfoil.core.money import Money
+from counterfoil.core.money import Asset, Money
 
 LedgerAccount = Literal[
     "outside:payer",
@@ -14,12 +14,19 @@ LedgerAccount = Literal[
     "outside:funding",
     "deposit",
     "pool",
+    "pool:coin",
     "hold",
     "gas",
     "operator",
 ]
 """Where value can be. ``outside:*`` may go below zero, as its money came from elsewhere; the
-others are places of ours, and never can."""
+others are places of ours, and never can. The pool wallet's native coin is two accounts: ``pool``
+is its gas money, ``pool:coin`` what customers paid, so that neither is spent for the other."""
+
+
+def pool_account(asset: Asset) -> LedgerAccount:
+    """The account of customers' money in the pool wallet."""
+    return "pool:coin" if asset.is_native else "pool"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,11 @@ class Asset:
         """``chain:contract``, unique over all chains; used in books and journals."""
         return f"{self.chain}:{self.contract or 'native'}"
 
+    @property
+    def is_native(self) -> bool:
+        """Whether it is the chain's own coin, which no contract keeps and no log reports."""
+        return not self.contract
+
 
 @dataclass(frozen=True, slots=True)
 class Money:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from fractions import Fraction
+from typing import Final
 
 from counterfoil.core.invoice import (
     AssetTally,
@@ -79,17 +80,50 @@ def tally(
 
 def is_dust(asset: Asset, amount_units: int, policy: Policy) -> bool:
     """Whether a transfer is too small to count as somebody paying."""
-    return Fraction(amount_units, 10**asset.decimals) < Fraction(policy.dust_below)
+    return rough_dollars(asset, amount_units) < Fraction(policy.dust_below)
+
+
+COIN_DOLLARS: Final = 1_000
+"""What a chain's own coin counts for where dust is told from money and the larger from the smaller.
+Nothing is priced or let through by it, so it need not follow the market."""
+
+
+def rough_dollars(asset: Asset, amount_units: int) -> Fraction:
+    """The size of an amount: a stablecoin is a dollar, a chain's own coin `COIN_DOLLARS`."""
+    coins = Fraction(amount_units, 10**asset.decimals)
+    return coins * COIN_DOLLARS if asset.is_native else coins
+
+
+_TWD_IN_DOLLAR_AT_LEAST: Final = 20
+"""Fewer than a dollar has ever cost, so that money counts for more rather than for less."""
+
+
+def _dollars(request: PaymentRequest, amount_units: int) -> Fraction | None:
+    """What an amount is worth by the invoice's own quote, never less; None where none tells.
+
+    A stablecoin counts as a dollar.
+    """
+    asset, quote = request.asset, request.quote
+    coins = Fraction(amount_units, 10**asset.decimals)
+    if not asset.is_native:
+        return coins
+    if quote is None or quote.base != asset.symbol:
+        return None
+    worth = coins * Fraction(quote.rate)
+    return {"USD": worth, "TWD": worth / _TWD_IN_DOLLAR_AT_LEAST}.get(quote.quote)
 
 
 def _confirming_depth(
     requests: Sequence[PaymentRequest], counted: Sequence[Received], policy: Policy
 ) -> Depth:
-    """Small payments confirm at ``safe``; a stablecoin unit counts as a dollar here."""
+    """Small payments confirm at ``safe``; those of unknown worth are not small."""
     worth = Fraction(0)
     for request in requests:
         units = sum(t.amount_units for t in counted if t.asset == request.asset)
-        worth += Fraction(units, 10**request.asset.decimals)
+        dollars = _dollars(request, units) if units else Fraction(0)
+        if dollars is None:
+            return Depth.FINAL
+        worth += dollars
     return Depth.SAFE if worth < policy.confirm_soft_below_usd else Depth.FINAL
 
 

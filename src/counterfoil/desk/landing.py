@@ -17,7 +17,7 @@ from counterfoil.books.wallets import TxRow, WalletRow
 from counterfoil.core.assets import CHAINS, known_asset
 from counterfoil.core.events import Event, PaidOut, RefundSettled, Swept
 from counterfoil.core.invoice import Invoice, Settlement
-from counterfoil.core.journal import JournalEntry, LedgerAccount, Posting
+from counterfoil.core.journal import JournalEntry, LedgerAccount, Posting, pool_account
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.roles import system
 from counterfoil.db.pool import Tx
@@ -26,10 +26,10 @@ from counterfoil.desk.desk import Desk
 
 _BY: Final = "move"
 
-_ROUTES: Final[Mapping[MovePurpose, tuple[LedgerAccount, LedgerAccount]]] = {
-    "payout": ("pool", "outside:merchant"),
-    "refund": ("pool", "outside:payer"),
-    "partial_refund": ("pool", "outside:payer"),
+_OUTSIDE: Final[Mapping[MovePurpose, LedgerAccount]] = {
+    "payout": "outside:merchant",
+    "refund": "outside:payer",
+    "partial_refund": "outside:payer",
 }
 
 When = tuple[datetime, int]
@@ -173,19 +173,21 @@ async def _sweep_entries(tx: Tx, move: MoveRow, moved_units: int, when: When) ->
     )
     credited_units = min(moved_units, deposited_units)
     stray_units = moved_units - credited_units
+    asset = _asset(move)
+    pool = pool_account(asset)
     found = []
     if credited_units:
-        posting = Posting("deposit", "pool", Money(credited_units, _asset(move)))
+        posting = Posting("deposit", pool, Money(credited_units, asset))
         found.append(JournalEntry(f"move:{move.move_id}", move.invoice_id, (posting,), *when))
     if stray_units:
-        posting = Posting("outside:payer", "pool", Money(stray_units, _asset(move)))
+        posting = Posting("outside:payer", pool, Money(stray_units, asset))
         found.append(JournalEntry(f"stray:{move.move_id}", None, (posting,), *when))
     return found
 
 
 async def _route(tx: Tx, move: MoveRow) -> tuple[LedgerAccount, LedgerAccount]:
     if move.purpose != "fuel":
-        return _ROUTES[move.purpose]
+        return pool_account(_asset(move)), _OUTSIDE[move.purpose]
     fuelled = await wallets.get(tx, move.chain, move.destination)
     if fuelled is None:
         msg = f"fuel went to {move.destination} on {move.chain}, which is no wallet of ours"
@@ -194,8 +196,6 @@ async def _route(tx: Tx, move: MoveRow) -> tuple[LedgerAccount, LedgerAccount]:
 
 
 def _asset(move: MoveRow) -> Asset:
-    if not move.contract:
-        return CHAINS[move.chain].native
     asset = known_asset(move.chain, move.contract)
     if asset is None:
         msg = f"{move.contract} is not a registered token of {move.chain}"

@@ -52,6 +52,8 @@ _WORK_OF: Final[Mapping[WalletRole, tuple[MovePurpose, ...]]] = {
     "gas": ("deploy", "fuel"),
 }
 
+_FUEL: Final[tuple[MovePurpose, ...]] = ("fuel",)
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -379,14 +381,16 @@ async def _stop(desk: Desk, tx: Tx, org_id: int, against: Mapping[UUID, Objectio
 async def _short_of_gas(
     tx: Tx, wallet: WalletRow, ready: Sequence[MoveRow], terms: Terms
 ) -> str | None:
-    """Why the native coin that the books know of does not pay for this and all in flight.
+    """Why the gas money that the books know of does not pay for this and all in flight.
 
-    Without it the fee would be booked before the money it is paid from, below zero.
+    Without it the fee would be booked before the money it is paid from, below zero. What customers
+    paid in native coin is no gas money, wherever it lies.
     """
     known_wei = await ledger.balance(tx, wallet.org_id, wallet.role, wallet.chain, "")
     promised_wei = await wallets.promised_gas_wei(tx, wallet.chain, wallet.address)
-    promised_wei += await moves.signed_native_units(tx, wallet.chain, wallet.address)
-    value_wei = sum(move.amount_units for move in ready if not move.contract)
+    if wallet.role == "gas":
+        promised_wei += await moves.signed_units(tx, wallet.org_id, wallet.chain, "", _FUEL)
+    value_wei = sum(move.amount_units for move in ready if move.purpose == "fuel")
     needed_wei = promised_wei + value_wei + terms.cost_wei
     if known_wei >= needed_wei:
         return None

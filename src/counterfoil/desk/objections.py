@@ -14,11 +14,14 @@ from counterfoil.books import effects, ledger, moves, screening
 from counterfoil.books.moves import MovePurpose, MoveRow
 from counterfoil.books.screening import ScreeningRun
 from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.journal import LedgerAccount
 from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 
 OUTGOING: Final = frozenset[MovePurpose]({"payout", "refund", "partial_refund"})
+
+_WITH_US: Final[tuple[LedgerAccount, ...]] = ("deposit", "pool", "pool:coin", "hold")
 
 SHORT: Final = timedelta(minutes=1)
 """The longest pause before something is looked at again that costs nobody anything."""
@@ -66,6 +69,9 @@ async def objections(
             found[move.move_id] = Objection(reason, until)
         elif over := await _over_budget(tx, move):
             found[move.move_id] = Objection(over)
+        elif short := await _short_of_coin(tx, move):
+            until = pause_until(desk.clock.now(), move.updated_at, SHORT)
+            found[move.move_id] = Objection(short, until)
     for invoice in held.values():
         if _is_asked_too_little(invoice, ready) and invoice.invoice_id not in under_way:
             await _ask(desk, tx, invoice)
@@ -148,7 +154,7 @@ async def _over_budget(tx: Tx, move: MoveRow) -> str | None:
     where = (move.chain, move.contract)
     outgoing_units = await moves.open_outgoing_units(tx, move.org_id, move.invoice_id, *where)
     with_us_units = 0
-    for account in ("deposit", "pool", "hold"):
+    for account in _WITH_US:
         with_us_units += await ledger.balance(
             tx, move.org_id, account, *where, invoice_id=move.invoice_id
         )
@@ -157,4 +163,21 @@ async def _over_budget(tx: Tx, move: MoveRow) -> str | None:
     return (
         f"over budget: {outgoing_units} base units are to leave for this invoice, but only"
         f" {with_us_units} of what came in for it are with us"
+    )
+
+
+async def _short_of_coin(tx: Tx, move: MoveRow) -> str | None:
+    """Why a payment in native coin would be taken out of the pool wallet's gas money.
+
+    A token's contract refuses what the pool does not have; the coin is one heap on the wallet.
+    """
+    if move.purpose not in OUTGOING or move.contract:
+        return None
+    swept_wei = await ledger.balance(tx, move.org_id, "pool:coin", move.chain, "")
+    promised_wei = await moves.signed_units(tx, move.org_id, move.chain, "", OUTGOING)
+    if move.amount_units <= swept_wei - promised_wei:
+        return None
+    return (
+        f"the pool has {swept_wei - promised_wei} wei of customers' coin by the books,"
+        f" {move.amount_units} are to leave"
     )

@@ -130,7 +130,10 @@ async def places(desk: Desk, chain: str, block_number: int) -> list[Place]:
             org_id=org.org_id,
             account=account,
             address=address,
-            units=units.get((org.org_id, account, None), {}),
+            units=_sum(
+                units.get((org.org_id, account, None), {}),
+                units.get((org.org_id, f"{account}:coin", None), {}),
+            ),
             under_way=address in touched,
         )
         for org in owners.values()

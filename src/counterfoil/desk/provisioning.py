@@ -161,6 +161,8 @@ async def book_funding(
         for one in seen:
             wallet = held[one.address]
             known_wei = await ledger.balance(tx, org_id, wallet.role, chain, "")
+            if wallet.role == "pool":
+                known_wei += await ledger.balance(tx, org_id, "pool:coin", chain, "")
             if one.balance_wei > known_wei:
                 found.append(Funded(wallet, one.balance_wei - known_wei))
         for funded in found:

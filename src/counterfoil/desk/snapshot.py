@@ -15,7 +15,7 @@ from counterfoil.core.assets import known_asset
 from counterfoil.core.invoice import AssetTally, Invoice, PaymentRequest, number_label
 from counterfoil.core.money import Asset, format_units
 from counterfoil.core.pricing import due_text
-from counterfoil.core.reckoning import Depth
+from counterfoil.core.reckoning import Depth, rough_dollars
 
 MAX_TRANSFERS: Final = 20
 """Anybody can send dust to an address, and a callback must stay small: the largest are told."""
@@ -54,12 +54,9 @@ def snapshot(
 
 
 def largest_first(transfers: Iterable[TransferRow]) -> list[TransferRow]:
-    """What stands on chain, the largest first, of equals the earlier: dust is not the payment.
-
-    Every accepted token has the same worth and scale.
-    """
+    """What stands on chain, the largest first, of equals the earlier: dust is not the payment."""
     live = [t for t in transfers if t.depth is not Depth.ORPHANED]
-    return sorted(live, key=lambda t: (-t.amount_units, t.block_at))
+    return sorted(live, key=lambda t: (-rough_dollars(asset_of(t), t.amount_units), t.block_at))
 
 
 def _request(request: PaymentRequest) -> dict[str, object]:

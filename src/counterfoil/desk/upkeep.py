@@ -13,7 +13,7 @@ from uuid import UUID
 from counterfoil.books import moves, notes, wallets
 from counterfoil.books.moves import MovePurpose, MoveRow
 from counterfoil.books.wallets import TxRow, WalletRow
-from counterfoil.core.assets import CHAINS, known_asset
+from counterfoil.core.assets import known_asset
 from counterfoil.core.errors import Invalid, NotFound, OutOfPlace
 from counterfoil.core.money import Asset
 from counterfoil.db.pool import Tx
@@ -143,7 +143,7 @@ def _held(row: MoveRow, now: datetime) -> Held:
         purpose=row.purpose,
         invoice_id=row.invoice_id,
         chain=row.chain,
-        asset=known_asset(row.chain, row.contract) if row.contract else CHAINS[row.chain].native,
+        asset=known_asset(row.chain, row.contract),
         amount_units=row.amount_units,
         reason=(row.park_reason if parked else row.wait_reason) or "",
         wait_until=None if parked else row.wait_until,

@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from counterfoil.chains.evm.addresses import ZERO_ADDRESS
 from counterfoil.chains.evm.transactions import MAX_SWEEP
 from counterfoil.core.assets import CHAINS, Chain
 from counterfoil.core.warrant import Purpose, Warrant
@@ -68,7 +69,8 @@ class PayOrder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"
     """Pay out or refund what a sealed warrant allows; the pool signs.
 
     The fields are those of the warrant itself, so that nothing in the order can differ
-    from what was approved: any change breaks ``seal``. Build it with `pay_order`.
+    from what was approved: any change breaks ``seal``. Build it with `pay_order`. The zero
+    address as ``token`` is the chain's own coin, here as in a sweep.
     """
 
     org_id: OrgId
@@ -132,7 +134,7 @@ def pay_order(warrant: Warrant, seal: str) -> PayOrder:
         move_id=warrant.move_id,
         purpose=warrant.purpose,
         chain_id=CHAINS[warrant.chain].chain_id,
-        token=warrant.contract,
+        token=warrant.contract or ZERO_ADDRESS,
         destination=warrant.destination,
         amount_units=str(warrant.amount_units),
         approved_by=warrant.approved_by,
@@ -157,7 +159,7 @@ def warrant_of(order: PayOrder, chain: Chain) -> Warrant:
         move_id=order.move_id,
         purpose=order.purpose,
         chain=chain.key,
-        contract=order.token,
+        contract="" if order.token == ZERO_ADDRESS else order.token,
         destination=order.destination,
         amount_units=int(order.amount_units),
         approved_by=order.approved_by,

@@ -12,7 +12,7 @@ from typing import Final
 from coincurve import PublicKey
 
 from counterfoil.chains.evm.abi import keccak256
-from counterfoil.chains.evm.addresses import FactoryTerms
+from counterfoil.chains.evm.addresses import ZERO_ADDRESS, FactoryTerms
 from counterfoil.chains.evm.contracts import DETERMINISTIC_DEPLOYER
 from counterfoil.chains.evm.transactions import sweep_calldata, transfer_calldata
 from counterfoil.signer.orders import (
@@ -72,6 +72,8 @@ def rebuild(order: Order, wallets: WalletAddresses) -> Payload:
         case SweepOrder():
             data = sweep_calldata(order.token, order.salts, to_hold=order.to_hold)
             return Payload(order.chain_id, "operator", wallets.factory, 0, data)
+        case PayOrder(token=token) if token == ZERO_ADDRESS:
+            return Payload(order.chain_id, "pool", order.destination, int(order.amount_units), b"")
         case PayOrder():
             data = transfer_calldata(order.destination, int(order.amount_units))
             return Payload(order.chain_id, "pool", order.token, 0, data)

@@ -37,7 +37,9 @@ _CLOCK_SKEW: Final = timedelta(minutes=5)
 class Limits:
     """How much can be lost when everything but the signer is in the wrong hands.
 
-    Dollars are whole and count stablecoins one to one. The day's cap is over all tokens and
+    Dollars are whole and count stablecoins one to one, an ether as ``ether_dollars``: more than
+    it ever cost, since a cap that is too tight costs a question and one too wide costs money. The
+    day's cap is over all tokens and
     chains of an organisation and starts again at midnight UTC. ``max_cost_wei`` bounds gas
     limit times fee of one transaction. ``max_gas`` is what a transaction may use since Osaka
     (EIP-7825).
@@ -45,6 +47,7 @@ class Limits:
 
     move_dollars: int = 100_000
     day_dollars: int = 500_000
+    ether_dollars: int = 10_000
     fuel_wei: int = 5 * 10**16
     max_gas: int = 16_777_216
     max_fee_wei: int = 100 * 10**9
@@ -86,7 +89,7 @@ def check_fresh(order: Order, spent: int, limits: Limits, now: datetime) -> int:
     if not isinstance(order, PayOrder):
         return 0
     _check_age(order, limits, now)
-    adds = _dollars(order)
+    adds = _dollars(order, limits)
     if spent + adds > limits.day_dollars * DOLLAR:
         raise SignerRefused(
             Code.DAY_CAP,
@@ -150,7 +153,7 @@ def _check_terms(terms: TxTerms, limits: Limits) -> None:
 def _check_sweep(order: SweepOrder, chain: Chain, wallets: WalletAddresses) -> None:
     if order.factory != wallets.factory:
         _never(f"factory {order.factory} is not this organisation's, which is {wallets.factory}")
-    if not order.token or known_asset(chain.key, order.token) is None:
+    if order.token != ZERO_ADDRESS and known_asset(chain.key, order.token) is None:
         _never(f"token {order.token} is not registered on {chain.key}")
     if len(set(order.salts)) != len(order.salts):
         _never("a deposit address stands in the sweep twice")
@@ -159,7 +162,7 @@ def _check_sweep(order: SweepOrder, chain: Chain, wallets: WalletAddresses) -> N
 def _check_pay(
     order: PayOrder, wallets: WalletAddresses, limits: Limits, approval_key: bytes
 ) -> None:
-    dollars = _dollars(order)
+    dollars = _dollars(order, limits)
     _check_destination(order.destination, wallets)
     if order.amount_units == "0":
         _never("a payment of nothing")
@@ -216,9 +219,12 @@ def _next_midnight(now: datetime) -> datetime:
     return datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
 
 
-def _dollars(order: PayOrder) -> int:
+def _dollars(order: PayOrder, limits: Limits) -> int:
     """The amount in 1/`DOLLAR`. Raises `SignerRefused` for a token that is never paid."""
     chain = chain_of(order.chain_id)
+    if order.token == ZERO_ADDRESS:
+        wei_in_ether: int = 10**chain.native.decimals
+        return int(order.amount_units) * limits.ether_dollars * DOLLAR // wei_in_ether
     asset = next((a for a in chain.accepted if a.contract == order.token), None)
     if asset is None:
         allowed = ", ".join(a.contract for a in chain.accepted)

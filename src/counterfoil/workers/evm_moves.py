@@ -4,7 +4,7 @@ from datetime import UTC
 from typing import Final, NoReturn
 from uuid import UUID
 
-from counterfoil.chains.evm.addresses import DepositAddresses, salt_of
+from counterfoil.chains.evm.addresses import ZERO_ADDRESS, DepositAddresses, salt_of
 from counterfoil.chains.evm.transactions import SweptItem, paid, swept
 from counterfoil.chains.evm.transfers import TRANSFER_TOPIC, address_topic
 from counterfoil.chains.port import Receipt
@@ -93,7 +93,7 @@ def _sweep_order(batch: Batch, wallets: WalletAddresses, chain_id: int) -> Sweep
         move_ids=tuple(str(item.move.move_id) for item in batch.items),
         chain_id=chain_id,
         factory=wallets.factory,
-        token=batch.items[0].move.contract,
+        token=batch.items[0].move.contract or ZERO_ADDRESS,
         salts=tuple(_salt(item) for item in batch.items),
         to_hold=False,
     )
@@ -146,9 +146,17 @@ def _landed_items(open_tx: OpenTx, receipt: Receipt) -> tuple[LandedItem, ...]:
 
 
 def _swept(open_tx: OpenTx, receipt: Receipt, item: Item, event: SweptItem | None) -> LandedItem:
-    """Believe what arrived in the pool by the token's own log, and compare all else with it."""
+    """Believe what arrived in the pool by the token's own log, and compare all else with it.
+
+    Native coin writes no log: there the factory's event is the proof, as the call that moved it
+    would have failed as a whole.
+    """
     move = item.move
-    if event is None or event.token != move.contract or event.account != item.deposit_address:
+    if (
+        event is None
+        or event.token != (move.contract or ZERO_ADDRESS)
+        or event.account != item.deposit_address
+    ):
         problem = f"the sweep {receipt.tx_hash} has no event for {item.deposit_address}"
         return LandedItem(move.move_id, 0, problem)
     if not event.ok:
@@ -157,7 +165,11 @@ def _swept(open_tx: OpenTx, receipt: Receipt, item: Item, event: SweptItem | Non
             " the address or paused the token"
         )
         return LandedItem(move.move_id, 0, problem)
-    arrived_units = _arrived_units(receipt, move.contract, event.account, open_tx.pool)
+    arrived_units = (
+        _arrived_units(receipt, move.contract, event.account, open_tx.pool)
+        if move.contract
+        else event.amount_units
+    )
     if arrived_units != event.amount_units or arrived_units < move.amount_units:
         problem = (
             f"{move.amount_units} base units were to be swept; {event.amount_units} left"

@@ -12,7 +12,6 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.proving import Place
 
 _BATCH: Final = 1_000
-_WALLETS: Final = frozenset({"operator", "pool", "hold", "gas"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +49,16 @@ class Compared:
 async def reconcile(desk: Desk, chain: Chain) -> AsyncIterator[Compared]:
     """Compare every registered asset of a chain, one by one, at the last block in the books.
 
-    Tokens are compared everywhere, the chain's own coin at the wallets that spend it. Yields
-    nothing for a chain that was never watched.
+    The chain's own coin is compared at deposit addresses as well: nobody watches those of invoices
+    that do not ask for it, so this is where coin that came to one is found. Yields nothing for a
+    chain that was never watched.
     """
     block_number = await proving.final_block(desk, chain.key)
     if block_number is None:
         return
     places = await proving.places(desk, chain.key, block_number)
-    wallets = [place for place in places if place.account in _WALLETS]
     known = CHAINS[chain.key]
-    yield await _compare(chain, known.native, wallets, block_number)
-    for asset in (*known.accepted, *known.known_other):
+    for asset in (known.native, *known.accepted, *known.known_other):
         yield await _compare(chain, asset, places, block_number)
 
 
