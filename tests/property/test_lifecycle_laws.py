@@ -40,6 +40,7 @@ from support.invoices import (
     DUE,
     NOON,
     OFFICERS,
+    QUOTE,
     STRANGER,
     USDT,
     clean,
@@ -86,7 +87,7 @@ def events(draw: st.DrawFn) -> Event:
                 Cancel(at=at, by=by),
                 Release(at=at, by=by, reason="r"),
                 Decline(at=at, by=by, reason="r"),
-                Accept(at=at, by=by),
+                Accept(at=at, by=by, surplus=draw(st.sampled_from(["keep", "return"]))),
                 Recalculate(at=at, by=by, requests=(PaymentRequest(USDT, DUE, None),)),
                 SignOff(at=at, by=by),
                 SignOff(at=at, by=by, refund_address=CUSTOMER),
@@ -130,6 +131,7 @@ def invoices(draw: st.DrawFn) -> Invoice:
             st.sampled_from([None, clean(tally), silent(tally), silent(looked_at), dirty(tally)])
         ),
         policy=draw(policies),
+        requests=(PaymentRequest(USDT, DUE, draw(st.sampled_from([None, QUOTE]))),),
         expired_at=NOON if status is Status.EXPIRED else None,
     )
     if status in {Status.REFUND_PENDING, Status.REFUND_PROCESSING, Status.REFUNDED}:

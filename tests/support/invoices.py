@@ -14,6 +14,7 @@ from counterfoil.core.invoice import (
     PaymentRequest,
     Policy,
     Price,
+    Quote,
     Screening,
     Settlement,
     Status,
@@ -30,6 +31,8 @@ CUSTOMER, STRANGER = "0x" + "c1" * 20, "0x" + "5a" * 20
 USDC, USDT = CHAINS["arb"].accepted
 ETH = CHAINS["arb"].native
 DUE = 100_000_000
+QUOTE = Quote("USDT", "TWD", Decimal("32.5"), "test", NOON, NOON)
+"""A rate that an amount due was computed with."""
 
 
 def invoice(status: Status = Status.APPROVAL_PENDING, **changes: object) -> Invoice:

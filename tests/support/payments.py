@@ -49,14 +49,16 @@ class Payments:
         invoice_id: str,
         *,
         percent: int = 100,
+        units: int | None = None,
         payer: str = CUSTOMER,
         asset: Asset = USDT,
         depth: Depth = Depth.FINAL,
         at: datetime | None = None,
     ) -> None:
-        """A share of what is due comes in one transfer."""
+        """A share of what is due comes in one transfer, or so many units of any asset."""
         invoice = await self.look(invoice_id)
-        due = next(r.due_units for r in invoice.requests if r.asset == asset)
+        if units is None:
+            units = next(r.due_units for r in invoice.requests if r.asset == asset) * percent // 100
         at = at or self.desk.clock.now()
         row = transfers.TransferRow(
             org_id=self.org_id,
@@ -66,7 +68,7 @@ class Payments:
             invoice_id=invoice.invoice_id,
             contract=asset.contract,
             from_address=payer,
-            amount_units=due * percent // 100,
+            amount_units=units,
             block_number=100,
             block_hash="0x" + "b1" * 32,
             block_at=at,

@@ -47,6 +47,7 @@ from support.invoices import (
     MAKER,
     MERCHANT_ADDRESS,
     NOON,
+    QUOTE,
     SIGNER,
     STRANGER,
     USDT,
@@ -335,11 +336,11 @@ class TestResolution:
 
     def test_recalculating_judges_against_the_new_amount(self) -> None:
         late_at = DEADLINE + timedelta(days=1)
-        late = sign_pending(paid(at=late_at))
-        dearer = (PaymentRequest(USDT, DUE + 1, None),)
+        late = sign_pending(paid(at=late_at), requests=(PaymentRequest(USDT, DUE, QUOTE),))
+        dearer = (PaymentRequest(USDT, DUE + 1, QUOTE),)
         again = through(late, Recalculate(at=late_at, by=SIGNER, requests=dearer))
         assert (again.status, again.context) == (S.RESOLUTION_REQUIRED, Context.UNDERPAID)
-        cheaper = (PaymentRequest(USDT, DUE, None),)
+        cheaper = (PaymentRequest(USDT, DUE, QUOTE),)
         again = through(late, Recalculate(at=late_at, by=SIGNER, requests=cheaper))
         assert (again.status, again.context) == (S.SIGN_PENDING, Context.EXACT)
 

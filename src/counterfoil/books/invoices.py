@@ -21,6 +21,7 @@ from counterfoil.core.invoice import (
     Price,
     Quote,
     RefundOrder,
+    Resolution,
     Screening,
     Settlement,
     Status,
@@ -61,6 +62,7 @@ class _Detail(msgspec.Struct, frozen=True):
     expired_at: datetime | None
     completed_at: datetime | None
     archived_at: datetime | None
+    resolution: Resolution | None = None
 
 
 class _Screening(msgspec.Struct, frozen=True):

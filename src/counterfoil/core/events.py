@@ -95,9 +95,15 @@ class Decline(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accept(Command):
-    """Take the payment as it is, whatever was particular about it."""
+    """Take the payment as it is, whatever was particular about it.
+
+    A surplus is kept, or with ``surplus`` ``return`` goes back at sign-off. ``rule`` names the
+    rule of the policy that chose, if none of the people did.
+    """
 
     reason: str = ""
+    surplus: Literal["keep", "return"] = "keep"
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +111,8 @@ class Recalculate(Command):
     """Price the invoice again at a newer rate, and judge what came in against that."""
 
     requests: tuple[PaymentRequest, ...]
+    reason: str = ""
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,6 +154,11 @@ class Policy:
     (specs/chains.md 6.3); money only ever leaves at ``finalized``. Transfers of less than
     ``dust_below`` whole coins are kept but count for nothing, so that nobody can disturb a payment
     with a fraction of a cent (specs/chains.md 6.5).
+
+    What begins with ``auto_`` lets a rule choose where a person would have to; None leaves it to
+    people. ``auto_accept_underpaid_from`` and ``auto_accept_overpaid_to`` are shares of what is
+    due, ``auto_recalculate_late_from`` is what the share must be at the newer rate. No rule ever
+    sends money back: that needs an address, which only people give.
     """
 
     approval_required: bool = True
@@ -167,6 +172,12 @@ class Policy:
     grace_days: int = 14
     confirm_soft_below_usd: int = 1_000
     dust_below: Decimal = Decimal("0.01")
+    auto_accept_underpaid_from: Decimal | None = None
+    auto_accept_overpaid_to: Decimal | None = None
+    auto_accept_late_minutes: int | None = None
+    auto_recalculate_late_minutes: int | None = None
+    auto_recalculate_late_from: Decimal = Decimal(1)
+    auto_accept_several_payers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +277,16 @@ class Screening:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolution:
+    """What was chosen about a payment that was particular. ``rule`` is empty for a person."""
+
+    choice: Literal["accept", "recalculate", "refund_surplus"]
+    by: str
+    at: datetime
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RefundOrder:
     """A refund that somebody asked for. ``after_completion``: the payout had already been made."""
 
@@ -321,6 +342,8 @@ class Invoice:
     releases: tuple[str, ...] = ()
     declines: tuple[str, ...] = ()
     refund: RefundOrder | None = None
+    resolution: Resolution | None = None
+    """The newest choice about the money that is there; none once other money came."""
     signed_off_by: str | None = None
     signed_off_at: datetime | None = None
     expired_at: datetime | None = None

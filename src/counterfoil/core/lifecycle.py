@@ -158,6 +158,7 @@ LIFECYCLE: Final = (
     _row(S.RESOLUTION_REQUIRED, Screened,       rescreened,      S.RESOLUTION_REQUIRED, S.COMPLIANCE_HOLD),
     *_reopens(S.RESOLUTION_REQUIRED),
 
+    _row(S.SIGN_PENDING,        Accept,         accepted,        S.SIGN_PENDING),
     _row(S.SIGN_PENDING,        SignOff,        signed_off,      S.SWEEPING),
     _row(S.SIGN_PENDING,        OrderRefund,    refund_ordered,  S.REFUND_PENDING),
     _row(S.SIGN_PENDING,        Screened,       rescreened,      S.SIGN_PENDING, S.COMPLIANCE_HOLD),

@@ -5,9 +5,10 @@ Everything is computed anew from all transfers each time; nothing is patched.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from fractions import Fraction
+from math import ceil
 from typing import Final
 
 from counterfoil.core.invoice import (
@@ -155,17 +156,37 @@ def coverage(invoice: Invoice) -> Fraction:
 
 def judge(invoice: Invoice) -> Context:
     """What is particular about the confirmed money; the gravest finding wins."""
-    share = coverage(invoice)
-    if share < Fraction(invoice.policy.underpay_ratio):
+    return next(iter(findings(invoice)), Context.EXACT)
+
+
+def findings(invoice: Invoice) -> tuple[Context, ...]:
+    """Everything that is particular about the confirmed money, the gravest first."""
+    share, policy = coverage(invoice), invoice.policy
+    found = []
+    if share < Fraction(policy.underpay_ratio):
         stray_only = invoice.tally.stray and not share
-        return Context.WRONG_ASSET if stray_only else Context.UNDERPAID
-    if invoice.tally.paid_at is not None and invoice.tally.paid_at > invoice.deadline_at:
-        return Context.PAID_LATE
-    if invoice.policy.several_payers == "resolve" and len(invoice.tally.payers) > 1:
-        return Context.MULTIPLE_PAYERS
-    if share > Fraction(invoice.policy.overpay_ratio):
-        return Context.OVERPAID
-    return Context.EXACT
+        found.append(Context.WRONG_ASSET if stray_only else Context.UNDERPAID)
+    if late_by(invoice):
+        found.append(Context.PAID_LATE)
+    if policy.several_payers == "resolve" and len(invoice.tally.payers) > 1:
+        found.append(Context.MULTIPLE_PAYERS)
+    if share > Fraction(policy.overpay_ratio):
+        found.append(Context.OVERPAID)
+    return tuple(found)
+
+
+def late_by(invoice: Invoice) -> timedelta:
+    """How long after the deadline it was paid; zero for what came in time."""
+    paid_at = invoice.tally.paid_at or invoice.deadline_at
+    return max(paid_at - invoice.deadline_at, timedelta(0))
+
+
+def missing(invoice: Invoice) -> tuple[Money, ...]:
+    """What would complete the payment, in any one of these assets; rounded up."""
+    share = 1 - coverage(invoice)
+    if share <= 0:
+        return ()
+    return tuple(Money(ceil(share * r.due_units), r.asset) for r in invoice.requests)
 
 
 def surplus(invoice: Invoice) -> tuple[Money, ...]:

@@ -7,8 +7,9 @@ A rule decides and changes nothing outside. Which rule stands in which cell is s
 from dataclasses import replace
 from typing import Final
 
-from counterfoil.core import pricing, reckoning
+from counterfoil.core import pricing, reckoning, resolution
 from counterfoil.core.assets import CHAINS
+from counterfoil.core.content import content_hash
 from counterfoil.core.errors import Forbidden, Invalid, OutOfPlace
 from counterfoil.core.events import (
     Accept,
@@ -37,8 +38,16 @@ from counterfoil.core.events import (
     SignOff,
     Swept,
 )
-from counterfoil.core.invoice import Context, Invoice, RefundOrder, Screening, Status
+from counterfoil.core.invoice import (
+    Context,
+    Invoice,
+    RefundOrder,
+    Resolution,
+    Screening,
+    Status,
+)
 from counterfoil.core.money import Asset, Money
+from counterfoil.core.resolution import Choice
 
 S = Status
 
@@ -231,17 +240,34 @@ def declined(invoice: Invoice, event: Decline) -> Outcome:
     return replace(after, status=S.COMPLIANCE_DECLINED), ()
 
 
-def accepted(invoice: Invoice, _event: Accept) -> Outcome:
+def accepted(invoice: Invoice, event: Accept) -> Outcome:
     """Take it as it is; the context stays, so that nobody forgets why."""
-    return replace(invoice, status=S.SIGN_PENDING), ()
+    keeps = event.surplus == "keep"
+    must_be_open(invoice, Choice.ACCEPT if keeps else Choice.REFUND_SURPLUS)
+    chosen = Resolution("accept" if keeps else "refund_surplus", event.by, event.at, event.rule)
+    return replace(invoice, status=S.SIGN_PENDING, resolution=chosen), ()
 
 
 def recalculated(invoice: Invoice, event: Recalculate) -> Outcome:
-    """Judge the money against the new amount due; lateness is forgiven with the new price."""
-    after = replace(invoice, requests=event.requests, deadline_at=event.at)
+    """Judge the money against the new amount due; lateness is forgiven with the new price.
+
+    What was approved is now this price: the hash is of it, and the log says what it was before.
+    """
+    must_be_open(invoice, Choice.RECALCULATE)
+    after = replace(
+        invoice, requests=event.requests, deadline_at=max(invoice.deadline_at, event.at)
+    )
     context = reckoning.judge(after)
-    status = S.RESOLUTION_REQUIRED if context in _NEEDS_CHOICE else S.SIGN_PENDING
-    return replace(after, status=status, context=context), ()
+    return (
+        replace(
+            after,
+            status=_judged_status(after, context),
+            context=context,
+            resolution=Resolution("recalculate", event.by, event.at, event.rule),
+            approved_hash=content_hash(after),
+        ),
+        (),
+    )
 
 
 def signed_off(invoice: Invoice, event: SignOff) -> Outcome:
@@ -252,7 +278,7 @@ def signed_off(invoice: Invoice, event: SignOff) -> Outcome:
             "the payment is not yet final on chain; sign for it in a few minutes",
             data={"rule": "finality"},
         )
-    back = reckoning.surplus(invoice) if invoice.context is Context.OVERPAID else ()
+    back = resolution.to_return(invoice)
     if back and event.refund_address is None:
         raise Invalid.field(
             "refund_address",
@@ -317,9 +343,27 @@ def archived(invoice: Invoice, event: Archive) -> Outcome:
     return replace(invoice, archived_at=invoice.archived_at or event.at), ()
 
 
+def must_be_open(invoice: Invoice, choice: Choice) -> None:
+    """Refuse what is no way to deal with what is particular about this payment."""
+    possible = resolution.choices(invoice)
+    if choice not in possible:
+        named = ", ".join(possible) or "nothing, as nothing is left to choose"
+        context = "unjudged" if invoice.context is None else invoice.context.value
+        raise OutOfPlace(
+            f"{choice} is no choice for a payment that is {context}; there is {named}",
+            data={"rule": "choice", "choices": list(possible)},
+        )
+
+
 _NEEDS_CHOICE = frozenset(
     {Context.UNDERPAID, Context.PAID_LATE, Context.MULTIPLE_PAYERS, Context.WRONG_ASSET}
 )
+
+
+def _judged_status(invoice: Invoice, context: Context) -> Status:
+    resolve_surplus = context is Context.OVERPAID and invoice.policy.overpaid == "resolve"
+    chosen = context in _NEEDS_CHOICE or resolve_surplus
+    return S.RESOLUTION_REQUIRED if chosen else S.SIGN_PENDING
 
 
 def _followed(invoice: Invoice) -> Outcome:
@@ -384,12 +428,9 @@ def _held(invoice: Invoice) -> Invoice:
 
 def _judged(invoice: Invoice, event: Event) -> Outcome:
     context = reckoning.judge(invoice)
-    after = replace(invoice, context=context)
-    resolve_surplus = context is Context.OVERPAID and invoice.policy.overpaid == "resolve"
-    if context in _NEEDS_CHOICE or resolve_surplus:
-        return replace(after, status=S.RESOLUTION_REQUIRED), ()
-    after = replace(after, status=S.SIGN_PENDING)
-    if not _signs_itself(after):
+    status = _judged_status(invoice, context)
+    after = replace(invoice, status=status, context=context, resolution=None)
+    if status is S.RESOLUTION_REQUIRED or not _signs_itself(after):
         return after, ()
     return signed_off(after, SignOff(at=event.at, by="system:policy"))
 

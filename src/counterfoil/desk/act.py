@@ -11,6 +11,7 @@ from counterfoil.core.invoice import Invoice
 from counterfoil.core.lifecycle import decide
 from counterfoil.core.roles import Actor, require
 from counterfoil.db.pool import Tx
+from counterfoil.desk import resolving
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.record import Beside, record
 
@@ -51,9 +52,15 @@ async def happen(  # noqa: PLR0913 - one event, whole, and what is known beside 
     """Authorise, decide and record within the caller's transaction, which holds the lock.
 
     An event that changes nothing leaves no trace, so a fact may be told any number of times.
+    Where it brings up a choice that a rule of the invoice makes, the choice happens as well.
     """
     require(by, event)
     after, effects = decide(before, event)
     if after == before and not effects:
         return before
-    return await record(desk, tx, before, after, event=event, by=by, todo=effects, known=known)
+    now = await record(desk, tx, before, after, event=event, by=by, todo=effects, known=known)
+    chosen = await resolving.by_rule(desk, tx, now, event)
+    if chosen is None:
+        return now
+    command, policy = chosen
+    return await happen(desk, tx, now, command, policy)

@@ -7,14 +7,12 @@ Every function is one transaction, answers the invoice as it then is, and raises
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
-
-import structlog
 
 from counterfoil.books import files, moves
 from counterfoil.books.moves import MoveRow
-from counterfoil.core import reckoning
+from counterfoil.core import reckoning, resolution
 from counterfoil.core.content import content_hash
 from counterfoil.core.errors import Conflict, Invalid, OutOfPlace
 from counterfoil.core.events import (
@@ -26,6 +24,7 @@ from counterfoil.core.events import (
     Command,
     Decline,
     OrderRefund,
+    Recalculate,
     Reject,
     Release,
     SignOff,
@@ -33,7 +32,9 @@ from counterfoil.core.events import (
 from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.lifecycle import RULES, allowed_commands
 from counterfoil.core.money import Money
+from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import REQUIRED, Actor
+from counterfoil.core.rules import must_be_open
 from counterfoil.db.pool import Tx
 from counterfoil.desk import queries
 from counterfoil.desk.act import happen, locked
@@ -42,6 +43,7 @@ from counterfoil.desk.destinations import check_destination
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.objections import OUTGOING
 from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.resolving import check_approved_content, recalculation
 
 MAX_ATTACHMENTS: Final = 10
 """A refund carries one to ten (sources/kryptogo-invoice-approval-workflow.txt)."""
@@ -50,8 +52,6 @@ _FAMILY: Final = "evm"
 
 _SIGNED_AS_IT_IS: Final = frozenset({Context.PAID_LATE, Context.MULTIPLE_PAYERS, Context.OVERPAID})
 """Enough money, but particular: whoever signs for it takes it as it is."""
-
-_log: Final = structlog.get_logger("counterfoil.desk.commands")
 
 MakeCommands = Callable[[Tx, Invoice], Awaitable[Sequence[Command]]]
 """Builds the commands from the locked invoice; they happen one after the other, or none does."""
@@ -149,6 +149,24 @@ async def accept(
     return await _simple(desk, invoice_id, by, Accept, make, key=idempotent)
 
 
+async def recalculate(
+    desk: Desk, invoice_id: UUID, by: Actor, reason: str, idempotent: Idempotent | None = None
+) -> InvoiceView:
+    """Price the invoice anew at the current rate, and judge what came in against that.
+
+    `Unavailable` while there is no fresh rate, `Conflict` when the invoice is not what was
+    approved; then nothing changes.
+    """
+
+    async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
+        if (invoice.status, Recalculate) not in RULES:
+            # The lifecycle says what is possible instead.
+            return [Recalculate(at=desk.clock.now(), by=by.uid, requests=invoice.requests)]
+        return [await recalculation(desk, tx, invoice, by.uid, reason=reason)]
+
+    return await _command(desk, invoice_id, by, Recalculate, make, key=idempotent)
+
+
 async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
     desk: Desk,
     invoice_id: UUID,
@@ -158,15 +176,18 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
     refund_reason: str = "",
     refund_attachments: tuple[UUID, ...] = (),
     idempotent: Idempotent | None = None,
+    choice: Choice | None = None,
 ) -> InvoiceView:
     """Accept the money for the merchant; from here it is swept and paid out.
 
     An overpaid invoice needs ``refund_address``, where the surplus goes. `Conflict` when the
-    invoice is not what was approved.
+    invoice is not what was approved. With ``choice`` it is refused where that is none.
     """
 
     async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
-        _check_approved_content(invoice, by)
+        check_approved_content(invoice, by.uid)
+        if choice is not None:
+            must_be_open(invoice, choice)
         await _check_attachments(tx, invoice.org_id, refund_attachments)
         address = refund_address and await check_destination(
             desk, tx, _FAMILY, refund_address, "refund_address"
@@ -178,6 +199,56 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
     return await _command(desk, invoice_id, by, SignOff, make, key=idempotent)
 
 
+async def resolve(  # noqa: PLR0913 - a choice, whole
+    desk: Desk,
+    invoice_id: UUID,
+    by: Actor,
+    choice: Choice,
+    *,
+    reason: str = "",
+    refund_address: str | None = None,
+    attachments: tuple[UUID, ...] = (),
+    idempotent: Idempotent | None = None,
+) -> InvoiceView:
+    """Choose what is done about a particular payment; each choice is the command that does it.
+
+    Both refunds need an address; `Choice.REFUND_SURPLUS` signs for the rest. Raises as the
+    command does, and `Invalid` for waiting, which nobody has to ask for.
+    """
+    match choice:
+        case Choice.ACCEPT:
+            return await accept(desk, invoice_id, by, reason, idempotent)
+        case Choice.RECALCULATE:
+            return await recalculate(desk, invoice_id, by, reason, idempotent)
+        case Choice.WAIT:
+            sentence = "needs nothing done: the customer may simply pay the rest"
+            raise Invalid.field("choice", sentence)
+        case _ if refund_address is None:
+            sentence = f"is required for {choice}: money only goes where somebody says"
+            raise Invalid.field("refund_address", sentence)
+        case Choice.REFUND_SURPLUS:
+            return await sign_off(
+                desk,
+                invoice_id,
+                by,
+                refund_address=refund_address,
+                refund_reason=reason,
+                refund_attachments=attachments,
+                idempotent=idempotent,
+                choice=choice,
+            )
+        case Choice.REFUND_ALL:
+            return await order_refund(
+                desk,
+                invoice_id,
+                by,
+                address=refund_address,
+                reason=reason,
+                attachments=attachments,
+                idempotent=idempotent,
+            )
+
+
 def signs_as_it_is(status: Status, context: Context | None) -> bool:
     """Whether the payment waits for a choice that signing for it makes as well."""
     return status is Status.RESOLUTION_REQUIRED and context in _SIGNED_AS_IT_IS
@@ -187,7 +258,8 @@ def signing(invoice: Invoice, order: SignOff) -> tuple[Command, ...]:
     """What happens when somebody signs: where the payment was particular, it is accepted first."""
     if not signs_as_it_is(invoice.status, invoice.context):
         return (order,)
-    return Accept(at=order.at, by=order.by, reason=order.reason), order
+    surplus: Literal["keep", "return"] = "return" if resolution.to_return(invoice) else "keep"
+    return Accept(at=order.at, by=order.by, reason=order.reason, surplus=surplus), order
 
 
 async def order_refund(  # noqa: PLR0913 - the fields of RefundReviewRequest
@@ -317,32 +389,6 @@ async def _command(  # noqa: PLR0913 - one command, whole
         return await once(desk, tx, by, key, do)
 
     return await desk.database.run(work)
-
-
-def _check_approved_content(invoice: Invoice, by: Actor) -> None:
-    """Refuse to move money for content that nobody approved: a forged row, or a bug of ours."""
-    if invoice.status not in {Status.SIGN_PENDING, Status.RESOLUTION_REQUIRED}:
-        return
-    stored = content_hash(invoice)
-    if invoice.approved_hash == stored:
-        return
-    _log.critical(
-        "approved_content_changed",
-        org_id=invoice.org_id,
-        invoice_id=str(invoice.invoice_id),
-        approved_hash=invoice.approved_hash,
-        stored_hash=stored,
-        operator_uid=by.uid,
-    )
-    raise Conflict(
-        "what was approved is not what is stored now; nothing was signed and no money moves."
-        " Somebody changed this invoice behind the system's back: tell your administrator",
-        data={
-            "rule": "approved_content",
-            "approved_hash": invoice.approved_hash,
-            "content_hash": stored,
-        },
-    )
 
 
 async def _check_refundable(tx: Tx, invoice: Invoice, command: type[Command]) -> None:

@@ -92,7 +92,7 @@ def _ends_well(head: audit.ChainHead, chain: Chain) -> Break | None:
 
 
 def _still_as_approved(chain: Chain, stored: Invoice) -> Break | None:
-    approvals = [entry for entry, _ in chain if entry.event == "approve"]
+    approvals = [entry for entry, _ in chain if entry.event in {"approve", "recalculate"}]
     if not approvals:
         return None
     approval = approvals[-1]

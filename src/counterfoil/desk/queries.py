@@ -1,17 +1,20 @@
 """What is shown: an invoice with all that belongs to it, pages of them, and their history."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from counterfoil.books import audit, invoices, moves, screening, transfers
 from counterfoil.books.invoices import Filters, StatusCount
+from counterfoil.core import resolution
 from counterfoil.core.content import content_hash
-from counterfoil.core.errors import NotFound
-from counterfoil.core.invoice import Invoice
+from counterfoil.core.errors import NotFound, Refusal
+from counterfoil.core.invoice import Invoice, PaymentRequest
+from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.seal import LogEntry
 from counterfoil.db.pool import Tx
+from counterfoil.desk import resolving
 from counterfoil.desk.desk import Desk
 
 __all__ = [
@@ -32,12 +35,16 @@ _ENTRIES_PER_INVOICE = 100_000
 
 @dataclass(frozen=True, slots=True)
 class InvoiceView:
-    """An invoice with what came in, what went out, and the newest screening."""
+    """An invoice with what came in, what went out, and the newest screening.
+
+    ``repriced`` is what would be due at the current rates, where somebody may choose that.
+    """
 
     invoice: Invoice
     transfers: tuple[transfers.TransferRow, ...]
     moves: tuple[moves.MoveRow, ...]
     screening: screening.ScreeningRun | None
+    repriced: tuple[PaymentRequest, ...] = ()
 
     @property
     def content_hash(self) -> str:
@@ -69,7 +76,14 @@ async def view(desk: Desk, invoice_id: UUID, by: Actor) -> InvoiceView:
         invoice = await invoices.get(tx, by.org_id, invoice_id)
         if invoice is None:
             raise NotFound("there is no such invoice")
-        return await full_view(tx, invoice)
+        found = await full_view(tx, invoice)
+        if Choice.RECALCULATE not in resolution.choices(invoice):
+            return found
+        try:
+            requests = await resolving.repriced(desk, tx, invoice, desk.clock.now())
+        except Refusal:
+            return found
+        return replace(found, repriced=tuple(requests))
 
 
 async def page(desk: Desk, filters: Filters, by: Actor, *, number: int, size: int) -> Page:

@@ -13,18 +13,12 @@ from counterfoil.books import audit, effects, invoices, moves, outbox, transfers
 from counterfoil.books.moves import MoveRow
 from counterfoil.books.transfers import TransferRow
 from counterfoil.core.events import (
-    Approve,
     Effect,
     Event,
-    Fact,
     Leg,
-    MoneyFact,
-    OrderRefund,
     PlanMoves,
     ReleaseMoves,
     Screen,
-    Screened,
-    SignOff,
 )
 from counterfoil.core.invoice import Invoice
 from counterfoil.core.lifecycle import command_name
@@ -33,6 +27,7 @@ from counterfoil.core.seal import LogEntry
 from counterfoil.core.warrant import Warrant, seal_warrant
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.metadata import Created, metadata
 from counterfoil.desk.snapshot import snapshot
 
 
@@ -57,11 +52,6 @@ async def beside(tx: Tx, org_id: int, held: Collection[Invoice]) -> dict[UUID, B
     for move in await moves.of_invoices(tx, org_id, ids):
         moved[move.invoice_id].append(move)
     return {one: Beside(seals.get(one), received[one], moved[one]) for one in ids}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Created(Fact):
-    """The one event without a row in the lifecycle: an invoice comes to be."""
 
 
 async def opened(desk: Desk, tx: Tx, invoice: Invoice, by: Actor) -> Invoice:
@@ -120,40 +110,12 @@ async def _log(  # noqa: PLR0913 - one entry, whole, and what it is sealed to
             event=command_name(type(event)),
             operator_uid=by.uid,
             reason=getattr(event, "reason", ""),
-            metadata=_metadata(event, after),
+            metadata=metadata(event, before, after),
             request_id=by.request_id,
             at=event.at,
         ),
         previous,
     )
-
-
-def _metadata(event: Event, after: Invoice) -> dict[str, object]:
-    """What a reader of the log needs besides the statuses; amounts as base units in text."""
-    found: dict[str, object] = {}
-    if after.context is not None:
-        found["context"] = after.context.value
-    match event:
-        case Approve():
-            found["content_hash"] = event.content_hash
-        case MoneyFact():
-            found["received"] = {
-                a.asset.key: {
-                    "seen_units": str(a.seen_units),
-                    "confirmed_units": str(a.confirmed_units),
-                    "final_units": str(a.final_units),
-                }
-                for a in event.tally.assets
-            }
-        case Screened():
-            found["screening_run"] = str(event.screening.run_id)
-            found["decision"] = event.screening.decision
-        case SignOff() if event.refund_address is not None:
-            found["refund_address"] = event.refund_address
-        case OrderRefund():
-            found["refund_address"] = event.address
-            found["attachments"] = [str(file_id) for file_id in event.attachment_file_ids]
-    return found
 
 
 async def _leave(desk: Desk, tx: Tx, invoice: Invoice, effect: Effect, event: Event) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from decimal import Decimal
+from typing import Final
 
 import msgspec
 
@@ -10,6 +12,8 @@ from counterfoil.core.errors import Invalid, NotFound
 from counterfoil.core.invoice import Policy
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
+
+_YEAR_MINUTES: Final = 366 * 24 * 60
 
 
 async def change_policy(desk: Desk, org_id: int, changes: Mapping[str, str]) -> Policy:
@@ -62,6 +66,37 @@ def _check(policy: Policy) -> None:
         raise Invalid.field("receipt_window_seconds", "and grace_days must not be negative")
     if not 0 <= policy.dust_below <= 1:
         raise Invalid.field("dust_below", "must be from 0 to 1 whole coin")
+    _check_rules(policy)
     if not policy.sign_off_required:
         sentence = "must stay true: over this API the merchant signs for every payment"
         raise Invalid.field("sign_off_required", sentence)
+
+
+def _check_rules(policy: Policy) -> None:
+    """Refuse rules that could never apply, or that would take whatever comes."""
+    bounds: tuple[tuple[str, float, float], ...] = (
+        ("auto_accept_underpaid_from", 0.5, 1),
+        ("auto_accept_overpaid_to", 1, 2),
+        ("auto_accept_late_minutes", 1, _YEAR_MINUTES),
+        ("auto_recalculate_late_minutes", 1, _YEAR_MINUTES),
+        ("auto_recalculate_late_from", 0.5, 2),
+    )
+    for name, least, most in bounds:
+        value = getattr(policy, name)
+        if isinstance(value, Decimal) and not value.is_finite():
+            raise Invalid.field(name, "must be a plain number")
+        if value is not None and not least <= value <= most:
+            sentence = f"must be from {least} to {most}, or null for no such rule"
+            raise Invalid.field(name, sentence)
+    from_units, least_ratio = policy.auto_accept_underpaid_from, policy.underpay_ratio
+    if from_units is not None and from_units >= least_ratio:
+        sentence = f"must be below underpay_ratio, which is {least_ratio}: more is no shortfall"
+        raise Invalid.field("auto_accept_underpaid_from", sentence)
+    to, most_ratio = policy.auto_accept_overpaid_to, policy.overpay_ratio
+    if to is not None and to <= most_ratio:
+        sentence = f"must be above overpay_ratio, which is {most_ratio}: less is no surplus"
+        raise Invalid.field("auto_accept_overpaid_to", sentence)
+    accepts, recalculates = policy.auto_accept_late_minutes, policy.auto_recalculate_late_minutes
+    if accepts is not None and recalculates is not None and recalculates <= accepts:
+        sentence = f"must be more than auto_accept_late_minutes, which is {accepts}"
+        raise Invalid.field("auto_recalculate_late_minutes", sentence)

@@ -28,6 +28,7 @@ from counterfoil.api.kryptogo.requests import (
     read_body,
 )
 from counterfoil.api.strict_json import canonical
+from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import commands
 from counterfoil.desk.desk import Desk
@@ -177,6 +178,24 @@ ACTIONS: Final = (
         schema.ACCEPT_FIELDS,
         {"reason": "The customer told us about the bank fee."},
         lambda a: commands.accept(a.desk, a.invoice_id, a.by, a.reason, a.key),
+    ),
+    Action(
+        "resolve",
+        "resolvePayment",
+        "Choose what is done about a payment of the wrong amount, time or kind",
+        P.SIGN,
+        schema.RESOLVE_FIELDS,
+        {"choice": "recalculate", "reason": "Paid two days late."},
+        lambda a: commands.resolve(
+            a.desk,
+            a.invoice_id,
+            a.by,
+            Choice(a.fields["choice"]),
+            reason=a.reason,
+            refund_address=a.fields.get("refund_address"),
+            attachments=tuple(a.fields.get("refund_attachments", ())),
+            idempotent=a.key,
+        ),
     ),
     Action(
         "archive",

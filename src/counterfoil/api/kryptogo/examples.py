@@ -133,6 +133,7 @@ INVOICE_EXAMPLE: Final[Schema] = {
     "declines": [],
     "people_needed": None,
     "archived_at": None,
+    "resolution": None,
 }
 
 LOG_EXAMPLE: Final[Schema] = {

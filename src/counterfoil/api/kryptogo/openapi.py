@@ -351,6 +351,7 @@ def _schemas() -> Schema:
                     "properties": dict.fromkeys(("release", "decline"), _WHOLE),
                 },
                 "archived_at": _or_null(_TIME),
+                "resolution": _or_null(_OBJECT),
             }
         ),
         "PaymentIntent": _described(_PAYMENT_INTENT),

@@ -198,6 +198,21 @@ APPROVE_FIELDS: Final = (
 _WHY: Final = Text(MAX_REASON, least=0, lines=True)
 CANCEL_FIELDS: Final = (Field("reason", _WHY, "Why."),)
 ACCEPT_FIELDS: Final = (Field("reason", _WHY, "Why; kept in the log."),)
+RESOLVE_FIELDS: Final = (
+    Field(
+        "choice",
+        OneOf(("accept", "recalculate", "refund_surplus", "refund_all")),
+        "One of the invoice's resolution.choices.",
+        required=True,
+    ),
+    Field("reason", _WHY, "Why; kept in the log."),
+    Field("refund_address", Text(_MAX_ADDRESS), "Where money goes back; for both refunds."),
+    Field(
+        "refund_attachments",
+        ListOf(PublicId("file"), 0, MAX_ATTACHMENTS),
+        "Uploaded files; one to ten for refund_all.",
+    ),
+)
 REJECT_FIELDS: Final = (Field("reason", Text(MAX_REASON, lines=True), "Why.", required=True),)
 DECISION_FIELDS: Final = (
     Field(

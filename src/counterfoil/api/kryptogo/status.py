@@ -204,6 +204,8 @@ def people_needed(invoice: Invoice) -> dict[str, int] | None:
 
 
 def _stands(status: Status, context: Context | None, command: type[Command]) -> bool:
+    if (status, command) == (S.SIGN_PENDING, Accept) and context is not C.OVERPAID:
+        return False
     at_once = command is SignOff and signs_as_it_is(status, context)
     return at_once or (status, command) in RULES
 

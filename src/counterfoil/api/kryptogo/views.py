@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from counterfoil.api.kryptogo.resolution import resolution_of
 from counterfoil.api.kryptogo.status import (
     CATEGORIES,
     INVOICE_STATUSES,
@@ -131,6 +132,7 @@ def invoice_intent(view: InvoiceView, by: Actor) -> Json:
         "payment_options": [_option(invoice, request) for request in invoice.requests],
         "transfers": [_transfer(t) for t in view.transfers],
         "refund": _refund(invoice),
+        "resolution": resolution_of(view),
     }
 
 

@@ -1,0 +1,106 @@
+"""What can be done about a particular payment, with the numbers of each choice."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from counterfoil.core import reckoning, resolution
+from counterfoil.core.invoice import Invoice, PaymentRequest
+from counterfoil.core.money import Money, format_units, plain_text
+from counterfoil.core.pricing import due_text
+from counterfoil.core.resolution import Choice
+from counterfoil.desk.queries import InvoiceView
+
+Json = dict[str, Any]
+
+_SHARE_DIGITS: Final = 6
+
+
+def resolution_of(view: InvoiceView) -> Json | None:
+    """Context, choices and a suggestion, or what was chosen; None where the payment is plain."""
+    invoice = view.invoice
+    possible = resolution.choices(invoice)
+    chosen = invoice.resolution
+    if invoice.context is None or not (possible or chosen):
+        return None
+    suggested = resolution.suggested(invoice)
+    return {
+        "context": invoice.context.value,
+        "findings": [finding.value for finding in reckoning.findings(invoice)],
+        "paid_share": _share(invoice),
+        "choices": [{"choice": c.value, **_numbers(view, c)} for c in possible],
+        "suggested": None if suggested is None else suggested.value,
+        "chosen": None
+        if chosen is None
+        else {
+            "choice": chosen.choice,
+            "by": chosen.by,
+            "at": int(chosen.at.timestamp()),
+            "rule": chosen.rule or None,
+        },
+    }
+
+
+def _numbers(view: InvoiceView, choice: Choice) -> Json:
+    invoice = view.invoice
+    match choice:
+        case Choice.ACCEPT:
+            return {"takes": _amounts(reckoning.holdings(invoice))}
+        case Choice.RECALCULATE:
+            return _at_current_rate(view)
+        case Choice.REFUND_SURPLUS:
+            return {"returns": _amounts(reckoning.surplus(invoice))}
+        case Choice.REFUND_ALL:
+            return {"returns": _amounts(reckoning.holdings(invoice))}
+        case Choice.WAIT:
+            return {
+                "missing": _amounts(reckoning.missing(invoice)),
+                "until": int(invoice.deadline_at.timestamp()),
+            }
+
+
+def _at_current_rate(view: InvoiceView) -> Json:
+    """Empty where there is no fresh rate, or none that would change anything."""
+    if not view.repriced:
+        return {"due": None}
+    anew = replace(view.invoice, requests=view.repriced)
+    return {
+        "due": [_due(request) for request in view.repriced],
+        "paid_share": _share(anew),
+        "missing": _amounts(reckoning.missing(anew)),
+    }
+
+
+def _due(request: PaymentRequest) -> Json:
+    quote = request.quote
+    rate: Mapping[str, object] | None = None
+    if quote is not None:
+        rate = {
+            "pair": f"{quote.base}/{quote.quote}",
+            "value": plain_text(quote.rate),
+            "source": quote.source,
+            "observed_at": int(quote.observed_at.timestamp()),
+        }
+    return {**_asset(request), "amount": due_text(request), "rate": rate}
+
+
+def _asset(request: PaymentRequest) -> Json:
+    return {"chain": request.asset.chain, "token": request.asset.symbol}
+
+
+def _amounts(money: Iterable[Money]) -> list[Json]:
+    return [
+        {
+            "chain": m.asset.chain,
+            "token": m.asset.symbol,
+            "token_address": m.asset.contract,
+            "amount": format_units(m.units, m.asset.decimals),
+        }
+        for m in money
+    ]
+
+
+def _share(invoice: Invoice) -> str:
+    """Which share of what is due is confirmed, rounded down for people to read."""
+    share = reckoning.coverage(invoice)
+    return format_units(int(share * 10**_SHARE_DIGITS), _SHARE_DIGITS)

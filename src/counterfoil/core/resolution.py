@@ -1,0 +1,154 @@
+"""What can be done about a payment that is particular, and what rules choose by themselves.
+
+A choice is made by a person, or by a rule of the invoice's own policy. No rule sends money back:
+where it would go is for people to say (specs/lifecycle.md D.2).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from fractions import Fraction
+from typing import Final
+
+from counterfoil.core import reckoning
+from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Status
+from counterfoil.core.money import Money, plain_text
+
+
+class Choice(StrEnum):
+    """What can be done about it."""
+
+    ACCEPT = "accept"
+    """Take it as it is, and all of it."""
+    RECALCULATE = "recalculate"
+    """Price the invoice at the current rate, and judge what came against that."""
+    REFUND_SURPLUS = "refund_surplus"
+    """Sign for what is due; the rest goes back with the same signature."""
+    REFUND_ALL = "refund_all"
+    """Send everything back; a second person approves."""
+    WAIT = "wait"
+    """Let the customer pay the rest; nothing is to be done."""
+
+
+_OF_CONTEXT: Final[Mapping[Context, tuple[Choice, ...]]] = {
+    Context.UNDERPAID: (Choice.ACCEPT, Choice.RECALCULATE, Choice.REFUND_ALL, Choice.WAIT),
+    Context.OVERPAID: (Choice.ACCEPT, Choice.REFUND_SURPLUS, Choice.REFUND_ALL),
+    Context.PAID_LATE: (Choice.ACCEPT, Choice.RECALCULATE, Choice.REFUND_ALL),
+    Context.MULTIPLE_PAYERS: (Choice.ACCEPT, Choice.REFUND_ALL),
+    Context.WRONG_ASSET: (Choice.ACCEPT, Choice.REFUND_ALL),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ByRule:
+    """What a rule chooses, and which rule, in words for the log."""
+
+    choice: Choice
+    rule: str
+
+
+def choices(invoice: Invoice) -> tuple[Choice, ...]:
+    """What can be chosen about the payment just now; empty where nothing waits for a choice."""
+    if invoice.context is None or not _is_open(invoice):
+        return ()
+    fixed = () if is_priced_by_rate(invoice) else (Choice.RECALCULATE,)
+    return tuple(c for c in _OF_CONTEXT.get(invoice.context, ()) if c not in fixed)
+
+
+def suggested(invoice: Invoice) -> Choice | None:
+    """What most merchants choose here; None where there is nothing to choose."""
+    possible = choices(invoice)
+    if not possible:
+        return None
+    if Choice.RECALCULATE in possible and reckoning.late_by(invoice):
+        return Choice.RECALCULATE
+    for choice in (Choice.WAIT, Choice.REFUND_SURPLUS, Choice.ACCEPT):
+        if choice in possible:
+            return choice
+    return Choice.REFUND_ALL
+
+
+def by_rule(invoice: Invoice, repriced: Sequence[PaymentRequest] | None = None) -> ByRule | None:
+    """What the invoice's own rules choose; None leaves it to people.
+
+    Everything particular has to be covered by a rule: one that forgives lateness does not forgive
+    a shortfall. ``repriced`` is the invoice at the current rate, where `wants_rate`.
+    """
+    if not choices(invoice):
+        return None
+    found = reckoning.findings(invoice)
+    rules = [_ACCEPTING[finding](invoice) for finding in found if finding in _ACCEPTING]
+    if len(rules) == len(found) and all(rules):
+        return ByRule(Choice.ACCEPT, "; ".join(filter(None, rules)))
+    if repriced is None or not wants_rate(invoice):
+        return None
+    least = invoice.policy.auto_recalculate_late_from
+    if reckoning.coverage(replace(invoice, requests=tuple(repriced))) < Fraction(least):
+        return None
+    minutes = invoice.policy.auto_recalculate_late_minutes
+    return ByRule(
+        Choice.RECALCULATE,
+        f"auto_recalculate_late_minutes={minutes}, auto_recalculate_late_from={plain_text(least)}",
+    )
+
+
+def wants_rate(invoice: Invoice) -> bool:
+    """Whether a rule may price the invoice anew, given the current rate."""
+    most = invoice.policy.auto_recalculate_late_minutes
+    late = reckoning.late_by(invoice)
+    if most is None or Choice.RECALCULATE not in choices(invoice):
+        return False
+    return timedelta(0) < late <= timedelta(minutes=most)
+
+
+def is_priced_by_rate(invoice: Invoice) -> bool:
+    """Whether another rate makes another amount due."""
+    return any(request.quote is not None for request in invoice.requests)
+
+
+def to_return(invoice: Invoice) -> tuple[Money, ...]:
+    """The surplus that goes back when the invoice is signed for, unless somebody kept it."""
+    chosen = invoice.resolution
+    if invoice.context is not Context.OVERPAID or (chosen and chosen.choice == "accept"):
+        return ()
+    return reckoning.surplus(invoice)
+
+
+def _is_open(invoice: Invoice) -> bool:
+    if invoice.status is Status.RESOLUTION_REQUIRED:
+        return True
+    return invoice.status is Status.SIGN_PENDING and bool(to_return(invoice))
+
+
+def _underpaid(invoice: Invoice) -> str | None:
+    least = invoice.policy.auto_accept_underpaid_from
+    if least is None or reckoning.coverage(invoice) < Fraction(least):
+        return None
+    return f"auto_accept_underpaid_from={plain_text(least)}"
+
+
+def _overpaid(invoice: Invoice) -> str | None:
+    most = invoice.policy.auto_accept_overpaid_to
+    if most is None or reckoning.coverage(invoice) > Fraction(most):
+        return None
+    return f"auto_accept_overpaid_to={plain_text(most)}"
+
+
+def _paid_late(invoice: Invoice) -> str | None:
+    most = invoice.policy.auto_accept_late_minutes
+    if most is None or reckoning.late_by(invoice) > timedelta(minutes=most):
+        return None
+    return f"auto_accept_late_minutes={most}"
+
+
+def _several_payers(invoice: Invoice) -> str | None:
+    return "auto_accept_several_payers" if invoice.policy.auto_accept_several_payers else None
+
+
+_ACCEPTING: Final[Mapping[Context, Callable[[Invoice], str | None]]] = {
+    Context.UNDERPAID: _underpaid,
+    Context.OVERPAID: _overpaid,
+    Context.PAID_LATE: _paid_late,
+    Context.MULTIPLE_PAYERS: _several_payers,
+}

@@ -1,0 +1,132 @@
+"""What a log entry says besides the statuses; amounts are base units in text."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Final
+
+from counterfoil.core.events import (
+    Accept,
+    Approve,
+    Edit,
+    Event,
+    Fact,
+    MoneyFact,
+    OrderRefund,
+    Recalculate,
+    Screened,
+    SignOff,
+)
+from counterfoil.core.invoice import Invoice, PaymentRequest
+from counterfoil.core.money import plain_text
+
+_NOT_ASKED_FOR: Final = frozenset({"document", "edited_by", "version"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created(Fact):
+    """The one event without a row in the lifecycle: an invoice comes to be."""
+
+
+def metadata(event: Event, before: Invoice | None, after: Invoice) -> dict[str, object]:
+    """What a reader of the log needs to follow what happened without any other table."""
+    context = {} if after.context is None else {"context": after.context.value}
+    return {**context, **_asking(event, before, after), **_deciding(event)}
+
+
+def _asking(event: Event, before: Invoice | None, after: Invoice) -> dict[str, object]:
+    """What was asked for, wherever an event says or changes it."""
+    if isinstance(event, Created):
+        return _asked(after)
+    if before is None:
+        return {}
+    match event:
+        case Edit():
+            old, new = _asked(before), _asked(after)
+            changed = {name: {"from": old[name], "to": new[name]} for name in new}
+            return {
+                "changed": sorted(set(_changes(before, after))),
+                **{name: pair for name, pair in changed.items() if pair["from"] != pair["to"]},
+            }
+        case Recalculate():
+            return {
+                "due": {"from": _dues(before), "to": _dues(after)},
+                "deadline_at": {
+                    "from": before.deadline_at.isoformat(),
+                    "to": after.deadline_at.isoformat(),
+                },
+                "content_hash": after.approved_hash,
+                "rule": event.rule,
+            }
+        case Accept():
+            return {"due": _dues(after), "surplus": event.surplus, "rule": event.rule}
+        case _:
+            return {}
+
+
+def _deciding(event: Event) -> dict[str, object]:
+    match event:
+        case Approve():
+            return {"content_hash": event.content_hash}
+        case MoneyFact():
+            return {
+                "received": {
+                    a.asset.key: {
+                        "seen_units": str(a.seen_units),
+                        "confirmed_units": str(a.confirmed_units),
+                        "final_units": str(a.final_units),
+                    }
+                    for a in event.tally.assets
+                }
+            }
+        case Screened():
+            return {
+                "screening_run": str(event.screening.run_id),
+                "decision": event.screening.decision,
+            }
+        case SignOff() if event.refund_address is not None:
+            return {"refund_address": event.refund_address}
+        case OrderRefund():
+            return {
+                "refund_address": event.address,
+                "attachments": [str(file_id) for file_id in event.attachment_file_ids],
+            }
+        case _:
+            return {}
+
+
+def _asked(invoice: Invoice) -> dict[str, object]:
+    """What an invoice asks for, as far as it is about money."""
+    return {
+        "amount": plain_text(invoice.price.amount),
+        "currency": invoice.price.currency,
+        "due": _dues(invoice),
+        "deadline_at": invoice.deadline_at.isoformat(),
+        "payout_to": dict(invoice.payout_to),
+    }
+
+
+def _dues(invoice: Invoice) -> dict[str, object]:
+    """What is due in each asset, and the rate it was computed with."""
+    return {request.asset.key: _due(request) for request in invoice.requests}
+
+
+def _due(request: PaymentRequest) -> dict[str, object]:
+    quote = request.quote
+    found: dict[str, object] = {"due_units": str(request.due_units)}
+    if quote is not None:
+        found["rate"] = {
+            "pair": f"{quote.base}/{quote.quote}",
+            "value": plain_text(quote.rate),
+            "source": quote.source,
+            "observed_at": quote.observed_at.isoformat(),
+        }
+    return found
+
+
+def _changes(before: Invoice, after: Invoice) -> Iterator[str]:
+    """The names of what an edit changed; a document's own fields one by one."""
+    for one, other in ((before.document, after.document), (before, after)):
+        for field in fields(one):
+            name = field.name
+            if name not in _NOT_ASKED_FOR and getattr(one, name) != getattr(other, name):
+                yield name

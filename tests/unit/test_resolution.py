@@ -1,0 +1,225 @@
+"""What can be chosen about a particular payment, and what rules choose by themselves."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from counterfoil.core.content import content_hash
+from counterfoil.core.errors import Invalid, OutOfPlace
+from counterfoil.core.events import Accept, Leg, PlanMoves, Recalculate, SignOff
+from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Status, Tally
+from counterfoil.core.lifecycle import decide
+from counterfoil.core.money import Money
+from counterfoil.core.resolution import Choice, by_rule, choices, suggested, wants_rate
+from support.invoices import (
+    CUSTOMER,
+    DEADLINE,
+    DUE,
+    MERCHANT_ADDRESS,
+    NOON,
+    QUOTE,
+    SIGNER,
+    STRANGER,
+    USDT,
+    invoice,
+    paid,
+)
+from support.life import sign_pending, through
+
+S, C = Status, Context
+PRICED = (PaymentRequest(USDT, DUE, QUOTE),)
+BOTH = (CUSTOMER, STRANGER)
+
+
+def late(minutes: int, units: int = DUE, payers: tuple[str, ...] = (CUSTOMER,)) -> Tally:
+    return paid(units, payers=payers, at=DEADLINE + timedelta(minutes=minutes))
+
+
+def judged(tally: Tally, **rules: object) -> Invoice:
+    """A payment under these rules, priced by a rate, screened and judged."""
+    return sign_pending(tally, requests=PRICED, policy=Policy(**rules))  # type: ignore[arg-type]  # - by name
+
+
+class TestChoices:
+    @pytest.mark.parametrize(
+        ("tally", "possible", "best"),
+        [
+            (paid(DUE - 1), ["accept", "recalculate", "refund_all", "wait"], "wait"),
+            (paid(DUE + 1), ["accept", "refund_surplus", "refund_all"], "refund_surplus"),
+            (late(1), ["accept", "recalculate", "refund_all"], "recalculate"),
+            (late(1, DUE - 1), ["accept", "recalculate", "refund_all", "wait"], "recalculate"),
+            (paid(payers=BOTH), ["accept", "refund_all"], "accept"),
+            (paid(), [], None),
+        ],
+    )
+    def test_each_context_has_its_own(
+        self, tally: Tally, possible: list[str], best: str | None
+    ) -> None:
+        found = judged(tally)
+        assert [c.value for c in choices(found)] == possible
+        assert suggested(found) == best
+
+    def test_a_price_without_a_rate_is_not_recalculated(self) -> None:
+        found = sign_pending(late(1))
+        assert Choice.RECALCULATE not in choices(found)
+        assert suggested(found) is Choice.ACCEPT
+
+    @pytest.mark.parametrize("status", set(S) - {S.RESOLUTION_REQUIRED, S.SIGN_PENDING})
+    def test_nothing_is_chosen_elsewhere(self, status: Status) -> None:
+        assert choices(invoice(status, context=C.UNDERPAID, tally=paid(1))) == ()
+
+    @pytest.mark.parametrize("tally", [paid(DUE + 1), paid(payers=BOTH)])
+    def test_what_is_no_choice_is_refused_by_name(self, tally: Tally) -> None:
+        found = judged(tally, overpaid="resolve")
+        with pytest.raises(OutOfPlace, match=r"recalculate is no choice.*accept, ") as refusal:
+            decide(found, Recalculate(at=NOON, by=SIGNER, requests=PRICED))
+        assert refusal.value.data["choices"] == list(choices(found))
+
+    def test_an_exact_payment_needs_no_accepting(self) -> None:
+        with pytest.raises(OutOfPlace, match="nothing is left to choose"):
+            decide(sign_pending(), Accept(at=NOON, by=SIGNER))
+
+
+class TestSurplus:
+    def test_kept_by_choice_it_is_paid_out_with_the_rest(self) -> None:
+        kept = through(judged(paid(DUE + 5)), Accept(at=NOON, by=SIGNER))
+        assert (kept.status, choices(kept)) == (S.SIGN_PENDING, ())
+        _, (plan,) = decide(kept, SignOff(at=NOON, by=SIGNER))
+        assert plan == PlanMoves(
+            (
+                Leg("sweep", Money(DUE + 5, USDT), ""),
+                Leg("payout", Money(DUE + 5, USDT), MERCHANT_ADDRESS),
+            )
+        )
+
+    def test_to_be_returned_it_still_needs_an_address(self) -> None:
+        found = judged(paid(DUE + 5), overpaid="resolve")
+        going = through(found, Accept(at=NOON, by=SIGNER, surplus="return"))
+        with pytest.raises(Invalid) as refusal:
+            decide(going, SignOff(at=NOON, by=SIGNER))
+        assert "refund_address" in refusal.value.fields
+
+    def test_the_choice_is_about_the_money_that_was_there(self) -> None:
+        kept = through(judged(paid(DUE + 5)), Accept(at=NOON, by=SIGNER))
+        again = through(replace(kept, status=S.AWAITING_PAYMENT, tally=Tally()))
+        more = sign_pending(paid(DUE * 3), requests=PRICED, resolution=again.resolution)
+        assert more.resolution is None
+        assert Choice.REFUND_SURPLUS in choices(more)
+
+
+class TestRecalculation:
+    def test_it_is_judged_at_the_new_price_and_approved_with_it(self) -> None:
+        found = judged(late(5))
+        dearer = (PaymentRequest(USDT, DUE * 2, QUOTE),)
+        at = DEADLINE + timedelta(hours=1)
+        anew = through(found, Recalculate(at=at, by=SIGNER, requests=dearer))
+        assert (anew.status, anew.context) == (S.RESOLUTION_REQUIRED, C.UNDERPAID)
+        assert anew.deadline_at == at
+        assert anew.approved_hash == content_hash(anew) != content_hash(found)
+
+    def test_it_never_shortens_the_time_that_the_customer_has(self) -> None:
+        found = judged(paid(DUE // 2))
+        anew = through(found, Recalculate(at=NOON, by=SIGNER, requests=PRICED))
+        assert anew.deadline_at == DEADLINE
+
+    def test_a_top_up_after_the_deadline_asks_again(self) -> None:
+        half = judged(paid(DUE // 2))
+        topped = sign_pending(late(1), requests=half.requests)
+        assert (topped.status, topped.context) == (S.RESOLUTION_REQUIRED, C.PAID_LATE)
+        assert suggested(topped) is Choice.RECALCULATE
+
+    def test_lateness_is_forgiven_and_a_surplus_is_not(self) -> None:
+        cheaper = (PaymentRequest(USDT, DUE - 7, QUOTE),)
+        at = DEADLINE + timedelta(hours=1)
+        anew = through(judged(late(5)), Recalculate(at=at, by=SIGNER, requests=cheaper))
+        assert (anew.status, anew.context) == (S.SIGN_PENDING, C.OVERPAID)
+        with pytest.raises(Invalid):
+            decide(anew, SignOff(at=at, by=SIGNER))
+
+
+class TestRules:
+    def test_without_rules_people_choose(self) -> None:
+        for tally in (paid(DUE - 1), paid(DUE + 1), late(1), paid(payers=BOTH)):
+            assert by_rule(judged(tally), PRICED) is None
+
+    @pytest.mark.parametrize(
+        ("units", "chosen"), [(DUE * 99 // 100, True), (DUE * 99 // 100 - 1, False)]
+    )
+    def test_short_to_the_very_unit(self, units: int, chosen: object) -> None:
+        found = by_rule(judged(paid(units), auto_accept_underpaid_from=Decimal("0.99")))
+        assert (found is not None) == chosen
+
+    @pytest.mark.parametrize(
+        ("units", "chosen"), [(DUE * 102 // 100, True), (DUE * 102 // 100 + 1, False)]
+    )
+    def test_over_to_the_very_unit(self, units: int, chosen: object) -> None:
+        found = by_rule(judged(paid(units), auto_accept_overpaid_to=Decimal("1.02")))
+        assert (found is not None) == chosen
+
+    @pytest.mark.parametrize(("minutes", "chosen"), [(30, True), (31, False)])
+    def test_late_to_the_minute(self, minutes: int, chosen: object) -> None:
+        found = by_rule(judged(late(minutes), auto_accept_late_minutes=30))
+        assert (found is not None) == chosen
+
+    def test_it_says_which_rule(self) -> None:
+        found = by_rule(judged(paid(payers=BOTH), auto_accept_several_payers=True))
+        assert found is not None
+        assert (found.choice, found.rule) == (Choice.ACCEPT, "auto_accept_several_payers")
+
+    def test_a_rule_for_one_thing_forgives_no_other(self) -> None:
+        short_and_late = late(5, DUE * 995 // 1000)
+        rules: dict[str, object] = {"auto_accept_underpaid_from": Decimal("0.99")}
+        assert by_rule(judged(short_and_late, **rules)) is None
+        late_and_far_over = judged(late(5, DUE * 9), auto_accept_late_minutes=30)
+        assert by_rule(late_and_far_over) is None
+        found = by_rule(judged(short_and_late, auto_accept_late_minutes=30, **rules))
+        assert found is not None
+        assert found.rule == "auto_accept_underpaid_from=0.99; auto_accept_late_minutes=30"
+
+    @pytest.mark.parametrize(
+        ("minutes", "due", "chosen"),
+        [(60, DUE, True), (61, DUE, False), (60, DUE + 1, False), (60, DUE // 2, True)],
+    )
+    def test_late_money_is_repriced_in_time_and_where_it_is_enough(
+        self, minutes: int, due: int, chosen: object
+    ) -> None:
+        found = judged(late(minutes), auto_recalculate_late_minutes=60)
+        now = (PaymentRequest(USDT, due, QUOTE),)
+        rule = by_rule(found, now)
+        assert (rule is not None and rule.choice is Choice.RECALCULATE) == chosen
+        assert by_rule(found) is None
+
+    def test_a_rate_is_only_asked_for_where_a_rule_may_use_it(self) -> None:
+        assert wants_rate(judged(late(60), auto_recalculate_late_minutes=60))
+        assert not wants_rate(judged(late(61), auto_recalculate_late_minutes=60))
+        assert not wants_rate(judged(paid(DUE - 1), auto_recalculate_late_minutes=60))
+        assert not wants_rate(judged(late(60)))
+
+    def test_no_rule_ever_sends_money_back(self) -> None:
+        generous: dict[str, object] = {
+            "auto_accept_underpaid_from": Decimal("0.5"),
+            "auto_accept_overpaid_to": Decimal(2),
+            "auto_accept_late_minutes": 1000,
+            "auto_accept_several_payers": True,
+            "auto_recalculate_late_minutes": 2000,
+        }
+        for tally in (paid(1), paid(DUE * 3), late(1500, 1), late(1, DUE * 3, BOTH)):
+            found = by_rule(judged(tally, **generous), PRICED)
+            assert found is None or found.choice in {Choice.ACCEPT, Choice.RECALCULATE}
+
+
+class TestHash:
+    def test_what_was_approved_before_there_were_rules_still_is(self) -> None:
+        # As the first release computed it for this invoice.
+        assert content_hash(invoice()) == FIRST_RELEASE_HASH
+
+    def test_a_rule_cannot_be_set_or_unset_behind_an_approval(self) -> None:
+        plain = content_hash(invoice())
+        ruled = content_hash(invoice(policy=Policy(auto_accept_underpaid_from=Decimal("0.9"))))
+        other = content_hash(invoice(policy=Policy(auto_accept_underpaid_from=Decimal("0.8"))))
+        assert len({plain, ruled, other}) == 3
+
+
+FIRST_RELEASE_HASH = "2e4ff950417ee0f597af38a24234e09e6d6422acbd5cbe9a49bee60f7d590dd9"
