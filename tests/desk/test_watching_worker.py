@@ -1,13 +1,13 @@
 """The watcher over a chain in memory and the real books: what it reads, and what it asks."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
-from counterfoil.chains.port import RangeTooWide, Transfer
+from counterfoil.chains.port import RangeTooWide, Recipients, Transfer
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Status
 from counterfoil.core.reckoning import Depth
@@ -252,12 +252,16 @@ async def test_a_stalled_watcher_that_wakes_up_late_writes_nothing(tower: Tower)
             from_block: int,
             to_block: int,
             contracts: Sequence[str],
-            recipients: Collection[str] | None,
+            recipients: Recipients,
             *,
             end_hash: str | None = None,
         ) -> list[Transfer]:
             found = await super().transfers(
-                from_block, to_block, contracts, recipients, end_hash=end_hash
+                from_block,
+                to_block,
+                contracts,
+                recipients,
+                end_hash=end_hash,
             )
             tower.clock.advance(timedelta(minutes=1))
             tower.chain.reorg(1, forget=True)

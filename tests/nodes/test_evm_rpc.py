@@ -9,7 +9,13 @@ import pytest
 
 from counterfoil.chains.evm.chain import EvmChain
 from counterfoil.chains.evm.rpc import JsonRpc, Limits
-from counterfoil.chains.port import ChainMisconfigured, ChainMoved, ChainUnreachable, RangeTooWide
+from counterfoil.chains.port import (
+    Chain,
+    ChainMisconfigured,
+    ChainMoved,
+    ChainUnreachable,
+    RangeTooWide,
+)
 from counterfoil.core.assets import CHAINS
 from support.chain import QUICK, LocalChain, local_chain
 from support.fake_clock import FakeClock
@@ -200,6 +206,25 @@ async def test_a_lagging_endpoint_cannot_hide_transfers(two: Providers) -> None:
     two.second.lag_behind(head - 1)
     with pytest.raises(ChainUnreachable, match="does not have block"):
         await two.chain.transfers(0, head, [token.contract], [DEPOSIT])
+
+
+async def test_a_second_view_is_another_endpoint_s_while_there_is_one(two: Providers) -> None:
+    token = two.arb.usdt
+    head = (await two.arb.pay(token, DEPOSIT, 5)).block_number
+
+    async def listed(chain: Chain) -> list[int]:
+        found = await chain.transfers(0, head, [token.contract], [DEPOSIT])
+        return [t.amount_units for t in found]
+
+    await two.chain.block(head)
+    two.first.answer("eth_getLogs", [])
+    assert await listed(two.chain) == []
+    assert await listed(two.chain.second_view) == [5]
+    await two.chain.block(head)
+    assert two.second.asked.count("eth_getBlockByNumber") == 2, "the first still serves the rest"
+    two.first.recover()
+    two.second.fail_with(500)
+    assert await listed(two.chain.second_view) == [5]
 
 
 async def test_an_endpoint_without_a_block_s_state_is_replaced(two: Providers) -> None:

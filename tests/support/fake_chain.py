@@ -6,7 +6,7 @@ no undoing. What signed bytes do is registered beforehand, since nothing here ca
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -23,6 +23,7 @@ from counterfoil.chains.port import (
     Log,
     RangeTooWide,
     Receipt,
+    Recipients,
     SendOutcome,
     Sent,
     Transfer,
@@ -179,6 +180,10 @@ class FakeChain(Chain):
 
     # What the port answers.
 
+    @property
+    def second_view(self) -> "FakeChain":
+        return self
+
     async def check(self) -> None:
         self._reach()
         if self.misconfigured:
@@ -193,7 +198,7 @@ class FakeChain(Chain):
         from_block: int,
         to_block: int,
         contracts: Sequence[str],
-        recipients: Collection[str] | None,
+        recipients: Recipients,
         *,
         end_hash: str | None = None,
     ) -> list[Transfer]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
-from counterfoil.chains.port import At, Block, Transfer
+from counterfoil.chains.port import At, Block, Recipients, Transfer
 from counterfoil.desk import watching
 from counterfoil.desk.desk import Desk
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
@@ -31,12 +31,12 @@ class CountingChain(FakeChain):
         from_block: int,
         to_block: int,
         contracts: Sequence[str],
-        recipients: Collection[str] | None,
+        recipients: Recipients,
         *,
         end_hash: str | None = None,
     ) -> list[Transfer]:
         self.asked["transfers"] += 1
-        self.asked["everybody's" if recipients is None else "by name"] += 1
+        self.asked["by name" if isinstance(recipients, Collection) else "everybody's"] += 1
         return await super().transfers(
             from_block, to_block, contracts, recipients, end_hash=end_hash
         )

@@ -1,5 +1,6 @@
 """Reading Transfer logs: nothing but a real transfer of a wanted token gets through."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ from eth_abi.abi import decode
 from hypothesis import given
 from hypothesis import strategies as st
 
+from counterfoil.chains.address_set import AddressSet
 from counterfoil.chains.evm.transfers import (
     RECIPIENTS_PER_QUERY,
     TRANSFER_TOPIC,
@@ -16,7 +18,7 @@ from counterfoil.chains.evm.transfers import (
     decode_transfers,
     transfer_filters,
 )
-from counterfoil.chains.port import Transfer
+from counterfoil.chains.port import Recipients, Transfer
 
 TOKEN = "0x" + "aa" * 20
 PAYER = "0x" + "11" * 20
@@ -39,7 +41,7 @@ def log(**changes: object) -> dict[str, Any]:
     }
 
 
-def read(*logs: dict[str, Any], recipients: list[str] | None = None) -> list[Transfer]:
+def read(*logs: dict[str, Any], recipients: Recipients = None) -> list[Transfer]:
     raw = msgspec.json.decode(msgspec.json.encode(logs), type=list[RawLog])
     return decode_transfers("arb", raw, [TOKEN], recipients)
 
@@ -115,6 +117,22 @@ def test_the_chain_s_order_is_restored() -> None:
         log(logIndex="0x9"),
     ]
     assert [(t.block_number, t.log_index) for t in read(*shuffled)] == [(16, 9), (16, 10), (17, 0)]
+
+
+def test_out_of_everybodys_transfers_only_ours_are_read() -> None:
+    strangers = [log(topics=[TRANSFER_TOPIC, address_topic(PAYER), address_topic(PAYER)])] * 3
+    ours = AddressSet([DEPOSIT])
+    assert read(*strangers, recipients=ours) == []
+    assert read(*strangers, log(), recipients=ours) == read(log())
+    shouted = [topic.upper().replace("0X", "0x") for topic in log()["topics"]]
+    assert read(log(topics=shouted), recipients=ours) == read(log())
+
+
+def test_the_block_s_time_is_read_where_the_node_tells_it() -> None:
+    (found,) = read(log(blockTimestamp="0x65"))
+    assert found.block_at == datetime(1970, 1, 1, 0, 1, 41, tzinfo=UTC)
+    for nonsense in (None, "", "0x", "now", "0x" + "f" * 40):
+        assert [t.block_at for t in read(log(blockTimestamp=nonsense))] == [None]
 
 
 addresses = st.binary(min_size=20, max_size=20).map(lambda raw: "0x" + raw.hex())

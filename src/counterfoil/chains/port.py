@@ -10,9 +10,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
 
+from counterfoil.chains.address_set import AddressSet
+
 Tag = Literal["latest", "safe", "finalized"]
 At = int | Tag
 """A height, or the newest block of a degree of finality (specs/chains.md 6.3)."""
+
+Recipients = Collection[str] | AddressSet | None
+"""Whose transfers are asked for: these by name, an `AddressSet`'s out of everybody's, or all."""
 
 
 class ChainError(Exception):
@@ -60,7 +65,8 @@ class Transfer:
     """Tokens that moved, as the token's own log says.
 
     ``(chain, tx_hash, log_index)`` is the credit key; with ``block_hash`` it is the event
-    key (specs/chains.md 6.2). ``contract`` is always one that was asked for.
+    key (specs/chains.md 6.2). ``contract`` is always one that was asked for. ``block_at`` is
+    its block's time where the node tells it with the log, else None.
     """
 
     chain: str
@@ -72,6 +78,7 @@ class Transfer:
     from_address: str
     to_address: str
     amount_units: int
+    block_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +152,14 @@ class Chain(Protocol):
         """Our key for the chain, such as ``arb``."""
         ...
 
+    @property
+    def second_view(self) -> "Chain":
+        """The same chain, its transfers listed by another endpoint where there is one.
+
+        What one endpoint leaves out of its answer, another may tell.
+        """
+        ...
+
     async def check(self) -> None:
         """Compare chain id, token code and token decimals with the registry.
 
@@ -161,16 +176,16 @@ class Chain(Protocol):
         from_block: int,
         to_block: int,
         contracts: Sequence[str],
-        recipients: Collection[str] | None,
+        recipients: Recipients,
         *,
         end_hash: str | None = None,
     ) -> list[Transfer]:
         """List token transfers in the closed range, ordered by block and log index.
 
-        ``recipients`` None means everybody. Answers only from an endpoint that has
-        ``to_block`` itself, since a lagging one answers an empty list without an error
-        (specs/chains.md 6.1). With ``end_hash`` that block must carry it before and after
-        the logs were read, or `ChainMoved`. Raises `RangeTooWide`.
+        Answers only from an endpoint that has ``to_block`` itself, since a lagging one answers
+        an empty list without an error (specs/chains.md 6.1). With ``end_hash`` that block must
+        carry it before and after the logs were read, or `ChainMoved`; so must two transfers of
+        one block carry the same hash. Raises `RangeTooWide`.
         """
         ...
 

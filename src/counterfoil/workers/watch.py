@@ -10,10 +10,12 @@ for (specs/chains.md 6.2, 6.3).
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import structlog
 
+from counterfoil.chains.address_set import AddressSet
 from counterfoil.chains.port import Block, Chain, ChainMoved, RangeTooWide, Transfer
 from counterfoil.core.assets import CHAINS
 from counterfoil.desk import watching
@@ -50,15 +52,17 @@ class WatchLimits:
 class WatchedAddresses:
     """Every deposit address of one chain family, in memory; share it between chains.
 
-    Made for a million: one set of text, filled once and then only with what was added since.
-    Whose an address is, the database says about the few that are hit.
+    Made for a million: filled once, and then only with what was added since. Whose an address is,
+    the database says about the few that are hit.
     """
 
     def __init__(self, desk: Desk, family: str) -> None:
         """Start empty; `refresh` fills it."""
         self._desk = desk
         self._family = family
-        self._addresses: set[str] = set()
+        self._addresses = AddressSet()
+        self._named: set[str] = set()
+        """All of them, while they are few enough to be asked for by name."""
         self._highest: dict[int, int] = {}
         self._refreshing = asyncio.Lock()
 
@@ -78,13 +82,19 @@ class WatchedAddresses:
                 page = await watching.addresses_since(
                     self._desk, self._family, self._highest, ADDRESSES_PER_PAGE
                 )
-                self._addresses.update(found.address for found in page)
+                added = [found.address for found in page]
+                self._addresses.update(added)
+                if len(self._addresses) <= LISTED_AT_MOST:
+                    self._named.update(added)
+                else:
+                    self._named.clear()
                 self._highest.update((found.org_id, found.number) for found in page)
                 full = len(page) >= ADDRESSES_PER_PAGE
 
-    def listed(self, at_most: int) -> Collection[str] | None:
-        """All of them, for a query by name; None when they are too many for that."""
-        return frozenset(self._addresses) if len(self._addresses) <= at_most else None
+    def recipients(self, at_most: int) -> Collection[str] | AddressSet:
+        """Whom to ask for: all of them by name, or everybody when that would be too many."""
+        few = len(self._addresses) <= min(at_most, LISTED_AT_MOST)
+        return frozenset(self._named) if few else self._addresses
 
 
 class ChainWatcher:
@@ -174,7 +184,7 @@ class ChainWatcher:
         end = None if after is None else await self._end(after, tip)
         if after is None or end is None:
             return None
-        sightings = await self._scan(after, end)
+        sightings = await self._scan(self._chain, after, end)
         recorded = await watching.record_seen(self._desk, self._lease, after, _mark(end), sightings)
         self._report("seen", end.number, recorded)
         return end
@@ -191,7 +201,7 @@ class ChainWatcher:
                 f" the node now says {last.hash}; the chain stands still until a person has looked"
             )
             raise FinalityBroken(msg)
-        sightings = await self._scan(after, end)
+        sightings = await self._scan(self._chain.second_view, after, end)
         recorded = await watching.record_final(
             self._desk,
             self._lease,
@@ -250,27 +260,27 @@ class ChainWatcher:
             return target
         return await self._chain.block(after + self._range)
 
-    async def _scan(self, after: int, end: Block) -> list[Sighting]:
+    async def _scan(self, chain: Chain, after: int, end: Block) -> list[Sighting]:
         """Every transfer to an address of ours in the blocks above ``after`` up to ``end``."""
         # After the tip is known: an address given out before its block was mined is in here.
         await self._watched.refresh()
-        found = await self._chain.transfers(
+        found = await chain.transfers(
             after + 1,
             end.number,
             self._contracts,
-            self._watched.listed(self._limits.listed_at_most),
+            self._watched.recipients(self._limits.listed_at_most),
             end_hash=end.hash,
         )
         # Slowly, so that a node with a limit of its own refuses one question in six, not in two.
         self._range = min(self._range + self._range // 8 + 1, self._limits.widest_range)
-        ours = [t for t in found if t.to_address in self._watched and t.amount_units]
-        return await self._dated(ours, end)
+        return await self._dated(found, end)
 
     async def _dated(self, found: Sequence[Transfer], end: Block) -> list[Sighting]:
-        """Put each transfer's block time beside it, from a header that is really its block's."""
-        headers = await self._headers({t.block_number for t in found} - {end.number})
+        """Put each transfer's block time beside it: its node's, else a header's of that block."""
+        undated = {t.block_number for t in found if t.block_at is None}
+        headers = await self._headers(undated - {end.number})
         headers[end.number] = end
-        return [_sighting(transfer, headers[transfer.block_number]) for transfer in found]
+        return [_sighting(t, t.block_at or _at(t, headers[t.block_number])) for t in found]
 
     async def _headers(self, numbers: Collection[int]) -> dict[int, Block | None]:
         wanted = sorted(set(numbers))
@@ -348,16 +358,20 @@ def _is(block: Block | None, block_hash: str) -> bool:
     return block is not None and block.hash == block_hash
 
 
-def _sighting(transfer: Transfer, block: Block | None) -> Sighting:
+def _at(transfer: Transfer, block: Block | None) -> datetime:
     if block is None or block.hash != transfer.block_hash:
         msg = f"{transfer.chain}: block {transfer.block_number} changed while it was read"
         raise ChainMoved(msg)
+    return block.at
+
+
+def _sighting(transfer: Transfer, block_at: datetime) -> Sighting:
     return Sighting(
         tx_hash=transfer.tx_hash,
         log_index=transfer.log_index,
         block_number=transfer.block_number,
         block_hash=transfer.block_hash,
-        block_at=block.at,
+        block_at=block_at,
         contract=transfer.contract,
         from_address=transfer.from_address,
         to_address=transfer.to_address,

@@ -1,13 +1,21 @@
 """`EvmChain`: the port of chains/port.py, over JSON-RPC."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
 
 from counterfoil.chains.evm.abi import WORD, keccak256
-from counterfoil.chains.evm.rpc import JsonRpc, Limits, Query, RpcError, Unusable, quantity
+from counterfoil.chains.evm.rpc import (
+    JsonRpc,
+    Limits,
+    Query,
+    RpcError,
+    Unusable,
+    answers_of,
+    quantity,
+)
 from counterfoil.chains.evm.transactions import DECIMALS_CALL, balance_of_calldata
 from counterfoil.chains.evm.transfers import RawLog, decode_transfers, transfer_filters
 from counterfoil.chains.port import (
@@ -19,6 +27,7 @@ from counterfoil.chains.port import (
     Fees,
     Log,
     Receipt,
+    Recipients,
     SendOutcome,
     Sent,
     Transfer,
@@ -52,7 +61,7 @@ class _Receipt(msgspec.Struct, frozen=True):
 
 
 _HEADER: Final = msgspec.json.Decoder(_Header | None)
-_LOGS: Final = msgspec.json.Decoder(list[RawLog])
+_LOGS: Final = answers_of(list[RawLog] | _Header | None)
 _RECEIPT: Final = msgspec.json.Decoder(_Receipt | None)
 _TEXT: Final = msgspec.json.Decoder(str)
 
@@ -72,13 +81,17 @@ _SEND_WORDS: Final = (
 class EvmChain:
     """One EVM chain behind its endpoints; implements `counterfoil.chains.port.Chain`."""
 
-    def __init__(self, chain: assets.Chain, rpc: JsonRpc) -> None:
-        """Serve the registry's ``chain`` through ``rpc``, which must carry the same chain id."""
+    def __init__(self, chain: assets.Chain, rpc: JsonRpc, *, second: bool = False) -> None:
+        """Serve the registry's ``chain`` through ``rpc``, which must carry the same chain id.
+
+        ``second`` lists transfers from another endpoint than everything else.
+        """
         if chain.chain_id != rpc.chain_id:
             msg = f"{chain.key} has chain id {chain.chain_id}, its client {rpc.chain_id}"
             raise ValueError(msg)
         self._chain = chain
         self._rpc = rpc
+        self._second = second
 
     @classmethod
     def over(
@@ -91,6 +104,11 @@ class EvmChain:
     def key(self) -> str:
         """Our key for the chain."""
         return self._chain.key
+
+    @property
+    def second_view(self) -> "EvmChain":
+        """See `port.Chain.second_view`."""
+        return EvmChain(self._chain, self._rpc, second=True)
 
     async def check(self) -> None:
         """See `port.Chain.check`."""
@@ -120,7 +138,7 @@ class EvmChain:
         from_block: int,
         to_block: int,
         contracts: Sequence[str],
-        recipients: Collection[str] | None,
+        recipients: Recipients,
         *,
         end_hash: str | None = None,
     ) -> list[Transfer]:
@@ -128,8 +146,11 @@ class EvmChain:
         if not contracts or (recipients is not None and not recipients):
             return []
 
-        def read(raw: msgspec.Raw) -> list[Transfer]:
-            found = decode_transfers(self.key, _LOGS.decode(raw), contracts, recipients)
+        def read(logs: list[RawLog] | _Header | None) -> list[Transfer]:
+            if not isinstance(logs, list):
+                msg = "eth_getLogs was answered with no list"
+                raise Unusable(msg)
+            found = decode_transfers(self.key, logs, contracts, recipients)
             return [t for t in found if from_block <= t.block_number <= to_block]
 
         end = _end_query(to_block)
@@ -139,12 +160,13 @@ class EvmChain:
             *(Query("eth_getLogs", (one,), read) for one in filters),
             end,
         ]
-        answers = await self._rpc.ask_all(questions)
+        answers = await self._rpc.ask_all(questions, _LOGS, second_view=self._second)
         found = [t for answer in answers if isinstance(answer, list) for t in answer]
         ends = {answer for answer in answers if isinstance(answer, str)}
-        ends |= {t.block_hash for t in found if t.block_number == to_block}
-        if ends != {end_hash or next(iter(ends))}:
-            msg = f"{self.key}: block {to_block} changed while its transfers were read"
+        blocks = {(t.block_number, t.block_hash) for t in found}
+        ends |= {block_hash for number, block_hash in blocks if number == to_block}
+        if ends != {end_hash or next(iter(ends))} or len(dict(blocks)) != len(blocks):
+            msg = f"{self.key}: blocks up to {to_block} changed while their transfers were read"
             raise ChainMoved(msg)
         return sorted(found, key=lambda t: (t.block_number, t.log_index))
 
@@ -235,29 +257,29 @@ class EvmChain:
 def _header_query(at: At) -> Query[Block | None]:
     def read(raw: msgspec.Raw) -> Block | None:
         header = _HEADER.decode(raw)
-        if header is None:
-            return None
-        block = _block(header)
-        if isinstance(at, int) and block.number != at:
-            msg = f"asked for block {at}, got {block.number}"
-            raise Unusable(msg)
-        return block
+        return None if header is None else _asked_for(at, header)
 
     return Query("eth_getBlockByNumber", (_height(at), False), read)
 
 
 def _end_query(to_block: int) -> Query[str]:
     """Ask for the hash of the block that ends a range; a node without it lags behind."""
-    header = _header_query(to_block)
 
-    def read(raw: msgspec.Raw) -> str:
-        block = header.read(raw)
-        if block is None:
+    def read(header: list[RawLog] | _Header | None) -> str:
+        if not isinstance(header, _Header):
             msg = f"the node does not have block {to_block} yet"
             raise Unusable(msg)
-        return block.hash
+        return _asked_for(to_block, header).hash
 
-    return Query(header.method, header.params, read)
+    return Query("eth_getBlockByNumber", (hex(to_block), False), read)
+
+
+def _asked_for(at: At, header: _Header) -> Block:
+    block = _block(header)
+    if isinstance(at, int) and block.number != at:
+        msg = f"asked for block {at}, got {block.number}"
+        raise Unusable(msg)
+    return block
 
 
 def _height(at: At) -> str:

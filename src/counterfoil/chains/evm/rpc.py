@@ -52,13 +52,14 @@ class Limits:
 class Query(Generic[T_co]):
     """One request and the way to read its result.
 
-    ``read`` gets the raw JSON of the result; raising `Unusable` or a msgspec decoding error
+    ``read`` gets the result as raw JSON, or as the decoder that the question was asked with left
+    it; raising `Unusable` or a msgspec decoding error
     from it blames the endpoint, and the next one is asked.
     """
 
     method: str
     params: tuple[object, ...]
-    read: Callable[[msgspec.Raw], T_co]
+    read: Callable[[Any], T_co]
 
 
 class RpcError(ChainError):
@@ -90,10 +91,25 @@ class _Error(msgspec.Struct, frozen=True):
     data: Any = None
 
 
-class _Answer(msgspec.Struct, frozen=True):
+R = TypeVar("R")
+
+
+class _Answer(msgspec.Struct, Generic[R], frozen=True):
     id: int | None = None
-    result: msgspec.Raw = msgspec.Raw()
+    result: R = msgspec.Raw()  # type: ignore[assignment]  # no result: nothing can read it
     error: _Error | None = None
+
+
+Answers = msgspec.json.Decoder[Any]
+"""Reads a whole body; made by `answers_of`."""
+
+
+def answers_of(result: Any) -> Answers:  # noqa: ANN401 - a type, or a union of types
+    """Make a decoder for answers whose results are all of this shape.
+
+    Large answers are worth one: they are read once instead of twice.
+    """
+    return msgspec.json.Decoder(list[_Answer[result]] | _Answer[result])
 
 
 @dataclass(slots=True)
@@ -101,6 +117,8 @@ class _Endpoint:
     url: str
     failures: int = 0
     resting_until: float = field(default=float("-inf"))
+    checked: bool = False
+    """It has told the right chain id since it last failed."""
 
     @property
     def name(self) -> str:
@@ -108,7 +126,7 @@ class _Endpoint:
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
 
-_ANSWERS: Final = msgspec.json.Decoder(list[_Answer] | _Answer)
+_RAW: Final = answers_of(msgspec.Raw)
 _TEXT: Final = msgspec.json.Decoder(str)
 
 _QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}", re.ASCII)
@@ -201,26 +219,33 @@ class JsonRpc:
         (answer,) = await self.ask_all((query,))
         return answer
 
-    async def ask_all(self, queries: Sequence[Query[T]]) -> list[T]:
+    async def ask_all(
+        self,
+        queries: Sequence[Query[T]],
+        answers: Answers = _RAW,
+        *,
+        second_view: bool = False,
+    ) -> list[T]:
         """Ask several questions of one endpoint and return their answers in order.
 
-        Raises `RpcError` when a healthy node refuses one of them, `RangeTooWide` when it
-        would have to answer too much, `ChainMisconfigured` when every endpoint serves
-        another chain, and `ChainUnreachable` when none could answer.
+        ``second_view`` prefers the endpoints that do not serve everything else. Raises
+        `RpcError` when a healthy node refuses one of them, `RangeTooWide` when it would have to
+        answer too much, `ChainMisconfigured` when every endpoint serves another chain, and
+        `ChainUnreachable` when none could answer.
         """
         problems: list[Unusable] = []
         for round_number in range(self._limits.rounds):
             if round_number:
                 await self._pause(round_number)
-            for endpoint in self._candidates():
+            for endpoint in self._candidates(second_view=second_view):
                 try:
-                    answers = await self._ask_endpoint(endpoint, queries)
+                    found = await self._ask_endpoint(endpoint, queries, answers)
                 except Unusable as problem:
                     self._failed(endpoint)
                     problems.append(problem)
                 else:
-                    self._works(endpoint)
-                    return answers
+                    self._works(endpoint, second_view=second_view)
+                    return found
         raise self._verdict(problems)
 
     async def check_endpoints(self) -> None:
@@ -246,11 +271,11 @@ class JsonRpc:
         if session is not None:
             await session.close()
 
-    def _candidates(self) -> list[_Endpoint]:
+    def _candidates(self, *, second_view: bool) -> list[_Endpoint]:
         """List the endpoints to try: the working one first, resting ones not at all."""
         now = self._clock.monotonic()
         awake = [endpoint for endpoint in self._endpoints if endpoint.resting_until <= now]
-        return sorted(awake, key=lambda endpoint: endpoint is not self._current)
+        return sorted(awake, key=lambda e: (e is not self._current) is not second_view)
 
     async def _pause(self, round_number: int) -> None:
         # Jitter, so that workers that lost the same endpoint do not come back in step.
@@ -261,12 +286,14 @@ class JsonRpc:
         endpoint.failures += 1
         if endpoint.failures >= self._limits.breaker_failures:
             endpoint.resting_until = self._clock.monotonic() + self._limits.breaker_seconds
+        endpoint.checked = False
         if self._current is endpoint:
             self._current = None
 
-    def _works(self, endpoint: _Endpoint) -> None:
+    def _works(self, endpoint: _Endpoint, *, second_view: bool) -> None:
         endpoint.failures = 0
-        self._current = endpoint
+        if not second_view:
+            self._current = endpoint
 
     def _verdict(self, problems: Sequence[Unusable]) -> ChainError:
         told = "; ".join(dict.fromkeys(map(str, problems))) or "every endpoint is resting"
@@ -276,22 +303,27 @@ class JsonRpc:
             return ChainMisconfigured(told)
         return ChainUnreachable(f"chain {self.chain_id}: {told}")
 
-    async def _ask_endpoint(self, endpoint: _Endpoint, queries: Sequence[Query[T]]) -> list[T]:
-        if endpoint is not self._current:
+    async def _ask_endpoint(
+        self, endpoint: _Endpoint, queries: Sequence[Query[T]], answers: Answers
+    ) -> list[T]:
+        if not endpoint.checked:
             await self._check_chain_id(endpoint)
-        answers: list[T] = []
+        found: list[T] = []
         for start in range(0, len(queries), self._limits.batch_size):
             part = queries[start : start + self._limits.batch_size]
-            answers += await self._exchange(endpoint, part)
-        return answers
+            found += await self._exchange(endpoint, part, answers)
+        return found
 
     async def _check_chain_id(self, endpoint: _Endpoint) -> None:
-        (text,) = await self._exchange(endpoint, (Query("eth_chainId", (), _TEXT.decode),))
+        (text,) = await self._exchange(endpoint, (Query("eth_chainId", (), _TEXT.decode),), _RAW)
         if quantity(text) != self.chain_id:
             msg = f"{endpoint.name} serves chain {quantity(text)}, not {self.chain_id}"
             raise _OtherChain(msg)
+        endpoint.checked = True
 
-    async def _exchange(self, endpoint: _Endpoint, queries: Sequence[Query[T]]) -> list[T]:
+    async def _exchange(
+        self, endpoint: _Endpoint, queries: Sequence[Query[T]], answers: Answers
+    ) -> list[T]:
         """Post one batch and read it; a broken answer is `Unusable`."""
         first_id = self._next_id
         self._next_id += len(queries)
@@ -302,9 +334,11 @@ class JsonRpc:
         # A batch of one is sent plain, since some endpoints do not take batches at all.
         body = await self._post(endpoint, calls[0] if len(calls) == 1 else calls)
         try:
-            decoded = _ANSWERS.decode(body)
-            answers = decoded if isinstance(decoded, list) else [decoded]
-            by_id = {answer.id: answer for answer in answers}
+            decoded = answers.decode(body)
+            by_id: dict[int | None, _Answer[Any]] = {
+                answer.id: answer
+                for answer in (decoded if isinstance(decoded, list) else [decoded])
+            }
             if None in by_id and (error := by_id[None].error) is not None:
                 raise _judge(endpoint, queries[0].method, error)
             return [
@@ -355,7 +389,7 @@ def quantity(text: str) -> int:
     return int(text, 16)
 
 
-def _result(endpoint: _Endpoint, query: Query[T], answer: _Answer | None) -> T:
+def _result(endpoint: _Endpoint, query: Query[T], answer: _Answer[Any] | None) -> T:
     if answer is None:
         msg = f"{endpoint.name} left out an answer to {query.method}"
         raise Unusable(msg)

@@ -6,14 +6,16 @@ ERC-721 transfers (same first topic, one more topic), short data, zero-value poi
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from operator import attrgetter
 from typing import Final
 
 import msgspec
 
+from counterfoil.chains.address_set import TAIL_DIGITS, AddressSet
 from counterfoil.chains.evm.abi import topic
-from counterfoil.chains.port import Transfer
+from counterfoil.chains.port import Recipients, Transfer
 
 TRANSFER_TOPIC: Final = topic("Transfer(address,address,uint256)")
 
@@ -28,18 +30,20 @@ _TRANSFER_LOG: Final = re.compile(
     r" (0x[0-9a-f]{64}) (0x[0-9a-f]{1,15})",  # transaction and log index
     re.ASCII,
 )
+_TIME: Final = re.compile(r"0x[0-9a-fA-F]{1,9}", re.ASCII)
 
 
 class RawLog(msgspec.Struct, frozen=True, gc=False):
     """A log as a node sends it; the place in the chain is null while a block is pending."""
 
     address: str
-    topics: list[str]
+    topics: tuple[str, ...]
     data: str
     block_number: str | None = msgspec.field(default=None, name="blockNumber")
     block_hash: str | None = msgspec.field(default=None, name="blockHash")
     tx_hash: str | None = msgspec.field(default=None, name="transactionHash")
     log_index: str | None = msgspec.field(default=None, name="logIndex")
+    block_time: str | None = msgspec.field(default=None, name="blockTimestamp")
     removed: bool = False
 
 
@@ -52,15 +56,15 @@ def transfer_filters(
     from_block: int,
     to_block: int,
     contracts: Sequence[str],
-    recipients: Collection[str] | None,
+    recipients: Recipients,
 ) -> list[dict[str, object]]:
     """Build the ``eth_getLogs`` filters that together cover the recipients.
 
-    None asks for every transfer of the contracts; otherwise one filter per
-    `RECIPIENTS_PER_QUERY` addresses.
+    One filter per `RECIPIENTS_PER_QUERY` addresses; for those that are not named, one that asks
+    for every transfer of the contracts.
     """
     span = {"fromBlock": hex(from_block), "toBlock": hex(to_block), "address": list(contracts)}
-    if recipients is None:
+    if recipients is None or isinstance(recipients, AddressSet):
         return [{**span, "topics": [TRANSFER_TOPIC]}]
     return [
         {**span, "topics": [TRANSFER_TOPIC, None, chunk]}
@@ -72,7 +76,7 @@ def decode_transfers(
     chain: str,
     logs: Iterable[RawLog],
     contracts: Collection[str],
-    recipients: Collection[str] | None,
+    recipients: Recipients,
 ) -> list[Transfer]:
     """Keep the logs that are transfers of ``contracts`` to ``recipients``; drop the rest.
 
@@ -81,15 +85,38 @@ def decode_transfers(
     index; a log that is listed twice counts once.
     """
     wanted = frozenset(contracts)
-    receivers = None if recipients is None else frozenset(recipients)
+    ours: AddressSet | frozenset[str] | None = None
+    if isinstance(recipients, AddressSet):
+        logs, ours = _perhaps(logs, recipients), recipients
+    elif recipients is not None:
+        ours = frozenset(recipients)
     found = {
-        transfer for log in logs if (transfer := _decode(chain, log, wanted, receivers)) is not None
+        transfer for log in logs if (transfer := _decode(chain, log, wanted, ours)) is not None
     }
     return sorted(found, key=attrgetter("block_number", "log_index"))
 
 
+def _perhaps(logs: Iterable[RawLog], ours: AddressSet) -> list[RawLog]:
+    """Leave out what cannot be to any of ours, looking at nothing but the receiver.
+
+    Nearly all of a busy token's transfers end here, so it has to be cheap. What is written in
+    any other way than nodes write it is left to be looked at properly.
+    """
+    tails = ours.tails
+    return [
+        log
+        for log in logs
+        if len(topics := log.topics) != 3  # noqa: PLR2004 - ERC-20
+        or topics[0] != TRANSFER_TOPIC
+        or topics[2][-TAIL_DIGITS:] in tails
+    ]
+
+
 def _decode(
-    chain: str, log: RawLog, contracts: frozenset[str], receivers: frozenset[str] | None
+    chain: str,
+    log: RawLog,
+    contracts: frozenset[str],
+    receivers: AddressSet | frozenset[str] | None,
 ) -> Transfer | None:
     contract = log.address.lower()
     if log.removed or contract not in contracts or len(log.topics) != 3:  # noqa: PLR2004 - ERC-20
@@ -114,7 +141,14 @@ def _decode(
         from_address="0x" + sender,
         to_address=to_address,
         amount_units=amount_units,
+        block_at=_time(log.block_time),
     )
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None or not _TIME.fullmatch(text):
+        return None
+    return datetime.fromtimestamp(int(text, 16), UTC)
 
 
 def _chunks(items: Iterable[str]) -> Iterator[list[str]]:
