@@ -20,7 +20,7 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.db.pool import Database
 from counterfoil.desk.delivering import CallbackForm
 from counterfoil.desk.desk import Desk, Tells
-from counterfoil.desk.idempotency import forget_old
+from counterfoil.desk.tidying import tidy
 from counterfoil.providers.rates.http import HttpRates, HttpRateSettings
 from counterfoil.providers.rates.port import RateSource
 from counterfoil.providers.rates.static import StaticRates
@@ -60,7 +60,7 @@ class Paces:
     price: float = 20.0
     provision: float = 0.2
     fuel: float = 5.0
-    upkeep: float = 600.0
+    tidy: float = 60.0
 
 
 async def work(config: WorkConfig, url: str, paces: Paces | None = None) -> None:
@@ -125,7 +125,7 @@ def _start_others(
         "expire": (Expirer(desk, chains.keys()).step, paces.expire),
         "price": (Pricer(desk, _rate_sources(config, desk, outside.session)).step, paces.price),
         "provision": (ProvisionWorker(desk, chains, signer).step, paces.provision),
-        "upkeep": (partial(forget_old, desk), paces.upkeep),
+        "tidy": (partial(tidy, desk), paces.tidy),
         "fuel": (FuelWorker(desk, chains).step, paces.fuel),
     }
     for name, (step, pause_seconds) in steps.items():

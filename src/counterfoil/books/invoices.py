@@ -1,7 +1,7 @@
 """The invoice tables: one row each, what it may be paid in, and all that came in."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, LiteralString
@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from counterfoil.books import ledger, transfers
-from counterfoil.core import reckoning
+from counterfoil.core import reckoning, search
 from counterfoil.core.assets import known_asset
 from counterfoil.core.invoice import (
     Context,
@@ -28,7 +28,7 @@ from counterfoil.core.invoice import (
     number_label,
 )
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute, execute_many, one_row
+from counterfoil.db.rows import all_rows, array_text, execute, execute_many, one_row
 
 
 class _Detail(msgspec.Struct, frozen=True):
@@ -101,20 +101,6 @@ class _RequestRow:
     quote: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which invoices a list shows. ``statuses`` pairs a status with its contexts (None: any)."""
-
-    statuses: tuple[tuple[Status, tuple[Context | None, ...] | None], ...] | None = None
-    settlement: Literal["crypto", "fiat"] | None = None
-    recipient_email: str | None = None
-    invoice_id: UUID | None = None
-    number: int | None = None
-    search: str | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-
-
 _COLUMNS: Final[LiteralString] = """
     org_id, invoice_id, number, dialect, status, context, settlement, deposit_address,
     deadline_at, created_at, version, detail::text AS detail
@@ -130,13 +116,17 @@ async def insert(tx: Tx, invoice: Invoice) -> None:
     await execute(
         tx,
         """
+        WITH counted AS (
+            INSERT INTO invoice_count (org_id, status, context, settlement, archived, count)
+            VALUES (%(org_id)s, %(status)s, %(context)s, %(settlement)s, %(archived)s, 1)
+        )
         INSERT INTO invoice (org_id, invoice_id, number, dialect, status, context, settlement,
-            recipient_email, group_key, search_text, deposit_address, deadline_at, created_at,
-            updated_at, version, detail)
+            archived, recipient_email, group_key, search_text, search_grams, deposit_address,
+            deadline_at, created_at, updated_at, version, detail)
         VALUES (%(org_id)s, %(invoice_id)s, %(number)s, %(dialect)s, %(status)s, %(context)s,
-            %(settlement)s, %(recipient_email)s, %(group_key)s, %(search_text)s,
-            %(deposit_address)s, %(deadline_at)s, %(created_at)s, %(created_at)s, %(version)s,
-            %(detail)s)
+            %(settlement)s, %(archived)s, %(recipient_email)s, %(group_key)s, %(search_text)s,
+            %(search_grams)s::integer[], %(deposit_address)s, %(deadline_at)s, %(created_at)s,
+            %(created_at)s, %(version)s, %(detail)s)
         """,
         _parameters(invoice, invoice.created_at),
     )
@@ -148,14 +138,23 @@ async def save(tx: Tx, before: Invoice, after: Invoice, updated_at: datetime) ->
     await execute(
         tx,
         """
+        WITH counted AS (
+            INSERT INTO invoice_count (org_id, status, context, settlement, archived, count)
+            SELECT org_id, status, context, settlement, archived, -1 FROM invoice
+             WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s AND %(stands_anew)s
+             UNION ALL
+            SELECT %(org_id)s, %(status)s, %(context)s, %(settlement)s, %(archived)s, 1
+             WHERE %(stands_anew)s
+        )
         UPDATE invoice
            SET status = %(status)s, context = %(context)s, settlement = %(settlement)s,
-               recipient_email = %(recipient_email)s, group_key = %(group_key)s,
-               search_text = %(search_text)s, deadline_at = %(deadline_at)s,
+               archived = %(archived)s, recipient_email = %(recipient_email)s,
+               group_key = %(group_key)s, search_text = %(search_text)s,
+               search_grams = %(search_grams)s::integer[], deadline_at = %(deadline_at)s,
                updated_at = %(updated_at)s, version = %(version)s, detail = %(detail)s
          WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
         """,
-        _parameters(after, updated_at),
+        {**_parameters(after, updated_at), "stands_anew": _counts_as(before) != _counts_as(after)},
     )
     if after.requests != before.requests:
         await execute(
@@ -222,42 +221,6 @@ async def of_ids(tx: Tx, org_id: int, invoice_ids: Sequence[UUID]) -> list[Invoi
         {"org_id": org_id, "ids": list(invoice_ids)},
     )
     return await _complete(tx, org_id, rows)
-
-
-async def page(tx: Tx, org_id: int, filters: Filters, *, limit: int, offset: int) -> list[Invoice]:
-    """Invoices that match, newest first."""
-    rows = await all_rows(
-        tx,
-        _InvoiceRow,
-        "SELECT "  # noqa: S608 - joined from literals of this file only
-        + _COLUMNS
-        + " FROM invoice WHERE "
-        + _where(filters)
-        + " ORDER BY created_at DESC, invoice_id DESC LIMIT %(limit)s OFFSET %(offset)s",
-        {**_filter_parameters(org_id, filters), "limit": limit, "offset": offset},
-    )
-    return await _complete(tx, org_id, rows)
-
-
-@dataclass(frozen=True, slots=True)
-class StatusCount:
-    """How many invoices stand at one status and context."""
-
-    status: str
-    context: str | None
-    count: int
-
-
-async def counts(tx: Tx, org_id: int, filters: Filters) -> list[StatusCount]:
-    """How many invoices match, by status and context."""
-    return await all_rows(
-        tx,
-        StatusCount,
-        "SELECT status, context, count(*) AS count FROM invoice WHERE "  # noqa: S608 - as above
-        + _where(filters)
-        + " GROUP BY status, context",
-        _filter_parameters(org_id, filters),
-    )
 
 
 async def _one(tx: Tx, org_id: int, invoice_id: UUID, locking: LiteralString) -> Invoice | None:
@@ -385,6 +348,7 @@ async def _insert_requests(tx: Tx, invoice: Invoice) -> None:
 
 def _parameters(invoice: Invoice, updated_at: datetime) -> dict[str, Any]:
     document = invoice.document
+    text = _search_text(invoice)
     return {
         "org_id": invoice.org_id,
         "invoice_id": invoice.invoice_id,
@@ -395,7 +359,9 @@ def _parameters(invoice: Invoice, updated_at: datetime) -> dict[str, Any]:
         "settlement": invoice.settlement,
         "recipient_email": document.recipient_email,
         "group_key": document.group_key,
-        "search_text": _search_text(invoice),
+        "archived": invoice.archived_at is not None,
+        "search_text": text,
+        "search_grams": array_text(search.grams(text, number_label(invoice))),
         "deposit_address": invoice.deposit_address,
         "deadline_at": invoice.deadline_at,
         "created_at": invoice.created_at,
@@ -403,6 +369,12 @@ def _parameters(invoice: Invoice, updated_at: datetime) -> dict[str, Any]:
         "version": invoice.version,
         "detail": _encode(_detail(invoice)).decode(),
     }
+
+
+def _counts_as(invoice: Invoice) -> tuple[object, ...]:
+    """What `counterfoil.books.lists` counts it by."""
+    archived = invoice.archived_at is not None
+    return invoice.status, invoice.context, invoice.settlement, archived
 
 
 def _search_text(invoice: Invoice) -> str:
@@ -439,53 +411,3 @@ def _stored_screening(screening: Screening | None) -> _Screening | None:
         payers=screening.payers,
         degraded=screening.degraded,
     )
-
-
-def _where(filters: Filters) -> LiteralString:
-    clauses: list[LiteralString] = ["org_id = %(org_id)s"]
-    if filters.statuses is not None:
-        clauses.append(
-            "(status, coalesce(context, '')) IN (SELECT * FROM unnest("
-            "%(statuses)s::text[], %(contexts)s::text[]))"
-        )
-    if filters.settlement is not None:
-        clauses.append("settlement = %(settlement)s")
-    if filters.recipient_email is not None:
-        clauses.append("recipient_email = %(recipient_email)s")
-    if filters.invoice_id is not None:
-        clauses.append("invoice_id = %(invoice_id)s")
-    if filters.number is not None:
-        clauses.append("number = %(number)s")
-    if filters.search is not None:
-        clauses.append("search_text LIKE %(search)s")
-    if filters.created_after is not None:
-        clauses.append("created_at >= %(created_after)s")
-    if filters.created_before is not None:
-        clauses.append("created_at <= %(created_before)s")
-    joined: LiteralString = " AND ".join(clauses)
-    return joined
-
-
-def _filter_parameters(org_id: int, filters: Filters) -> Mapping[str, Any]:
-    pairs = [
-        (status.value, context.value if context else "")
-        for status, contexts in filters.statuses or ()
-        for context in (contexts if contexts is not None else (None, *Context))
-    ]
-    return {
-        "org_id": org_id,
-        "statuses": [status for status, _ in pairs],
-        "contexts": [context for _, context in pairs],
-        "settlement": filters.settlement,
-        "recipient_email": filters.recipient_email,
-        "invoice_id": filters.invoice_id,
-        "number": filters.number,
-        "search": None if filters.search is None else f"%{_literal(filters.search.casefold())}%",
-        "created_after": filters.created_after,
-        "created_before": filters.created_before,
-    }
-
-
-def _literal(text: str) -> str:
-    """Text with LIKE's own wildcards made harmless."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -61,3 +61,26 @@ async def latest(tx: Tx, base: str, quote: str) -> RateRow | None:
         """,
         {"base": base, "quote": quote},
     )
+
+
+async def forget(tx: Tx, before: datetime, *, limit: int) -> int:
+    """Delete observations older than ``before``, at most ``limit``; answers how many.
+
+    The newest of each pair and source stays, whatever its age. An invoice keeps its own copy of
+    the rate that it was priced with.
+    """
+    return await execute(
+        tx,
+        """
+        DELETE FROM rate_snapshot
+         WHERE (base, quote, observed_at, source) IN (
+            SELECT base, quote, observed_at, source FROM rate_snapshot AS old
+             WHERE observed_at < %(before)s
+               AND EXISTS (
+                SELECT FROM rate_snapshot AS newer
+                 WHERE (newer.base, newer.quote, newer.source) = (old.base, old.quote, old.source)
+                   AND newer.observed_at > old.observed_at)
+             LIMIT %(limit)s)
+        """,
+        {"before": before, "limit": limit},
+    )

@@ -178,8 +178,19 @@ CREATE TABLE public.invoice (
     updated_at timestamp with time zone NOT NULL,
     version integer NOT NULL,
     detail jsonb NOT NULL,
+    archived boolean DEFAULT false NOT NULL,
+    search_grams integer[],
     CONSTRAINT invoice_settlement_check CHECK ((settlement = ANY (ARRAY['crypto'::text, 'fiat'::text]))),
     CONSTRAINT invoice_version_check CHECK ((version >= 1))
+);
+
+CREATE TABLE public.invoice_count (
+    org_id bigint NOT NULL,
+    status text NOT NULL COLLATE pg_catalog."C",
+    context text COLLATE pg_catalog."C",
+    settlement text NOT NULL,
+    archived boolean NOT NULL,
+    count bigint NOT NULL
 );
 
 CREATE TABLE public.invoice_log (
@@ -535,13 +546,21 @@ CREATE INDEX effect_due ON public.effect USING btree (kind, due_at) WHERE (done_
 
 CREATE INDEX effect_of_invoice ON public.effect USING btree (org_id, invoice_id) WHERE (done_at IS NULL);
 
+CREATE INDEX idempotency_key_by_age ON public.idempotency_key USING btree (created_at);
+
+CREATE INDEX invoice_by_age ON public.invoice USING btree (org_id, created_at DESC, invoice_id DESC) INCLUDE (archived, settlement);
+
 CREATE INDEX invoice_by_recipient ON public.invoice USING btree (org_id, recipient_email, created_at DESC);
 
-CREATE INDEX invoice_by_status ON public.invoice USING btree (org_id, status, created_at DESC, invoice_id DESC);
+CREATE INDEX invoice_by_standing ON public.invoice USING btree (org_id, status, COALESCE(context, ''::text), created_at DESC, invoice_id DESC) INCLUDE (archived, settlement);
+
+CREATE INDEX invoice_count_of_org ON public.invoice_count USING btree (org_id);
 
 CREATE INDEX invoice_due ON public.invoice USING btree (deadline_at, org_id, invoice_id) WHERE (status = ANY (ARRAY['awaiting_payment'::text, 'expired'::text]));
 
-CREATE INDEX invoice_newest ON public.invoice USING btree (org_id, created_at DESC, invoice_id DESC);
+CREATE INDEX invoice_search ON public.invoice USING gin (search_grams) WITH (fastupdate='on', gin_pending_list_limit='256');
+
+CREATE INDEX invoice_unsearchable ON public.invoice USING btree (org_id, invoice_id) WHERE (search_grams IS NULL);
 
 CREATE INDEX move_by_invoice ON public.move USING btree (org_id, invoice_id) WHERE (invoice_id IS NOT NULL);
 
@@ -581,6 +600,9 @@ ALTER TABLE ONLY public.deposit_address
 
 ALTER TABLE ONLY public.file
     ADD CONSTRAINT file_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
+
+ALTER TABLE ONLY public.invoice_count
+    ADD CONSTRAINT invoice_count_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
 
 ALTER TABLE ONLY public.invoice_log
     ADD CONSTRAINT invoice_log_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from counterfoil.books import audit, invoices, moves, screening, transfers
-from counterfoil.books.invoices import Filters, StatusCount
+from counterfoil.books import audit, invoices, lists, moves, screening, transfers
+from counterfoil.books.lists import COUNTED_AT_MOST, Filters, StatusCount
 from counterfoil.core import resolution
 from counterfoil.core.content import content_hash
 from counterfoil.core.errors import NotFound, Refusal
@@ -54,10 +54,14 @@ class InvoiceView:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of invoices, how many match in all, and how many by status and context."""
+    """One page of invoices, how many match in all, and how many by status and context.
+
+    With ``total_is_at_least`` there are more than anybody counted; the counts are then of some.
+    """
 
     views: tuple[InvoiceView, ...]
     total: int
+    total_is_at_least: bool
     counts: tuple[StatusCount, ...]
 
 
@@ -90,11 +94,16 @@ async def page(desk: Desk, filters: Filters, by: Actor, *, number: int, size: in
     """The ``number``-th page (from 1) of ``size`` invoices that match, newest first."""
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
-        counts = await invoices.counts(tx, by.org_id, filters)
-        found = await invoices.page(tx, by.org_id, filters, limit=size, offset=(number - 1) * size)
+        counts = await lists.counts(tx, by.org_id, filters)
+        total = sum(c.count for c in counts)
+        many = total > COUNTED_AT_MOST and not filters.by_standing_only
+        found = await lists.page(
+            tx, by.org_id, filters, limit=size, offset=(number - 1) * size, many=many
+        )
         return Page(
             views=tuple(await _views(tx, by.org_id, found)),
-            total=sum(c.count for c in counts),
+            total=COUNTED_AT_MOST if many else total,
+            total_is_at_least=many,
             counts=tuple(counts),
         )
 

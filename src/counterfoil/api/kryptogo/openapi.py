@@ -206,13 +206,23 @@ def _listing() -> Schema:
     page = _envelope({"type": "array", "items": {"$ref": "#/components/schemas/InvoiceIntent"}})
     page["required"] += ["paging", "counts"]
     page["properties"] |= {
-        "paging": _described(dict.fromkeys(("page_number", "page_size", "total_count"), _WHOLE)),
+        "paging": _described(
+            {
+                **dict.fromkeys(("page_number", "page_size", "total_count"), _WHOLE),
+                "total_is_at_least": _FLAG,
+            }
+        ),
         "counts": _OBJECT,
     }
     example = {
         "code": 0,
         "data": [INVOICE_EXAMPLE],
-        "paging": {"page_number": 1, "page_size": 20, "total_count": 1},
+        "paging": {
+            "page_number": 1,
+            "page_size": 20,
+            "total_count": 1,
+            "total_is_at_least": False,
+        },
         "counts": {
             **dict.fromkeys(INVOICE_STATUSES, 0),
             "approval_pending": 1,

@@ -230,6 +230,7 @@ def _filters(query: Mapping[str, Any]) -> Filters:
     return Filters(
         statuses=_statuses(query.get("status"), query.get("status_category")),
         settlement=query.get("settlement_type"),
+        archived={"true": True, "false": False}.get(query.get("archived", "")),
         recipient_email=query.get("recipient_email"),
         invoice_id=invoice_id,
         number=number,

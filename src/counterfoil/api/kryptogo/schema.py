@@ -256,6 +256,7 @@ LIST_FIELDS: Final = (
     Field("invoice_id", Text(64), "An invoice's id, or its number such as INV-2026-000042."),
     Field("payment_intent_id", PublicId("pi"), "Payment intent id filter."),
     Field("search", Text(200), "Text in names, e-mails, number, description or order_data."),
+    Field("archived", OneOf(("true", "false")), "Only those put away, or only the others."),
     Field("created_after", Instant(), "Created at or after this time."),
     Field("created_before", Instant(), "Created at or before this time."),
 )

@@ -74,7 +74,12 @@ def list_envelope(page: Page, by: Actor, *, number: int, size: int) -> bytes:
         {
             "code": 0,
             "data": [invoice_intent(view, by) for view in page.views],
-            "paging": {"page_number": number, "page_size": size, "total_count": page.total},
+            "paging": {
+                "page_number": number,
+                "page_size": size,
+                "total_count": page.total,
+                "total_is_at_least": page.total_is_at_least,
+            },
             "counts": {**counts, "category": by_category},
         }
     )

@@ -1,0 +1,279 @@
+"""Lists of invoices: a page of those that match, and how many match, among a million.
+
+What is skipped is only read in an index. Without other filters than where they stand, invoices are
+counted as a sum of changes that `invoices.insert` and `invoices.save` leave behind; everything
+else is counted, up to `COUNTED_AT_MOST`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal, LiteralString
+from uuid import UUID
+
+from counterfoil.books import invoices
+from counterfoil.core import search
+from counterfoil.core.invoice import Context, Invoice, Status
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import all_rows, all_values, array_text, execute_many, one_value
+
+COUNTED_AT_MOST: Final = 10_000
+"""More matches of a search or a span of time than anybody reads; beyond, only "at least" is known.
+"""
+
+SEARCHED_WITHOUT_GRAMS: Final = 20_000
+"""Among how many of the newest invoices a text too short for the index is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which invoices a list shows. ``statuses`` pairs a status with its contexts (None: any).
+
+    ``archived`` None shows both those put away and those not.
+    """
+
+    statuses: tuple[tuple[Status, tuple[Context | None, ...] | None], ...] | None = None
+    settlement: Literal["crypto", "fiat"] | None = None
+    archived: bool | None = None
+    recipient_email: str | None = None
+    invoice_id: UUID | None = None
+    number: int | None = None
+    search: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+    @property
+    def by_standing_only(self) -> bool:
+        """Whether nothing is asked for that the kept counts do not know."""
+        others = (
+            self.recipient_email,
+            self.invoice_id,
+            self.number,
+            self.search,
+            self.created_after,
+            self.created_before,
+        )
+        return all(other is None for other in others)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusCount:
+    """How many invoices stand at one status and context."""
+
+    status: str
+    context: str | None
+    count: int
+
+
+async def page(  # noqa: PLR0913 - whose, which, and the slice of them
+    tx: Tx, org_id: int, filters: Filters, *, limit: int, offset: int, many: bool = False
+) -> list[Invoice]:
+    """Invoices that match, newest first.
+
+    Where ``many`` have the text, looking through the newest is quicker than sorting all of them.
+    """
+    parameters = {**_parameters(org_id, filters), "limit": limit, "offset": offset}
+    ids = await all_values(
+        tx,
+        UUID,
+        "SELECT invoice_id FROM ("
+        + _matching(filters, "%(offset)s + %(limit)s", by_age=many)
+        + ") AS found ORDER BY created_at DESC, invoice_id DESC LIMIT %(limit)s OFFSET %(offset)s",
+        parameters,
+    )
+    found = {invoice.invoice_id: invoice for invoice in await invoices.of_ids(tx, org_id, ids)}
+    return [found[invoice_id] for invoice_id in ids]
+
+
+async def counts(tx: Tx, org_id: int, filters: Filters) -> list[StatusCount]:
+    """How many invoices match, by status and context.
+
+    In all at most `COUNTED_AT_MOST` + 1 where they have to be counted one by one.
+    """
+    if filters.by_standing_only:
+        return await _kept_counts(tx, org_id, filters)
+    return await all_rows(
+        tx,
+        StatusCount,
+        "SELECT status, context, count(*) AS count FROM (SELECT status, context FROM ("
+        + _matching(filters, "%(limit)s", by_age=False)
+        + ") AS found LIMIT %(limit)s) AS counted GROUP BY status, context",
+        {**_parameters(org_id, filters), "limit": COUNTED_AT_MOST + 1},
+    )
+
+
+async def fold_counts(tx: Tx, *, at_least: int) -> int:
+    """Fold the kept changes of organisations that have so many into one row for each standing.
+
+    Whoever adds or reads changes meanwhile is not kept waiting; answers how many were folded.
+    """
+    folded = await one_value(
+        tx,
+        int,
+        """
+        WITH folded AS (
+            DELETE FROM invoice_count
+             WHERE ctid IN (
+                SELECT ctid FROM invoice_count
+                 WHERE org_id IN (
+                    SELECT org_id FROM invoice_count GROUP BY org_id HAVING count(*) >= %(many)s)
+                   FOR UPDATE SKIP LOCKED)
+            RETURNING org_id, status, context, settlement, archived, count
+        ), summed AS (
+            INSERT INTO invoice_count (org_id, status, context, settlement, archived, count)
+            SELECT org_id, status, context, settlement, archived, sum(count)
+              FROM folded
+             GROUP BY org_id, status, context, settlement, archived
+            HAVING sum(count) <> 0
+        )
+        SELECT count(*) FROM folded
+        """,
+        {"many": at_least},
+    )
+    return folded or 0
+
+
+async def make_searchable(tx: Tx, *, limit: int) -> int:
+    """Give invoices from before there was a search their grams; answers how many."""
+    rows = await all_rows(
+        tx,
+        _Unsearchable,
+        """
+        SELECT org_id, invoice_id, search_text FROM invoice
+         WHERE search_grams IS NULL
+         LIMIT %(limit)s
+           FOR UPDATE SKIP LOCKED
+        """,
+        {"limit": limit},
+    )
+    await execute_many(
+        tx,
+        """
+        UPDATE invoice SET search_grams = %(grams)s::integer[]
+         WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
+        """,
+        [
+            {
+                "org_id": row.org_id,
+                "invoice_id": row.invoice_id,
+                # The text begins with the number.
+                "grams": array_text(search.grams(row.search_text, row.search_text.split("\n")[0])),
+            }
+            for row in rows
+        ],
+    )
+    return len(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsearchable:
+    org_id: int
+    invoice_id: UUID
+    search_text: str
+
+
+async def _kept_counts(tx: Tx, org_id: int, filters: Filters) -> list[StatusCount]:
+    return await all_rows(
+        tx,
+        StatusCount,
+        "SELECT status, context, sum(count)::bigint AS count FROM invoice_count"
+        " WHERE org_id = %(org_id)s"
+        + ("" if filters.statuses is None else f" AND {_STANDS_THERE}")
+        + _standing_clauses(filters)
+        + " GROUP BY status, context HAVING sum(count) <> 0",
+        _parameters(org_id, filters),
+    )
+
+
+_STANDS_THERE: Final[LiteralString] = (
+    "(status, coalesce(context, '')) IN"
+    " (SELECT * FROM unnest(%(statuses)s::text[], %(contexts)s::text[]))"
+)
+
+_SHOWN: Final[LiteralString] = "created_at, invoice_id, status, context"
+
+_NEWEST_FIRST: Final[LiteralString] = " ORDER BY created_at DESC, invoice_id DESC LIMIT "
+
+
+def _matching(filters: Filters, at_most: LiteralString, *, by_age: bool) -> LiteralString:
+    """A query of what matches, holding at least the newest ``at_most`` of it."""
+    where = f"org_id = %(org_id)s{_standing_clauses(filters)}{_other_clauses(filters)}"
+    there = "" if filters.statuses is None else f" AND {_STANDS_THERE}"
+    if filters.search is not None and not search.wanted_grams(filters.search):
+        newest = f"SELECT * FROM invoice WHERE {where}{there}{_NEWEST_FIRST}%(newest)s"
+        return f"SELECT {_SHOWN} FROM ({newest}) AS newest WHERE {_HAS_THE_TEXT}"
+    if filters.search is not None and by_age:
+        return f"SELECT {_SHOWN} FROM invoice WHERE {where}{there} AND {_HAS_THE_TEXT}"
+    if filters.search is not None:
+        # All that have the text first: the planner would rather walk a million invoices by age.
+        hits = f"SELECT {_SHOWN} FROM invoice WHERE {where}{there} AND {_IS_INDEXED} OFFSET 0"
+        return f"SELECT * FROM ({hits}) AS hits"
+    if filters.statuses is None:
+        return f"SELECT {_SHOWN} FROM invoice WHERE {where}{_NEWEST_FIRST}{at_most}"
+    # Each standing is a piece of the index that is sorted by age already.
+    piece = (
+        f"SELECT {_SHOWN} FROM invoice WHERE {where}"
+        " AND status = asked.status AND coalesce(context, '') = asked.context"
+        f"{_NEWEST_FIRST}{at_most}"
+    )
+    return (
+        "SELECT piece.* FROM unnest(%(statuses)s::text[], %(contexts)s::text[])"
+        f" AS asked (status, context) CROSS JOIN LATERAL ({piece}) AS piece"
+    )
+
+
+_HAS_THE_TEXT: Final[LiteralString] = "search_text LIKE %(search)s"
+_IS_INDEXED: Final[LiteralString] = f"search_grams @> %(grams)s::integer[] AND {_HAS_THE_TEXT}"
+
+
+def _standing_clauses(filters: Filters) -> LiteralString:
+    clauses: LiteralString = ""
+    if filters.settlement is not None:
+        clauses += " AND settlement = %(settlement)s"
+    if filters.archived is not None:
+        clauses += " AND archived = %(archived)s"
+    return clauses
+
+
+def _other_clauses(filters: Filters) -> LiteralString:
+    clauses: LiteralString = ""
+    if filters.recipient_email is not None:
+        clauses += " AND recipient_email = %(recipient_email)s"
+    if filters.invoice_id is not None:
+        clauses += " AND invoice_id = %(invoice_id)s"
+    if filters.number is not None:
+        clauses += " AND number = %(number)s"
+    if filters.created_after is not None:
+        clauses += " AND created_at >= %(created_after)s"
+    if filters.created_before is not None:
+        clauses += " AND created_at <= %(created_before)s"
+    return clauses
+
+
+def _parameters(org_id: int, filters: Filters) -> Mapping[str, Any]:
+    pairs = [
+        (status.value, context.value if context else "")
+        for status, contexts in filters.statuses or ()
+        for context in (contexts if contexts is not None else (None, *Context))
+    ]
+    text = filters.search
+    return {
+        "org_id": org_id,
+        "statuses": [status for status, _ in pairs],
+        "contexts": [context for _, context in pairs],
+        "settlement": filters.settlement,
+        "archived": filters.archived,
+        "recipient_email": filters.recipient_email,
+        "invoice_id": filters.invoice_id,
+        "number": filters.number,
+        "search": None if text is None else f"%{_literal(text.casefold())}%",
+        "grams": None if text is None else array_text(search.wanted_grams(text)),
+        "newest": SEARCHED_WITHOUT_GRAMS,
+        "created_after": filters.created_after,
+        "created_before": filters.created_before,
+    }
+
+
+def _literal(text: str) -> str:
+    """Text with LIKE's own wildcards made harmless."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,0 +1,180 @@
+"""Lists: what is found, paged and counted, whatever happened to the invoices meanwhile."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from counterfoil.books import invoices, lists
+from counterfoil.books.lists import Filters
+from counterfoil.core.invoice import Context, Invoice, Status
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.search import grams, wanted_grams
+from counterfoil.desk import queries
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.tidying import FOLDED_FROM, tidy
+from support.fake_clock import NOON, FakeClock
+from support.shop import Shop
+
+AUDITOR = Actor(uid="auditor", org_id=1, permissions=frozenset({Permission.READ}))
+
+
+async def listed(desk: Desk, filters: Filters = Filters(), **slice_: int) -> queries.Page:  # noqa: B008 - frozen
+    number, size = slice_.get("number", 1), slice_.get("size", 20)
+    return await queries.page(desk, filters, AUDITOR, number=number, size=size)
+
+
+async def put(shop: Shop, bill: Invoice, **changes: Any) -> Invoice:  # noqa: ANN401 - any fields of an invoice
+    """The invoice somewhere else, as an event would write it."""
+    async with shop.desk.database.transaction() as tx:
+        before = await invoices.lock(tx, bill.org_id, bill.invoice_id)
+        assert before is not None
+        after = replace(before, version=before.version + 1, **changes)
+        await invoices.save(tx, before, after, shop.desk.clock.now())
+    return after
+
+
+async def rows(shop: Shop) -> Counter[tuple[str, str | None]]:
+    """How many there really are."""
+    async with shop.desk.database.reading() as tx:
+        found = await tx.execute("SELECT status, context FROM invoice WHERE org_id = 1")
+        return Counter(await found.fetchall())
+
+
+async def test_counts_are_what_is_there_however_often_invoices_moved(
+    desk: Desk, shop: Shop
+) -> None:
+    rng = Random(7)  # noqa: S311 - which way invoices go, no secret
+    other = await Shop(desk, org_id=2).open()
+    bills = [await shop.bill() for _ in range(20)]
+    await other.bill()
+    for step in range(FOLDED_FROM):
+        status, context = rng.choice(list(Status)), rng.choice([None, *Context])
+        archived_at = rng.choice([None, NOON])
+        await put(shop, rng.choice(bills), status=status, context=context, archived_at=archived_at)
+        if step == FOLDED_FROM // 2:
+            assert await tidy(desk)
+    await tidy(desk)
+
+    page = await listed(desk)
+
+    assert Counter({(c.status, c.context): c.count for c in page.counts}) == await rows(shop)
+    assert page.total == 20
+    halves = [await listed(desk, Filters(archived=archived)) for archived in (True, False)]
+    assert [half.total for half in halves] == [len(half.views) for half in halves]
+    assert sum(half.total for half in halves) == 20
+
+
+async def test_folding_makes_counts_short_and_changes_none(desk: Desk, shop: Shop) -> None:
+    bill = await shop.bill()
+    for number in range(FOLDED_FROM):
+        await put(shop, bill, status=(Status.EXPIRED, Status.AWAITING_PAYMENT)[number % 2])
+    before = (await listed(desk)).counts
+
+    assert await tidy(desk) > FOLDED_FROM
+
+    async with desk.database.reading() as tx:
+        kept = await (await tx.execute("SELECT count FROM invoice_count")).fetchall()
+    assert kept == [(1,)]
+    assert (await listed(desk)).counts == before
+    assert await tidy(desk) == 0
+
+
+async def test_every_page_of_every_list_together_is_the_whole_list(
+    desk: Desk, shop: Shop, clock: FakeClock
+) -> None:
+    bills = []
+    for number in range(12):
+        bill = await shop.bill()
+        context = (None, Context.OVERPAID)[number % 2]
+        bills.append(await put(shop, bill, status=Status.COMPLETED, context=context))
+        clock.advance(timedelta(seconds=number % 3))
+    newest_first = [b.invoice_id for b in sorted(bills, key=_age, reverse=True)]
+    for filters in (
+        Filters(),
+        Filters(statuses=((Status.COMPLETED, None), (Status.EXPIRED, None))),
+        Filters(search="acme"),
+        Filters(search="a"),
+        Filters(created_after=NOON),
+    ):
+        pages = [await listed(desk, filters, number=n, size=5) for n in (1, 2, 3, 4)]
+
+        shown = [view.invoice.invoice_id for page in pages for view in page.views]
+        assert shown == newest_first, filters
+        assert {page.total for page in pages} == {12}, filters
+
+
+def _age(invoice: Invoice) -> tuple[datetime, UUID]:
+    return invoice.created_at, invoice.invoice_id
+
+
+async def test_text_is_found_wherever_it_stands_in_any_script(desk: Desk, shop: Shop) -> None:
+    acme, wang = await shop.bill(), await shop.bill()
+    document = replace(
+        wang.document, recipient_name="王小明 GmbH & Co", description="六月 100%_Beratung é"
+    )
+    await put(shop, wang, document=document)
+
+    async def found(search: str) -> list[object]:
+        return [v.invoice.invoice_id for v in (await listed(desk, Filters(search=search))).views]
+
+    for text in (
+        "王小明",
+        "王小",
+        "小明",
+        "王",
+        "明 g",
+        "gmbh",
+        "六月 100",
+        "%_b",
+        "g é",
+        "é",
+    ):
+        assert await found(text) == [wang.invoice_id], text
+    for text in ("王明", "100_", "inv-2026-999999", "明g", "zz"):
+        assert await found(text) == [], text
+    assert await found(f"INV-2026-{acme.number:06d}") == [acme.invoice_id]
+    assert await found(f"inv-2026-{acme.number:06d}"[:-1])
+
+
+async def test_invoices_from_before_the_search_are_found_once_tidied(
+    desk: Desk, shop: Shop
+) -> None:
+    bill = await shop.bill()
+    async with desk.database.transaction() as tx:
+        await tx.execute("UPDATE invoice SET search_grams = NULL")
+    wanted = Filters(search=f"INV-2026-{bill.number:06d}")
+    assert (await listed(desk, wanted)).total == 0
+
+    await tidy(desk)
+
+    assert (await listed(desk, wanted)).total == 1
+
+
+async def test_more_matches_than_anybody_counts_are_called_at_least(
+    desk: Desk, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (lists, queries):
+        monkeypatch.setattr(module, "COUNTED_AT_MOST", 3)
+    bills = [await shop.bill() for _ in range(5)]
+
+    common = await listed(desk, Filters(search="acme"), size=2)
+    all_there_are = await listed(desk, size=2)
+
+    assert (common.total, common.total_is_at_least) == (3, True)
+    assert [v.invoice.invoice_id for v in common.views] == [b.invoice_id for b in bills[:2:-1]]
+    assert (all_there_are.total, all_there_are.total_is_at_least) == (5, False)
+
+
+@settings(max_examples=200)
+@given(st.text("aB1 \né王小ßİ", max_size=30), st.integers(0, 29), st.integers(1, 10))
+def test_whatever_is_in_a_text_is_in_its_grams(text: str, start: int, length: int) -> None:
+    piece = text.casefold()[start : start + length]
+
+    assert wanted_grams(piece) <= grams(text, "INV-2026-000001")
