@@ -35,6 +35,7 @@ ANOTHER: dict[str, Any] = {
     "amount_units": 3_000_000_001,
     "approved_by": "user_thief",
     "approved_at": APPROVED_AT + timedelta(microseconds=1),
+    "generation": 1,
 }
 
 

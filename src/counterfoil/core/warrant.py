@@ -26,6 +26,9 @@ class Warrant:
 
     ``chain`` is our key of the chain; ``contract`` and ``destination`` are lower-case
     0x addresses; ``approved_by`` names the member; ``approved_at`` is aware UTC.
+    ``generation`` counts how often the payment was approved again; ``replaces_nonce`` is the
+    nonce that an earlier approval was signed with and that is known to be dead, None where none
+    was signed (docs/decisions/0011).
     Raises ``ValueError`` for a value that no approval could have produced.
     """
 
@@ -38,6 +41,8 @@ class Warrant:
     amount_units: int
     approved_by: str
     approved_at: datetime
+    generation: int = 0
+    replaces_nonce: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could be read in two ways, or pays nothing."""
@@ -46,6 +51,9 @@ class Warrant:
             raise ValueError(msg)
         if self.amount_units <= 0:
             msg = f"a warrant pays at least one base unit, not {self.amount_units}"
+            raise ValueError(msg)
+        if self.generation < 0 or (self.generation == 0 and self.replaces_nonce is not None):
+            msg = f"a first approval replaces nothing; generation {self.generation} cannot be"
             raise ValueError(msg)
         if self.approved_at.utcoffset() != timedelta(0):
             msg = f"approved_at must be aware UTC, not {self.approved_at!r}"
@@ -70,6 +78,12 @@ class Warrant:
             "approved_by": self.approved_by,
             "approved_at": self.approved_at.astimezone(UTC).isoformat(timespec="microseconds"),
         }
+        if self.generation:
+            # Seals of first approvals stay what they were before there were second ones.
+            fields["generation"] = str(self.generation)
+            fields["replaces_nonce"] = (
+                "" if self.replaces_nonce is None else str(self.replaces_nonce)
+            )
         return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 

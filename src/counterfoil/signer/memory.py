@@ -13,7 +13,7 @@ import os
 from datetime import date, datetime
 from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -37,7 +37,8 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True):
 
     ``digest`` identifies what the transaction does, its fee terms left out. ``spent`` is
     what it counts against the day's cap, in 10^-18 dollars as digits; zero for a sibling
-    with other fees. ``repeatable`` marks what does no harm when done twice.
+    with other fees. ``repeatable`` marks what does no harm when done twice. ``cancels`` marks what
+    uses up a nonce and does nothing. ``generation`` and ``replaces_nonce`` are the warrant's.
     """
 
     at: datetime
@@ -52,14 +53,30 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True):
     spent: str
     terms: TxTerms
     tx_hash: str
+    cancels: bool = False
+    generation: int = 0
+    replaces_nonce: int | None = None
 
 
 class Lineage(Struct):
-    """All siblings signed for one nonce: the same effect, on different fee terms."""
+    """All siblings signed for one nonce: the same effect, on different fee terms.
+
+    ``cancels`` are those that do nothing but use the nonce up, in case the others got lost.
+    """
 
     digest: str
     move_ids: tuple[str, ...]
     hashes: dict[TxTerms, str]
+    cancels: dict[TxTerms, str]
+
+
+class _Place(NamedTuple):
+    """Where a payment was signed last: by which approval, for which wallet, with which nonce."""
+
+    generation: int
+    chain_id: int
+    sender: str
+    nonce: int
 
 
 class Memory:
@@ -76,7 +93,7 @@ class Memory:
         self._origin: Origin | None = None
         self._floors: dict[tuple[int, str], int] = {}
         self._lineages: dict[tuple[int, str, int], Lineage] = {}
-        self._nonces: dict[tuple[int, str], int] = {}
+        self._places: dict[tuple[int, str], _Place] = {}
         self._spent: dict[tuple[int, date], int] = {}
         self._writable = True
 
@@ -104,15 +121,17 @@ class Memory:
         """What was signed before for this nonce; None when the nonce is new.
 
         Siblings are always safe, whatever their fees: they share the nonce, so the chain
-        takes only one. Raises `SignerRefused` for ``nonce_taken`` and ``move_signed``, and
-        ``policy`` for a nonce from before this memory.
+        takes only one. So is a cancellation, for a nonce that was signed for the same moves.
+        Raises `SignerRefused` for ``nonce_taken`` and ``move_signed``, and ``policy`` for a
+        nonce from before this memory and a cancellation of what was never signed.
         """
         lineage = self._lineages.get((entry.chain_id, entry.sender, entry.nonce))
         if lineage is None:
             self._refuse_used_nonce(entry)
             self._refuse_second_nonce(entry)
             return None
-        if (lineage.digest, lineage.move_ids) != (entry.digest, entry.move_ids):
+        digest = lineage.digest if entry.cancels else entry.digest
+        if (lineage.digest, lineage.move_ids) != (digest, entry.move_ids):
             raise SignerRefused(
                 Code.NONCE_TAKEN,
                 f"nonce {entry.nonce} of {entry.sender} on chain {entry.chain_id} was signed for"
@@ -120,7 +139,9 @@ class Memory:
                 " take the next nonce for this one",
                 nonce=entry.nonce,
                 move_ids=lineage.move_ids,
+                tx_hashes=tuple(lineage.hashes.values()),
             )
+        self._refuse_superseded(entry)
         return lineage
 
     def remember(self, entry: Entry) -> None:
@@ -152,20 +173,44 @@ class Memory:
             )
 
     def _refuse_second_nonce(self, entry: Entry) -> None:
-        # The rule to extend once it can be proven that the old nonce was consumed, at
-        # finality, by something else (specs/reliability.md 1.3, point 4).
+        """Refuse a move that has a nonce, unless a person said that this very one is dead.
+
+        Whether it is, only the chain knows: that is what the warrant vouches for. What can be
+        checked here is that it speaks of the last nonce, was sealed after that was signed, and
+        that the new one comes after it (docs/decisions/0011).
+        """
+        if entry.cancels:
+            raise SignerRefused(
+                Code.POLICY,
+                f"nonce {entry.nonce} of {entry.sender} on chain {entry.chain_id} was signed for"
+                " nothing, so there is nothing to cancel",
+            )
         if entry.repeatable:
             return
         for move_id in entry.move_ids:
-            nonce = self._nonces.get((entry.org_id, move_id))
-            if nonce is not None:
-                raise SignerRefused(
-                    Code.MOVE_SIGNED,
-                    f"move {move_id} was signed with nonce {nonce} before and gets no second one;"
-                    f" ask with nonce {nonce} again, or make a new move once that one is dead",
-                    nonce=nonce,
-                    move_ids=(move_id,),
-                )
+            last = self._places.get((entry.org_id, move_id))
+            if last is not None and not _follows(entry, last):
+                raise self._move_signed(move_id, last)
+
+    def _refuse_superseded(self, entry: Entry) -> None:
+        """Refuse what would bring to life a nonce that a later approval calls dead."""
+        if entry.cancels or entry.repeatable:
+            return
+        for move_id in entry.move_ids:
+            last = self._places.get((entry.org_id, move_id))
+            if last is not None and last.nonce != entry.nonce:
+                raise self._move_signed(move_id, last)
+
+    def _move_signed(self, move_id: str, last: _Place) -> SignerRefused:
+        lineage = self._lineages[(last.chain_id, last.sender, last.nonce)]
+        return SignerRefused(
+            Code.MOVE_SIGNED,
+            f"move {move_id} was signed with nonce {last.nonce} before and gets no second one;"
+            f" ask with nonce {last.nonce} again, or have it approved again once that is dead",
+            nonce=last.nonce,
+            move_ids=(move_id,),
+            tx_hashes=tuple(lineage.hashes.values()),
+        )
 
     def _append(self, line: bytes) -> None:
         rest = memoryview(line)
@@ -175,10 +220,14 @@ class Memory:
 
     def _index(self, entry: Entry) -> None:
         key = (entry.chain_id, entry.sender, entry.nonce)
-        lineage = self._lineages.setdefault(key, Lineage(entry.digest, entry.move_ids, {}))
+        lineage = self._lineages.setdefault(key, Lineage(entry.digest, entry.move_ids, {}, {}))
+        if entry.cancels:
+            lineage.cancels[entry.terms] = entry.tx_hash
+            return
         lineage.hashes[entry.terms] = entry.tx_hash
         if not entry.repeatable:
-            self._nonces.update(((entry.org_id, m), entry.nonce) for m in entry.move_ids)
+            place = _Place(entry.generation, entry.chain_id, entry.sender, entry.nonce)
+            self._places.update(((entry.org_id, m), place) for m in entry.move_ids)
         if entry.spent != "0":
             day = (entry.org_id, entry.at.date())
             self._spent[day] = self._spent.get(day, 0) + int(entry.spent)
@@ -228,6 +277,16 @@ class Memory:
         self._origin = origin
         floors = origin.lost.floors if origin.lost else ()
         self._floors = {(floor.chain_id, floor.sender): floor.nonce for floor in floors}
+
+
+def _follows(entry: Entry, last: _Place) -> bool:
+    """Whether a payment may be signed anew after it was signed at ``last``."""
+    return (
+        entry.generation > last.generation
+        and entry.replaces_nonce == last.nonce
+        and (entry.chain_id, entry.sender) == (last.chain_id, last.sender)
+        and entry.nonce > last.nonce
+    )
 
 
 def memory_beside(seed_path: Path) -> Path:

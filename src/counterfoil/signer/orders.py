@@ -32,6 +32,7 @@ Salts = Annotated[tuple[Word, ...], Meta(min_length=1, max_length=MAX_SWEEP)]
 Role = Literal["operator", "pool", "hold", "gas", "admin"]
 SIGNING_ROLES: Final = frozenset[Role]({"operator", "pool", "gas"})
 FueledRole = Literal["operator", "pool"]
+SigningRole = Literal["operator", "pool", "gas"]
 
 
 class WalletAddresses(Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,6 +84,8 @@ class PayOrder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"
     approved_by: Name
     approved_at: Annotated[datetime, Meta(tz=True)]
     seal: Seal
+    generation: Small = 0
+    replaces_nonce: Small | None = None
 
 
 class FuelOrder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="fuel"):
@@ -103,7 +106,19 @@ class DeployOrder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="ki
     chain_id: Small
 
 
-Order = SweepOrder | PayOrder | FuelOrder | DeployOrder
+class CancelOrder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="cancel"):
+    """Use up a nonce whose signature got lost, by sending nothing from the wallet to itself.
+
+    ``move_ids`` are what the signer signed that nonce for; it takes part in no other.
+    """
+
+    org_id: OrgId
+    move_ids: Moves
+    chain_id: Small
+    role: SigningRole
+
+
+Order = SweepOrder | PayOrder | FuelOrder | DeployOrder | CancelOrder
 
 
 class TxTerms(Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,6 +155,8 @@ def pay_order(warrant: Warrant, seal: str) -> PayOrder:
         approved_by=warrant.approved_by,
         approved_at=warrant.approved_at,
         seal=seal,
+        generation=warrant.generation,
+        replaces_nonce=warrant.replaces_nonce,
     )
     return checked(order)
 
@@ -152,7 +169,8 @@ def checked(order: PayOrder) -> PayOrder:
 def warrant_of(order: PayOrder, chain: Chain) -> Warrant:
     """The warrant that this order claims to have; its seal tells whether it does.
 
-    Raises ``ValueError`` for an amount of zero, which no warrant has.
+    Raises ``ValueError`` for an amount of zero or a first approval that replaces a nonce, which
+    no warrant has.
     """
     return Warrant(
         org_id=order.org_id,
@@ -164,9 +182,11 @@ def warrant_of(order: PayOrder, chain: Chain) -> Warrant:
         amount_units=int(order.amount_units),
         approved_by=order.approved_by,
         approved_at=order.approved_at.astimezone(UTC),
+        generation=order.generation,
+        replaces_nonce=order.replaces_nonce,
     )
 
 
 def moves_of(order: Order) -> tuple[str, ...]:
     """The moves that an order carries out."""
-    return order.move_ids if isinstance(order, SweepOrder) else (order.move_id,)
+    return order.move_ids if isinstance(order, SweepOrder | CancelOrder) else (order.move_id,)

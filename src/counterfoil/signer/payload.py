@@ -16,6 +16,7 @@ from counterfoil.chains.evm.addresses import ZERO_ADDRESS, FactoryTerms
 from counterfoil.chains.evm.contracts import DETERMINISTIC_DEPLOYER
 from counterfoil.chains.evm.transactions import sweep_calldata, transfer_calldata
 from counterfoil.signer.orders import (
+    CancelOrder,
     DeployOrder,
     FuelOrder,
     Order,
@@ -83,6 +84,11 @@ def rebuild(order: Order, wallets: WalletAddresses) -> Payload:
         case DeployOrder():
             data = factory_terms(wallets).deploy_calldata
             return Payload(order.chain_id, "gas", DETERMINISTIC_DEPLOYER, 0, data)
+        case CancelOrder():
+            to = {"operator": wallets.operator, "pool": wallets.pool, "gas": wallets.gas}[
+                order.role
+            ]
+            return Payload(order.chain_id, order.role, to, 0, b"")
 
 
 def factory_terms(wallets: WalletAddresses) -> FactoryTerms:

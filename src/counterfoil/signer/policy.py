@@ -166,6 +166,8 @@ def _check_pay(
     _check_destination(order.destination, wallets)
     if order.amount_units == "0":
         _never("a payment of nothing")
+    if order.generation == 0 and order.replaces_nonce is not None:
+        _never(f"a first approval replaces no nonce, not even {order.replaces_nonce}")
     if not check_warrant(warrant_of(order, chain_of(order.chain_id)), order.seal, approval_key):
         raise SignerRefused(
             Code.WARRANT,

@@ -12,14 +12,14 @@ from counterfoil.signer.wire import Code, Refused
 class SignerRefused(Refusal):
     """The signer would not sign; nothing was signed.
 
-    ``code`` is for programs (`counterfoil.signer.wire.Code`). ``nonce`` and ``move_ids``
-    name what was signed before, where that is the reason; ``retry_at`` (UTC) when today's cap
-    is no longer the reason.
+    ``code`` is for programs (`counterfoil.signer.wire.Code`). ``nonce``, ``move_ids`` and
+    ``tx_hashes`` name what was signed before, where that is the reason; ``retry_at`` (UTC) when
+    today's cap is no longer the reason.
     """
 
     kind = "signer_refused"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one sentence, and what a program needs to act on it
         self,
         code: Code,
         reason: str,
@@ -27,6 +27,7 @@ class SignerRefused(Refusal):
         nonce: int | None = None,
         move_ids: tuple[str, ...] = (),
         retry_at: datetime | None = None,
+        tx_hashes: tuple[str, ...] = (),
     ) -> None:
         """Keep the sentence, and what a program needs to act on it."""
         told = {"code": code, "nonce": nonce, "move_ids": move_ids, "retry_at": retry_at}
@@ -36,10 +37,13 @@ class SignerRefused(Refusal):
         self.nonce = nonce
         self.move_ids = move_ids
         self.retry_at = retry_at
+        self.tx_hashes = tx_hashes
 
     def answer(self) -> Refused:
         """This refusal as it travels."""
-        return Refused(self.code, self.reason, self.nonce, self.move_ids, self.retry_at)
+        return Refused(
+            self.code, self.reason, self.nonce, self.move_ids, self.retry_at, self.tx_hashes
+        )
 
     @classmethod
     def received(cls, answer: Refused) -> "SignerRefused":
@@ -50,6 +54,7 @@ class SignerRefused(Refusal):
             nonce=answer.nonce,
             move_ids=answer.move_ids,
             retry_at=answer.retry_at,
+            tx_hashes=answer.tx_hashes,
         )
 
 

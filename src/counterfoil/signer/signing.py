@@ -8,7 +8,16 @@ from counterfoil.chains.evm.addresses import ZERO_ADDRESS
 from counterfoil.core.ports import Clock
 from counterfoil.core.warrant import KEY_BYTES
 from counterfoil.signer.memory import Entry, Lineage, Memory
-from counterfoil.signer.orders import Order, Role, Signed, TxTerms, WalletAddresses, moves_of
+from counterfoil.signer.orders import (
+    CancelOrder,
+    Order,
+    PayOrder,
+    Role,
+    Signed,
+    TxTerms,
+    WalletAddresses,
+    moves_of,
+)
 from counterfoil.signer.payload import Payload, accept, factory_terms, rebuild, sender_of
 from counterfoil.signer.policy import (
     Limits,
@@ -117,6 +126,9 @@ class Signer:
             spent="0",
             terms=terms,
             tx_hash="",
+            cancels=isinstance(order, CancelOrder),
+            generation=order.generation if isinstance(order, PayOrder) else 0,
+            replaces_nonce=order.replaces_nonce if isinstance(order, PayOrder) else None,
         )
 
     def _counted(self, order: Order, entry: Entry) -> Entry:
@@ -125,7 +137,8 @@ class Signer:
         return replace(entry, spent=str(check_fresh(order, spent, self._limits, entry.at)))
 
     def _remember(self, entry: Entry, lineage: Lineage | None) -> None:
-        known = lineage.hashes.get(entry.terms) if lineage else None
+        signed = (lineage.cancels if entry.cancels else lineage.hashes) if lineage else {}
+        known = signed.get(entry.terms)
         if known is None:
             self._memory.remember(entry)
         elif known != entry.tx_hash:

@@ -41,9 +41,9 @@ class Code(StrEnum):
     FEE = "fee"
     """The fee market asks for more than is ever paid; ask again when it has calmed down."""
     NONCE_TAKEN = "nonce_taken"
-    """This nonce was signed for other moves, which the refusal names."""
+    """This nonce was signed for other moves, which the refusal names with what was signed."""
     MOVE_SIGNED = "move_signed"
-    """This move was signed with another nonce, which the refusal names."""
+    """This move was signed with another nonce, which the refusal names with what was signed."""
     BROKEN = "broken"
     """The signer cannot sign at all and needs its operator."""
 
@@ -88,7 +88,7 @@ class AnswerHealth(Struct, frozen=True, tag_field="answer", tag="health"):
 class Refused(Struct, frozen=True, tag_field="answer", tag="refused"):
     """No, and why; nothing was signed.
 
-    ``nonce`` and ``move_ids`` say what was signed before, for ``move_signed`` and
+    ``nonce``, ``move_ids`` and ``tx_hashes`` say what was signed before, for ``move_signed`` and
     ``nonce_taken``, so that a caller who lost an answer finds its way back to it. ``retry_at``
     (UTC) says from when on it makes sense to ask again, for ``day_cap``.
     """
@@ -98,6 +98,7 @@ class Refused(Struct, frozen=True, tag_field="answer", tag="refused"):
     nonce: int | None = None
     move_ids: tuple[str, ...] = ()
     retry_at: datetime | None = None
+    tx_hashes: tuple[str, ...] = ()
 
 
 Ask = AskAddresses | AskSign | AskHealth
