@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from counterfoil.books import moves
+from counterfoil.books.fuel import last_fuel
 from counterfoil.books.moves import MoveRow
 from counterfoil.chains.evm.addresses import DepositAddresses
 from counterfoil.db.pool import Database
@@ -210,7 +210,7 @@ async def test_a_second_round_follows_a_finished_one(till: Till) -> None:
     rounds = sorted(move.source_id.rpartition(":")[2] for move in await fuel(till))
     assert rounds == ["1", "1", "2", "2"]
     async with till.desk.database.reading() as tx:
-        last = await moves.last_fuel(tx, 1, "arb", (await till.wallet("pool")).address)
+        last = await last_fuel(tx, 1, "arb", (await till.wallet("pool")).address)
     assert last is not None
     assert last.source_id.endswith(":2")
 

@@ -201,6 +201,7 @@ async def thaw(till: Till, nonce: int, *dead: str) -> list[UUID]:
         "arb",
         wallet.address,
         finalized_nonce=nonce,
+        at_block=80,
         dead=dead,
         by="operator:kim",
         reason="our own test of the key",

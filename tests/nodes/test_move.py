@@ -6,7 +6,7 @@ import pytest
 
 from counterfoil.chains.port import At, Block
 from counterfoil.core.invoice import Invoice, Status
-from counterfoil.desk import moving
+from counterfoil.desk import moving, upkeep
 from counterfoil.desk.moving import Batch, SignedBytes, Terms
 from counterfoil.workers.move import MoveWorker
 from support.fake_clock import FakeClock
@@ -121,23 +121,45 @@ async def test_two_workers_at_once_pay_everybody_once(house: House) -> None:
     await assert_books_equal_chain(house)
 
 
-async def test_an_address_that_the_issuer_froze_parks_alone(house: House) -> None:
+async def test_an_address_that_the_issuer_froze_waits_alone_and_is_tried_again(
+    house: House,
+) -> None:
     good, bad = await house.signed_bill(), await house.signed_bill()
     await house.arb.as_issuer(USDT, "addBlackList(address)", bad.deposit_address)
     await house.drive(rounds=4)
 
     assert await house.status(good) is Status.COMPLETED
     assert await house.status(bad) is Status.SWEEPING
-    parked = await house.move(bad, "sweep")
-    assert parked.status == "parked"
-    assert parked.park_reason is not None
-    assert f"would not move out of {bad.deposit_address}" in parked.park_reason
+    waits = await house.move(bad, "sweep")
+    assert (waits.status, waits.failures) == ("ready", 1)
+    assert f"would not move out of {bad.deposit_address}" in str(waits.wait_reason)
     assert await house.deposited(bad) == DUE == await house.arb.balance(USDT, bad.deposit_address)
+    (held,) = await upkeep.held_up(house.desk)
+    assert (held.invoice_id, held.failures, held.reason) == (
+        bad.invoice_id,
+        1,
+        waits.wait_reason,
+    )
+
+    pauses = []
+    for _ in range(3):
+        waits = await house.move(bad, "sweep")
+        assert waits.wait_until is not None
+        pauses.append(waits.wait_until - waits.updated_at)
+        clock(house).advance(pauses[-1])
+        await house.drive(rounds=1)
+        await house.worker().follow(house.arb.chain)
+    assert pauses == [timedelta(minutes=m) for m in (15, 30, 60)]
+
+    await house.arb.as_issuer(USDT, "removeBlackList(address)", bad.deposit_address)
+    clock(house).advance(timedelta(hours=2))
+    await house.drive(rounds=3)
+    assert await house.status(bad) is Status.COMPLETED
+    assert await house.at_merchant() == 2 * DUE
+    await assert_books_equal_chain(house)
 
 
-async def test_a_payout_to_a_frozen_merchant_waits_until_its_issuer_lifts_that(
-    house: House,
-) -> None:
+async def test_a_payout_to_a_frozen_merchant_waits_an_hour_and_parks(house: House) -> None:
     await house.arb.as_issuer(USDC, "blacklist(address)", MERCHANT_ADDRESS)
     bill, other = await house.signed_bill(DUE, USDC), await house.signed_bill()
     await house.drive()
@@ -147,11 +169,15 @@ async def test_a_payout_to_a_frozen_merchant_waits_until_its_issuer_lifts_that(
     await house.drive()
     assert await house.status(other) is Status.COMPLETED
 
-    clock(house).advance(timedelta(days=1))
+    clock(house).advance(timedelta(hours=1))
     await house.drive()
+    parked = await house.move(bill, "payout")
+    assert (parked.status, parked.nonce) == ("parked", None)
+    assert str(parked.park_reason).startswith("the chain would refuse it")
+
     await house.arb.as_issuer(USDC, "unBlacklist(address)", MERCHANT_ADDRESS)
     assert await house.at_merchant(USDC) == 0
-    clock(house).advance(timedelta(minutes=15))
+    await upkeep.retry(house.desk, 1, parked.move_id, by="operator:kim", reason="it was lifted")
     await house.drive()
     assert await house.at_merchant(USDC) == DUE
 

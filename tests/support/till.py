@@ -227,8 +227,9 @@ class Till(Shop):
             return await all_rows(
                 tx,
                 TxRow,
-                "SELECT chain, wallet, nonce, attempt, tx_hash, raw, status, signed_at, sent_at,"
-                " send_error, block_number, fee_wei FROM ingest.chain_tx"
+                "SELECT chain, wallet, nonce, attempt, tx_hash, raw, gas_limit, max_fee_wei,"
+                " tip_wei, cancels, status, signed_at, sent_at, send_error, block_number, fee_wei,"
+                " gone_at_block, bump_error, bump_after FROM ingest.chain_tx"
                 " WHERE chain = %(chain)s ORDER BY wallet, nonce, attempt",
                 {"chain": chain},
             )

@@ -42,8 +42,25 @@ def payout_item() -> Item:
 
 def open_tx(*items: Item, role: WalletRole = "operator") -> OpenTx:
     wallet = WalletRow("arb", OPERATOR if role == "operator" else POOL, 1, role, 1, None)
-    row = TxRow("arb", wallet.address, 0, 0, TX, b"raw", "sent", NOON, NOON, None, None, None)
-    return OpenTx(row, wallet, FACTORY, POOL, items)
+    row = TxRow(
+        chain="arb",
+        wallet=wallet.address,
+        nonce=0,
+        attempt=0,
+        tx_hash=TX,
+        raw=b"raw",
+        gas_limit=100_000,
+        max_fee_wei=2,
+        tip_wei=1,
+        cancels=False,
+        status="sent",
+        signed_at=NOON,
+        sent_at=NOON,
+        send_error=None,
+        block_number=None,
+        fee_wei=None,
+    )
+    return OpenTx((row,), wallet, FACTORY, POOL, items)
 
 
 def receipt(*logs: Log, ok: bool = True) -> Receipt:

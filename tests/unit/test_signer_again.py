@@ -80,10 +80,12 @@ def test_a_second_approval_is_used_once(desk: SigningDesk) -> None:
 
 def test_the_generation_is_sealed(desk: SigningDesk) -> None:
     desk.sign(approved())
-    for edit in ({"generation": 1, "replaces_nonce": 7}, {"generation": 1}):
+    edits: list[dict[str, int | None]] = [{"generation": 1, "replaces_nonce": 7}, {"generation": 1}]
+    for edit in edits:
         desk.refuses(Code.WARRANT, replace(approved(), **edit), at_nonce(9))
     again = approved(**AGAIN)
-    for edit in ({"generation": 2}, {"replaces_nonce": 8}, {"replaces_nonce": None}):
+    edits = [{"generation": 2}, {"replaces_nonce": 8}, {"replaces_nonce": None}]
+    for edit in edits:
         desk.refuses(Code.WARRANT, replace(again, **edit), at_nonce(9))
     desk.refuses(Code.POLICY, replace(approved(), replaces_nonce=7), at_nonce(9))
 

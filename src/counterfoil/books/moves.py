@@ -49,6 +49,8 @@ class MoveRow:
     """A movement as it stands. ``moved_units`` is what really moved, known once it is final.
 
     ``updated_at`` is since when it has its status; waiting does not change it.
+    ``generation`` and ``replaces_nonce`` are the warrant's. ``failures`` counts how often it
+    came to nothing; at most ``batch_limit`` share its transaction, where it is set.
     """
 
     org_id: int
@@ -75,6 +77,10 @@ class MoveRow:
     final_at: datetime | None
     wait_reason: str | None = None
     wait_until: datetime | None = None
+    generation: int = 0
+    replaces_nonce: int | None = None
+    failures: int = 0
+    batch_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +93,11 @@ class Ended:
     park_reason: str | None
 
 
-_SELECT: Final = """
+SELECT_MOVE: Final = """
     SELECT org_id, move_id, purpose, source_id, leg, invoice_id, chain, contract, destination,
         amount_units, moved_units, status, park_reason, wallet, nonce, tx_hash, approved_by,
-        approved_at, warrant, created_at, updated_at, final_at, wait_reason, wait_until
+        approved_at, warrant, created_at, updated_at, final_at, wait_reason, wait_until,
+        generation, replaces_nonce, failures, batch_limit
     FROM move
     """
 
@@ -138,7 +145,7 @@ async def of_invoices(tx: Tx, org_id: int, invoice_ids: Sequence[UUID]) -> list[
     return await all_rows(
         tx,
         MoveRow,
-        _SELECT
+        SELECT_MOVE
         + """
         WHERE org_id = %(org_id)s AND invoice_id = ANY(%(invoice_ids)s)
         ORDER BY created_at, move_id
@@ -168,7 +175,7 @@ async def next_ready(  # noqa: PLR0913 - which wallet, which work, and which of 
     return await all_rows(
         tx,
         MoveRow,
-        _SELECT  # noqa: S608 - joined from constants of this file
+        SELECT_MOVE  # noqa: S608 - joined from constants of this file
         + """
         WHERE org_id = %(org_id)s AND chain = %(chain)s AND status = 'ready'
           AND purpose = ANY(%(purposes)s) AND NOT move_id = ANY(%(skip)s)
@@ -210,7 +217,7 @@ async def by_ids(tx: Tx, org_id: int, move_ids: Collection[UUID]) -> list[MoveRo
     return await all_rows(
         tx,
         MoveRow,
-        _SELECT
+        SELECT_MOVE
         + """
         WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s)
         ORDER BY created_at, move_id
@@ -224,7 +231,7 @@ async def lock_ready(tx: Tx, org_id: int, move_ids: Collection[UUID]) -> list[Mo
     return await all_rows(
         tx,
         MoveRow,
-        _SELECT
+        SELECT_MOVE
         + """
         WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s) AND status = 'ready'
         ORDER BY created_at, move_id FOR UPDATE
@@ -238,7 +245,7 @@ async def of_nonce(tx: Tx, chain: str, wallet: str, nonce: int) -> list[MoveRow]
     return await all_rows(
         tx,
         MoveRow,
-        _SELECT
+        SELECT_MOVE
         + """
         WHERE chain = %(chain)s AND wallet = %(wallet)s AND nonce = %(nonce)s
         ORDER BY created_at, move_id
@@ -332,7 +339,7 @@ async def held_up(tx: Tx) -> list[MoveRow]:
     return await all_rows(
         tx,
         MoveRow,
-        _SELECT
+        SELECT_MOVE
         + """
         WHERE status = 'parked' OR (status = 'ready' AND wait_reason IS NOT NULL)
         ORDER BY org_id, created_at, move_id
@@ -346,7 +353,7 @@ async def lock(tx: Tx, org_id: int, move_id: UUID) -> MoveRow | None:
     return await one_row(
         tx,
         MoveRow,
-        _SELECT + "WHERE org_id = %(org_id)s AND move_id = %(move_id)s FOR UPDATE",
+        SELECT_MOVE + "WHERE org_id = %(org_id)s AND move_id = %(move_id)s FOR UPDATE",
         {"org_id": org_id, "move_id": move_id},
     )
 
@@ -433,21 +440,6 @@ async def open_outgoing_units(
     return units or 0
 
 
-async def last_fuel(tx: Tx, org_id: int, chain: str, destination: str) -> MoveRow | None:
-    """The newest fuelling of a wallet."""
-    return await one_row(
-        tx,
-        MoveRow,
-        _SELECT
-        + """
-        WHERE org_id = %(org_id)s AND purpose = 'fuel' AND chain = %(chain)s
-          AND destination = %(destination)s
-        ORDER BY created_at DESC, move_id DESC LIMIT 1
-        """,
-        {"org_id": org_id, "chain": chain, "destination": destination},
-    )
-
-
 async def signed_units(
     tx: Tx, org_id: int, chain: str, contract: str, purposes: Collection[MovePurpose]
 ) -> int:
@@ -461,21 +453,6 @@ async def signed_units(
           AND purpose = ANY(%(purposes)s) AND status = 'signed'
         """,
         {"org_id": org_id, "chain": chain, "contract": contract, "purposes": list(purposes)},
-    )
-    return units or 0
-
-
-async def open_fuel_units(tx: Tx, org_id: int, chain: str) -> int:
-    """The native coin that the gas station is still to hand out; parked ones are given up."""
-    units = await one_value(
-        tx,
-        int,
-        """
-        SELECT coalesce(sum(amount_units), 0)::numeric(78, 0) FROM move
-        WHERE org_id = %(org_id)s AND chain = %(chain)s AND purpose = 'fuel'
-          AND status IN ('ready', 'signed')
-        """,
-        {"org_id": org_id, "chain": chain},
     )
     return units or 0
 

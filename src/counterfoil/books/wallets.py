@@ -26,7 +26,8 @@ class WalletRow:
 class NewTx:
     """Signed bytes to be kept before any node sees them.
 
-    ``attempt`` numbers the siblings of one nonce, which differ in their fees alone.
+    ``attempt`` numbers the siblings of one nonce, which differ in their fees alone. One that
+    ``cancels`` does nothing but use its nonce up.
     """
 
     chain: str
@@ -39,6 +40,7 @@ class NewTx:
     max_fee_wei: int
     tip_wei: int
     signed_at: datetime
+    cancels: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,9 @@ class TxRow:
     ``signed``: no node took it yet, and ``send_error`` says why. ``sent``: a node has it.
     ``final`` and ``reverted``: beyond any reorganisation. ``replaced``: its nonce was consumed
     by another transaction, a sibling or somebody else's, so it can never land.
-    ``sent_at`` is when it was last offered to a node.
+    ``sent_at`` is when it was last offered to a node. ``gone_at_block`` is the finalized block at
+    which its nonce was consumed and none of its siblings was mined. ``bump_error`` is why no
+    dearer sibling was signed for it, ``bump_after`` when to try that again.
     """
 
     chain: str
@@ -57,12 +61,19 @@ class TxRow:
     attempt: int
     tx_hash: str
     raw: bytes
+    gas_limit: int
+    max_fee_wei: int
+    tip_wei: int
+    cancels: bool
     status: Literal["signed", "sent", "final", "reverted", "replaced"]
     signed_at: datetime
     sent_at: datetime | None
     send_error: str | None
     block_number: int | None
     fee_wei: int | None
+    gone_at_block: int | None = None
+    bump_error: str | None = None
+    bump_after: datetime | None = None
 
 
 _SELECT_WALLET: Final = """
@@ -70,8 +81,9 @@ _SELECT_WALLET: Final = """
     """
 
 _SELECT_TX: Final = """
-    SELECT chain, wallet, nonce, attempt, tx_hash, raw, status, signed_at, sent_at, send_error,
-        block_number, fee_wei
+    SELECT chain, wallet, nonce, attempt, tx_hash, raw, gas_limit, max_fee_wei,
+        tip_wei, cancels, status, signed_at, sent_at, send_error, block_number,
+        fee_wei, gone_at_block, bump_error, bump_after
     FROM ingest.chain_tx
     """
 
@@ -192,23 +204,51 @@ async def add_tx(tx: Tx, new: NewTx) -> None:
         tx,
         """
         INSERT INTO ingest.chain_tx (chain, wallet, nonce, attempt, tx_hash, raw, gas_limit,
-            max_fee_wei, tip_wei, status, signed_at)
+            max_fee_wei, tip_wei, status, signed_at, cancels)
         VALUES (%(chain)s, %(wallet)s, %(nonce)s, %(attempt)s, %(tx_hash)s, %(raw)s,
-            %(gas_limit)s, %(max_fee_wei)s, %(tip_wei)s, 'signed', %(signed_at)s)
+            %(gas_limit)s, %(max_fee_wei)s, %(tip_wei)s, 'signed', %(signed_at)s, %(cancels)s)
         """,
         asdict(new),
     )
 
 
-async def open_txs(tx: Tx, chain: str) -> list[TxRow]:
-    """Every transaction whose end is not known, in the order in which a chain can take them."""
+async def of_nonce(tx: Tx, chain: str, wallet: str, nonce: int) -> list[TxRow]:
+    """All siblings of one nonce, oldest first."""
     return await all_rows(
         tx,
         TxRow,
         _SELECT_TX
         + """
-        WHERE chain = %(chain)s AND status IN ('signed', 'sent')
-        ORDER BY wallet, nonce, attempt
+        WHERE chain = %(chain)s AND wallet = %(wallet)s AND nonce = %(nonce)s ORDER BY attempt
+        """,
+        {"chain": chain, "wallet": wallet, "nonce": nonce},
+    )
+
+
+async def no_bump(tx: Tx, row: TxRow, error: str, until: datetime) -> None:
+    """Remember why no dearer sibling was signed, and when to try again."""
+    await execute(
+        tx,
+        """
+        UPDATE ingest.chain_tx SET bump_error = %(error)s, bump_after = %(until)s
+        WHERE chain = %(chain)s AND tx_hash = %(tx_hash)s AND status IN ('signed', 'sent')
+        """,
+        {"chain": row.chain, "tx_hash": row.tx_hash, "error": error, "until": until},
+    )
+
+
+async def open_txs(tx: Tx, chain: str | None = None) -> list[TxRow]:
+    """Every transaction whose end is not known, in the order in which a chain can take them.
+
+    Of one chain, or of all.
+    """
+    return await all_rows(
+        tx,
+        TxRow,
+        _SELECT_TX
+        + """
+        WHERE (%(chain)s::text IS NULL OR chain = %(chain)s) AND status IN ('signed', 'sent')
+        ORDER BY chain, wallet, nonce, attempt
         """,
         {"chain": chain},
     )
@@ -297,16 +337,26 @@ async def end_tx(  # noqa: PLR0913 - the columns that are known at the end
     )
 
 
-async def consume(tx: Tx, dead: TxRow, at: datetime) -> None:
-    """Write down that a nonce was consumed by something else than what we signed with it."""
+async def consume(tx: Tx, dead: TxRow, at_block: int, at: datetime) -> None:
+    """Write down that a nonce was consumed by something else than what we signed with it.
+
+    ``at_block`` is the finalized block at which that was established.
+    """
     await execute(
         tx,
         """
-        UPDATE ingest.chain_tx SET status = 'replaced', final_at = %(at)s, send_error = NULL
+        UPDATE ingest.chain_tx SET status = 'replaced', final_at = %(at)s, send_error = NULL,
+            gone_at_block = %(at_block)s
         WHERE chain = %(chain)s AND wallet = %(wallet)s AND nonce = %(nonce)s
           AND status IN ('signed', 'sent')
         """,
-        {"chain": dead.chain, "wallet": dead.wallet, "nonce": dead.nonce, "at": at},
+        {
+            "chain": dead.chain,
+            "wallet": dead.wallet,
+            "nonce": dead.nonce,
+            "at": at,
+            "at_block": at_block,
+        },
     )
 
 

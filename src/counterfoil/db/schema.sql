@@ -46,10 +46,29 @@ CREATE TABLE ingest.chain_tx (
     block_number bigint,
     fee_wei numeric(78,0),
     final_at timestamp with time zone,
+    cancels boolean DEFAULT false NOT NULL,
+    gone_at_block bigint,
+    bump_error text,
+    bump_after timestamp with time zone,
     CONSTRAINT chain_tx_fee_wei_check CHECK (((fee_wei >= (0)::numeric) AND (fee_wei < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
     CONSTRAINT chain_tx_max_fee_wei_check CHECK (((max_fee_wei >= (0)::numeric) AND (max_fee_wei < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
     CONSTRAINT chain_tx_status_check CHECK ((status = ANY (ARRAY['signed'::text, 'sent'::text, 'final'::text, 'reverted'::text, 'replaced'::text]))),
     CONSTRAINT chain_tx_tip_wei_check CHECK (((tip_wei >= (0)::numeric) AND (tip_wei < '1000000000000000000000000000000000000000000000000000000000000'::numeric)))
+);
+
+CREATE TABLE ingest.lost_signature (
+    chain text NOT NULL COLLATE pg_catalog."C",
+    wallet text NOT NULL COLLATE pg_catalog."C",
+    nonce bigint NOT NULL,
+    org_id bigint NOT NULL,
+    move_ids uuid[] NOT NULL,
+    tx_hashes text[] NOT NULL,
+    found_at timestamp with time zone NOT NULL,
+    ended text COLLATE pg_catalog."C",
+    ended_at timestamp with time zone,
+    block_number bigint,
+    CONSTRAINT lost_signature_check CHECK (((ended IS NULL) = (ended_at IS NULL))),
+    CONSTRAINT lost_signature_ended_check CHECK ((ended = ANY (ARRAY['kept'::text, 'cancelled'::text, 'gone'::text, 'landed'::text])))
 );
 
 CREATE TABLE ingest.unassigned_transfer (
@@ -252,7 +271,12 @@ CREATE TABLE public.move (
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     final_at timestamp with time zone,
+    generation smallint DEFAULT 0 NOT NULL,
+    replaces_nonce bigint,
+    failures smallint DEFAULT 0 NOT NULL,
+    batch_limit smallint,
     CONSTRAINT move_amount_units_check CHECK (((amount_units >= (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
+    CONSTRAINT move_batch_limit_check CHECK ((batch_limit > 0)),
     CONSTRAINT move_check CHECK (((wait_reason IS NULL) = (wait_until IS NULL))),
     CONSTRAINT move_moved_units_check CHECK (((moved_units >= (0)::numeric) AND (moved_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
     CONSTRAINT move_purpose_check CHECK ((purpose = ANY (ARRAY['sweep'::text, 'payout'::text, 'refund'::text, 'partial_refund'::text, 'fuel'::text, 'deploy'::text]))),
@@ -433,6 +457,9 @@ ALTER TABLE ONLY ingest.chain_tx
 ALTER TABLE ONLY ingest.chain_tx
     ADD CONSTRAINT chain_tx_pkey PRIMARY KEY (chain, wallet, nonce, attempt);
 
+ALTER TABLE ONLY ingest.lost_signature
+    ADD CONSTRAINT lost_signature_pkey PRIMARY KEY (chain, wallet, nonce);
+
 ALTER TABLE ONLY ingest.unassigned_transfer
     ADD CONSTRAINT unassigned_transfer_pkey PRIMARY KEY (chain, tx_hash, log_index);
 
@@ -533,6 +560,10 @@ ALTER TABLE ONLY public.transfer
     ADD CONSTRAINT transfer_pkey PRIMARY KEY (org_id, chain, tx_hash, log_index);
 
 CREATE INDEX chain_tx_open ON ingest.chain_tx USING btree (chain, status) WHERE (status = ANY (ARRAY['signed'::text, 'sent'::text]));
+
+CREATE INDEX lost_signature_by_move ON ingest.lost_signature USING gin (move_ids);
+
+CREATE INDEX lost_signature_open ON ingest.lost_signature USING btree (chain) WHERE (ended IS NULL);
 
 CREATE INDEX unassigned_transfer_by_address ON ingest.unassigned_transfer USING btree (chain, address);
 

@@ -6,12 +6,12 @@ says whether it was told before.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from counterfoil.books import cursors, invoices, ledger, moves, wallets
+from counterfoil.books import cursors, invoices, ledger, lost, moves, retries, wallets
 from counterfoil.books.moves import Ended, MovePurpose, MoveRow
 from counterfoil.books.wallets import TxRow, WalletRow
 from counterfoil.core.assets import CHAINS, known_asset
@@ -23,6 +23,7 @@ from counterfoil.core.roles import system
 from counterfoil.db.pool import Tx
 from counterfoil.desk.act import happen
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.objections import LONG
 
 _BY: Final = "move"
 
@@ -32,17 +33,24 @@ _OUTSIDE: Final[Mapping[MovePurpose, LedgerAccount]] = {
     "partial_refund": "outside:payer",
 }
 
+_LONGEST_PAUSE: Final = timedelta(days=1)
+"""Between two sweeps of an address whose token will not move: each one costs gas."""
+
 When = tuple[datetime, int]
 """When it is booked, and the block in which it happened."""
 
 
 @dataclass(frozen=True, slots=True)
 class LandedItem:
-    """What one movement came to. ``problem`` is None when it did what it was to do."""
+    """What one movement came to. ``problem`` is None when it did what it was to do.
+
+    With ``again`` it moved nothing, for a reason that may pass by itself.
+    """
 
     move_id: UUID
     moved_units: int
     problem: str | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +139,11 @@ async def _book(desk: Desk, tx: Tx, landed: Landed, row: TxRow, wallet: WalletRo
         fee_wei=landed.fee_wei,
         at=now,
     )
+    if row.cancels:
+        where = (row.chain, row.wallet, row.nonce)
+        await lost.end(tx, *where, "cancelled", now, landed.block_number)
     carried = await moves.of_nonce(tx, row.chain, row.wallet, row.nonce)
+    carried = await _without_again(tx, carried, landed, now)
     told = {item.move_id: item for item in landed.items}
     ended = [_ended(move, landed, told.get(move.move_id)) for move in carried]
     await moves.end(tx, wallet.org_id, ended, now)
@@ -140,6 +152,32 @@ async def _book(desk: Desk, tx: Tx, landed: Landed, row: TxRow, wallet: WalletRo
             await ledger.post(tx, wallet.org_id, entry)
     if landed.fee_wei:
         await ledger.post(tx, wallet.org_id, _fee(landed, wallet, now))
+
+
+async def _without_again(
+    tx: Tx, carried: Sequence[MoveRow], landed: Landed, now: datetime
+) -> list[MoveRow]:
+    """Set back the sweeps that are made again by themselves; answers the others.
+
+    Where a whole transaction reverted, nobody knows because of which: they go on in halves. What
+    failed in it alone is tried again after pauses that double, so the others need not wait.
+    """
+    if not landed.ok and len(carried) > 1:
+        ids = [move.move_id for move in carried]
+        await retries.reverted_together(tx, carried[0].org_id, ids, len(ids) // 2, now)
+        return []
+    again = {item.move_id: item.problem or "" for item in landed.items if item.again}
+    for move_id, reason in again.items():
+        await retries.swept_nothing(
+            tx,
+            carried[0].org_id,
+            move_id,
+            reason,
+            now,
+            first_pause=LONG,
+            longest_pause=_LONGEST_PAUSE,
+        )
+    return [move for move in carried if move.move_id not in again]
 
 
 def _ended(move: MoveRow, landed: Landed, item: LandedItem | None) -> Ended:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import groupby
 from typing import Final
 from uuid import UUID
 
@@ -17,11 +18,14 @@ from counterfoil.books import (
     cursors,
     invoices,
     ledger,
+    lost,
     moves,
     orgs,
+    retries,
     transfers,
     wallets,
 )
+from counterfoil.books.lost import LostSignature
 from counterfoil.books.moves import MovePurpose, MoveRow
 from counterfoil.books.wallets import NewTx, TxRow, WalletRole, WalletRow
 from counterfoil.core.invoice import Invoice, Status
@@ -160,16 +164,29 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class OpenTx:
-    """A signed transaction whose end is not known, with everything that it carries out.
+    """A nonce whose end is not known: its signed siblings, oldest first, and what they carry out.
 
     ``factory`` and ``pool`` are the organisation's: where sweeps are reported and where they go.
+    ``lost`` is what the signer signed with this nonce and we never kept, where these siblings
+    only use it up.
     """
 
-    tx: TxRow
+    txs: tuple[TxRow, ...]
     wallet: WalletRow
     factory: str
     pool: str
     items: tuple[Item, ...]
+    lost: LostSignature | None = None
+
+    @property
+    def tx(self) -> TxRow:
+        """The newest sibling."""
+        return self.txs[-1]
+
+    @property
+    def hashes(self) -> frozenset[str]:
+        """The hash of every sibling."""
+        return frozenset(row.tx_hash for row in self.txs)
 
 
 async def wallets_of(desk: Desk, chain: str) -> list[WalletRow]:
@@ -191,7 +208,20 @@ async def next_batch(desk: Desk, wallet: WalletRow, *, skip: Collection[UUID] = 
             now=desk.clock.now(),
             limit=SWEEP_BATCH if wallet.role == "operator" else 1,
         )
-        return await _batch(tx, wallet, [m for m in found if m.contract == found[0].contract])
+        return await _batch(tx, wallet, _together(found))
+
+
+def _together(found: Sequence[MoveRow]) -> Sequence[MoveRow]:
+    """What may share a transaction with the first: the same token, and as few as each of them asks.
+
+    Sweeps that failed together are made again in ever smaller company, until the one that is to
+    blame is alone.
+    """
+    if not found:
+        return found
+    kind = (found[0].contract, found[0].batch_limit)
+    alike = [move for move in found if (move.contract, move.batch_limit) == kind]
+    return alike[: found[0].batch_limit]
 
 
 async def batch_of(desk: Desk, wallet: WalletRow, move_ids: Collection[UUID]) -> Batch | None:
@@ -272,6 +302,13 @@ async def wait(desk: Desk, batch: Batch, reason: str, longest: timedelta) -> Non
             await moves.wait(tx, batch.wallet.org_id, [item.move.move_id], reason, until)
 
 
+async def split(desk: Desk, batch: Batch) -> None:
+    """Have the sweeps of a batch that the chain would refuse made in halves."""
+    limit = max(len(batch.items) // 2, 1)
+    async with desk.database.transaction() as tx:
+        await retries.split(tx, batch.wallet.org_id, batch.move_ids, limit)
+
+
 async def freeze(desk: Desk, wallet: WalletRow, reason: str) -> bool:
     """Sign nothing more for a wallet until a person has looked; the first reason stays."""
     async with desk.database.transaction() as tx:
@@ -313,13 +350,22 @@ async def open_txs(desk: Desk, chain: str) -> list[OpenTx]:
         known = {wallet.address: wallet for wallet in await wallets.of_chain(tx, chain)}
         owners = {org.org_id: org for org in await orgs.all_orgs(tx)}
         found = []
-        for row in await wallets.open_txs(tx, chain):
+        for siblings in lineages(await wallets.open_txs(tx, chain)):
+            row = siblings[-1]
             wallet = known[row.wallet]
             org = owners[wallet.org_id]
             rows = await moves.of_nonce(tx, chain, row.wallet, row.nonce)
             items = await _items(tx, wallet.org_id, rows)
-            found.append(OpenTx(row, wallet, org.factory_address, org.pool_address, items))
+            gone = await lost.get(tx, chain, row.wallet, row.nonce) if row.cancels else None
+            places = (org.factory_address, org.pool_address)
+            found.append(OpenTx(siblings, wallet, *places, items, gone))
         return found
+
+
+def lineages(rows: Sequence[TxRow]) -> list[tuple[TxRow, ...]]:
+    """The siblings of each nonce together; ``rows`` come in the order of chain, wallet, nonce."""
+    by_nonce = groupby(rows, key=lambda row: (row.chain, row.wallet, row.nonce))
+    return [tuple(siblings) for _, siblings in by_nonce]
 
 
 async def _batch(tx: Tx, wallet: WalletRow, found: Sequence[MoveRow]) -> Batch | None:
@@ -386,12 +432,17 @@ async def _short_of_gas(
     Without it the fee would be booked before the money it is paid from, below zero. What customers
     paid in native coin is no gas money, wherever it lies.
     """
+    value_wei = sum(move.amount_units for move in ready if move.purpose == "fuel")
+    return await short_of_gas(tx, wallet, value_wei + terms.cost_wei)
+
+
+async def short_of_gas(tx: Tx, wallet: WalletRow, more_wei: int) -> str | None:
+    """Why the native coin that we know of does not pay for ``more_wei`` and all in flight."""
     known_wei = await ledger.balance(tx, wallet.org_id, wallet.role, wallet.chain, "")
     promised_wei = await wallets.promised_gas_wei(tx, wallet.chain, wallet.address)
     if wallet.role == "gas":
         promised_wei += await moves.signed_units(tx, wallet.org_id, wallet.chain, "", _FUEL)
-    value_wei = sum(move.amount_units for move in ready if move.purpose == "fuel")
-    needed_wei = promised_wei + value_wei + terms.cost_wei
+    needed_wei = promised_wei + more_wei
     if known_wei >= needed_wei:
         return None
     return (
@@ -430,6 +481,7 @@ async def _commit_signed(
         at=now,
     )
     await wallets.advance(tx, wallet)
+    await lost.end(tx, wallet.chain, wallet.address, wallet.next_nonce, "kept", now)
 
 
 async def _held_units(tx: Tx, batch: Batch, at_block: int) -> dict[str, int]:

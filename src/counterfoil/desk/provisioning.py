@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from counterfoil.books import addresses, ledger, moves, orgs, wallets
+from counterfoil.books import addresses, fuel, ledger, moves, orgs, wallets
 from counterfoil.books.addresses import DepositAddress
 from counterfoil.books.moves import MovePurpose, MoveRow, NewMove
 from counterfoil.books.orgs import Org
@@ -185,11 +185,11 @@ async def plan_fuel(
         if station is None:
             return []
         left_wei = await ledger.balance(tx, org_id, "gas", chain, "")
-        left_wei -= await moves.open_fuel_units(tx, org_id, chain)
+        left_wei -= await fuel.open_fuel_units(tx, org_id, chain)
         short = []
         for wallet in ours:
             has_wei = await ledger.balance(tx, org_id, wallet.role, chain, "")
-            last = await moves.last_fuel(tx, org_id, chain, wallet.address)
+            last = await fuel.last_fuel(tx, org_id, chain, wallet.address)
             if wallet is station or has_wei >= low_wei or _is_open(last, desk.clock.now()):
                 continue
             needs_wei = target_wei - has_wei

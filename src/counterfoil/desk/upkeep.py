@@ -18,6 +18,7 @@ from counterfoil.core.errors import Invalid, NotFound, OutOfPlace
 from counterfoil.core.money import Asset
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.moving import lineages
 
 __all__ = ["TxRow", "WalletRow"]
 
@@ -30,7 +31,7 @@ class Held:
     """A movement that stands still. ``wait_until`` None: only a person gets it going again.
 
     ``asset`` is None for a contract that is no longer registered; ``amount_units`` are its base
-    units.
+    units. ``failures`` counts how often it was made and came to nothing.
     """
 
     org_id: int
@@ -43,6 +44,7 @@ class Held:
     reason: str
     wait_until: datetime | None
     age: timedelta
+    failures: int = 0
 
 
 async def held_up(desk: Desk) -> list[Held]:
@@ -102,14 +104,16 @@ async def thaw(  # noqa: PLR0913 - which wallet, what the chain says of it, who 
     address: str,
     *,
     finalized_nonce: int,
+    at_block: int,
     dead: Collection[str],
     by: str,
     reason: str,
 ) -> list[UUID]:
     """Let a frozen wallet sign again, behind everything that the chain counts for it.
 
-    ``finalized_nonce`` is what the chain counts at its finalized block; ``dead`` are the hashes
-    of our transactions whose nonces others consumed. Their movements park; answers which. Raises
+    ``finalized_nonce`` is what the chain counts at its finalized block ``at_block``; ``dead`` are
+    the hashes of our transactions that are not on the chain. Where all siblings of a consumed
+    nonce are among them, somebody else consumed it: its movements park; answers which. Raises
     `NotFound`, `Invalid` without a reason, and `OutOfPlace` for a wallet that is not frozen.
     """
     _must_say_why(reason)
@@ -121,9 +125,11 @@ async def thaw(  # noqa: PLR0913 - which wallet, what the chain says of it, who 
         if wallet.frozen_reason is None:
             raise OutOfPlace(f"wallet {address} on {chain} is not frozen")
         parked = []
-        for row in await wallets.open_txs(tx, chain):
-            if row.wallet == address and row.tx_hash in dead and row.nonce < finalized_nonce:
-                parked += await _bury(desk, tx, wallet, row)
+        for siblings in lineages(await wallets.open_txs(tx, chain)):
+            row = siblings[-1]
+            gone = all(sibling.tx_hash in dead for sibling in siblings)
+            if row.wallet == address and gone and row.nonce < finalized_nonce:
+                parked += await _bury(desk, tx, wallet, row, at_block)
         await wallets.thaw(tx, chain, address, max(wallet.next_nonce, finalized_nonce))
         what = f"thawed at nonce {finalized_nonce}; it was frozen because: {wallet.frozen_reason}"
         note_id, now = desk.ids.new(), desk.clock.now()
@@ -148,6 +154,7 @@ def _held(row: MoveRow, now: datetime) -> Held:
         reason=(row.park_reason if parked else row.wait_reason) or "",
         wait_until=None if parked else row.wait_until,
         age=now - row.updated_at,
+        failures=row.failures,
     )
 
 
@@ -169,12 +176,12 @@ async def _must_be_repeatable(tx: Tx, move: MoveRow) -> None:
         )
 
 
-async def _bury(desk: Desk, tx: Tx, wallet: WalletRow, dead: TxRow) -> list[UUID]:
+async def _bury(desk: Desk, tx: Tx, wallet: WalletRow, dead: TxRow, at_block: int) -> list[UUID]:
     now = desk.clock.now()
     carried = await moves.of_nonce(tx, dead.chain, dead.wallet, dead.nonce)
     ids = [move.move_id for move in carried if move.status == "signed"]
     reason = f"nonce {dead.nonce} was consumed by a transaction that is not {dead.tx_hash}"
-    await wallets.consume(tx, dead, now)
+    await wallets.consume(tx, dead, at_block, now)
     await moves.park_signed(tx, wallet.org_id, ids, reason, now)
     return ids
 

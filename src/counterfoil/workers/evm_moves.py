@@ -12,7 +12,9 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.core.warrant import Warrant
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Batch, Item, OpenTx, SigningRefused, WalletRow
+from counterfoil.desk.stuck import LostSignature
 from counterfoil.signer.orders import (
+    CancelOrder,
     DeployOrder,
     FuelOrder,
     Order,
@@ -37,6 +39,21 @@ def must_be_the_signers(wallet: WalletRow, wallets: WalletAddresses) -> None:
             " does it run on another seed?"
         )
         raise OtherWallet(msg)
+
+
+def order_of(open_tx: OpenTx) -> CancelOrder | None:
+    """The order that an open nonce was cancelled by; None where it carries out movements."""
+    return None if open_tx.lost is None else cancel_order(open_tx.wallet, open_tx.lost)
+
+
+def cancel_order(wallet: WalletRow, lost: LostSignature) -> CancelOrder:
+    """What to ask of the signer to use up a nonce whose signature got lost."""
+    return CancelOrder(
+        org_id=wallet.org_id,
+        move_ids=tuple(str(move_id) for move_id in lost.move_ids),
+        chain_id=CHAINS[wallet.chain].chain_id,
+        role=wallet.role,
+    )
 
 
 def order_for(batch: Batch, wallets: WalletAddresses) -> Order:
@@ -126,6 +143,8 @@ def _pay_order(item: Item) -> Order:
         amount_units=move.amount_units,
         approved_by=move.approved_by,
         approved_at=move.approved_at.astimezone(UTC),
+        generation=move.generation,
+        replaces_nonce=move.replaces_nonce,
     )
     return pay_order(warrant, move.warrant)
 
@@ -164,7 +183,7 @@ def _swept(open_tx: OpenTx, receipt: Receipt, item: Item, event: SweptItem | Non
             f"the token would not move out of {item.deposit_address}: its issuer may have frozen"
             " the address or paused the token"
         )
-        return LandedItem(move.move_id, 0, problem)
+        return LandedItem(move.move_id, 0, problem, again=True)
     arrived_units = (
         _arrived_units(receipt, move.contract, event.account, open_tx.pool)
         if move.contract

@@ -4,7 +4,6 @@ Any number of these may run. Who signs is decided by the wallet's lock, who sett
 transaction's own row; sending the same bytes twice is harmless (specs/reliability.md 1.3).
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -28,31 +27,38 @@ from counterfoil.desk.moving import (
     TxRow,
     WalletRow,
 )
-from counterfoil.desk.objections import LONG, SHORT, pause_until
+from counterfoil.desk.objections import LONG, OUTGOING, SHORT, pause_until
 from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreachable
 from counterfoil.signer.orders import TxTerms, WalletAddresses
 from counterfoil.signer.payload import rebuild
 from counterfoil.signer.wire import Code
 from counterfoil.workers.evm_moves import landed, must_be_the_signers, order_for, strangers
+from counterfoil.workers.stuck import GAS_MARGIN_PERCENT, Unblocker
 
 _log: Final = structlog.get_logger("counterfoil.move")
 
-SIGHTINGS: Final = 3
-"""How often a nonce must look consumed by something else before its wallet freezes; one node
-may have the nonce already and another not yet the receipt."""
-
-GAS_MARGIN_PERCENT: Final = 125
-"""An estimate is made on another block than the one that the transaction lands in."""
-
 WAITING_FOR_GAS: Final = "waiting for gas"
+
+REFUSED_PATIENCE: Final = timedelta(hours=1)
+"""How long a payment that the chain would refuse is tried again before a person has to look."""
 
 
 class _NonceTaken(Exception):  # noqa: N818 - a turn of the road, not a malfunction
     """The signer gave this nonce to other movements, whose transaction was never kept."""
 
-    def __init__(self, move_ids: frozenset[UUID], reason: str) -> None:
-        super().__init__(reason)
-        self.move_ids = move_ids
+    def __init__(self, nonce: int, refused: SignerRefused) -> None:
+        super().__init__(refused.reason)
+        self.nonce = nonce
+        self.refused = refused
+        self.move_ids = frozenset(UUID(move_id) for move_id in refused.move_ids)
+
+
+class _MoveSigned(SigningRefused):
+    """The signer gave these movements another nonce before."""
+
+    def __init__(self, refused: SignerRefused) -> None:
+        super().__init__(refused.reason)
+        self.refused = refused
 
 
 class MoveWorker:
@@ -63,7 +69,7 @@ class MoveWorker:
         self._desk = desk
         self._chains = chains
         self._signer = signer
-        self._sightings: Counter[tuple[str, str, int]] = Counter()
+        self._unblocker = Unblocker(desk, signer)
 
     async def step(self) -> bool:
         """One round over every chain; answers whether anything was signed, sent or settled.
@@ -73,7 +79,7 @@ class MoveWorker:
         busy = False
         for chain in self._chains.values():
             # What is committed first: nothing that goes wrong later may keep it from being sent.
-            for do in (self.broadcast, self.follow, self.reserve):
+            for do in (self.broadcast, self.follow, self.reserve, self.find_lost):
                 with _alone(chain):
                     busy |= await do(chain)
         return busy
@@ -92,8 +98,14 @@ class MoveWorker:
         for wallet in await moving.wallets_of(self._desk, chain.key):
             if wallet.frozen_reason is None:
                 with _alone(chain, wallet=wallet.address):
+                    signed |= await self._unblocker.cancel(chain, wallet)
                     signed |= await self._reserve_for(chain, wallet)
         return signed
+
+    async def find_lost(self, chain: Chain) -> bool:
+        """Find out what became of nonces whose signature got lost; that keeps nobody busy."""
+        await self._unblocker.settle_lost(chain)
+        return False
 
     async def follow(self, chain: Chain) -> bool:
         """Settle what stands in a finalized, canonical block; answers whether anything did."""
@@ -109,7 +121,9 @@ class MoveWorker:
 
     async def _follow_one(self, chain: Chain, open_tx: OpenTx, finalized_number: int) -> bool:
         receipt = await self._receipt(chain, open_tx)
-        if receipt is None or receipt.block_number > finalized_number:
+        if receipt is None:
+            return await self._unblocker.bump(chain, open_tx)
+        if receipt.block_number > finalized_number:
             return False
         block = await chain.block(receipt.block_number)
         if block is None or block.hash != receipt.block_hash:
@@ -148,8 +162,7 @@ class MoveWorker:
         except _NonceTaken as taken:
             return await self._finish_earlier(chain, batch, taken)
         except CallReverted as reverted:
-            # Nodes that lag behind predict this too, and issuers lift what they froze.
-            return await self._wait(batch, f"the chain would refuse it: {reverted}", LONG)
+            return await self._refused_by_chain(batch, f"the chain would refuse it: {reverted}")
         except SignerUnreachable as unreachable:
             await self._wait(batch, f"the signer gives no answer: {unreachable}", SHORT)
             return None
@@ -169,8 +182,28 @@ class MoveWorker:
             reserved = await self._attempt(chain, earlier)
             if reserved is Reserved.SIGNED:
                 return reserved
+        told = taken.refused
+        await self._unblocker.found(batch.wallet, taken.nonce, told.move_ids, told.tx_hashes)
         await self._wait(batch, str(taken), SHORT)
         return None
+
+    async def _refused_by_chain(self, batch: Batch, reason: str) -> Reserved:
+        """Let it wait, as nodes that lag behind predict this too, and issuers lift what they froze.
+
+        Sweeps are made in halves instead, as one of them may be to blame. A payment that is
+        refused for an hour parks: somebody has to ask the issuer or its receiver.
+        """
+        if len(batch.items) > 1:
+            _log.warning("move.split", moves=_names(batch), reason=reason)
+            await moving.split(self._desk, batch)
+            return Reserved.WAITING
+        move = batch.items[0].move
+        if (
+            move.purpose in OUTGOING
+            and self._desk.clock.now() - move.updated_at >= REFUSED_PATIENCE
+        ):
+            return await self._park(batch, {move.move_id: reason})
+        return await self._wait(batch, reason, LONG)
 
     async def _reserve_batch(self, chain: Chain, batch: Batch) -> Reserved:
         wallets = await self._signer.addresses(batch.wallet.org_id)
@@ -181,7 +214,19 @@ class MoveWorker:
             terms = await self._terms(chain, batch, wallets)
         except SigningRefused as refused:
             return await self._park(batch, dict.fromkeys(batch.move_ids, refused.reason))
-        reserved = await moving.reserve(self._desk, batch, terms, self._sign)
+        earlier: list[SignerRefused] = []
+
+        async def sign(batch: Batch, nonce: int, terms: Terms) -> SignedBytes:
+            try:
+                return await self._sign(batch, nonce, terms)
+            except _MoveSigned as told:
+                earlier.append(told.refused)
+                raise
+
+        reserved = await moving.reserve(self._desk, batch, terms, sign)
+        for told in earlier:
+            nonce = told.nonce or 0
+            await self._unblocker.found(batch.wallet, nonce, told.move_ids, told.tx_hashes)
         _log.info("move.reserve", chain=chain.key, outcome=reserved.value, moves=_names(batch))
         return reserved
 
@@ -217,8 +262,9 @@ class MoveWorker:
             if refused.code is Code.BROKEN:
                 raise SignerUnreachable(refused.reason) from refused
             if refused.code is Code.NONCE_TAKEN:
-                taken = frozenset(UUID(move_id) for move_id in refused.move_ids)
-                raise _NonceTaken(taken, refused.reason) from refused
+                raise _NonceTaken(nonce, refused) from refused
+            if refused.code is Code.MOVE_SIGNED and refused.nonce is not None:
+                raise _MoveSigned(refused) from refused
             if refused.code in {Code.FEE, Code.DAY_CAP}:
                 since = max(item.move.updated_at for item in batch.items)
                 soon = pause_until(self._desk.clock.now(), since, LONG)
@@ -237,28 +283,32 @@ class MoveWorker:
             case SendOutcome.NO_GAS_MONEY:
                 error = WAITING_FOR_GAS
             case _:
+                # An older sibling is underpriced beside a newer one; the newest is made dearer.
                 error = f"{sent.outcome.value}: {sent.reason}"
         await moving.note_sent(self._desk, row, error)
         if error is None:
             _log.info("move.sent", chain=chain.key, tx_hash=row.tx_hash, outcome=sent.outcome)
+        elif sent.outcome is SendOutcome.UNDERPRICED:
+            _log.warning("move.underpriced", chain=chain.key, tx_hash=row.tx_hash, reason=error)
         else:
             _log.error("move.not_sent", chain=chain.key, tx_hash=row.tx_hash, reason=error)
 
     async def _receipt(self, chain: Chain, open_tx: OpenTx) -> Receipt | None:
+        """The receipt of whichever sibling was mined."""
         row = open_tx.tx
         key = (row.chain, row.wallet, row.nonce)
-        receipt = await chain.receipt(row.tx_hash)
+        receipt = await _any_receipt(chain, open_tx)
         if receipt is not None:
-            self._sightings.pop(key, None)
+            self._unblocker.seen_well(key)
             return receipt
         # Asked in this order, so that a transaction mined in between is not taken for gone.
         consumed = await chain.nonce(row.wallet, "finalized") > row.nonce
-        if not consumed or (receipt := await chain.receipt(row.tx_hash)) is not None:
-            self._sightings.pop(key, None)
+        if not consumed or (receipt := await _any_receipt(chain, open_tx)) is not None:
+            self._unblocker.seen_well(key)
             return receipt
-        self._sightings[key] += 1
-        if self._sightings[key] >= SIGHTINGS:
-            reason = f"nonce {row.nonce} was consumed by a transaction that is not {row.tx_hash}"
+        if self._unblocker.seen_gone(key):
+            ours = " or ".join(sibling.tx_hash for sibling in open_tx.txs)
+            reason = f"nonce {row.nonce} was consumed by a transaction that is not {ours}"
             await moving.freeze(self._desk, open_tx.wallet, reason)
             _log.error("move.frozen", chain=chain.key, wallet=row.wallet, reason=reason)
         return None
@@ -271,6 +321,14 @@ class MoveWorker:
                 _log.error("move.parked", move_id=str(item.move_id), reason=item.problem)
         _log.info("move.landed", tx_hash=told.tx_hash, ok=told.ok, outcome=settled.value)
         return settled is Settled.BOOKED
+
+
+async def _any_receipt(chain: Chain, open_tx: OpenTx) -> Receipt | None:
+    for sibling in reversed(open_tx.txs):
+        receipt = await chain.receipt(sibling.tx_hash)
+        if receipt is not None:
+            return receipt
+    return None
 
 
 _WALLET_STOPS: Final = frozenset({Reserved.FROZEN, Reserved.WAITING_FOR_GAS})
@@ -310,10 +368,18 @@ async def thaw(desk: Desk, chain: Chain, address: str, *, by: str, reason: str) 
     """
     open_txs = await upkeep.open_txs(desk, chain.key, address)
     # Asked in this order, so that a transaction mined in between is not taken for gone.
+    block = await chain.block("finalized")
     nonce = await chain.nonce(address, "finalized")
     dead = [row.tx_hash for row in open_txs if await chain.receipt(row.tx_hash) is None]
     return await upkeep.thaw(
-        desk, chain.key, address, finalized_nonce=nonce, dead=dead, by=by, reason=reason
+        desk,
+        chain.key,
+        address,
+        finalized_nonce=nonce,
+        at_block=block.number if block is not None else 0,
+        dead=dead,
+        by=by,
+        reason=reason,
     )
 
 

@@ -1,0 +1,35 @@
+"""Fuellings: the moves by which the gas station supplies the wallets that sign."""
+
+from counterfoil.books.moves import SELECT_MOVE, MoveRow
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import one_row, one_value
+
+
+async def last_fuel(tx: Tx, org_id: int, chain: str, destination: str) -> MoveRow | None:
+    """The newest fuelling of a wallet."""
+    return await one_row(
+        tx,
+        MoveRow,
+        SELECT_MOVE
+        + """
+        WHERE org_id = %(org_id)s AND purpose = 'fuel' AND chain = %(chain)s
+          AND destination = %(destination)s
+        ORDER BY created_at DESC, move_id DESC LIMIT 1
+        """,
+        {"org_id": org_id, "chain": chain, "destination": destination},
+    )
+
+
+async def open_fuel_units(tx: Tx, org_id: int, chain: str) -> int:
+    """The native coin that the gas station is still to hand out; parked ones are given up."""
+    units = await one_value(
+        tx,
+        int,
+        """
+        SELECT coalesce(sum(amount_units), 0)::numeric(78, 0) FROM move
+        WHERE org_id = %(org_id)s AND chain = %(chain)s AND purpose = 'fuel'
+          AND status IN ('ready', 'signed')
+        """,
+        {"org_id": org_id, "chain": chain},
+    )
+    return units or 0

@@ -1,0 +1,103 @@
+"""Movements that are made once more: sweeps that came to nothing, payments approved again."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import execute
+
+
+async def swept_nothing(  # noqa: PLR0913 - which, why, and the pauses that grow
+    tx: Tx,
+    org_id: int,
+    move_id: UUID,
+    reason: str,
+    at: datetime,
+    *,
+    first_pause: timedelta,
+    longest_pause: timedelta,
+) -> None:
+    """Let a signed sweep that moved nothing be made again, after pauses that double."""
+    await execute(
+        tx,
+        """
+        UPDATE move SET status = 'ready', failures = least(failures + 1, 1000),
+            wait_reason = %(reason)s,
+            wait_until = %(at)s + least(%(first)s * power(2, least(failures, 30)), %(longest)s),
+            wallet = NULL, nonce = NULL, tx_hash = NULL, moved_units = NULL, updated_at = %(at)s
+        WHERE org_id = %(org_id)s AND move_id = %(move_id)s AND status = 'signed'
+          AND purpose = 'sweep'
+        """,
+        {
+            "org_id": org_id,
+            "move_id": move_id,
+            "reason": reason,
+            "at": at,
+            "first": first_pause,
+            "longest": longest_pause,
+        },
+    )
+
+
+async def reverted_together(
+    tx: Tx, org_id: int, move_ids: Collection[UUID], batch_limit: int, at: datetime
+) -> None:
+    """Let signed sweeps whose one transaction reverted be made again, fewer at a time."""
+    await execute(
+        tx,
+        """
+        UPDATE move SET status = 'ready', failures = least(failures + 1, 1000),
+            batch_limit = %(limit)s, wait_reason = NULL, wait_until = NULL,
+            wallet = NULL, nonce = NULL, tx_hash = NULL, moved_units = NULL, updated_at = %(at)s
+        WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s) AND status = 'signed'
+          AND purpose = 'sweep'
+        """,
+        {"org_id": org_id, "move_ids": list(move_ids), "limit": batch_limit, "at": at},
+    )
+
+
+async def split(tx: Tx, org_id: int, move_ids: Collection[UUID], batch_limit: int) -> None:
+    """Have ready sweeps share their transaction with fewer others from now on."""
+    await execute(
+        tx,
+        """
+        UPDATE move SET batch_limit = %(limit)s
+        WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s) AND status = 'ready'
+          AND purpose = 'sweep'
+        """,
+        {"org_id": org_id, "move_ids": list(move_ids), "limit": batch_limit},
+    )
+
+
+async def approved_again(  # noqa: PLR0913 - who, when, and the warrant with what it vouches for
+    tx: Tx,
+    org_id: int,
+    move_id: UUID,
+    *,
+    by: str,
+    at: datetime,
+    warrant: str,
+    generation: int,
+    replaces_nonce: int | None,
+) -> None:
+    """Make a parked payment ready under a new warrant, without the nonce that is dead."""
+    await execute(
+        tx,
+        """
+        UPDATE move SET status = 'ready', park_reason = NULL, wait_reason = NULL,
+            wait_until = NULL, wallet = NULL, nonce = NULL, tx_hash = NULL, moved_units = NULL,
+            approved_by = %(by)s, approved_at = %(at)s, warrant = %(warrant)s,
+            generation = %(generation)s, replaces_nonce = %(replaces_nonce)s, updated_at = %(at)s
+        WHERE org_id = %(org_id)s AND move_id = %(move_id)s AND status = 'parked'
+        """,
+        {
+            "org_id": org_id,
+            "move_id": move_id,
+            "by": by,
+            "at": at,
+            "warrant": warrant,
+            "generation": generation,
+            "replaces_nonce": replaces_nonce,
+        },
+    )

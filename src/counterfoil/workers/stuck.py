@@ -1,0 +1,151 @@
+"""What keeps a wallet's queue moving: dearer siblings, and lost nonces that are used up."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from counterfoil.chains.port import Chain
+from counterfoil.desk import stuck
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.moving import (
+    Batch,
+    OpenTx,
+    Reserved,
+    SignedBytes,
+    SigningRefused,
+    Terms,
+    WalletRow,
+)
+from counterfoil.desk.stuck import LostSignature, SignBytes, TxRow
+from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreachable
+from counterfoil.signer.orders import Order, TxTerms
+from counterfoil.signer.payload import rebuild
+from counterfoil.signer.wire import Code
+from counterfoil.workers.evm_moves import cancel_order, must_be_the_signers, order_for, order_of
+
+_log: Final = structlog.get_logger("counterfoil.move")
+
+SIGHTINGS: Final = 3
+"""How often a nonce must look consumed by something else before that is believed; one node may
+have the nonce already and another not yet the receipt."""
+
+GAS_MARGIN_PERCENT: Final = 125
+"""An estimate is made on another block than the one that the transaction lands in."""
+
+
+class Unblocker:
+    """Looks after the nonces of one worker's wallets that do not move on by themselves."""
+
+    def __init__(self, desk: Desk, signer: SignerClient) -> None:
+        """Hold what to work with; what is counted here may be forgotten."""
+        self._desk = desk
+        self._signer = signer
+        self._sightings: Counter[tuple[str, str, int]] = Counter()
+        self._not_before: dict[tuple[str, str], datetime] = {}
+
+    def seen_gone(self, key: tuple[str, str, int]) -> bool:
+        """Count that a nonce looks consumed by something else; True once that is believed."""
+        self._sightings[key] += 1
+        return self._sightings[key] >= SIGHTINGS
+
+    def seen_well(self, key: tuple[str, str, int]) -> None:
+        """Take back what was counted."""
+        self._sightings.pop(key, None)
+
+    async def bump(self, chain: Chain, open_tx: OpenTx) -> bool:
+        """Have a dearer sibling signed for what is next in its wallet's queue and stuck."""
+        row = open_tx.tx
+        if not stuck.is_stuck(open_tx, self._desk.clock.now()):
+            return False
+        if await chain.nonce(row.wallet, "latest") != row.nonce:
+            return False  # Something before it is stuck, or it has just been mined.
+        wallets = await self._signer.addresses(open_tx.wallet.org_id)
+        must_be_the_signers(open_tx.wallet, wallets)
+        order = order_of(open_tx) or order_for(Batch(open_tx.wallet, open_tx.items), wallets)
+        fees = await chain.fees()
+        terms = stuck.dearer(row, fees.max_fee_wei, fees.tip_wei)
+        reserved = await stuck.bump(self._desk, open_tx, terms, self._signing(order))
+        _log.warning(
+            "move.bumped" if reserved is Reserved.SIGNED else "move.not_bumped",
+            chain=chain.key,
+            wallet=row.wallet,
+            nonce=row.nonce,
+            max_fee_wei=terms.max_fee_wei,
+            outcome=reserved.value,
+        )
+        return reserved is Reserved.SIGNED
+
+    async def cancel(self, chain: Chain, wallet: WalletRow) -> bool:
+        """Use up the wallet's next nonce where its signature got lost and nothing can follow."""
+        hole = await stuck.hole_of(self._desk, wallet)
+        key = (wallet.chain, wallet.address)
+        if hole is None or self._desk.clock.now() < self._not_before.get(key, hole.found_at):
+            return False
+        wallets = await self._signer.addresses(wallet.org_id)
+        must_be_the_signers(wallet, wallets)
+        order = cancel_order(wallet, hole)
+        payload = rebuild(order, wallets)
+        gas = await chain.estimate_gas(wallet.address, payload.to, payload.data)
+        fees = await chain.fees()
+        terms = Terms(gas * GAS_MARGIN_PERCENT // 100, fees.max_fee_wei, fees.tip_wei)
+        try:
+            reserved = await stuck.cancel(self._desk, hole, terms, self._signing(order))
+        except SigningRefused as refused:
+            self._not_before[key] = self._desk.clock.now() + stuck.BUMP_PAUSE
+            _log.error("move.not_cancelled", wallet=wallet.address, reason=refused.reason)
+            return False
+        _log.warning(
+            "move.nonce_cancelled",
+            chain=chain.key,
+            wallet=wallet.address,
+            nonce=hole.nonce,
+            outcome=reserved.value,
+        )
+        return reserved is Reserved.SIGNED
+
+    async def found(
+        self, wallet: WalletRow, nonce: int, move_ids: Iterable[str], tx_hashes: Iterable[str]
+    ) -> None:
+        """Remember what the signer says about a nonce that the books know nothing of."""
+        ids = {UUID(move_id) for move_id in move_ids}
+        if await stuck.found_lost(self._desk, wallet, nonce, ids, set(tx_hashes)):
+            _log.error("move.nonce_lost", chain=wallet.chain, wallet=wallet.address, nonce=nonce)
+
+    async def settle_lost(self, chain: Chain) -> None:
+        """Find out at a finalized block what became of nonces whose signature got lost."""
+        for lost, siblings in await stuck.unsettled(self._desk, chain.key):
+            await self._settle_lost(chain, lost, siblings)
+
+    async def _settle_lost(
+        self, chain: Chain, lost: LostSignature, siblings: tuple[TxRow, ...]
+    ) -> None:
+        key = (lost.chain, lost.wallet, lost.nonce)
+        block = await chain.block("finalized")
+        if block is None or await chain.nonce(lost.wallet, "finalized") <= lost.nonce:
+            return
+        hashes = {*lost.tx_hashes, *(row.tx_hash for row in siblings)}
+        for tx_hash in sorted(hashes):
+            receipt = await chain.receipt(tx_hash)
+            if receipt is not None and receipt.ok:
+                _log.error("move.lost_and_landed", chain=chain.key, tx_hash=tx_hash)
+                await stuck.settle_lost(self._desk, lost, "landed", receipt.block_number)
+                return
+        if self.seen_gone(key):
+            await stuck.settle_lost(self._desk, lost, "gone", block.number)
+
+    def _signing(self, order: Order) -> SignBytes:
+        async def sign(nonce: int, terms: Terms) -> SignedBytes:
+            asked = TxTerms(nonce, terms.gas_limit, terms.max_fee_wei, terms.tip_wei)
+            try:
+                signed = await self._signer.sign(order, asked)
+            except SignerRefused as refused:
+                if refused.code is Code.BROKEN:
+                    raise SignerUnreachable(refused.reason) from refused
+                raise SigningRefused(f"the signer refused: {refused.reason}") from refused
+            return SignedBytes(signed.raw, signed.tx_hash)
+
+        return sign
