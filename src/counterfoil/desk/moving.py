@@ -6,7 +6,7 @@ budget. The second half, what the chain made of it, is `desk.landing`.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
@@ -15,21 +15,18 @@ from uuid import UUID
 
 from counterfoil.books import (
     addresses,
-    cursors,
     invoices,
     ledger,
     lost,
     moves,
     orgs,
     retries,
-    transfers,
     wallets,
 )
 from counterfoil.books.lost import LostSignature
 from counterfoil.books.moves import MovePurpose, MoveRow
 from counterfoil.books.wallets import NewTx, TxRow, WalletRole, WalletRow
 from counterfoil.core.invoice import Invoice, Status
-from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.objections import Objection, objections, pause_until
@@ -153,16 +150,6 @@ class Reserved(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """What deposit addresses must hold at a block, by our books: address to base units."""
-
-    chain: str
-    contract: str
-    at_block: int
-    units: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class OpenTx:
     """A nonce whose end is not known: its signed siblings, oldest first, and what they carry out.
 
@@ -269,21 +256,6 @@ async def reserve(desk: Desk, batch: Batch, terms: Terms, sign: Sign) -> Reserve
             return await _stop(desk, tx, wallet.org_id, against)
         await _commit_signed(desk, tx, wallet, batch, (terms, signed))
         return Reserved.SIGNED
-
-
-async def expected_balances(desk: Desk, batch: Batch) -> Expected | None:
-    """What the deposit addresses of a sweep hold by our books; None before the watcher began.
-
-    Final transfers minus final sweeps, as of the last block that the watcher has booked, so
-    that a payment which is not booked yet is no difference (specs/chains.md 6.2 item 3).
-    """
-    first = batch.items[0].move
-    async with desk.database.reading() as tx:
-        cursor = await cursors.get(tx, first.chain)
-        if cursor is None:
-            return None
-        units = await _held_units(tx, batch, cursor.final_number)
-    return Expected(first.chain, first.contract, cursor.final_number, units)
 
 
 async def park(desk: Desk, org_id: int, reasons: Mapping[UUID, str]) -> None:
@@ -482,25 +454,3 @@ async def _commit_signed(
     )
     await wallets.advance(tx, wallet)
     await lost.end(tx, wallet.chain, wallet.address, wallet.next_nonce, "kept", now)
-
-
-async def _held_units(tx: Tx, batch: Batch, at_block: int) -> dict[str, int]:
-    first = batch.items[0].move
-    where = {
-        item.move.invoice_id: item.deposit_address
-        for item in batch.items
-        if item.move.invoice_id is not None and item.deposit_address is not None
-    }
-    held = dict.fromkeys(where.values(), 0)
-    asset = (first.chain, first.contract)
-    for address, units in (await addresses.stray_units(tx, *asset, list(held), at_block)).items():
-        held[address] += units
-    for transfer in await transfers.of_invoices(tx, first.org_id, list(where)):
-        final = transfer.depth is Depth.FINAL and transfer.block_number <= at_block
-        if (transfer.chain, transfer.contract) == asset and final:
-            held[where[transfer.invoice_id]] += transfer.amount_units
-    for move in await moves.of_invoices(tx, first.org_id, list(where)):
-        swept = move.purpose == "sweep" and (move.chain, move.contract) == asset
-        if swept and move.invoice_id is not None:
-            held[where[move.invoice_id]] -= move.moved_units or 0
-    return held

@@ -15,6 +15,7 @@ import structlog
 from counterfoil.chains.port import CallReverted, Chain, ChainError, Receipt, SendOutcome
 from counterfoil.desk import landing, moving, upkeep
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.expected import expected_balances
 from counterfoil.desk.landing import Settled
 from counterfoil.desk.moving import (
     Batch,
@@ -343,7 +344,7 @@ async def balance_differences(desk: Desk, chain: Chain, batch: Batch) -> dict[UU
 
     Empty when both agree (specs/chains.md 6.2 item 3). Raises `NotWatched`.
     """
-    expected = await moving.expected_balances(desk, batch)
+    expected = await expected_balances(desk, batch)
     if expected is None:
         msg = f"{chain.key} is not watched yet"
         raise NotWatched(msg)

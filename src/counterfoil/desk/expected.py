@@ -1,0 +1,57 @@
+"""What deposit addresses must hold by our books, for comparing it with a chain before a sweep."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from counterfoil.books import addresses, cursors, moves, transfers
+from counterfoil.core.reckoning import Depth
+from counterfoil.db.pool import Tx
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.moving import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What deposit addresses must hold at a block, by our books: address to base units."""
+
+    chain: str
+    contract: str
+    at_block: int
+    units: Mapping[str, int] = field(default_factory=dict)
+
+
+async def expected_balances(desk: Desk, batch: Batch) -> Expected | None:
+    """What the deposit addresses of a sweep hold by our books; None before the watcher began.
+
+    Final transfers minus final sweeps, as of the last block that the watcher has booked, so
+    that a payment which is not booked yet is no difference (specs/chains.md 6.2 item 3).
+    """
+    first = batch.items[0].move
+    async with desk.database.reading() as tx:
+        cursor = await cursors.get(tx, first.chain)
+        if cursor is None:
+            return None
+        units = await _held_units(tx, batch, cursor.final_number)
+    return Expected(first.chain, first.contract, cursor.final_number, units)
+
+
+async def _held_units(tx: Tx, batch: Batch, at_block: int) -> dict[str, int]:
+    first = batch.items[0].move
+    where = {
+        item.move.invoice_id: item.deposit_address
+        for item in batch.items
+        if item.move.invoice_id is not None and item.deposit_address is not None
+    }
+    held = dict.fromkeys(where.values(), 0)
+    asset = (first.chain, first.contract)
+    for address, units in (await addresses.stray_units(tx, *asset, list(held), at_block)).items():
+        held[address] += units
+    for transfer in await transfers.of_invoices(tx, first.org_id, list(where)):
+        final = transfer.depth is Depth.FINAL and transfer.block_number <= at_block
+        if (transfer.chain, transfer.contract) == asset and final:
+            held[where[transfer.invoice_id]] += transfer.amount_units
+    for move in await moves.of_invoices(tx, first.org_id, list(where)):
+        swept = move.purpose == "sweep" and (move.chain, move.contract) == asset
+        if swept and move.invoice_id is not None:
+            held[where[move.invoice_id]] -= move.moved_units or 0
+    return held
