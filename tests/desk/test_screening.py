@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Conflict, Invalid
 from counterfoil.core.invoice import Context, PaymentRequest, Status
 from counterfoil.core.reckoning import Depth
@@ -26,6 +27,8 @@ from support.fake_clock import FakeClock
 from support.fake_screening import FakeScreener
 from support.invoices import CUSTOMER, DUE, STRANGER, USDC, USDT
 from support.office import Office
+
+_, USDT0 = CHAINS["optimism"].known_other
 
 
 @pytest.fixture
@@ -50,6 +53,30 @@ async def test_a_clean_payer_lets_the_invoice_on(bureau: Bureau) -> None:
     assert run.record["run_id"] == f"scr_{run.run_id.hex}"
     assert run.record["degraded"] is False
     assert bureau.provider.asked == [CUSTOMER]
+
+
+async def test_a_token_that_was_not_asked_for_is_screened_and_then_needs_a_choice(
+    bureau: Bureau,
+) -> None:
+    bill = await bureau.office.issues()
+    await bureau.office.is_paid(bill, payer=STRANGER, asset=USDT0)
+
+    after = await bureau.screens(bill)
+
+    assert (after.status, after.context) == (Status.RESOLUTION_REQUIRED, Context.WRONG_ASSET)
+    run = await bureau.run(bill)
+    # Worth what it is pegged to, and whoever sent it is asked about.
+    assert (run.decision, run.record["amount_twd"]) == ("clear", "3241")
+    assert bureau.provider.asked == [STRANGER]
+
+
+async def test_a_listed_sender_of_such_a_token_is_held(bureau: Bureau) -> None:
+    bill = await bureau.office.issues()
+    await bureau.office.is_paid(bill, payer=LISTED, asset=USDT0)
+
+    after = await bureau.screens(bill)
+
+    assert (after.status, after.context) == (Status.COMPLIANCE_HOLD, Context.SANCTIONED)
 
 
 async def test_a_sanctioned_payer_is_held(bureau: Bureau) -> None:

@@ -117,7 +117,8 @@ async def test_a_known_other_token_is_kept_and_flagged(shop: Shop, watcher: Watc
     await watcher.final(0, 7, replace(payment(bill, 5), contract=USDC_E.contract))
 
     look = await shop.look(bill)
-    assert (look.status, look.tally.stray) == (Status.AWAITING_PAYMENT, True)
+    assert (look.status, look.tally.assets) == (Status.SCREENING, ())
+    assert [(a.asset, a.final_units) for a in look.tally.stray] == [(USDC_E, DUE)]
     assert await shop.deposited(bill, USDC_E) == DUE
 
 

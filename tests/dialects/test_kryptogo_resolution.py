@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid
 from counterfoil.db.pool import Database
 from counterfoil.db.rows import execute
@@ -15,6 +16,7 @@ from support.invoices import STRANGER
 from support.payments import Payments
 from support.site import Firm, Site
 
+(USDC_E,) = CHAINS["arb"].known_other
 CUSTOMER_WALLET = "0x" + "c9" * 20
 LATE = timedelta(days=1, minutes=20)
 """After the window of an invoice that is due on receipt."""
@@ -157,6 +159,46 @@ class TestChoices:
         for caller in (firm.merchant, firm.reviewer, firm.officer, firm.auditor):
             refused = await caller.act("resolve", invoice_id, {"choice": "accept"})
             assert refused.refusal == (403, 4003)
+
+
+class TestWrongAsset:
+    async def test_another_token_is_shown_and_sent_back(
+        self, firm: Firm, payments: Payments
+    ) -> None:
+        receipt = (await firm.signer.upload(b"%PDF-1.7\nx\nstartxref\n0\n%%EOF")).data["file_id"]
+        invoice_id = await payable(firm)
+        await payments.arrives(invoice_id, units=5_000_000, asset=USDC_E)
+        await payments.screened(invoice_id)
+
+        shown = (await firm.signer.look(invoice_id)).data
+        kept = await resolve(firm, invoice_id, "accept")
+        back = {"refund_address": CUSTOMER_WALLET, "refund_attachments": [receipt]}
+        ordered = await resolve(firm, invoice_id, "refund_all", reason="Wrong token.", **back)
+        approved = await firm.second_signer.act("refund/approve", invoice_id)
+
+        token = {"chain": "arb", "token": "USDC.e", "token_address": USDC_E.contract}
+        assert (shown["status"], shown["context"]) == ("payment_insufficient", "wrong_asset")
+        assert shown["stray"] == [{**token, "seen": "5.00", "final": "5.00"}]
+        assert shown["resolution"]["choices"] == [
+            {"choice": "refund_all", "returns": [{**token, "amount": "5.00"}]}
+        ]
+        assert shown["payment_intent"]["received_crypto_amount"] is None
+        assert kept.refusal == (409, 4090)
+        assert ordered.data["status"] == "refund_pending"
+        assert approved.data["status"] == "refund_processing"
+
+    async def test_beside_a_payment_it_is_shown_and_the_payment_goes_on(
+        self, firm: Firm, payments: Payments
+    ) -> None:
+        invoice_id = await payable(firm)
+        await payments.paid(invoice_id)
+        await payments.arrives(invoice_id, units=5_000_000, asset=USDC_E, payer=STRANGER)
+
+        shown = (await firm.signer.look(invoice_id)).data
+
+        assert (shown["status"], shown["context"]) == ("sign_pending", "exact")
+        assert [stray["final"] for stray in shown["stray"]] == ["5.00"]
+        assert (await firm.signer.act("sign", invoice_id)).data["status"] == "sweep_processing"
 
 
 class TestRecalculation:

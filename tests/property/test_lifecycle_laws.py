@@ -33,7 +33,15 @@ from counterfoil.core.events import (
     TransferDropped,
     TransferSeen,
 )
-from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Status, Tally
+from counterfoil.core.invoice import (
+    AssetTally,
+    Context,
+    Invoice,
+    PaymentRequest,
+    Policy,
+    Status,
+    Tally,
+)
 from counterfoil.core.lifecycle import decide
 from support.invoices import (
     CUSTOMER,
@@ -42,6 +50,7 @@ from support.invoices import (
     OFFICERS,
     QUOTE,
     STRANGER,
+    USDC,
     USDT,
     clean,
     dirty,
@@ -67,7 +76,8 @@ def tallies(draw: st.DrawFn) -> Tally:
     confirmed = draw(st.sampled_from([0, seen // 2, seen]))
     final = draw(st.sampled_from([0, confirmed]))
     if not seen:
-        return Tally(stray=draw(st.booleans()))
+        astray = AssetTally(USDC, DUE, *draw(st.sampled_from([(0, 0), (DUE, DUE)])))
+        return draw(st.sampled_from([Tally(), Tally(stray=(astray,), payers=(STRANGER,))]))
     payers = draw(st.sampled_from([(CUSTOMER,), (CUSTOMER, STRANGER)]))
     return paid(seen, confirmed=confirmed, final=final, payers=payers, at=draw(instants))
 

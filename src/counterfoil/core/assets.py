@@ -95,6 +95,9 @@ ALIASES: Final = {"arbitrum": "arb", "op": "optimism"}
 
 SYMBOLS: Final = ("USDC", "USDT")
 
+PEGGED_TO: Final = {"USDC.e": "USDC", "USDbC": "USDC", "USDT0": "USDT"}
+"""What a known other token is worth as much as, where it is only weighed and not priced."""
+
 
 def find_chain(name: str) -> Chain | None:
     """The chain under its key or an alias, or None."""

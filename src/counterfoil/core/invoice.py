@@ -198,33 +198,39 @@ class Tally:
     """All that has come in so far, totals and never increments, so telling it twice is harmless.
 
     ``paid_at`` is when enough had arrived (or the last arrival, while it is not enough).
-    ``stray`` says that something came which the invoice does not accept.
+    ``stray`` is what came and is registered with us, but not accepted by the invoice: it counts
+    for nothing, and is `money` only where nothing else came. ``payers`` are those of the money.
     """
 
     assets: tuple[AssetTally, ...] = ()
     payers: tuple[str, ...] = ()
     paid_at: datetime | None = None
-    stray: bool = False
+    stray: tuple[AssetTally, ...] = ()
+
+    @property
+    def money(self) -> tuple[AssetTally, ...]:
+        """What is to be decided about: the accepted assets, or what strayed here instead."""
+        return self.assets or self.stray
 
     @property
     def seen_any(self) -> bool:
-        """Whether any accepted money is on chain just now."""
-        return any(a.seen_units for a in self.assets)
+        """Whether any money is on chain just now."""
+        return any(a.seen_units for a in self.money)
 
     @property
     def settled(self) -> bool:
-        """Whether everything seen is confirmed."""
-        return all(a.seen_units == a.confirmed_units for a in self.assets)
+        """Whether everything seen of the money is confirmed."""
+        return all(a.seen_units == a.confirmed_units for a in self.money)
 
     @property
     def final(self) -> bool:
-        """Whether everything confirmed is beyond any reorganisation."""
-        return all(a.confirmed_units == a.final_units for a in self.assets)
+        """Whether everything confirmed of the money is beyond any reorganisation."""
+        return all(a.confirmed_units == a.final_units for a in self.money)
 
     @property
     def confirmed(self) -> tuple[tuple[str, int], ...]:
         """Asset key and confirmed units, sorted: what a screening covers."""
-        return tuple(sorted((a.asset.key, a.confirmed_units) for a in self.assets))
+        return tuple(sorted((a.asset.key, a.confirmed_units) for a in self.money))
 
 
 Units = tuple[tuple[str, int], ...]

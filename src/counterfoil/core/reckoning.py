@@ -49,7 +49,10 @@ class Received:
 def tally(
     requests: Sequence[PaymentRequest], transfers: Iterable[Received], policy: Policy
 ) -> Tally:
-    """Add up all transfers to one invoice: the totals so far, per accepted asset."""
+    """Add up all transfers to one invoice: the totals so far, per accepted asset.
+
+    What strayed here confirms at ``finalized`` only: there is no hurry to send it back.
+    """
     due = {r.asset.key: r for r in requests}
     live = [
         t
@@ -57,25 +60,31 @@ def tally(
         if t.depth is not Depth.ORPHANED and not is_dust(t.asset, t.amount_units, policy)
     ]
     counted = [t for t in live if t.asset.key in due]
-    enough = _confirming_depth(requests, counted, policy)
-
-    def total(asset: Asset, depth: Depth) -> int:
-        return sum(t.amount_units for t in counted if t.asset == asset and t.depth >= depth)
-
+    stray = [t for t in live if t.asset.key not in due]
     held = [r.asset for r in requests if any(t.asset == r.asset for t in counted)]
+    strayed = sorted({t.asset for t in stray}, key=lambda asset: asset.key)
     return Tally(
-        assets=tuple(
-            AssetTally(
-                asset=asset,
-                seen_units=total(asset, Depth.SEEN),
-                confirmed_units=total(asset, enough),
-                final_units=total(asset, Depth.FINAL),
-            )
-            for asset in held
-        ),
-        payers=tuple(sorted({t.payer for t in counted})),
+        assets=_totals(held, counted, _confirming_depth(requests, counted, policy)),
+        payers=tuple(sorted({t.payer for t in counted or stray})),
         paid_at=_paid_at(requests, counted, policy),
-        stray=len(counted) < len(live),
+        stray=_totals(strayed, stray, Depth.FINAL),
+    )
+
+
+def _totals(
+    assets: Iterable[Asset], transfers: Sequence[Received], enough: Depth
+) -> tuple[AssetTally, ...]:
+    def total(asset: Asset, depth: Depth) -> int:
+        return sum(t.amount_units for t in transfers if t.asset == asset and t.depth >= depth)
+
+    return tuple(
+        AssetTally(
+            asset=asset,
+            seen_units=total(asset, Depth.SEEN),
+            confirmed_units=total(asset, enough),
+            final_units=total(asset, Depth.FINAL),
+        )
+        for asset in assets
     )
 
 
@@ -164,7 +173,7 @@ def findings(invoice: Invoice) -> tuple[Context, ...]:
     share, policy = coverage(invoice), invoice.policy
     found = []
     if share < Fraction(policy.underpay_ratio):
-        stray_only = invoice.tally.stray and not share
+        stray_only = invoice.tally.stray and not invoice.tally.assets
         found.append(Context.WRONG_ASSET if stray_only else Context.UNDERPAID)
     if late_by(invoice):
         found.append(Context.PAID_LATE)
@@ -208,14 +217,14 @@ def surplus(invoice: Invoice) -> tuple[Money, ...]:
 
 def received(invoice: Invoice) -> tuple[Money, ...]:
     """All the money that came in and is confirmed, per asset."""
-    return _some((a.confirmed_units, a.asset) for a in invoice.tally.assets)
+    return _some((a.confirmed_units, a.asset) for a in invoice.tally.money)
 
 
 def holdings(invoice: Invoice) -> tuple[Money, ...]:
     """The confirmed money that is still with us, per asset: neither paid out nor sent back."""
     return _some(
         (_kept_units(invoice, a) - invoice.settled.paid_out_units(a.asset), a.asset)
-        for a in invoice.tally.assets
+        for a in invoice.tally.money
     )
 
 
@@ -223,7 +232,7 @@ def unswept(invoice: Invoice) -> tuple[Money, ...]:
     """The confirmed money that still lies at the deposit address, per asset."""
     return _some(
         (a.confirmed_units - invoice.settled.swept_units(a.asset), a.asset)
-        for a in invoice.tally.assets
+        for a in invoice.tally.money
     )
 
 

@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Final
 
 from counterfoil.core import reckoning
+from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Status
 from counterfoil.core.money import Money, plain_text
 
@@ -52,8 +53,11 @@ def choices(invoice: Invoice) -> tuple[Choice, ...]:
     """What can be chosen about the payment just now; empty where nothing waits for a choice."""
     if invoice.context is None or not _is_open(invoice):
         return ()
-    fixed = () if is_priced_by_rate(invoice) else (Choice.RECALCULATE,)
-    return tuple(c for c in _OF_CONTEXT.get(invoice.context, ()) if c not in fixed)
+    senseless = {
+        Choice.RECALCULATE: not is_priced_by_rate(invoice),
+        Choice.ACCEPT: not all(map(_is_payable, reckoning.received(invoice))),
+    }
+    return tuple(c for c in _OF_CONTEXT.get(invoice.context, ()) if not senseless.get(c))
 
 
 def suggested(invoice: Invoice) -> Choice | None:
@@ -113,6 +117,12 @@ def to_return(invoice: Invoice) -> tuple[Money, ...]:
     if invoice.context is not Context.OVERPAID or (chosen and chosen.choice == "accept"):
         return ()
     return reckoning.surplus(invoice)
+
+
+def _is_payable(money: Money) -> bool:
+    """Whether merchants take it at all: the right token on another chain, but no bridged one."""
+    chain = CHAINS[money.asset.chain]
+    return money.asset in (*chain.accepted, chain.native)
 
 
 def _is_open(invoice: Invoice) -> bool:

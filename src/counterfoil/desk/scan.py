@@ -168,8 +168,7 @@ def fact(before: Tally, after: Tally, at: datetime, by: str) -> MoneyFact | None
         return TransferDropped(at=at, by=by, tally=after)
     seen = _by_asset(after, "seen_units")
     confirmed, final = _by_asset(after, "confirmed_units"), _by_asset(after, "final_units")
-    less = any(seen.get(a.asset.key, 0) < a.seen_units for a in before.assets)
-    if less or (before.stray and not after.stray):
+    if any(seen.get(key, 0) < units for key, units in _by_asset(before, "seen_units").items()):
         return TransferDropped(at=at, by=by, tally=after)
     was_confirmed = _by_asset(before, "confirmed_units")
     was_final = _by_asset(before, "final_units")
@@ -259,4 +258,4 @@ def _within(scan: Scan, row: TransferRow) -> bool:
 def _by_asset(
     tally: Tally, units: Literal["seen_units", "confirmed_units", "final_units"]
 ) -> dict[str, int]:
-    return {a.asset.key: getattr(a, units) for a in tally.assets}
+    return {a.asset.key: getattr(a, units) for a in (*tally.assets, *tally.stray)}

@@ -18,6 +18,7 @@ import msgspec
 
 from counterfoil.books import effects, invoices, orgs, rates, screening, transfers
 from counterfoil.core import reckoning
+from counterfoil.core.assets import PEGGED_TO
 from counterfoil.core.errors import Conflict, Invalid
 from counterfoil.core.events import Screened
 from counterfoil.core.invoice import Invoice, Screening
@@ -353,8 +354,8 @@ async def _case(desk: Desk, tx: Tx, effect: Claim) -> Case:
 
 
 async def _payers(tx: Tx, invoice: Invoice) -> tuple[Payer, ...]:
-    """Everybody who sent accepted tokens, also what is not confirmed yet: they pay for one bill."""
-    due = {request.asset.key for request in invoice.requests}
+    """Everybody who sent the money, also what is not confirmed yet: they pay for one bill."""
+    money = {part.asset for part in invoice.tally.money}
     rows = await transfers.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
     return tuple(
         sorted(
@@ -362,7 +363,7 @@ async def _payers(tx: Tx, invoice: Invoice) -> tuple[Payer, ...]:
                 Payer(row.chain, row.from_address)
                 for row in rows
                 if row.depth is not Depth.ORPHANED
-                and transfers.asset_of(row).key in due
+                and transfers.asset_of(row) in money
                 and not reckoning.is_dust(transfers.asset_of(row), row.amount_units, invoice.policy)
             },
             key=lambda payer: (payer.address, payer.chain),
@@ -377,7 +378,8 @@ async def _worth(
     oldest = desk.clock.now() - timedelta(seconds=desk.rate_max_age_seconds)
     total, used, largest = Decimal(0), None, Decimal(-1)
     for part in money:
-        rate = await rates.latest(tx, part.asset.symbol, "TWD")
+        symbol = part.asset.symbol
+        rate = await rates.latest(tx, PEGGED_TO.get(symbol, symbol), "TWD")
         if rate is None or rate.observed_at < oldest:
             return None, None
         worth = Decimal(part.units).scaleb(-part.asset.decimals) * rate.rate

@@ -47,6 +47,7 @@ def snapshot(
         "order_data": invoice.document.order_data,
         "requests": [_request(r) for r in invoice.requests],
         "received": [_received(a) for a in invoice.tally.assets],
+        "stray": [_received(a) for a in invoice.tally.stray],
         "transfer_count": len(largest),
         "transfers": [_transfer(t) for t in largest[:MAX_TRANSFERS]],
         "moves": [_move(m) for m in moves],

@@ -227,9 +227,11 @@ def _dollars(order: PayOrder, limits: Limits) -> int:
     if order.token == ZERO_ADDRESS:
         wei_in_ether: int = 10**chain.native.decimals
         return int(order.amount_units) * limits.ether_dollars * DOLLAR // wei_in_ether
-    asset = next((a for a in chain.accepted if a.contract == order.token), None)
+    # What was never asked for only ever goes back; each of these tokens is worth a dollar.
+    others = chain.known_other if order.purpose == "refund" else ()
+    asset = next((a for a in (*chain.accepted, *others) if a.contract == order.token), None)
     if asset is None:
-        allowed = ", ".join(a.contract for a in chain.accepted)
+        allowed = ", ".join(a.contract for a in (*chain.accepted, *others))
         _never(f"token {order.token} is not paid on {chain.key}, only {allowed}")
     units_in_dollar: int = 10**asset.decimals
     return int(order.amount_units) * DOLLAR // units_in_dollar

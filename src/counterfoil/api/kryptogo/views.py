@@ -24,7 +24,14 @@ from counterfoil.api.kryptogo.status import (
 )
 from counterfoil.core import ids
 from counterfoil.core.assets import CHAINS, known_asset
-from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Status, number_label
+from counterfoil.core.invoice import (
+    AssetTally,
+    Context,
+    Invoice,
+    PaymentRequest,
+    Status,
+    number_label,
+)
 from counterfoil.core.money import format_units, plain_text
 from counterfoil.core.pricing import FIAT_DECIMALS, due_text
 from counterfoil.core.reckoning import Depth
@@ -136,6 +143,7 @@ def invoice_intent(view: InvoiceView, by: Actor) -> Json:
         "people_needed": people_needed(invoice),
         "payment_options": [_option(invoice, request) for request in invoice.requests],
         "transfers": [_transfer(t) for t in view.transfers],
+        "stray": [_stray(a) for a in invoice.tally.stray],
         "refund": _refund(invoice),
         "resolution": resolution_of(view),
     }
@@ -351,6 +359,18 @@ def _option(invoice: Invoice, request: PaymentRequest) -> Json:
         # ERC-681: what wallets read from a QR code.
         "payment_uri": f"ethereum:{asset.contract}@{chain.chain_id}/transfer"
         f"?address={invoice.deposit_address}&uint256={request.due_units}",
+    }
+
+
+def _stray(tally: AssetTally) -> Json:
+    """What came that the invoice does not accept; it counts for nothing and can be sent back."""
+    asset = tally.asset
+    return {
+        "chain": asset.chain,
+        "token": asset.symbol,
+        "token_address": asset.contract,
+        "seen": format_units(tally.seen_units, asset.decimals),
+        "final": format_units(tally.final_units, asset.decimals),
     }
 
 

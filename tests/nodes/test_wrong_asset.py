@@ -1,0 +1,71 @@
+"""Tokens that an invoice does not accept, on a real chain: recognised, kept, and sent back."""
+
+from typing import Final
+
+from counterfoil.core.assets import CHAINS
+from counterfoil.core.events import ApproveRefund, OrderRefund
+from counterfoil.core.invoice import Context, Invoice, Status
+from counterfoil.core.money import Money
+from counterfoil.core.reckoning import received
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.desk.act import act
+from counterfoil.workers.reconcile import reconcile
+from support.house import House
+from support.invoices import DUE, OFFICERS, SIGNER, USDT
+
+REFUND_ADDRESS: Final = "0x" + "4f" * 20
+(USDC_E,) = CHAINS["arb"].known_other
+
+
+async def refund(house: House, bill: Invoice) -> None:
+    """One person orders it, another lets it go."""
+    at = house.desk.clock.now()
+    order = OrderRefund(
+        at=at, by=SIGNER, address=REFUND_ADDRESS, reason="wrong token", attachment_file_ids=()
+    )
+    for event in (order, ApproveRefund(at=at, by=OFFICERS[0])):
+        actor = Actor(event.by, 1, frozenset({Permission.SIGN}))
+        await act(house.desk, 1, bill.invoice_id, event, actor)
+
+
+async def test_a_bridged_token_goes_back_whole_and_is_never_credited(house: House) -> None:
+    bill = await house.bill(status=Status.SCREENING)
+    paid = await house.arb.pay(USDC_E, bill.deposit_address, DUE)
+    await house.receive(bill, DUE, USDC_E, block=paid.block_number)
+    await house.finalize()
+    await house.screened(bill)
+
+    wrong = await house.look(bill)
+    assert (wrong.status, wrong.context) == (Status.RESOLUTION_REQUIRED, Context.WRONG_ASSET)
+    assert wrong.tally.assets == ()
+    assert received(wrong) == (Money(DUE, USDC_E),)
+
+    await refund(house, bill)
+    await house.drive(rounds=4)
+
+    assert await house.status(bill) is Status.REFUNDED
+    assert await house.arb.balance(USDC_E, REFUND_ADDRESS) == DUE
+    books = await house.books(USDC_E)
+    assert (books.deposit, books.pool, books.payer) == (0, 0, 0)
+    async for compared in reconcile(house.desk, house.arb.chain):
+        assert compared.differences == (), compared.asset
+
+
+async def test_beside_a_good_payment_it_stays_and_disturbs_nothing(house: House) -> None:
+    bill = await house.bill(status=Status.SIGN_PENDING)
+    for asset in (USDT, USDC_E):
+        paid = await house.arb.pay(asset, bill.deposit_address, DUE)
+        await house.receive(bill, DUE, asset, block=paid.block_number)
+    await house.finalize()
+    await house.screened(bill)
+    await house.sign_off(bill)
+    await house.drive(rounds=4)
+
+    done = await house.look(bill)
+    assert done.status is Status.COMPLETED
+    assert await house.at_merchant(USDT) == DUE
+    assert [(a.asset, a.final_units) for a in done.tally.stray] == [(USDC_E, DUE)]
+    assert await house.deposited(bill, USDC_E) == DUE
+    assert await house.arb.balance(USDC_E, bill.deposit_address) == DUE
+    async for compared in reconcile(house.desk, house.arb.chain):
+        assert compared.differences == (), compared.asset
