@@ -6,12 +6,15 @@ no undoing. What signed bytes do is registered beforehand, since nothing here ca
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+from counterfoil.chains.evm.abi import address_word, word
+from counterfoil.chains.evm.transactions import SWEPT_TOPIC, swept_by
 from counterfoil.chains.evm.transfers import TRANSFER_TOPIC, address_topic
 from counterfoil.chains.port import (
+    TOP_LEVEL,
     At,
     Block,
     CallReverted,
@@ -21,6 +24,7 @@ from counterfoil.chains.port import (
     ChainUnreachable,
     Fees,
     Log,
+    NativeSweep,
     RangeTooWide,
     Receipt,
     Recipients,
@@ -35,12 +39,17 @@ NOBODY: Final = "0x" + "0" * 40
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """One movement inside a transaction; ``contract`` "" is the native coin."""
+    """One movement inside a transaction; ``contract`` "" is the native coin.
+
+    Native coin is paid by the transaction itself, by a ``call`` that only a trace shows, or is
+    ``forced`` on its receiver in a way that nothing shows but the balance.
+    """
 
     contract: str
     from_address: str
     to_address: str
     amount_units: int
+    how: Literal["plain", "call", "forced"] = "plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ class Faults:
     ``failing_calls`` counts down. ``lag_blocks`` hides the newest blocks. ``empty_logs``
     answers no transfers at all, without an error, which an endpoint must never do but does.
     ``lost_sends`` swallows signed bytes while saying they were accepted; ``mute_sends``
-    takes them and then fails to answer.
+    takes them and then fails to answer. ``no_traces``: calls are not shown, as by most nodes.
     """
 
     unreachable: bool = False
@@ -79,6 +88,7 @@ class Faults:
     widest_range: int | None = None
     lost_sends: bool = False
     mute_sends: bool = False
+    no_traces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +180,14 @@ class FakeChain(Chain):
         self.pool.append(tx)
         return tx
 
+    def sweep_coin(self, factory: str, address: str, pool: str, wei: int) -> FakeTx:
+        """Let a factory sweep native coin in the next block, with the event that it writes."""
+        data = address_word(address) + word(wei) + word(0)
+        event = Log(factory, (SWEPT_TOPIC, "0x" + "00" * 32, address_topic(NOBODY)), data, 0)
+        tx = replace(self.include(Moved("", address, pool, wei, "call")), logs=(event,))
+        self.pool[-1] = tx
+        return tx
+
     def register(self, raw: bytes, tx: FakeTx) -> None:
         """Say what these signed bytes do once they are sent."""
         self._known[raw] = tx
@@ -232,6 +250,29 @@ class FakeChain(Chain):
         balances = self._balances(contract, at_block)
         return [balances[address] for address in addresses]
 
+    async def native_balances(self, addresses: Sequence[str], block_hash: str) -> list[int]:
+        return await self.token_balances("", addresses, self._by_hash(block_hash).block.number)
+
+    async def native_payments(self, block: Block, recipients: Collection[str]) -> list[Transfer]:
+        return self._native("plain", block, recipients)
+
+    async def internal_payments(self, block: Block, recipients: Collection[str]) -> list[Transfer]:
+        return [] if self.faults.no_traces else self._native("call", block, recipients)
+
+    async def native_sweeps(
+        self, from_block: int, to_block: int, factories: Sequence[str]
+    ) -> list[NativeSweep]:
+        if self._reach() < to_block:
+            msg = f"{self.key}: no endpoint has block {to_block} yet"
+            raise ChainUnreachable(msg)
+        return [
+            NativeSweep(tx.tx_hash, place, mined.block.number, item.account, item.amount_units)
+            for mined in self._chain[from_block : to_block + 1]
+            for tx, receipt in mined.receipts()
+            for place, item in enumerate(swept_by(receipt.logs, factories))
+            if item.ok and item.token == NOBODY
+        ]
+
     async def nonce(self, address: str, at: Literal["latest", "finalized", "pending"]) -> int:
         waiting = sum(tx.sender == address for tx in self.pool) if at == "pending" else 0
         height = self._height("latest" if at == "pending" else at)
@@ -282,6 +323,31 @@ class FakeChain(Chain):
 
     async def close(self) -> None:
         """Nothing is open."""
+
+    def _by_hash(self, block_hash: str) -> _Mined:
+        found = next((m for m in self._chain if m.block.hash == block_hash), None)
+        if found is None:
+            msg = f"{self.key}: no endpoint has block {block_hash}"
+            raise ChainUnreachable(msg)
+        return found
+
+    def _native(self, how: str, block: Block, recipients: Collection[str]) -> list[Transfer]:
+        return [
+            Transfer(
+                chain=self.key,
+                tx_hash=tx.tx_hash,
+                log_index=TOP_LEVEL if how == "plain" else TOP_LEVEL - 1 - place,
+                block_number=block.number,
+                block_hash=block.hash,
+                contract="",
+                from_address=move.from_address,
+                to_address=move.to_address,
+                amount_units=move.amount_units,
+            )
+            for tx in self._by_hash(block.hash).txs
+            for place, move in enumerate(() if tx.reverts else tx.moves)
+            if not move.contract and move.how == how and move.to_address in recipients
+        ]
 
     def _reach(self) -> int:
         """Return the height that the endpoints show, if they answer at all."""

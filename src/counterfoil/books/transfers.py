@@ -21,6 +21,20 @@ Key = tuple[str, int]
 """Transaction hash and log index: with the chain, what is credited at most once."""
 
 
+NOBODY: Final = "0x" + "0" * 40
+"""Who paid what nobody is known to have paid."""
+
+_UNKNOWN: Final = "internal:"
+
+
+def unknown_hash(block_number: int, address: str) -> str:
+    """What stands in place of a transaction's hash for coin that came with none that we know.
+
+    One for each block and address, so that it is found again and never counted twice.
+    """
+    return f"{_UNKNOWN}{block_number}:{address}"
+
+
 @dataclass(frozen=True, slots=True)
 class TransferRow:
     """One transfer to an invoice's address.
@@ -51,6 +65,11 @@ class TransferRow:
     def key(self) -> Key:
         """The credit key within the chain."""
         return self.tx_hash, self.log_index
+
+    @property
+    def is_unattributed(self) -> bool:
+        """Whether only the balance shows it: native coin from inside an unknown transaction."""
+        return self.tx_hash.startswith(_UNKNOWN)
 
     @property
     def arrived_at(self) -> datetime:

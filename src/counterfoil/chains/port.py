@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from counterfoil.chains.address_set import AddressSet
 
@@ -79,6 +79,22 @@ class Transfer:
     to_address: str
     amount_units: int
     block_at: datetime | None = None
+
+
+TOP_LEVEL: Final = -1
+"""The log index of native coin that a transaction paid by itself: coin writes no log, and logs
+count from 0. What contracts paid inside it has -2 and below."""
+
+
+@dataclass(frozen=True, slots=True)
+class NativeSweep:
+    """Native coin that a factory of ours swept out of a deposit address."""
+
+    tx_hash: str
+    log_index: int
+    block_number: int
+    address: str
+    amount_units: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +209,31 @@ class Chain(Protocol):
         self, contract: str, addresses: Sequence[str], at_block: int
     ) -> list[int]:
         """Read balances in base units, in the order asked; ``""`` means the native coin."""
+        ...
+
+    async def native_balances(self, addresses: Sequence[str], block_hash: str) -> list[int]:
+        """Read native coin in wei at the end of the very block that has this hash (EIP-1898)."""
+        ...
+
+    async def native_payments(self, block: Block, recipients: Collection[str]) -> list[Transfer]:
+        """List what a block's successful transactions themselves paid in native coin.
+
+        ``contract`` is ``""`` and ``log_index`` `TOP_LEVEL`.
+        """
+        ...
+
+    async def internal_payments(self, block: Block, recipients: Collection[str]) -> list[Transfer]:
+        """List what contracts paid in native coin inside a block's transactions.
+
+        Calls that were undone by a caller further up are left out. Empty, too, where no endpoint
+        traces: this explains balances and proves nothing.
+        """
+        ...
+
+    async def native_sweeps(
+        self, from_block: int, to_block: int, factories: Sequence[str]
+    ) -> list[NativeSweep]:
+        """List what these factories swept in native coin in the closed range."""
         ...
 
     async def nonce(self, address: str, at: Literal["latest", "finalized", "pending"]) -> int:

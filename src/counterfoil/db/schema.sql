@@ -71,6 +71,16 @@ CREATE TABLE ingest.lost_signature (
     CONSTRAINT lost_signature_ended_check CHECK ((ended = ANY (ARRAY['kept'::text, 'cancelled'::text, 'gone'::text, 'landed'::text])))
 );
 
+CREATE TABLE ingest.native_outflow (
+    chain text NOT NULL COLLATE pg_catalog."C",
+    tx_hash text NOT NULL COLLATE pg_catalog."C",
+    log_index integer NOT NULL,
+    address text NOT NULL COLLATE pg_catalog."C",
+    amount_units numeric(78,0) NOT NULL,
+    block_number bigint NOT NULL,
+    CONSTRAINT native_outflow_amount_units_check CHECK (((amount_units > (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric)))
+);
+
 CREATE TABLE ingest.unassigned_transfer (
     chain text NOT NULL COLLATE pg_catalog."C",
     tx_hash text NOT NULL COLLATE pg_catalog."C",
@@ -460,6 +470,9 @@ ALTER TABLE ONLY ingest.chain_tx
 ALTER TABLE ONLY ingest.lost_signature
     ADD CONSTRAINT lost_signature_pkey PRIMARY KEY (chain, wallet, nonce);
 
+ALTER TABLE ONLY ingest.native_outflow
+    ADD CONSTRAINT native_outflow_pkey PRIMARY KEY (chain, tx_hash, log_index);
+
 ALTER TABLE ONLY ingest.unassigned_transfer
     ADD CONSTRAINT unassigned_transfer_pkey PRIMARY KEY (chain, tx_hash, log_index);
 
@@ -565,6 +578,8 @@ CREATE INDEX lost_signature_by_move ON ingest.lost_signature USING gin (move_ids
 
 CREATE INDEX lost_signature_open ON ingest.lost_signature USING btree (chain) WHERE (ended IS NULL);
 
+CREATE INDEX native_outflow_by_address ON ingest.native_outflow USING btree (chain, address);
+
 CREATE INDEX unassigned_transfer_by_address ON ingest.unassigned_transfer USING btree (chain, address);
 
 CREATE INDEX unassigned_transfer_unsettled ON ingest.unassigned_transfer USING btree (chain, block_number) WHERE (depth = ANY (ARRAY[1, 2]));
@@ -604,6 +619,8 @@ CREATE INDEX move_open ON public.move USING btree (chain, status, created_at) WH
 CREATE INDEX move_parked ON public.move USING btree (updated_at) WHERE (status = 'parked'::text);
 
 CREATE INDEX outbox_due ON public.outbox USING btree (due_at) WHERE (status = 'pending'::text);
+
+CREATE INDEX payment_request_native ON public.payment_request USING btree (org_id, invoice_id) WHERE (contract = ''::text);
 
 CREATE INDEX posting_by_invoice ON public.posting USING btree (org_id, invoice_id) WHERE (invoice_id IS NOT NULL);
 

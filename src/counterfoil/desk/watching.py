@@ -18,8 +18,9 @@ from uuid import UUID
 
 from psycopg import OperationalError
 
-from counterfoil.books import cursors, invoices, ledger, transfers
+from counterfoil.books import cursors, invoices, ledger, natives, transfers
 from counterfoil.books.cursors import Anchor, CursorRow, Mark, WatchedAddress
+from counterfoil.books.natives import Outflow
 from counterfoil.books.transfers import BlockRef, Key, Quarantined, TransferRow
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Invoice
@@ -211,14 +212,17 @@ async def record_final(  # noqa: PLR0913 - a range, what was found in it, and wh
     sightings: Sequence[Sighting],
     *,
     vouched: Collection[Key] = (),
+    outflows: Sequence[Outflow] = (),
 ) -> Recorded:
     """Record a scan of finalized blocks, which alone settles, and move the final cursor.
 
-    Money that becomes final is booked from the payer to the deposit. Raises `LeaseLost`.
+    Money that becomes final is booked from the payer to the deposit. ``outflows`` are what native
+    coin is compared with in later ranges. Raises `LeaseLost`.
     """
     scan = Scan(lease.chain, after, upto.number, Depth.FINAL, tuple(sightings), frozenset(vouched))
 
     async def finish(tx: Tx) -> None:
+        await natives.keep_outflows(tx, outflows)
         await cursors.move_final(tx, lease.chain, upto, desk.clock.now())
 
     return await _record(desk, lease, scan, finish)

@@ -16,11 +16,29 @@ from typing import Final
 import structlog
 
 from counterfoil.chains.address_set import AddressSet
-from counterfoil.chains.port import Block, Chain, ChainMoved, RangeTooWide, Transfer
+from counterfoil.chains.port import (
+    TOP_LEVEL,
+    Block,
+    Chain,
+    ChainMoved,
+    RangeTooWide,
+    Receipt,
+    Transfer,
+)
 from counterfoil.core.assets import CHAINS
 from counterfoil.desk import watching
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.watching import Anchor, Lease, LeaseLost, Mark, Position, Sighting
+from counterfoil.desk.natives import Outflow
+from counterfoil.desk.watching import (
+    Anchor,
+    Lease,
+    LeaseLost,
+    Mark,
+    Position,
+    Sighting,
+    TransferRow,
+)
+from counterfoil.workers.native import NativeRange, NativeScan
 
 LISTED_AT_MOST: Final = 2_000
 """Up to so many addresses the node is asked for them by name, beyond for everybody's transfers."""
@@ -184,7 +202,8 @@ class ChainWatcher:
         end = None if after is None else await self._end(after, tip)
         if after is None or end is None:
             return None
-        sightings = await self._scan(self._chain, after, end)
+        blocks = NativeRange(after, end, at.final.number, self._range)
+        sightings, _ = await self._scan(self._chain, blocks)
         recorded = await watching.record_seen(self._desk, self._lease, after, _mark(end), sightings)
         self._report("seen", end.number, recorded)
         return end
@@ -201,7 +220,8 @@ class ChainWatcher:
                 f" the node now says {last.hash}; the chain stands still until a person has looked"
             )
             raise FinalityBroken(msg)
-        sightings = await self._scan(self._chain.second_view, after, end)
+        blocks = NativeRange(after, end, after, self._range)
+        sightings, outflows = await self._scan(self._chain.second_view, blocks)
         recorded = await watching.record_final(
             self._desk,
             self._lease,
@@ -209,6 +229,7 @@ class ChainWatcher:
             _mark(end),
             sightings,
             vouched=await self._vouched(after, end, sightings),
+            outflows=outflows,
         )
         self._report("final", end.number, recorded)
         return end
@@ -260,20 +281,23 @@ class ChainWatcher:
             return target
         return await self._chain.block(after + self._range)
 
-    async def _scan(self, chain: Chain, after: int, end: Block) -> list[Sighting]:
-        """Every transfer to an address of ours in the blocks above ``after`` up to ``end``."""
+    async def _scan(
+        self, chain: Chain, blocks: NativeRange
+    ) -> tuple[list[Sighting], tuple[Outflow, ...]]:
+        """Every transfer to an address of ours in a range, and the native coin that left again."""
         # After the tip is known: an address given out before its block was mined is in here.
         await self._watched.refresh()
         found = await chain.transfers(
-            after + 1,
-            end.number,
+            blocks.after + 1,
+            blocks.end.number,
             self._contracts,
             self._watched.recipients(self._limits.listed_at_most),
-            end_hash=end.hash,
+            end_hash=blocks.end.hash,
         )
         # Slowly, so that a node with a limit of its own refuses one question in six, not in two.
         self._range = min(self._range + self._range // 8 + 1, self._limits.widest_range)
-        return await self._dated(found, end)
+        native = await NativeScan(self._desk, chain).scan(blocks)
+        return await self._dated([*found, *native.transfers], blocks.end), native.outflows
 
     async def _dated(self, found: Sequence[Transfer], end: Block) -> list[Sighting]:
         """Put each transfer's block time beside it: its node's, else a header's of that block."""
@@ -303,15 +327,10 @@ class ChainWatcher:
         missing = await watching.unlisted(self._desk, self._chain.key, after, end.number, listed)
         vouched = []
         for row in missing:
+            if row.is_unattributed:
+                continue
             receipt = await self._chain.receipt(row.tx_hash)
-            if (
-                receipt is not None
-                and receipt.ok
-                and receipt.block_hash == row.block_hash
-                and any(
-                    (g.log_index, g.contract) == (row.log_index, row.contract) for g in receipt.logs
-                )
-            ):
+            if receipt is not None and _shows(receipt, row):
                 self._log.error("node_omitted_a_transfer", tx_hash=row.tx_hash, index=row.log_index)
                 vouched.append(row.key)
         return vouched
@@ -348,6 +367,15 @@ class ChainWatcher:
                 log_index=kept.log_index,
                 amount_units=str(kept.amount_units),
             )
+
+
+def _shows(receipt: Receipt, row: TransferRow) -> bool:
+    """Whether a receipt proves a transfer in its block; success does where the transaction paid."""
+    if not receipt.ok or receipt.block_hash != row.block_hash:
+        return False
+    if not row.contract:
+        return row.log_index == TOP_LEVEL
+    return any((g.log_index, g.contract) == (row.log_index, row.contract) for g in receipt.logs)
 
 
 def _mark(block: Block) -> Mark:

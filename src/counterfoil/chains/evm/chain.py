@@ -1,12 +1,22 @@
 """`EvmChain`: the port of chains/port.py, over JSON-RPC."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
 
 from counterfoil.chains.evm.abi import WORD, keccak256
+from counterfoil.chains.evm.addresses import ZERO_ADDRESS
+from counterfoil.chains.evm.native import (
+    TRACER,
+    RawBlock,
+    Traced,
+    internal,
+    paying,
+    read_traces,
+    top_level,
+)
 from counterfoil.chains.evm.rpc import (
     JsonRpc,
     Limits,
@@ -16,7 +26,12 @@ from counterfoil.chains.evm.rpc import (
     answers_of,
     quantity,
 )
-from counterfoil.chains.evm.transactions import DECIMALS_CALL, balance_of_calldata
+from counterfoil.chains.evm.transactions import (
+    DECIMALS_CALL,
+    balance_of_calldata,
+    native_sweep_filter,
+    swept_by,
+)
 from counterfoil.chains.evm.transfers import RawLog, decode_transfers, transfer_filters
 from counterfoil.chains.port import (
     At,
@@ -26,6 +41,7 @@ from counterfoil.chains.port import (
     ChainMoved,
     Fees,
     Log,
+    NativeSweep,
     Receipt,
     Recipients,
     SendOutcome,
@@ -63,6 +79,8 @@ class _Receipt(msgspec.Struct, frozen=True):
 _HEADER: Final = msgspec.json.Decoder(_Header | None)
 _LOGS: Final = answers_of(list[RawLog] | _Header | None)
 _RECEIPT: Final = msgspec.json.Decoder(_Receipt | None)
+_SWEEP_LOGS: Final = msgspec.json.Decoder(list[RawLog])
+_FULL_BLOCK: Final = msgspec.json.Decoder(RawBlock | None)
 _TEXT: Final = msgspec.json.Decoder(str)
 
 # How nodes word the same few facts: geth and its descendants Nitro and op-geth, Erigon,
@@ -186,6 +204,50 @@ class EvmChain:
             ]
         )
 
+    async def native_balances(self, addresses: Sequence[str], block_hash: str) -> list[int]:
+        """See `port.Chain.native_balances`."""
+        at = {"blockHash": block_hash}
+        return await self._rpc.ask_all(
+            [Query("eth_getBalance", (address, at), _read_quantity) for address in addresses],
+            second_view=self._second,
+        )
+
+    async def native_payments(self, block: Block, recipients: Collection[str]) -> list[Transfer]:
+        """See `port.Chain.native_payments`."""
+        whole = await self._rpc.ask(_block_query(block.hash))
+        found = []
+        for tx in paying(whole, recipients):
+            receipt = await self.receipt(tx.tx_hash.lower())
+            if receipt is None or receipt.block_hash != block.hash:
+                msg = f"{self.key}: block {block.number} changed while its payments were read"
+                raise ChainMoved(msg)
+            if receipt.ok:
+                found.append(top_level(self.key, block, tx))
+        return found
+
+    async def internal_payments(self, block: Block, recipients: Collection[str]) -> list[Transfer]:
+        """See `port.Chain.internal_payments`."""
+        traced = await self._rpc.ask_if_offered(_trace_query(block.hash))
+        return internal(self.key, block, traced or (), recipients)
+
+    async def native_sweeps(
+        self, from_block: int, to_block: int, factories: Sequence[str]
+    ) -> list[NativeSweep]:
+        """See `port.Chain.native_sweeps`."""
+
+        def read(raw: msgspec.Raw) -> list[NativeSweep]:
+            return _sweeps(_SWEEP_LOGS.decode(raw), factories)
+
+        asked = native_sweep_filter(from_block, to_block, factories)
+        end, found = await self._rpc.ask_all(
+            [_header_query(to_block), Query("eth_getLogs", (asked,), read)],
+            second_view=self._second,
+        )
+        if not isinstance(found, list) or end is None:
+            msg = f"{self.key}: the node does not have block {to_block} yet"
+            raise ChainMoved(msg)
+        return found
+
     async def nonce(self, address: str, at: Literal["latest", "finalized", "pending"]) -> int:
         """See `port.Chain.nonce`."""
         return await self._rpc.ask(Query("eth_getTransactionCount", (address, at), _read_quantity))
@@ -282,6 +344,36 @@ def _asked_for(at: At, header: _Header) -> Block:
     return block
 
 
+def _block_query(block_hash: str) -> Query[RawBlock]:
+    def read(raw: msgspec.Raw) -> RawBlock:
+        found: RawBlock | None = _FULL_BLOCK.decode(raw)
+        if found is None or found.hash.lower() != block_hash:
+            msg = f"the node does not have block {block_hash}"
+            raise Unusable(msg)
+        return found
+
+    return Query("eth_getBlockByHash", (block_hash, True), read)
+
+
+def _trace_query(block_hash: str) -> Query[list[Traced]]:
+    return Query("debug_traceBlockByHash", (block_hash, TRACER), read_traces)
+
+
+def _sweeps(logs: Sequence[RawLog], factories: Sequence[str]) -> list[NativeSweep]:
+    return [
+        NativeSweep(
+            tx_hash=(raw.tx_hash or "").lower(),
+            log_index=quantity(raw.log_index or ""),
+            block_number=quantity(raw.block_number or ""),
+            address=item.account,
+            amount_units=item.amount_units,
+        )
+        for raw in logs
+        for item in swept_by((_log(raw),), factories)
+        if item.ok and item.token == ZERO_ADDRESS and item.amount_units
+    ]
+
+
 def _height(at: At) -> str:
     return hex(at) if isinstance(at, int) else at
 
@@ -308,15 +400,16 @@ def _receipt(found: _Receipt) -> Receipt:
         ok=quantity(found.status) == 1,
         gas_used=gas_used,
         fee_wei=gas_used * quantity(found.gas_price) + quantity(found.l1_fee or "0x0"),
-        logs=tuple(
-            Log(
-                contract=log.address.lower(),
-                topics=tuple(topic.lower() for topic in log.topics),
-                data=bytes.fromhex(log.data.removeprefix("0x")),
-                log_index=quantity(log.log_index or ""),
-            )
-            for log in found.logs
-        ),
+        logs=tuple(map(_log, found.logs)),
+    )
+
+
+def _log(raw: RawLog) -> Log:
+    return Log(
+        contract=raw.address.lower(),
+        topics=tuple(topic.lower() for topic in raw.topics),
+        data=bytes.fromhex(raw.data.removeprefix("0x")),
+        log_index=quantity(raw.log_index or ""),
     )
 
 

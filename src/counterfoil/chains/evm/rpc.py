@@ -248,6 +248,19 @@ class JsonRpc:
                     return found
         raise self._verdict(problems)
 
+    async def ask_if_offered(self, query: Query[T]) -> T | None:
+        """Ask for something that many endpoints do not offer; None where none answers.
+
+        A refusal says nothing about an endpoint's health, so none is put to rest for it.
+        """
+        for endpoint in self._candidates(second_view=False):
+            try:
+                (answer,) = await self._ask_endpoint(endpoint, (query,), _RAW)
+            except (Unusable, ChainError):
+                continue
+            return answer
+        return None
+
     async def check_endpoints(self) -> None:
         """Ask every endpoint for its chain id; a wrong one is `ChainMisconfigured`.
 

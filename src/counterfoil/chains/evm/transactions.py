@@ -1,6 +1,6 @@
 """The few calls we make, as call data, and what their receipts prove."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,8 +13,9 @@ from counterfoil.chains.evm.abi import (
     topic,
     word,
 )
+from counterfoil.chains.evm.addresses import ZERO_ADDRESS
 from counterfoil.chains.evm.transfers import TRANSFER_TOPIC, address_topic
-from counterfoil.chains.port import Receipt
+from counterfoil.chains.port import Log, Receipt
 
 MAX_SWEEP: Final = 250
 """Salts in one sweep. The contract takes 256, but first sweeps of 256 clones come close to
@@ -38,7 +39,7 @@ _BLACKLIST_CALLS: Final = {
     "USDT": selector("isBlackListed(address)"),
 }
 
-_SWEPT: Final = topic("Swept(bytes32,address,address,uint256,bool)")
+SWEPT_TOPIC: Final = topic("Swept(bytes32,address,address,uint256,bool)")
 _SWEEP_FAILED: Final = topic("SweepFailed(bytes32,address,address,bool)")
 
 
@@ -110,14 +111,31 @@ def propose_admin_calldata(admin: str) -> bytes:
     return _PROPOSE_ADMIN + address_word(admin)
 
 
+def native_sweep_filter(
+    from_block: int, to_block: int, factories: Sequence[str]
+) -> dict[str, object]:
+    """The ``eth_getLogs`` filter for sweeps of native coin that moved something."""
+    return {
+        "fromBlock": hex(from_block),
+        "toBlock": hex(to_block),
+        "address": list(factories),
+        "topics": [SWEPT_TOPIC, None, address_topic(ZERO_ADDRESS)],
+    }
+
+
 def swept(receipt: Receipt, factory: str) -> list[SweptItem]:
     """Read what a sweep did per deposit address; logs of any other contract are ignored."""
+    return swept_by(receipt.logs, (factory,))
+
+
+def swept_by(logs: Iterable[Log], factories: Collection[str]) -> list[SweptItem]:
+    """Read what sweeps of these factories did; other logs are ignored."""
     items = []
-    for log in receipt.logs:
-        ours = log.contract == factory and len(log.topics) == 3  # noqa: PLR2004 - event, salt, token
-        if not ours or log.topics[0] not in (_SWEPT, _SWEEP_FAILED):
+    for log in logs:
+        ours = log.contract in factories and len(log.topics) == 3  # noqa: PLR2004 - event, salt, token
+        if not ours or log.topics[0] not in (SWEPT_TOPIC, _SWEEP_FAILED):
             continue
-        ok = log.topics[0] == _SWEPT
+        ok = log.topics[0] == SWEPT_TOPIC
         words = [log.data[at : at + WORD] for at in range(0, len(log.data), WORD)]
         items.append(
             SweptItem(

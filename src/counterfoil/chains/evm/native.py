@@ -1,0 +1,148 @@
+"""Payments in the chain's own coin, out of blocks and traces: no log tells of them.
+
+A call that moved coin may have been undone by a caller further up, while the transaction as a
+whole succeeded; its own frame then shows no error (specs/chains.md 6.4, 6.5).
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from counterfoil.chains.port import TOP_LEVEL, Block, Transfer
+
+TRACER: Final = {"tracer": "callTracer"}
+
+_INNER_CALLS: Final = "CALL"
+"""What hands coin on. A ``DELEGATECALL`` shows a value that nobody moves, and contracts that end
+themselves are left to the balance, as their rules differ between chains."""
+
+_MOVES_NOTHING: Final = frozenset({"0x69", "0x6a"})
+"""Arbitrum's transactions whose value is not their receiver's: a retryable ticket is only
+submitted, a block's own start moves nothing (specs/chains.md 6.4)."""
+
+
+class RawTx(msgspec.Struct, frozen=True):
+    """A transaction of a block; no ``to`` where it creates a contract."""
+
+    tx_hash: str = msgspec.field(name="hash")
+    sender: str = msgspec.field(name="from")
+    value: str
+    to: str | None = None
+    type: str = "0x0"
+
+
+class RawBlock(msgspec.Struct, frozen=True):
+    """A block with its transactions in full."""
+
+    number: str
+    hash: str
+    transactions: list[RawTx]
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One call of a trace, with the calls that it made."""
+
+    type: str
+    sender: str = msgspec.field(name="from")
+    to: str | None = None
+    value: str | None = None
+    error: str | None = None
+    calls: list["Frame"] = []
+
+
+class Traced(msgspec.Struct, frozen=True):
+    """One transaction of a traced block; old nodes leave its hash out."""
+
+    result: Frame | None = None
+    tx_hash: str | None = msgspec.field(default=None, name="txHash")
+
+
+_TRACES: Final = msgspec.json.Decoder(list[Traced])
+
+
+def read_traces(answer: bytes) -> list[Traced]:
+    """Read what ``debug_traceBlockByHash`` says.
+
+    Raises ``ValueError`` for a trace that cannot be read: a stranger can nest calls deeper than we
+    follow, and then it explains nothing.
+    """
+    try:
+        return _TRACES.decode(answer)
+    except RecursionError as deep:
+        msg = "the trace is nested too deeply to be read"
+        raise ValueError(msg) from deep
+
+
+def paying(block: RawBlock, recipients: Collection[str]) -> list[RawTx]:
+    """The transactions that would pay one of ``recipients`` themselves, if they succeeded."""
+    return [
+        tx
+        for tx in block.transactions
+        if tx.to is not None
+        and tx.to.lower() in recipients
+        and int(tx.value, 16)
+        and tx.type not in _MOVES_NOTHING
+    ]
+
+
+def top_level(chain: str, block: Block, tx: RawTx) -> Transfer:
+    """What a transaction that succeeded paid to whom it names."""
+    return _transfer(chain, block, tx.tx_hash, TOP_LEVEL, (tx.sender, str(tx.to), tx.value))
+
+
+def internal(
+    chain: str, block: Block, traced: Sequence[Traced], recipients: Collection[str]
+) -> list[Transfer]:
+    """What contracts paid to ``recipients`` inside the transactions of a block.
+
+    Each is known by its place among all frames of its transaction, counted as they began.
+    """
+    return [
+        _transfer(
+            chain,
+            block,
+            one.tx_hash,
+            TOP_LEVEL - place,
+            (frame.sender, str(frame.to), str(frame.value)),
+        )
+        for one in traced
+        if one.result is not None and one.tx_hash is not None
+        for place, frame in _standing(one.result)
+        if place and frame.type == _INNER_CALLS and _pays(frame, recipients)
+    ]
+
+
+def _standing(root: Frame) -> Iterator[tuple[int, Frame]]:
+    """Frames whose effects lasted: none of their callers failed. The root has place 0."""
+    # No recursion: a stranger may nest calls a thousand deep.
+    waiting, place = [(root, False)], 0
+    while waiting:
+        frame, undone = waiting.pop()
+        undone = undone or frame.error is not None
+        if not undone:
+            yield place, frame
+        place += 1
+        waiting += [(call, undone) for call in reversed(frame.calls)]
+
+
+def _pays(frame: Frame, recipients: Collection[str]) -> bool:
+    to, value = frame.to, frame.value
+    return to is not None and value is not None and to.lower() in recipients and int(value, 16) > 0
+
+
+def _transfer(
+    chain: str, block: Block, tx_hash: str, place: int, said: tuple[str, str, str]
+) -> Transfer:
+    sender, to, value = said
+    return Transfer(
+        chain=chain,
+        tx_hash=tx_hash.lower(),
+        log_index=place,
+        block_number=block.number,
+        block_hash=block.hash,
+        contract="",
+        from_address=sender.lower(),
+        to_address=to.lower(),
+        amount_units=int(value, 16),
+    )
