@@ -10,12 +10,11 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from psycopg import AsyncCursor
-from psycopg.pq import PipelineStatus
 from psycopg.types.json import Jsonb
 
 from counterfoil.api import kryptogo
@@ -23,6 +22,7 @@ from counterfoil.api.kryptogo.schema import create_fields, read_draft
 from counterfoil.api.strict_json import read_object
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.clock import SystemClock, TimeSortedIds
+from counterfoil.db.connection import Connection, Cursor
 from counterfoil.db.pool import Database, Tx
 from counterfoil.desk import intake, members
 from counterfoil.desk.desk import Desk
@@ -37,11 +37,11 @@ _ID_DIGITS: Final = 31
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement as the desk sent it; ``pipelined`` when its answer was not waited for."""
+    """One statement as the desk sent it; what has the same ``trip`` was sent in one go."""
 
     query: str
     parameters: Mapping[str, object]
-    pipelined: bool
+    trip: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class _Recorder:
 
     statements: list[Statement] = field(default_factory=list)
     ids: list[UUID] = field(default_factory=list)
+    uses: int = 0
+    """How often the database was turned to."""
 
     def new(self) -> UUID:
         """A fresh id, remembered."""
@@ -70,8 +72,8 @@ class _Recorder:
         if not isinstance(query, str) or not isinstance(parameters, Mapping):
             msg = f"cannot write this for pgbench: {query!r}"
             raise TypeError(msg)
-        piped = tx.pgconn.pipeline_status != PipelineStatus.OFF
-        self.statements.append(Statement(query, parameters, piped))
+        made = tx.trips if isinstance(tx, Connection) else 0
+        self.statements.append(Statement(query, parameters, (self.uses, made)))
 
 
 class _RecordedDatabase(Database):
@@ -83,13 +85,23 @@ class _RecordedDatabase(Database):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
+        self._recorder.uses += 1
         async with super().transaction() as tx:
+            self._recorder.keep(tx, "BEGIN", {})
+            tx.cursor_factory = _recording(self._recorder)
+            yield tx
+            self._recorder.keep(tx, "COMMIT", {})
+
+    @asynccontextmanager
+    async def looking(self) -> AsyncIterator[Tx]:
+        self._recorder.uses += 1
+        async with super().looking() as tx:
             tx.cursor_factory = _recording(self._recorder)
             yield tx
 
 
-def _recording(recorder: _Recorder) -> type[AsyncCursor[Any]]:
-    class Recording(AsyncCursor[Any]):
+def _recording(recorder: _Recorder) -> type[Cursor]:
+    class Recording(Cursor):
         async def execute(self, query: Any, params: Any = None, **options: Any) -> Any:  # noqa: ANN401 - as the parent has it
             recorder.keep(self.connection, query, params)
             return await super().execute(query, params, **options)
@@ -121,12 +133,12 @@ async def recorded_create(url: str, api_key: str, body: bytes) -> Script:
             {"evm": parse_evm_address},
             tells={"kryptogo": kryptogo.tells},
         )
+        recorder.statements.clear()
         principal = await members.authenticate(desk, api_key)
         if principal is None:
             msg = "the API key is not good"
             raise LookupError(msg)
         draft = read_draft(read_object(body), create_fields(allow_private_callbacks=True))
-        recorder.statements.clear()
         await intake.create(desk, draft, principal.actor)
     finally:
         await database.close()
@@ -134,23 +146,21 @@ async def recorded_create(url: str, api_key: str, body: bytes) -> Script:
 
 
 def written(statements: Sequence[Statement], ids: Sequence[UUID]) -> Script:
-    """One transaction of ``pgbench`` for the statements; ``ids`` are made anew each time.
+    """What one request asks, for ``pgbench``; ``ids`` are made anew each time.
 
+    What we send in one trip is a pipeline there, too, except for a statement whose answer the
+    next ones need: ``pgbench`` can keep no answer within a pipeline, so that one goes after it.
     Raises ``TypeError`` for a parameter that could not be handed over as it is.
     """
     variables = {"n": "0"}
-    lines = [r"\set n :n + 1", r"\set seed :base + :n * 100 + :client_id", "BEGIN;"]
-    piped = False
-    for place, statement in enumerate(statements):
-        if statement.pipelined is not piped:
-            piped = statement.pipelined
-            lines.append(r"\startpipeline" if piped else r"\endpipeline")
-        text = _sql(place, statement, ids, variables)
-        end = r" \gset" if _RETURNING.search(text) else ";"
-        lines.append(text + end)
-    if piped:
-        lines.append(r"\endpipeline")
-    return Script("\n".join([*lines, "COMMIT;", ""]), variables, len(statements))
+    lines = [r"\set n :n + 1", r"\set seed :base + :n * 100 + :client_id"]
+    texts = [_sql(place, statement, ids, variables) for place, statement in enumerate(statements)]
+    for _, trip in groupby(zip(statements, texts, strict=True), key=lambda pair: pair[0].trip):
+        sent = [text for _, text in trip]
+        piped = [f"{text};" for text in sent if not _RETURNING.search(text)]
+        lines += [r"\startpipeline", *piped, r"\endpipeline"] if len(piped) > 1 else piped
+        lines += [rf"{text} \gset" for text in sent if _RETURNING.search(text)]
+    return Script("\n".join([*lines, ""]), variables, len(statements))
 
 
 def _sql(place: int, statement: Statement, ids: Sequence[UUID], variables: dict[str, str]) -> str:

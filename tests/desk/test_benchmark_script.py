@@ -59,14 +59,45 @@ def test_what_the_process_computes_is_handed_over_and_ids_are_made_anew() -> Non
             "raw": b"\x01",
             "json": Jsonb({"a": 1}),
         },
-        pipelined=True,
+        trip=(1, 1),
     )
-    script = written([statement], [invoice_id])
+    commit = Statement("COMMIT", {}, trip=(1, 1))
+    script = written([Statement("BEGIN", {}, trip=(1, 0)), statement, commit], [invoice_id])
     assert (
-        "INSERT INTO x VALUES (('0' || lpad(:seed::text, 31, '0'))::uuid, :s0_other, NULL, '',"
-        " :s0_raw, :s0_json, '%');" in script.text
+        "INSERT INTO x VALUES (('0' || lpad(:seed::text, 31, '0'))::uuid, :s1_other, NULL, '',"
+        " :s1_raw, :s1_json, '%');" in script.text
     )
-    assert script.variables["s0_other"] == str(other_id)
-    assert (script.variables["s0_raw"], script.variables["s0_json"]) == (r"\x01", '{"a":1}')
-    assert script.text.index(r"\startpipeline") < script.text.index("INSERT")
-    assert script.text.endswith("\\endpipeline\nCOMMIT;\n")
+    assert script.variables["s1_other"] == str(other_id)
+    assert (script.variables["s1_raw"], script.variables["s1_json"]) == (r"\x01", '{"a":1}')
+    assert script.text.index("BEGIN;\n") < script.text.index("\\startpipeline\nINSERT")
+    assert script.text.endswith("COMMIT;\n\\endpipeline\n")
+
+
+async def test_an_invoice_takes_two_trips_and_its_key_one(
+    database: Database, database_url: str
+) -> None:
+    desk = desk_on(database)
+    shop = await Shop(desk).open()
+    await shop.stock(1)
+    now = SystemClock().now()
+    quote = rates.Snapshot("USDT", "TWD", now, "test", Decimal("32.5"), {}, now)
+    await rates.store(desk, quote)
+    maya = await members.add_member(
+        desk,
+        shop.org_id,
+        email="maya@merchant.example",
+        name="Maya",
+        roles=("finance",),
+        password_hash="never used",
+    )
+    key = await members.issue_key(desk, maya, "test")
+
+    script = await recorded_create(database_url, key, msgspec.json.encode(CURL_EXAMPLE))
+
+    key_lookup, *rest = script.text.split("\\startpipeline\n")
+    asked, written_down = rest
+    assert key_lookup.count("FROM api_key") == 1
+    assert asked.startswith("BEGIN;")
+    assert asked.rstrip().endswith(r"RETURNING number, address \gset")
+    assert "INSERT INTO invoice " in written_down
+    assert written_down.endswith("COMMIT;\n\\endpipeline\n")

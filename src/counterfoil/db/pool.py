@@ -13,6 +13,8 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
+from counterfoil.db.connection import Connection, Cursor
+
 T = TypeVar("T")
 
 Tx: TypeAlias = AsyncConnection[TupleRow]
@@ -21,6 +23,7 @@ Tx: TypeAlias = AsyncConnection[TupleRow]
 ATTEMPTS: Final = 5
 """How often `Database.run` tries a transaction that others keep getting in the way of."""
 
+_READING: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _CERTAINLY_ROLLED_BACK: Final = ("23", "P0", "40001", "40002", "40P01")
 
 
@@ -54,14 +57,18 @@ class Database:
         self._session = _session_settings(statement_timeout_seconds, lock_timeout_seconds)
         self._pool = AsyncConnectionPool(
             url,
-            connection_class=_Connection,
+            connection_class=Connection,
             kwargs=_libpq_settings(name)
-            | {"autocommit": True, "prepare_threshold": 1 if prepare else None},
+            | {
+                "autocommit": True,
+                "prepare_threshold": 1 if prepare else None,
+                "cursor_factory": Cursor,
+            },
             min_size=1,
             max_size=max_connections,
             timeout=10,
             configure=self._configure,
-            check=_begin,
+            check=_check,
             name=name,
             open=False,
         )
@@ -76,7 +83,7 @@ class Database:
 
     async def ping(self) -> None:
         """Have one query answered; raises where the server does not."""
-        async with self.reading() as tx:
+        async with self.looking() as tx:
             await tx.execute("SELECT 1")
 
     @asynccontextmanager
@@ -85,7 +92,7 @@ class Database:
 
         Raises `CommitUnknown` where the commit was sent and its outcome never learned.
         """
-        async with self._pool.connection() as connection:
+        async with self._pool.connection() as connection, connection.begun(b"BEGIN"):
             yield connection
             await _commit(connection)
 
@@ -109,29 +116,20 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Tx]:
         """A read-only transaction in which every query sees the same moment."""
+        async with self._pool.connection() as connection, connection.begun(_READING):
+            yield connection
+            await connection.end()
+
+    @asynccontextmanager
+    async def looking(self) -> AsyncIterator[Tx]:
+        """For one query by itself, which sees one moment anyway: half the trips of `reading`."""
         async with self._pool.connection() as connection:
-            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield connection
 
-    async def _configure(self, connection: "_Connection") -> None:
+    async def _configure(self, connection: Connection) -> None:
         connection.adapters.register_loader("numeric", _NumericLoader)
         connection.add_notice_handler(connection.notice)
         await connection.execute(self._session)
-
-
-class _Connection(AsyncConnection[TupleRow]):
-    """A connection that remembers whether its commit went ahead without the standby."""
-
-    standby_missed: bool = False
-
-    def notice(self, diagnostic: errors.Diagnostic) -> None:
-        """Note a cancelled wait for the standby, told by its place in the server's source.
-
-        The text is translated and carries no code of its own; the driver reports success
-        although a failover may lose the commit (specs/reliability.md 4.1).
-        """
-        if (diagnostic.source_file or "").endswith("syncrep.c"):
-            self.standby_missed = True
 
 
 class _NumericLoader(Loader):
@@ -146,23 +144,21 @@ class _NumericLoader(Loader):
         return int(text) if text.lstrip("-").isdigit() else Decimal(text)
 
 
-async def _begin(connection: _Connection) -> None:
-    """Open the transaction as the pool's check on checkout, saving a round trip.
-
-    Where the server behind an idle connection is gone, the pool replaces it and asks again.
-    """
-    await connection.execute("BEGIN")
+async def _check(connection: Connection) -> None:
+    """Notice a server that went away while the connection was idle; the pool then replaces it."""
+    if not connection.is_quiet():
+        await connection.execute("SELECT 1")
 
 
-async def _commit(connection: _Connection) -> None:
+async def _commit(connection: Connection) -> None:
     if connection.info.transaction_status == TransactionStatus.INERROR:
         # The server would answer COMMIT with a silent rollback, and so would the driver.
         msg = "an error was caught inside the transaction, which can therefore not commit"
         raise errors.InFailedSqlTransaction(msg)
     try:
-        await connection.commit()
+        await connection.end()
     except Error as error:
-        if (error.sqlstate or "").startswith(_CERTAINLY_ROLLED_BACK):
+        if _is_rolled_back(connection, error):
             raise
         msg = f"the connection failed while committing: {error}"
         raise CommitUnknown(msg) from error
@@ -170,6 +166,16 @@ async def _commit(connection: _Connection) -> None:
         connection.standby_missed = False
         msg = "the commit was cancelled while waiting for the standby"
         raise CommitUnknown(msg)
+
+
+def _is_rolled_back(connection: Connection, error: Error) -> bool:
+    """Whether a failed commit left nothing behind for certain.
+
+    A statement that went out with it may have failed before: then the server, which is still
+    there, never got to the COMMIT and says that the transaction stands in its error.
+    """
+    refused = (error.sqlstate or "").startswith(_CERTAINLY_ROLLED_BACK)
+    return refused or connection.info.transaction_status == TransactionStatus.INERROR
 
 
 def _libpq_settings(name: str) -> dict[str, object]:

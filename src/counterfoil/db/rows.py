@@ -1,13 +1,19 @@
 """From rows to values: one helper per shape of answer, all over named parameters."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import LiteralString, TypeVar
 
+from psycopg import errors
 from psycopg.rows import BaseRowFactory, TupleRow, class_row, tuple_row
 
+from counterfoil.db.connection import is_gathering
 from counterfoil.db.pool import Tx
 
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 
 Params = Mapping[str, object]
 
@@ -51,11 +57,34 @@ def array_text(numbers: Iterable[int]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
+async def together(
+    tx: Tx, first: Awaitable[A], second: Awaitable[B], third: Awaitable[C]
+) -> tuple[A, B, C]:
+    """Three pieces of work in one transaction, whose first queries go out in one trip.
+
+    None may need what another one finds out, and only the first may do things together in turn.
+    All of them end before this does, and of several that fail the first one's error is raised.
+    """
+    async with tx.pipeline():
+        found = await asyncio.gather(first, second, third, return_exceptions=True)
+    _raise_first([one for one in found if isinstance(one, BaseException)])
+    return tuple(found)  # type: ignore[return-value]  # none of them is an exception
+
+
+def _raise_first(failures: Sequence[BaseException]) -> None:
+    """The server does nothing of a trip after what it refused: that one says why."""
+    real = [one for one in failures if not isinstance(one, errors.PipelineAborted)]
+    for failure in real or failures:
+        raise failure
+
+
 async def _fetch(
     tx: Tx, factory: BaseRowFactory[T], query: LiteralString, params: Params
 ) -> list[T]:
     async with tx.cursor(row_factory=factory) as cursor:
         await cursor.execute(query, params)
+        if is_gathering(tx):
+            await asyncio.sleep(0)  # the others ask too, before somebody waits for an answer
         return await cursor.fetchall()
 
 

@@ -25,6 +25,7 @@ from counterfoil.core.invoice import (
 from counterfoil.core.money import Asset
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Tx
+from counterfoil.db.rows import together
 from counterfoil.desk import queries, rates
 from counterfoil.desk.act import happen, locked
 from counterfoil.desk.desk import Desk
@@ -188,13 +189,16 @@ class _Asked:
 
 async def _create(desk: Desk, tx: Tx, draft: Draft, by: Actor) -> Invoice:
     now = desk.clock.now()
-    asked = await _asked_for(desk, tx, draft, by.org_id, now)
-    org = await orgs.get(tx, by.org_id)
+    invoice_id = desk.ids.new()
+    asked, org, taken = await together(
+        tx,
+        _asked_for(desk, tx, draft, by.org_id, now),
+        orgs.get(tx, by.org_id),
+        addresses.take(tx, by.org_id, "evm", invoice_id),
+    )
     if org is None:
         raise NotFound("this organisation does not exist any more")
     policy = org.policy.invoice
-    invoice_id = desk.ids.new()
-    taken = await addresses.take(tx, by.org_id, "evm", invoice_id)
     if taken is None:
         raise Unavailable("no deposit address is ready just now; try again in a few seconds")
     number, address = taken
@@ -257,13 +261,18 @@ async def _asked_for(desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetim
         terms_days=draft.payment_terms,
         explicit=draft.payment_deadline,
     )
-    await _check_references(tx, draft, org_id)
+    _, requests, payout_to = await together(
+        tx,
+        _check_references(tx, draft, org_id),
+        _requests(desk, tx, draft, price, now),
+        check_payouts(desk, tx, dict(draft.payout_addresses)),
+    )
     return _Asked(
         draft=draft,
         document=_document(draft, issued_on),
         price=price,
-        requests=await _requests(desk, tx, draft, price, now),
-        payout_to=await check_payouts(desk, tx, dict(draft.payout_addresses)),
+        requests=requests,
+        payout_to=payout_to,
         deadline_at=deadline_at,
     )
 

@@ -39,7 +39,7 @@ async def authenticate(desk: Desk, presented_key: str) -> Principal | None:
     """
     prefix, _, rest = presented_key.partition("_")
     key_id, _, secret = rest.partition("_")
-    async with desk.database.reading() as tx:
+    async with desk.database.looking() as tx:
         row = await orgs.usable_key(tx, key_id, desk.clock.now())
     stored = _NOBODY if row is None else row.secret_hash
     right = hmac.compare_digest(stored, _hash(secret))

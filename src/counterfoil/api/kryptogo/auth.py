@@ -69,7 +69,7 @@ def anonymous() -> dict[str, object]:
     return {_ANONYMOUS: True}
 
 
-def permitted(connection: Connection, handler: BaseRouteHandler) -> None:
+async def permitted(connection: Connection, handler: BaseRouteHandler) -> None:
     """Guard: refuse whoever lacks the route's permission, before anything of theirs is read."""
     if _ANONYMOUS in handler.opt:
         return

@@ -1,0 +1,223 @@
+"""How few trips a transaction makes to the server, and that it stays a transaction meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from counterfoil.db import rows
+from counterfoil.db.connection import Connection
+from counterfoil.db.pool import CommitUnknown, Database, Tx
+
+ADD = "INSERT INTO account VALUES (%(name)s, %(units)s)"
+UNITS = "SELECT units FROM account WHERE name = %(name)s"
+
+
+@pytest.fixture
+async def bank(blank_database_url: str) -> AsyncIterator[Database]:
+    bank = Database(blank_database_url, name="bank", max_connections=1)
+    await bank.open()
+    async with bank.transaction() as tx:
+        await tx.execute("CREATE TABLE account (name text PRIMARY KEY, units int NOT NULL)")
+    yield bank
+    await bank.close()
+
+
+async def add(tx: Tx, name: str, units: int = 1) -> None:
+    await rows.execute(tx, ADD, {"name": name, "units": units})
+
+
+async def units(tx: Tx, name: str) -> int | None:
+    return await rows.one_value(tx, int, UNITS, {"name": name})
+
+
+async def names(bank: Database) -> list[str]:
+    async with bank.looking() as tx:
+        return await rows.all_values(tx, str, "SELECT name FROM account ORDER BY name", {})
+
+
+def made(tx: Tx) -> int:
+    assert isinstance(tx, Connection)
+    return tx.trips
+
+
+async def test_begin_goes_with_the_first_statement_and_a_block_with_what_follows(
+    bank: Database,
+) -> None:
+    async with bank.transaction() as tx:
+        assert made(tx) == 0
+        await add(tx, "alice")
+        assert made(tx) == 1
+        async with tx.pipeline():
+            await add(tx, "bob")
+            await rows.execute_many(tx, ADD, [{"name": n, "units": 2} for n in ("carol", "dave")])
+        assert made(tx) == 1
+        assert await units(tx, "dave") == 2
+        assert made(tx) == 2
+        async with tx.pipeline():
+            await add(tx, "eve")
+    assert await names(bank) == ["alice", "bob", "carol", "dave", "eve"]
+
+
+async def test_what_is_asked_together_is_one_trip(bank: Database) -> None:
+    async with bank.transaction() as tx:
+        await add(tx, "alice", 1)
+        await add(tx, "bob", 2)
+
+    async with bank.reading() as tx:
+        found = await rows.together(
+            tx,
+            rows.together(tx, units(tx, "carol"), units(tx, "bob"), units(tx, "alice")),
+            units(tx, "alice"),
+            units(tx, "bob"),
+        )
+        assert made(tx) == 1
+    assert found == ((None, 2, 1), 1, 2)
+
+
+async def test_of_questions_asked_together_the_one_that_failed_says_why(bank: Database) -> None:
+    for _ in range(3):  # also once the server has each statement prepared
+        with pytest.raises(errors.UndefinedTable):
+            async with bank.transaction() as tx:
+                await rows.together(
+                    tx,
+                    units(tx, "alice"),
+                    rows.one_value(tx, int, "SELECT 1 FROM nothing", {}),
+                    units(tx, "bob"),
+                )
+    async with bank.transaction() as tx:
+        found = await rows.together(tx, units(tx, "a"), units(tx, "b"), units(tx, "c"))
+    assert found == (None, None, None)
+
+
+async def test_a_refusal_waits_until_the_others_have_ended(bank: Database) -> None:
+    async def refuse() -> None:
+        raise RuntimeError("no")
+
+    ended = []
+
+    async def late(tx: Tx, name: str) -> None:
+        await units(tx, name)
+        await units(tx, name)
+        ended.append(name)
+
+    with pytest.raises(RuntimeError, match="no"):
+        async with bank.transaction() as tx:
+            await rows.together(tx, late(tx, "alice"), refuse(), late(tx, "bob"))
+    assert ended == ["alice", "bob"]
+
+
+async def test_what_fails_beside_the_commit_is_told_by_name_and_leaves_nothing(
+    bank: Database,
+) -> None:
+    async with bank.transaction() as tx:
+        await add(tx, "alice")
+
+    for _ in range(3):
+        with pytest.raises(errors.UniqueViolation):
+            async with bank.transaction() as tx, tx.pipeline():
+                await add(tx, "bob")
+                await add(tx, "alice")
+                await add(tx, "carol")
+        with pytest.raises(errors.DivisionByZero):
+            async with bank.transaction() as tx, tx.pipeline():
+                await add(tx, "bob")
+                await tx.execute("SELECT 1 / 0")
+    assert await names(bank) == ["alice"]
+
+    async with bank.transaction() as tx, tx.pipeline():
+        await add(tx, "bob")
+    assert await names(bank) == ["alice", "bob"]
+
+
+async def test_a_connection_lost_with_the_commit_on_its_way_leaves_the_outcome_open(
+    bank: Database, blank_database_url: str
+) -> None:
+    with pytest.raises(CommitUnknown):
+        async with bank.transaction() as tx:
+            pid = tx.info.backend_pid
+            async with tx.pipeline():
+                await add(tx, "alice")
+            await kill(blank_database_url, pid)
+    assert await names(bank) == []
+
+
+async def test_a_change_of_mind_before_the_first_trip_costs_none(bank: Database) -> None:
+    with pytest.raises(RuntimeError, match="never mind"):
+        async with bank.transaction() as tx:
+            raise RuntimeError("never mind")
+    with pytest.raises(RuntimeError, match="never mind"):
+        async with bank.transaction() as tx:
+            async with tx.pipeline():
+                await add(tx, "alice")
+            raise RuntimeError("never mind")
+    assert await names(bank) == []
+
+
+async def test_a_savepoint_undoes_what_failed_in_it_and_nothing_else(bank: Database) -> None:
+    async with bank.transaction() as tx:
+        async with tx.transaction():
+            await add(tx, "alice")
+        with pytest.raises(errors.UniqueViolation):
+            async with tx.transaction():
+                await add(tx, "bob")
+                await add(tx, "alice")
+        with pytest.raises(errors.UniqueViolation):
+            async with tx.transaction(), tx.pipeline():
+                await add(tx, "carol")
+                await add(tx, "alice")
+        await add(tx, "dave")
+    assert await names(bank) == ["alice", "dave"]
+
+
+async def test_rows_can_be_copied_in_beside_what_is_written(bank: Database) -> None:
+    async with bank.transaction() as tx:
+        async with tx.cursor() as cursor, cursor.copy("COPY account FROM STDIN") as copy:
+            await copy.write_row(("alice", 1))
+        await add(tx, "bob")
+    with pytest.raises(errors.UniqueViolation):
+        async with bank.transaction() as tx:
+            async with tx.pipeline():
+                await add(tx, "carol")
+            async with tx.cursor() as cursor, cursor.copy("COPY account FROM STDIN") as copy:
+                await copy.write_row(("alice", 1))
+    assert await names(bank) == ["alice", "bob"]
+
+
+async def test_between_trips_the_server_counts_the_time(
+    bank: Database, blank_database_url: str
+) -> None:
+    query = "SELECT state FROM pg_stat_activity WHERE pid = %s"
+    async with (
+        await psycopg.AsyncConnection.connect(blank_database_url, autocommit=True) as other,
+        bank.transaction() as tx,
+    ):
+        pid = tx.info.backend_pid
+        await rows.together(tx, units(tx, "a"), units(tx, "b"), units(tx, "c"))
+        assert await (await other.execute(query, [pid])).fetchone() == ("idle in transaction",)
+
+
+async def test_whoever_is_interrupted_leaves_a_connection_in_order(bank: Database) -> None:
+    async def sleeps() -> None:
+        async with bank.transaction() as tx:
+            await add(tx, "alice")
+            async with tx.pipeline():
+                await add(tx, "bob")
+            await tx.execute("SELECT pg_sleep(30)")
+
+    sleeper = asyncio.create_task(sleeps())
+    await asyncio.sleep(0.1)
+    sleeper.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sleeper
+    assert await names(bank) == []
+    async with bank.transaction() as tx:
+        await add(tx, "carol")
+    assert await names(bank) == ["carol"]
+
+
+async def kill(url: str, pid: int) -> None:
+    async with await psycopg.AsyncConnection.connect(url) as other:
+        await other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
