@@ -135,22 +135,6 @@ async def test_other_sweeps_go_on_without_the_one_that_waits(till: Till) -> None
     assert await moving.next_batch(till.desk, await till.wallet("operator")) is None
 
 
-async def test_a_newer_screening_that_holds_lets_the_money_wait(
-    till: Till, clock: FakeClock
-) -> None:
-    bill = await till.signed_bill()
-    clock.advance(timedelta(minutes=1))
-    run_id = await till.screened(bill, "aml_hold")
-
-    assert await reserve(till) is Reserved.WAITING
-    assert (
-        await waits(till, bill) == f"screening {run_id} says aml_hold, and nobody has released it"
-    )
-    await till.screened(bill)
-    clock.advance(timedelta(minutes=1))
-    assert await reserve(till) is Reserved.SIGNED
-
-
 async def test_held_money_that_two_people_released_goes_on(till: Till) -> None:
     bill = await till.paid_bill()
     await till.screened(bill, "aml_hold")
@@ -170,10 +154,12 @@ async def test_a_release_says_nothing_about_money_that_came_after_it(
     await till.sign_off(bill)
     clock.advance(SECOND)
     await more_comes(till, bill)
+    batch = await till.batch("operator")
     await till.screened(bill, "aml_hold")
 
-    assert await reserve(till) is Reserved.WAITING
-    assert "nobody has released it" in str(await waits(till, bill))
+    assert await till.status(bill) is Status.COMPLIANCE_HOLD
+    assert await moving.reserve(till.desk, batch, TERMS, quick_sign) is Reserved.CHANGED
+    assert await till.txs() == []
 
 
 async def test_money_that_was_never_screened_is_not_even_signed_for(till: Till) -> None:

@@ -217,8 +217,9 @@ def test_money_leaves_at_most_once_and_only_after_clearance(
         if now.status is Status.SWEEPING and before.status is not Status.SWEEPING:
             assert now.screening is not None
             assert now.screening.covers_all(now.tally)
-            assert now.tally.settled
-            assert now.tally.final
+            # Held in motion and let go, it goes on with what was signed for.
+            again = before.signed_off_at is not None
+            assert again or (now.tally.settled and now.tally.final)
             assert now.screening.decision == "clear" or len(now.releases) > 1
     payouts_and_refunds = 2
     assert plans <= payouts_and_refunds

@@ -5,6 +5,7 @@ import pytest
 from counterfoil.core.errors import Forbidden, OutOfPlace
 from counterfoil.core.events import (
     Decline,
+    GiveUpMoves,
     Release,
     Screen,
     Screened,
@@ -128,3 +129,52 @@ class TestCompliance:
         swapped = TransferConfirmed(at=NOON, by="w", tally=paid(payers=(STRANGER,)))
         after, todo = decide(waiting, swapped)
         assert (after.status, todo) == (S.SCREENING, (Screen(),))
+
+
+class TestInMotion:
+    """A finding after the signature holds the money; two people let it go on or refuse it."""
+
+    def signed(self) -> Invoice:
+        return through(sign_pending(approved_by=CHECKER), SignOff(at=NOON, by=SIGNER))
+
+    def held(self) -> Invoice:
+        both = paid(DUE * 2, payers=(CUSTOMER, STRANGER))
+        return through(
+            self.signed(),
+            TransferConfirmed(at=NOON, by="w", tally=both),
+            Screened(at=NOON, by="w", screening=dirty(both)),
+        )
+
+    def test_it_is_held_and_goes_on_with_what_was_signed_for(self) -> None:
+        held = self.held()
+        assert (held.status, held.context) == (S.COMPLIANCE_HOLD, Context.HIGH_RISK)
+        assert held.signed_off_by == SIGNER
+        one, two = (Release(at=NOON, by=officer, reason="checked") for officer in OFFICERS)
+        after, todo = decide(through(held, one), two)
+        assert (after.status, todo) == (S.SWEEPING, ())
+
+    def test_refused_its_movements_are_given_up(self) -> None:
+        one, two = (Decline(at=NOON, by=officer, reason="no") for officer in OFFICERS)
+        after, todo = decide(through(self.held(), one), two)
+        assert (after.status, todo) == (S.COMPLIANCE_DECLINED, (GiveUpMoves(),))
+
+    def test_before_the_signature_nothing_was_planned(self) -> None:
+        found = Screened(at=NOON, by="w", screening=dirty(paid()))
+        held = through(invoice(S.SCREENING, tally=paid()), found)
+        one, two = (Decline(at=NOON, by=officer, reason="no") for officer in OFFICERS)
+        assert decide(through(held, one), two)[1] == ()
+
+    def test_a_refund_on_its_way_is_not_held(self) -> None:
+        leaving = invoice(S.REFUND_PROCESSING, tally=paid())
+        found = Screened(at=NOON, by="w", screening=dirty(paid()))
+        assert through(leaving, found).status is S.REFUND_PROCESSING
+
+    def test_nobody_stands_on_both_sides(self) -> None:
+        one = OFFICERS[0]
+        released = through(self.held(), Release(at=NOON, by=one, reason="checked"))
+        changed = through(released, Decline(at=NOON, by=one, reason="on second thought"))
+        assert (changed.releases, changed.declines) == ((), (one,))
+        last = through(changed, Release(at=NOON, by=OFFICERS[1], reason="checked"))
+        assert last.status is S.COMPLIANCE_HOLD
+        back = through(last, Release(at=NOON, by=one, reason="checked again"))
+        assert (back.status, back.declines) == (S.SWEEPING, ())

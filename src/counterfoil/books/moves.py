@@ -372,15 +372,17 @@ async def start_again(tx: Tx, org_id: int, move_id: UUID, at: datetime) -> None:
     )
 
 
-async def give_up(tx: Tx, org_id: int, move_id: UUID, at: datetime) -> None:
-    """Never make a parked movement; its amount is no longer counted as going out."""
+async def give_up(tx: Tx, org_id: int, move_ids: Collection[UUID], at: datetime) -> None:
+    """Never make these, unless signed or done; their amounts no longer count as going out."""
     await execute(
         tx,
         """
-        UPDATE move SET status = 'failed', updated_at = %(at)s
-        WHERE org_id = %(org_id)s AND move_id = %(move_id)s AND status = 'parked'
+        UPDATE move SET status = 'failed', wait_reason = NULL, wait_until = NULL,
+            updated_at = %(at)s
+        WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s)
+          AND status IN ('waiting', 'ready', 'parked')
         """,
-        {"org_id": org_id, "move_id": move_id, "at": at},
+        {"org_id": org_id, "move_ids": list(move_ids), "at": at},
     )
 
 

@@ -263,4 +263,9 @@ class ReleaseMoves:
     """The money is in the pool: movements out of it may start."""
 
 
-Effect = Screen | PlanMoves | ReleaseMoves
+@dataclass(frozen=True, slots=True)
+class GiveUpMoves:
+    """The money was refused: what was planned for it, and is not signed yet, never happens."""
+
+
+Effect = Screen | PlanMoves | ReleaseMoves | GiveUpMoves

@@ -165,10 +165,11 @@ LIFECYCLE: Final = (
     *_reopens(S.SIGN_PENDING, S.SWEEPING),
 
     _row(S.SWEEPING,            Swept,          swept,           S.PAYOUT_PROCESSING, S.COMPLETED),
-    _row(S.SWEEPING,            Screened,       screened_in_motion, S.SWEEPING),
+    _row(S.SWEEPING,            Screened,       screened_in_motion, S.SWEEPING, S.COMPLIANCE_HOLD),
     *_moves_on(S.SWEEPING),
 
     _row(S.PAYOUT_PROCESSING,   PaidOut,        paid_out,        S.COMPLETED),
+    _row(S.PAYOUT_PROCESSING,   Screened,       screened_in_motion, S.PAYOUT_PROCESSING, S.COMPLIANCE_HOLD),
     *_stays(S.PAYOUT_PROCESSING),
 
     _row(S.COMPLETED,           OrderRefund,    refund_ordered,  S.REFUND_PENDING),

@@ -22,6 +22,7 @@ from counterfoil.core.events import (
     Edit,
     Effect,
     Event,
+    GiveUpMoves,
     GraceOver,
     Leg,
     MoneyFact,
@@ -187,7 +188,7 @@ def screened_in_hold(invoice: Invoice, event: Screened) -> Outcome:
     """
     if lifts_hold(invoice, event.screening):
         after = replace(invoice, screening=event.screening, releases=(), declines=())
-        return _judged(after, event)
+        return _let_go(after, event)
     waits = _lacks_answers(invoice)
     outweighed = _sanctioned(invoice) and not event.screening.sanctioned
     if outweighed or (waits and event.screening.decision == "clear"):
@@ -205,8 +206,13 @@ def lifts_hold(invoice: Invoice, screening: Screening) -> bool:
 
 
 def screened_in_motion(invoice: Invoice, event: Screened) -> Outcome:
-    """What came after the signature was screened too; the sweep waits for exactly that."""
-    return replace(invoice, screening=event.screening, releases=()), ()
+    """What came after the signature was screened too; the sweep waits for exactly that.
+
+    A finding holds the money wherever it is. A refund goes on: it is how such money leaves.
+    """
+    after = replace(invoice, screening=event.screening, releases=())
+    holds = invoice.status is not S.REFUND_PROCESSING and event.screening.decision != "clear"
+    return (_held(after) if holds else after), ()
 
 
 def noted_in_motion(invoice: Invoice, event: MoneyFact) -> Outcome:
@@ -225,19 +231,23 @@ def released(invoice: Invoice, event: Release) -> Outcome:
         )
     _refuse_unscreened(invoice)
     people = _one_more(invoice, invoice.releases, event.by)
-    after = replace(invoice, releases=people)
+    after = replace(invoice, releases=people, declines=_without(invoice.declines, event.by))
     if len(people) < PEOPLE_TO_DECIDE_A_HOLD:
         return after, ()
-    return _judged(replace(after, context=None), event)
+    return _let_go(replace(after, context=None), event)
 
 
 def declined(invoice: Invoice, event: Decline) -> Outcome:
-    """With the second person's word the money is refused; a refund may be ordered."""
+    """With the second person's word the money is refused; a refund may be ordered.
+
+    What was planned for it and not signed yet is given up, so that nothing leaves by it.
+    """
     people = _one_more(invoice, invoice.declines, event.by)
-    after = replace(invoice, declines=people)
+    after = replace(invoice, declines=people, releases=_without(invoice.releases, event.by))
     if len(people) < PEOPLE_TO_DECIDE_A_HOLD:
         return after, ()
-    return replace(after, status=S.COMPLIANCE_DECLINED), ()
+    planned = invoice.signed_off_at is not None
+    return replace(after, status=S.COMPLIANCE_DECLINED), (GiveUpMoves(),) if planned else ()
 
 
 def accepted(invoice: Invoice, event: Accept) -> Outcome:
@@ -433,6 +443,18 @@ def _judged(invoice: Invoice, event: Event) -> Outcome:
     if status is S.RESOLUTION_REQUIRED or not _signs_itself(after):
         return after, ()
     return signed_off(after, SignOff(at=event.at, by="system:policy"))
+
+
+def _let_go(invoice: Invoice, event: Event) -> Outcome:
+    """Let held money go on from where it stands; once signed for, that is on its way."""
+    if invoice.signed_off_at is None:
+        return _judged(invoice, event)
+    return replace(invoice, status=S.SWEEPING, context=reckoning.judge(invoice)), ()
+
+
+def _without(people: tuple[str, ...], person: str) -> tuple[str, ...]:
+    """Nobody stands on both sides: the newer word counts."""
+    return tuple(one for one in people if one != person)
 
 
 def _signs_itself(invoice: Invoice) -> bool:

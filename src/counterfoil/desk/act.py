@@ -7,11 +7,11 @@ from uuid import UUID
 from counterfoil.books import invoices
 from counterfoil.core.errors import NotFound
 from counterfoil.core.events import Event
-from counterfoil.core.invoice import Invoice
+from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.lifecycle import decide
-from counterfoil.core.roles import Actor, require
+from counterfoil.core.roles import Actor, require, system
 from counterfoil.db.pool import Tx
-from counterfoil.desk import resolving
+from counterfoil.desk import progress, resolving
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.record import Beside, record
 
@@ -59,8 +59,17 @@ async def happen(  # noqa: PLR0913 - one event, whole, and what is known beside 
     if after == before and not effects:
         return before
     now = await record(desk, tx, before, after, event=event, by=by, todo=effects, known=known)
+    if (before.status, now.status) == (Status.COMPLIANCE_HOLD, Status.SWEEPING):
+        return await _catch_up(desk, tx, now, event.at)
     chosen = await resolving.by_rule(desk, tx, now, event)
     if chosen is None:
         return now
     command, policy = chosen
     return await happen(desk, tx, now, command, policy)
+
+
+async def _catch_up(desk: Desk, tx: Tx, invoice: Invoice, at: datetime) -> Invoice:
+    """Tell an invoice that was held in motion what its movements came to meanwhile."""
+    for fact in await progress.facts(tx, invoice, at):
+        invoice = await happen(desk, tx, invoice, fact, system("move", invoice.org_id))
+    return invoice

@@ -4,7 +4,7 @@ Each `settle` is one transaction and may be told any number of times: the transa
 says whether it was told before.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,12 +15,12 @@ from counterfoil.books import cursors, invoices, ledger, lost, moves, retries, w
 from counterfoil.books.moves import Ended, MovePurpose, MoveRow
 from counterfoil.books.wallets import TxRow, WalletRow
 from counterfoil.core.assets import CHAINS, known_asset
-from counterfoil.core.events import Event, PaidOut, RefundSettled, Swept
-from counterfoil.core.invoice import Invoice, Settlement
+from counterfoil.core.invoice import Invoice
 from counterfoil.core.journal import JournalEntry, LedgerAccount, Posting, pool_account
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.roles import system
 from counterfoil.db.pool import Tx
+from counterfoil.desk import progress
 from counterfoil.desk.act import happen
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.objections import LONG
@@ -252,31 +252,7 @@ async def _go_on(desk: Desk, tx: Tx, carried: Sequence[MoveRow], held: Sequence[
     """Tell the invoices what is complete now."""
     landed = {(move.invoice_id, move.purpose) for move in carried}
     for invoice in held:
-        ids = [invoice.invoice_id]
-        of_invoice = await moves.of_invoices(tx, invoice.org_id, ids)
-        settled = await ledger.settlements(tx, invoice.org_id, ids)
-        totals = settled.get(invoice.invoice_id, Settlement())
         purposes = {p for invoice_id, p in landed if invoice_id == invoice.invoice_id}
         current = invoice
-        for event in _facts(purposes, of_invoice, totals, desk.clock.now()):
+        for event in await progress.facts(tx, invoice, desk.clock.now(), purposes):
             current = await happen(desk, tx, current, event, system(_BY, invoice.org_id))
-
-
-def _facts(
-    landed: set[MovePurpose], of_invoice: Sequence[MoveRow], settled: Settlement, at: datetime
-) -> Iterator[Event]:
-    """What is complete with these purposes; what was given up no longer counts."""
-    counting = [move for move in of_invoice if move.status != "failed"]
-    by = f"system:{_BY}"
-
-    def complete(*purposes: MovePurpose) -> bool:
-        wanted = [move for move in counting if move.purpose in purposes]
-        return bool(landed.intersection(purposes)) and all(m.status == "final" for m in wanted)
-
-    if complete("sweep"):
-        waiting = any(move.status == "waiting" for move in counting)
-        yield Swept(at=at, by=by, settled=settled, more_to_move=waiting)
-    if complete("payout", "partial_refund"):
-        yield PaidOut(at=at, by=by, settled=settled)
-    if complete("refund"):
-        yield RefundSettled(at=at, by=by, settled=settled)

@@ -133,12 +133,11 @@ def _uncleared(invoice: Invoice, newest: Mapping[UUID, ScreeningRun]) -> str | N
 
 
 def _is_released(invoice: Invoice, run: ScreeningRun) -> bool:
-    """Whether people released this very verdict; they did so before anybody signed off."""
+    """Whether people released this very verdict; a newer one takes their word back."""
     return (
         invoice.screening is not None
         and invoice.screening.run_id == run.run_id
         and len(invoice.releases) >= PEOPLE_TO_DECIDE_A_HOLD
-        and (invoice.signed_off_at is None or run.created_at <= invoice.signed_off_at)
     )
 
 

@@ -199,7 +199,7 @@ async def plan_fuel(
             left_wei -= needs_wei
             if last is not None:
                 # Were it retried later, the wallet would be fuelled twice.
-                await moves.give_up(tx, org_id, last.move_id, desk.clock.now())
+                await moves.give_up(tx, org_id, [last.move_id], desk.clock.now())
             await moves.plan(tx, [_fuel(desk, wallet, last, needs_wei)])
         return short
 

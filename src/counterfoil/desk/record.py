@@ -15,6 +15,7 @@ from counterfoil.books.transfers import TransferRow
 from counterfoil.core.events import (
     Effect,
     Event,
+    GiveUpMoves,
     Leg,
     PlanMoves,
     ReleaseMoves,
@@ -85,7 +86,7 @@ async def record(  # noqa: PLR0913 - one decision, whole
     for effect in todo:
         await _leave(desk, tx, next_version, effect, event)
     if (before.status, before.context) != (after.status, after.context):
-        planned = any(isinstance(effect, PlanMoves | ReleaseMoves) for effect in todo)
+        planned = any(isinstance(effect, PlanMoves | ReleaseMoves | GiveUpMoves) for effect in todo)
         await _tell(desk, tx, before, next_version, event.at, known=None if planned else known)
     return next_version
 
@@ -140,6 +141,10 @@ async def _leave(desk: Desk, tx: Tx, invoice: Invoice, effect: Effect, event: Ev
             )
         case ReleaseMoves():
             await moves.release(tx, invoice.org_id, invoice.invoice_id, event.at)
+        case GiveUpMoves():
+            planned = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
+            given_up = [move.move_id for move in planned if not move.moved_units]
+            await moves.give_up(tx, invoice.org_id, given_up, event.at)
 
 
 def _planned(desk: Desk, invoice: Invoice, leg: Leg, number: int, event: Event) -> moves.NewMove:

@@ -1,0 +1,195 @@
+"""Money held after the merchant signed: it stops where it is, and goes on from there or never."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from counterfoil.core.events import Decline
+from counterfoil.core.invoice import Context, Invoice, Status
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.db.pool import Database
+from counterfoil.desk import landing, moving
+from counterfoil.desk.act import act
+from counterfoil.desk.landing import Landed, LandedItem
+from counterfoil.desk.moving import Batch, Reserved, SignedBytes, Terms
+from support.fake_clock import FakeClock
+from support.invoices import DUE, OFFICERS
+from support.shop import desk_on
+from support.till import TERMS, Till, quick_sign
+
+S = Status
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def till(database: Database, clock: FakeClock) -> Till:
+    shop = Till(desk_on(database, clock))
+    await shop.open()
+    return await shop.ready()
+
+
+async def reserve(till: Till, role: str = "operator") -> Reserved:
+    batch = await till.batch(role)  # type: ignore[arg-type]  # - a role by its name
+    return await moving.reserve(till.desk, batch, TERMS, quick_sign)
+
+
+async def nothing_to_sign(till: Till, role: str = "operator") -> bool:
+    wallet = await till.wallet(role)  # type: ignore[arg-type]  # - a role by its name
+    return await moving.next_batch(till.desk, wallet) is None
+
+
+async def lands(till: Till, units: int = DUE) -> None:
+    """What is in flight becomes final."""
+    (open_tx,) = await moving.open_txs(till.desk, "arb")
+    items = tuple(LandedItem(item.move.move_id, units) for item in open_tx.items)
+    told = Landed("arb", open_tx.tx.tx_hash, 90, ok=True, fee_wei=1, items=items)
+    await landing.settle(till.desk, told)
+
+
+async def declined(till: Till, bill: Invoice) -> None:
+    for officer in OFFICERS:
+        by = Actor(officer, till.org_id, frozenset({Permission.REVIEW}))
+        event = Decline(at=till.desk.clock.now(), by=officer, reason="stolen funds")
+        await act(till.desk, bill.org_id, bill.invoice_id, event, by)
+
+
+async def test_a_hit_after_the_signature_holds_the_money_where_it_is(
+    till: Till, clock: FakeClock
+) -> None:
+    bill = await till.signed_bill()
+    clock.advance(timedelta(minutes=1))
+    await till.screened(bill, "aml_hold")
+
+    held = await till.look(bill)
+    assert (held.status, held.context) == (S.COMPLIANCE_HOLD, Context.HIGH_RISK)
+    assert await nothing_to_sign(till)
+
+    await till.released(bill)
+    assert (await till.look(bill)).context is Context.EXACT
+    assert await till.status(bill) is S.SWEEPING
+    assert await reserve(till) is Reserved.SIGNED
+
+
+async def test_a_sweep_that_lands_while_held_is_heard_at_the_release(
+    till: Till, clock: FakeClock
+) -> None:
+    bill = await till.signed_bill()
+    await reserve(till)
+    await till.screened(bill, "manual_review")
+    await lands(till)
+
+    held = await till.look(bill)
+    assert held.status is S.COMPLIANCE_HOLD
+    assert held.settled.swept_units(held.requests[0].asset) == DUE
+    assert await nothing_to_sign(till, "pool")
+
+    clock.advance(timedelta(hours=1))
+    await till.released(bill)
+    assert await till.status(bill) is S.PAYOUT_PROCESSING
+    assert (await till.history(bill))[-3:] == ["release", "release", "swept"]
+    assert await reserve(till, "pool") is Reserved.SIGNED
+
+
+async def test_money_in_the_pool_is_held_there(till: Till) -> None:
+    bill = await till.signed_bill()
+    await reserve(till)
+    await lands(till)
+    assert await till.status(bill) is S.PAYOUT_PROCESSING
+    await till.screened(bill, "aml_hold")
+
+    assert await till.status(bill) is S.COMPLIANCE_HOLD
+    assert await nothing_to_sign(till, "pool")
+    await till.released(bill)
+    assert await till.status(bill) is S.PAYOUT_PROCESSING
+    assert await reserve(till, "pool") is Reserved.SIGNED
+    await lands(till)
+    assert await till.status(bill) is S.COMPLETED
+
+
+async def test_a_payout_that_lands_while_held_completes_it_at_the_release(till: Till) -> None:
+    bill = await till.signed_bill()
+    await reserve(till)
+    await lands(till)
+    await reserve(till, "pool")
+    await till.screened(bill, "aml_hold")
+    await lands(till)
+    assert await till.status(bill) is S.COMPLIANCE_HOLD
+
+    await till.released(bill)
+
+    assert await till.status(bill) is S.COMPLETED
+    books = await till.books()
+    assert (books.deposit, books.pool, books.merchant) == (0, 0, DUE)
+
+
+async def test_without_a_payout_the_pool_is_the_end_after_a_hold_as_well(till: Till) -> None:
+    bill = await till.signed_bill()
+    await reserve(till)
+    payout = await till.move(bill, "payout")
+    async with till.desk.database.transaction() as tx:
+        query = "UPDATE move SET status = 'failed' WHERE move_id = %s"
+        await tx.execute(query, [payout.move_id])
+    await till.screened(bill, "aml_hold")
+    await lands(till)
+
+    await till.released(bill)
+
+    assert await till.status(bill) is S.COMPLETED
+
+
+async def test_declined_in_motion_what_is_not_signed_never_happens(till: Till) -> None:
+    bill = await till.signed_bill()
+    await till.screened(bill, "aml_hold")
+    await declined(till, bill)
+
+    assert await till.status(bill) is S.COMPLIANCE_DECLINED
+    assert {m.status for m in await till.moves(bill, "sweep")} == {"failed"}
+    assert {m.status for m in await till.moves(bill, "payout")} == {"failed"}
+    assert await nothing_to_sign(till)
+
+
+async def test_declined_in_flight_the_sweep_is_booked_and_the_payout_never_made(
+    till: Till,
+) -> None:
+    bill = await till.signed_bill()
+    await reserve(till)
+    await till.screened(bill, "aml_hold")
+    await declined(till, bill)
+    await lands(till)
+
+    assert await till.status(bill) is S.COMPLIANCE_DECLINED
+    assert (await till.move(bill, "sweep")).status == "final"
+    assert (await till.move(bill, "payout")).status == "failed"
+    books = await till.books()
+    assert (books.deposit, books.pool, books.merchant) == (0, DUE, 0)
+    assert await nothing_to_sign(till, "pool")
+
+
+@pytest.mark.parametrize("turn", range(6))
+async def test_a_hold_a_moment_before_the_signature_wins(till: Till, turn: int) -> None:
+    bill = await till.signed_bill()
+    batch = await till.batch("operator")
+    seen: list[Status] = []
+
+    async def looking(batch: Batch, nonce: int, terms: Terms) -> SignedBytes:
+        # What everybody else sees while the signer works; the hold must still be to come.
+        seen.append(await till.status(bill))
+        return await quick_sign(batch, nonce, terms)
+
+    async def hold() -> None:
+        for _ in range(turn):
+            await asyncio.sleep(0)
+        await till.screened(bill, "aml_hold")
+
+    outcome, _ = await asyncio.gather(moving.reserve(till.desk, batch, TERMS, looking), hold())
+
+    assert await till.status(bill) is S.COMPLIANCE_HOLD
+    assert outcome in {Reserved.SIGNED, Reserved.CHANGED, Reserved.WAITING}
+    assert seen == ([S.SWEEPING] if outcome is Reserved.SIGNED else [])
+    assert ((await till.move(bill, "sweep")).status == "signed") == (outcome is Reserved.SIGNED)
+    assert await nothing_to_sign(till)
