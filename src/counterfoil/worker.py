@@ -28,6 +28,7 @@ from counterfoil.providers.screening.issuer_freeze import Call, IssuerFreezeScre
 from counterfoil.providers.screening.port import AddressScreener
 from counterfoil.providers.screening.simulated import SimulatedScreener
 from counterfoil.signer.client import SignerClient
+from counterfoil.workers.attach import Attacher
 from counterfoil.workers.expire import Expirer
 from counterfoil.workers.fuel import FuelWorker
 from counterfoil.workers.move import MoveWorker
@@ -56,6 +57,7 @@ class Paces:
     notify: float = 0.05
     move: float = 0.25
     retell: float = 1.0
+    attach: float = 1.0
     expire: float = 1.0
     price: float = 20.0
     provision: float = 0.2
@@ -120,6 +122,7 @@ def _start_others(
     steps: dict[str, tuple[Step, float]] = {
         "screen": (Screener(desk, _screeners(config, desk, chains)).step, paces.screen),
         "notify": (notifier.step, paces.notify),
+        "attach": (Attacher(desk, chains).step, paces.attach),
         "move": (MoveWorker(desk, chains, signer).step, paces.move),
         "retell": (Reteller(desk).step, paces.retell),
         "expire": (Expirer(desk, chains.keys()).step, paces.expire),

@@ -5,8 +5,7 @@ from datetime import timedelta
 import pytest
 
 from counterfoil.books.transfers import NOBODY
-from counterfoil.chains.port import TOP_LEVEL
-from counterfoil.core.assets import CHAINS
+from counterfoil.core.assets import CHAINS, TOP_LEVEL
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database

@@ -14,7 +14,6 @@ from counterfoil.chains.evm.abi import address_word, word
 from counterfoil.chains.evm.transactions import SWEPT_TOPIC, swept_by
 from counterfoil.chains.evm.transfers import TRANSFER_TOPIC, address_topic
 from counterfoil.chains.port import (
-    TOP_LEVEL,
     At,
     Block,
     CallReverted,
@@ -32,6 +31,7 @@ from counterfoil.chains.port import (
     Sent,
     Transfer,
 )
+from counterfoil.core.assets import TOP_LEVEL
 from counterfoil.core.ports import Clock
 
 NOBODY: Final = "0x" + "0" * 40
@@ -69,6 +69,7 @@ class FakeTx:
     gas_used: int = 50_000
     fee_wei: int = 0
     max_fee_wei: int = 1
+    to: str | None = None
 
 
 @dataclass(slots=True)
@@ -115,6 +116,8 @@ class _Mined:
                     gas_used=tx.gas_used,
                     fee_wei=tx.fee_wei,
                     logs=logs,
+                    sender=tx.sender,
+                    to=tx.to,
                 ),
             )
 

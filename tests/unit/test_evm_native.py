@@ -19,7 +19,8 @@ from counterfoil.chains.evm.native import (
     read_traces,
     top_level,
 )
-from counterfoil.chains.port import TOP_LEVEL, Block
+from counterfoil.chains.port import Block
+from counterfoil.core.assets import TOP_LEVEL
 
 OURS, OTHER, PAYER, WALLET = ("0x" + byte * 20 for byte in ("0a", "0b", "0c", "0d"))
 TX = "0x" + "AA" * 32

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from counterfoil.core.assets import known_asset
+from counterfoil.core.assets import TOP_LEVEL, known_asset
 from counterfoil.core.money import Asset
 from counterfoil.core.reckoning import Depth, Received
 from counterfoil.db.pool import Tx
@@ -40,7 +40,8 @@ class TransferRow:
     """One transfer to an invoice's address.
 
     ``block_at`` is the time of the block it stands in now, ``first_seen_at`` when we first saw
-    its transaction in any block, also in one that a reorg removed since.
+    its transaction in any block, also in one that a reorg removed since. ``attached_...`` is the
+    transaction that a person gave to one that had none, with its sender and whom it called.
     """
 
     org_id: int
@@ -56,6 +57,9 @@ class TransferRow:
     block_at: datetime
     first_seen_at: datetime
     depth: Depth
+    attached_tx_hash: str | None = None
+    attached_sender: str | None = None
+    attached_to: str | None = None
 
     def __post_init__(self) -> None:
         """Turn the column's number into the depth it stands for."""
@@ -65,6 +69,27 @@ class TransferRow:
     def key(self) -> Key:
         """The credit key within the chain."""
         return self.tx_hash, self.log_index
+
+    @property
+    def payer(self) -> str:
+        """Who paid: the sender of an attached transaction, else whom the transfer names."""
+        return self.attached_sender or self.from_address
+
+    @property
+    def known_tx_hash(self) -> str | None:
+        """The transaction it came with; None while nobody knows."""
+        return self.attached_tx_hash or (None if self.is_unattributed else self.tx_hash)
+
+    @property
+    def known_payer(self) -> str | None:
+        """Who paid; None while nobody knows."""
+        unknown = self.is_unattributed and self.attached_sender is None
+        return None if unknown else self.payer
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether native coin came from inside a transaction, which names somebody else."""
+        return self.is_unattributed or self.log_index < TOP_LEVEL
 
     @property
     def is_unattributed(self) -> bool:
@@ -95,7 +120,7 @@ def received(row: TransferRow) -> Received:
     return Received(
         asset=asset_of(row),
         amount_units=row.amount_units,
-        payer=row.from_address,
+        payer=row.payer,
         depth=row.depth,
         arrived_at=row.arrived_at,
     )
@@ -145,7 +170,8 @@ class Quarantined:
 
 _SELECT: Final = """
     SELECT org_id, chain, tx_hash, log_index, invoice_id, contract, from_address, amount_units,
-           block_number, block_hash, block_at, first_seen_at, depth
+           block_number, block_hash, block_at, first_seen_at, depth, attached_tx_hash,
+           attached_sender, attached_to
       FROM transfer
 """
 
@@ -255,6 +281,20 @@ async def save(tx: Tx, rows: Sequence[TransferRow]) -> None:
          WHERE transfer.depth < 3
         """,
         [_columns(row) for row in rows],
+    )
+
+
+async def attach(tx: Tx, row: TransferRow) -> None:
+    """Keep the transaction that a final transfer came with; it is settled once and for all."""
+    await execute(
+        tx,
+        """
+        UPDATE transfer SET attached_tx_hash = %(attached_tx_hash)s,
+               attached_sender = %(attached_sender)s, attached_to = %(attached_to)s
+         WHERE org_id = %(org_id)s AND chain = %(chain)s AND tx_hash = %(tx_hash)s
+           AND log_index = %(log_index)s AND depth = 3 AND attached_tx_hash IS NULL
+        """,
+        _columns(row),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
 from counterfoil.chains.address_set import AddressSet
 
@@ -81,11 +81,6 @@ class Transfer:
     block_at: datetime | None = None
 
 
-TOP_LEVEL: Final = -1
-"""The log index of native coin that a transaction paid by itself: coin writes no log, and logs
-count from 0. What contracts paid inside it has -2 and below."""
-
-
 @dataclass(frozen=True, slots=True)
 class NativeSweep:
     """Native coin that a factory of ours swept out of a deposit address."""
@@ -112,7 +107,8 @@ class Receipt:
     """What became of a transaction of ours.
 
     ``ok`` False means that it was mined and reverted: the nonce and the fee are spent.
-    ``fee_wei`` includes the L1 data fee where the chain reports one.
+    ``fee_wei`` includes the L1 data fee where the chain reports one. ``sender`` signed it, ``to``
+    is whom it called; None where it made a contract.
     """
 
     tx_hash: str
@@ -122,6 +118,8 @@ class Receipt:
     gas_used: int
     fee_wei: int
     logs: tuple[Log, ...]
+    sender: str = ""
+    to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

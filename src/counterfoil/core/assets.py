@@ -99,6 +99,11 @@ PEGGED_TO: Final = {"USDC.e": "USDC", "USDbC": "USDC", "USDT0": "USDT"}
 """What a known other token is worth as much as, where it is only weighed and not priced."""
 
 
+TOP_LEVEL: Final = -1
+"""The log index of native coin that a transaction paid by itself: coin writes no log, and logs
+count from 0. What contracts paid inside it has -2 and below."""
+
+
 def find_chain(name: str) -> Chain | None:
     """The chain under its key or an alias, or None."""
     return CHAINS.get(ALIASES.get(name, name))

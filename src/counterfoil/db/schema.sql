@@ -448,8 +448,28 @@ CREATE TABLE public.transfer (
     block_at timestamp with time zone NOT NULL,
     first_seen_at timestamp with time zone NOT NULL,
     depth smallint NOT NULL,
+    attached_tx_hash text COLLATE pg_catalog."C",
+    attached_sender text COLLATE pg_catalog."C",
+    attached_to text COLLATE pg_catalog."C",
     CONSTRAINT transfer_amount_units_check CHECK (((amount_units > (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
+    CONSTRAINT transfer_check CHECK (((attached_tx_hash IS NULL) = (attached_sender IS NULL))),
     CONSTRAINT transfer_depth_check CHECK (((depth >= 0) AND (depth <= 3)))
+);
+
+CREATE TABLE public.transfer_claim (
+    org_id bigint NOT NULL,
+    claim_id uuid NOT NULL,
+    invoice_id uuid NOT NULL,
+    chain text NOT NULL COLLATE pg_catalog."C",
+    tx_hash text NOT NULL COLLATE pg_catalog."C",
+    log_index integer NOT NULL,
+    named_tx_hash text NOT NULL COLLATE pg_catalog."C",
+    named_by text NOT NULL,
+    named_at timestamp with time zone NOT NULL,
+    status text NOT NULL COLLATE pg_catalog."C",
+    finding text,
+    checked_at timestamp with time zone,
+    CONSTRAINT transfer_claim_status_check CHECK ((status = ANY (ARRAY['open'::text, 'confirmed'::text, 'refused'::text])))
 );
 
 ALTER TABLE ONLY ingest.address_owner
@@ -569,6 +589,9 @@ ALTER TABLE ONLY public.screening_list
 ALTER TABLE ONLY public.screening_run
     ADD CONSTRAINT screening_run_pkey PRIMARY KEY (org_id, run_id);
 
+ALTER TABLE ONLY public.transfer_claim
+    ADD CONSTRAINT transfer_claim_pkey PRIMARY KEY (org_id, claim_id);
+
 ALTER TABLE ONLY public.transfer
     ADD CONSTRAINT transfer_pkey PRIMARY KEY (org_id, chain, tx_hash, log_index);
 
@@ -632,6 +655,12 @@ CREATE INDEX screening_run_by_invoice ON public.screening_run USING btree (org_i
 
 CREATE INDEX transfer_by_invoice ON public.transfer USING btree (org_id, invoice_id);
 
+CREATE INDEX transfer_claim_of_invoice ON public.transfer_claim USING btree (org_id, invoice_id);
+
+CREATE UNIQUE INDEX transfer_claim_open ON public.transfer_claim USING btree (org_id, chain, tx_hash, log_index) WHERE (status = 'open'::text);
+
+CREATE INDEX transfer_claim_to_check ON public.transfer_claim USING btree (chain, named_at) WHERE (status = 'open'::text);
+
 CREATE INDEX transfer_unsettled ON public.transfer USING btree (chain, block_number) WHERE (depth = ANY (ARRAY[1, 2]));
 
 ALTER TABLE ONLY ingest.wallet_note
@@ -687,6 +716,9 @@ ALTER TABLE ONLY public.screening_list_address
 
 ALTER TABLE ONLY public.screening_run
     ADD CONSTRAINT screening_run_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);
+
+ALTER TABLE ONLY public.transfer_claim
+    ADD CONSTRAINT transfer_claim_org_id_chain_tx_hash_log_index_fkey FOREIGN KEY (org_id, chain, tx_hash, log_index) REFERENCES public.transfer(org_id, chain, tx_hash, log_index);
 
 ALTER TABLE ONLY public.transfer
     ADD CONSTRAINT transfer_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);

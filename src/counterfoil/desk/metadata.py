@@ -27,10 +27,28 @@ class Created(Fact):
     """The one event without a row in the lifecycle: an invoice comes to be."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionNamed(Fact):
+    """Somebody says which transaction a payment came with. It decides nothing by itself."""
+
+    transfer: str
+    tx_hash: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionChecked(Fact):
+    """What the chain says to that; ``reason`` is why not, empty when it agrees."""
+
+    transfer: str
+    tx_hash: str
+    reason: str
+
+
 def metadata(event: Event, before: Invoice | None, after: Invoice) -> dict[str, object]:
     """What a reader of the log needs to follow what happened without any other table."""
     context = {} if after.context is None else {"context": after.context.value}
-    return {**context, **_asking(event, before, after), **_deciding(event)}
+    return {**context, **_asking(event, before, after), **_deciding(event), **_naming(event)}
 
 
 def _asking(event: Event, before: Invoice | None, after: Invoice) -> dict[str, object]:
@@ -90,6 +108,17 @@ def _deciding(event: Event) -> dict[str, object]:
                 "refund_address": event.address,
                 "attachments": [str(file_id) for file_id in event.attachment_file_ids],
             }
+        case _:
+            return {}
+
+
+def _naming(event: Event) -> dict[str, object]:
+    match event:
+        case TransactionNamed():
+            return {"transfer": event.transfer, "tx_hash": event.tx_hash}
+        case TransactionChecked():
+            found = {"transfer": event.transfer, "tx_hash": event.tx_hash}
+            return {**found, "confirmed": not event.reason}
         case _:
             return {}
 

@@ -51,10 +51,15 @@ Listed = screening.ListedRow
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """Who paid, and on which chain."""
+    """Who paid, and on which chain.
+
+    With ``passed_on`` it is the contract that a payer called, which handed the money on: it is
+    asked about like the payer, and is none.
+    """
 
     chain: str
     address: str
+    passed_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +178,7 @@ async def conclude(desk: Desk, case: Case, finding: Finding | None) -> bool:
             decision=finding.decision,
             sanctioned=finding.sanctioned,
             covers=case.covers,
-            payers=tuple(sorted({payer.address for payer in case.payers})),
+            payers=tuple(sorted({p.address for p in case.payers if not p.passed_on})),
             degraded=bool(finding.missing),
         )
         if verdict.covers_all(invoice.tally):
@@ -360,8 +365,9 @@ async def _payers(tx: Tx, invoice: Invoice) -> tuple[Payer, ...]:
     return tuple(
         sorted(
             {
-                Payer(row.chain, row.from_address)
+                payer
                 for row in rows
+                for payer in _payers_of(row)
                 if row.depth is not Depth.ORPHANED
                 and transfers.asset_of(row) in money
                 and not reckoning.is_dust(transfers.asset_of(row), row.amount_units, invoice.policy)
@@ -369,6 +375,13 @@ async def _payers(tx: Tx, invoice: Invoice) -> tuple[Payer, ...]:
             key=lambda payer: (payer.address, payer.chain),
         )
     )
+
+
+def _payers_of(row: transfers.TransferRow) -> list[Payer]:
+    found = [Payer(row.chain, row.payer)]
+    if row.attached_to is not None:
+        found.append(Payer(row.chain, row.attached_to, passed_on=True))
+    return found
 
 
 async def _worth(

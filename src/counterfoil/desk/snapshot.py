@@ -81,9 +81,9 @@ def _transfer(transfer: TransferRow) -> dict[str, object]:
     asset = asset_of(transfer)
     return {
         **_asset(asset),
-        "tx_hash": transfer.tx_hash,
+        "tx_hash": transfer.known_tx_hash,
         "log_index": transfer.log_index,
-        "from_address": transfer.from_address,
+        "from_address": transfer.known_payer,
         "amount": format_units(transfer.amount_units, asset.decimals),
         "depth": transfer.depth.name.lower(),
         "block_at": _seconds(transfer.block_at),

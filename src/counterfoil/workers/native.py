@@ -11,7 +11,8 @@ from typing import Final
 
 import structlog
 
-from counterfoil.chains.port import TOP_LEVEL, Block, Chain, ChainMoved, Transfer
+from counterfoil.chains.port import Block, Chain, ChainMoved, Transfer
+from counterfoil.core.assets import TOP_LEVEL
 from counterfoil.desk import natives
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.natives import NOBODY, NativeAddress, Outflow, unknown_hash

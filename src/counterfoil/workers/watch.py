@@ -17,7 +17,6 @@ import structlog
 
 from counterfoil.chains.address_set import AddressSet
 from counterfoil.chains.port import (
-    TOP_LEVEL,
     Block,
     Chain,
     ChainMoved,
@@ -25,7 +24,7 @@ from counterfoil.chains.port import (
     Receipt,
     Transfer,
 )
-from counterfoil.core.assets import CHAINS
+from counterfoil.core.assets import CHAINS, TOP_LEVEL
 from counterfoil.desk import watching
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.natives import Outflow

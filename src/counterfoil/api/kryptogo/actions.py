@@ -17,7 +17,12 @@ from litestar.params import FromPath
 from counterfoil.api.fields import Field, Schema, read_fields
 from counterfoil.api.kryptogo import schema
 from counterfoil.api.kryptogo.auth import StudioRequest, needs
-from counterfoil.api.kryptogo.examples import EXAMPLE_ADDRESS, EXAMPLE_FILE_ID, REFUND_EXAMPLE
+from counterfoil.api.kryptogo.examples import (
+    ATTACH_EXAMPLE,
+    EXAMPLE_ADDRESS,
+    EXAMPLE_FILE_ID,
+    REFUND_EXAMPLE,
+)
 from counterfoil.api.kryptogo.requests import (
     Answer,
     by_of,
@@ -30,7 +35,7 @@ from counterfoil.api.kryptogo.requests import (
 from counterfoil.api.strict_json import canonical
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import commands
+from counterfoil.desk import attaching, commands
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import Idempotent
 from counterfoil.desk.queries import InvoiceView
@@ -194,6 +199,23 @@ ACTIONS: Final = (
             reason=a.reason,
             refund_address=a.fields.get("refund_address"),
             attachments=tuple(a.fields.get("refund_attachments", ())),
+            idempotent=a.key,
+        ),
+    ),
+    Action(
+        "attach",
+        "attachTransaction",
+        "Name the transaction of a payment in native coin that came from inside one",
+        P.REVIEW,
+        schema.ATTACH_FIELDS,
+        ATTACH_EXAMPLE,
+        lambda a: attaching.attach(
+            a.desk,
+            a.invoice_id,
+            a.by,
+            transfer=a.fields["transfer"],
+            tx_hash=a.fields["tx_hash"],
+            reason=a.reason,
             idempotent=a.key,
         ),
     ),

@@ -151,3 +151,9 @@ REFUND_EXAMPLE: Final[Schema] = {
     "refund_reason": "Customer requested refund",
     "refund_attachments": [EXAMPLE_FILE_ID],
 }
+
+ATTACH_EXAMPLE: Final[Schema] = {
+    "transfer": "internal:23456789:0x1111111111111111111111111111111111111111",
+    "tx_hash": "0x2222222222222222222222222222222222222222222222222222222222222222",
+    "reason": "The customer's wallet shows this transaction.",
+}

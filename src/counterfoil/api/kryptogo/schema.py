@@ -224,6 +224,16 @@ DECISION_FIELDS: Final = (
 )
 
 _FILES: Final = PublicId("file")
+ATTACH_FIELDS: Final = (
+    Field(
+        "transfer",
+        Text(100),
+        "The payment, as the transfers of the invoice call it under unattributed.",
+        required=True,
+    ),
+    Field("tx_hash", Text(66), "The hash of the transaction that it came with.", required=True),
+    Field("reason", _WHY, "How you know; kept in the log."),
+)
 SIGN_FIELDS: Final = (
     Field(
         "refund_address",

@@ -34,7 +34,7 @@ from counterfoil.core.invoice import (
 )
 from counterfoil.core.money import format_units, plain_text
 from counterfoil.core.pricing import FIAT_DECIMALS, due_text
-from counterfoil.core.reckoning import Depth
+from counterfoil.core.reckoning import Depth, rough_dollars
 from counterfoil.core.risk import without_names
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk.delivering import Told
@@ -276,7 +276,7 @@ def _shown_request(invoice: Invoice) -> PaymentRequest:
     paid = [a for a in invoice.tally.assets if a.seen_units]
     if not paid:
         return invoice.requests[0]
-    most = max(paid, key=lambda a: a.seen_units * 10 ** (18 - a.asset.decimals))
+    most = max(paid, key=lambda a: rough_dollars(a.asset, a.seen_units))
     return next(r for r in invoice.requests if r.asset == most.asset)
 
 
@@ -292,8 +292,8 @@ def _received(view: InvoiceView, request: PaymentRequest) -> Json:
     confirmed_units = next((a.confirmed_units for a in tallies if a.asset == asset), 0)
     deep = largest is not None and largest.depth >= Depth.SAFE
     return {
-        "payer_address": None if largest is None else largest.from_address,
-        "payment_tx_hash": None if largest is None else largest.tx_hash,
+        "payer_address": None if largest is None else largest.known_payer,
+        "payment_tx_hash": None if largest is None else largest.known_tx_hash,
         "payment_tx_timestamp": _seconds(largest.block_at) if largest and deep else None,
         "received_crypto_amount": format_units(confirmed_units, asset.decimals)
         if confirmed_units
@@ -348,6 +348,13 @@ def _risk(view: InvoiceView, by: Actor) -> Json:
 def _option(invoice: Invoice, request: PaymentRequest) -> Json:
     asset = request.asset
     chain = CHAINS[asset.chain]
+    # ERC-681: what wallets read from a QR code.
+    payment_uri = (
+        f"ethereum:{invoice.deposit_address}@{chain.chain_id}?value={request.due_units}"
+        if asset.is_native
+        else f"ethereum:{asset.contract}@{chain.chain_id}/transfer"
+        f"?address={invoice.deposit_address}&uint256={request.due_units}"
+    )
     return {
         "chain": asset.chain,
         "chain_id": chain.chain_id,
@@ -356,9 +363,7 @@ def _option(invoice: Invoice, request: PaymentRequest) -> Json:
         "decimals": asset.decimals,
         "address": invoice.deposit_address,
         "amount": due_text(request),
-        # ERC-681: what wallets read from a QR code.
-        "payment_uri": f"ethereum:{asset.contract}@{chain.chain_id}/transfer"
-        f"?address={invoice.deposit_address}&uint256={request.due_units}",
+        "payment_uri": payment_uri,
     }
 
 
@@ -381,11 +386,13 @@ def _transfer(transfer: Any) -> Json:  # noqa: ANN401 - its type is the books', 
         raise LookupError(msg)
     return {
         "chain": transfer.chain,
-        "tx_hash": transfer.tx_hash,
+        "tx_hash": transfer.known_tx_hash,
+        "unattributed": None if transfer.known_tx_hash else transfer.tx_hash,
+        "internal_transfer": transfer.is_internal,
         "log_index": transfer.log_index,
         "token": asset.symbol,
         "token_address": transfer.contract,
-        "from_address": transfer.from_address,
+        "from_address": transfer.known_payer,
         "amount": format_units(transfer.amount_units, asset.decimals),
         "block_number": transfer.block_number,
         "block_timestamp": _seconds(transfer.block_at),

@@ -72,6 +72,8 @@ class _Receipt(msgspec.Struct, frozen=True):
     gas_used: str = msgspec.field(name="gasUsed")
     gas_price: str = msgspec.field(name="effectiveGasPrice")
     logs: list[RawLog]
+    sender: str = msgspec.field(name="from")
+    to: str | None = None
     # OP Stack chains bill the data's way to Ethereum on top of gas; Arbitrum has it in gasUsed.
     l1_fee: str | None = msgspec.field(default=None, name="l1Fee")
 
@@ -401,6 +403,8 @@ def _receipt(found: _Receipt) -> Receipt:
         gas_used=gas_used,
         fee_wei=gas_used * quantity(found.gas_price) + quantity(found.l1_fee or "0x0"),
         logs=tuple(map(_log, found.logs)),
+        sender=found.sender.lower(),
+        to=found.to and found.to.lower(),
     )
 
 

@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from counterfoil.chains.port import TOP_LEVEL, Block, Transfer
+from counterfoil.chains.port import Block, Transfer
+from counterfoil.core.assets import TOP_LEVEL
 
 TRACER: Final = {"tracer": "callTracer"}
 
