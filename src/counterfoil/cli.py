@@ -200,7 +200,10 @@ def migrate() -> None:
 
 @cli.command()
 def status() -> None:
-    """Show how far each chain is watched; status 1 when one is not being watched."""
+    """Show how far each chain is watched; status 1 when one is not being watched.
+
+    Then what of ours is on its way out, and gas stations that are too low.
+    """
 
     async def look(desk: Desk) -> int:
         positions = await watching.positions(desk)
@@ -216,6 +219,8 @@ def status() -> None:
                 "[green]yes[/]" if at.watched else "[red]no[/]",
             )
         show(table)
+        await cli_moves.show_on_their_way(desk)
+        await cli_moves.show_low_stations(desk)
         return 0 if positions and all(at.watched for at in positions) else 1
 
     raise typer.Exit(with_desk(DatabaseConfig.from_env(os.environ), look))

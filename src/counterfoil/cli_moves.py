@@ -2,27 +2,25 @@
 
 import getpass
 import os
+from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 from rich.table import Table
 
-from counterfoil.chains.evm.chain import EvmChain
-from counterfoil.cli_shared import out, with_desk
-from counterfoil.config import DatabaseConfig, read_chains
+from counterfoil.cli_shared import fail, out, show, with_desk
+from counterfoil.config import DatabaseConfig, read_approval_secret, read_chains
 from counterfoil.core import ids
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid
 from counterfoil.core.money import format_units
-from counterfoil.desk import upkeep
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.upkeep import Held
-from counterfoil.workers import move as mover
 
-T = TypeVar("T")
-
+if TYPE_CHECKING:
+    from counterfoil.chains.evm.chain import EvmChain
+    from counterfoil.desk.upkeep import Held
 
 Reason = Annotated[str, typer.Option(help="what you found; kept for those who look later")]
 
@@ -48,6 +46,7 @@ def add_to(cli: typer.Typer) -> None:
         org_id: Annotated[int, typer.Option()] = 1,
     ) -> None:
         """Let a parked move start again, or a waiting one at once."""
+        from counterfoil.desk import upkeep
 
         async def again(desk: Desk) -> None:
             await upkeep.retry(desk, org_id, move_id, by=_operator(), reason=reason)
@@ -55,9 +54,42 @@ def add_to(cli: typer.Typer) -> None:
 
         with_desk(DatabaseConfig.from_env(os.environ), again)
 
+    @moves.command("approve-again")
+    def move_approve_again(
+        move_id: UUID,
+        reason: Reason,
+        api_key: Annotated[
+            str,
+            typer.Option(
+                envvar="COUNTERFOIL_API_KEY",
+                prompt="your API key",
+                hide_input=True,
+                help="of a member who may sign",
+            ),
+        ],
+    ) -> None:
+        """Approve a payment again that reverted, lost its nonce or waited too long."""
+        from counterfoil.desk import approving, members
+
+        approval_key = read_approval_secret(os.environ).reveal().encode()
+
+        async def approve(desk: Desk) -> None:
+            person = await members.authenticate(desk, api_key)
+            if person is None:
+                fail("this API key is not good")
+            desk = replace(desk, approval_key=approval_key)
+            await approving.approve_again(desk, move_id, person.actor, reason=reason)
+            out.print(
+                f"move {move_id} is approved again by {person.actor.uid}, and ready",
+                soft_wrap=True,
+            )
+
+        with_desk(DatabaseConfig.from_env(os.environ), approve)
+
     @wallets.command("thaw")
     def wallet_thaw(chain: str, address: str, reason: Reason) -> None:
         """Let a frozen wallet sign again, once you know who used its key."""
+        from counterfoil.workers import move as mover
 
         async def thaw(desk: Desk) -> None:
             port = _chain(chain, desk)
@@ -79,8 +111,12 @@ def _wallets() -> None:
 
 
 async def _show(desk: Desk) -> None:
+    from counterfoil.desk import upkeep
+
     held = await upkeep.held_up(desk)
-    table = Table("move", "org", "what", "amount", "chain", "invoice", "stands since", "goes on")
+    table = Table(
+        "move", "org", "what", "amount", "chain", "invoice", "stands since", "failed", "goes on"
+    )
     for one in held:
         table.add_row(
             str(one.move_id),
@@ -90,6 +126,7 @@ async def _show(desk: Desk) -> None:
             one.chain,
             ids.public("inv", one.invoice_id) if one.invoice_id else "",
             _age(one.age),
+            str(one.failures),
             f"{one.wait_until:%Y-%m-%d %H:%M:%SZ}" if one.wait_until else "[red]parked[/]",
         )
     if held:
@@ -104,11 +141,53 @@ async def _show(desk: Desk) -> None:
             soft_wrap=True,
             markup=False,
         )
-    if not held and not frozen:
+    on_their_way = await show_on_their_way(desk)
+    if not held and not frozen and not on_their_way:
         out.print("nothing stands still")
 
 
-def _amount(one: Held) -> str:
+async def show_on_their_way(desk: Desk) -> bool:
+    """Show the nonces that are not settled, the holes first; answers whether there are any."""
+    from counterfoil.desk import stuck
+
+    found = sorted(await stuck.on_their_way(desk), key=lambda one: (not one.hole, -one.age))
+    if not found:
+        return False
+    table = Table("chain", "org", "wallet", "nonce", "signed", "since", "what is wrong")
+    for one in found:
+        table.add_row(
+            one.chain,
+            str(one.org_id),
+            str(one.role or one.wallet),
+            str(one.nonce),
+            "[red]lost[/]" if one.hole else f"{one.attempts} x",
+            _age(one.age),
+            one.reason,
+        )
+    show(table)
+    return True
+
+
+async def show_low_stations(desk: Desk) -> None:
+    """Say which gas stations cannot fuel a wallet, and what to send them."""
+    from counterfoil.desk import provisioning
+    from counterfoil.workers.fuel import FuelLevels
+
+    levels = FuelLevels()
+    short = await provisioning.low_stations(
+        desk, low_wei=levels.low_wei, target_wei=levels.target_wei
+    )
+    for one in short:
+        symbol = CHAINS[one.wallet.chain].native.symbol
+        out.print(
+            f"[red]gas station {one.gas_address} of organisation {one.wallet.org_id} on"
+            f" {one.wallet.chain} has {format_units(one.has_wei, 18)} {symbol}; its"
+            f" {one.wallet.role} wallet needs {format_units(one.needs_wei, 18)}: send some[/]",
+            soft_wrap=True,
+        )
+
+
+def _amount(one: "Held") -> str:
     if one.asset is None:
         return f"{one.amount_units} base units"
     return f"{format_units(one.amount_units, one.asset.decimals)} {one.asset.symbol}"
@@ -121,7 +200,9 @@ def _age(age: timedelta) -> str:
     return f"{days} d {hours} h" if days else f"{hours} h {minutes} min"
 
 
-def _chain(key: str, desk: Desk) -> EvmChain:
+def _chain(key: str, desk: Desk) -> "EvmChain":
+    from counterfoil.chains.evm.chain import EvmChain
+
     settings = read_chains(os.environ).get(key)
     if settings is None:
         raise Invalid.field("chain", f"{key} has no node; set COUNTERFOIL_RPC_{key.upper()}")

@@ -200,6 +200,11 @@ def read_chains(environ: Mapping[str, str]) -> Mapping[str, ChainConfig]:
     return chains
 
 
+def read_approval_secret(environ: Mapping[str, str]) -> Secret:
+    """What seals the warrants, for the commands by which people approve money."""
+    return _Environment(environ).secret("APPROVAL_SECRET")
+
+
 class _Environment:
     """The variables of ours, each turned into a value or a sentence about what is wrong."""
 

@@ -178,7 +178,7 @@ async def test_a_reverted_payment_is_never_signed_again(till: Till) -> None:
     await land(till, ok=False)
 
     payout = await till.move(bill, "payout")
-    with pytest.raises(OutOfPlace, match="gives a payment one nonce for ever"):
+    with pytest.raises(OutOfPlace, match="no second nonce, unless a person"):
         await retry(till, payout.move_id)
     assert await till.move(bill, "payout") == payout
     assert await notes_of(till, payout.move_id) == []

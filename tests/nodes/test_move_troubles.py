@@ -292,7 +292,7 @@ async def test_a_payment_whose_nonce_is_gone_parks_and_is_never_signed_again(
     parked = await house.move(paying, "payout")
     assert "was consumed by a transaction that is not" in str(parked.park_reason)
     assert (await house.wallet("pool")).frozen_reason is None
-    with pytest.raises(OutOfPlace, match="one nonce for ever"):
+    with pytest.raises(OutOfPlace, match="no second nonce"):
         await upkeep.retry(house.desk, 1, parked.move_id, **why)
 
 

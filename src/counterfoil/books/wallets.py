@@ -118,6 +118,11 @@ async def of_chain(tx: Tx, chain: str) -> list[WalletRow]:
     )
 
 
+async def all_wallets(tx: Tx) -> list[WalletRow]:
+    """Every wallet on every chain, by organisation, chain and address."""
+    return await all_rows(tx, WalletRow, _SELECT_WALLET + "ORDER BY org_id, chain, address", {})
+
+
 async def get(tx: Tx, chain: str, address: str) -> WalletRow | None:
     """One wallet, unlocked."""
     return await one_row(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Final
+from uuid import UUID
 
 from counterfoil.core.events import (
     Accept,
@@ -45,10 +46,21 @@ class TransactionChecked(Fact):
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovedAgain(Fact):
+    """A person approved a parked payment again; the invoice stands where it stood."""
+
+    reason: str
+    move_id: UUID
+    generation: int
+    replaces_nonce: int | None
+
+
 def metadata(event: Event, before: Invoice | None, after: Invoice) -> dict[str, object]:
     """What a reader of the log needs to follow what happened without any other table."""
     context = {} if after.context is None else {"context": after.context.value}
-    return {**context, **_asking(event, before, after), **_deciding(event), **_naming(event)}
+    parts = (_asking(event, before, after), _deciding(event), _naming(event), _paying(event))
+    return {**context, **{name: value for part in parts for name, value in part.items()}}
 
 
 def _asking(event: Event, before: Invoice | None, after: Invoice) -> dict[str, object]:
@@ -79,6 +91,16 @@ def _asking(event: Event, before: Invoice | None, after: Invoice) -> dict[str, o
             return {"due": _dues(after), "surplus": event.surplus, "rule": event.rule}
         case _:
             return {}
+
+
+def _paying(event: Event) -> dict[str, object]:
+    if not isinstance(event, ApprovedAgain):
+        return {}
+    return {
+        "move_id": str(event.move_id),
+        "generation": event.generation,
+        "replaces_nonce": event.replaces_nonce,
+    }
 
 
 def _deciding(event: Event) -> dict[str, object]:

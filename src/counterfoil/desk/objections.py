@@ -67,7 +67,7 @@ async def objections(
         if reason is not None:
             until = pause_until(desk.clock.now(), move.updated_at, SHORT)
             found[move.move_id] = Objection(reason, until)
-        elif over := await _over_budget(tx, move):
+        elif over := await over_budget(tx, move):
             found[move.move_id] = Objection(over)
         elif short := await _short_of_coin(tx, move):
             until = pause_until(desk.clock.now(), move.updated_at, SHORT)
@@ -141,7 +141,7 @@ def _is_released(invoice: Invoice, run: ScreeningRun) -> bool:
     )
 
 
-async def _over_budget(tx: Tx, move: MoveRow) -> str | None:
+async def over_budget(tx: Tx, move: MoveRow) -> str | None:
     """Why the invoice's payouts and refunds together are more than what came in for it.
 
     All its money is on the way from the deposit address through the pool to outside. So what

@@ -204,6 +204,28 @@ async def plan_fuel(
         return short
 
 
+async def low_stations(desk: Desk, *, low_wei: int, target_wei: int) -> list[GasLow]:
+    """Every wallet that is low on gas and that its station cannot fill up, on all chains.
+
+    What `plan_fuel` would answer, for those who look; nothing is planned.
+    """
+    found = []
+    async with desk.database.reading() as tx:
+        ours = await wallets.all_wallets(tx)
+        for station in (wallet for wallet in ours if wallet.role == "gas"):
+            place = (station.org_id, station.chain)
+            left_wei = await ledger.balance(tx, station.org_id, "gas", station.chain, "")
+            left_wei -= await fuel.open_fuel_units(tx, *place)
+            for wallet in ours:
+                if wallet == station or (wallet.org_id, wallet.chain) != place:
+                    continue
+                has_wei = await ledger.balance(tx, wallet.org_id, wallet.role, wallet.chain, "")
+                needs_wei = target_wei - has_wei
+                if has_wei < low_wei and needs_wei + low_wei > left_wei:
+                    found.append(GasLow(station.address, max(left_wei, 0), needs_wei, wallet))
+    return found
+
+
 def _is_open(last: MoveRow | None, now: datetime) -> bool:
     if last is None or last.status in {"final", "failed"}:
         return False

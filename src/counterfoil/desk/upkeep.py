@@ -171,8 +171,8 @@ async def _must_be_repeatable(tx: Tx, move: MoveRow) -> None:
     if move.purpose not in _REPEATABLE:
         raise OutOfPlace(
             f"move {move.move_id} was signed as {move.tx_hash}, which is {before.status}. The"
-            " signer gives a payment one nonce for ever, so this one cannot be signed again; its"
-            " money has not left the wallet"
+            " signer gives a payment no second nonce, unless a person approves it again with"
+            " counterfoil move approve-again"
         )
 
 

@@ -59,7 +59,8 @@ class Unblocker:
     async def bump(self, chain: Chain, open_tx: OpenTx) -> bool:
         """Have a dearer sibling signed for what is next in its wallet's queue and stuck."""
         row = open_tx.tx
-        if not stuck.is_stuck(open_tx, self._desk.clock.now()):
+        frozen = open_tx.wallet.frozen_reason is not None
+        if frozen or not stuck.is_stuck(open_tx, self._desk.clock.now()):
             return False
         if await chain.nonce(row.wallet, "latest") != row.nonce:
             return False  # Something before it is stuck, or it has just been mined.

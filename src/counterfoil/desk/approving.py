@@ -1,0 +1,203 @@
+"""A payment approved again, by a person, once its earlier nonce is known to be dead.
+
+The signer gives a payment one nonce. It gives it another only under a new warrant, which says how
+many there were before and which nonce it replaces. What that rests on is looked up here in what
+workers found out at finalized blocks (docs/decisions/0011-a-payment-approved-again.md).
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from counterfoil.books import lost, moves, notes, retries, wallets
+from counterfoil.books.moves import MoveRow
+from counterfoil.books.notes import MoveNote
+from counterfoil.books.wallets import TxRow
+from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace
+from counterfoil.core.invoice import Invoice
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.rules import makers
+from counterfoil.core.warrant import Warrant, check_warrant, seal_warrant
+from counterfoil.db.pool import Tx
+from counterfoil.desk.act import locked
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.metadata import ApprovedAgain
+from counterfoil.desk.moving import RUNS_WHILE
+from counterfoil.desk.objections import OUTGOING, over_budget
+from counterfoil.desk.record import record
+
+_KNOWN_DEAD: Final = frozenset({"cancelled", "gone"})
+
+
+async def approve_again(desk: Desk, move_id: UUID, by: Actor, *, reason: str) -> int:
+    """Let a parked payment be made under a new approval; answers how many it has had before.
+
+    The same movement with the same destination and amount: what was sealed the first time is
+    compared first, so that nobody approves what a hand in the database made of it. Raises
+    `NotFound`, `Forbidden`, `Invalid` without a reason, and `OutOfPlace` for what is not parked, is
+    not a payment, has moved something, or may still be made by an earlier nonce.
+    """
+    by.require(Permission.SIGN)
+    if not reason.strip():
+        raise Invalid.field("reason", "is required: say what you found, for those who look later")
+
+    async def approve(tx: Tx) -> int:
+        invoice, move = await _held(tx, by, move_id)
+        warrant = _old_warrant(desk, move)
+        _must_be_in_place(move, invoice)
+        if by.uid in makers(invoice):
+            message = "you made this invoice, so somebody else has to approve its payment again"
+            raise Forbidden(message, data={"rule": "maker_is_not_checker"})
+        replaces = await _dead_nonce(tx, move)
+        if over := await over_budget(tx, move):
+            raise OutOfPlace(over)
+        now = desk.clock.now()
+        await _seal(desk, tx, (move, warrant, replaces), by, now)
+        generation = move.generation + 1
+        what = f"approved again, for the {generation}. time; it stood still because:"
+        note_id = desk.ids.new()
+        await notes.add_to_move(
+            tx,
+            MoveNote(
+                by.org_id, note_id, move_id, now, by.uid, f"{what} {move.park_reason}", reason
+            ),
+        )
+        event = ApprovedAgain(
+            at=now,
+            by=by.uid,
+            reason=reason,
+            move_id=move_id,
+            generation=generation,
+            replaces_nonce=replaces,
+        )
+        await record(desk, tx, invoice, invoice, event=event, by=by, todo=())
+        return generation
+
+    return await desk.database.run(approve)
+
+
+async def _held(tx: Tx, by: Actor, move_id: UUID) -> tuple[Invoice, MoveRow]:
+    """The payment and its invoice, locked in this order, as everywhere."""
+    found = await moves.by_ids(tx, by.org_id, [move_id])
+    if not found:
+        raise NotFound("there is no such move")
+    if found[0].invoice_id is None or found[0].purpose not in OUTGOING:
+        raise OutOfPlace(
+            f"a {found[0].purpose} needs nobody's approval; retry it where it is parked"
+        )
+    invoice = await locked(tx, by.org_id, found[0].invoice_id)
+    move = await moves.lock(tx, by.org_id, move_id)
+    if move is None:
+        raise NotFound("there is no such move")
+    return invoice, move
+
+
+def _old_warrant(desk: Desk, move: MoveRow) -> Warrant:
+    """What was approved before, once its seal is found to fit what the row says now."""
+    if desk.approval_key is None:
+        msg = "this process has no approval key, so nobody can approve money here"
+        raise OutOfPlace(msg)
+    if move.warrant is None or move.approved_by is None or move.approved_at is None:
+        raise OutOfPlace(
+            "nobody ever approved this payment, so there is nothing to approve again; compare its"
+            " destination with the invoice"
+        )
+    warrant = Warrant(
+        org_id=move.org_id,
+        move_id=str(move.move_id),
+        purpose="payout" if move.purpose == "payout" else "refund",
+        chain=move.chain,
+        contract=move.contract,
+        destination=move.destination,
+        amount_units=move.amount_units,
+        approved_by=move.approved_by,
+        approved_at=move.approved_at.astimezone(UTC),
+        generation=move.generation,
+        replaces_nonce=move.replaces_nonce,
+    )
+    if not check_warrant(warrant, move.warrant, desk.approval_key):
+        raise OutOfPlace(
+            "its chain, token, destination or amount is not what was approved: somebody changed"
+            " the row; treat it as an attack"
+        )
+    return warrant
+
+
+def _must_be_in_place(move: MoveRow, invoice: Invoice) -> None:
+    if move.status != "parked":
+        raise OutOfPlace(
+            f"move {move.move_id} is {move.status}; only what is parked is approved again"
+        )
+    if move.moved_units:
+        raise OutOfPlace(
+            f"move {move.move_id} moved {move.moved_units} base units in {move.tx_hash} already"
+        )
+    if (move.purpose, invoice.status.value) not in RUNS_WHILE:
+        raise OutOfPlace(f"its invoice is {invoice.status.value}, so nothing is paid for it now")
+
+
+async def _dead_nonce(tx: Tx, move: MoveRow) -> int | None:
+    """The last nonce that was signed for a payment, all of which are proven dead; None for none."""
+    nonces = {move.replaces_nonce} if move.replaces_nonce is not None else set()
+    if move.nonce is not None and move.wallet is not None:
+        siblings = await wallets.of_nonce(tx, move.chain, move.wallet, move.nonce)
+        _must_be_dead(move.nonce, siblings)
+        nonces.add(move.nonce)
+    for gone in await lost.of_move(tx, move.org_id, move.move_id):
+        if gone.ended not in _KNOWN_DEAD and gone.nonce not in nonces:
+            if gone.ended != "kept":
+                raise _may_land(gone.nonce)
+            siblings = await wallets.of_nonce(tx, gone.chain, gone.wallet, gone.nonce)
+            _must_be_dead(gone.nonce, siblings)
+        nonces.add(gone.nonce)
+    return max(nonces, default=None)
+
+
+def _must_be_dead(nonce: int, siblings: Sequence[TxRow]) -> None:
+    """Refuse unless a nonce was consumed, at finality, without its payment being made."""
+    reverted = any(row.status == "reverted" for row in siblings)
+    gone = all(row.gone_at_block is not None for row in siblings)
+    ended = all(row.status in {"reverted", "replaced"} for row in siblings)
+    if not (siblings and ended and (reverted or gone)):
+        raise _may_land(nonce)
+
+
+def _may_land(nonce: int) -> OutOfPlace:
+    return OutOfPlace(
+        f"it was signed with nonce {nonce}, which is not known to be dead: wait until the chain's"
+        " finalized block is past it, and look at counterfoil status"
+    )
+
+
+async def _seal(
+    desk: Desk,
+    tx: Tx,
+    what: tuple[MoveRow, Warrant, int | None],
+    by: Actor,
+    now: datetime,
+) -> None:
+    move, old, replaces_nonce = what
+    new = Warrant(
+        org_id=old.org_id,
+        move_id=old.move_id,
+        purpose=old.purpose,
+        chain=old.chain,
+        contract=old.contract,
+        destination=old.destination,
+        amount_units=old.amount_units,
+        approved_by=by.uid,
+        approved_at=now,
+        generation=old.generation + 1,
+        replaces_nonce=replaces_nonce,
+    )
+    await retries.approved_again(
+        tx,
+        move.org_id,
+        move.move_id,
+        by=by.uid,
+        at=now,
+        warrant=seal_warrant(new, desk.approval_key or b""),
+        generation=new.generation,
+        replaces_nonce=replaces_nonce,
+    )
