@@ -14,7 +14,7 @@ from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
-from counterfoil.desk import approving, landing, members, moving, proving, stuck
+from counterfoil.desk import approving, landing, members, moving, proving, stuck, upkeep
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Reserved, SignedBytes, SigningRefused, Terms
 from support.fake_clock import FakeClock
@@ -132,6 +132,23 @@ async def test_a_reverted_payment_is_approved_again_by_somebody_who_may(till: Ti
     assert (await till.books()).merchant == DUE
 
 
+async def test_all_parked_payments_of_an_invoice_are_approved_again_or_none(till: Till) -> None:
+    bill, move_id = await parked_payout(till)
+    view = await approving.approve_payments_again(till.desk, bill.invoice_id, PERSON, WHY)
+    assert view.invoice.status is Status.PAYOUT_PROCESSING
+    assert (await till.move(bill, "payout")).generation == 1
+    with pytest.raises(OutOfPlace, match="no payment of this invoice is parked"):
+        await approving.approve_payments_again(till.desk, bill.invoice_id, PERSON, WHY)
+
+    await moving.park(till.desk, 1, {move_id: "too old"})
+    await till.extra_payout(bill, 1)
+    extra = (await till.moves(bill, "payout"))[-1].move_id
+    await moving.park(till.desk, 1, {extra: "a hand in the database"})
+    with pytest.raises(OutOfPlace):
+        await approving.approve_payments_again(till.desk, bill.invoice_id, PERSON, WHY)
+    assert {move.generation for move in await till.moves(bill, "payout")} == {0, 1}
+
+
 async def test_what_was_approved_again_and_not_signed_still_replaces_its_old_nonce(
     till: Till, clock: FakeClock
 ) -> None:
@@ -207,6 +224,24 @@ async def test_siblings_are_signed_once_by_however_many_workers(till: Till) -> N
     await land(till)
     (settled,) = await moving.open_txs(till.desk, "arb") or [open_tx]
     assert await stuck.bump(till.desk, settled, terms, sign) is Reserved.CHANGED
+
+
+async def test_a_nonce_of_which_one_sibling_is_mined_is_nobody_elses(till: Till) -> None:
+    await stuck_payout(till)
+    (open_tx,) = await moving.open_txs(till.desk, "arb")
+    await stuck.bump(till.desk, open_tx, stuck.dearer(open_tx.tx, 0, 0), sign)
+    (both,) = await moving.open_txs(till.desk, "arb")
+    await till.freeze("pool", "somebody else used it")
+    why = {"by": "operator:kim", "reason": "it was us"}
+    pool = (await till.wallet("pool")).address
+    for dead, parks in (({both.txs[1].tx_hash}, 0), (both.hashes, 1)):
+        parked = await upkeep.thaw(
+            till.desk, "arb", pool, finalized_nonce=1, at_block=80, dead=dead, **why
+        )
+        assert len(parked) == parks
+        await till.freeze("pool", "somebody else used it")
+    ended = [row for row in await till.txs() if row.wallet == pool]
+    assert [(row.status, row.gone_at_block) for row in ended] == [("replaced", 80)] * 2
 
 
 async def test_a_sibling_offers_at_least_an_eighth_more(till: Till) -> None:

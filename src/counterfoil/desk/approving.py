@@ -20,11 +20,14 @@ from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.rules import makers
 from counterfoil.core.warrant import Warrant, check_warrant, seal_warrant
 from counterfoil.db.pool import Tx
+from counterfoil.desk import queries
 from counterfoil.desk.act import locked
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.metadata import ApprovedAgain
 from counterfoil.desk.moving import RUNS_WHILE
 from counterfoil.desk.objections import OUTGOING, over_budget
+from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.record import record
 
 _KNOWN_DEAD: Final = frozenset({"cancelled", "gone"})
@@ -38,43 +41,74 @@ async def approve_again(desk: Desk, move_id: UUID, by: Actor, *, reason: str) ->
     `NotFound`, `Forbidden`, `Invalid` without a reason, and `OutOfPlace` for what is not parked, is
     not a payment, has moved something, or may still be made by an earlier nonce.
     """
+    _must_be_said(by, reason)
+
+    async def approve(tx: Tx) -> int:
+        invoice, move = await _held(tx, by, move_id)
+        await _approve(desk, tx, invoice, move, by, reason)
+        return move.generation + 1
+
+    return await desk.database.run(approve)
+
+
+async def approve_payments_again(
+    desk: Desk, invoice_id: UUID, by: Actor, reason: str, idempotent: Idempotent | None = None
+) -> InvoiceView:
+    """The same for every parked payment of an invoice: all of them, or none."""
+    _must_be_said(by, reason)
+
+    async def approve(tx: Tx) -> InvoiceView:
+        async def do() -> InvoiceView:
+            invoice = await locked(tx, by.org_id, invoice_id)
+            parked = [
+                move
+                for move in await moves.of_invoices(tx, by.org_id, [invoice_id])
+                if move.purpose in OUTGOING and move.status == "parked"
+            ]
+            if not parked:
+                raise OutOfPlace("no payment of this invoice is parked, so none needs approval")
+            for one in parked:
+                move = await moves.lock(tx, by.org_id, one.move_id) or one
+                invoice = await _approve(desk, tx, invoice, move, by, reason)
+            return await queries.full_view(tx, invoice)
+
+        return await once(desk, tx, by, idempotent, do)
+
+    return await desk.database.run(approve)
+
+
+def _must_be_said(by: Actor, reason: str) -> None:
     by.require(Permission.SIGN)
     if not reason.strip():
         raise Invalid.field("reason", "is required: say what you found, for those who look later")
 
-    async def approve(tx: Tx) -> int:
-        invoice, move = await _held(tx, by, move_id)
-        warrant = _old_warrant(desk, move)
-        _must_be_in_place(move, invoice)
-        if by.uid in makers(invoice):
-            message = "you made this invoice, so somebody else has to approve its payment again"
-            raise Forbidden(message, data={"rule": "maker_is_not_checker"})
-        replaces = await _dead_nonce(tx, move)
-        if over := await over_budget(tx, move):
-            raise OutOfPlace(over)
-        now = desk.clock.now()
-        await _seal(desk, tx, (move, warrant, replaces), by, now)
-        generation = move.generation + 1
-        what = f"approved again, for the {generation}. time; it stood still because:"
-        note_id = desk.ids.new()
-        await notes.add_to_move(
-            tx,
-            MoveNote(
-                by.org_id, note_id, move_id, now, by.uid, f"{what} {move.park_reason}", reason
-            ),
-        )
-        event = ApprovedAgain(
-            at=now,
-            by=by.uid,
-            reason=reason,
-            move_id=move_id,
-            generation=generation,
-            replaces_nonce=replaces,
-        )
-        await record(desk, tx, invoice, invoice, event=event, by=by, todo=())
-        return generation
 
-    return await desk.database.run(approve)
+async def _approve(  # noqa: PLR0913, PLR0917 - who approves which payment, and why
+    desk: Desk, tx: Tx, invoice: Invoice, move: MoveRow, by: Actor, reason: str
+) -> Invoice:
+    """Approve one payment, which the caller holds locked behind its invoice."""
+    warrant = _old_warrant(desk, move)
+    _must_be_in_place(move, invoice)
+    if by.uid in makers(invoice):
+        message = "you made this invoice, so somebody else has to approve its payment again"
+        raise Forbidden(message, data={"rule": "maker_is_not_checker"})
+    replaces = await _dead_nonce(tx, move)
+    if over := await over_budget(tx, move):
+        raise OutOfPlace(over)
+    now = desk.clock.now()
+    await _seal(desk, tx, (move, warrant, replaces), by, now)
+    what = f"approved again; it stood still because: {move.park_reason}"
+    note = MoveNote(by.org_id, desk.ids.new(), move.move_id, now, by.uid, what, reason)
+    await notes.add_to_move(tx, note)
+    event = ApprovedAgain(
+        at=now,
+        by=by.uid,
+        reason=reason,
+        move_id=move.move_id,
+        generation=move.generation + 1,
+        replaces_nonce=replaces,
+    )
+    return await record(desk, tx, invoice, invoice, event=event, by=by, todo=())
 
 
 async def _held(tx: Tx, by: Actor, move_id: UUID) -> tuple[Invoice, MoveRow]:

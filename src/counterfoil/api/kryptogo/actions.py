@@ -35,7 +35,7 @@ from counterfoil.api.kryptogo.requests import (
 from counterfoil.api.strict_json import canonical
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import attaching, commands
+from counterfoil.desk import approving, attaching, commands
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import Idempotent
 from counterfoil.desk.queries import InvoiceView
@@ -218,6 +218,15 @@ ACTIONS: Final = (
             reason=a.reason,
             idempotent=a.key,
         ),
+    ),
+    Action(
+        "payments/approve",
+        "approvePaymentsAgain",
+        "Let parked payments go out after all, once it is certain that they were not made",
+        P.SIGN,
+        schema.DECISION_FIELDS,
+        {"reason": "It reverted: the issuer had frozen our address, and has lifted that."},
+        lambda a: approving.approve_payments_again(a.desk, a.invoice_id, a.by, a.reason, a.key),
     ),
     Action(
         "archive",
