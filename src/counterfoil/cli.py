@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 from rich.table import Table
 
-from counterfoil import cli_moves
+from counterfoil import cli_moves, cli_watch
 from counterfoil.chains.port import ChainError
 from counterfoil.cli_setup import list_cli, org_cli, seed_cli
 from counterfoil.cli_shared import (
@@ -37,7 +37,7 @@ from counterfoil.core.money import format_units
 from counterfoil.db.migrate import MigrationError
 from counterfoil.db.migrate import migrate as apply_migrations
 from counterfoil.db.pool import Database
-from counterfoil.desk import proving, watching
+from counterfoil.desk import proving
 from counterfoil.desk.desk import Desk
 from counterfoil.log import configure as configure_log
 from counterfoil.signer.client import SignerClient
@@ -103,6 +103,7 @@ def main() -> None:
 
     cli.add_typer(demo_cli, name="demo")
     cli_moves.add_to(cli)
+    cli_watch.add_to(cli)
     try:
         cli()
     except _EXPECTED as problem:
@@ -196,34 +197,6 @@ def migrate() -> None:
     with database(DatabaseConfig.from_env(os.environ), create=True) as url:
         applied = apply_migrations(url)
     out.print("\n".join(f"applied {name}" for name in applied) or "the schema is up to date")
-
-
-@cli.command()
-def status() -> None:
-    """Show how far each chain is watched; status 1 when one is not being watched.
-
-    Then what of ours is on its way out, and gas stations that are too low.
-    """
-
-    async def look(desk: Desk) -> int:
-        positions = await watching.positions(desk)
-        table = Table("chain", "head", "its age", "safe", "final", "its age", "watched")
-        for at in positions:
-            table.add_row(
-                at.chain,
-                str(at.head_number),
-                f"{at.head_age_seconds:.0f} s",
-                str(at.safe_number),
-                str(at.final_number),
-                f"{at.final_age_seconds:.0f} s",
-                "[green]yes[/]" if at.watched else "[red]no[/]",
-            )
-        show(table)
-        await cli_moves.show_on_their_way(desk)
-        await cli_moves.show_low_stations(desk)
-        return 0 if positions and all(at.watched for at in positions) else 1
-
-    raise typer.Exit(with_desk(DatabaseConfig.from_env(os.environ), look))
 
 
 # -- proof ---------------------------------------------------------------------------------------

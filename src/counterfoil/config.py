@@ -120,8 +120,9 @@ class WorkConfig:
     """What ``counterfoil work`` needs.
 
     ``chains`` has the chains that are on, by key. ``screeners`` are asked about every payer
-    besides the sanctions lists. ``rate_value_at`` is the JSON pointer to the rate in the answer
-    of ``rate_url``.
+    besides the sanctions lists. Payments of ``two_nodes_from_dollars`` or more are confirmed when
+    two nodes of the chain agree on them. ``rate_value_at`` is the JSON pointer to the rate in the
+    answer of ``rate_url``.
     """
 
     database: DatabaseConfig
@@ -134,6 +135,7 @@ class WorkConfig:
     rate_max_age_seconds: int
     screeners: tuple[str, ...]
     callback_allow_private: bool
+    two_nodes_from_dollars: int
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -150,6 +152,7 @@ class WorkConfig:
             rate_max_age_seconds=env.rate_max_age_seconds(),
             screeners=env.some_of("SCREENERS", SCREENERS, "issuer_freeze"),
             callback_allow_private=env.switch("CALLBACK_ALLOW_PRIVATE"),
+            two_nodes_from_dollars=env.whole("TWO_NODES_FROM_DOLLARS", 10_000, 0, 999_999_999),
         )
 
 

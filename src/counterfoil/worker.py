@@ -38,7 +38,7 @@ from counterfoil.workers.provision import ProvisionWorker
 from counterfoil.workers.retell import Reteller
 from counterfoil.workers.runner import Step, forever
 from counterfoil.workers.screen import Screener
-from counterfoil.workers.watch import ChainWatcher, WatchedAddresses
+from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
 
 CALLBACK_FORMS: Final[Mapping[str, CallbackForm]] = {"kryptogo": KryptogoCallbacks()}
 """How each dialect words its callbacks; the one place that joins dialects and workers."""
@@ -75,7 +75,7 @@ async def work(config: WorkConfig, url: str, paces: Paces | None = None) -> None
         chains = outside.chains
         for chain in chains.values():
             await _check(chain)
-        watchers = _watchers(outside.desk, chains)
+        watchers = _watchers(outside.desk, chains, config)
         notifier = Notifier(
             outside.desk,
             CALLBACK_FORMS,
@@ -105,9 +105,12 @@ async def _check(chain: Chain) -> None:
         _log.warning("chain_unreachable", chain=chain.key, reason=str(error))
 
 
-def _watchers(desk: Desk, chains: Mapping[str, Chain]) -> dict[str, ChainWatcher]:
+def _watchers(
+    desk: Desk, chains: Mapping[str, Chain], config: WorkConfig
+) -> dict[str, ChainWatcher]:
     watched = WatchedAddresses(desk, "evm")
-    return {key: ChainWatcher(desk, chain, watched) for key, chain in chains.items()}
+    limits = WatchLimits(two_nodes_from_dollars=config.two_nodes_from_dollars)
+    return {key: ChainWatcher(desk, chain, watched, limits) for key, chain in chains.items()}
 
 
 def _start_others(

@@ -15,6 +15,7 @@ from counterfoil.chains.evm.transactions import SWEPT_TOPIC, swept_by
 from counterfoil.chains.evm.transfers import TRANSFER_TOPIC, address_topic
 from counterfoil.chains.port import (
     At,
+    Attestation,
     Block,
     CallReverted,
     Chain,
@@ -135,6 +136,8 @@ class FakeChain(Chain):
     suggested: Fees = field(default_factory=lambda: Fees(max_fee_wei=10, tip_wei=1))
     gas_estimate: int = 100_000
     call_reverts: dict[str, str] = field(default_factory=dict)
+    told: dict[str, Attestation] = field(default_factory=dict)
+    """What its two nodes say about some transactions, where it is not the truth."""
     views: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
     codes: dict[str, bytes] = field(default_factory=dict)
     pool: list[FakeTx] = field(default_factory=list)
@@ -242,6 +245,19 @@ class FakeChain(Chain):
             for transfer in _transfers(self.key, receipt)
             if transfer.contract in contracts
             and (recipients is None or transfer.to_address in recipients)
+        ]
+
+    async def attestations(self, transfers: Sequence[Transfer]) -> list[Attestation]:
+        standing = {
+            transfer
+            for mined in self._chain[: self._reach() + 1]
+            for _, receipt in mined.receipts()
+            for transfer in _transfers(self.key, receipt)
+        }
+        return [
+            self.told.get(t.tx_hash)
+            or (Attestation(("a", "b")) if t in standing else Attestation(denies=("a", "b")))
+            for t in transfers
         ]
 
     async def token_balances(

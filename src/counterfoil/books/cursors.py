@@ -29,6 +29,8 @@ class CursorRow:
     lease_until: datetime | None
     lease_token: UUID | None
     updated_at: datetime
+    halted_reason: str | None = None
+    halted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Overdue:
 
 _SELECT: Final = """
     SELECT chain, head_number, head_hash, head_at, safe_number, final_number, final_hash,
-           final_at, lease_until, lease_token, updated_at
+           final_at, lease_until, lease_token, updated_at, halted_reason, halted_at
       FROM ingest.chain_cursor
 """
 
@@ -215,6 +217,31 @@ async def move_safe(tx: Tx, chain: str, number: int, now: datetime) -> None:
          WHERE chain = %(chain)s AND safe_number < %(number)s
         """,
         {"chain": chain, "number": number, "now": now},
+    )
+
+
+async def halt(tx: Tx, chain: str, reason: str, now: datetime) -> None:
+    """Keep why the chain stands still, and since when."""
+    await execute(
+        tx,
+        """
+        UPDATE ingest.chain_cursor
+           SET halted_reason = %(reason)s, halted_at = coalesce(halted_at, %(now)s)
+         WHERE chain = %(chain)s AND halted_reason IS DISTINCT FROM %(reason)s
+        """,
+        {"chain": chain, "reason": reason, "now": now},
+    )
+
+
+async def resume(tx: Tx, chain: str) -> None:
+    """The chain goes on."""
+    await execute(
+        tx,
+        """
+        UPDATE ingest.chain_cursor SET halted_reason = NULL, halted_at = NULL
+         WHERE chain = %(chain)s
+        """,
+        {"chain": chain},
     )
 
 

@@ -93,6 +93,19 @@ class NativeSweep:
 
 
 @dataclass(frozen=True, slots=True)
+class Attestation:
+    """What each endpoint says about one transfer, by the endpoints' names.
+
+    ``confirms``: it has the same block, and in it the same log. ``denies``: it has another block
+    there, or the same without the log. ``silent``: it gave no answer, or is not as far.
+    """
+
+    confirms: tuple[str, ...] = ()
+    denies: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """One raw log of a receipt."""
 
@@ -200,6 +213,13 @@ class Chain(Protocol):
         an empty list without an error (specs/chains.md 6.1). With ``end_hash`` that block must
         carry it before and after the logs were read, or `ChainMoved`; so must two transfers of
         one block carry the same hash. Raises `RangeTooWide`.
+        """
+        ...
+
+    async def attestations(self, transfers: Sequence[Transfer]) -> list[Attestation]:
+        """Ask every endpoint by itself about these transfers; answers in the same order.
+
+        Never raises for an endpoint that fails: that one is silent.
         """
         ...
 

@@ -26,7 +26,9 @@ CREATE TABLE ingest.chain_cursor (
     final_at timestamp with time zone NOT NULL,
     lease_until timestamp with time zone,
     lease_token uuid,
-    updated_at timestamp with time zone NOT NULL
+    updated_at timestamp with time zone NOT NULL,
+    halted_reason text,
+    halted_at timestamp with time zone
 );
 
 CREATE TABLE ingest.chain_tx (
@@ -54,6 +56,19 @@ CREATE TABLE ingest.chain_tx (
     CONSTRAINT chain_tx_max_fee_wei_check CHECK (((max_fee_wei >= (0)::numeric) AND (max_fee_wei < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
     CONSTRAINT chain_tx_status_check CHECK ((status = ANY (ARRAY['signed'::text, 'sent'::text, 'final'::text, 'reverted'::text, 'replaced'::text]))),
     CONSTRAINT chain_tx_tip_wei_check CHECK (((tip_wei >= (0)::numeric) AND (tip_wei < '1000000000000000000000000000000000000000000000000000000000000'::numeric)))
+);
+
+CREATE TABLE ingest.doubted_transfer (
+    chain text NOT NULL COLLATE pg_catalog."C",
+    tx_hash text NOT NULL COLLATE pg_catalog."C",
+    log_index integer NOT NULL,
+    org_id bigint NOT NULL,
+    invoice_id uuid NOT NULL,
+    contract text NOT NULL COLLATE pg_catalog."C",
+    amount_units numeric(78,0) NOT NULL,
+    block_number bigint NOT NULL,
+    reason text NOT NULL,
+    since timestamp with time zone NOT NULL
 );
 
 CREATE TABLE ingest.lost_signature (
@@ -486,6 +501,9 @@ ALTER TABLE ONLY ingest.chain_tx
 
 ALTER TABLE ONLY ingest.chain_tx
     ADD CONSTRAINT chain_tx_pkey PRIMARY KEY (chain, wallet, nonce, attempt);
+
+ALTER TABLE ONLY ingest.doubted_transfer
+    ADD CONSTRAINT doubted_transfer_pkey PRIMARY KEY (chain, tx_hash, log_index);
 
 ALTER TABLE ONLY ingest.lost_signature
     ADD CONSTRAINT lost_signature_pkey PRIMARY KEY (chain, wallet, nonce);

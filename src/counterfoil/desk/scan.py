@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID
 
 from counterfoil.books.cursors import Owner
+from counterfoil.books.doubts import Doubt
 from counterfoil.books.transfers import Key, Quarantined, TransferRow
 from counterfoil.core.events import MoneyFact, TransferConfirmed, TransferDropped, TransferSeen
 from counterfoil.core.invoice import Tally
@@ -39,7 +40,8 @@ class Scan:
     """All that was found in the blocks above ``after`` up to and with ``upto``.
 
     ``depth`` is how settled that range is. ``vouched`` are transfers on record which the query
-    left out but whose own receipts say that they stand.
+    left out but whose own receipts say that they stand. ``doubted`` are those that too few nodes
+    vouch for, each with the reason.
     """
 
     chain: str
@@ -48,6 +50,11 @@ class Scan:
     depth: Depth
     sightings: tuple[Sighting, ...]
     vouched: frozenset[Key] = frozenset()
+    doubted: Mapping[Key, str] = field(default_factory=dict)
+
+    def depth_of(self, key: Key) -> Depth:
+        """How settled a transfer of this range is; never final while it is doubted."""
+        return min(self.depth, Depth.SAFE) if key in self.doubted else self.depth
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,35 @@ def changes(scan: Scan, record: OnRecord, now: datetime) -> list[Change]:
         if key not in found and row.depth in _PROVISIONAL and _within(scan, row)
     ]
     return [change for change in (*written, *gone) if change.before != change.after]
+
+
+def in_doubt(scan: Scan, record: OnRecord, now: datetime) -> list[Doubt]:
+    """What must wait for nodes to agree, of all that belongs to invoices and is not final yet."""
+    known = {(row.org_id, *row.key): row for row in record.transfers}
+    found = [_credited(scan, record, seen, now) for seen in scan.sightings]
+    rows = {(row.org_id, *row.key): row for row in found if row is not None}
+    rows |= {key: row for key, row in known.items() if row.key in scan.vouched}
+    return [
+        doubt(row, scan.doubted[row.key], now)
+        for key, row in rows.items()
+        if row.key in scan.doubted and not (key in known and known[key].depth is Depth.FINAL)
+    ]
+
+
+def doubt(row: TransferRow, reason: str, now: datetime) -> Doubt:
+    """Why a transfer on record is not final."""
+    return Doubt(
+        chain=row.chain,
+        tx_hash=row.tx_hash,
+        log_index=row.log_index,
+        org_id=row.org_id,
+        invoice_id=row.invoice_id,
+        contract=row.contract,
+        amount_units=row.amount_units,
+        block_number=row.block_number,
+        reason=reason,
+        since=now,
+    )
 
 
 def kept_aside(scan: Scan, record: OnRecord, now: datetime) -> list[Quarantined]:
@@ -222,7 +258,7 @@ def _credited(scan: Scan, record: OnRecord, seen: Sighting, now: datetime) -> Tr
         block_hash=seen.block_hash,
         block_at=seen.block_at,
         first_seen_at=now,
-        depth=scan.depth,
+        depth=scan.depth_of(seen.key),
     )
 
 
@@ -248,7 +284,7 @@ def _first_seen(rows: Iterable[TransferRow]) -> dict[tuple[int, str], datetime]:
 
 
 def _unlisted_depth(scan: Scan, row: TransferRow) -> Depth:
-    return scan.depth if row.key in scan.vouched else Depth.ORPHANED
+    return scan.depth_of(row.key) if row.key in scan.vouched else Depth.ORPHANED
 
 
 def _within(scan: Scan, row: TransferRow) -> bool:

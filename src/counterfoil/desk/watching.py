@@ -18,8 +18,9 @@ from uuid import UUID
 
 from psycopg import OperationalError
 
-from counterfoil.books import cursors, invoices, ledger, natives, transfers
+from counterfoil.books import cursors, doubts, invoices, ledger, natives, transfers
 from counterfoil.books.cursors import Anchor, CursorRow, Mark, WatchedAddress
+from counterfoil.books.doubts import Doubt
 from counterfoil.books.natives import Outflow
 from counterfoil.books.transfers import BlockRef, Key, Quarantined, TransferRow
 from counterfoil.core.assets import CHAINS
@@ -38,6 +39,7 @@ from counterfoil.desk.scan import (
     batches,
     changes,
     deepened,
+    in_doubt,
     kept_aside,
 )
 from counterfoil.desk.telling import Untold
@@ -85,13 +87,16 @@ class Position:
     head: Mark
     safe_number: int
     final: Mark
+    halted: bool = False
+    """It stands still because a node contradicted what was final."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChainPosition:
     """A chain's position for operators. Ages are seconds since the block's own time.
 
-    ``watched`` is False while nobody holds the chain's lease.
+    ``watched`` is False while nobody holds the chain's lease. ``halted_reason`` says why it
+    stands still, if it does.
     """
 
     chain: str
@@ -101,6 +106,7 @@ class ChainPosition:
     final_number: int
     final_age_seconds: float
     watched: bool
+    halted_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,7 @@ class Recorded:
     transfers: int = 0
     invoices: int = 0
     quarantined: tuple[Quarantined, ...] = ()
+    doubted: tuple[Doubt, ...] = ()
     untold: tuple[Untold, ...] = ()
 
 
@@ -158,6 +165,7 @@ async def positions(desk: Desk) -> list[ChainPosition]:
             final_number=row.final_number,
             final_age_seconds=(now - row.final_at).total_seconds(),
             watched=row.lease_until is not None and row.lease_until > now,
+            halted_reason=row.halted_reason,
         )
         for row in rows
     ]
@@ -213,13 +221,23 @@ async def record_final(  # noqa: PLR0913 - a range, what was found in it, and wh
     *,
     vouched: Collection[Key] = (),
     outflows: Sequence[Outflow] = (),
+    doubted: Mapping[Key, str] | None = None,
 ) -> Recorded:
     """Record a scan of finalized blocks, which alone settles, and move the final cursor.
 
     Money that becomes final is booked from the payer to the deposit. ``outflows`` are what native
-    coin is compared with in later ranges. Raises `LeaseLost`.
+    coin is compared with in later ranges. What is ``doubted``, each with the reason, is written
+    down and stays short of final. Raises `LeaseLost`.
     """
-    scan = Scan(lease.chain, after, upto.number, Depth.FINAL, tuple(sightings), frozenset(vouched))
+    scan = Scan(
+        lease.chain,
+        after,
+        upto.number,
+        Depth.FINAL,
+        tuple(sightings),
+        frozenset(vouched),
+        doubted or {},
+    )
 
     async def finish(tx: Tx) -> None:
         await natives.keep_outflows(tx, outflows)
@@ -244,21 +262,23 @@ async def record_safe(
     async def finish(tx: Tx) -> None:
         await cursors.move_safe(tx, lease.chain, safe_number, desk.clock.now())
 
-    return await _apply(desk, lease, found, finish)
+    return await apply(desk, lease, found, finish)
 
 
 async def _record(desk: Desk, lease: Lease, scan: Scan, finish: "_Finish") -> Recorded:
     record = await _on_record(desk, scan)
     now = desk.clock.now()
     aside = tuple(kept_aside(scan, record, now))
+    waiting = in_doubt(scan, record, now)
 
     async def finish_scan(tx: Tx) -> None:
         await transfers.drop_quarantined(tx, scan.chain, scan.after, scan.upto)
         await transfers.quarantine(tx, aside)
+        await doubts.save(tx, waiting)
         await finish(tx)
 
-    recorded = await _apply(desk, lease, changes(scan, record, now), finish_scan)
-    return replace(recorded, quarantined=aside)
+    recorded = await apply(desk, lease, changes(scan, record, now), finish_scan)
+    return replace(recorded, quarantined=aside, doubted=tuple(waiting))
 
 
 async def _on_record(desk: Desk, scan: Scan) -> OnRecord:
@@ -286,7 +306,7 @@ async def _on_record(desk: Desk, scan: Scan) -> OnRecord:
 _Finish = Callable[[Tx], Awaitable[None]]
 
 
-async def _apply(desk: Desk, lease: Lease, found: Collection[Change], finish: _Finish) -> Recorded:
+async def apply(desk: Desk, lease: Lease, found: Collection[Change], finish: _Finish) -> Recorded:
     """Write changes batch by batch, then let ``finish`` move the cursor.
 
     The cursor stays only where facts could not be written down.
@@ -425,4 +445,5 @@ def _position(row: CursorRow) -> Position:
         head=Mark(row.head_number, row.head_hash, row.head_at),
         safe_number=row.safe_number,
         final=Mark(row.final_number, row.final_hash, row.final_at),
+        halted=row.halted_reason is not None,
     )

@@ -10,7 +10,7 @@ for (specs/chains.md 6.2, 6.3).
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -25,7 +25,7 @@ from counterfoil.chains.port import (
     Transfer,
 )
 from counterfoil.core.assets import CHAINS, TOP_LEVEL
-from counterfoil.desk import watching
+from counterfoil.desk import doubting, watching
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.natives import Outflow
 from counterfoil.desk.watching import (
@@ -37,10 +37,13 @@ from counterfoil.desk.watching import (
     Sighting,
     TransferRow,
 )
+from counterfoil.workers import witness
 from counterfoil.workers.native import NativeRange, NativeScan
 
 LISTED_AT_MOST: Final = 2_000
 """Up to so many addresses the node is asked for them by name, beyond for everybody's transfers."""
+
+TWO_NODES_FROM_DOLLARS: Final = 10_000
 
 ADDRESSES_PER_PAGE: Final = 20_000
 
@@ -57,13 +60,16 @@ class WatchLimits:
 
     ``start_block`` is where a chain that was never watched begins, None at its finalized block.
     ``widest_range`` is how many blocks one query spans at most. A watcher that says nothing for
-    ``lease_seconds`` is replaced by another.
+    ``lease_seconds`` is replaced by another. Payments of ``two_nodes_from_dollars`` or more need
+    two nodes that agree; what they do not agree on is asked again every ``recheck_seconds``.
     """
 
     start_block: int | None = None
     widest_range: int = 2_000
     lease_seconds: float = 15
     listed_at_most: int = LISTED_AT_MOST
+    two_nodes_from_dollars: int = TWO_NODES_FROM_DOLLARS
+    recheck_seconds: float = 10
 
 
 class WatchedAddresses:
@@ -133,6 +139,7 @@ class ChainWatcher:
         self._contracts = [a.contract for a in (*known.accepted, *known.known_other)]
         self._lease = Lease(chain.key, desk.ids.new())
         self._range = self._limits.widest_range
+        self._recheck_at = desk.clock.now()
         self._log = structlog.get_logger(worker="watch", chain=chain.key)
 
     async def step(self) -> bool:
@@ -143,7 +150,7 @@ class ChainWatcher:
         """
         try:
             at = await watching.take(self._desk, self._lease, self._limits.lease_seconds)
-            return at is not None and await self._advance(at)
+            return at is not None and await self._go_on(at)
         except watching.NeverWatched:
             return await self._begin()
         except RangeTooWide as refusal:
@@ -172,6 +179,30 @@ class ChainWatcher:
                 note="payments in this block or before it are not looked for",
             )
         return begun
+
+    async def _go_on(self, at: Position) -> bool:
+        """Advance, unless the chain stands still; and ask again about what is doubted."""
+        try:
+            if at.halted:
+                await self._must_stand(at, await self._chain.block(at.final.number))
+                await doubting.resume(self._desk, self._chain.key)
+                self._log.warning("chain_goes_on", final=at.final.number)
+            behind = await self._advance(at)
+        except FinalityBroken as broken:
+            await doubting.halt(self._desk, self._chain.key, str(broken))
+            raise
+        await self._recheck(at)
+        return behind
+
+    async def _must_stand(self, at: Position, last: Block | None) -> None:
+        """Raise `FinalityBroken` where the last block that was final has another hash."""
+        if last is not None and last.hash != at.final.hash:
+            msg = (
+                f"{self._chain.key}: finalized block {at.final.number} had the hash"
+                f" {at.final.hash}, the node now says {last.hash}; the chain stands still until"
+                " a person has looked"
+            )
+            raise FinalityBroken(msg)
 
     async def _advance(self, at: Position) -> bool:
         tip, safe, final = await asyncio.gather(
@@ -213,22 +244,21 @@ class ChainWatcher:
         end, last = await asyncio.gather(self._end(after, final), self._chain.block(after))
         if end is None or last is None:
             return None
-        if last.hash != at.final.hash:
-            msg = (
-                f"{self._chain.key}: finalized block {after} had the hash {at.final.hash},"
-                f" the node now says {last.hash}; the chain stands still until a person has looked"
-            )
-            raise FinalityBroken(msg)
+        await self._must_stand(at, last)
         blocks = NativeRange(after, end, after, self._range)
         sightings, outflows = await self._scan(self._chain.second_view, blocks)
+        vouched = await self._vouched(after, end, sightings)
         recorded = await watching.record_final(
             self._desk,
             self._lease,
             after,
             _mark(end),
             sightings,
-            vouched=await self._vouched(after, end, sightings),
+            vouched=[row.key for row in vouched],
             outflows=outflows,
+            doubted=await witness.doubted(
+                self._desk, self._chain, sightings, vouched, self._limits.two_nodes_from_dollars
+            ),
         )
         self._report("final", end.number, recorded)
         return end
@@ -267,6 +297,9 @@ class ChainWatcher:
                 standing = middle + 1
             else:
                 replaced = middle
+        if not standing:
+            # Nothing above stands: a very deep reorg, or a node of another chain altogether.
+            await self._must_stand(at, await self._chain.block(at.final.number))
         ancestor = anchors[standing - 1].number if standing else at.final.number
         self._log.warning("reorg", head=at.head.number, ancestor=ancestor)
         return ancestor
@@ -316,7 +349,7 @@ class ChainWatcher:
 
     async def _vouched(
         self, after: int, end: Block, sightings: Sequence[Sighting]
-    ) -> list[tuple[str, int]]:
+    ) -> list[TransferRow]:
         """Transfers on record that the final query left out and whose receipts still show them.
 
         Nodes have answered with empty lists for blocks that had logs (specs/chains.md 6.1). A
@@ -331,8 +364,17 @@ class ChainWatcher:
             receipt = await self._chain.receipt(row.tx_hash)
             if receipt is not None and _shows(receipt, row):
                 self._log.error("node_omitted_a_transfer", tx_hash=row.tx_hash, index=row.log_index)
-                vouched.append(row.key)
+                vouched.append(row)
         return vouched
+
+    async def _recheck(self, at: Position) -> None:
+        """Ask again about transfers below the final cursor that two nodes did not agree on."""
+        now = self._desk.clock.now()
+        if now < self._recheck_at:
+            return
+        self._recheck_at = now + timedelta(seconds=self._limits.recheck_seconds)
+        recorded = await witness.ask_again(self._desk, self._chain, self._lease, at.final.number)
+        self._report("agreed", at.final.number, recorded)
 
     def _narrow(self, refusal: RangeTooWide) -> bool:
         """Ask for half as many blocks next time; a single block that is too much is an error."""
@@ -354,6 +396,16 @@ class ChainWatcher:
                 org_id=untold.org_id,
                 invoice_id=str(untold.invoice_id),
                 exc_info=untold.error,
+            )
+        for doubt in recorded.doubted:
+            self._log.error(
+                "nodes_do_not_agree_on_a_payment",
+                reason=doubt.reason,
+                org_id=doubt.org_id,
+                invoice_id=str(doubt.invoice_id),
+                tx_hash=doubt.tx_hash,
+                log_index=doubt.log_index,
+                amount_units=str(doubt.amount_units),
             )
         for kept in recorded.quarantined:
             self._log.error(

@@ -8,6 +8,7 @@ import msgspec
 
 from counterfoil.chains.evm.abi import WORD, keccak256
 from counterfoil.chains.evm.addresses import ZERO_ADDRESS
+from counterfoil.chains.evm.attesting import Said, attestation, shown_query
 from counterfoil.chains.evm.native import (
     TRACER,
     RawBlock,
@@ -35,6 +36,7 @@ from counterfoil.chains.evm.transactions import (
 from counterfoil.chains.evm.transfers import RawLog, decode_transfers, transfer_filters
 from counterfoil.chains.port import (
     At,
+    Attestation,
     Block,
     CallReverted,
     ChainMisconfigured,
@@ -189,6 +191,14 @@ class EvmChain:
             msg = f"{self.key}: blocks up to {to_block} changed while their transfers were read"
             raise ChainMoved(msg)
         return sorted(found, key=lambda t: (t.block_number, t.log_index))
+
+    async def attestations(self, transfers: Sequence[Transfer]) -> list[Attestation]:
+        """See `port.Chain.attestations`."""
+        questions: list[Query[Said]] = []
+        for one in transfers:
+            questions += [_header_query(one.block_number), shown_query(one)]
+        told = await self._rpc.ask_each(questions)
+        return [attestation(one, 2 * place, told) for place, one in enumerate(transfers)]
 
     async def token_balances(
         self, contract: str, addresses: Sequence[str], at_block: int

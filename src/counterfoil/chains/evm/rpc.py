@@ -261,6 +261,22 @@ class JsonRpc:
             return answer
         return None
 
+    async def ask_each(self, queries: Sequence[Query[T]]) -> dict[str, list[T] | None]:
+        """Ask every endpoint the same by itself, once; None from one that gives no answer.
+
+        Keyed by the endpoints' names, in order of preference.
+        """
+        found: dict[str, list[T] | None] = {}
+        for place, endpoint in enumerate(self._endpoints):
+            name = endpoint.name if endpoint.name not in found else f"{endpoint.name} #{place + 1}"
+            try:
+                found[name] = await self._ask_endpoint(endpoint, queries, _RAW)
+            except (Unusable, ChainError) as problem:
+                found[name] = None
+                if isinstance(problem, Unusable):
+                    self._failed(endpoint)
+        return found
+
     async def check_endpoints(self) -> None:
         """Ask every endpoint for its chain id; a wrong one is `ChainMisconfigured`.
 

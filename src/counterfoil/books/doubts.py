@@ -1,0 +1,79 @@
+"""Payments that are not confirmed because no two nodes agree on them: one row while it lasts."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from uuid import UUID
+
+from counterfoil.books.transfers import Key
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import all_rows, execute, execute_many
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A transfer in a finalized block that only one node vouches for, or that another denies."""
+
+    chain: str
+    tx_hash: str
+    log_index: int
+    org_id: int
+    invoice_id: UUID
+    contract: str
+    amount_units: int
+    block_number: int
+    reason: str
+    since: datetime
+
+    @property
+    def key(self) -> Key:
+        """The credit key within the chain."""
+        return self.tx_hash, self.log_index
+
+
+async def save(tx: Tx, doubts: Sequence[Doubt]) -> None:
+    """Write doubts; one that lasts keeps the time at which it began."""
+    if not doubts:
+        return
+    await execute_many(
+        tx,
+        """
+        INSERT INTO ingest.doubted_transfer (chain, tx_hash, log_index, org_id, invoice_id,
+            contract, amount_units, block_number, reason, since)
+        VALUES (%(chain)s, %(tx_hash)s, %(log_index)s, %(org_id)s, %(invoice_id)s, %(contract)s,
+            %(amount_units)s, %(block_number)s, %(reason)s, %(since)s)
+        ON CONFLICT (chain, tx_hash, log_index) DO UPDATE SET reason = EXCLUDED.reason
+        """,
+        [asdict(doubt) for doubt in doubts],
+    )
+
+
+async def end(tx: Tx, chain: str, keys: Collection[Key]) -> None:
+    """Forget doubts that are resolved."""
+    await execute(
+        tx,
+        """
+        DELETE FROM ingest.doubted_transfer d
+         USING unnest(%(hashes)s::text[], %(indexes)s::integer[]) AS k (tx_hash, log_index)
+         WHERE d.chain = %(chain)s AND d.tx_hash = k.tx_hash AND d.log_index = k.log_index
+        """,
+        {
+            "chain": chain,
+            "hashes": [tx_hash for tx_hash, _ in keys],
+            "indexes": [index for _, index in keys],
+        },
+    )
+
+
+async def every(tx: Tx) -> list[Doubt]:
+    """All that is doubted, the oldest first."""
+    return await all_rows(
+        tx,
+        Doubt,
+        """
+        SELECT chain, tx_hash, log_index, org_id, invoice_id, contract, amount_units,
+               block_number, reason, since
+          FROM ingest.doubted_transfer ORDER BY since, chain, tx_hash, log_index
+        """,
+        {},
+    )

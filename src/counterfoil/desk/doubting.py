@@ -1,0 +1,85 @@
+"""Payments of some size need two nodes that agree; what happens while they do not.
+
+A doubted transfer stays on record below the final cursor without being final, so none of it can
+move. It is asked about again until the nodes agree, that it stands or that it does not
+(specs/chains.md 6.3, decision 13).
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
+
+from counterfoil.books import addresses, cursors, doubts, transfers
+from counterfoil.books.doubts import Doubt
+from counterfoil.books.transfers import Key, TransferRow
+from counterfoil.core.reckoning import Depth
+from counterfoil.db.pool import Tx
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.scan import Change, doubt
+from counterfoil.desk.watching import Lease, Recorded, apply
+
+__all__ = ["Doubt", "doubted", "halt", "open_rows", "paid_to", "resolve", "resume"]
+
+_BEFORE_ALL: Final = -1
+
+
+async def doubted(desk: Desk) -> list[Doubt]:
+    """Everything that waits for nodes to agree, the oldest first."""
+    async with desk.database.reading() as tx:
+        return await doubts.every(tx)
+
+
+async def open_rows(desk: Desk, chain: str, final_number: int) -> list[TransferRow]:
+    """Transfers of tokens below the final cursor that are not final: those that are doubted."""
+    async with desk.database.reading() as tx:
+        rows = await transfers.unsettled(tx, chain, _BEFORE_ALL, final_number)
+    return [row for row in rows if row.contract]
+
+
+async def paid_to(desk: Desk, rows: Sequence[TransferRow]) -> dict[Key, str]:
+    """The address that each transfer on record was paid to, by credit key."""
+    by_org: defaultdict[int, set[UUID]] = defaultdict(set)
+    for row in rows:
+        by_org[row.org_id].add(row.invoice_id)
+    found: dict[UUID, str] = {}
+    async with desk.database.reading() as tx:
+        for org_id, invoice_ids in by_org.items():
+            held = await addresses.of_invoices(tx, org_id, list(invoice_ids))
+            found |= {invoice_id: deposit.address for invoice_id, deposit in held.items()}
+    return {row.key: found[row.invoice_id] for row in rows}
+
+
+async def resolve(
+    desk: Desk,
+    lease: Lease,
+    *,
+    stand: Sequence[TransferRow],
+    gone: Sequence[TransferRow],
+    still: Sequence[tuple[TransferRow, str]],
+) -> Recorded:
+    """Settle what nodes agree on, drop what they agree is not there, and say why the rest waits.
+
+    Raises `LeaseLost`.
+    """
+    changes = [Change(row, replace(row, depth=Depth.FINAL)) for row in stand]
+    changes += [Change(row, replace(row, depth=Depth.ORPHANED)) for row in gone]
+    now = desk.clock.now()
+    waiting = [doubt(row, reason, now) for row, reason in still]
+
+    async def finish(tx: Tx) -> None:
+        await doubts.end(tx, lease.chain, [row.key for row in (*stand, *gone)])
+        await doubts.save(tx, waiting)
+
+    return await apply(desk, lease, changes, finish)
+
+
+async def halt(desk: Desk, chain: str, reason: str) -> None:
+    """Keep why a chain stands still, for operators to see."""
+    await desk.database.run(lambda tx: cursors.halt(tx, chain, reason, desk.clock.now()))
+
+
+async def resume(desk: Desk, chain: str) -> None:
+    """The chain's nodes say again what they said before: it goes on."""
+    await desk.database.run(lambda tx: cursors.resume(tx, chain))

@@ -1,0 +1,147 @@
+"""Who vouches for a payment: large ones count only when two nodes agree on block and log."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final, Literal
+
+from counterfoil.chains.port import Attestation, Chain, Transfer
+from counterfoil.core.assets import known_asset
+from counterfoil.desk import doubting
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.watching import Lease, Recorded, Sighting, TransferRow
+
+ENOUGH: Final = 2
+
+Verdict = Literal["stands", "gone", "doubted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What the nodes make of one transfer; the reason is for people."""
+
+    verdict: Verdict
+    reason: str
+
+
+def large(found: Iterable[Transfer], from_dollars: int) -> list[Transfer]:
+    """Transfers to addresses that get this much or more at once.
+
+    A stablecoin counts as a dollar, as it does in `core.reckoning`; they are added up, so that a
+    large payment is not many small ones. Native coin writes no log to agree on and has no price in
+    dollars here: balances prove it, in `workers.native`.
+    """
+    found = [one for one in found if one.contract]
+    dollars: defaultdict[str, Fraction] = defaultdict(Fraction)
+    for one in found:
+        dollars[one.to_address] += _dollars(one)
+    return [one for one in found if dollars[one.to_address] >= from_dollars]
+
+
+async def doubted(
+    desk: Desk,
+    chain: Chain,
+    sightings: Sequence[Sighting],
+    vouched: Sequence[TransferRow],
+    from_dollars: int,
+) -> dict[tuple[str, int], str]:
+    """Which large transfers two nodes do not agree on, by credit key, and what each node says.
+
+    What all of them deny is among them: it is dropped only once it is on record.
+    """
+    found = [_seen(chain.key, sighting) for sighting in sightings]
+    found += await _kept(desk, vouched)
+    some = large(found, from_dollars)
+    told = await weighed(chain, some)
+    return {
+        (one.tx_hash, one.log_index): what.reason
+        for one, what in zip(some, told, strict=True)
+        if what.verdict != "stands"
+    }
+
+
+async def ask_again(desk: Desk, chain: Chain, lease: Lease, final_number: int) -> Recorded:
+    """Settle or drop what nodes agree on by now, of all that waits below the final cursor.
+
+    Raises `counterfoil.desk.watching.LeaseLost`.
+    """
+    rows = await doubting.open_rows(desk, chain.key, final_number)
+    if not rows:
+        return Recorded()
+    told = await weighed(chain, await _kept(desk, rows))
+    pairs = list(zip(rows, told, strict=True))
+    return await doubting.resolve(
+        desk,
+        lease,
+        stand=[row for row, what in pairs if what.verdict == "stands"],
+        gone=[row for row, what in pairs if what.verdict == "gone"],
+        still=[(row, what.reason) for row, what in pairs if what.verdict == "doubted"],
+    )
+
+
+async def weighed(chain: Chain, transfers: Sequence[Transfer]) -> list[Weighed]:
+    """Ask all nodes about each, and say what follows, in the same order.
+
+    Where only one node is configured its word is enough: there is no other.
+    """
+    if not transfers:
+        return []
+    return [_weighed(told) for told in await chain.attestations(transfers)]
+
+
+def _weighed(told: Attestation) -> Weighed:
+    asked = len(told.confirms) + len(told.denies) + len(told.silent)
+    enough = min(ENOUGH, asked)
+    if len(told.confirms) >= enough and not told.denies:
+        return Weighed("stands", "")
+    if len(told.denies) >= enough and not told.confirms:
+        return Weighed("gone", "")
+    parts = [
+        f"{', '.join(names)} {says}"
+        for names, says in (
+            (told.confirms, "confirms it"),
+            (told.denies, "denies it"),
+            (told.silent, "gives no answer"),
+        )
+        if names
+    ]
+    return Weighed("doubted", "; ".join(parts))
+
+
+def _dollars(transfer: Transfer) -> Fraction:
+    asset = known_asset(transfer.chain, transfer.contract)
+    return Fraction(0) if asset is None else Fraction(transfer.amount_units, 10**asset.decimals)
+
+
+def _seen(chain: str, sighting: Sighting) -> Transfer:
+    return Transfer(
+        chain=chain,
+        tx_hash=sighting.tx_hash,
+        log_index=sighting.log_index,
+        block_number=sighting.block_number,
+        block_hash=sighting.block_hash,
+        contract=sighting.contract,
+        from_address=sighting.from_address,
+        to_address=sighting.to_address,
+        amount_units=sighting.amount_units,
+    )
+
+
+async def _kept(desk: Desk, rows: Sequence[TransferRow]) -> list[Transfer]:
+    """Transfers on record as the chain would tell them."""
+    paid_to = await doubting.paid_to(desk, rows) if rows else {}
+    return [
+        Transfer(
+            chain=row.chain,
+            tx_hash=row.tx_hash,
+            log_index=row.log_index,
+            block_number=row.block_number,
+            block_hash=row.block_hash,
+            contract=row.contract,
+            from_address=row.from_address,
+            to_address=paid_to[row.key],
+            amount_units=row.amount_units,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,154 @@
+"""Large payments are final only when two nodes agree; what happens while they do not."""
+
+from datetime import timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from counterfoil.chains.port import Attestation
+from counterfoil.cli_watch import needing_a_person
+from counterfoil.core.invoice import Status
+from counterfoil.core.reckoning import Depth
+from counterfoil.desk import doubting
+from counterfoil.workers.watch import FinalityBroken
+from support.fake_chain import Moved
+from support.invoices import CUSTOMER, DUE, USDT
+from support.tower import Tower
+
+LARGE = 10_000_000_000
+"""Ten thousand dollars of USDT."""
+
+ALONE = Attestation(confirms=("a",), silent=("b",))
+DISPUTED = Attestation(confirms=("a",), denies=("b",))
+
+
+async def later(tower: Tower) -> None:
+    tower.clock.advance(timedelta(seconds=30))
+    tower.mine(2)
+    await tower.watch()
+
+
+@pytest.mark.parametrize("told", [ALONE, DISPUTED], ids=["one is silent", "one denies it"])
+async def test_a_large_payment_waits_for_two_nodes_and_goes_on_by_itself(
+    tower: Tower, told: Attestation
+) -> None:
+    bill, other = await tower.shop.bill(due_units=LARGE), await tower.shop.bill()
+    paid = tower.chain.pay(USDT.contract, bill.deposit_address, LARGE, CUSTOMER)
+    tower.chain.pay(USDT.contract, other.deposit_address, DUE, CUSTOMER)
+    tower.chain.told[paid.tx_hash] = told
+    with capture_logs() as logs:
+        tower.mine(10)
+        await tower.watch()
+        await later(tower)
+
+    assert await tower.shop.deposited(bill) == 0
+    assert await tower.shop.status(bill) is Status.PAYMENT_DETECTED
+    assert await tower.shop.deposited(other) == DUE, "others go on"
+    (doubt,) = await doubting.doubted(tower.desk)
+    assert (doubt.invoice_id, doubt.amount_units) == (bill.invoice_id, LARGE)
+    assert doubt.reason.startswith("a confirms it; b ")
+    (sentence,) = needing_a_person([await tower.position()], [doubt])
+    assert sentence.startswith("not confirmed: 10000.00 USDT for inv_")
+    assert [log["event"] for log in logs].count("nodes_do_not_agree_on_a_payment") == 1
+
+    tower.chain.told.clear()
+    await later(tower)
+
+    assert await tower.shop.deposited(bill) == LARGE
+    assert await tower.shop.status(bill) is Status.SCREENING
+    assert await doubting.doubted(tower.desk) == []
+
+
+async def test_a_large_payment_that_nodes_agree_is_not_there_is_taken_back(tower: Tower) -> None:
+    bill = await tower.shop.bill(due_units=LARGE)
+    paid = tower.chain.pay(USDT.contract, bill.deposit_address, LARGE, CUSTOMER)
+    tower.chain.told[paid.tx_hash] = DISPUTED
+    tower.mine(10)
+    await tower.watch()
+
+    tower.chain.told[paid.tx_hash] = Attestation(denies=("a", "b"))
+    await later(tower)
+
+    assert await tower.shop.status(bill) is Status.AWAITING_PAYMENT
+    assert [row.depth for row in await tower.shop.transfers(bill)] == [Depth.ORPHANED]
+    assert await tower.shop.deposited(bill) == 0
+    assert await doubting.doubted(tower.desk) == []
+
+
+async def test_many_small_transfers_to_one_address_are_a_large_payment(tower: Tower) -> None:
+    bill = await tower.shop.bill(due_units=LARGE)
+    half = Moved(USDT.contract, CUSTOMER, bill.deposit_address, LARGE // 2)
+    paid = tower.chain.include(half, half)
+    tower.chain.told[paid.tx_hash] = DISPUTED
+    tower.mine(10)
+    await tower.watch()
+
+    assert await tower.shop.deposited(bill) == 0
+    assert len(await doubting.doubted(tower.desk)) == 2
+
+
+async def test_a_payment_below_the_limit_needs_one_node(tower: Tower) -> None:
+    bill = await tower.shop.bill(due_units=LARGE - 1)
+    paid = tower.chain.pay(USDT.contract, bill.deposit_address, LARGE - 1, CUSTOMER)
+    tower.chain.told[paid.tx_hash] = DISPUTED
+    tower.mine(10)
+    await tower.watch()
+
+    assert await tower.shop.deposited(bill) == LARGE - 1
+
+
+async def test_the_only_node_there_is_suffices(tower: Tower) -> None:
+    bill = await tower.shop.bill(due_units=LARGE)
+    paid = tower.chain.pay(USDT.contract, bill.deposit_address, LARGE, CUSTOMER)
+    tower.chain.told[paid.tx_hash] = Attestation(confirms=("a",))
+    tower.mine(10)
+    await tower.watch()
+
+    assert await tower.shop.deposited(bill) == LARGE
+
+
+async def test_a_doubted_payment_survives_a_crash_before_anybody_asks_again(tower: Tower) -> None:
+    bill = await tower.shop.bill(due_units=LARGE)
+    paid = tower.chain.pay(USDT.contract, bill.deposit_address, LARGE, CUSTOMER)
+    tower.chain.told[paid.tx_hash] = ALONE
+    tower.mine(10)
+    await tower.watch()
+    await tower.watcher.stop()
+
+    tower.chain.told.clear()
+    reborn = tower.another()
+    await tower.watch(reborn)
+
+    assert await tower.shop.deposited(bill) == LARGE
+
+
+async def test_a_chain_that_stands_still_says_so_and_goes_on_when_its_node_is_right_again(
+    tower: Tower,
+) -> None:
+    bill = await tower.shop.bill()
+    tower.mine(10)
+    await tower.watch()
+    truth = list(tower.chain._chain)  # noqa: SLF001 - what the honest node has
+
+    tower.chain.reorg(9, forget=True)
+    tower.mine(5)
+    with pytest.raises(FinalityBroken):
+        await tower.watch()
+    at = await tower.position()
+    assert at.halted_reason is not None
+    assert "finalized block 6" in at.halted_reason
+    (sentence,) = needing_a_person([at], [])
+    assert sentence.startswith("stands still: arb: finalized block 6")
+    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.mine(10)
+    with pytest.raises(FinalityBroken):
+        await tower.watch()
+    assert await tower.shop.transfers(bill) == [], "nothing is read while it stands still"
+
+    tower.chain._chain[:] = truth  # noqa: SLF001 - the node was replaced
+    tower.chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.mine(10)
+    await tower.watch()
+
+    assert (await tower.position()).halted_reason is None
+    assert await tower.shop.deposited(bill) == DUE
