@@ -156,7 +156,7 @@ TABLE: Final[Mapping[str, tuple[object, ...]]] = {
     "pricing_mode": ("", "FIAT", "barter", 1, True, [], {}),
     "amount": (*BAD_AMOUNT_TEXTS, 3000, Raw("3000.00"), True, [], "0", "0.00", "3000.001"),
     "currency": ("EUR", "twd", 1),
-    "pay_token": ("DAI", "usdt", "ETH", 1, "USDC.e"),
+    "pay_token": ("DAI", "usdt", "BTC", 1, "USDC.e"),
     "chain": ("ethereum", "ARB", "sol", "", 42161, "arb\u0000"),
     "origin": BAD_URLS,
     "callback_url": BAD_CALLBACKS,

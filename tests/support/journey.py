@@ -80,7 +80,9 @@ class Chain:
         return found
 
     async def holds(self, token: Asset, address: str) -> int:
-        """Base units of a token at an address, in the newest block."""
+        """Base units of a token, or of the coin, at an address, in the newest block."""
+        if token.is_native:
+            return int(await self.node.rpc("eth_getBalance", address, "latest"), 16)
         order = {"to": token.contract, "data": "0x70a08231" + address[2:].rjust(64, "0")}
         return int(await self.node.rpc("eth_call", order, "latest"), 16)
 
@@ -123,12 +125,14 @@ class Payer:
         await chain.node.set_balance(self.address, 10**18)
         await mint(chain.node, token, self.address, units)
 
-    async def calls(self, chain: Chain, contract: str, data: bytes) -> str:
+    async def calls(self, chain: Chain, contract: str, data: bytes, wei: int = 0) -> str:
         """Send a transaction, without waiting for its block; answers its hash."""
-        order = {"from": self.address, "to": contract, "data": "0x" + data.hex()}
+        order = {"from": self.address, "to": contract, "data": "0x" + data.hex(), "value": hex(wei)}
         return await self._send(chain, order)
 
     async def pays(self, chain: Chain, token: Asset, to: str, units: int) -> str:
+        if token.is_native:
+            return await self.calls(chain, to, b"", units)
         return await self.calls(chain, token.contract, transfer_calldata(to, units))
 
     async def deploys(self, chain: Chain, contract: Artifact) -> str:

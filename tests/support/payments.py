@@ -44,6 +44,13 @@ class Payments:
         self.desk = desk
         self.org_id = org_id
 
+    async def arrives_unexplained(self, invoice_id: str, asset: Asset) -> str:
+        """All that is due comes in native coin from nowhere; answers what stands for its hash."""
+        address = (await self.look(invoice_id)).deposit_address
+        name = transfers.unknown_hash(100, address)
+        await self.arrives(invoice_id, asset=asset, payer=transfers.NOBODY, tx_hash=name)
+        return name
+
     async def arrives(  # noqa: PLR0913 - what a story may vary
         self,
         invoice_id: str,
@@ -54,6 +61,7 @@ class Payments:
         asset: Asset = USDT,
         depth: Depth = Depth.FINAL,
         at: datetime | None = None,
+        tx_hash: str = "",
     ) -> None:
         """A share of what is due comes in one transfer, or so many units of any asset."""
         invoice = await self.look(invoice_id)
@@ -63,7 +71,7 @@ class Payments:
         row = transfers.TransferRow(
             org_id=self.org_id,
             chain=asset.chain,
-            tx_hash=fresh_hash(),
+            tx_hash=tx_hash or fresh_hash(),
             log_index=0,
             invoice_id=invoice.invoice_id,
             contract=asset.contract,

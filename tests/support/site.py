@@ -99,6 +99,8 @@ class Site:
             ("USDT", "USD", "1"),
             ("USDC", "USD", "1"),
             ("USD", "TWD", "32.4"),
+            ("ETH", "TWD", "100000"),
+            ("ETH", "USD", "3000"),
         ):
             now = self.clock.now()
             snapshot = rates.Snapshot(base, quote, now, "test", Decimal(rate), {}, now)

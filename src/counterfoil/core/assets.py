@@ -12,7 +12,8 @@ Family = Literal["evm"]
 class Chain:
     """One chain: our key for it, its ids, and where people look things up.
 
-    ``accepted`` are the tokens an invoice may ask for. ``known_other`` are real tokens that
+    ``accepted`` are the tokens an invoice may ask for; it may ask for ``native``, the chain's own
+    coin, as well. ``known_other`` are real tokens that
     payers confuse with them (bridged forms); they are recognised and flagged, never credited.
     """
 
@@ -25,6 +26,11 @@ class Chain:
     accepted: tuple[Asset, ...]
     known_other: tuple[Asset, ...]
     explorer: str
+
+    @property
+    def payable(self) -> tuple[Asset, ...]:
+        """Everything that an invoice may ask for."""
+        return (*self.accepted, self.native)
 
 
 def _chain(  # noqa: PLR0913 - one argument per column of the table below
@@ -93,7 +99,7 @@ CHAINS: Final = {
 ALIASES: Final = {"arbitrum": "arb", "op": "optimism"}
 """Other names that clients use for our chain keys (specs/kryptogo.md C.1)."""
 
-SYMBOLS: Final = ("USDC", "USDT")
+SYMBOLS: Final = ("USDC", "USDT", "ETH")
 
 PEGGED_TO: Final = {"USDC.e": "USDC", "USDbC": "USDC", "USDT0": "USDT"}
 """What a known other token is worth as much as, where it is only weighed and not priced."""
@@ -110,8 +116,8 @@ def find_chain(name: str) -> Chain | None:
 
 
 def accepted_asset(chain: Chain, symbol: str) -> Asset | None:
-    """The token contract that an invoice asking for ``symbol`` on ``chain`` means."""
-    return next((a for a in chain.accepted if a.symbol == symbol), None)
+    """The token contract, or the coin, that an invoice asking for ``symbol`` on ``chain`` means."""
+    return next((a for a in chain.payable if a.symbol == symbol), None)
 
 
 def known_asset(chain: str, contract: str) -> Asset | None:

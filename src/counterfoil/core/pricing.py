@@ -45,11 +45,12 @@ def check_amount(price: Price) -> None:
 def pair(price: Price, asset: Asset, *, stablecoin_is_one_dollar: bool) -> tuple[str, str] | None:
     """Which rate is needed to price in this asset: (base, quote), or None when none is.
 
-    With a fixed stablecoin rate one coin is one US dollar, so only the dollar needs a rate.
+    With a fixed stablecoin rate one coin is one US dollar, so only the dollar needs a rate. A
+    chain's own coin is none.
     """
     if price.mode == "crypto" or price.currency is None:
         return None
-    if not stablecoin_is_one_dollar:
+    if asset.is_native or not stablecoin_is_one_dollar:
         return asset.symbol, price.currency
     return None if price.currency == "USD" else ("USD", price.currency)
 

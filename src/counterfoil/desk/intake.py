@@ -300,14 +300,18 @@ def _accepted(desk: Desk, draft: Draft) -> list[Asset]:
     named = _chain(desk, draft)
     first = accepted_asset(named, draft.pay_token)
     if first is None:
-        known = ", ".join(asset.symbol for asset in named.accepted)
+        known = ", ".join(asset.symbol for asset in named.payable)
         raise Invalid.field("pay_token", f"is not accepted on {named.name}; accepted: {known}")
+    if first.is_native and draft.allow_any_token and draft.pricing_mode == "crypto":
+        sentence = f"is not possible for an amount in {first.symbol}: no other token is worth one"
+        raise Invalid.field("allow_any_token", sentence)
     chains = [CHAINS[key] for key in desk.chains] if draft.allow_any_chain else [named]
+    # Any token means any stablecoin: a coin whose price moves is taken only where it was named.
     candidates = [
         asset
         for chain in chains
-        for asset in chain.accepted
-        if draft.allow_any_token or asset.symbol == draft.pay_token
+        for asset in chain.payable
+        if asset.symbol == draft.pay_token or (draft.allow_any_token and not asset.is_native)
     ]
     return [first, *(asset for asset in candidates if asset != first)]
 

@@ -11,7 +11,15 @@ from counterfoil.desk.desk import Desk
 Snapshot = rates.RateRow
 """One observation of a pair as it was stored."""
 
-PAIRS = (("USDT", "TWD"), ("USDC", "TWD"), ("USDT", "USD"), ("USDC", "USD"), ("USD", "TWD"))
+PAIRS = (
+    ("USDT", "TWD"),
+    ("USDC", "TWD"),
+    ("USDT", "USD"),
+    ("USDC", "USD"),
+    ("USD", "TWD"),
+    ("ETH", "TWD"),
+    ("ETH", "USD"),
+)
 """What invoices are priced and screened with."""
 
 

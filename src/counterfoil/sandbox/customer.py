@@ -25,7 +25,7 @@ _PATIENCE: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Pays tokens from one account."""
+    """Pays tokens and native coin from one account."""
 
     account: LocalAccount
 
@@ -40,14 +40,14 @@ class Customer:
         return str(self.account.address).lower()
 
     async def pay(self, node: AnvilNode, asset: Asset, to: str, units: int) -> str:
-        """Transfer tokens and wait until the transaction is in a block; answers its hash.
+        """Transfer tokens, or coin, and wait until a block has the transaction; answers its hash.
 
         Raises `SandboxError` when the node refuses it or the token reverts.
         """
         transaction: dict[str, Sequence[AccessListEntry] | bytes | HexStr | int] = {
-            "to": HexStr(checksum(asset.contract)),
-            "data": transfer_calldata(to, units),
-            "value": 0,
+            "to": HexStr(checksum(asset.contract or to)),
+            "data": transfer_calldata(to, units) if asset.contract else b"",
+            "value": 0 if asset.contract else units,
             "nonce": int(await node.rpc("eth_getTransactionCount", self.address, "pending"), 16),
             "chainId": int(await node.rpc("eth_chainId"), 16),
             "gas": _GAS_LIMIT,
