@@ -5,16 +5,18 @@ from datetime import timedelta
 
 import pytest
 
-from counterfoil.core.events import Decline
+from counterfoil.books import moves
+from counterfoil.core.events import ApproveRefund, Decline, OrderRefund
 from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
 from counterfoil.desk import landing, moving
 from counterfoil.desk.act import act
+from counterfoil.desk.commands import refund_obstacle
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Batch, Reserved, SignedBytes, Terms
 from support.fake_clock import FakeClock
-from support.invoices import DUE, OFFICERS
+from support.invoices import CHECKER, DUE, OFFICERS, SIGNER, STRANGER
 from support.shop import desk_on
 from support.till import TERMS, Till, quick_sign
 
@@ -168,6 +170,70 @@ async def test_declined_in_flight_the_sweep_is_booked_and_the_payout_never_made(
     books = await till.books()
     assert (books.deposit, books.pool, books.merchant) == (0, DUE, 0)
     assert await nothing_to_sign(till, "pool")
+
+
+async def test_what_was_signed_once_may_still_land_and_is_not_given_up(till: Till) -> None:
+    bill = await till.signed_bill()
+    await reserve(till)
+    await lands(till)
+    await reserve(till, "pool")
+    payout = await till.move(bill, "payout")
+    async with till.desk.database.transaction() as tx:
+        await moves.park_signed(tx, till.org_id, [payout.move_id], "stuck", till.desk.clock.now())
+    await till.screened(bill, "aml_hold")
+    await declined(till, bill)
+
+    assert (await till.move(bill, "payout")).status == "parked"
+    obstacle = refund_obstacle(await till.look(bill), await till.moves(bill, "payout"))
+    assert obstacle is not None
+    assert obstacle.data["rule"] == "budget"
+
+
+async def refunded(till: Till, bill: Invoice) -> None:
+    """One person orders that all of it goes back, another lets it."""
+    at = till.desk.clock.now()
+    may = frozenset({Permission.SIGN})
+    order = OrderRefund(
+        at=at, by=SIGNER, address=STRANGER, reason="declined", attachment_file_ids=()
+    )
+    for event in (order, ApproveRefund(at=at, by=CHECKER)):
+        actor = Actor(event.by, till.org_id, may)
+        await act(till.desk, bill.org_id, bill.invoice_id, event, actor)
+
+
+async def test_declined_money_goes_back_from_its_address(till: Till) -> None:
+    bill = await till.signed_bill()
+    await till.screened(bill, "aml_hold")
+    await declined(till, bill)
+    await refunded(till, bill)
+
+    assert await reserve(till) is Reserved.SIGNED
+    await lands(till)
+    assert await reserve(till, "pool") is Reserved.SIGNED
+    await lands(till)
+
+    assert await till.status(bill) is S.REFUNDED
+    books = await till.books()
+    assert (books.deposit, books.pool, books.merchant, books.payer) == (0, 0, 0, 0)
+    assert [m.status for m in await till.moves(bill, "sweep")] == ["failed", "final"]
+    assert (await till.move(bill, "payout")).status == "failed"
+
+
+async def test_declined_money_that_was_swept_already_goes_back_from_the_pool(till: Till) -> None:
+    bill = await till.signed_bill()
+    await reserve(till)
+    await till.screened(bill, "aml_hold")
+    await declined(till, bill)
+    await lands(till)
+    await refunded(till, bill)
+
+    assert await nothing_to_sign(till)
+    assert await reserve(till, "pool") is Reserved.SIGNED
+    await lands(till)
+
+    assert await till.status(bill) is S.REFUNDED
+    books = await till.books()
+    assert (books.deposit, books.pool, books.merchant, books.payer) == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("turn", range(6))

@@ -38,6 +38,7 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", "/invoice/intent/{intent_id}/decline"): {REVIEW},
     ("POST", "/invoice/intent/{intent_id}/accept"): {SIGN},
     ("POST", "/invoice/intent/{intent_id}/resolve"): {SIGN},
+    ("POST", "/invoice/intent/{intent_id}/note"): {REVIEW},
     ("POST", "/invoice/intent/{intent_id}/archive"): {CREATE},
     ("GET", "/invoice/intents"): {READ},
     ("GET", "/invoice/intent/{intent_id}/logs"): {READ},

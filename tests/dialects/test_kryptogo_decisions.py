@@ -226,6 +226,32 @@ class TestHolds:
         assert await actions(firm.signer, invoice_id) == ["refund"]
         assert (await refund_ordered(firm, invoice_id)).data["status"] == "refund_pending"
 
+    async def test_what_officers_note_about_held_money_is_for_officers_only(
+        self, firm: Firm, payments: Payments, second_officer: Caller
+    ) -> None:
+        invoice_id = await payable(firm)
+        early = await firm.officer.act("note", invoice_id, {"text": "Nothing is held yet."})
+        await payments.arrives(invoice_id)
+        await payments.screened(invoice_id, "aml_hold")
+
+        noted = (await firm.officer.act("note", invoice_id, {"text": "Asked for papers."})).data
+        await second_officer.act("note", invoice_id, {"text": "They came."})
+        empty = await firm.officer.act("note", invoice_id, {"text": " "})
+        foreign = await firm.signer.act("note", invoice_id, {"text": "Let it go!"})
+
+        assert early.refusal == (409, 4090)
+        assert noted["compliance_notes"] == [
+            {"text": "Asked for papers.", "by": firm.officer.uid, "at": "2026-06-22T12:00:00Z"}
+        ]
+        notes = (await second_officer.look(invoice_id)).data["compliance_notes"]
+        assert [note["text"] for note in notes] == ["Asked for papers.", "They came."]
+        assert (await firm.merchant.look(invoice_id)).data["compliance_notes"] is None
+        assert empty.refusal == (422, 4220)
+        assert foreign.refusal == (403, 4003)
+        log = (await firm.auditor.logs(invoice_id)).raw
+        assert (await events(firm, invoice_id))[-1] == ("take_note", second_officer.uid)
+        assert b"papers" not in log
+
     async def test_sanctioned_money_is_not_released(self, firm: Firm, payments: Payments) -> None:
         invoice_id = await payable(firm)
         await payments.arrives(invoice_id)

@@ -16,6 +16,7 @@ from counterfoil.core.invoice import (
     Context,
     Document,
     Invoice,
+    Note,
     PaymentRequest,
     Policy,
     Price,
@@ -63,6 +64,7 @@ class _Detail(msgspec.Struct, frozen=True):
     completed_at: datetime | None
     archived_at: datetime | None
     resolution: Resolution | None = None
+    notes: tuple[Note, ...] = ()
 
 
 class _Screening(msgspec.Struct, frozen=True):

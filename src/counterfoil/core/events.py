@@ -94,6 +94,13 @@ class Decline(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakeNote(Command):
+    """Compliance writes something down about held money; the log only says that it did."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accept(Command):
     """Take the payment as it is, whatever was particular about it.
 
@@ -211,6 +218,7 @@ COMMANDS: Final[tuple[type[Command], ...]] = (
     Cancel,
     Release,
     Decline,
+    TakeNote,
     Accept,
     Recalculate,
     SignOff,

@@ -283,6 +283,15 @@ class Screening:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What compliance wrote about held money; for no other eyes (specs/aml.md 4.1)."""
+
+    text: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Resolution:
     """What was chosen about a payment that was particular. ``rule`` is empty for a person."""
 
@@ -347,6 +356,7 @@ class Invoice:
     approved_hash: str | None = None
     releases: tuple[str, ...] = ()
     declines: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     refund: RefundOrder | None = None
     resolution: Resolution | None = None
     """The newest choice about the money that is there; none once other money came."""

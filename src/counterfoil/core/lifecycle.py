@@ -25,6 +25,7 @@ from counterfoil.core.events import (
     Screened,
     SignOff,
     Swept,
+    TakeNote,
     TransferConfirmed,
     TransferDropped,
     TransferSeen,
@@ -43,6 +44,7 @@ from counterfoil.core.rules import (
     joined,
     joined_hold,
     lapsed,
+    note_taken,
     noted,
     noted_in_motion,
     paid_out,
@@ -147,9 +149,11 @@ LIFECYCLE: Final = (
     _row(S.COMPLIANCE_HOLD,     Screened,       screened_in_hold, *_CHECKED),
     _row(S.COMPLIANCE_HOLD,     Release,        released,        *_CHECKED),
     _row(S.COMPLIANCE_HOLD,     Decline,        declined,        S.COMPLIANCE_HOLD, S.COMPLIANCE_DECLINED),
+    _row(S.COMPLIANCE_HOLD,     TakeNote,       note_taken,      S.COMPLIANCE_HOLD),
     *_holds(S.COMPLIANCE_HOLD),
 
     _row(S.COMPLIANCE_DECLINED, OrderRefund,    refund_ordered,  S.REFUND_PENDING),
+    _row(S.COMPLIANCE_DECLINED, TakeNote,       note_taken,      S.COMPLIANCE_DECLINED),
     *_stays(S.COMPLIANCE_DECLINED),
 
     _row(S.RESOLUTION_REQUIRED, Accept,         accepted,        S.SIGN_PENDING),

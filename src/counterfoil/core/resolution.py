@@ -13,6 +13,7 @@ from typing import Final
 
 from counterfoil.core import reckoning
 from counterfoil.core.assets import CHAINS
+from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Status
 from counterfoil.core.money import Money, plain_text
 
@@ -58,6 +59,21 @@ def choices(invoice: Invoice) -> tuple[Choice, ...]:
         Choice.ACCEPT: not all(map(_is_payable, reckoning.received(invoice))),
     }
     return tuple(c for c in _OF_CONTEXT.get(invoice.context, ()) if not senseless.get(c))
+
+
+def must_be_open(invoice: Invoice, choice: Choice) -> None:
+    """Refuse what is no way to deal with what is particular about this payment.
+
+    Raises `OutOfPlace` naming what is.
+    """
+    possible = choices(invoice)
+    if choice not in possible:
+        named = ", ".join(possible) or "nothing, as nothing is left to choose"
+        context = "unjudged" if invoice.context is None else invoice.context.value
+        raise OutOfPlace(
+            f"{choice} is no choice for a payment that is {context}; there is {named}",
+            data={"rule": "choice", "choices": list(possible)},
+        )
 
 
 def suggested(invoice: Invoice) -> Choice | None:

@@ -20,6 +20,7 @@ from counterfoil.core.events import (
     Reject,
     Release,
     SignOff,
+    TakeNote,
 )
 
 
@@ -91,6 +92,7 @@ REQUIRED: Final[dict[type[Command], Permission]] = {
     Recalculate: P.SIGN,
     Release: P.REVIEW,
     Decline: P.REVIEW,
+    TakeNote: P.REVIEW,
 }
 """Which permission each command needs (sources/kryptogo-invoice-payout-api.txt, "Permissions")."""
 

@@ -38,10 +38,12 @@ from counterfoil.core.events import (
     Screened,
     SignOff,
     Swept,
+    TakeNote,
 )
 from counterfoil.core.invoice import (
     Context,
     Invoice,
+    Note,
     RefundOrder,
     Resolution,
     Screening,
@@ -53,6 +55,7 @@ from counterfoil.core.resolution import Choice
 S = Status
 
 PEOPLE_TO_DECIDE_A_HOLD: Final = 2
+MAX_NOTES: Final = 100
 
 Outcome = tuple[Invoice, tuple[Effect, ...]]
 
@@ -250,10 +253,20 @@ def declined(invoice: Invoice, event: Decline) -> Outcome:
     return replace(after, status=S.COMPLIANCE_DECLINED), (GiveUpMoves(),) if planned else ()
 
 
+def note_taken(invoice: Invoice, event: TakeNote) -> Outcome:
+    """Keep the note beside the money that it is about."""
+    if len(invoice.notes) >= MAX_NOTES:
+        raise OutOfPlace(
+            f"there are {MAX_NOTES} notes already, which is as many as are kept",
+            data={"rule": "notes"},
+        )
+    return replace(invoice, notes=(*invoice.notes, Note(event.text, event.by, event.at))), ()
+
+
 def accepted(invoice: Invoice, event: Accept) -> Outcome:
     """Take it as it is; the context stays, so that nobody forgets why."""
     keeps = event.surplus == "keep"
-    must_be_open(invoice, Choice.ACCEPT if keeps else Choice.REFUND_SURPLUS)
+    resolution.must_be_open(invoice, Choice.ACCEPT if keeps else Choice.REFUND_SURPLUS)
     chosen = Resolution("accept" if keeps else "refund_surplus", event.by, event.at, event.rule)
     return replace(invoice, status=S.SIGN_PENDING, resolution=chosen), ()
 
@@ -263,7 +276,7 @@ def recalculated(invoice: Invoice, event: Recalculate) -> Outcome:
 
     What was approved is now this price: the hash is of it, and the log says what it was before.
     """
-    must_be_open(invoice, Choice.RECALCULATE)
+    resolution.must_be_open(invoice, Choice.RECALCULATE)
     after = replace(
         invoice, requests=event.requests, deadline_at=max(invoice.deadline_at, event.at)
     )
@@ -325,16 +338,16 @@ def refund_ordered(invoice: Invoice, event: OrderRefund) -> Outcome:
 
 
 def refund_approved(invoice: Invoice, event: ApproveRefund) -> Outcome:
-    """Send everything back, through the pool."""
+    """Send everything back, through the pool; at once where all of it lies there."""
     order = invoice.refund
     assert order is not None, "REFUND_PENDING is only reached with an order"  # noqa: S101 - tells mypy
     if event.by == order.ordered_by:
         message = "you ordered this refund, so somebody else has to approve it"
         raise Forbidden(message, data={"rule": "maker_is_not_checker"})
-    sweeps = () if order.after_completion else _sweeps(invoice)
+    sweeps = _sweeps(invoice)
     back = tuple(Leg("refund", money, order.address) for money in reckoning.holdings(invoice))
     after = replace(invoice, status=S.REFUND_PROCESSING)
-    release = (ReleaseMoves(),) if order.after_completion else ()
+    release = () if sweeps else (ReleaseMoves(),)
     return after, (PlanMoves((*sweeps, *back)), *release)
 
 
@@ -351,18 +364,6 @@ def refund_settled(invoice: Invoice, event: RefundSettled) -> Outcome:
 def archived(invoice: Invoice, event: Archive) -> Outcome:
     """Keep when it was first put away."""
     return replace(invoice, archived_at=invoice.archived_at or event.at), ()
-
-
-def must_be_open(invoice: Invoice, choice: Choice) -> None:
-    """Refuse what is no way to deal with what is particular about this payment."""
-    possible = resolution.choices(invoice)
-    if choice not in possible:
-        named = ", ".join(possible) or "nothing, as nothing is left to choose"
-        context = "unjudged" if invoice.context is None else invoice.context.value
-        raise OutOfPlace(
-            f"{choice} is no choice for a payment that is {context}; there is {named}",
-            data={"rule": "choice", "choices": list(possible)},
-        )
 
 
 _NEEDS_CHOICE = frozenset(

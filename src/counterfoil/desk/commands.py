@@ -28,13 +28,13 @@ from counterfoil.core.events import (
     Reject,
     Release,
     SignOff,
+    TakeNote,
 )
 from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.lifecycle import RULES, allowed_commands
 from counterfoil.core.money import Money
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import REQUIRED, Actor
-from counterfoil.core.rules import must_be_open
 from counterfoil.db.pool import Tx
 from counterfoil.desk import queries
 from counterfoil.desk.act import happen, locked
@@ -138,6 +138,17 @@ async def decline(
     return await _simple(desk, invoice_id, by, Decline, make, key=idempotent)
 
 
+async def take_note(
+    desk: Desk, invoice_id: UUID, by: Actor, text: str, idempotent: Idempotent | None = None
+) -> InvoiceView:
+    """Write something down about held money, for compliance only."""
+
+    def make(at: datetime) -> Command:
+        return TakeNote(at=at, by=by.uid, text=text)
+
+    return await _simple(desk, invoice_id, by, TakeNote, make, key=idempotent)
+
+
 async def accept(
     desk: Desk, invoice_id: UUID, by: Actor, reason: str, idempotent: Idempotent | None = None
 ) -> InvoiceView:
@@ -187,7 +198,7 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
     async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
         check_approved_content(invoice, by.uid)
         if choice is not None:
-            must_be_open(invoice, choice)
+            resolution.must_be_open(invoice, choice)
         await _check_attachments(tx, invoice.org_id, refund_attachments)
         address = refund_address and await check_destination(
             desk, tx, _FAMILY, refund_address, "refund_address"
@@ -321,6 +332,9 @@ def refund_obstacle(invoice: Invoice, went_out: Sequence[MoveRow]) -> OutOfPlace
     if not (invoice.tally.settled and invoice.tally.final):
         sentence = "the payment is not yet final on chain; refund it in a few minutes"
         return _obstacle(invoice, "finality", sentence)
+    if any(move.status == "signed" for move in went_out):
+        sentence = "some of the money is on its way just now; refund it in a few minutes"
+        return _obstacle(invoice, "in_flight", sentence)
     gone = Counter[tuple[str, str]]()
     for move in went_out:
         if move.purpose in OUTGOING and move.status != "failed":

@@ -13,6 +13,7 @@ from counterfoil.books import audit, effects, invoices, moves, outbox, transfers
 from counterfoil.books.moves import MoveRow
 from counterfoil.books.transfers import TransferRow
 from counterfoil.core.events import (
+    ApproveRefund,
     Effect,
     Event,
     GiveUpMoves,
@@ -143,8 +144,9 @@ async def _leave(desk: Desk, tx: Tx, invoice: Invoice, effect: Effect, event: Ev
             await moves.release(tx, invoice.org_id, invoice.invoice_id, event.at)
         case GiveUpMoves():
             planned = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
-            given_up = [move.move_id for move in planned if not move.moved_units]
-            await moves.give_up(tx, invoice.org_id, given_up, event.at)
+            # What was signed once may still land, parked or not: people have to look at it.
+            never_signed = [move.move_id for move in planned if move.nonce is None]
+            await moves.give_up(tx, invoice.org_id, never_signed, event.at)
 
 
 def _planned(desk: Desk, invoice: Invoice, leg: Leg, number: int, event: Event) -> moves.NewMove:
@@ -154,7 +156,7 @@ def _planned(desk: Desk, invoice: Invoice, leg: Leg, number: int, event: Event) 
         org_id=invoice.org_id,
         move_id=move_id,
         purpose=leg.purpose,
-        source_id=invoice.invoice_id.hex,
+        source_id=_source(invoice, event),
         leg=number,
         invoice_id=invoice.invoice_id,
         chain=leg.money.asset.chain,
@@ -167,6 +169,12 @@ def _planned(desk: Desk, invoice: Invoice, leg: Leg, number: int, event: Event) 
         warrant=None if sweep else _warrant(desk, invoice.org_id, move_id, leg, event),
         created_at=event.at,
     )
+
+
+def _source(invoice: Invoice, event: Event) -> str:
+    """What a movement is made for; what was signed for is planned once, what goes back as well."""
+    prefix = "refund:" if isinstance(event, ApproveRefund) else ""
+    return f"{prefix}{invoice.invoice_id.hex}"
 
 
 def _warrant(desk: Desk, org_id: int, move_id: UUID, leg: Leg, event: Event) -> str | None:

@@ -176,6 +176,15 @@ ACTIONS: Final = (
         lambda a: commands.decline(a.desk, a.invoice_id, a.by, a.reason, a.key),
     ),
     Action(
+        "note",
+        "noteOnInvoice",
+        "Write something down about held money, for compliance only",
+        P.REVIEW,
+        schema.NOTE_FIELDS,
+        {"text": "Asked the sender for a proof of funds."},
+        lambda a: commands.take_note(a.desk, a.invoice_id, a.by, a.fields["text"], a.key),
+    ),
+    Action(
         "accept",
         "acceptPayment",
         "Take a payment as it is, though it is short or came late; it still has to be signed for",

@@ -213,6 +213,9 @@ RESOLVE_FIELDS: Final = (
         "Uploaded files; one to ten for refund_all.",
     ),
 )
+NOTE_FIELDS: Final = (
+    Field("text", Text(MAX_REASON, lines=True), "For compliance only.", required=True),
+)
 REJECT_FIELDS: Final = (Field("reason", Text(MAX_REASON, lines=True), "Why.", required=True),)
 DECISION_FIELDS: Final = (
     Field(

@@ -141,6 +141,7 @@ def invoice_intent(view: InvoiceView, by: Actor) -> Json:
         "releases": invoice.releases,
         "declines": invoice.declines,
         "people_needed": people_needed(invoice),
+        "compliance_notes": _notes(invoice, by),
         "payment_options": [_option(invoice, request) for request in invoice.requests],
         "transfers": [_transfer(t) for t in view.transfers],
         "stray": [_stray(a) for a in invoice.tally.stray],
@@ -365,6 +366,13 @@ def _option(invoice: Invoice, request: PaymentRequest) -> Json:
         "amount": due_text(request),
         "payment_uri": payment_uri,
     }
+
+
+def _notes(invoice: Invoice, by: Actor) -> list[Json] | None:
+    """What compliance wrote down; null for everybody else, who must not be tipped off."""
+    if Permission.REVIEW not in by.permissions:
+        return None
+    return [{"text": n.text, "by": n.by, "at": instant(n.at)} for n in invoice.notes]
 
 
 def _stray(tally: AssetTally) -> Json:
