@@ -1,0 +1,213 @@
+"""The watcher behind an RPC provider in its bad hours: no wrong credit, no lost credit."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from counterfoil.chains.evm.chain import EvmChain
+from counterfoil.chains.evm.rpc import JsonRpc
+from counterfoil.chains.port import ChainError
+from counterfoil.core.assets import CHAINS
+from counterfoil.core.invoice import Invoice
+from counterfoil.core.reckoning import Depth
+from counterfoil.db.pool import Database
+from counterfoil.desk import doubting
+from counterfoil.desk.desk import Desk
+from counterfoil.workers.watch import ChainWatcher, FinalityBroken, WatchedAddresses
+from support.chain import QUICK, LocalChain
+from support.fake_clock import FakeClock
+from support.invoices import DUE
+from support.provider import Json, Provider, provider
+from support.shop import Shop, desk_on
+
+LIMITS = replace(QUICK, timeout_seconds=0.1, rounds=1, breaker_seconds=0)
+
+OTHER = "0x" + "ee" * 20
+
+
+async def no_pause(_seconds: float) -> None:
+    """Waiting is not what these tests are about."""
+
+
+class Post:
+    """A watcher that reaches its node through providers only."""
+
+    def __init__(self, database: Database, arb: LocalChain, *providers: Provider) -> None:
+        self.arb = arb
+        self.clock = FakeClock()
+        self.desk: Desk = desk_on(database, self.clock)
+        self.shop = Shop(self.desk)
+        rpc = JsonRpc(
+            [one.url for one in providers], 42161, self.clock, limits=LIMITS, sleep=no_pause
+        )
+        self.chain = EvmChain(CHAINS["arb"], rpc)
+        self.watcher = ChainWatcher(self.desk, self.chain, WatchedAddresses(self.desk, "evm"))
+
+    async def watch(self) -> None:
+        """Go on through whatever is wrong, as the worker's loop does."""
+        for _ in range(5):
+            try:
+                await self.watcher.step()
+            except (ChainError, FinalityBroken):
+                continue
+
+    async def paid(self, bill: Invoice, units: int = DUE) -> None:
+        await self.arb.pay(self.arb.usdt, bill.deposit_address, units)
+        await self.watch()
+        await self.arb.finalize()
+        await self.watch()
+
+    async def credited(self, bill: Invoice) -> tuple[int, int]:
+        """What the books hold for the invoice, and by how many transfers."""
+        rows = await self.shop.transfers(bill)
+        live = [row for row in rows if row.depth is not Depth.ORPHANED]
+        return await self.shop.deposited(bill, self.arb.usdt), len(live)
+
+
+@pytest.fixture
+async def two(arb: LocalChain) -> AsyncIterator[tuple[Provider, Provider]]:
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(provider(arb.node.url))
+        second = await stack.enter_async_context(provider(arb.node.url))
+        yield first, second
+
+
+def in_logs(change: Callable[[list[Json]], list[Json]]) -> Callable[[Provider], None]:
+    def break_it(provider: Provider) -> None:
+        def changed(call: Json, answer: Json) -> Json:
+            if call["method"] != "eth_getLogs" or "result" not in answer:
+                return answer
+            return {**answer, "result": change(answer["result"])}
+
+        provider.change = changed
+
+    return break_it
+
+
+def besides(**changes: object) -> Callable[[Provider], None]:
+    """Each log once as it is and once more, under another log index, with these changes."""
+    return in_logs(lambda logs: [*logs, *({**log, "logIndex": "0x63", **changes} for log in logs)])
+
+
+def another_chain(provider: Provider) -> None:
+    """Every header and log is of other blocks, though the heights are alike."""
+
+    def changed(call: Json, answer: Json) -> Json:
+        _ = call
+        return {**answer, "result": _foreign(answer.get("result"))}
+
+    provider.change = changed
+
+
+def _foreign(value: object) -> object:
+    if isinstance(value, list):
+        return [_foreign(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    hashes = ("hash", "parentHash", "blockHash")
+    return {k: "0x" + "ba" + str(v)[4:] if k in hashes else v for k, v in value.items()}
+
+
+FAULTS: dict[str, Callable[[Provider], None]] = {
+    "answers empty": in_logs(lambda _logs: []),
+    "leaves out a log": in_logs(lambda logs: logs[:-1]),
+    "lists logs twice": in_logs(lambda logs: logs * 2),
+    "lists another contract's log": besides(address=OTHER),
+    "lists a log outside the range": besides(blockNumber="0xffffff"),
+    "lists a log of four topics": in_logs(
+        lambda logs: [*logs, *({**g, "topics": [*g["topics"], g["topics"][1]]} for g in logs)]
+    ),
+    "lists a log with malformed data": besides(data="0x12"),
+    "lists another block's log": besides(blockHash="0x" + "0f" * 32),
+    "answers with another chain's data": another_chain,
+    "is another chain": lambda p: p.answer("eth_chainId", "0x1"),
+    "truncates its JSON": lambda p: p.cut_off(60),
+    "is stale": lambda p: p.lag_behind(12),
+    "went back to the beginning": lambda p: p.lag_behind(0),
+    "429": lambda p: p.fail_with(429),
+    "hangs": lambda p: p.hang(),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+async def test_a_fault_of_the_provider_credits_nothing_wrong_and_loses_nothing(
+    database: Database,
+    arb: LocalChain,
+    two: tuple[Provider, Provider],
+    fault: Callable[[Provider], None],
+) -> None:
+    first, second = two
+    post = Post(database, arb, first, second)
+    await post.shop.open()
+    await arb.node.mine(12)
+    await post.watch()
+    beside, alone = await post.shop.bill(), await post.shop.bill()
+
+    fault(first)
+    await post.paid(beside)
+    held, transfers = await post.credited(beside)
+    assert held in {0, DUE}
+    assert transfers <= 1
+
+    fault(second)
+    await post.paid(alone)
+    held, transfers = await post.credited(alone)
+    assert held in {0, DUE}
+    assert transfers <= 1
+
+    for one in (first, second):
+        one.recover()
+    await post.paid(await post.shop.bill())
+    assert await post.credited(beside) == (DUE, 1)
+    if fault not in (FAULTS["answers empty"], FAULTS["leaves out a log"]):
+        assert await post.credited(alone) == (DUE, 1)
+    await post.chain.close()
+
+
+async def test_what_one_provider_leaves_out_the_other_tells(
+    database: Database, arb: LocalChain, two: tuple[Provider, Provider]
+) -> None:
+    for liar in two:
+        post = Post(database, arb, *two)
+        if liar is two[0]:
+            await post.shop.open()
+            await arb.node.mine(12)
+        await post.watch()
+        bill = await post.shop.bill()
+        FAULTS["answers empty"](liar)
+
+        await post.paid(bill)
+
+        assert await post.credited(bill) == (DUE, 1)
+        liar.recover()
+        await post.watcher.stop()
+        await post.chain.close()
+
+
+async def test_an_invented_payment_of_some_size_is_not_believed(
+    database: Database, arb: LocalChain, two: tuple[Provider, Provider]
+) -> None:
+    first, second = two
+    post = Post(database, arb, first, second)
+    await post.shop.open()
+    await arb.node.mine(12)
+    await post.watch()
+    bill = await post.shop.bill()
+    more = "0x" + (20_000 * 10**6).to_bytes(32, "big").hex()
+    for one in two:
+        in_logs(lambda logs: [{**log, "data": more} for log in logs])(one)
+
+    await post.paid(bill)
+
+    assert await post.credited(bill) == (0, 1)
+    (doubt,) = await doubting.doubted(post.desk)
+    assert doubt.amount_units == 20_000 * 10**6
+    for one in two:
+        one.recover()
+    post.clock.advance(timedelta(minutes=1))
+    await post.watch()
+    assert await post.credited(bill) == (0, 0), "both nodes say that it is not there"
+    await post.chain.close()
