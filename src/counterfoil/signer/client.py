@@ -9,16 +9,19 @@ from typing import Final
 
 import msgspec
 
+from counterfoil.chains.evm.hd import MAX_INDEX, HdAddresses
 from counterfoil.signer.orders import Order, Signed, TxTerms, WalletAddresses
 from counterfoil.signer.payload import NotWhatWasAsked, accept, factory_terms, rebuild, sender_of
 from counterfoil.signer.refusals import SignerRefused, SignerUnreachable
 from counterfoil.signer.wire import (
     Answer,
     AnswerAddresses,
+    AnswerBranch,
     AnswerHealth,
     AnswerSigned,
     Ask,
     AskAddresses,
+    AskBranch,
     AskHealth,
     AskSign,
     BadFrame,
@@ -30,6 +33,10 @@ from counterfoil.signer.wire import (
 __all__ = ["SignerClient", "SignerRefused", "SignerUnreachable"]
 
 _answers: Final[msgspec.json.Decoder[Answer]] = msgspec.json.Decoder(Answer)
+
+
+_SAMPLE: Final = (0, 1, 2, 1_000, 999_999, MAX_INDEX)
+"""Numbers whose addresses are derived on both sides before any is given out."""
 
 
 class SignerClient:
@@ -44,12 +51,24 @@ class SignerClient:
         self._path = socket_path
         self._timeout_seconds = timeout_seconds
         self._wallets: dict[int, WalletAddresses] = {}
+        self._deposits: dict[int, HdAddresses] = {}
 
     async def addresses(self, org_id: int) -> WalletAddresses:
         """The organisation's wallets and factory, the same ones for as long as the seed lives."""
         known = self._wallets.get(org_id)
         if known is None:
             known = self._wallets[org_id] = await self._ask_addresses(org_id)
+        return known
+
+    async def deposits(self, org_id: int) -> HdAddresses:
+        """The organisation's deposit addresses that have keys of their own.
+
+        Asked for once: from then on they are derived here, after a sample was compared with what
+        the signer derives from the private keys. It is kept in memory only.
+        """
+        known = self._deposits.get(org_id)
+        if known is None:
+            known = self._deposits[org_id] = await self._ask_branch(org_id)
         return known
 
     async def sign(self, order: Order, terms: TxTerms) -> Signed:
@@ -89,6 +108,22 @@ class SignerClient:
             msg = "the signer's factory does not follow from its wallets; do both run one version?"
             raise SignerUnreachable(msg)
         return answer.wallets
+
+    async def _ask_branch(self, org_id: int) -> HdAddresses:
+        answer = await self._ask(AskBranch(org_id, _SAMPLE))
+        if not isinstance(answer, AnswerBranch):
+            raise _odd(answer)
+        branch = answer.branch
+        found = HdAddresses(bytes.fromhex(branch.public_key), bytes.fromhex(branch.chain_code))
+        try:
+            derived = tuple(found.address(number) for number in _SAMPLE)
+        except ValueError as unusable:
+            msg = "the signer's branch for deposits is no key"
+            raise SignerUnreachable(msg) from unusable
+        if derived != answer.sample:
+            msg = "the signer's deposit addresses do not follow from its branch"
+            raise SignerUnreachable(msg)
+        return found
 
     async def _ask(self, ask: Ask) -> Answer:
         try:

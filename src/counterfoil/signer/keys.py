@@ -1,23 +1,27 @@
 """Keys: the only code that ever holds one.
 
 One BIP-39 phrase, in an age file under a passphrase, holds every key. Wallets are derived at
-``m/44'/60'/{org_id}'/0/{role}`` (BIP-32, BIP-44; specs/chains.md 8). No key or phrase is in
+``m/44'/60'/{org_id}'/0/{role}`` and deposit addresses with keys of their own at
+``m/44'/60'/{org_id}'/1'/{number}`` (BIP-32, BIP-44; specs/chains.md 8). No key or phrase is in
 any repr, log line or error: libraries that quote their input have their errors replaced.
 """
 
+import hashlib
+import hmac
 from pathlib import Path
 from typing import Final, NoReturn
 
 import pyrage  # type: ignore[import-untyped]  # it carries no types
+from coincurve import PrivateKey
 from eth_account import Account
-from eth_account.hdaccount.deterministic import HDPath
+from eth_account.hdaccount.deterministic import HDPath, Node, derive_child_key
 from eth_account.hdaccount.mnemonic import Mnemonic
 from eth_account.signers.local import LocalAccount
 from eth_account.types import Language
 from eth_utils.address import to_checksum_address
 
 from counterfoil.signer.files import write_once
-from counterfoil.signer.orders import SIGNING_ROLES, Role, TxTerms
+from counterfoil.signer.orders import SIGNING_ROLES, Branch, Role, TxTerms
 from counterfoil.signer.payload import Payload
 from counterfoil.signer.refusals import SeedRefused, SignerRefused
 from counterfoil.signer.wire import Code
@@ -56,17 +60,31 @@ class Keyring:
         """A wallet's address, lower-case."""
         return self._account(org_id, role).address.lower()
 
+    def branch(self, org_id: int) -> Branch:
+        """The extended public key of the organisation's deposit addresses."""
+        key, chain_code = _derive(self._seed, _branch_path(org_id))
+        point = PrivateKey(key).public_key.format(compressed=True)
+        return Branch(public_key=point.hex(), chain_code=chain_code.hex())
+
+    def child_address(self, org_id: int, number: int) -> str:
+        """A deposit address, from its own private key and not from the branch."""
+        return self._child(org_id, number).address.lower()
+
     def sign(self, org_id: int, payload: Payload, terms: TxTerms) -> bytes:
         """Sign an EIP-1559 transaction with the key of ``payload.role``.
 
         Deterministic (RFC 6979): the same payload and terms give the same bytes. Raises
         `SignerRefused` for a cold role, whatever led here.
         """
-        if payload.role not in SIGNING_ROLES:
+        if payload.role == "child" and payload.number is not None:
+            account = self._child(org_id, payload.number)
+        elif payload.role in SIGNING_ROLES:
+            account = self._account(org_id, payload.role)
+        else:
             raise SignerRefused(
                 Code.POLICY, f"the {payload.role} wallet is cold; nothing is signed for it here"
             )
-        signed = self._account(org_id, payload.role).sign_transaction(
+        signed = account.sign_transaction(
             {
                 "type": 2,
                 "chainId": payload.chain_id,
@@ -86,6 +104,26 @@ class Keyring:
         path = HDPath(f"m/44'/60'/{org_id}'/0/{_INDEXES[role]}")
         account: LocalAccount = Account.from_key(path.derive(self._seed))
         return account
+
+    def _child(self, org_id: int, number: int) -> LocalAccount:
+        key, _ = _derive(self._seed, HDPath(f"{_branch_path(org_id).encode()}/{number}"))
+        account: LocalAccount = Account.from_key(key)
+        return account
+
+
+def _branch_path(org_id: int) -> HDPath:
+    # Hardened, so that what a leaked child and the branch give away ends here: the wallets hang
+    # on the organisation's node above it, which cannot be reached from below.
+    return HDPath(f"m/44'/60'/{org_id}'/1'")
+
+
+def _derive(seed: bytes, path: HDPath) -> tuple[bytes, bytes]:
+    """BIP-32's CKDpriv along a path: the private key and the chain code."""
+    master = hmac.digest(b"Bitcoin seed", seed, hashlib.sha512)
+    key, chain_code = master[:32], master[32:]
+    for step in path.encode().split("/")[1:]:
+        key, chain_code = derive_child_key(key, chain_code, Node.decode(step))
+    return key, chain_code
 
 
 def sealed_seed(passphrase: str) -> tuple[Keyring, bytes]:

@@ -29,7 +29,10 @@ OrgId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Moves = Annotated[tuple[Name, ...], Meta(min_length=1, max_length=MAX_SWEEP)]
 Salts = Annotated[tuple[Word, ...], Meta(min_length=1, max_length=MAX_SWEEP)]
 
-Role = Literal["operator", "pool", "hold", "gas", "admin"]
+ChildNumber = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+"""A deposit address's number is also its index below the branch, where 31 bits are not hardened."""
+
+Role = Literal["operator", "pool", "hold", "gas", "admin", "child"]
 SIGNING_ROLES: Final = frozenset[Role]({"operator", "pool", "gas"})
 FueledRole = Literal["operator", "pool"]
 SigningRole = Literal["operator", "pool", "gas"]
@@ -49,6 +52,21 @@ class WalletAddresses(Struct, frozen=True, forbid_unknown_fields=True):
     gas: Address
     admin: Address
     factory: Address
+
+
+class Branch(Struct, frozen=True, forbid_unknown_fields=True):
+    """An organisation's extended public key for deposits, in hex: every child hangs below it.
+
+    Private: it lists all deposits, and with one child's key it gives away all others'. So it
+    is in no repr, no log line and no database.
+    """
+
+    public_key: Annotated[str, Meta(pattern=r"^0[23][0-9a-f]{64}\Z")]
+    chain_code: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+    def __repr__(self) -> str:
+        """Say what this is and nothing about what it holds."""
+        return "Branch(private)"
 
 
 class SweepOrder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="sweep"):
@@ -118,7 +136,39 @@ class CancelOrder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="ki
     role: SigningRole
 
 
-Order = SweepOrder | PayOrder | FuelOrder | DeployOrder | CancelOrder
+class SweepChildOrder(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="sweep_child"
+):
+    """Send tokens from a deposit address with a key of its own to the pool, or to hold.
+
+    ``child`` is the address that must follow from ``number``.
+    """
+
+    org_id: OrgId
+    move_id: Name
+    chain_id: Small
+    number: ChildNumber
+    child: Address
+    token: Address
+    amount_units: Digits
+    to_hold: bool
+
+
+class FuelChildOrder(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="fuel_child"
+):
+    """Send native coin from the gas wallet to a deposit address, for its own sweep."""
+
+    org_id: OrgId
+    move_id: Name
+    chain_id: Small
+    number: ChildNumber
+    child: Address
+    value_wei: Digits
+
+
+ChildOrder = SweepChildOrder | FuelChildOrder
+Order = SweepOrder | PayOrder | FuelOrder | DeployOrder | CancelOrder | ChildOrder
 
 
 class TxTerms(Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,12 +17,15 @@ from counterfoil.chains.evm.contracts import DETERMINISTIC_DEPLOYER
 from counterfoil.chains.evm.transactions import sweep_calldata, transfer_calldata
 from counterfoil.signer.orders import (
     CancelOrder,
+    ChildOrder,
     DeployOrder,
+    FuelChildOrder,
     FuelOrder,
     Order,
     PayOrder,
     Role,
     Signed,
+    SweepChildOrder,
     SweepOrder,
     TxTerms,
     WalletAddresses,
@@ -45,7 +48,8 @@ class NotWhatWasAsked(Exception):  # noqa: N818 - named for what is found
 class Payload:
     """A transaction without its terms: who sends what to whom, on which chain.
 
-    ``value_wei`` is native coin; ``to`` is lower-case hex.
+    ``value_wei`` is native coin; ``to`` is lower-case hex. ``number`` and ``child`` say which
+    one of all children sends, where the role is ``child``.
     """
 
     chain_id: int
@@ -53,6 +57,8 @@ class Payload:
     to: str
     value_wei: int
     data: bytes
+    number: int | None = None
+    child: str = ""
 
     @property
     def digest(self) -> str:
@@ -89,6 +95,16 @@ def rebuild(order: Order, wallets: WalletAddresses) -> Payload:
                 order.role
             ]
             return Payload(order.chain_id, order.role, to, 0, b"")
+        case SweepChildOrder() | FuelChildOrder():
+            return _rebuild_for_child(order, wallets)
+
+
+def _rebuild_for_child(order: ChildOrder, wallets: WalletAddresses) -> Payload:
+    if isinstance(order, FuelChildOrder):
+        return Payload(order.chain_id, "gas", order.child, int(order.value_wei), b"")
+    to = wallets.hold if order.to_hold else wallets.pool
+    data = transfer_calldata(to, int(order.amount_units))
+    return Payload(order.chain_id, "child", order.token, 0, data, order.number, order.child)
 
 
 def factory_terms(wallets: WalletAddresses) -> FactoryTerms:
@@ -106,6 +122,7 @@ def sender_of(payload: Payload, wallets: WalletAddresses) -> str:
         "hold": wallets.hold,
         "gas": wallets.gas,
         "admin": wallets.admin,
+        "child": payload.child,
     }[payload.role]
 
 

@@ -12,9 +12,12 @@ from counterfoil.chains.evm.contracts import DETERMINISTIC_DEPLOYER
 from counterfoil.core.assets import CHAINS, Chain, known_asset
 from counterfoil.core.warrant import check_warrant
 from counterfoil.signer.orders import (
+    ChildOrder,
+    FuelChildOrder,
     FuelOrder,
     Order,
     PayOrder,
+    SweepChildOrder,
     SweepOrder,
     TxTerms,
     WalletAddresses,
@@ -64,9 +67,11 @@ def check_order(
     match order:
         case SweepOrder():
             _check_sweep(order, chain, wallets)
+        case SweepChildOrder():
+            _check_sweep_child(order, chain)
         case PayOrder():
             _check_pay(order, wallets, limits, approval_key)
-        case FuelOrder():
+        case FuelOrder() | FuelChildOrder():
             _check_fuel(order, limits)
 
 
@@ -127,10 +132,11 @@ def check_remembered(order: Order, origin: Origin, now: datetime) -> None:
 def repeatable(order: Order) -> bool:
     """Whether doing the order twice changes nothing.
 
-    A second sweep finds the addresses empty, a second deployment finds the factory there.
+    A second sweep finds the addresses empty, or takes later money to the same pool; a second
+    deployment finds the factory there.
     So a failed one may go out again under a new nonce; money to others may not.
     """
-    return not isinstance(order, (PayOrder, FuelOrder))
+    return not isinstance(order, (PayOrder, FuelOrder, FuelChildOrder))
 
 
 def _check_terms(terms: TxTerms, limits: Limits) -> None:
@@ -157,6 +163,20 @@ def _check_sweep(order: SweepOrder, chain: Chain, wallets: WalletAddresses) -> N
         _never(f"token {order.token} is not registered on {chain.key}")
     if len(set(order.salts)) != len(order.salts):
         _never("a deposit address stands in the sweep twice")
+
+
+def _check_sweep_child(order: SweepChildOrder, chain: Chain) -> None:
+    """Refuse what is no token: the destination is not in the order, so it needs no check."""
+    if not order.token or known_asset(chain.key, order.token) is None:
+        _never(f"token {order.token} is not registered on {chain.key}")
+    if order.amount_units == "0":
+        _never("a sweep of nothing")
+
+
+def check_child(order: ChildOrder, derived: str) -> None:
+    """Refuse an address that is not the child of its number. Raises `SignerRefused`."""
+    if order.child != derived:
+        _never(f"child {order.number} of this organisation is {derived}, not {order.child}")
 
 
 def _check_pay(
@@ -198,7 +218,7 @@ def _check_destination(destination: str, wallets: WalletAddresses) -> None:
         _never(f"{destination} is our own; a payment goes to somebody else")
 
 
-def _check_fuel(order: FuelOrder, limits: Limits) -> None:
+def _check_fuel(order: FuelOrder | FuelChildOrder, limits: Limits) -> None:
     if not 0 < int(order.value_wei) <= limits.fuel_wei:
         raise SignerRefused(Code.CAP, f"fuel is 1 to {limits.fuel_wei} wei, not {order.value_wei}")
 

@@ -33,10 +33,12 @@ from counterfoil.signer.signing import Signer
 from counterfoil.signer.wire import (
     Answer,
     AnswerAddresses,
+    AnswerBranch,
     AnswerHealth,
     AnswerSigned,
     Ask,
     AskAddresses,
+    AskBranch,
     AskHealth,
     AskSign,
     BadFrame,
@@ -223,8 +225,18 @@ class _Desk:
                 return AnswerHealth(ok=self._signer.ok)
             case AskAddresses(org_id=org_id):
                 return AnswerAddresses(self._signer.addresses(org_id))
+            case AskBranch():
+                return self._branch(ask)
             case AskSign():
                 return self._sign(ask)
+
+    def _branch(self, ask: AskBranch) -> AnswerBranch:
+        """Tell the branch, which is logged nowhere, and that it was told."""
+        _log.info("signer.branch_told", org_id=ask.org_id)
+        return AnswerBranch(
+            self._signer.branch(ask.org_id),
+            tuple(self._signer.child_address(ask.org_id, number) for number in ask.sample),
+        )
 
     def _sign(self, ask: AskSign) -> AnswerSigned:
         signed = self._signer.sign(ask.order, ask.terms)

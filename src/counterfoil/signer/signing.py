@@ -9,7 +9,9 @@ from counterfoil.core.ports import Clock
 from counterfoil.core.warrant import KEY_BYTES
 from counterfoil.signer.memory import Entry, Lineage, Memory
 from counterfoil.signer.orders import (
+    Branch,
     CancelOrder,
+    ChildOrder,
     Order,
     PayOrder,
     Role,
@@ -21,6 +23,7 @@ from counterfoil.signer.orders import (
 from counterfoil.signer.payload import Payload, accept, factory_terms, rebuild, sender_of
 from counterfoil.signer.policy import (
     Limits,
+    check_child,
     check_fresh,
     check_order,
     check_remembered,
@@ -39,6 +42,14 @@ class Keys(Protocol):
 
     def address(self, org_id: int, role: Role) -> str:
         """A wallet's address, lower-case."""
+        ...
+
+    def branch(self, org_id: int) -> Branch:
+        """The public key and chain code below which the children hang."""
+        ...
+
+    def child_address(self, org_id: int, number: int) -> str:
+        """A child's address, derived from its own private key, lower-case."""
         ...
 
     def sign(self, org_id: int, payload: Payload, terms: TxTerms) -> bytes:
@@ -87,6 +98,14 @@ class Signer:
             found = self._wallets[org_id] = self._derive(org_id)
         return found
 
+    def branch(self, org_id: int) -> Branch:
+        """The organisation's extended public key for deposits."""
+        return self._keys.branch(org_id)
+
+    def child_address(self, org_id: int, number: int) -> str:
+        """The address of a child key."""
+        return self._keys.child_address(org_id, number)
+
     def sign(self, order: Order, terms: TxTerms) -> Signed:
         """Sign ``order``, or refuse with `SignerRefused`.
 
@@ -96,6 +115,8 @@ class Signer:
         """
         wallets = self.addresses(order.org_id)
         check_order(order, terms, wallets, self._limits, self._approval_key)
+        if isinstance(order, ChildOrder):
+            check_child(order, self._keys.child_address(order.org_id, order.number))
         payload = rebuild(order, wallets)
         entry = self._entry(order, terms, payload, sender_of(payload, wallets))
         lineage = self._memory.recall(entry)

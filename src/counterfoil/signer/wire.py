@@ -7,12 +7,21 @@ the signer answers, as often as the client likes on one connection.
 import asyncio
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from counterfoil.signer.orders import Order, OrgId, Signed, TxTerms, WalletAddresses
+from counterfoil.signer.orders import (
+    Address,
+    Branch,
+    ChildNumber,
+    Order,
+    OrgId,
+    Signed,
+    TxTerms,
+    WalletAddresses,
+)
 
 MAX_FRAME_BYTES: Final = 128 * 1024
 """A full sweep of 250 salts takes about 30 kB; nothing honest is near this."""
@@ -63,6 +72,16 @@ class AskSign(Struct, frozen=True, forbid_unknown_fields=True, tag_field="ask", 
     terms: TxTerms
 
 
+class AskBranch(Struct, frozen=True, forbid_unknown_fields=True, tag_field="ask", tag="branch"):
+    """Below which public key do this organisation's deposit addresses hang?
+
+    ``sample`` are numbers whose addresses the signer derives by itself, to compare.
+    """
+
+    org_id: OrgId
+    sample: Annotated[tuple[ChildNumber, ...], Meta(max_length=100)]
+
+
 class AskHealth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="ask", tag="health"):
     """Could you sign, if you were asked?"""
 
@@ -77,6 +96,13 @@ class AnswerSigned(Struct, frozen=True, tag_field="answer", tag="signed"):
     """Here is the transaction."""
 
     signed: Signed
+
+
+class AnswerBranch(Struct, frozen=True, tag_field="answer", tag="branch"):
+    """This is the branch, and these are the addresses of the sample."""
+
+    branch: Branch
+    sample: tuple[Address, ...]
 
 
 class AnswerHealth(Struct, frozen=True, tag_field="answer", tag="health"):
@@ -101,8 +127,8 @@ class Refused(Struct, frozen=True, tag_field="answer", tag="refused"):
     tx_hashes: tuple[str, ...] = ()
 
 
-Ask = AskAddresses | AskSign | AskHealth
-Answer = AnswerAddresses | AnswerSigned | AnswerHealth | Refused
+Ask = AskAddresses | AskBranch | AskSign | AskHealth
+Answer = AnswerAddresses | AnswerBranch | AnswerSigned | AnswerHealth | Refused
 
 
 class BadFrame(Exception):  # noqa: N818 - named for what arrived
