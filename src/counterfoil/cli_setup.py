@@ -13,6 +13,7 @@ from counterfoil.cli_shared import busy, fail, out, with_desk
 from counterfoil.clock import SystemClock
 from counterfoil.config import DatabaseConfig, SignConfig, WorkConfig
 from counterfoil.core import ids
+from counterfoil.core.assets import CHAINS
 from counterfoil.core.roles import ROLES
 from counterfoil.core.secrets import callback_secret, shown_callback_secret
 from counterfoil.core.text import clean_email
@@ -121,6 +122,24 @@ def org_policy(
         policy = await settings.change_policy(desk, org_id, changes)
         for field in fields(policy):
             out.print(f"{field.name}={getattr(policy, field.name)}")
+
+    with_desk(DatabaseConfig.from_env(os.environ), change)
+
+
+@org_cli.command("deposits")
+def org_deposits(
+    org_id: Annotated[int, typer.Argument()] = 1,
+    chain: Annotated[str | None, typer.Option(help=f"one of {', '.join(CHAINS)}")] = None,
+    mode: Annotated[str | None, typer.Option(help="factory or hd")] = None,
+) -> None:
+    """Show or choose how the organisation's new invoices are paid on a chain."""
+    if (chain is None) != (mode is None):
+        fail("--chain and --mode go together; without both, what is chosen is shown")
+
+    async def change(desk: Desk) -> None:
+        modes = await settings.choose_deposits(desk, org_id, chain, mode)
+        for key, found in modes.items():
+            out.print(f"{key}={found}")
 
     with_desk(DatabaseConfig.from_env(os.environ), change)
 

@@ -29,6 +29,7 @@ from counterfoil.providers.screening.port import AddressScreener
 from counterfoil.providers.screening.simulated import SimulatedScreener
 from counterfoil.signer.client import SignerClient
 from counterfoil.workers.attach import Attacher
+from counterfoil.workers.children import ChildFueler
 from counterfoil.workers.expire import Expirer
 from counterfoil.workers.fuel import FuelWorker
 from counterfoil.workers.move import MoveWorker
@@ -63,6 +64,7 @@ class Paces:
     provision: float = 0.2
     fuel: float = 5.0
     tidy: float = 60.0
+    children: float = 1.0
 
 
 async def work(config: WorkConfig, url: str, paces: Paces | None = None) -> None:
@@ -133,6 +135,7 @@ def _start_others(
         "provision": (ProvisionWorker(desk, chains, signer).step, paces.provision),
         "tidy": (partial(tidy, desk), paces.tidy),
         "fuel": (FuelWorker(desk, chains).step, paces.fuel),
+        "children": (ChildFueler(desk, chains, signer).step, paces.children),
     }
     for name, (step, pause_seconds) in steps.items():
         group.create_task(forever(step, name=name, pause_seconds=pause_seconds))

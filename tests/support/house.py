@@ -8,7 +8,7 @@ from shutil import copyfile
 from typing import Final
 
 from counterfoil.books import orgs
-from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.invoice import DepositMode, Invoice, Status, pay_to
 from counterfoil.core.money import Asset
 from counterfoil.core.ports import Clock
 from counterfoil.desk.desk import Desk
@@ -16,6 +16,7 @@ from counterfoil.desk.provisioning import Stock
 from counterfoil.signer.client import SignerClient
 from counterfoil.signer.memory import memory_beside
 from counterfoil.signer.service import SignerConfig, serve
+from counterfoil.workers.children import ChildFueler
 from counterfoil.workers.fuel import FuelWorker
 from counterfoil.workers.move import MoveWorker
 from counterfoil.workers.provision import ProvisionWorker
@@ -100,6 +101,9 @@ class House(Till):
         await self.provision()
         return self
 
+    async def fuel_children(self) -> bool:
+        return await ChildFueler(self.desk, self.chains, self.signer).step()
+
     async def provision(self) -> None:
         stock = Stock(low_water=5, target=20)
         await ProvisionWorker(self.desk, self.chains, self.signer, stock).step()
@@ -116,6 +120,7 @@ class House(Till):
         worker = worker or self.worker()
         for _ in range(rounds):
             # One step has it signed, the next has it sent.
+            await self.fuel_children()
             await worker.step()
             await worker.step()
             await self.finalize()
@@ -127,11 +132,16 @@ class House(Till):
     async def paid_bill(self, units: int = DUE, asset: Asset = USDT) -> Invoice:
         """An invoice that a customer paid on the chain, found clean."""
         bill = await self.bill(due_units=units, assets=(asset,), status=Status.SIGN_PENDING)
-        receipt = await self.arb.pay(asset, bill.deposit_address, units)
-        await self.receive(bill, units, asset, block=receipt.block_number)
+        await self.pay(bill, pay_to(bill, asset), units, asset)
         await self.finalize()
         await self.screened(bill)
         return bill
+
+    async def pay(self, bill: Invoice, to: str, units: int, asset: Asset = USDT) -> None:
+        """A customer pays one of the invoice's addresses on the chain; the books hear of it."""
+        receipt = await self.arb.pay(asset, to, units)
+        mode: DepositMode = "hd" if to == bill.hd_address else "factory"
+        await self.receive(bill, units, asset, block=receipt.block_number, mode=mode)
 
     async def at_merchant(self, asset: Asset = USDT) -> int:
         """What the merchant's own address holds on the chain."""

@@ -86,12 +86,18 @@ class Shop:
             taken = await addresses.take(tx, self.org_id, "evm", invoice_id)
             assert taken is not None
             number, address = taken
+            org = await orgs.get(tx, self.org_id)
+            assert org is not None
+            hd_chains = org.policy.chains_in("hd")
+            child = await addresses.child_of(tx, self.org_id, "evm", number)
             made = replace(
                 invoice(status),
                 org_id=self.org_id,
                 invoice_id=invoice_id,
                 number=number,
                 deposit_address=address,
+                hd_address=child if hd_chains else None,
+                hd_chains=hd_chains,
                 requests=tuple(PaymentRequest(asset, due_units, None) for asset in assets),
                 deadline_at=deadline_at,
                 policy=policy or Policy(),

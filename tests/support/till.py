@@ -15,8 +15,8 @@ from counterfoil.books.transfers import TransferRow
 from counterfoil.books.wallets import TxRow, WalletRole, WalletRow
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.events import Release, Screened, SignOff
-from counterfoil.core.invoice import Invoice, Screening, Status
-from counterfoil.core.journal import JournalEntry, LedgerAccount, Posting
+from counterfoil.core.invoice import DepositMode, Invoice, Screening, Status
+from counterfoil.core.journal import DEPOSITED, JournalEntry, LedgerAccount, Posting
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.reckoning import Depth
 from counterfoil.core.roles import Actor, Permission, system
@@ -98,7 +98,7 @@ class Till(Shop):
         await self.screened(bill)
         return bill
 
-    async def receive(
+    async def receive(  # noqa: PLR0913 - what a test may care about, all with defaults
         self,
         bill: Invoice,
         units: int,
@@ -106,6 +106,7 @@ class Till(Shop):
         *,
         block: int = 50,
         payer: str = CUSTOMER,
+        mode: DepositMode = "factory",
     ) -> None:
         """A final transfer to the invoice, in the books as the watcher would write it."""
         row = TransferRow(
@@ -122,10 +123,11 @@ class Till(Shop):
             block_at=NOON,
             first_seen_at=NOON,
             depth=Depth.FINAL,
+            deposit_mode=mode,
         )
         async with self.desk.database.transaction() as tx:
             await transfers.save(tx, [row])
-        posting = Posting("outside:payer", "deposit", Money(units, asset))
+        posting = Posting("outside:payer", DEPOSITED[mode], Money(units, asset))
         await self._post(posting, bill.invoice_id, block)
 
     async def screened(self, bill: Invoice, decision: Verdict = "clear") -> UUID:

@@ -211,7 +211,7 @@ def batch(*items: Item, address: str = OPERATOR) -> Batch:
 def test_addresses_that_are_not_the_factorys_are_named_one_by_one() -> None:
     swapped = replace(sweep_item(2), deposit_address=DEPOSITS.address(3))
     assert factory_terms(WALLETS).address == FACTORY
-    assert strangers(batch(sweep_item(1), swapped), WALLETS) == {
+    assert strangers(batch(sweep_item(1), swapped), DEPOSITS, f"factory {FACTORY}") == {
         UUID(int=2): f"{DEPOSITS.address(3)} is no deposit address of factory {FACTORY}"
     }
 

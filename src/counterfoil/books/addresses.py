@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import LiteralString
 from uuid import UUID
 
+from counterfoil.core.invoice import DepositMode
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import Params, all_rows, one_row, one_value
+from counterfoil.db.rows import Params, all_rows, all_values, one_row, one_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class OwnedAddress:
     number: int
     address: str
     invoice_id: UUID | None
+    deposit_mode: DepositMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +117,72 @@ async def add(tx: Tx, org_id: int, family: str, stock: Sequence[DepositAddress])
     )
 
 
+async def without_child(tx: Tx, org_id: int, family: str, limit: int) -> list[int]:
+    """The lowest free numbers above those that have a child's address already.
+
+    The caller holds the organisation, so that numbers with one only ever grow, as those who learn
+    them page by page rely on. Numbers that were taken before never get one.
+    """
+    return await all_values(
+        tx,
+        int,
+        """
+        SELECT number FROM deposit_address
+        WHERE org_id = %(org_id)s AND invoice_id IS NULL AND number > (
+            SELECT coalesce(max(number), -1) FROM hd_address
+            WHERE org_id = %(org_id)s AND family = %(family)s)
+        ORDER BY number LIMIT %(limit)s
+        """,
+        {"org_id": org_id, "family": family, "limit": limit},
+    )
+
+
+async def add_children(tx: Tx, org_id: int, family: str, new: Sequence[DepositAddress]) -> None:
+    """Give numbers of the stock an address with a key of its own, too."""
+    await _copy(
+        tx,
+        "COPY hd_address (org_id, family, number, address) FROM STDIN",
+        [(org_id, family, child.number, child.address) for child in new],
+    )
+    await _copy(
+        tx,
+        "COPY ingest.address_owner (family, address, org_id, number, deposit_mode) FROM STDIN",
+        [(family, child.address, org_id, child.number, "hd") for child in new],
+    )
+
+
+async def child_of(tx: Tx, org_id: int, family: str, number: int) -> str | None:
+    """The child's address of a number, or None."""
+    return await one_value(
+        tx,
+        str,
+        """
+        SELECT address FROM hd_address
+        WHERE org_id = %(org_id)s AND family = %(family)s AND number = %(number)s
+        """,
+        {"org_id": org_id, "family": family, "number": number},
+    )
+
+
+async def owner_of_child(tx: Tx, family: str, address: str) -> OwnedAddress | None:
+    """Whose child an address is; None for everything else."""
+    return await one_row(
+        tx,
+        OwnedAddress,
+        """
+        SELECT a.org_id, a.number, a.address, d.invoice_id, a.deposit_mode
+        FROM ingest.address_owner a
+        JOIN deposit_address d ON d.org_id = a.org_id AND d.number = a.number
+        WHERE a.family = %(family)s AND a.address = %(address)s AND a.deposit_mode = 'hd'
+        """,
+        {"family": family, "address": address},
+    )
+
+
 async def of_invoices(
     tx: Tx, org_id: int, invoice_ids: Sequence[UUID]
 ) -> Mapping[UUID, DepositAddress]:
-    """The deposit addresses of some invoices; an invoice without one is left out."""
+    """The factory's addresses of some invoices; an invoice without one is left out."""
     # By number: deposit_address is keyed by it and an invoice carries the same one.
     query: LiteralString = """
         SELECT i.invoice_id, d.number, d.address
@@ -131,13 +195,31 @@ async def of_invoices(
     return {row.invoice_id: DepositAddress(row.number, row.address) for row in found}
 
 
+async def children_of_invoices(
+    tx: Tx, org_id: int, invoice_ids: Sequence[UUID]
+) -> Mapping[UUID, DepositAddress]:
+    """Those of some invoices' addresses that have keys of their own."""
+    query: LiteralString = """
+        SELECT i.invoice_id, h.number, h.address
+        FROM invoice i JOIN hd_address h ON h.org_id = i.org_id AND h.number = i.number
+        WHERE i.org_id = %(org_id)s AND i.invoice_id = ANY(%(invoice_ids)s)
+        """
+    params: Params = {"org_id": org_id, "invoice_ids": list(invoice_ids)}
+    found = await all_rows(tx, AssignedAddress, query, params)
+    return {row.invoice_id: DepositAddress(row.number, row.address) for row in found}
+
+
 async def all_deposits(tx: Tx) -> list[OwnedAddress]:
-    """Every deposit address there is, taken or not, by organisation and number."""
+    """Every deposit address there is, of both modes, taken or not, by organisation and number."""
     return await all_rows(
         tx,
         OwnedAddress,
         """
-        SELECT org_id, number, address, invoice_id FROM deposit_address ORDER BY org_id, number
+        SELECT org_id, number, address, invoice_id, 'factory' AS deposit_mode FROM deposit_address
+         UNION ALL
+        SELECT h.org_id, h.number, h.address, d.invoice_id, 'hd' FROM hd_address h
+          JOIN deposit_address d ON d.org_id = h.org_id AND d.number = h.number
+         ORDER BY org_id, number, deposit_mode
         """,
         {},
     )

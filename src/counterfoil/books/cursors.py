@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from counterfoil.core.invoice import DepositMode
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, execute, one_row, one_value
 
@@ -68,6 +69,7 @@ class Owner:
     number: int
     invoice_id: UUID | None
     given_at: datetime | None
+    deposit_mode: DepositMode = "factory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,13 +288,41 @@ async def watched_since(
     )
 
 
+async def children_since(
+    tx: Tx, family: str, known: Mapping[int, int], limit: int
+) -> list[WatchedAddress]:
+    """The same of addresses that have keys of their own, which get their numbers in order, too."""
+    return await all_rows(
+        tx,
+        WatchedAddress,
+        """
+        SELECT h.org_id, h.number, h.address
+          FROM org o
+          LEFT JOIN unnest(%(orgs)s::bigint[], %(numbers)s::bigint[]) AS k (org_id, number)
+            ON k.org_id = o.org_id
+         CROSS JOIN LATERAL (
+               SELECT org_id, number, address FROM hd_address
+                WHERE org_id = o.org_id AND family = %(family)s
+                  AND number > coalesce(k.number, -1)
+                ORDER BY number LIMIT %(limit)s) AS h
+        """,
+        {
+            "family": family,
+            "orgs": list(known),
+            "numbers": list(known.values()),
+            "limit": limit,
+        },
+    )
+
+
 async def owners(tx: Tx, family: str, addresses: Collection[str]) -> list[Owner]:
     """Whose these addresses are; strangers are left out."""
     return await all_rows(
         tx,
         Owner,
         """
-        SELECT a.address, a.org_id, a.number, i.invoice_id, i.created_at AS given_at
+        SELECT a.address, a.org_id, a.number, i.invoice_id, i.created_at AS given_at,
+               a.deposit_mode
           FROM ingest.address_owner a
           JOIN deposit_address d ON d.org_id = a.org_id AND d.number = a.number
           LEFT JOIN invoice i ON i.org_id = d.org_id AND i.invoice_id = d.invoice_id

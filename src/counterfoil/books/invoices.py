@@ -65,6 +65,8 @@ class _Detail(msgspec.Struct, frozen=True):
     archived_at: datetime | None
     resolution: Resolution | None = None
     notes: tuple[Note, ...] = ()
+    hd_address: str | None = None
+    hd_chains: tuple[str, ...] = ()
 
 
 class _Screening(msgspec.Struct, frozen=True):

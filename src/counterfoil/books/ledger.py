@@ -182,7 +182,7 @@ def _settlement(rows: Sequence[_WentRow]) -> Settlement:
 async def balances_at(tx: Tx, chain: str, block_number: int) -> list[Balance]:
     """What every place of ours on a chain held at the end of a block, all organisations.
 
-    Deposits are given per invoice, since each has an address of its own.
+    Deposits and children are given per invoice, since each has an address of its own.
     """
     return await all_rows(
         tx,
@@ -191,12 +191,14 @@ async def balances_at(tx: Tx, chain: str, block_number: int) -> list[Balance]:
         SELECT org_id, account, sides.invoice_id, chain, contract,
                sum(units)::numeric(78, 0) AS units
           FROM (SELECT org_id, cause, destination AS account, chain, contract,
-                       CASE destination WHEN 'deposit' THEN invoice_id END AS invoice_id,
+                       CASE WHEN destination IN ('deposit', 'child') THEN invoice_id END
+                           AS invoice_id,
                        amount_units AS units
                   FROM posting WHERE chain = %(chain)s
                  UNION ALL
                 SELECT org_id, cause, source, chain, contract,
-                       CASE source WHEN 'deposit' THEN invoice_id END, -amount_units
+                       CASE WHEN source IN ('deposit', 'child') THEN invoice_id END,
+                       -amount_units
                   FROM posting WHERE chain = %(chain)s) AS sides
           JOIN journal_entry USING (org_id, cause)
          WHERE block_number <= %(block_number)s AND account NOT LIKE 'outside:%%'

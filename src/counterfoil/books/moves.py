@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
+from counterfoil.core.invoice import DepositMode
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, execute, execute_many, one_row, one_value
 
@@ -23,8 +24,8 @@ MoveStatus = Literal["waiting", "ready", "signed", "final", "failed", "parked"]
 class NewMove:
     """A movement to be made; unique by ``(org_id, purpose, source_id, leg)``.
 
-    ``contract`` is empty for the native coin. ``destination`` is empty for a sweep, which
-    always goes to the pool. ``warrant`` is the seal of what a person approved.
+    ``contract`` is empty for the native coin. ``destination`` is empty for a sweep to the pool,
+    of the invoice's address of ``deposit_mode``. ``warrant`` seals what a person approved.
     """
 
     org_id: int
@@ -42,6 +43,7 @@ class NewMove:
     approved_at: datetime | None
     warrant: str | None
     created_at: datetime
+    deposit_mode: DepositMode = "factory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class MoveRow:
     replaces_nonce: int | None = None
     failures: int = 0
     batch_limit: int | None = None
+    deposit_mode: DepositMode = "factory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +100,18 @@ SELECT_MOVE: Final = """
     SELECT org_id, move_id, purpose, source_id, leg, invoice_id, chain, contract, destination,
         amount_units, moved_units, status, park_reason, wallet, nonce, tx_hash, approved_by,
         approved_at, warrant, created_at, updated_at, final_at, wait_reason, wait_until,
-        generation, replaces_nonce, failures, batch_limit
+        generation, replaces_nonce, failures, batch_limit, deposit_mode
     FROM move
     """
 
 _INSERT: Final = """
     INSERT INTO move (org_id, move_id, purpose, source_id, leg, invoice_id, chain, contract,
         destination, amount_units, status, approved_by, approved_at, warrant, created_at,
-        updated_at)
+        updated_at, deposit_mode)
     VALUES (%(org_id)s, %(move_id)s, %(purpose)s, %(source_id)s, %(leg)s, %(invoice_id)s,
         %(chain)s, %(contract)s, %(destination)s, %(amount_units)s, %(status)s, %(approved_by)s,
-        %(approved_at)s, %(warrant)s, %(created_at)s, %(created_at)s)
+        %(approved_at)s, %(warrant)s, %(created_at)s, %(created_at)s,
+        %(deposit_mode)s)
     """
 
 
@@ -167,9 +171,9 @@ async def next_ready(  # noqa: PLR0913 - which wallet, which work, and which of 
 ) -> list[MoveRow]:
     """The oldest movements that may start, unlocked: look again before acting on them.
 
-    ``while_invoice`` pairs a purpose with an invoice status in which it may be carried out. A
-    sweep needs the organisation's factory on the chain, and no other sweep of the same address
-    and token in flight, as the balance could not be judged otherwise.
+    ``while_invoice`` pairs a purpose with an invoice status in which it may be carried out. Sweeps
+    by child keys are in `books.children`. The others need the organisation's factory on the chain,
+    and none of the same address and token in flight, as the balance could not be judged otherwise.
     """
     pairs = list(while_invoice)
     return await all_rows(
@@ -186,7 +190,7 @@ async def next_ready(  # noqa: PLR0913 - which wallet, which work, and which of 
               )) IN (
                 SELECT * FROM unnest(%(pair_purposes)s::text[], %(pair_statuses)s::text[])
               ))
-          AND (purpose <> 'sweep' OR (
+          AND (purpose <> 'sweep' OR (deposit_mode = 'factory' AND
                 EXISTS (
                     SELECT 1 FROM move f
                     WHERE f.org_id = move.org_id AND f.chain = move.chain

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from counterfoil.core.invoice import Policy
+from counterfoil.core.invoice import DepositMode, Policy
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, execute, one_row, one_value
 
@@ -14,11 +14,17 @@ from counterfoil.db.rows import all_rows, execute, one_row, one_value
 class OrgPolicy(msgspec.Struct, frozen=True):
     """An organisation's own rules: what its invoices start with, and how it screens.
 
-    ``screening`` overrides parts of the screening policy (specs/aml.md 4.2).
+    ``screening`` overrides parts of the screening policy (specs/aml.md 4.2). ``deposits`` says by
+    chain how new invoices are to be paid; ``factory`` where nothing is said.
     """
 
     invoice: Policy = msgspec.field(default_factory=Policy)
     screening: dict[str, object] = msgspec.field(default_factory=dict)
+    deposits: dict[str, DepositMode] = msgspec.field(default_factory=dict)
+
+    def chains_in(self, mode: DepositMode) -> tuple[str, ...]:
+        """The chains that were set to a mode, sorted."""
+        return tuple(sorted(chain for chain, found in self.deposits.items() if found == mode))
 
 
 @dataclass(frozen=True, slots=True)

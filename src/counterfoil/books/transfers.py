@@ -12,6 +12,7 @@ from typing import Final, Literal
 from uuid import UUID
 
 from counterfoil.core.assets import TOP_LEVEL, known_asset
+from counterfoil.core.invoice import DepositMode
 from counterfoil.core.money import Asset
 from counterfoil.core.reckoning import Depth, Received
 from counterfoil.db.pool import Tx
@@ -40,7 +41,8 @@ class TransferRow:
     """One transfer to an invoice's address.
 
     ``block_at`` is the time of the block it stands in now, ``first_seen_at`` when we first saw
-    its transaction in any block, also in one that a reorg removed since. ``attached_...`` is the
+    its transaction in any block, also in one that a reorg removed since. ``deposit_mode`` says
+    which of the invoice's addresses it went to. ``attached_...`` is the
     transaction that a person gave to one that had none, with its sender and whom it called.
     """
 
@@ -60,6 +62,7 @@ class TransferRow:
     attached_tx_hash: str | None = None
     attached_sender: str | None = None
     attached_to: str | None = None
+    deposit_mode: DepositMode = "factory"
 
     def __post_init__(self) -> None:
         """Turn the column's number into the depth it stands for."""
@@ -171,7 +174,7 @@ class Quarantined:
 _SELECT: Final = """
     SELECT org_id, chain, tx_hash, log_index, invoice_id, contract, from_address, amount_units,
            block_number, block_hash, block_at, first_seen_at, depth, attached_tx_hash,
-           attached_sender, attached_to
+           attached_sender, attached_to, deposit_mode
       FROM transfer
 """
 
@@ -268,16 +271,17 @@ async def save(tx: Tx, rows: Sequence[TransferRow]) -> None:
         tx,
         """
         INSERT INTO transfer (org_id, chain, tx_hash, log_index, invoice_id, contract,
-            from_address, amount_units, block_number, block_hash, block_at, first_seen_at, depth)
+            from_address, amount_units, block_number, block_hash, block_at, first_seen_at, depth,
+            deposit_mode)
         VALUES (%(org_id)s, %(chain)s, %(tx_hash)s, %(log_index)s, %(invoice_id)s, %(contract)s,
             %(from_address)s, %(amount_units)s, %(block_number)s, %(block_hash)s, %(block_at)s,
-            %(first_seen_at)s, %(depth)s)
+            %(first_seen_at)s, %(depth)s, %(deposit_mode)s)
         ON CONFLICT (org_id, chain, tx_hash, log_index) DO UPDATE
            SET invoice_id = EXCLUDED.invoice_id, contract = EXCLUDED.contract,
                from_address = EXCLUDED.from_address, amount_units = EXCLUDED.amount_units,
                block_number = EXCLUDED.block_number, block_hash = EXCLUDED.block_hash,
                block_at = EXCLUDED.block_at, first_seen_at = EXCLUDED.first_seen_at,
-               depth = EXCLUDED.depth
+               depth = EXCLUDED.depth, deposit_mode = EXCLUDED.deposit_mode
          WHERE transfer.depth < 3
         """,
         [_columns(row) for row in rows],

@@ -7,7 +7,8 @@ from typing import Final, Literal
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, execute, one_row, one_value
 
-WalletRole = Literal["operator", "pool", "gas"]
+WalletRole = Literal["operator", "pool", "gas", "child"]
+"""``child``: a deposit address with a key of its own; all others are one of a kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +110,19 @@ async def ensure(tx: Tx, wallet: WalletRow) -> bool:
 
 
 async def of_chain(tx: Tx, chain: str) -> list[WalletRow]:
-    """Every wallet on a chain, by organisation and address."""
+    """Every wallet on a chain but the children, by organisation and address."""
     return await all_rows(
         tx,
         WalletRow,
-        _SELECT_WALLET + "WHERE chain = %(chain)s ORDER BY org_id, address",
+        _SELECT_WALLET + "WHERE chain = %(chain)s AND role <> 'child' ORDER BY org_id, address",
         {"chain": chain},
     )
 
 
 async def all_wallets(tx: Tx) -> list[WalletRow]:
-    """Every wallet on every chain, by organisation, chain and address."""
-    return await all_rows(tx, WalletRow, _SELECT_WALLET + "ORDER BY org_id, chain, address", {})
+    """Every wallet on every chain but the children, by organisation, chain and address."""
+    query = _SELECT_WALLET + "WHERE role <> 'child' ORDER BY org_id, chain, address"
+    return await all_rows(tx, WalletRow, query, {})
 
 
 async def get(tx: Tx, chain: str, address: str) -> WalletRow | None:
@@ -144,13 +146,14 @@ async def lock(tx: Tx, chain: str, address: str) -> WalletRow | None:
 
 
 async def lock_all(tx: Tx, chain: str, org_id: int) -> list[WalletRow]:
-    """All of an organisation's wallets on a chain, held in the order of their addresses."""
+    """An organisation's wallets on a chain but the children, held in the order of addresses."""
     return await all_rows(
         tx,
         WalletRow,
         _SELECT_WALLET
         + """
-        WHERE chain = %(chain)s AND org_id = %(org_id)s ORDER BY address FOR UPDATE
+        WHERE chain = %(chain)s AND org_id = %(org_id)s AND role <> 'child'
+        ORDER BY address FOR UPDATE
         """,
         {"chain": chain, "org_id": org_id},
     )

@@ -45,6 +45,8 @@ def content_hash(invoice: Invoice) -> str:
         "callback_url": invoice.callback_url,
         "policy": _policy(invoice.policy),
     }
+    if invoice.hd_chains:
+        content["hd"] = [invoice.hd_address, *invoice.hd_chains]
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_plain)
     return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -135,6 +135,10 @@ class Quote:
     raw: Mapping[str, object] = field(default_factory=dict)
 
 
+DepositMode = Literal["factory", "hd"]
+"""How a deposit address comes about: a contract of the organisation's factory, or a child key."""
+
+
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
     """One asset the invoice may be paid in, and how much of it is due."""
@@ -365,8 +369,22 @@ class Invoice:
     expired_at: datetime | None = None
     completed_at: datetime | None = None
     archived_at: datetime | None = None
+    hd_address: str | None = None
+    """The deposit address of its number that has a key of its own, if it got one."""
+    hd_chains: tuple[str, ...] = ()
+    """The chains on which tokens are to be paid there, fixed when it was created."""
     version: int = 0
     """Grows with every recorded event; the sequence of log entries and callbacks."""
+
+
+def pay_to(invoice: Invoice, asset: Asset) -> str:
+    """The address at which the invoice takes an asset.
+
+    The native coin always goes to the factory's address, from which all of it can be swept.
+    """
+    if invoice.hd_address is not None and asset.chain in invoice.hd_chains and asset.contract:
+        return invoice.hd_address
+    return invoice.deposit_address
 
 
 def number_label(invoice: Invoice) -> str:

@@ -1,10 +1,12 @@
 """Double entry. A posting names both sides, so an unbalanced one cannot be written down."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
+from counterfoil.core.invoice import DepositMode
 from counterfoil.core.money import Asset, Money
 
 LedgerAccount = Literal[
@@ -13,15 +15,21 @@ LedgerAccount = Literal[
     "outside:network",
     "outside:funding",
     "deposit",
+    "child",
     "pool",
     "pool:coin",
     "hold",
     "gas",
     "operator",
 ]
-"""Where value can be. ``outside:*`` may go below zero, as its money came from elsewhere; the
-others are places of ours, and never can. The pool wallet's native coin is two accounts: ``pool``
-is its gas money, ``pool:coin`` what customers paid, so that neither is spent for the other."""
+"""Where value can be. ``deposit`` is an invoice's address at the factory, ``child`` the one that
+has a key of its own; a child's native coin is gas money only. ``outside:*`` may go below zero, as
+its money came from elsewhere; the others are places of ours, and never can. The pool wallet's
+native coin is two accounts: ``pool`` is its gas money, ``pool:coin`` what customers paid, so that
+neither is spent for the other."""
+
+DEPOSITED: Final[Mapping[DepositMode, LedgerAccount]] = {"factory": "deposit", "hd": "child"}
+"""Where money lies that was paid to an invoice's address of a mode."""
 
 
 def pool_account(asset: Asset) -> LedgerAccount:

@@ -6,7 +6,9 @@ CREATE TABLE ingest.address_owner (
     family text NOT NULL COLLATE pg_catalog."C",
     address text NOT NULL COLLATE pg_catalog."C",
     org_id bigint NOT NULL,
-    number bigint NOT NULL
+    number bigint NOT NULL,
+    deposit_mode text DEFAULT 'factory'::text NOT NULL COLLATE pg_catalog."C",
+    CONSTRAINT address_owner_deposit_mode_check CHECK ((deposit_mode = ANY (ARRAY['factory'::text, 'hd'::text])))
 );
 
 CREATE TABLE ingest.chain_anchor (
@@ -125,7 +127,7 @@ CREATE TABLE ingest.wallet (
     next_nonce bigint NOT NULL,
     frozen_reason text,
     CONSTRAINT wallet_next_nonce_check CHECK ((next_nonce >= 0)),
-    CONSTRAINT wallet_role_check CHECK ((role = ANY (ARRAY['operator'::text, 'pool'::text, 'gas'::text])))
+    CONSTRAINT wallet_role_check CHECK ((role = ANY (ARRAY['operator'::text, 'pool'::text, 'gas'::text, 'child'::text])))
 );
 
 CREATE TABLE ingest.wallet_note (
@@ -193,6 +195,13 @@ CREATE TABLE public.file (
     created_at timestamp with time zone NOT NULL,
     CONSTRAINT file_content_type_check CHECK ((content_type = ANY (ARRAY['application/pdf'::text, 'image/png'::text, 'image/jpeg'::text]))),
     CONSTRAINT file_size_bytes_check CHECK ((size_bytes > 0))
+);
+
+CREATE TABLE public.hd_address (
+    org_id bigint NOT NULL,
+    family text NOT NULL COLLATE pg_catalog."C",
+    number bigint NOT NULL,
+    address text NOT NULL COLLATE pg_catalog."C"
 );
 
 CREATE TABLE public.idempotency_key (
@@ -300,9 +309,11 @@ CREATE TABLE public.move (
     replaces_nonce bigint,
     failures smallint DEFAULT 0 NOT NULL,
     batch_limit smallint,
+    deposit_mode text DEFAULT 'factory'::text NOT NULL COLLATE pg_catalog."C",
     CONSTRAINT move_amount_units_check CHECK (((amount_units >= (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
     CONSTRAINT move_batch_limit_check CHECK ((batch_limit > 0)),
     CONSTRAINT move_check CHECK (((wait_reason IS NULL) = (wait_until IS NULL))),
+    CONSTRAINT move_deposit_mode_check CHECK ((deposit_mode = ANY (ARRAY['factory'::text, 'hd'::text]))),
     CONSTRAINT move_moved_units_check CHECK (((moved_units >= (0)::numeric) AND (moved_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
     CONSTRAINT move_purpose_check CHECK ((purpose = ANY (ARRAY['sweep'::text, 'payout'::text, 'refund'::text, 'partial_refund'::text, 'fuel'::text, 'deploy'::text]))),
     CONSTRAINT move_status_check CHECK ((status = ANY (ARRAY['waiting'::text, 'ready'::text, 'signed'::text, 'final'::text, 'failed'::text, 'parked'::text])))
@@ -466,8 +477,10 @@ CREATE TABLE public.transfer (
     attached_tx_hash text COLLATE pg_catalog."C",
     attached_sender text COLLATE pg_catalog."C",
     attached_to text COLLATE pg_catalog."C",
+    deposit_mode text DEFAULT 'factory'::text NOT NULL COLLATE pg_catalog."C",
     CONSTRAINT transfer_amount_units_check CHECK (((amount_units > (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
     CONSTRAINT transfer_check CHECK (((attached_tx_hash IS NULL) = (attached_sender IS NULL))),
+    CONSTRAINT transfer_deposit_mode_check CHECK ((deposit_mode = ANY (ARRAY['factory'::text, 'hd'::text]))),
     CONSTRAINT transfer_depth_check CHECK (((depth >= 0) AND (depth <= 3)))
 );
 
@@ -514,9 +527,6 @@ ALTER TABLE ONLY ingest.native_outflow
 ALTER TABLE ONLY ingest.unassigned_transfer
     ADD CONSTRAINT unassigned_transfer_pkey PRIMARY KEY (chain, tx_hash, log_index);
 
-ALTER TABLE ONLY ingest.wallet
-    ADD CONSTRAINT wallet_chain_org_id_role_key UNIQUE (chain, org_id, role);
-
 ALTER TABLE ONLY ingest.wallet_note
     ADD CONSTRAINT wallet_note_pkey PRIMARY KEY (note_id);
 
@@ -537,6 +547,9 @@ ALTER TABLE ONLY public.effect
 
 ALTER TABLE ONLY public.file
     ADD CONSTRAINT file_pkey PRIMARY KEY (org_id, file_id);
+
+ALTER TABLE ONLY public.hd_address
+    ADD CONSTRAINT hd_address_pkey PRIMARY KEY (org_id, family, number);
 
 ALTER TABLE ONLY public.idempotency_key
     ADD CONSTRAINT idempotency_key_pkey PRIMARY KEY (org_id, member_id, key);
@@ -625,6 +638,8 @@ CREATE INDEX unassigned_transfer_by_address ON ingest.unassigned_transfer USING 
 
 CREATE INDEX unassigned_transfer_unsettled ON ingest.unassigned_transfer USING btree (chain, block_number) WHERE (depth = ANY (ARRAY[1, 2]));
 
+CREATE UNIQUE INDEX wallet_by_role ON ingest.wallet USING btree (chain, org_id, role) WHERE (role <> 'child'::text);
+
 CREATE INDEX wallet_note_by_wallet ON ingest.wallet_note USING btree (chain, address);
 
 CREATE INDEX deposit_address_free ON public.deposit_address USING btree (org_id, number) WHERE (invoice_id IS NULL);
@@ -648,6 +663,8 @@ CREATE INDEX invoice_due ON public.invoice USING btree (deadline_at, org_id, inv
 CREATE INDEX invoice_search ON public.invoice USING gin (search_grams) WITH (fastupdate='on', gin_pending_list_limit='256');
 
 CREATE INDEX invoice_unsearchable ON public.invoice USING btree (org_id, invoice_id) WHERE (search_grams IS NULL);
+
+CREATE INDEX move_by_child ON public.move USING btree (chain, created_at) WHERE ((status = 'ready'::text) AND (deposit_mode = 'hd'::text));
 
 CREATE INDEX move_by_invoice ON public.move USING btree (org_id, invoice_id) WHERE (invoice_id IS NOT NULL);
 
@@ -695,6 +712,9 @@ ALTER TABLE ONLY public.deposit_address
 
 ALTER TABLE ONLY public.file
     ADD CONSTRAINT file_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
+
+ALTER TABLE ONLY public.hd_address
+    ADD CONSTRAINT hd_address_org_id_number_fkey FOREIGN KEY (org_id, number) REFERENCES public.deposit_address(org_id, number);
 
 ALTER TABLE ONLY public.invoice_count
     ADD CONSTRAINT invoice_count_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);

@@ -48,10 +48,12 @@ async def _held_units(tx: Tx, batch: Batch, at_block: int) -> dict[str, int]:
         held[address] += units
     for transfer in await transfers.of_invoices(tx, first.org_id, list(where)):
         final = transfer.depth is Depth.FINAL and transfer.block_number <= at_block
-        if (transfer.chain, transfer.contract) == asset and final:
+        here = (transfer.chain, transfer.contract, transfer.deposit_mode)
+        if here == (*asset, first.deposit_mode) and final:
             held[where[transfer.invoice_id]] += transfer.amount_units
     for move in await moves.of_invoices(tx, first.org_id, list(where)):
-        swept = move.purpose == "sweep" and (move.chain, move.contract) == asset
+        here = (move.chain, move.contract, move.deposit_mode)
+        swept = move.purpose == "sweep" and here == (*asset, first.deposit_mode)
         if swept and move.invoice_id is not None:
             held[where[move.invoice_id]] -= move.moved_units or 0
     return held

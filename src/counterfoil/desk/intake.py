@@ -200,8 +200,9 @@ async def _create(desk: Desk, tx: Tx, draft: Draft, by: Actor) -> Invoice:
         raise NotFound("this organisation does not exist any more")
     policy = org.policy.invoice
     if taken is None:
-        raise Unavailable("no deposit address is ready just now; try again in a few seconds")
+        raise _no_address()
     number, address = taken
+    hd_chains = org.policy.chains_in("hd")
     invoice = await opened(
         desk,
         tx,
@@ -218,6 +219,8 @@ async def _create(desk: Desk, tx: Tx, draft: Draft, by: Actor) -> Invoice:
             policy=policy,
             payout_to=asked.payout_to,
             deposit_address=address,
+            hd_address=await _child(tx, by.org_id, number) if hd_chains else None,
+            hd_chains=hd_chains,
             callback_url=draft.callback_url,
             created_by=by.uid,
             created_at=now,
@@ -237,6 +240,18 @@ async def _create(desk: Desk, tx: Tx, draft: Draft, by: Actor) -> Invoice:
     if policy.approval_required and not by.auto_approve:
         return invoice
     return await _approved_by_policy(desk, tx, invoice, by)
+
+
+async def _child(tx: Tx, org_id: int, number: int) -> str:
+    """The number's address with a key of its own, which a worker gives to those in stock."""
+    child = await addresses.child_of(tx, org_id, "evm", number)
+    if child is None:
+        raise _no_address()
+    return child
+
+
+def _no_address() -> Unavailable:
+    return Unavailable("no deposit address is ready just now; try again in a few seconds")
 
 
 async def _approved_by_policy(desk: Desk, tx: Tx, invoice: Invoice, by: Actor) -> Invoice:

@@ -11,12 +11,27 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from counterfoil.books import cursors, invoices, ledger, lost, moves, retries, wallets
+from counterfoil.books import (
+    addresses,
+    cursors,
+    invoices,
+    ledger,
+    lost,
+    moves,
+    retries,
+    wallets,
+)
 from counterfoil.books.moves import Ended, MovePurpose, MoveRow
 from counterfoil.books.wallets import TxRow, WalletRow
 from counterfoil.core.assets import CHAINS, known_asset
 from counterfoil.core.invoice import Invoice
-from counterfoil.core.journal import JournalEntry, LedgerAccount, Posting, pool_account
+from counterfoil.core.journal import (
+    DEPOSITED,
+    JournalEntry,
+    LedgerAccount,
+    Posting,
+    pool_account,
+)
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.roles import system
 from counterfoil.db.pool import Tx
@@ -151,7 +166,8 @@ async def _book(desk: Desk, tx: Tx, landed: Landed, row: TxRow, wallet: WalletRo
         for entry in await _entries(tx, move, end.moved_units or 0, (now, landed.block_number)):
             await ledger.post(tx, wallet.org_id, entry)
     if landed.fee_wei:
-        await ledger.post(tx, wallet.org_id, _fee(landed, wallet, now))
+        invoice_id = carried[0].invoice_id if wallet.role == "child" else None
+        await ledger.post(tx, wallet.org_id, _fee(landed, wallet, invoice_id, now))
 
 
 async def _without_again(
@@ -197,7 +213,11 @@ async def _entries(tx: Tx, move: MoveRow, moved_units: int, when: When) -> list[
         return []
     source, destination = await _route(tx, move)
     posting = Posting(source, destination, Money(moved_units, _asset(move)))
-    return [JournalEntry(f"move:{move.move_id}", move.invoice_id, (posting,), *when)]
+    invoice_id = move.invoice_id
+    if destination == "child":
+        child = await addresses.owner_of_child(tx, CHAINS[move.chain].family, move.destination)
+        invoice_id = child.invoice_id if child is not None else None
+    return [JournalEntry(f"move:{move.move_id}", invoice_id, (posting,), *when)]
 
 
 async def _sweep_entries(tx: Tx, move: MoveRow, moved_units: int, when: When) -> list[JournalEntry]:
@@ -206,8 +226,9 @@ async def _sweep_entries(tx: Tx, move: MoveRow, moved_units: int, when: When) ->
     Anything above that came to the address without belonging to the invoice (dust sent before
     the address was given out). It is in the pool now, so it is booked, but not as the invoice's.
     """
+    lies = DEPOSITED[move.deposit_mode]
     deposited_units = await ledger.balance(
-        tx, move.org_id, "deposit", move.chain, move.contract, invoice_id=move.invoice_id
+        tx, move.org_id, lies, move.chain, move.contract, invoice_id=move.invoice_id
     )
     credited_units = min(moved_units, deposited_units)
     stray_units = moved_units - credited_units
@@ -215,7 +236,7 @@ async def _sweep_entries(tx: Tx, move: MoveRow, moved_units: int, when: When) ->
     pool = pool_account(asset)
     found = []
     if credited_units:
-        posting = Posting("deposit", pool, Money(credited_units, asset))
+        posting = Posting(lies, pool, Money(credited_units, asset))
         found.append(JournalEntry(f"move:{move.move_id}", move.invoice_id, (posting,), *when))
     if stray_units:
         posting = Posting("outside:payer", pool, Money(stray_units, asset))
@@ -241,11 +262,12 @@ def _asset(move: MoveRow) -> Asset:
     return asset
 
 
-def _fee(landed: Landed, wallet: WalletRow, at: datetime) -> JournalEntry:
+def _fee(landed: Landed, wallet: WalletRow, invoice_id: UUID | None, at: datetime) -> JournalEntry:
+    """What the wallet paid the chain; a child's own gas is its invoice's."""
     when = (at, landed.block_number)
     fee = Money(landed.fee_wei, CHAINS[landed.chain].native)
     posting = Posting(wallet.role, "outside:network", fee)
-    return JournalEntry(f"fee:{landed.chain}:{landed.tx_hash}", None, (posting,), *when)
+    return JournalEntry(f"fee:{landed.chain}:{landed.tx_hash}", invoice_id, (posting,), *when)
 
 
 async def _go_on(desk: Desk, tx: Tx, carried: Sequence[MoveRow], held: Sequence[Invoice]) -> None:

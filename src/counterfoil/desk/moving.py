@@ -15,6 +15,7 @@ from uuid import UUID
 
 from counterfoil.books import (
     addresses,
+    children,
     invoices,
     ledger,
     lost,
@@ -26,12 +27,13 @@ from counterfoil.books import (
 from counterfoil.books.lost import LostSignature
 from counterfoil.books.moves import MovePurpose, MoveRow
 from counterfoil.books.wallets import NewTx, TxRow, WalletRole, WalletRow
+from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.objections import Objection, objections, pause_until
 
-__all__ = ["Batch", "TxRow", "WalletRow"]
+__all__ = ["Batch", "TxRow", "WalletRole", "WalletRow"]
 
 SWEEP_BATCH: Final = 100
 """Deposit addresses in one sweep: under half of the gas that a transaction may use, and more
@@ -51,6 +53,7 @@ _WORK_OF: Final[Mapping[WalletRole, tuple[MovePurpose, ...]]] = {
     "operator": ("sweep",),
     "pool": ("payout", "refund", "partial_refund"),
     "gas": ("deploy", "fuel"),
+    "child": ("sweep",),
 }
 
 _FUEL: Final[tuple[MovePurpose, ...]] = ("fuel",)
@@ -58,7 +61,10 @@ _FUEL: Final[tuple[MovePurpose, ...]] = ("fuel",)
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One movement, and for a sweep the deposit address it empties."""
+    """One movement, and for a sweep the deposit address it empties.
+
+    For fuel to a child, ``number`` and ``deposit_address`` are the child's.
+    """
 
     move: MoveRow
     number: int | None = None
@@ -319,15 +325,18 @@ async def note_sent(desk: Desk, row: TxRow, error: str | None) -> None:
 async def open_txs(desk: Desk, chain: str) -> list[OpenTx]:
     """Every transaction whose end is not known, in the order in which a chain can take them."""
     async with desk.database.reading() as tx:
-        known = {wallet.address: wallet for wallet in await wallets.of_chain(tx, chain)}
+        rows = await wallets.open_txs(tx, chain)
+        ours = await wallets.of_chain(tx, chain)
+        ours += await children.wallets_of(tx, chain, {row.wallet for row in rows})
+        known = {wallet.address: wallet for wallet in ours}
         owners = {org.org_id: org for org in await orgs.all_orgs(tx)}
         found = []
-        for siblings in lineages(await wallets.open_txs(tx, chain)):
+        for siblings in lineages(rows):
             row = siblings[-1]
             wallet = known[row.wallet]
             org = owners[wallet.org_id]
-            rows = await moves.of_nonce(tx, chain, row.wallet, row.nonce)
-            items = await _items(tx, wallet.org_id, rows)
+            carried = await moves.of_nonce(tx, chain, row.wallet, row.nonce)
+            items = await _items(tx, wallet.org_id, carried)
             gone = await lost.get(tx, chain, row.wallet, row.nonce) if row.cancels else None
             places = (org.factory_address, org.pool_address)
             found.append(OpenTx(siblings, wallet, *places, items, gone))
@@ -352,16 +361,29 @@ async def _batch(tx: Tx, wallet: WalletRow, found: Sequence[MoveRow]) -> Batch |
 
 
 async def _items(tx: Tx, org_id: int, rows: Sequence[MoveRow]) -> tuple[Item, ...]:
-    swept = [m.invoice_id for m in rows if m.purpose == "sweep" and m.invoice_id is not None]
-    found = await addresses.of_invoices(tx, org_id, swept) if swept else {}
+    swept = [m for m in rows if m.purpose == "sweep"]
+    found = {
+        mode: await of(tx, org_id, ids)
+        for mode, of in _ADDRESSES.items()
+        if (ids := [m.invoice_id for m in swept if m.deposit_mode == mode and m.invoice_id])
+    }
 
-    def item(move: MoveRow) -> Item:
+    async def item(move: MoveRow) -> Item:
+        if move.purpose == "fuel":
+            child = await addresses.owner_of_child(tx, CHAINS[move.chain].family, move.destination)
+            return Item(move, child.number, child.address) if child else Item(move)
         if move.purpose != "sweep" or move.invoice_id is None:
             return Item(move)
-        deposit = found[move.invoice_id]
+        deposit = found[move.deposit_mode][move.invoice_id]
         return Item(move, deposit.number, deposit.address)
 
-    return tuple(item(move) for move in rows)
+    return tuple([await item(move) for move in rows])
+
+
+_ADDRESSES: Final = {
+    "factory": addresses.of_invoices,
+    "hd": addresses.children_of_invoices,
+}
 
 
 async def _lock_invoices(tx: Tx, batch: Batch) -> Mapping[UUID, Invoice]:
@@ -408,9 +430,20 @@ async def _short_of_gas(
     return await short_of_gas(tx, wallet, value_wei + terms.cost_wei)
 
 
+async def gas_money_wei(tx: Tx, wallet: WalletRow) -> int:
+    """The gas money of a wallet by the books. Every child has its own, the other roles one each."""
+    if wallet.role != "child":
+        return await ledger.balance(tx, wallet.org_id, wallet.role, wallet.chain, "")
+    child = await addresses.owner_of_child(tx, CHAINS[wallet.chain].family, wallet.address)
+    if child is None or child.invoice_id is None:
+        return 0
+    invoice_id = child.invoice_id
+    return await ledger.balance(tx, wallet.org_id, "child", wallet.chain, "", invoice_id=invoice_id)
+
+
 async def short_of_gas(tx: Tx, wallet: WalletRow, more_wei: int) -> str | None:
     """Why the native coin that we know of does not pay for ``more_wei`` and all in flight."""
-    known_wei = await ledger.balance(tx, wallet.org_id, wallet.role, wallet.chain, "")
+    known_wei = await gas_money_wei(tx, wallet)
     promised_wei = await wallets.promised_gas_wei(tx, wallet.chain, wallet.address)
     if wallet.role == "gas":
         promised_wei += await moves.signed_units(tx, wallet.org_id, wallet.chain, "", _FUEL)

@@ -21,7 +21,7 @@ from counterfoil.desk.desk import Desk
 
 OUTGOING: Final = frozenset[MovePurpose]({"payout", "refund", "partial_refund"})
 
-_WITH_US: Final[tuple[LedgerAccount, ...]] = ("deposit", "pool", "pool:coin", "hold")
+_WITH_US: Final[tuple[LedgerAccount, ...]] = ("deposit", "child", "pool", "pool:coin", "hold")
 
 SHORT: Final = timedelta(minutes=1)
 """The longest pause before something is looked at again that costs nobody anything."""

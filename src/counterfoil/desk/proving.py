@@ -10,6 +10,7 @@ from counterfoil.books.orgs import Org
 from counterfoil.core import seal
 from counterfoil.core.content import content_hash
 from counterfoil.core.invoice import Invoice
+from counterfoil.core.journal import DEPOSITED
 from counterfoil.core.seal import Break, LogEntry
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
@@ -147,13 +148,15 @@ async def places(desk: Desk, chain: str, block_number: int) -> list[Place]:
     return wallets + [
         Place(
             org_id=deposit.org_id,
-            account="deposit",
+            account=DEPOSITED[deposit.deposit_mode],
             address=deposit.address,
             units=_sum(
-                units.get((deposit.org_id, "deposit", deposit.invoice_id), {}),
+                units.get(
+                    (deposit.org_id, DEPOSITED[deposit.deposit_mode], deposit.invoice_id), {}
+                ),
                 gifts.get(deposit.address, {}),
             ),
-            under_way=deposit.invoice_id in touched,
+            under_way=deposit.invoice_id in touched or deposit.address in touched,
         )
         for deposit in deposits
     ]

@@ -107,12 +107,32 @@ async def fill(
     return max(missing, 0)
 
 
+async def fill_children(
+    desk: Desk, org_id: int, family: Family, derive: Callable[[int], str]
+) -> int:
+    """Give every free number an address with a key of its own; answers how many got one.
+
+    ``derive`` is as in `fill`. Numbers that invoices have already stay without.
+    """
+    added = 0
+    while True:
+        async with desk.database.transaction() as tx:
+            # Holds the organisation, and with it the order of numbers.
+            await addresses.claim_numbers(tx, org_id, 0)
+            numbers = await addresses.without_child(tx, org_id, family, _STOCK_BATCH)
+            new = [DepositAddress(number, derive(number)) for number in numbers]
+            await addresses.add_children(tx, org_id, family, new)
+        added += len(new)
+        if len(new) < _STOCK_BATCH:
+            return added
+
+
 async def plan_factory(desk: Desk, org: Org, chain: str) -> bool:
     """Have the organisation's factory deployed on a chain; False when that is planned already."""
     async with desk.database.transaction() as tx:
         return await moves.plan_once(
             tx,
-            _own_move(
+            own_move(
                 desk,
                 org.org_id,
                 "deploy",
@@ -190,7 +210,7 @@ async def plan_fuel(
         for wallet in ours:
             has_wei = await ledger.balance(tx, org_id, wallet.role, chain, "")
             last = await fuel.last_fuel(tx, org_id, chain, wallet.address)
-            if wallet is station or has_wei >= low_wei or _is_open(last, desk.clock.now()):
+            if wallet is station or has_wei >= low_wei or is_open(last, desk.clock.now()):
                 continue
             needs_wei = target_wei - has_wei
             if needs_wei + low_wei > left_wei:
@@ -226,7 +246,8 @@ async def low_stations(desk: Desk, *, low_wei: int, target_wei: int) -> list[Gas
     return found
 
 
-def _is_open(last: MoveRow | None, now: datetime) -> bool:
+def is_open(last: MoveRow | None, now: datetime) -> bool:
+    """Whether a fuelling keeps the next one back."""
     if last is None or last.status in {"final", "failed"}:
         return False
     return last.status != "parked" or now < last.updated_at + PARKED_REST
@@ -235,7 +256,7 @@ def _is_open(last: MoveRow | None, now: datetime) -> bool:
 def _fuel(desk: Desk, wallet: WalletRow, last: MoveRow | None, amount_wei: int) -> NewMove:
     # Numbered, so that two workers that decide at the same time plan one and the same.
     round_number = 1 if last is None else int(last.source_id.rpartition(":")[2]) + 1
-    return _own_move(
+    return own_move(
         desk,
         wallet.org_id,
         "fuel",
@@ -246,7 +267,7 @@ def _fuel(desk: Desk, wallet: WalletRow, last: MoveRow | None, amount_wei: int) 
     )
 
 
-def _own_move(  # noqa: PLR0913 - what differs between moves that no invoice asks for
+def own_move(  # noqa: PLR0913 - what differs between moves that no invoice asks for
     desk: Desk,
     org_id: int,
     purpose: MovePurpose,
@@ -256,6 +277,7 @@ def _own_move(  # noqa: PLR0913 - what differs between moves that no invoice ask
     destination: str,
     amount_wei: int,
 ) -> NewMove:
+    """A movement that is not a step of any invoice."""
     return NewMove(
         org_id=org_id,
         move_id=desk.ids.new(),

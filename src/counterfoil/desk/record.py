@@ -22,7 +22,7 @@ from counterfoil.core.events import (
     ReleaseMoves,
     Screen,
 )
-from counterfoil.core.invoice import Invoice
+from counterfoil.core.invoice import DepositMode, Invoice
 from counterfoil.core.lifecycle import command_name
 from counterfoil.core.roles import Actor
 from counterfoil.core.seal import LogEntry
@@ -30,6 +30,7 @@ from counterfoil.core.warrant import Warrant, seal_warrant
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.metadata import Created, metadata
+from counterfoil.desk.placing import by_address
 from counterfoil.desk.snapshot import snapshot
 
 
@@ -136,8 +137,8 @@ async def _leave(desk: Desk, tx: Tx, invoice: Invoice, effect: Effect, event: Ev
             await moves.plan(
                 tx,
                 [
-                    _planned(desk, invoice, leg, number, event)
-                    for number, leg in enumerate(effect.legs)
+                    _planned(desk, invoice, leg, number, event, mode)
+                    for number, (leg, mode) in enumerate(await by_address(tx, invoice, effect.legs))
                 ],
             )
         case ReleaseMoves():
@@ -149,7 +150,9 @@ async def _leave(desk: Desk, tx: Tx, invoice: Invoice, effect: Effect, event: Ev
             await moves.give_up(tx, invoice.org_id, never_signed, event.at)
 
 
-def _planned(desk: Desk, invoice: Invoice, leg: Leg, number: int, event: Event) -> moves.NewMove:
+def _planned(  # noqa: PLR0913, PLR0917 - one movement, whole
+    desk: Desk, invoice: Invoice, leg: Leg, number: int, event: Event, mode: DepositMode
+) -> moves.NewMove:
     move_id = desk.ids.new()
     sweep = leg.purpose == "sweep"
     return moves.NewMove(
@@ -168,6 +171,7 @@ def _planned(desk: Desk, invoice: Invoice, leg: Leg, number: int, event: Event) 
         approved_at=event.at,
         warrant=None if sweep else _warrant(desk, invoice.org_id, move_id, leg, event),
         created_at=event.at,
+        deposit_mode=mode,
     )
 
 

@@ -259,6 +259,7 @@ def _credited(scan: Scan, record: OnRecord, seen: Sighting, now: datetime) -> Tr
         block_at=seen.block_at,
         first_seen_at=now,
         depth=scan.depth_of(seen.key),
+        deposit_mode=owner.deposit_mode,
     )
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
 from counterfoil.books import orgs
+from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid, NotFound
-from counterfoil.core.invoice import Policy
+from counterfoil.core.invoice import DepositMode, Policy
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 
@@ -34,6 +35,43 @@ async def change_policy(desk: Desk, org_id: int, changes: Mapping[str, str]) -> 
         return policy
 
     return await desk.database.run(change)
+
+
+async def choose_deposits(
+    desk: Desk, org_id: int, chain: str | None, mode: str | None
+) -> dict[str, DepositMode]:
+    """Set how new invoices are paid on a chain, and answer the mode of every chain as it then is.
+
+    Changes nothing where no chain is named. Invoices that exist keep their addresses. Raises
+    `Invalid` for an unknown chain or mode, `NotFound` for an unknown organisation.
+    """
+
+    async def choose(tx: Tx) -> dict[str, DepositMode]:
+        org = await orgs.get(tx, org_id)
+        if org is None:
+            raise NotFound(f"there is no organisation {org_id}")
+        chosen = dict(org.policy.deposits)
+        if chain is not None:
+            chosen[_chain(chain)] = _mode(mode)
+            policy = msgspec.structs.replace(org.policy, deposits=chosen)
+            await orgs.save_policy(tx, org_id, policy)
+        return {key: chosen.get(key, "factory") for key in CHAINS}
+
+    return await desk.database.run(choose)
+
+
+def _chain(key: str) -> str:
+    if key not in CHAINS:
+        raise Invalid.field("chain", f"must be one of {', '.join(CHAINS)}")
+    return key
+
+
+def _mode(text: str | None) -> DepositMode:
+    match text:
+        case "factory" | "hd":
+            return text
+        case _:
+            raise Invalid.field("mode", f"must be one of {', '.join(get_args(DepositMode))}")
 
 
 def _changed(policy: Policy, changes: Mapping[str, str]) -> Policy:

@@ -24,8 +24,8 @@ from counterfoil.books.doubts import Doubt
 from counterfoil.books.natives import Outflow
 from counterfoil.books.transfers import BlockRef, Key, Quarantined, TransferRow
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.invoice import Invoice
-from counterfoil.core.journal import JournalEntry, Posting
+from counterfoil.core.invoice import DepositMode, Invoice
+from counterfoil.core.journal import DEPOSITED, JournalEntry, Posting
 from counterfoil.core.money import Money
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import CommitUnknown, Tx
@@ -178,11 +178,12 @@ async def anchors(desk: Desk, chain: str) -> list[Anchor]:
 
 
 async def addresses_since(
-    desk: Desk, family: str, known: Mapping[int, int], limit: int
+    desk: Desk, family: str, mode: DepositMode, known: Mapping[int, int], limit: int
 ) -> list[WatchedAddress]:
-    """Deposit addresses with numbers above those known, at most ``limit`` per organisation."""
+    """A mode's addresses with numbers above those known, at most ``limit`` per organisation."""
+    since = cursors.watched_since if mode == "factory" else cursors.children_since
     async with desk.database.reading() as tx:
-        return await cursors.watched_since(tx, family, known, limit)
+        return await since(tx, family, known, limit)
 
 
 async def unlisted(
@@ -420,7 +421,7 @@ def _entry(desk: Desk, row: TransferRow) -> JournalEntry:
     return JournalEntry(
         cause=f"transfer:{row.chain}:{row.tx_hash}:{row.log_index}",
         invoice_id=row.invoice_id,
-        postings=(Posting("outside:payer", "deposit", money),),
+        postings=(Posting("outside:payer", DEPOSITED[row.deposit_mode], money),),
         at=desk.clock.now(),
         block_number=row.block_number,
     )

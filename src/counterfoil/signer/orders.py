@@ -168,7 +168,8 @@ class FuelChildOrder(
 
 
 ChildOrder = SweepChildOrder | FuelChildOrder
-Order = SweepOrder | PayOrder | FuelOrder | DeployOrder | CancelOrder | ChildOrder
+WalletOrder = SweepOrder | PayOrder | FuelOrder | DeployOrder | CancelOrder
+Order = WalletOrder | ChildOrder
 
 
 class TxTerms(Struct, frozen=True, forbid_unknown_fields=True):

@@ -25,10 +25,10 @@ from counterfoil.signer.orders import (
     PayOrder,
     Role,
     Signed,
-    SweepChildOrder,
     SweepOrder,
     TxTerms,
     WalletAddresses,
+    WalletOrder,
 )
 
 _EIP1559_TYPE: Final = b"\x02"
@@ -75,6 +75,12 @@ class Payload:
 
 def rebuild(order: Order, wallets: WalletAddresses) -> Payload:
     """The one transaction that carries out ``order``; whether it is allowed is not asked here."""
+    if isinstance(order, ChildOrder):
+        return _rebuild_for_child(order, wallets)
+    return _rebuild(order, wallets)
+
+
+def _rebuild(order: WalletOrder, wallets: WalletAddresses) -> Payload:
     match order:
         case SweepOrder():
             data = sweep_calldata(order.token, order.salts, to_hold=order.to_hold)
@@ -95,8 +101,6 @@ def rebuild(order: Order, wallets: WalletAddresses) -> Payload:
                 order.role
             ]
             return Payload(order.chain_id, order.role, to, 0, b"")
-        case SweepChildOrder() | FuelChildOrder():
-            return _rebuild_for_child(order, wallets)
 
 
 def _rebuild_for_child(order: ChildOrder, wallets: WalletAddresses) -> Payload:

@@ -4,26 +4,35 @@ from datetime import UTC
 from typing import Final, NoReturn
 from uuid import UUID
 
-from counterfoil.chains.evm.addresses import ZERO_ADDRESS, DepositAddresses, salt_of
+from counterfoil.chains.evm.addresses import (
+    ZERO_ADDRESS,
+    DepositAddresses,
+    DepositScheme,
+    salt_of,
+)
 from counterfoil.chains.evm.transactions import SweptItem, paid, swept
 from counterfoil.chains.evm.transfers import TRANSFER_TOPIC, address_topic
-from counterfoil.chains.port import Receipt
+from counterfoil.chains.port import Fees, Receipt
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.warrant import Warrant
 from counterfoil.desk.landing import Landed, LandedItem
-from counterfoil.desk.moving import Batch, Item, OpenTx, SigningRefused, WalletRow
+from counterfoil.desk.moving import Batch, Item, OpenTx, SigningRefused, WalletRole, WalletRow
 from counterfoil.desk.stuck import LostSignature
 from counterfoil.signer.orders import (
     CancelOrder,
     DeployOrder,
+    FuelChildOrder,
     FuelOrder,
     Order,
+    SweepChildOrder,
     SweepOrder,
     WalletAddresses,
     pay_order,
 )
 
 _WORD_BYTES: Final = 32
+_GAS_MARGIN_PERCENT: Final = 125
+_FROM_ZERO_GAS: Final = 20_000
 
 
 class OtherWallet(Exception):  # noqa: N818 - says what is wrong, as core/errors.py does
@@ -31,7 +40,12 @@ class OtherWallet(Exception):  # noqa: N818 - says what is wrong, as core/errors
 
 
 def must_be_the_signers(wallet: WalletRow, wallets: WalletAddresses) -> None:
-    """Raise `OtherWallet` unless the signer holds the key of a wallet."""
+    """Raise `OtherWallet` unless the signer holds the key of a wallet.
+
+    Children are compared one by one, in `strangers`.
+    """
+    if wallet.role == "child":
+        return
     theirs = {"operator": wallets.operator, "pool": wallets.pool, "gas": wallets.gas}[wallet.role]
     if theirs != wallet.address:
         msg = (
@@ -47,7 +61,12 @@ def order_of(open_tx: OpenTx) -> CancelOrder | None:
 
 
 def cancel_order(wallet: WalletRow, lost: LostSignature) -> CancelOrder:
-    """What to ask of the signer to use up a nonce whose signature got lost."""
+    """What to ask of the signer to use up a nonce whose signature got lost.
+
+    Raises `SigningRefused` for a deposit address, whose nonce nothing else waits for.
+    """
+    if wallet.role == "child":
+        _refuse(f"{wallet.address} is a deposit address; its nonces are not cancelled")
     return CancelOrder(
         org_id=wallet.org_id,
         move_ids=tuple(str(move_id) for move_id in lost.move_ids),
@@ -66,6 +85,8 @@ def order_for(batch: Batch, wallets: WalletAddresses) -> Order:
     chain_id = CHAINS[batch.wallet.chain].chain_id
     move_id = str(first.move.move_id)
     match first.move.purpose:
+        case "sweep" if batch.wallet.role == "child":
+            return _sweep_child_order(first, chain_id)
         case "sweep":
             return _sweep_order(batch, wallets, chain_id)
         case "deploy":
@@ -76,18 +97,35 @@ def order_for(batch: Batch, wallets: WalletAddresses) -> Order:
             return _pay_order(first)
 
 
-def strangers(batch: Batch, wallets: WalletAddresses) -> dict[UUID, str]:
-    """The movements of a sweep whose deposit address is not the signer's factory's, and why."""
-    if batch.wallet.role != "operator":
-        return {}
-    derived = DepositAddresses(wallets.factory)
+def strangers(batch: Batch, derived: DepositScheme, origin: str) -> dict[UUID, str]:
+    """The movements whose deposit address is not one that the signer derives, and why.
+
+    ``origin`` names where they are derived from. Movements from no deposit address, and to none,
+    are left out.
+    """
     return {
-        item.move.move_id: (
-            f"{item.deposit_address} is no deposit address of factory {wallets.factory}"
-        )
+        item.move.move_id: f"{item.deposit_address} is no deposit address of {origin}"
         for item in batch.items
-        if item.number is None or derived.address(item.number) != item.deposit_address
+        if (item.number is not None or item.move.purpose == "sweep")
+        and (item.number is None or derived.address(item.number) != item.deposit_address)
     }
+
+
+def gas_limit(estimate: int, role: WalletRole) -> int:
+    """How much gas to allow, as an estimate is made on another block than the one it lands in.
+
+    A child's sweep may find the pool emptied by payouts since, and a balance that starts from
+    zero costs more to write (EIP-2200, EIP-2929).
+    """
+    from_zero = _FROM_ZERO_GAS if role == "child" else 0
+    return estimate * _GAS_MARGIN_PERCENT // 100 + from_zero
+
+
+def least_fee_wei(fees: Fees) -> int:
+    """The least fee per gas to sign with: it holds while the base fee rises by a quarter."""
+    # `Chain.fees` proposes twice the base fee, and the tip.
+    base_fee_wei = (fees.max_fee_wei - fees.tip_wei) // 2
+    return fees.tip_wei + base_fee_wei * 5 // 4
 
 
 def landed(open_tx: OpenTx, receipt: Receipt) -> Landed:
@@ -103,7 +141,8 @@ def landed(open_tx: OpenTx, receipt: Receipt) -> Landed:
 
 
 def _sweep_order(batch: Batch, wallets: WalletAddresses, chain_id: int) -> SweepOrder:
-    for reason in strangers(batch, wallets).values():
+    derived = DepositAddresses(wallets.factory)
+    for reason in strangers(batch, derived, f"factory {wallets.factory}").values():
         _refuse(reason)
     return SweepOrder(
         org_id=batch.wallet.org_id,
@@ -116,8 +155,32 @@ def _sweep_order(batch: Batch, wallets: WalletAddresses, chain_id: int) -> Sweep
     )
 
 
-def _fuel_order(batch: Batch, chain_id: int) -> FuelOrder:
+def _sweep_child_order(item: Item, chain_id: int) -> SweepChildOrder:
+    number, child = _deposit(item)
+    return SweepChildOrder(
+        org_id=item.move.org_id,
+        move_id=str(item.move.move_id),
+        chain_id=chain_id,
+        number=number,
+        child=child,
+        token=item.move.contract,
+        amount_units=str(item.move.amount_units),
+        to_hold=False,
+    )
+
+
+def _fuel_order(batch: Batch, chain_id: int) -> Order:
     move = batch.items[0].move
+    if batch.items[0].number is not None:
+        number, child = _deposit(batch.items[0])
+        return FuelChildOrder(
+            org_id=move.org_id,
+            move_id=str(move.move_id),
+            chain_id=chain_id,
+            number=number,
+            child=child,
+            value_wei=str(move.amount_units),
+        )
     if batch.destination_role not in {"operator", "pool"}:
         _refuse(f"{move.destination} is no wallet of ours that needs fuel")
     return FuelOrder(
@@ -154,6 +217,8 @@ def _landed_items(open_tx: OpenTx, receipt: Receipt) -> tuple[LandedItem, ...]:
 
     def item_landed(item: Item) -> LandedItem:
         match item.move.purpose:
+            case "sweep" if open_tx.wallet.role == "child":
+                return _sent_by_child(open_tx, receipt, item)
             case "sweep":
                 return _swept(open_tx, receipt, item, events.get(_salt(item)))
             case "fuel" | "deploy":
@@ -198,6 +263,19 @@ def _swept(open_tx: OpenTx, receipt: Receipt, item: Item, event: SweptItem | Non
     return LandedItem(move.move_id, arrived_units)
 
 
+def _sent_by_child(open_tx: OpenTx, receipt: Receipt, item: Item) -> LandedItem:
+    """Believe what arrived in the pool by the token's own log."""
+    move = item.move
+    arrived_units = _arrived_units(receipt, move.contract, open_tx.wallet.address, open_tx.pool)
+    if arrived_units == move.amount_units:
+        return LandedItem(move.move_id, arrived_units)
+    problem = (
+        f"{move.amount_units} base units were to be swept; {arrived_units} arrived in the pool"
+        f" from {open_tx.wallet.address}"
+    )
+    return LandedItem(move.move_id, arrived_units, problem)
+
+
 def _paid(open_tx: OpenTx, receipt: Receipt, item: Item) -> LandedItem:
     move = item.move
     sender = open_tx.wallet.address
@@ -221,10 +299,15 @@ def _arrived_units(receipt: Receipt, token: str, sender: str, receiver: str) -> 
 
 
 def _salt(item: Item) -> str:
-    if item.number is None:
-        msg = f"move {item.move.move_id} empties no deposit address"
+    number, _ = _deposit(item)
+    return salt_of(number)
+
+
+def _deposit(item: Item) -> tuple[int, str]:
+    if item.number is None or item.deposit_address is None:
+        msg = f"move {item.move.move_id} has no deposit address"
         raise ValueError(msg)
-    return salt_of(item.number)
+    return item.number, item.deposit_address
 
 
 def _refuse(reason: str) -> NoReturn:

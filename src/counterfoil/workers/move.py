@@ -12,8 +12,9 @@ from uuid import UUID
 
 import structlog
 
-from counterfoil.chains.port import CallReverted, Chain, ChainError, Receipt, SendOutcome
-from counterfoil.desk import landing, moving, upkeep
+from counterfoil.chains.evm.addresses import DepositAddresses
+from counterfoil.chains.port import CallReverted, Chain, ChainError, Fees, Receipt, SendOutcome
+from counterfoil.desk import children, landing, moving, upkeep
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.expected import expected_balances
 from counterfoil.desk.landing import Settled
@@ -33,8 +34,15 @@ from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreach
 from counterfoil.signer.orders import TxTerms, WalletAddresses
 from counterfoil.signer.payload import rebuild
 from counterfoil.signer.wire import Code
-from counterfoil.workers.evm_moves import landed, must_be_the_signers, order_for, strangers
-from counterfoil.workers.stuck import GAS_MARGIN_PERCENT, Unblocker
+from counterfoil.workers.evm_moves import (
+    gas_limit,
+    landed,
+    least_fee_wei,
+    must_be_the_signers,
+    order_for,
+    strangers,
+)
+from counterfoil.workers.stuck import Unblocker
 
 _log: Final = structlog.get_logger("counterfoil.move")
 
@@ -96,7 +104,8 @@ class MoveWorker:
     async def reserve(self, chain: Chain) -> bool:
         """Have everything signed that may move; answers whether anything was."""
         signed = False
-        for wallet in await moving.wallets_of(self._desk, chain.key):
+        standing = await moving.wallets_of(self._desk, chain.key)
+        for wallet in (*standing, *await children.wallets_to_use(self._desk, chain.key)):
             if wallet.frozen_reason is None:
                 with _alone(chain, wallet=wallet.address):
                     signed |= await self._unblocker.cancel(chain, wallet)
@@ -135,7 +144,8 @@ class MoveWorker:
         skip: set[UUID] = set()
         signed = False
         checked = False
-        while batch := await moving.next_batch(self._desk, wallet, skip=skip):
+        next_batch = children.next_batch if wallet.role == "child" else moving.next_batch
+        while batch := await next_batch(self._desk, wallet, skip=skip):
             if not checked and await self._is_foreign(chain, wallet):
                 return signed
             checked = True
@@ -209,7 +219,7 @@ class MoveWorker:
     async def _reserve_batch(self, chain: Chain, batch: Batch) -> Reserved:
         wallets = await self._signer.addresses(batch.wallet.org_id)
         must_be_the_signers(batch.wallet, wallets)
-        if odd := strangers(batch, wallets) or await self._unlike_books(chain, batch):
+        if odd := await self._strangers(batch, wallets) or await self._unlike_books(chain, batch):
             return await self._park(batch, odd)
         try:
             terms = await self._terms(chain, batch, wallets)
@@ -231,8 +241,18 @@ class MoveWorker:
         _log.info("move.reserve", chain=chain.key, outcome=reserved.value, moves=_names(batch))
         return reserved
 
+    async def _strangers(self, batch: Batch, wallets: WalletAddresses) -> dict[UUID, str]:
+        """Whether the books name deposit addresses that are not the signer's."""
+        if batch.wallet.role == "operator":
+            factory = DepositAddresses(wallets.factory)
+            return strangers(batch, factory, f"factory {wallets.factory}")
+        if batch.wallet.role == "child" or any(item.number is not None for item in batch.items):
+            derived = await self._signer.deposits(batch.wallet.org_id)
+            return strangers(batch, derived, "the signer's branch")
+        return {}
+
     async def _unlike_books(self, chain: Chain, batch: Batch) -> dict[UUID, str]:
-        if batch.wallet.role != "operator":
+        if batch.wallet.role not in {"operator", "child"}:
             return {}
         return await balance_differences(self._desk, chain, batch)
 
@@ -241,8 +261,21 @@ class MoveWorker:
         gas = await chain.estimate_gas(
             batch.wallet.address, payload.to, payload.data, payload.value_wei
         )
+        limit = gas_limit(gas, batch.wallet.role)
         fees = await chain.fees()
-        return Terms(gas * GAS_MARGIN_PERCENT // 100, fees.max_fee_wei, fees.tip_wei)
+        return Terms(limit, await self._fee_wei(batch, limit, fees), fees.tip_wei)
+
+    async def _fee_wei(self, batch: Batch, limit: int, fees: Fees) -> int:
+        """What is proposed; of a child, which was given what one sweep needs, what it can pay."""
+        if batch.wallet.role != "child":
+            return fees.max_fee_wei
+        purse_wei = await children.purse_wei(self._desk, batch.wallet)
+        affordable_wei = purse_wei // limit
+        return (
+            fees.max_fee_wei
+            if affordable_wei < least_fee_wei(fees)
+            else min(fees.max_fee_wei, affordable_wei)
+        )
 
     async def _park(self, batch: Batch, reasons: Mapping[UUID, str]) -> Reserved:
         _log.error("move.parked", reasons={str(key): reason for key, reason in reasons.items()})

@@ -79,6 +79,17 @@ class ProvisionWorker:
         )
         if added:
             _log.info("provision.addresses", org_id=org.org_id, added=added)
+        if org.policy.chains_in("hd"):
+            added += await self._fill_children(org)
+        return added
+
+    async def _fill_children(self, org: Org) -> int:
+        children = await self._signer.deposits(org.org_id)
+        added = await provisioning.fill_children(
+            self._desk, org.org_id, children.family, children.address
+        )
+        if added:
+            _log.info("provision.children", org_id=org.org_id, added=added)
         return added
 
     async def _prepare(self, chain: Chain, org: Org) -> None:

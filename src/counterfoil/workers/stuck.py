@@ -25,16 +25,19 @@ from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreach
 from counterfoil.signer.orders import Order, TxTerms
 from counterfoil.signer.payload import rebuild
 from counterfoil.signer.wire import Code
-from counterfoil.workers.evm_moves import cancel_order, must_be_the_signers, order_for, order_of
+from counterfoil.workers.evm_moves import (
+    cancel_order,
+    gas_limit,
+    must_be_the_signers,
+    order_for,
+    order_of,
+)
 
 _log: Final = structlog.get_logger("counterfoil.move")
 
 SIGHTINGS: Final = 3
 """How often a nonce must look consumed by something else before that is believed; one node may
 have the nonce already and another not yet the receipt."""
-
-GAS_MARGIN_PERCENT: Final = 125
-"""An estimate is made on another block than the one that the transaction lands in."""
 
 
 class Unblocker:
@@ -81,7 +84,12 @@ class Unblocker:
         return reserved is Reserved.SIGNED
 
     async def cancel(self, chain: Chain, wallet: WalletRow) -> bool:
-        """Use up the wallet's next nonce where its signature got lost and nothing can follow."""
+        """Use up the wallet's next nonce where its signature got lost and nothing can follow.
+
+        A child has no other work that its lost nonce could keep waiting.
+        """
+        if wallet.role == "child":
+            return False
         hole = await stuck.hole_of(self._desk, wallet)
         key = (wallet.chain, wallet.address)
         if hole is None or self._desk.clock.now() < self._not_before.get(key, hole.found_at):
@@ -92,7 +100,7 @@ class Unblocker:
         payload = rebuild(order, wallets)
         gas = await chain.estimate_gas(wallet.address, payload.to, payload.data)
         fees = await chain.fees()
-        terms = Terms(gas * GAS_MARGIN_PERCENT // 100, fees.max_fee_wei, fees.tip_wei)
+        terms = Terms(gas_limit(gas, wallet.role), fees.max_fee_wei, fees.tip_wei)
         try:
             reserved = await stuck.cancel(self._desk, hole, terms, self._signing(order))
         except SigningRefused as refused:

@@ -25,6 +25,7 @@ from counterfoil.chains.port import (
     Transfer,
 )
 from counterfoil.core.assets import CHAINS, TOP_LEVEL
+from counterfoil.core.invoice import DepositMode
 from counterfoil.desk import doubting, watching
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.natives import Outflow
@@ -86,7 +87,7 @@ class WatchedAddresses:
         self._addresses = AddressSet()
         self._named: set[str] = set()
         """All of them, while they are few enough to be asked for by name."""
-        self._highest: dict[int, int] = {}
+        self._highest: dict[DepositMode, dict[int, int]] = {"factory": {}, "hd": {}}
         self._refreshing = asyncio.Lock()
 
     def __contains__(self, address: str) -> bool:
@@ -100,19 +101,23 @@ class WatchedAddresses:
     async def refresh(self) -> None:
         """Learn the addresses that were added since."""
         async with self._refreshing:
-            full = True
-            while full:
-                page = await watching.addresses_since(
-                    self._desk, self._family, self._highest, ADDRESSES_PER_PAGE
-                )
-                added = [found.address for found in page]
-                self._addresses.update(added)
-                if len(self._addresses) <= LISTED_AT_MOST:
-                    self._named.update(added)
-                else:
-                    self._named.clear()
-                self._highest.update((found.org_id, found.number) for found in page)
-                full = len(page) >= ADDRESSES_PER_PAGE
+            for mode, highest in self._highest.items():
+                await self._learn(mode, highest)
+
+    async def _learn(self, mode: DepositMode, highest: dict[int, int]) -> None:
+        full = True
+        while full:
+            page = await watching.addresses_since(
+                self._desk, self._family, mode, highest, ADDRESSES_PER_PAGE
+            )
+            added = [found.address for found in page]
+            self._addresses.update(added)
+            if len(self._addresses) <= LISTED_AT_MOST:
+                self._named.update(added)
+            else:
+                self._named.clear()
+            highest.update((found.org_id, found.number) for found in page)
+            full = len(page) >= ADDRESSES_PER_PAGE
 
     def recipients(self, at_most: int) -> Collection[str] | AddressSet:
         """Whom to ask for: all of them by name, or everybody when that would be too many."""

@@ -31,6 +31,7 @@ from counterfoil.core.invoice import (
     PaymentRequest,
     Status,
     number_label,
+    pay_to,
 )
 from counterfoil.core.money import format_units, plain_text
 from counterfoil.core.pricing import FIAT_DECIMALS, due_text
@@ -162,7 +163,7 @@ def payment_intent(view: InvoiceView, by: Actor) -> Json:
         "org_id": invoice.org_id,
         "pricing_mode": invoice.price.mode,
         "payment_chain_id": request.asset.chain,
-        "payment_address": invoice.deposit_address,
+        "payment_address": pay_to(invoice, request.asset),
         "token_address": request.asset.contract,
         "symbol": request.asset.symbol,
         "decimals": request.asset.decimals,
@@ -349,12 +350,13 @@ def _risk(view: InvoiceView, by: Actor) -> Json:
 def _option(invoice: Invoice, request: PaymentRequest) -> Json:
     asset = request.asset
     chain = CHAINS[asset.chain]
+    address = pay_to(invoice, asset)
     # ERC-681: what wallets read from a QR code.
     payment_uri = (
-        f"ethereum:{invoice.deposit_address}@{chain.chain_id}?value={request.due_units}"
+        f"ethereum:{address}@{chain.chain_id}?value={request.due_units}"
         if asset.is_native
         else f"ethereum:{asset.contract}@{chain.chain_id}/transfer"
-        f"?address={invoice.deposit_address}&uint256={request.due_units}"
+        f"?address={address}&uint256={request.due_units}"
     )
     return {
         "chain": asset.chain,
@@ -362,7 +364,7 @@ def _option(invoice: Invoice, request: PaymentRequest) -> Json:
         "token": asset.symbol,
         "token_address": asset.contract,
         "decimals": asset.decimals,
-        "address": invoice.deposit_address,
+        "address": address,
         "amount": due_text(request),
         "payment_uri": payment_uri,
     }

@@ -1,0 +1,89 @@
+"""Deposit addresses with keys of their own, where there is money to be moved out of them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from counterfoil.books.moves import MovePurpose
+from counterfoil.books.wallets import WalletRow
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import all_rows
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSweep:
+    """A sweep that may start, and the address that it empties."""
+
+    org_id: int
+    move_id: UUID
+    invoice_id: UUID
+    number: int
+    address: str
+    contract: str
+    amount_units: int
+
+
+_READY: Final = """
+    SELECT m.org_id, m.move_id, m.invoice_id, h.number, h.address, m.contract, m.amount_units
+      FROM move m
+      JOIN invoice i ON i.org_id = m.org_id AND i.invoice_id = m.invoice_id
+      JOIN hd_address h ON h.org_id = i.org_id AND h.family = %(family)s AND h.number = i.number
+     WHERE m.chain = %(chain)s AND m.status = 'ready' AND m.deposit_mode = 'hd'
+       AND m.purpose = 'sweep' AND (m.wait_until IS NULL OR m.wait_until <= %(now)s)
+       AND i.status = ANY(%(statuses)s)
+       AND (%(address)s::text IS NULL OR h.address = %(address)s)
+       AND NOT EXISTS (
+           SELECT FROM move s
+            WHERE s.org_id = m.org_id AND s.invoice_id = m.invoice_id AND s.chain = m.chain
+              AND s.contract = m.contract AND s.deposit_mode = 'hd' AND s.purpose = 'sweep'
+              AND s.status = 'signed')
+       AND NOT EXISTS (
+           SELECT FROM move f
+            WHERE f.org_id = m.org_id AND f.purpose = 'fuel' AND f.chain = m.chain
+              AND f.destination = h.address AND f.status IN ('ready', 'signed'))
+     ORDER BY m.created_at, m.move_id
+    """
+
+
+async def ready_sweeps(  # noqa: PLR0913 - where, when, and of which of them
+    tx: Tx,
+    chain: str,
+    family: str,
+    while_invoice: Iterable[tuple[MovePurpose, str]],
+    now: datetime,
+    *,
+    address: str | None = None,
+) -> list[ChildSweep]:
+    """The sweeps by child keys that may start, or by one of them, oldest first, unlocked.
+
+    Left out: where fuel is on its way to the address, and where another sweep of the same
+    address and token is in flight, as the balance could not be judged otherwise.
+    """
+    return await all_rows(
+        tx,
+        ChildSweep,
+        _READY,
+        {
+            "chain": chain,
+            "family": family,
+            "now": now,
+            "address": address,
+            "statuses": [status for purpose, status in while_invoice if purpose == "sweep"],
+        },
+    )
+
+
+async def wallets_of(tx: Tx, chain: str, addresses: Iterable[str]) -> list[WalletRow]:
+    """Those of the addresses whose wallets are known, by organisation and address."""
+    return await all_rows(
+        tx,
+        WalletRow,
+        """
+        SELECT chain, address, org_id, role, next_nonce, frozen_reason FROM ingest.wallet
+         WHERE chain = %(chain)s AND address = ANY(%(addresses)s) AND role = 'child'
+         ORDER BY org_id, address
+        """,
+        {"chain": chain, "addresses": list(addresses)},
+    )

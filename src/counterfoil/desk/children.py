@@ -1,0 +1,158 @@
+"""Gas money for deposit addresses that have keys of their own: exactly what their sweeps need.
+
+A child gets its gas from the organisation's station just before it sends its tokens to the pool.
+What is left over stays there, in the books as everywhere (specs/chains.md 2.1 design a).
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from counterfoil.books import children, fuel, ledger, moves, wallets
+from counterfoil.books.children import ChildSweep
+from counterfoil.books.moves import MoveRow
+from counterfoil.books.wallets import WalletRow
+from counterfoil.core.assets import CHAINS
+from counterfoil.core.journal import JournalEntry, Posting
+from counterfoil.core.money import Money
+from counterfoil.db.pool import Tx
+from counterfoil.desk import moving
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.moving import Batch
+from counterfoil.desk.provisioning import Seen, is_open, own_move
+
+__all__ = ["ChildSweep", "Seen"]
+
+STATION_PAUSE: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """What a child has for gas and what it was given, in wei. ``fuelled``: more is on its way."""
+
+    has_wei: int
+    fuelled: bool
+    short: str | None = None
+
+
+async def sweeps(desk: Desk, chain: str, address: str | None = None) -> list[ChildSweep]:
+    """Sweeps by child keys that may start, oldest first, without those whose fuel is coming.
+
+    Those of one address, when it is named.
+    """
+    async with desk.database.reading() as tx:
+        family, now = CHAINS[chain].family, desk.clock.now()
+        return await children.ready_sweeps(
+            tx, chain, family, moving.RUNS_WHILE, now, address=address
+        )
+
+
+async def wallets_to_use(desk: Desk, chain: str) -> list[WalletRow]:
+    """The children that have something to sweep and whose nonces are known."""
+    addresses = {sweep.address for sweep in await sweeps(desk, chain)}
+    async with desk.database.reading() as tx:
+        return await children.wallets_of(tx, chain, addresses) if addresses else []
+
+
+async def next_batch(desk: Desk, wallet: WalletRow, *, skip: Collection[UUID]) -> Batch | None:
+    """A child's oldest work that need not wait, without ``skip``; None when there is none."""
+    for sweep in await sweeps(desk, wallet.chain, wallet.address):
+        if sweep.move_id not in skip:
+            return await moving.batch_of(desk, wallet, [sweep.move_id])
+    return None
+
+
+async def is_known(desk: Desk, chain: str, address: str) -> bool:
+    """Whether the nonce of a child is known on a chain."""
+    async with desk.database.reading() as tx:
+        return await wallets.get(tx, chain, address) is not None
+
+
+async def ensure(desk: Desk, chain: str, sweep: ChildSweep, seen: Seen, block_number: int) -> None:
+    """Write down a child that is about to sign for the first time, and the coin it has already.
+
+    ``seen`` is how the chain had it at the finalized block ``block_number``. Anybody can have sent
+    coin to it, which is as good for gas as ours.
+    """
+    row = WalletRow(chain, sweep.address, sweep.org_id, "child", seen.nonce, None)
+    async with desk.database.transaction() as tx:
+        if not await wallets.ensure(tx, row) or not seen.balance_wei:
+            return
+        found = Money(seen.balance_wei, CHAINS[chain].native)
+        entry = JournalEntry(
+            cause=f"funding:{chain}:{sweep.address}:{block_number}",
+            invoice_id=sweep.invoice_id,
+            postings=(Posting("outside:funding", "child", found),),
+            at=desk.clock.now(),
+            block_number=block_number,
+        )
+        await ledger.post(tx, sweep.org_id, entry)
+
+
+async def plan_fuel(  # noqa: PLR0913 - whose purse, and the three levels that decide
+    desk: Desk,
+    chain: str,
+    sweep: ChildSweep,
+    *,
+    least_wei: int,
+    most_wei: int,
+    reserve_wei: int,
+) -> Purse:
+    """Have a child that has less than ``least_wei`` fuelled up to ``most_wei``.
+
+    Both are the cost of its sweep; what lies between keeps a fee that rises by a little from
+    asking for fuel again, which takes as long as a chain takes to be final.
+    At most one fuelling of a child is open at a time. The station keeps ``reserve_wei`` for its
+    own fees; while it has too little the sweep waits, and says so.
+    """
+    async with desk.database.transaction() as tx:
+        # Whoever plans fuel holds the organisation's wallets, so that none is promised twice.
+        ours = await wallets.lock_all(tx, chain, sweep.org_id)
+        station = next((wallet for wallet in ours if wallet.role == "gas"), None)
+        wallet = await wallets.get(tx, chain, sweep.address)
+        has_wei = await _purse_wei(tx, wallet) if wallet is not None else 0
+        last = await fuel.last_fuel(tx, sweep.org_id, chain, sweep.address)
+        if has_wei >= least_wei or is_open(last, desk.clock.now()) or station is None:
+            return Purse(has_wei, fuelled=False)
+        lacks_wei = most_wei - has_wei
+        left_wei = await ledger.balance(tx, sweep.org_id, "gas", chain, "")
+        left_wei -= await fuel.open_fuel_units(tx, sweep.org_id, chain)
+        if lacks_wei + reserve_wei > left_wei:
+            return Purse(has_wei, fuelled=False, short=await _wait(desk, tx, sweep, station))
+        if last is not None:
+            # Were it retried later, the child would be fuelled twice.
+            await moves.give_up(tx, sweep.org_id, last.move_id, desk.clock.now())
+        planned = own_move(
+            desk,
+            sweep.org_id,
+            "fuel",
+            source_id=f"{chain}:{sweep.address}:{_round(last)}",
+            chain=chain,
+            destination=sweep.address,
+            amount_wei=lacks_wei,
+        )
+        await moves.plan(tx, [planned])
+        return Purse(has_wei, fuelled=True)
+
+
+async def purse_wei(desk: Desk, wallet: WalletRow) -> int:
+    """What a child can spend on gas: what the books know of, less what is promised already."""
+    async with desk.database.reading() as tx:
+        return await _purse_wei(tx, wallet)
+
+
+async def _purse_wei(tx: Tx, wallet: WalletRow) -> int:
+    booked_wei = await moving.gas_money_wei(tx, wallet)
+    return booked_wei - await wallets.promised_gas_wei(tx, wallet.chain, wallet.address)
+
+
+async def _wait(desk: Desk, tx: Tx, sweep: ChildSweep, station: WalletRow) -> str:
+    reason = f"waiting for gas: the station {station.address} has too little to fuel this address"
+    await moves.wait(tx, sweep.org_id, [sweep.move_id], reason, desk.clock.now() + STATION_PAUSE)
+    return reason
+
+
+def _round(last: MoveRow | None) -> int:
+    return 1 if last is None else int(last.source_id.rpartition(":")[2]) + 1

@@ -1,0 +1,98 @@
+"""Gas for deposit addresses that have keys of their own, as soon as they have tokens to sweep."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from counterfoil.chains.evm.transactions import transfer_calldata
+from counterfoil.chains.port import Chain, ChainError
+from counterfoil.desk import children, moving
+from counterfoil.desk.children import ChildSweep, Seen
+from counterfoil.desk.desk import Desk
+from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreachable
+from counterfoil.workers.evm_moves import gas_limit, least_fee_wei
+from counterfoil.workers.fuel import FuelLevels
+
+_log: Final = structlog.get_logger("counterfoil.children")
+
+
+class ChildFueler:
+    """Looks for sweeps that cannot pay their gas, on the chains it is given."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        chains: Mapping[str, Chain],
+        signer: SignerClient,
+        levels: FuelLevels | None = None,
+    ) -> None:
+        """Hold what to work with; the station keeps the lower level for its own fees."""
+        self._desk = desk
+        self._chains = chains
+        self._signer = signer
+        self._levels = levels or FuelLevels()
+
+    async def step(self) -> bool:
+        """Look at every sweep that may start; answers whether fuel was planned."""
+        busy = False
+        for chain in self._chains.values():
+            seen: set[str] = set()
+            for sweep in await children.sweeps(self._desk, chain.key):
+                # One at a time from each address: the next is reckoned when this one is paid for.
+                if sweep.address in seen:
+                    continue
+                seen.add(sweep.address)
+                try:
+                    busy |= await self._look(chain, sweep)
+                except (ChainError, SignerUnreachable, SignerRefused) as error:
+                    _log.warning(
+                        "children.failed", chain=chain.key, child=sweep.address, reason=str(error)
+                    )
+        return busy
+
+    async def _look(self, chain: Chain, sweep: ChildSweep) -> bool:
+        derived = await self._signer.deposits(sweep.org_id)
+        if derived.address(sweep.number) != sweep.address:
+            reason = f"{sweep.address} is no deposit address of the signer's branch"
+            _log.error("children.stranger", chain=chain.key, child=sweep.address)
+            await moving.park(self._desk, sweep.org_id, {sweep.move_id: reason})
+            return False
+        known = await children.is_known(self._desk, chain.key, sweep.address)
+        if not known and not await self._meet(chain, sweep):
+            return False
+        least_wei, most_wei = await self._cost_wei(chain, sweep)
+        purse = await children.plan_fuel(
+            self._desk,
+            chain.key,
+            sweep,
+            least_wei=least_wei,
+            most_wei=most_wei,
+            reserve_wei=self._levels.low_wei,
+        )
+        if purse.short is not None:
+            _log.warning("children.station_low", chain=chain.key, reason=purse.short)
+        return purse.fuelled
+
+    async def _meet(self, chain: Chain, sweep: ChildSweep) -> bool:
+        """Learn an address's nonce and coin before it signs for the first time."""
+        block = await chain.block("finalized")
+        if block is None:
+            return False
+        nonce = await chain.nonce(sweep.address, "finalized")
+        (balance_wei,) = await chain.token_balances("", [sweep.address], block.number)
+        if await chain.block("finalized") != block:
+            # The nonce may be that of a newer block than the balance.
+            return False
+        seen = Seen(sweep.address, nonce, balance_wei)
+        await children.ensure(self._desk, chain.key, sweep, seen, block.number)
+        return True
+
+    async def _cost_wei(self, chain: Chain, sweep: ChildSweep) -> tuple[int, int]:
+        """What the sweep's gas costs at least and at most, reckoned as when it is signed."""
+        wallets = await self._signer.addresses(sweep.org_id)
+        data = transfer_calldata(wallets.pool, sweep.amount_units)
+        gas = await chain.estimate_gas(sweep.address, sweep.contract, data)
+        fees = await chain.fees()
+        limit = gas_limit(gas, "child")
+        return limit * least_fee_wei(fees), limit * fees.max_fee_wei
