@@ -123,7 +123,7 @@ async def plan_fuel(  # noqa: PLR0913 - whose purse, and the three levels that d
             return Purse(has_wei, fuelled=False, short=await _wait(desk, tx, sweep, station))
         if last is not None:
             # Were it retried later, the child would be fuelled twice.
-            await moves.give_up(tx, sweep.org_id, last.move_id, desk.clock.now())
+            await moves.give_up(tx, sweep.org_id, [last.move_id], desk.clock.now())
         planned = own_move(
             desk,
             sweep.org_id,
