@@ -6,6 +6,7 @@ What was measured goes to ``var/bench.json`` as well, the ``pgbench`` script bes
 import asyncio
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.creating import Created, creating
+from benchmarks.scanning import Scanned, scanning
 from benchmarks.telling import Told, telling
 from counterfoil.db import postgres_binaries
 from counterfoil.sandbox.demo import running
@@ -103,17 +105,33 @@ def table(told: Told, created: Created) -> Table:
     return shown
 
 
+def add_scanned(shown: Table, scanned: Sequence[Scanned]) -> None:
+    """Add what scanning takes, for each number of watched addresses."""
+    for one in scanned:
+        shown.add_row(
+            f"transfer logs scanned a second of processor time, {one.addresses:,} addresses",
+            f"{one.per_second:.0f} /s",
+            f"{one.floor_per_second:.0f} /s",
+            f"{one.ratio:.2f}",
+            "decoding the same answers with msgspec",
+        )
+
+
 def main() -> None:
     """Measure, print, and write down."""
     VAR.mkdir(parents=True, exist_ok=True)
     here = machine()
+    step("Scanning transfer logs")
+    scanned = scanning()
     told, created = asyncio.run(measured())
     _out.print(
         f"{here.cores} cores, load {here.load} before; {here.system}, Python {here.python},"
         f" PostgreSQL {here.postgresql}, uvicorn {version('uvicorn')}, psycopg {version('psycopg')}"
     )
-    _out.print(table(told, created))
-    found = {"machine": here, "create": created, "callback": told}
+    shown = table(told, created)
+    add_scanned(shown, scanned)
+    _out.print(shown)
+    found = {"machine": here, "create": created, "callback": told, "scan": scanned}
     path = VAR / "bench.json"
     path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     _out.print(f"written to {path}")
