@@ -1,5 +1,6 @@
 """Native coin as the watcher finds it: balances first, then whatever explains them."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -264,10 +265,7 @@ async def test_a_final_pass_that_answers_with_nothing_loses_no_plain_payment(
     tower.mine()
     await tower.watch()
 
-    async def nothing(addresses: list[str], _block_hash: str) -> list[int]:
-        return [0 for _ in addresses]
-
-    monkeypatch.setattr(FakeChain, "native_balances", lambda _self, *asked: nothing(*asked))
+    monkeypatch.setattr(FakeChain, "native_balances", lambda _self, *asked: _nothing(*asked))
     await settle(tower)
     assert await tower.shop.deposited(bill, ETH) == ETHER
 
@@ -279,3 +277,56 @@ async def test_a_token_payment_beside_it_is_unharmed(tower: Tower) -> None:
     assert await tower.shop.deposited(bill, USDT) == DUE
     assert await tower.shop.deposited(bill, ETH) == 5
     assert CHAINS["arb"].native == ETH
+
+
+class BlindChain(FakeChain):
+    """A node that sees nothing anywhere."""
+
+    async def native_balances(self, addresses: Sequence[str], block_hash: str) -> list[int]:
+        return [0 for _ in await super().native_balances(addresses, block_hash)]
+
+
+class BoastfulChain(FakeChain):
+    """A node that sees an ether more than there is at every address."""
+
+    async def native_balances(self, addresses: Sequence[str], block_hash: str) -> list[int]:
+        return [wei + ETHER for wei in await super().native_balances(addresses, block_hash)]
+
+
+async def test_one_node_alone_makes_nobody_paid(
+    tower: Tower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bill = await ether_bill(tower)
+    boastful = BoastfulChain(tower.clock, _chain=tower.chain._chain)  # noqa: SLF001 - the same blocks
+    monkeypatch.setattr(FakeChain, "second_view", property(lambda _self: boastful))
+    tower.chain.include(coin(bill, 10**15))
+    await settle(tower)
+    assert await tower.shop.deposited(bill, ETH) == 10**15
+
+
+async def test_what_a_node_was_silent_about_is_found_once_both_see_it(
+    tower: Tower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bill = await ether_bill(tower)
+    tower.chain.include(coin(bill, 10**15, how="forced"))
+    blind = BlindChain(tower.clock, _chain=tower.chain._chain)  # noqa: SLF001 - the same blocks
+    with monkeypatch.context() as for_now:
+        for_now.setattr(FakeChain, "second_view", property(lambda _self: blind))
+        await settle(tower)
+    assert await tower.shop.deposited(bill, ETH) == 0
+    await settle(tower)
+    assert await tower.shop.deposited(bill, ETH) == 10**15
+
+
+async def _nothing(addresses: Sequence[str], _block_hash: str) -> list[int]:
+    return [0 for _ in addresses]
+
+
+async def test_coin_from_ourselves_is_nobodys_payment_and_told_once(tower: Tower) -> None:
+    bill = await ether_bill(tower)
+    tower.chain.include(coin(bill, 10**15, POOL))
+    await settle(tower)
+    await settle(tower)
+    tower.chain.include(coin(bill, 5))
+    await settle(tower)
+    assert [(wei, payer) for _, wei, payer, _ in await paid(tower, bill)] == [(5, CUSTOMER)]

@@ -41,10 +41,15 @@ class NativeFound:
 class NativeScan:
     """Looks at one chain's native coin on behalf of its watcher."""
 
-    def __init__(self, desk: Desk, chain: Chain) -> None:
-        """Look at ``chain`` for the invoices at ``desk``."""
+    def __init__(self, desk: Desk, chain: Chain, witness: Chain | None = None) -> None:
+        """Look at ``chain`` for the invoices at ``desk``.
+
+        With a ``witness`` only what both see is believed. What one of them sees is not lost: it is
+        found in a later range, once both do.
+        """
         self._desk = desk
         self._chain = chain
+        self._witness = witness
 
     async def scan(self, blocks: NativeRange) -> NativeFound:
         """Every payment in native coin to an invoice that asks for it, in a range of blocks.
@@ -58,7 +63,7 @@ class NativeScan:
             return NativeFound()
         sweeps = await self._sweeps(watched, blocks)
         known = {one.address: one.known_wei for one in watched}
-        there = await self._gross(blocks.end, known, sweeps)
+        there = await self._agreed(blocks.end, known, sweeps)
         found: list[Transfer] = []
         for block, grown in await self._growth(blocks.after, known, blocks.end, there, sweeps):
             found += await self._explained(block, grown)
@@ -85,12 +90,25 @@ class NativeScan:
             ]
         return found
 
-    async def _gross(
+    async def _agreed(
         self, block: Block, addresses: Collection[str], sweeps: Sequence[Outflow]
+    ) -> dict[str, int]:
+        """What had come to each address by the end of a block, as far as nodes agree on it."""
+        found = await self._gross(self._chain, block, addresses, sweeps)
+        if self._witness is None:
+            return found
+        other = await self._gross(self._witness, block, addresses, sweeps)
+        for address in (a for a, wei in found.items() if wei != other[a]):
+            told = (found[address], other[address])
+            _log.error("nodes_do_not_agree_on_a_balance", address=address, wei=told)
+        return {address: min(wei, other[address]) for address, wei in found.items()}
+
+    async def _gross(
+        self, chain: Chain, block: Block, addresses: Collection[str], sweeps: Sequence[Outflow]
     ) -> dict[str, int]:
         """What had come to each address by the end of a block, as if nothing had left since."""
         asked = list(addresses)
-        held = await self._chain.native_balances(asked, block.hash)
+        held = await chain.native_balances(asked, block.hash)
         gross = dict(zip(asked, held, strict=True))
         for swept in sweeps:
             if swept.address in gross and swept.block_number <= block.number:
@@ -114,7 +132,7 @@ class NativeScan:
             msg = f"{self._chain.key}: a block below {end.number} is gone"
             raise ChainMoved(msg)
         # What came never falls and never outgrows what is there in the end, whatever a node says.
-        gross = await self._gross(middle, grown, sweeps)
+        gross = await self._gross(self._chain, middle, grown, sweeps)
         halfway = {a: min(max(gross[a], before[a]), there[a]) for a in grown}
         upper = {a: there[a] for a in grown}
         return [

@@ -333,7 +333,8 @@ class ChainWatcher:
         )
         # Slowly, so that a node with a limit of its own refuses one question in six, not in two.
         self._range = min(self._range + self._range // 8 + 1, self._limits.widest_range)
-        native = await NativeScan(self._desk, chain).scan(blocks)
+        witness = None if chain is self._chain else self._chain
+        native = await NativeScan(self._desk, chain, witness).scan(blocks)
         return await self._dated([*found, *native.transfers], blocks.end), native.outflows
 
     async def _dated(self, found: Sequence[Transfer], end: Block) -> list[Sighting]:
