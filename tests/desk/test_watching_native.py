@@ -236,6 +236,10 @@ async def test_money_that_came_after_a_sweep_in_the_same_range_is_seen(tower: To
     assert [wei for _, wei, _, _ in await paid(tower, bill)] == [ETHER, 10**15]
     assert await tower.shop.deposited(bill, ETH) == ETHER + 10**15
 
+    tower.chain.include(coin(bill, 3 * 10**15))
+    await settle(tower)
+    assert await tower.shop.deposited(bill, ETH) == ETHER + 4 * 10**15
+
 
 def swept(tower: Tower, bill: Invoice, wei: int) -> None:
     """Let the shop's factory empty the invoice's address in the next block."""
