@@ -17,6 +17,7 @@ BY_ID: Final[tuple[tuple[str, str, object], ...]] = (
     ("POST", "/invoice/intent/{}/reject", {"reason": "no"}),
     ("POST", "/invoice/intent/{}/sign", None),
     ("POST", "/invoice/intent/{}/refund/approve", None),
+    ("POST", "/invoice/intent/{}/refund/withdraw", None),
     ("POST", "/invoice/intent/{}/accept", None),
     ("POST", "/invoice/intent/{}/archive", None),
     ("GET", "/invoice/intent/{}/logs", None),

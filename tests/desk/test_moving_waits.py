@@ -186,9 +186,6 @@ async def test_money_that_came_while_a_refund_was_decided_on_is_screened_in_the_
     await act(till.desk, 1, bill.invoice_id, order, signer)
     checker = Actor(CHECKER, 1, frozenset({Permission.SIGN}))
     await act(till.desk, 1, bill.invoice_id, ApproveRefund(at=NOON, by=CHECKER), checker)
-    assert await screenings_due(till, bill) == 0
-
-    assert await reserve(till) is Reserved.WAITING
     assert await screenings_due(till, bill) == 1
     clock.advance(SECOND)
     assert await reserve(till) is Reserved.WAITING

@@ -34,6 +34,7 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", "/invoice/intent/{intent_id}/sign"): {SIGN},
     ("POST", "/invoice/intent/{intent_id}/refund"): {SIGN},
     ("POST", "/invoice/intent/{intent_id}/refund/approve"): {SIGN},
+    ("POST", "/invoice/intent/{intent_id}/refund/withdraw"): {SIGN},
     ("POST", "/invoice/intent/{intent_id}/release"): {REVIEW},
     ("POST", "/invoice/intent/{intent_id}/decline"): {REVIEW},
     ("POST", "/invoice/intent/{intent_id}/accept"): {SIGN},

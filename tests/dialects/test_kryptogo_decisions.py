@@ -5,13 +5,11 @@ from typing import Any
 
 import pytest
 
-from counterfoil.core.reckoning import Depth
-from support.actors import PAYOUT_ADDRESS, Answer, Caller
-from support.payments import Payments
+from support.actors import PAYOUT_ADDRESS, Caller
+from support.payments import CUSTOMER_WALLET, Payments, order_refund
 from support.site import Firm, Site
 
 WHY = "Source of funds documented; see case 2026-17."
-CUSTOMER_WALLET = "0x" + "c9" * 20
 ANOTHER_PAYER = "0x" + "c2" * 20
 
 
@@ -27,20 +25,6 @@ async def payable(firm: Firm, **changes: object) -> str:
     return invoice_id
 
 
-async def refund_ordered(firm: Firm, invoice_id: str) -> Answer:
-    """A signer asks for everything to be sent back."""
-    receipt = await firm.signer.upload(b"%PDF-1.7\nx\nstartxref\n0\n%%EOF")
-    return await firm.signer.act(
-        "refund",
-        invoice_id,
-        {
-            "refund_address": CUSTOMER_WALLET,
-            "refund_reason": "Customer requested refund",
-            "refund_attachments": [receipt.data["file_id"]],
-        },
-    )
-
-
 async def actions(caller: Caller, invoice_id: str) -> list[str]:
     found: list[str] = (await caller.look(invoice_id)).data["available_actions"]
     return found
@@ -51,131 +35,6 @@ async def events(firm: Firm, invoice_id: str) -> list[tuple[str, str]]:
     entries = (await firm.auditor.logs(invoice_id)).data
     by_sequence: dict[int, Any] = {entry["sequence"]: entry for entry in entries}
     return [(entry["event"], entry["operator_uid"]) for entry in by_sequence.values()]
-
-
-async def moves(payments: Payments, invoice_id: str) -> list[tuple[str, str, int]]:
-    """Purpose, destination and amount of every movement that was planned."""
-    invoice = await payments.look(invoice_id)
-    async with payments.desk.database.reading() as tx:
-        rows = await (
-            await tx.execute(
-                "SELECT purpose, destination, amount_units FROM move WHERE invoice_id = %s"
-                " ORDER BY leg",
-                [invoice.invoice_id],
-            )
-        ).fetchall()
-    return [(purpose, destination, int(units)) for purpose, destination, units in rows]
-
-
-class TestRefunds:
-    async def test_a_second_signer_lets_a_refund_go_out(
-        self, firm: Firm, payments: Payments
-    ) -> None:
-        invoice_id = await payable(firm)
-        await payments.paid(invoice_id)
-
-        ordered = (await refund_ordered(firm, invoice_id)).data
-        own = await firm.signer.act("refund/approve", invoice_id)
-
-        assert ordered["status"] == "refund_pending"
-        assert ordered["refund"]["ordered_by"] == firm.signer.uid
-        assert own.refusal == (403, 4003)
-        assert own.body["data"]["rule"] == "maker_is_not_checker"
-        assert await actions(firm.signer, invoice_id) == []
-        assert await actions(firm.second_signer, invoice_id) == ["refund/approve"]
-        assert await moves(payments, invoice_id) == []
-
-        approved = (await firm.second_signer.act("refund/approve", invoice_id)).data
-
-        assert approved["status"] == "refund_processing"
-        due = (await payments.look(invoice_id)).requests[0].due_units
-        assert await moves(payments, invoice_id) == [
-            ("sweep", "", due),
-            ("refund", CUSTOMER_WALLET, due),
-        ]
-        await payments.swept(invoice_id, more_to_move=True)
-        await payments.refund_settled(invoice_id)
-        refunded = (await firm.auditor.look(invoice_id)).data
-        assert refunded["status"] == "refunded"
-        assert refunded["payment_intent"]["refund_crypto_amount"] == "92.307693"
-
-    async def test_while_a_refund_waits_a_refusal_says_what_leads_on(
-        self, firm: Firm, payments: Payments
-    ) -> None:
-        invoice_id = await payable(firm)
-        await payments.paid(invoice_id)
-        await refund_ordered(firm, invoice_id)
-
-        refused = await firm.signer.act("sign", invoice_id)
-
-        assert refused.refusal == (409, 4090)
-        assert refused.body["data"]["allowed"] == ["refund/approve"]
-        assert "possible now: refund/approve" in refused.body["message"]
-
-    async def test_what_was_paid_out_is_not_refunded(self, firm: Firm, payments: Payments) -> None:
-        invoice_id = await payable(firm)
-        await payments.paid(invoice_id)
-        await firm.signer.act("sign", invoice_id)
-        await payments.swept(invoice_id, more_to_move=True)
-        await payments.paid_out(invoice_id)
-
-        refused = await refund_ordered(firm, invoice_id)
-
-        assert refused.refusal == (409, 4090)
-        assert refused.body["data"]["rule"] == "budget"
-        assert refused.body["data"]["status"] == "completed"
-        assert refused.body["message"] == (
-            "92.307693 USDT of the 92.307693 USDT received has already been paid out or sent"
-            " back, so the payment can no longer be refunded from here; if the customer is to get"
-            " money back, send it from your own wallet"
-        )
-        assert await actions(firm.signer, invoice_id) == []
-        assert (await firm.auditor.look(invoice_id)).data["status"] == "completed"
-
-    async def test_what_stayed_in_the_pool_is_refunded_after_completion(
-        self, firm: Firm, payments: Payments
-    ) -> None:
-        invoice_id = await payable(firm, payout_addresses=None)
-        await payments.paid(invoice_id)
-        await firm.signer.act("sign", invoice_id)
-        await payments.swept(invoice_id, more_to_move=False)
-
-        assert await actions(firm.signer, invoice_id) == ["refund"]
-        assert (await refund_ordered(firm, invoice_id)).data["refund"]["after_completion"] is True
-        await firm.second_signer.act("refund/approve", invoice_id)
-
-        due = (await payments.look(invoice_id)).requests[0].due_units
-        assert await moves(payments, invoice_id) == [
-            ("sweep", "", due),
-            ("refund", CUSTOMER_WALLET, due),
-        ]
-
-    async def test_where_a_surplus_went_back_the_rest_is_not_promised_whole(
-        self, firm: Firm, payments: Payments
-    ) -> None:
-        invoice_id = await payable(firm, payout_addresses=None)
-        await payments.paid(invoice_id, percent=150)
-        await firm.signer.act("sign", invoice_id, {"refund_address": CUSTOMER_WALLET})
-        await payments.swept(invoice_id, more_to_move=True)
-        await payments.paid_out(invoice_id)
-
-        refused = await refund_ordered(firm, invoice_id)
-
-        assert refused.body["data"]["rule"] == "budget"
-        assert "46.153846 USDT of the 138.461539 USDT received" in refused.body["message"]
-
-    async def test_money_that_can_still_be_undone_is_not_refunded(
-        self, firm: Firm, payments: Payments
-    ) -> None:
-        invoice_id = await payable(firm)
-        await payments.arrives(invoice_id, depth=Depth.SAFE)
-        await payments.screened(invoice_id)
-
-        refused = await refund_ordered(firm, invoice_id)
-
-        assert refused.refusal == (409, 4090)
-        assert refused.body["data"]["rule"] == "finality"
-        assert await actions(firm.signer, invoice_id) == []
 
 
 class TestHolds:
@@ -224,7 +83,7 @@ class TestHolds:
         assert first["people_needed"] == {"release": 2, "decline": 1}
         assert declined["payment_intent"]["status"] == "manual_review"
         assert await actions(firm.signer, invoice_id) == ["refund"]
-        assert (await refund_ordered(firm, invoice_id)).data["status"] == "refund_pending"
+        assert (await order_refund(firm, invoice_id)).data["status"] == "refund_pending"
 
     async def test_what_officers_note_about_held_money_is_for_officers_only(
         self, firm: Firm, payments: Payments, second_officer: Caller
@@ -325,7 +184,7 @@ class TestParticularPayments:
             ("accept", firm.signer.uid),
             ("sign_off", firm.signer.uid),
         ]
-        assert [purpose for purpose, _, _ in await moves(payments, invoice_id)] == [
+        assert [purpose for purpose, _, _ in await payments.moves(invoice_id)] == [
             "sweep",
             "payout",
         ]
@@ -366,7 +225,7 @@ class TestParticularPayments:
             ("accept", firm.signer.uid),
             ("sign_off", firm.signer.uid),
         ]
-        assert [purpose for purpose, _, _ in await moves(payments, created["id"])] == [
+        assert [purpose for purpose, _, _ in await payments.moves(created["id"])] == [
             "sweep",
             "payout",
             "partial_refund",

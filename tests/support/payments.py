@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from counterfoil.books import ledger, moves, transfers
+from counterfoil.books import ledger, moves, screening, transfers
 from counterfoil.books.moves import MoveRow
 from counterfoil.core import ids
 from counterfoil.core.assets import known_asset
@@ -26,7 +26,9 @@ from counterfoil.db.pool import Tx
 from counterfoil.db.rows import execute
 from counterfoil.desk.act import happen, locked
 from counterfoil.desk.desk import Desk
+from support.actors import Answer
 from support.invoices import CUSTOMER, USDT
+from support.site import Firm
 from support.till import fresh_hash
 
 _ROUTES: Final[Mapping[str, tuple[LedgerAccount, LedgerAccount]]] = {
@@ -35,6 +37,27 @@ _ROUTES: Final[Mapping[str, tuple[LedgerAccount, LedgerAccount]]] = {
     "refund": ("pool", "outside:payer"),
     "partial_refund": ("pool", "outside:payer"),
 }
+
+
+CUSTOMER_WALLET: Final = "0x" + "c9" * 20
+PDF: Final = b"%PDF-1.7\nx\nstartxref\n0\n%%EOF"
+
+
+async def order_refund(
+    firm: Firm,
+    invoice_id: str,
+    changes: Mapping[str, object] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """A signer asks for everything to be sent back, or for what ``changes`` say."""
+    receipt = await firm.signer.upload(PDF)
+    body = {
+        "refund_address": CUSTOMER_WALLET,
+        "refund_reason": "Customer requested refund",
+        "refund_attachments": [receipt.data["file_id"]],
+        **(changes or {}),
+    }
+    return await firm.signer.act("refund", invoice_id, body, headers)
 
 
 class Payments:
@@ -136,6 +159,29 @@ class Payments:
         settled = await self._final(invoice_id, "refund", "partial_refund")
         at = self.desk.clock.now()
         await self._happens(invoice_id, RefundSettled(at=at, by="system:move", settled=settled))
+
+    async def refunded(self, invoice_id: str, *, sweeps: bool = True) -> None:
+        """An approved refund goes its whole way."""
+        if sweeps:
+            await self.swept(invoice_id, more_to_move=True)
+        await self.refund_settled(invoice_id)
+
+    async def moves(self, invoice_id: str) -> list[tuple[str, str, int]]:
+        """Purpose, destination and amount of every movement that was planned."""
+        async with self.desk.database.reading() as tx:
+            rows = await moves.of_invoices(tx, self.org_id, [_id(invoice_id)])
+        order = ["sweep", "payout", "refund", "partial_refund"]
+        rows.sort(key=lambda row: (row.created_at, order.index(row.purpose), row.leg))
+        return [(row.purpose, row.destination, row.amount_units) for row in rows]
+
+    async def lists(self, address: str, list_code: str = "OFAC_SDN") -> None:
+        """A sanctions list names an address from now on."""
+        row = screening.ListedRow(list_code, "evm", address, "1", "ETH", "test", [], [])
+        now = self.desk.clock.now()
+        known = screening.ListRow(list_code, now.date(), now, "", 1, 1, 1, "test")
+        async with self.desk.database.transaction() as tx:
+            await screening.put_list(tx, known)
+            await screening.put_on_list(tx, [row], 1)
 
     async def look(self, invoice_id: str) -> Invoice:
         """The invoice behind its public id, as it is now."""

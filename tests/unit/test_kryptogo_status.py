@@ -17,10 +17,25 @@ from counterfoil.api.kryptogo.status import (
     verbs_of,
 )
 from counterfoil.books.moves import MoveRow
-from counterfoil.core.invoice import Context, Status
-from counterfoil.core.roles import Actor, permissions_of
+from counterfoil.core.events import ApproveRefund, OrderRefund
+from counterfoil.core.invoice import Context, Settlement, Status
+from counterfoil.core.roles import ROLES, Actor, permissions_of
 from counterfoil.desk.queries import InvoiceView, fresh_view
-from support.invoices import CHECKER, MAKER, NOON, OFFICERS, SIGNER, clean, dirty, invoice, paid
+from support.invoices import (
+    CHECKER,
+    CUSTOMER,
+    DUE,
+    MAKER,
+    NOON,
+    OFFICERS,
+    SIGNER,
+    clean,
+    dirty,
+    gone,
+    invoice,
+    paid,
+)
+from support.life import sign_pending, through
 from support.rows import a_move
 
 S, C = Status, Context
@@ -191,15 +206,32 @@ def test_money_that_went_out_is_not_offered_for_a_refund() -> None:
     done = invoice(S.COMPLETED, tally=paid())
     signer = member(SIGNER, "signer")
 
-    def after(*moves: MoveRow) -> InvoiceView:
-        return replace(fresh_view(done), moves=moves)
+    def after(settled: Settlement) -> InvoiceView:
+        return fresh_view(replace(done, settled=settled))
 
-    assert available_actions(after(a_move("sweep")), signer) == ["refund"]
-    assert available_actions(after(a_move("sweep"), a_move("payout")), signer) == []
-    surplus = a_move("partial_refund", units=1, moved=None)
-    assert available_actions(after(a_move("sweep"), surplus), signer) == []
-    given_up = replace(a_move("payout", moved=None), status="failed")
-    assert available_actions(after(a_move("sweep"), given_up), signer) == ["refund"]
+    assert available_actions(after(gone(DUE)), signer) == ["refund"]
+    assert available_actions(after(gone(DUE, DUE)), signer) == []
+    assert available_actions(after(gone(DUE, DUE - 1)), signer) == ["refund"]
+    assert available_actions(after(gone(DUE, DUE - 1, 1)), signer) == []
+
+
+def test_a_refund_on_its_way_is_not_offered_to_be_withdrawn() -> None:
+    ordered = through(
+        sign_pending(),
+        OrderRefund(at=NOON, by=SIGNER, address=CUSTOMER, reason="", attachment_file_ids=()),
+    )
+    moving = through(ordered, ApproveRefund(at=NOON, by=CHECKER))
+    signer = member(SIGNER, "signer")
+    source = ordered.refunds[0].refund_id.hex
+
+    def after(move: MoveRow) -> InvoiceView:
+        return replace(fresh_view(moving), moves=(replace(move, source_id=source),))
+
+    assert available_actions(fresh_view(ordered), signer) == ["refund/withdraw"]
+    assert available_actions(after(a_move("sweep")), signer) == ["refund/withdraw"]
+    flying = replace(a_move("sweep", moved=None), status="signed", nonce=1)
+    assert available_actions(after(flying), signer) == []
+    assert available_actions(after(replace(a_move("refund"), nonce=1)), signer) == []
 
 
 def test_an_ended_invoice_is_archived_once() -> None:
@@ -214,6 +246,7 @@ def test_refusals_speak_in_verbs_of_this_api() -> None:
     assert verbs_of(S.APPROVAL_PENDING, None) == ["update", "approve", "reject", "cancel"]
     assert verbs_of(S.COMPLIANCE_HOLD, C.HIGH_RISK) == ["release", "decline"]
     assert verbs_of(S.SWEEPING, C.EXACT) == []
+    assert verbs_of(S.APPROVAL_PENDING, None, ROLES["finance"]) == ["update", "cancel"]
 
 
 def test_every_status_leads_on_by_a_verb_or_by_itself() -> None:
@@ -222,7 +255,6 @@ def test_every_status_leads_on_by_a_verb_or_by_itself() -> None:
         S.SCREENING,
         S.SWEEPING,
         S.PAYOUT_PROCESSING,
-        S.REFUND_PROCESSING,
         S.EXPIRED,
     }
 

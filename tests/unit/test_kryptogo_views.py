@@ -6,12 +6,16 @@ from decimal import Decimal
 from uuid import UUID
 
 from counterfoil.api.kryptogo.views import RISK_FIELDS, invoice_intent, payment_intent
+from counterfoil.books.moves import MoveRow
 from counterfoil.books.screening import ScreeningRun
-from counterfoil.core.invoice import Context, PaymentRequest, RefundOrder, Status
+from counterfoil.core.events import OrderRefund
+from counterfoil.core.invoice import Context, PaymentRequest, Status
+from counterfoil.core.money import Money
 from counterfoil.core.reckoning import Depth
 from counterfoil.core.roles import Actor, permissions_of
 from counterfoil.desk.queries import InvoiceView
 from support.invoices import CUSTOMER, DUE, NOON, STRANGER, USDC, USDT, invoice, paid
+from support.life import sign_pending, through
 from support.rows import a_move, a_transfer
 
 CLERK = Actor(uid="user_clerk", org_id=1, permissions=permissions_of(("finance",)))
@@ -95,11 +99,46 @@ def test_movements_show_in_their_own_fields_once_they_moved() -> None:
 
 
 def test_a_refund_order_is_shown_with_its_reason() -> None:
-    order = RefundOrder("0x" + "ab" * 20, "why", (UUID(int=9),), "user_signer")
-    shown = invoice_intent(view(invoice=invoice(Status.REFUND_PENDING, refund=order)), CLERK)
+    order = OrderRefund(
+        at=NOON,
+        by="user_signer",
+        address="0x" + "ab" * 20,
+        reason="why",
+        attachment_file_ids=(UUID(int=9),),
+        amounts=(Money(5, USDT),),
+    )
+    shown = invoice_intent(view(invoice=through(sign_pending(), order)), CLERK)
 
+    assert shown["refund"] == shown["refunds"][0]
     assert shown["refund"]["refund_reason"] == "why"
     assert shown["refund"]["refund_attachments"] == ["file_" + UUID(int=9).hex]
+    assert (shown["refund"]["status"], shown["refund"]["is_partial"]) == ("pending", True)
+    assert shown["refund"]["amounts"] == [
+        {
+            "chain": "arb",
+            "token": "USDT",
+            "token_address": USDT.contract,
+            "amount": "0.000005",
+            "tx_hash": None,
+        }
+    ]
+
+
+def test_partial_refunds_are_added_up_and_the_newest_is_named() -> None:
+    def sent(tx: str, to: str, units: int, minute: int) -> MoveRow:
+        move = a_move("partial_refund", units=units, moved=units, tx=tx)
+        return replace(move, destination=to, created_at=NOON + timedelta(minutes=minute))
+
+    given_up = replace(sent("0x03", "0xc", 1, 3), status="failed", moved_units=None, tx_hash=None)
+    moves = (sent("0x01", "0xa", 10_000_000, 1), sent("0x02", "0xb", 500_001, 2), given_up)
+
+    intent = payment_intent(
+        view(invoice=invoice(Status.COMPLETED, tally=paid()), moves=moves), CLERK
+    )
+
+    assert intent["partial_refund_amount"] == "10.500001"
+    assert intent["partial_refund_tx_hash"] == "0x02"
+    assert intent["partial_refund_address"] == "0xb"
 
 
 def test_only_compliance_reads_the_names_on_a_list() -> None:

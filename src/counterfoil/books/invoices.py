@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from counterfoil.books import ledger, transfers
+from counterfoil.books import ledger, refunds, transfers
 from counterfoil.core import reckoning, search
 from counterfoil.core.assets import known_asset
 from counterfoil.core.invoice import (
@@ -21,7 +21,7 @@ from counterfoil.core.invoice import (
     Policy,
     Price,
     Quote,
-    RefundOrder,
+    Refund,
     Resolution,
     Screening,
     Settlement,
@@ -57,7 +57,6 @@ class _Detail(msgspec.Struct, frozen=True):
     approved_hash: str | None
     releases: tuple[str, ...]
     declines: tuple[str, ...]
-    refund: RefundOrder | None
     signed_off_by: str | None
     signed_off_at: datetime | None
     expired_at: datetime | None
@@ -170,6 +169,7 @@ async def save(tx: Tx, before: Invoice, after: Invoice, updated_at: datetime) ->
             {"org_id": after.org_id, "invoice_id": after.invoice_id},
         )
         await _insert_requests(tx, after)
+    await refunds.save(tx, before, after)
 
 
 async def lock(tx: Tx, org_id: int, invoice_id: UUID) -> Invoice | None:
@@ -265,12 +265,14 @@ async def _complete(tx: Tx, org_id: int, rows: Sequence[_InvoiceRow]) -> list[In
     # Only what came in can have gone anywhere, so unpaid invoices cost no further query.
     paid = [invoice_id for invoice_id in ids if received[invoice_id]]
     settled = await ledger.settlements(tx, org_id, paid) if paid else {}
+    sent_back = await refunds.by_invoice(tx, org_id, paid) if paid else {}
     return [
         _invoice(
             row,
             tuple(asked[row.invoice_id]),
             received[row.invoice_id],
             settled.get(row.invoice_id, Settlement()),
+            sent_back.get(row.invoice_id, ()),
         )
         for row in rows
     ]
@@ -281,6 +283,7 @@ def _invoice(
     requests: tuple[PaymentRequest, ...],
     received: Sequence[transfers.TransferRow],
     settled: Settlement,
+    sent_back: tuple[Refund, ...],
 ) -> Invoice:
     detail = _decode_detail(row.detail)
     fields = {name: getattr(detail, name) for name in _Detail.__struct_fields__}
@@ -300,6 +303,7 @@ def _invoice(
         requests=requests,
         tally=reckoning.tally(requests, map(transfers.received, received), detail.policy),
         settled=settled,
+        refunds=sent_back,
         **fields,
     )
 

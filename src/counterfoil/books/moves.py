@@ -17,6 +17,8 @@ from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, execute, execute_many, one_row, one_value
 
 MovePurpose = Literal["sweep", "payout", "refund", "partial_refund", "fuel", "deploy"]
+OUTGOING: Final = frozenset[MovePurpose]({"payout", "refund", "partial_refund"})
+"""What leaves us for good."""
 MoveStatus = Literal["waiting", "ready", "signed", "final", "failed", "parked"]
 
 

@@ -128,20 +128,29 @@ class SignOff(Command):
 
     refund_address: str | None = None
     reason: str = ""
+    attachment_file_ids: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRefund(Command):
-    """Ask for everything to be sent back; a second person approves."""
+    """Ask for money to be sent back; a second person approves. No ``amounts``: all that is left."""
 
     address: str
     reason: str
     attachment_file_ids: tuple[UUID, ...]
+    amounts: tuple[Money, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApproveRefund(Command):
     """The second person lets the refund go out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawRefund(Command):
+    """Call a refund off before any of it was sent."""
+
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +198,7 @@ class PaidOut(MoveFact):
 
 
 class RefundSettled(MoveFact):
-    """The whole refund is final on chain."""
+    """All of the open refund is final on chain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +233,7 @@ COMMANDS: Final[tuple[type[Command], ...]] = (
     SignOff,
     OrderRefund,
     ApproveRefund,
+    WithdrawRefund,
     Archive,
 )
 MONEY_FACTS: Final[tuple[type[MoneyFact], ...]] = (
@@ -247,11 +257,15 @@ Purpose = Literal["sweep", "payout", "refund", "partial_refund"]
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One movement of money to be made. ``destination`` is empty for a sweep: always the pool."""
+    """One movement of money to be made. ``destination`` is empty for a sweep: always the pool.
+
+    ``refund_id`` names the refund that it is made for; None where it is made for the sign-off.
+    """
 
     purpose: Purpose
     money: Money
     destination: str
+    refund_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +287,7 @@ class ReleaseMoves:
 
 @dataclass(frozen=True, slots=True)
 class GiveUpMoves:
-    """The money was refused: what was planned for it, and is not signed yet, never happens."""
+    """The money was refused or a refund withdrawn: what is planned and not signed never happens."""
 
 
 Effect = Screen | PlanMoves | ReleaseMoves | GiveUpMoves

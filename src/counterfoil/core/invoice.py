@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
-from counterfoil.core.money import Asset
+from counterfoil.core.money import Asset, Money
 
 
 class Status(StrEnum):
@@ -43,7 +43,7 @@ class Status(StrEnum):
     REFUND_PROCESSING = "refund_processing"
     """The refund was approved and is on its way."""
     REFUNDED = "refunded"
-    """The refund is final on chain. The end."""
+    """Nothing is left with us and nothing was paid out: it all went back. The end."""
     EXPIRED = "expired"
     """The deadline passed unpaid, and the watcher had seen everything before it."""
     CANCELLED = "cancelled"
@@ -305,15 +305,54 @@ class Resolution:
     rule: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RefundOrder:
-    """A refund that somebody asked for. ``after_completion``: the payout had already been made."""
+class RefundStatus(StrEnum):
+    """How far a refund has come."""
 
+    PENDING = "pending"
+    """Ordered; a second person has to approve it."""
+    PROCESSING = "processing"
+    """Approved; its money is on its way."""
+    SETTLED = "settled"
+    """All of it is final on chain."""
+    WITHDRAWN = "withdrawn"
+    """Called off before any of it was sent."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is still to come of it."""
+        return self in {RefundStatus.PENDING, RefundStatus.PROCESSING}
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money of an invoice that goes back: some of what is still with us, or all of it.
+
+    At most one of an invoice is open at a time; ``number`` counts them from 1. ``is_whole``: it
+    returns everything that had come in. ``returns_to`` is where the invoice stood when it was
+    ordered, and stands again once it is settled or withdrawn, unless the money says otherwise.
+    """
+
+    refund_id: UUID
+    number: int
+    amounts: tuple[Money, ...]
     address: str
     reason: str
     attachment_file_ids: tuple[UUID, ...]
+    is_whole: bool
+    returns_to: Status
     ordered_by: str
-    after_completion: bool = False
+    ordered_at: datetime
+    status: RefundStatus = RefundStatus.PENDING
+    approved_by: str | None = None
+    approved_at: datetime | None = None
+    withdrawn_by: str | None = None
+    withdrawn_at: datetime | None = None
+    settled_at: datetime | None = None
+
+    @property
+    def after_completion(self) -> bool:
+        """Whether the invoice was completed when it was ordered."""
+        return self.returns_to is Status.COMPLETED
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,7 +400,8 @@ class Invoice:
     releases: tuple[str, ...] = ()
     declines: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
-    refund: RefundOrder | None = None
+    refunds: tuple[Refund, ...] = ()
+    """Every refund that was ever ordered, oldest first."""
     resolution: Resolution | None = None
     """The newest choice about the money that is there; none once other money came."""
     signed_off_by: str | None = None
@@ -375,6 +415,11 @@ class Invoice:
     """The chains on which tokens are to be paid there, fixed when it was created."""
     version: int = 0
     """Grows with every recorded event; the sequence of log entries and callbacks."""
+
+    @property
+    def open_refund(self) -> Refund | None:
+        """The refund that waits or is on its way."""
+        return next((refund for refund in self.refunds if refund.status.is_open), None)
 
 
 def pay_to(invoice: Invoice, asset: Asset) -> str:

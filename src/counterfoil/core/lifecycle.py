@@ -29,8 +29,16 @@ from counterfoil.core.events import (
     TransferConfirmed,
     TransferDropped,
     TransferSeen,
+    WithdrawRefund,
 )
 from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.refund_rules import (
+    refund_approved,
+    refund_ordered,
+    refund_settled,
+    refund_swept,
+    refund_withdrawn,
+)
 from counterfoil.core.rules import (
     Outcome,
     accepted,
@@ -49,10 +57,6 @@ from counterfoil.core.rules import (
     noted_in_motion,
     paid_out,
     recalculated,
-    refund_approved,
-    refund_ordered,
-    refund_settled,
-    refund_swept,
     rejected,
     released,
     rescreened,
@@ -122,8 +126,21 @@ def _holds(when: Status) -> tuple[Row, ...]:
     return _money_rows(when, go, go, go)
 
 
-_CHECKED = (S.COMPLIANCE_HOLD, S.SIGN_PENDING, S.RESOLUTION_REQUIRED, S.SWEEPING)
+_CHECKED = (
+    S.COMPLIANCE_HOLD,
+    S.SIGN_PENDING,
+    S.RESOLUTION_REQUIRED,
+    S.SWEEPING,
+    S.PAYOUT_PROCESSING,
+    S.COMPLETED,
+)
 """Where checked money goes; straight to sweeping only where the policy signs for itself."""
+_SIGNED = (S.SWEEPING, S.PAYOUT_PROCESSING, S.COMPLETED)
+"""Where signed money goes: an earlier refund may have swept all of it along already."""
+_TAKEN_UP = (*_UNPAID, *_MOVING, S.COMPLIANCE_HOLD, S.SIGN_PENDING, S.RESOLUTION_REQUIRED, *_SIGNED)
+"""Where a payment goes on from that a refund has interrupted."""
+_ENDED = (S.COMPLIANCE_DECLINED, S.APPROVAL_REJECTED, S.CANCELLED, S.REFUNDED)
+"""Where money that is refunded had no way on, or came too late for one."""
 
 # fmt: off
 LIFECYCLE: Final = (
@@ -134,6 +151,7 @@ LIFECYCLE: Final = (
     _row(S.APPROVAL_PENDING,    Cancel,         cancelled,       S.CANCELLED),
     *_stays(S.APPROVAL_PENDING),
 
+    _row(S.APPROVAL_REJECTED,   OrderRefund,    refund_ordered,  S.REFUND_PENDING),
     _row(S.APPROVAL_REJECTED,   Archive,        archived,        S.APPROVAL_REJECTED),
     *_stays(S.APPROVAL_REJECTED),
 
@@ -163,10 +181,10 @@ LIFECYCLE: Final = (
     *_reopens(S.RESOLUTION_REQUIRED),
 
     _row(S.SIGN_PENDING,        Accept,         accepted,        S.SIGN_PENDING),
-    _row(S.SIGN_PENDING,        SignOff,        signed_off,      S.SWEEPING),
+    _row(S.SIGN_PENDING,        SignOff,        signed_off,      *_SIGNED),
     _row(S.SIGN_PENDING,        OrderRefund,    refund_ordered,  S.REFUND_PENDING),
     _row(S.SIGN_PENDING,        Screened,       rescreened,      S.SIGN_PENDING, S.COMPLIANCE_HOLD),
-    *_reopens(S.SIGN_PENDING, S.SWEEPING),
+    *_reopens(S.SIGN_PENDING, *_SIGNED),
 
     _row(S.SWEEPING,            Swept,          swept,           S.PAYOUT_PROCESSING, S.COMPLETED),
     _row(S.SWEEPING,            Screened,       screened_in_motion, S.SWEEPING, S.COMPLIANCE_HOLD),
@@ -181,19 +199,24 @@ LIFECYCLE: Final = (
     *_stays(S.COMPLETED),
 
     _row(S.REFUND_PENDING,      ApproveRefund,  refund_approved, S.REFUND_PROCESSING),
-    *_stays(S.REFUND_PENDING),
+    _row(S.REFUND_PENDING,      WithdrawRefund, refund_withdrawn, *_TAKEN_UP, *_ENDED),
+    _row(S.REFUND_PENDING,      Screened,       screened_in_motion, S.REFUND_PENDING),
+    *_moves_on(S.REFUND_PENDING),
 
     _row(S.REFUND_PROCESSING,   Swept,          refund_swept,    S.REFUND_PROCESSING),
-    _row(S.REFUND_PROCESSING,   RefundSettled,  refund_settled,  S.REFUNDED),
+    _row(S.REFUND_PROCESSING,   RefundSettled,  refund_settled,  *_TAKEN_UP, *_ENDED),
+    _row(S.REFUND_PROCESSING,   WithdrawRefund, refund_withdrawn, *_TAKEN_UP, *_ENDED),
     _row(S.REFUND_PROCESSING,   Screened,       screened_in_motion, S.REFUND_PROCESSING),
     *_moves_on(S.REFUND_PROCESSING),
 
+    _row(S.REFUNDED,            OrderRefund,    refund_ordered,  S.REFUND_PENDING),
     _row(S.REFUNDED,            Archive,        archived,        S.REFUNDED),
     *_stays(S.REFUNDED),
 
     _row(S.EXPIRED,             GraceOver,      lapsed,          S.CANCELLED, S.EXPIRED),
     *_follows(S.EXPIRED, S.EXPIRED),
 
+    _row(S.CANCELLED,           OrderRefund,    refund_ordered,  S.REFUND_PENDING),
     _row(S.CANCELLED,           Archive,        archived,        S.CANCELLED),
     *_stays(S.CANCELLED),
 )
@@ -244,10 +267,14 @@ def decide(invoice: Invoice, event: Event) -> Outcome:
     return after, effects
 
 
-def _with_allowed(refusal: OutOfPlace, invoice: Invoice) -> OutOfPlace:
-    standing = {
+def standing(invoice: Invoice) -> dict[str, object]:
+    """Where an invoice stands and what may be asked of it there, as a refusal tells it."""
+    return {
         "status": invoice.status.value,
         "context": None if invoice.context is None else invoice.context.value,
         "allowed": allowed_commands(invoice.status),
     }
-    return OutOfPlace(refusal.message, data={**standing, **refusal.data})
+
+
+def _with_allowed(refusal: OutOfPlace, invoice: Invoice) -> OutOfPlace:
+    return OutOfPlace(refusal.message, data={**standing(invoice), **refusal.data})

@@ -222,10 +222,22 @@ def received(invoice: Invoice) -> tuple[Money, ...]:
 
 def holdings(invoice: Invoice) -> tuple[Money, ...]:
     """The confirmed money that is still with us, per asset: neither paid out nor sent back."""
+    return _some((_with_us_units(invoice, a), a.asset) for a in invoice.tally.money)
+
+
+def refundable(invoice: Invoice) -> tuple[Money, ...]:
+    """What can be sent back, per asset: still with us, and beyond any reorganisation."""
     return _some(
-        (_kept_units(invoice, a) - invoice.settled.paid_out_units(a.asset), a.asset)
+        (_with_us_units(invoice, a) - (a.confirmed_units - a.final_units), a.asset)
         for a in invoice.tally.money
     )
+
+
+def in_pool(invoice: Invoice, asset: Asset) -> int:
+    """What of an asset was swept and has not left since."""
+    settled = invoice.settled
+    swept_units = settled.swept_units(asset)
+    return swept_units - settled.paid_out_units(asset) - settled.returned_units(asset)
 
 
 def unswept(invoice: Invoice) -> tuple[Money, ...]:
@@ -239,6 +251,11 @@ def unswept(invoice: Invoice) -> tuple[Money, ...]:
 def _kept_units(invoice: Invoice, tally: AssetTally) -> int:
     """What is confirmed of an asset and was not sent back."""
     return max(tally.confirmed_units - invoice.settled.returned_units(tally.asset), 0)
+
+
+def _with_us_units(invoice: Invoice, tally: AssetTally) -> int:
+    """What is confirmed of an asset and was neither sent back nor paid out."""
+    return _kept_units(invoice, tally) - invoice.settled.paid_out_units(tally.asset)
 
 
 def _some(parts: Iterable[tuple[int, Asset]]) -> tuple[Money, ...]:

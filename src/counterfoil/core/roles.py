@@ -21,6 +21,7 @@ from counterfoil.core.events import (
     Release,
     SignOff,
     TakeNote,
+    WithdrawRefund,
 )
 
 
@@ -88,6 +89,7 @@ REQUIRED: Final[dict[type[Command], Permission]] = {
     SignOff: P.SIGN,
     OrderRefund: P.SIGN,
     ApproveRefund: P.SIGN,
+    WithdrawRefund: P.SIGN,
     Accept: P.SIGN,
     Recalculate: P.SIGN,
     Release: P.REVIEW,

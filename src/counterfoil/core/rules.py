@@ -7,14 +7,12 @@ A rule decides and changes nothing outside. Which rule stands in which cell is s
 from dataclasses import replace
 from typing import Final
 
-from counterfoil.core import pricing, reckoning, resolution
-from counterfoil.core.assets import CHAINS
+from counterfoil.core import planning, pricing, reckoning, resolution
 from counterfoil.core.content import content_hash
 from counterfoil.core.errors import Forbidden, Invalid, OutOfPlace
 from counterfoil.core.events import (
     Accept,
     Approve,
-    ApproveRefund,
     Archive,
     Cancel,
     DeadlinePassed,
@@ -24,13 +22,10 @@ from counterfoil.core.events import (
     Event,
     GiveUpMoves,
     GraceOver,
-    Leg,
     MoneyFact,
-    OrderRefund,
     PaidOut,
     PlanMoves,
     Recalculate,
-    RefundSettled,
     Reject,
     Release,
     ReleaseMoves,
@@ -44,12 +39,10 @@ from counterfoil.core.invoice import (
     Context,
     Invoice,
     Note,
-    RefundOrder,
     Resolution,
     Screening,
     Status,
 )
-from counterfoil.core.money import Asset, Money
 from counterfoil.core.resolution import Choice
 
 S = Status
@@ -214,7 +207,8 @@ def screened_in_motion(invoice: Invoice, event: Screened) -> Outcome:
     A finding holds the money wherever it is. A refund goes on: it is how such money leaves.
     """
     after = replace(invoice, screening=event.screening, releases=())
-    holds = invoice.status is not S.REFUND_PROCESSING and event.screening.decision != "clear"
+    refunding = invoice.status in {S.REFUND_PENDING, S.REFUND_PROCESSING}
+    holds = event.screening.decision != "clear" and not refunding
     return (_held(after) if holds else after), ()
 
 
@@ -249,8 +243,8 @@ def declined(invoice: Invoice, event: Decline) -> Outcome:
     after = replace(invoice, declines=people, releases=_without(invoice.releases, event.by))
     if len(people) < PEOPLE_TO_DECIDE_A_HOLD:
         return after, ()
-    planned = invoice.signed_off_at is not None
-    return replace(after, status=S.COMPLIANCE_DECLINED), (GiveUpMoves(),) if planned else ()
+    after = planning.without_surplus_refund(replace(after, status=S.COMPLIANCE_DECLINED), event)
+    return after, (GiveUpMoves(),) if invoice.signed_off_at is not None else ()
 
 
 def note_taken(invoice: Invoice, event: TakeNote) -> Outcome:
@@ -294,7 +288,10 @@ def recalculated(invoice: Invoice, event: Recalculate) -> Outcome:
 
 
 def signed_off(invoice: Invoice, event: SignOff) -> Outcome:
-    """Plan the whole way of the money at once: sweep, payout, and the surplus back."""
+    """Plan the whole way of the money at once: sweep, payout, and the surplus back.
+
+    What an earlier refund swept along is in the pool already, and goes on from there.
+    """
     _refuse_unscreened(invoice)
     if not (invoice.tally.settled and invoice.tally.final):
         raise OutOfPlace(
@@ -307,8 +304,17 @@ def signed_off(invoice: Invoice, event: SignOff) -> Outcome:
             "refund_address",
             f"is required: the customer paid {back[0]} too much, which goes back when you sign",
         )
-    after = replace(invoice, status=S.SWEEPING, signed_off_by=event.by, signed_off_at=event.at)
-    return after, (PlanMoves(_legs(invoice, back, event.refund_address or "")),)
+    after = replace(invoice, signed_off_by=event.by, signed_off_at=event.at)
+    refund = planning.surplus_refund(invoice, event, back) if back else None
+    if refund is not None:
+        after = replace(after, refunds=(*invoice.refunds, refund))
+    sweeps, onward = planning.sweeps(invoice), planning.onward(invoice, refund)
+    if sweeps:
+        return replace(after, status=S.SWEEPING), (PlanMoves((*sweeps, *onward)),)
+    if onward:
+        planned = PlanMoves(onward), ReleaseMoves()
+        return replace(after, status=S.PAYOUT_PROCESSING), planned
+    return replace(after, status=S.COMPLETED, completed_at=event.at), ()
 
 
 def swept(invoice: Invoice, event: Swept) -> Outcome:
@@ -320,45 +326,29 @@ def swept(invoice: Invoice, event: Swept) -> Outcome:
 
 
 def paid_out(invoice: Invoice, event: PaidOut) -> Outcome:
-    """Done."""
-    after = replace(invoice, settled=event.settled)
+    """Done, and so is the surplus that went back with it."""
+    after = planning.with_refund_settled(invoice, event.settled, event.at)
     return replace(after, status=S.COMPLETED, completed_at=event.at), ()
 
 
-def refund_ordered(invoice: Invoice, event: OrderRefund) -> Outcome:
-    """Keep the order until a second person approves it."""
-    order = RefundOrder(
-        address=event.address,
-        reason=event.reason,
-        attachment_file_ids=event.attachment_file_ids,
-        ordered_by=event.by,
-        after_completion=invoice.status is S.COMPLETED,
-    )
-    return replace(invoice, status=S.REFUND_PENDING, refund=order), ()
+def resumed(invoice: Invoice, stood: Status, event: Event) -> Outcome:
+    """Stand where it stood before a refund was ordered, as long as the money is the same."""
+    after = replace(invoice, status=stood)
+    if stood.is_end or stood is S.COMPLIANCE_DECLINED:
+        return after, ()
+    if not _cleared(invoice) or reckoning.judge(invoice) is not invoice.context:
+        return judged_anew(invoice, event)
+    if stood is S.SIGN_PENDING and _signs_itself(after):
+        return signed_off(after, SignOff(at=event.at, by="system:policy"))
+    return after, ()
 
 
-def refund_approved(invoice: Invoice, event: ApproveRefund) -> Outcome:
-    """Send everything back, through the pool; at once where all of it lies there."""
-    order = invoice.refund
-    assert order is not None, "REFUND_PENDING is only reached with an order"  # noqa: S101 - tells mypy
-    if event.by == order.ordered_by:
-        message = "you ordered this refund, so somebody else has to approve it"
-        raise Forbidden(message, data={"rule": "maker_is_not_checker"})
-    sweeps = _sweeps(invoice)
-    back = tuple(Leg("refund", money, order.address) for money in reckoning.holdings(invoice))
-    after = replace(invoice, status=S.REFUND_PROCESSING)
-    release = () if sweeps else (ReleaseMoves(),)
-    return after, (PlanMoves((*sweeps, *back)), *release)
-
-
-def refund_swept(invoice: Invoice, event: Swept) -> Outcome:
-    """The money to be returned is in the pool: it may leave."""
-    return replace(invoice, settled=event.settled), (ReleaseMoves(),)
-
-
-def refund_settled(invoice: Invoice, event: RefundSettled) -> Outcome:
-    """The customer has the money back."""
-    return replace(invoice, settled=event.settled, status=S.REFUNDED), ()
+def judged_anew(invoice: Invoice, event: Event) -> Outcome:
+    """Take a payment up again: money that nobody has looked at is screened before it is judged."""
+    afresh = replace(invoice, resolution=None)
+    if not _looked_at(invoice):
+        return _followed(afresh)
+    return _judged(afresh, event) if _cleared(invoice) else (_held(afresh), ())
 
 
 def archived(invoice: Invoice, event: Archive) -> Outcome:
@@ -397,11 +387,22 @@ def _ripe(invoice: Invoice) -> bool:
 
 def _refuse_unscreened(invoice: Invoice) -> None:
     """Nobody decides about money that nobody has looked at."""
-    if invoice.screening is None or not invoice.screening.covers_all(invoice.tally):
+    if not _looked_at(invoice):
         raise OutOfPlace(
             "more money has come in and is being screened; decide when that is done",
             data={"rule": "unscreened_money"},
         )
+
+
+def _looked_at(invoice: Invoice) -> bool:
+    return invoice.screening is not None and invoice.screening.covers_all(invoice.tally)
+
+
+def _cleared(invoice: Invoice) -> bool:
+    """Whether all of the money was found clean, or was released as it is."""
+    verdict = invoice.screening
+    released = len(invoice.releases) >= PEOPLE_TO_DECIDE_A_HOLD
+    return verdict is not None and _looked_at(invoice) and (verdict.decision == "clear" or released)
 
 
 def makers(invoice: Invoice) -> frozenset[str]:
@@ -471,22 +472,3 @@ def _one_more(invoice: Invoice, people: tuple[str, ...], person: str) -> tuple[s
         message = "you made or approved this invoice, so other people have to decide"
         raise Forbidden(message, data={"rule": "maker_is_not_checker"})
     return (*people, person)
-
-
-def _sweeps(invoice: Invoice) -> tuple[Leg, ...]:
-    return tuple(Leg("sweep", money, "") for money in reckoning.unswept(invoice))
-
-
-def _payout_target(invoice: Invoice, asset: Asset) -> str | None:
-    return invoice.payout_to.get(CHAINS[asset.chain].family)
-
-
-def _legs(invoice: Invoice, back: tuple[Money, ...], refund_address: str) -> tuple[Leg, ...]:
-    returned = {money.asset: money.units for money in back}
-    payouts = (
-        Leg("payout", Money(m.units - returned.get(m.asset, 0), m.asset), target)
-        for m in reckoning.holdings(invoice)
-        if (target := _payout_target(invoice, m.asset)) and m.units > returned.get(m.asset, 0)
-    )
-    refunds = (Leg("partial_refund", money, refund_address) for money in back)
-    return (*_sweeps(invoice), *payouts, *refunds)

@@ -423,6 +423,38 @@ CREATE TABLE public.rate_snapshot (
     CONSTRAINT rate_snapshot_rate_check CHECK (((rate > (0)::numeric) AND (rate < '1000000000000000'::numeric)))
 );
 
+CREATE TABLE public.refund (
+    org_id bigint NOT NULL,
+    refund_id uuid NOT NULL,
+    invoice_id uuid NOT NULL,
+    number integer NOT NULL,
+    status text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL COLLATE pg_catalog."C",
+    reason text NOT NULL,
+    attachment_file_ids uuid[] NOT NULL,
+    is_whole boolean NOT NULL,
+    returns_to text NOT NULL COLLATE pg_catalog."C",
+    ordered_by text NOT NULL COLLATE pg_catalog."C",
+    ordered_at timestamp with time zone NOT NULL,
+    approved_by text COLLATE pg_catalog."C",
+    approved_at timestamp with time zone,
+    withdrawn_by text COLLATE pg_catalog."C",
+    withdrawn_at timestamp with time zone,
+    settled_at timestamp with time zone,
+    CONSTRAINT refund_number_check CHECK ((number >= 1)),
+    CONSTRAINT refund_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text, 'settled'::text, 'withdrawn'::text])))
+);
+
+CREATE TABLE public.refund_amount (
+    org_id bigint NOT NULL,
+    refund_id uuid NOT NULL,
+    "position" smallint NOT NULL,
+    chain text NOT NULL COLLATE pg_catalog."C",
+    contract text NOT NULL COLLATE pg_catalog."C",
+    amount_units numeric(78,0) NOT NULL,
+    CONSTRAINT refund_amount_amount_units_check CHECK (((amount_units > (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric)))
+);
+
 CREATE TABLE public.screening_list (
     list_code text NOT NULL COLLATE pg_catalog."C",
     published_on date,
@@ -611,6 +643,15 @@ ALTER TABLE ONLY public.posting
 ALTER TABLE ONLY public.rate_snapshot
     ADD CONSTRAINT rate_snapshot_pkey PRIMARY KEY (base, quote, observed_at, source);
 
+ALTER TABLE ONLY public.refund_amount
+    ADD CONSTRAINT refund_amount_pkey PRIMARY KEY (org_id, refund_id, "position");
+
+ALTER TABLE ONLY public.refund
+    ADD CONSTRAINT refund_org_id_invoice_id_number_key UNIQUE (org_id, invoice_id, number);
+
+ALTER TABLE ONLY public.refund
+    ADD CONSTRAINT refund_pkey PRIMARY KEY (org_id, refund_id);
+
 ALTER TABLE ONLY public.screening_list_address
     ADD CONSTRAINT screening_list_address_pkey PRIMARY KEY (family, address, list_code, entry_uid, label, version_from);
 
@@ -686,6 +727,8 @@ CREATE INDEX posting_in ON public.posting USING btree (org_id, destination, chai
 
 CREATE INDEX posting_out ON public.posting USING btree (org_id, source, chain, contract) INCLUDE (amount_units);
 
+CREATE UNIQUE INDEX refund_one_open ON public.refund USING btree (org_id, invoice_id) WHERE (status = ANY (ARRAY['pending'::text, 'processing'::text]));
+
 CREATE INDEX screening_run_by_invoice ON public.screening_run USING btree (org_id, invoice_id, created_at);
 
 CREATE INDEX transfer_by_invoice ON public.transfer USING btree (org_id, invoice_id);
@@ -748,6 +791,12 @@ ALTER TABLE ONLY public.payment_request
 
 ALTER TABLE ONLY public.posting
     ADD CONSTRAINT posting_org_id_cause_fkey FOREIGN KEY (org_id, cause) REFERENCES public.journal_entry(org_id, cause);
+
+ALTER TABLE ONLY public.refund_amount
+    ADD CONSTRAINT refund_amount_org_id_refund_id_fkey FOREIGN KEY (org_id, refund_id) REFERENCES public.refund(org_id, refund_id);
+
+ALTER TABLE ONLY public.refund
+    ADD CONSTRAINT refund_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);
 
 ALTER TABLE ONLY public.screening_list_address
     ADD CONSTRAINT screening_list_address_list_code_fkey FOREIGN KEY (list_code) REFERENCES public.screening_list(list_code);

@@ -4,15 +4,13 @@ Every function is one transaction, answers the invoice as it then is, and raises
 `Forbidden` or `OutOfPlace` with nothing changed.
 """
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
 from counterfoil.books import files, moves
-from counterfoil.books.moves import MoveRow
-from counterfoil.core import reckoning, resolution
+from counterfoil.core import resolution
 from counterfoil.core.content import content_hash
 from counterfoil.core.errors import Conflict, Invalid, OutOfPlace
 from counterfoil.core.events import (
@@ -29,20 +27,20 @@ from counterfoil.core.events import (
     Release,
     SignOff,
     TakeNote,
+    WithdrawRefund,
 )
 from counterfoil.core.invoice import Context, Invoice, Status
-from counterfoil.core.lifecycle import RULES, allowed_commands
-from counterfoil.core.money import Money
+from counterfoil.core.lifecycle import RULES, standing
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import REQUIRED, Actor
 from counterfoil.db.pool import Tx
 from counterfoil.desk import queries
 from counterfoil.desk.act import happen, locked
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.destinations import check_destination
+from counterfoil.desk.destinations import check_refund
 from counterfoil.desk.idempotency import Idempotent, once
-from counterfoil.desk.objections import OUTGOING
 from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.refunding import Part, in_motion, is_unsent
 from counterfoil.desk.resolving import check_approved_content, recalculation
 
 MAX_ATTACHMENTS: Final = 10
@@ -200,11 +198,16 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
         if choice is not None:
             resolution.must_be_open(invoice, choice)
         await _check_attachments(tx, invoice.org_id, refund_attachments)
-        address = refund_address and await check_destination(
-            desk, tx, _FAMILY, refund_address, "refund_address"
+        address = refund_address and await check_refund(
+            desk, tx, by.org_id, _FAMILY, refund_address
         )
-        now = desk.clock.now()
-        order = SignOff(at=now, by=by.uid, refund_address=address, reason=refund_reason)
+        order = SignOff(
+            at=desk.clock.now(),
+            by=by.uid,
+            refund_address=address,
+            reason=refund_reason,
+            attachment_file_ids=refund_attachments,
+        )
         return signing(invoice, order)
 
     return await _command(desk, invoice_id, by, SignOff, make, key=idempotent)
@@ -281,17 +284,21 @@ async def order_refund(  # noqa: PLR0913 - the fields of RefundReviewRequest
     address: str,
     reason: str,
     attachments: tuple[UUID, ...],
+    part: Part | None = None,
     idempotent: Idempotent | None = None,
 ) -> InvoiceView:
-    """Ask for the whole payment to be sent back; a second person has to approve it."""
+    """Ask for money to be sent back; a second person has to approve it.
+
+    Without ``part`` all that is left goes back.
+    """
 
     async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
         if not 1 <= len(attachments) <= MAX_ATTACHMENTS:
             sentence = f"must name one to {MAX_ATTACHMENTS} uploaded files"
             raise Invalid.field("refund_attachments", sentence)
         await _check_attachments(tx, invoice.org_id, attachments)
-        destination = await check_destination(desk, tx, _FAMILY, address, "refund_address")
-        await _check_refundable(tx, invoice, OrderRefund)
+        destination = await check_refund(desk, tx, by.org_id, _FAMILY, address)
+        await _check_still(tx, invoice, OrderRefund)
         return [
             OrderRefund(
                 at=desk.clock.now(),
@@ -299,6 +306,7 @@ async def order_refund(  # noqa: PLR0913 - the fields of RefundReviewRequest
                 address=destination,
                 reason=reason,
                 attachment_file_ids=attachments,
+                amounts=() if part is None else part.of(invoice),
             )
         ]
 
@@ -311,60 +319,24 @@ async def approve_refund(
     """Let an ordered refund go out; not by the person who ordered it."""
 
     async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
-        await _check_refundable(tx, invoice, ApproveRefund)
+        await _check_still(tx, invoice, ApproveRefund)
+        if invoice.status is Status.REFUND_PENDING and invoice.open_refund is not None:
+            await check_refund(desk, tx, by.org_id, _FAMILY, invoice.open_refund.address)
         return [ApproveRefund(at=desk.clock.now(), by=by.uid)]
 
     return await _command(desk, invoice_id, by, ApproveRefund, make, key=idempotent)
 
 
-def refund_obstacle(invoice: Invoice, went_out: Sequence[MoveRow]) -> OutOfPlace | None:
-    """Why the payment cannot be refunded just now, given all of the invoice's moves.
+async def withdraw_refund(
+    desk: Desk, invoice_id: UUID, by: Actor, reason: str, idempotent: Idempotent | None = None
+) -> InvoiceView:
+    """Call an open refund off, as long as none of it was sent."""
 
-    A refund sends back everything that came in, out of one budget with the payouts
-    (specs/reliability.md 1.3, point 7), so all of it has to be final and still with us. A refund
-    that were let through regardless would be parked at its signature, where nothing leads on.
-    """
-    held = reckoning.received(invoice)
-    if not held:
-        return _obstacle(
-            invoice, "budget", "no money is here for this invoice, so nothing to refund"
-        )
-    if not (invoice.tally.settled and invoice.tally.final):
-        sentence = "the payment is not yet final on chain; refund it in a few minutes"
-        return _obstacle(invoice, "finality", sentence)
-    if any(move.status == "signed" for move in went_out):
-        sentence = "some of the money is on its way just now; refund it in a few minutes"
-        return _obstacle(invoice, "in_flight", sentence)
-    gone = Counter[tuple[str, str]]()
-    for move in went_out:
-        if move.purpose in OUTGOING and move.status != "failed":
-            gone[move.chain, move.contract] += move.amount_units
-    spent = [
-        Money(units, money.asset)
-        for money in held
-        if (units := gone[money.asset.chain, money.asset.contract])
-    ]
-    if not spent:
-        return None
-    return _obstacle(
-        invoice,
-        "budget",
-        f"{' and '.join(map(str, spent))} of the {' and '.join(map(str, held))} received has"
-        " already been paid out or sent back, so the payment can no longer be refunded from here;"
-        " if the customer is to get money back, send it from your own wallet",
-    )
+    async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
+        await _check_unsent(tx, invoice)
+        return [WithdrawRefund(at=desk.clock.now(), by=by.uid, reason=reason)]
 
-
-def _obstacle(invoice: Invoice, rule: str, sentence: str) -> OutOfPlace:
-    return OutOfPlace(
-        sentence,
-        data={
-            "rule": rule,
-            "status": invoice.status.value,
-            "context": None if invoice.context is None else invoice.context.value,
-            "allowed": allowed_commands(invoice.status),
-        },
-    )
+    return await _command(desk, invoice_id, by, WithdrawRefund, make, key=idempotent)
 
 
 async def _simple(  # noqa: PLR0913 - one command, whole
@@ -405,14 +377,25 @@ async def _command(  # noqa: PLR0913 - one command, whole
     return await desk.database.run(work)
 
 
-async def _check_refundable(tx: Tx, invoice: Invoice, command: type[Command]) -> None:
-    """Raise the `refund_obstacle`; where the status forbids the command, that is told instead."""
+async def _check_still(tx: Tx, invoice: Invoice, command: type[Command]) -> None:
+    """Refuse while something moves; where the status forbids the command, that is told instead."""
     if (invoice.status, command) not in RULES:
         return
-    went_out = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
-    obstacle = refund_obstacle(invoice, went_out)
-    if obstacle is not None:
-        raise obstacle
+    planned = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
+    if in_motion(planned):
+        raise OutOfPlace(
+            "some of the money is on its way just now; refund it in a few minutes",
+            data={"rule": "in_flight", **standing(invoice)},
+        )
+
+
+async def _check_unsent(tx: Tx, invoice: Invoice) -> None:
+    planned = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
+    if not is_unsent(invoice, planned):
+        raise OutOfPlace(
+            "the refund is already on its way, so it can no longer be withdrawn",
+            data={"rule": "money_on_its_way", **standing(invoice)},
+        )
 
 
 async def _check_attachments(tx: Tx, org_id: int, attachments: tuple[UUID, ...]) -> None:

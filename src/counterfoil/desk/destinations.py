@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Final
 
-from counterfoil.books import orgs
+from counterfoil.books import orgs, screening
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.screening import policy_of
 
 _ZERO: Final = "0x" + "0" * 40
 _TOKENS: Final = {
@@ -29,6 +30,31 @@ async def check_payouts(desk: Desk, tx: Tx, addresses: Mapping[str, str]) -> dic
         family: await check_destination(desk, tx, family, text, f"payout_addresses.{family}")
         for family, text in addresses.items()
     }
+
+
+async def check_refund(desk: Desk, tx: Tx, org_id: int, family: str, text: str) -> str:
+    """Read the address that a refund is to go to; answers its canonical form.
+
+    Raises `Invalid` as `check_destination` does, and for an address on a sanctions list.
+    """
+    address = await check_destination(desk, tx, family, text, "refund_address")
+    lists = await sanctioning(tx, org_id, family, address)
+    if lists:
+        sentence = f"is on the sanctions list {' and '.join(lists)}; nothing may be sent there"
+        raise Invalid.field("refund_address", sentence)
+    return address
+
+
+async def sanctioning(tx: Tx, org_id: int, family: str, address: str) -> tuple[str, ...]:
+    """The lists with an address on them that bind an organisation, as they are stored now."""
+    listed = {row.list_code for row in await screening.find(tx, [(family, address)])}
+    if not listed:
+        return ()
+    org = await orgs.get(tx, org_id)
+    if org is None:
+        msg = f"there is no organisation {org_id}"
+        raise LookupError(msg)
+    return tuple(sorted(listed & policy_of(org.policy.screening).lists))
 
 
 async def check_destination(desk: Desk, tx: Tx, family: str, text: str, field: str) -> str:

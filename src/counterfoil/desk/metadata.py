@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 from uuid import UUID
 
+from counterfoil.core import ids
 from counterfoil.core.events import (
     Accept,
     Approve,
@@ -20,7 +21,7 @@ from counterfoil.core.events import (
 from counterfoil.core.invoice import Invoice, PaymentRequest
 from counterfoil.core.money import plain_text
 
-_NOT_ASKED_FOR: Final = frozenset({"document", "edited_by", "version"})
+_NOT_ASKED_FOR: Final = frozenset({"document", "edited_by", "refunds", "version"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +60,27 @@ class ApprovedAgain(Fact):
 def metadata(event: Event, before: Invoice | None, after: Invoice) -> dict[str, object]:
     """What a reader of the log needs to follow what happened without any other table."""
     context = {} if after.context is None else {"context": after.context.value}
-    parts = (_asking(event, before, after), _deciding(event), _naming(event), _paying(event))
+    parts = (
+        _asking(event, before, after),
+        _deciding(event),
+        _naming(event),
+        _paying(event),
+        _refund(before, after),
+    )
     return {**context, **{name: value for part in parts for name, value in part.items()}}
+
+
+def _refund(before: Invoice | None, after: Invoice) -> dict[str, object]:
+    """The refund that the event made or changed, and how much of what goes back."""
+    known = () if before is None else before.refunds
+    changed = next((refund for refund in after.refunds if refund not in known), None)
+    if changed is None:
+        return {}
+    return {
+        "refund": ids.public("ref", changed.refund_id),
+        "refund_status": changed.status.value,
+        "refund_amounts": {money.asset.key: str(money.units) for money in changed.amounts},
+    }
 
 
 def _asking(event: Event, before: Invoice | None, after: Invoice) -> dict[str, object]:

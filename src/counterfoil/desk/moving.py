@@ -45,6 +45,7 @@ RUNS_WHILE: Final[tuple[tuple[MovePurpose, str], ...]] = (
     ("payout", Status.PAYOUT_PROCESSING.value),
     ("partial_refund", Status.PAYOUT_PROCESSING.value),
     ("refund", Status.REFUND_PROCESSING.value),
+    ("partial_refund", Status.REFUND_PROCESSING.value),
 )
 """In which status of its invoice a movement may be signed. Any other one, a hold above all,
 keeps it where it is."""

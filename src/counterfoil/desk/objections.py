@@ -11,15 +11,17 @@ from typing import Final
 from uuid import UUID
 
 from counterfoil.books import effects, ledger, moves, screening
-from counterfoil.books.moves import MovePurpose, MoveRow
+from counterfoil.books.moves import OUTGOING, MoveRow
 from counterfoil.books.screening import ScreeningRun
+from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.journal import LedgerAccount
 from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.destinations import sanctioning
 
-OUTGOING: Final = frozenset[MovePurpose]({"payout", "refund", "partial_refund"})
+__all__ = ["LONG", "OUTGOING", "SHORT", "Objection", "objections", "over_budget", "pause_until"]
 
 _WITH_US: Final[tuple[LedgerAccount, ...]] = ("deposit", "child", "pool", "pool:coin", "hold")
 
@@ -63,12 +65,12 @@ async def objections(
         if move.invoice_id is None:
             continue
         invoice = held[move.invoice_id]
-        reason = _unseen(move, invoice, under_way) or _uncleared(invoice, newest)
+        reason = _unseen(move, invoice, under_way) or _uncleared(move, invoice, newest)
         if reason is not None:
             until = pause_until(desk.clock.now(), move.updated_at, SHORT)
             found[move.move_id] = Objection(reason, until)
-        elif over := await over_budget(tx, move):
-            found[move.move_id] = Objection(over)
+        elif stop := await _listed(tx, move) or await over_budget(tx, move):
+            found[move.move_id] = Objection(stop)
         elif short := await _short_of_coin(tx, move):
             until = pause_until(desk.clock.now(), move.updated_at, SHORT)
             found[move.move_id] = Objection(short, until)
@@ -120,13 +122,23 @@ async def _ask(desk: Desk, tx: Tx, invoice: Invoice) -> None:
     )
 
 
-def _uncleared(invoice: Invoice, newest: Mapping[UUID, ScreeningRun]) -> str | None:
-    """Why screening forbids the money to go on; a refund is how held money leaves."""
-    if invoice.status is Status.REFUND_PROCESSING:
+def _uncleared(move: MoveRow, invoice: Invoice, newest: Mapping[UUID, ScreeningRun]) -> str | None:
+    """Why screening forbids the money to go on; a refund is how held money leaves.
+
+    Who approved the refund knew what had been found until then, but nothing that was found later.
+    """
+    refund = invoice.open_refund if invoice.status is Status.REFUND_PROCESSING else None
+    if refund is not None and move.purpose != "sweep":
         return None
     run = newest.get(invoice.invoice_id)
     if run is None:
         return "this money was never screened"
+    if (
+        refund is not None
+        and refund.approved_at is not None
+        and run.created_at <= (refund.approved_at)
+    ):
+        return None
     if run.decision == "clear" or _is_released(invoice, run):
         return None
     return f"screening {run.run_id} says {run.decision}, and nobody has released it"
@@ -139,6 +151,17 @@ def _is_released(invoice: Invoice, run: ScreeningRun) -> bool:
         and invoice.screening.run_id == run.run_id
         and len(invoice.releases) >= PEOPLE_TO_DECIDE_A_HOLD
     )
+
+
+async def _listed(tx: Tx, move: MoveRow) -> str | None:
+    """Why nothing may be sent to where the movement goes: lists change after an approval."""
+    if move.purpose not in OUTGOING:
+        return None
+    family = CHAINS[move.chain].family
+    lists = await sanctioning(tx, move.org_id, family, move.destination)
+    if not lists:
+        return None
+    return f"the destination {move.destination} is on the sanctions list {' and '.join(lists)}"
 
 
 async def over_budget(tx: Tx, move: MoveRow) -> str | None:

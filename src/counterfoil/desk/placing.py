@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from counterfoil.books import moves, transfers
@@ -33,7 +34,7 @@ async def by_address(
             found.append((leg, "factory"))
             continue
         found += [
-            (Leg("sweep", Money(units, asset), leg.destination), mode)
+            (replace(leg, money=Money(units, asset)), mode)
             for mode, units in parts.items()
             if units > 0
         ]

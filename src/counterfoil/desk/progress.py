@@ -49,5 +49,5 @@ def _facts(
         yield Swept(at=at, by=by, settled=settled, more_to_move=more)
     if complete("payout", "partial_refund"):
         yield PaidOut(at=at, by=by, settled=settled)
-    if complete("refund"):
+    if complete("refund", "partial_refund"):
         yield RefundSettled(at=at, by=by, settled=settled)

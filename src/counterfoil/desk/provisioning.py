@@ -217,7 +217,7 @@ async def plan_fuel(
                 short.append(GasLow(station.address, max(left_wei, 0), needs_wei, wallet))
                 continue
             left_wei -= needs_wei
-            if last is not None:
+            if last is not None and last.status == "parked":
                 # Were it retried later, the wallet would be fuelled twice.
                 await moves.give_up(tx, org_id, [last.move_id], desk.clock.now())
             await moves.plan(tx, [_fuel(desk, wallet, last, needs_wei)])

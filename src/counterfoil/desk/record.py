@@ -13,7 +13,6 @@ from counterfoil.books import audit, effects, invoices, moves, outbox, transfers
 from counterfoil.books.moves import MoveRow
 from counterfoil.books.transfers import TransferRow
 from counterfoil.core.events import (
-    ApproveRefund,
     Effect,
     Event,
     GiveUpMoves,
@@ -138,7 +137,7 @@ async def _leave(desk: Desk, tx: Tx, invoice: Invoice, effect: Effect, event: Ev
                 tx,
                 [
                     _planned(desk, invoice, leg, number, event, mode)
-                    for number, (leg, mode) in enumerate(await by_address(tx, invoice, effect.legs))
+                    for number, (leg, mode) in _numbered(await by_address(tx, invoice, effect.legs))
                 ],
             )
         case ReleaseMoves():
@@ -150,6 +149,23 @@ async def _leave(desk: Desk, tx: Tx, invoice: Invoice, effect: Effect, event: Ev
             await moves.give_up(tx, invoice.org_id, never_signed, event.at)
 
 
+_Placed = tuple[Leg, DepositMode]
+"""A leg, and how the address is kept that a sweep of it empties."""
+
+
+def _numbered(legs: Sequence[_Placed]) -> list[tuple[int, _Placed]]:
+    """Each leg with its number among those of its purpose.
+
+    The first payout of an invoice is always its number 0, so that a second one cannot be planned.
+    """
+    counted: defaultdict[str, int] = defaultdict(int)
+    found = []
+    for leg, mode in legs:
+        found.append((counted[leg.purpose], (leg, mode)))
+        counted[leg.purpose] += 1
+    return found
+
+
 def _planned(  # noqa: PLR0913, PLR0917 - one movement, whole
     desk: Desk, invoice: Invoice, leg: Leg, number: int, event: Event, mode: DepositMode
 ) -> moves.NewMove:
@@ -159,7 +175,7 @@ def _planned(  # noqa: PLR0913, PLR0917 - one movement, whole
         org_id=invoice.org_id,
         move_id=move_id,
         purpose=leg.purpose,
-        source_id=_source(invoice, event),
+        source_id=(leg.refund_id or invoice.invoice_id).hex,
         leg=number,
         invoice_id=invoice.invoice_id,
         chain=leg.money.asset.chain,
@@ -173,12 +189,6 @@ def _planned(  # noqa: PLR0913, PLR0917 - one movement, whole
         created_at=event.at,
         deposit_mode=mode,
     )
-
-
-def _source(invoice: Invoice, event: Event) -> str:
-    """What a movement is made for; what was signed for is planned once, what goes back as well."""
-    prefix = "refund:" if isinstance(event, ApproveRefund) else ""
-    return f"{prefix}{invoice.invoice_id.hex}"
 
 
 def _warrant(desk: Desk, org_id: int, move_id: UUID, leg: Leg, event: Event) -> str | None:

@@ -134,7 +134,7 @@ ACTIONS: Final = (
     Action(
         "refund",
         "refundInvoice",
-        "Ask for everything to be sent back; a second person approves",
+        "Ask for money to be sent back, all that is left or a part; a second person approves",
         P.SIGN,
         schema.REFUND_FIELDS,
         REFUND_EXAMPLE,
@@ -145,6 +145,7 @@ ACTIONS: Final = (
             address=a.fields["refund_address"],
             reason=a.fields["refund_reason"],
             attachments=tuple(a.fields["refund_attachments"]),
+            part=schema.refund_part(a.fields),
             idempotent=a.key,
         ),
     ),
@@ -156,6 +157,15 @@ ACTIONS: Final = (
         (),
         None,
         lambda a: commands.approve_refund(a.desk, a.invoice_id, a.by, a.key),
+    ),
+    Action(
+        "refund/withdraw",
+        "withdrawRefund",
+        "Call an ordered refund off, as long as none of it was sent",
+        P.SIGN,
+        schema.WITHDRAW_FIELDS,
+        {"reason": "Ordered twice by mistake."},
+        lambda a: commands.withdraw_refund(a.desk, a.invoice_id, a.by, a.reason, a.key),
     ),
     Action(
         "release",

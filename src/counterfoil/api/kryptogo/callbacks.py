@@ -144,13 +144,24 @@ def _payment_hash(facts: Facts, asset: Facts) -> str | None:
 
 
 def _moves(facts: Facts, asset: Facts, purpose: str) -> list[Facts]:
-    return [m for m in facts["moves"] if m["purpose"] == purpose and _same(m, asset)]
+    """What was made or is to be, oldest first; what was given up is as if it had never been."""
+    return [
+        move
+        for move in facts["moves"]
+        if move["purpose"] == purpose and _same(move, asset) and move["status"] != "failed"
+    ]
 
 
 def _move_hash(facts: Facts, asset: Facts, purpose: str) -> str | None:
-    return next((m["tx_hash"] for m in _moves(facts, asset, purpose) if m["tx_hash"]), None)
+    """The newest, as ``views.py`` shows it."""
+    hashes = [m["tx_hash"] for m in _moves(facts, asset, purpose) if m["tx_hash"]]
+    return hashes[-1] if hashes else None
 
 
 def _moved(facts: Facts, asset: Facts, purpose: str) -> str | None:
-    """What really moved, in whole coins; None until something has."""
-    return next((m["moved"] for m in _moves(facts, asset, purpose) if m["moved"]), None)
+    """What really moved, in whole coins, all of a kind together; None until something has."""
+    moved = [Decimal(m["moved"]) for m in _moves(facts, asset, purpose) if m["moved"]]
+    if not moved:
+        return None
+    whole, _, fraction = f"{sum(moved):f}".partition(".")
+    return f"{whole}.{fraction.rstrip('0'):0<2}"

@@ -22,6 +22,7 @@ from counterfoil.core.errors import (
     Unavailable,
 )
 from counterfoil.core.invoice import Context, Status
+from counterfoil.core.roles import Actor
 
 RETRY_AFTER_SECONDS: Final = 5
 
@@ -73,7 +74,7 @@ _HTTP_MESSAGES: Final = {
 }
 
 
-def refused(_request: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
+def refused(request: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
     """Answer a refusal with what was wrong and what is allowed."""
     status_code, code = next(_CODES[c] for c in type(refusal).__mro__ if c in _CODES)
     data: dict[str, object] = dict(refusal.data)
@@ -81,7 +82,8 @@ def refused(_request: Request[Any, Any, Any], refusal: Refusal) -> Response[byte
         data["fields"] = dict(refusal.fields)
     message = refusal.message
     if isinstance(refusal, OutOfPlace):
-        message = _in_our_words(message, data)
+        # Refused commands come from those who may act, who are told what they themselves may do.
+        message = _in_our_words(message, data, request.user.actor)
     headers = {}
     if isinstance(refusal, Unavailable | TooMany) or "retry_after_seconds" in data:
         headers["Retry-After"] = str(data.get("retry_after_seconds", RETRY_AFTER_SECONDS))
@@ -134,7 +136,7 @@ def error(
     )
 
 
-def _in_our_words(message: str, data: dict[str, object]) -> str:
+def _in_our_words(message: str, data: dict[str, object], by: Actor) -> str:
     """Rename status and commands to what this API calls them.
 
     A refusal with a ``rule`` has a reason of its own, which is told as it is.
@@ -145,8 +147,10 @@ def _in_our_words(message: str, data: dict[str, object]) -> str:
     context = data.pop("context", None)
     standing = Status(status), Context(context) if isinstance(context, str) else None
     data["status"] = shown = invoice_status(*standing)
-    data["allowed"] = allowed = verbs_of(*standing)
+    data["allowed"] = allowed = verbs_of(*standing, by.permissions)
     if "rule" in data:
         return message
-    possible = ", ".join(allowed) or "nothing, it goes on by itself"
+    others = verbs_of(*standing)
+    nothing = "nothing, others have to go on" if others else "nothing, it goes on by itself"
+    possible = ", ".join(allowed) or nothing
     return f"this is not possible while the invoice is {shown}; possible now: {possible}"

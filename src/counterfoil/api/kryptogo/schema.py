@@ -41,6 +41,7 @@ from counterfoil.core.invoice import LineItem
 from counterfoil.core.pricing import MAX_TERMS_DAYS
 from counterfoil.desk.commands import MAX_ATTACHMENTS
 from counterfoil.desk.intake import Change, Draft
+from counterfoil.desk.refunding import Part
 
 MAX_ORDER_DATA_BYTES: Final = 16 * 1024
 MAX_ORDER_DATA_DEPTH: Final = 16
@@ -246,8 +247,9 @@ SIGN_FIELDS: Final = (
     Field("refund_reason", _WHY, "Why."),
     Field("refund_attachments", ListOf(_FILES, 0, MAX_ATTACHMENTS), "Uploaded files."),
 )
+WITHDRAW_FIELDS: Final = (Field("reason", _WHY, "Why; kept in the log."),)
 REFUND_FIELDS: Final = (
-    Field("refund_address", Text(_MAX_ADDRESS), "Where everything goes.", required=True),
+    Field("refund_address", Text(_MAX_ADDRESS), "Where it goes.", required=True),
     Field("refund_reason", Text(MAX_REASON, lines=True), "Why.", required=True),
     Field(
         "refund_attachments",
@@ -255,6 +257,9 @@ REFUND_FIELDS: Final = (
         "One to ten files that were uploaded to /v1/studio/api/files.",
         required=True,
     ),
+    Field("refund_amount", AmountText(), "How many tokens go back; all that is left if absent."),
+    Field("refund_token", _TOKEN, "Of which token, where several are here."),
+    Field("refund_chain", _CHAIN, "On which chain, where the token is here on several."),
 )
 
 MAX_PAGE_SIZE: Final = 100
@@ -322,6 +327,12 @@ def read_change(body: Mapping[str, Json]) -> Change:
         return replace(draft, **found, payout_addresses=tuple({**kept, **payouts}.items()))
 
     return change
+
+
+def refund_part(found: Mapping[str, Any]) -> Part | None:
+    """What part of the money a ``RefundReviewRequest`` means; None for all of it."""
+    part = Part(found.get("refund_amount"), found.get("refund_token"), found.get("refund_chain"))
+    return None if part == Part() else part
 
 
 def under_the_clients_names(refused: Invalid, body: Mapping[str, Json]) -> Invalid:

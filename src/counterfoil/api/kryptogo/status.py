@@ -4,7 +4,7 @@ Invoice statuses are those of specs/kryptogo.md C.5, payment-intent statuses tho
 table of ``PaymentIntent``, and the pairing is specs/lifecycle.md D.3.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,13 +22,16 @@ from counterfoil.core.events import (
     Reject,
     Release,
     SignOff,
+    WithdrawRefund,
 )
 from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.lifecycle import RULES, decide
-from counterfoil.core.roles import REQUIRED, Actor
+from counterfoil.core.reckoning import refundable
+from counterfoil.core.roles import REQUIRED, Actor, Permission
 from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
-from counterfoil.desk.commands import refund_obstacle, signing, signs_as_it_is
+from counterfoil.desk.commands import signing, signs_as_it_is
 from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.refunding import in_motion, is_unsent
 
 S = Status
 C = Context
@@ -164,18 +167,32 @@ VERBS: Final = (
         "refund",
         OrderRefund,
         lambda i, by: OrderRefund(
-            at=i.created_at, by=by, address=_SOMEWHERE, reason="", attachment_file_ids=()
+            at=i.created_at,
+            by=by,
+            address=_SOMEWHERE,
+            reason="",
+            attachment_file_ids=(),
+            amounts=refundable(i),
         ),
     ),
     Verb("refund/approve", ApproveRefund, lambda i, by: ApproveRefund(at=i.created_at, by=by)),
+    Verb("refund/withdraw", WithdrawRefund, lambda i, by: WithdrawRefund(at=i.created_at, by=by)),
     Verb("archive", Archive, lambda i, by: Archive(at=i.created_at, by=by)),
 )
 """What this API can ask for, in the order in which it comes up."""
 
 
-def verbs_of(status: Status, context: Context | None) -> list[str]:
-    """The verbs that somebody may use while an invoice stands here."""
-    return [verb.name for verb in VERBS if _stands(status, context, verb.command)]
+def verbs_of(
+    status: Status,
+    context: Context | None,
+    permissions: Collection[Permission] = frozenset(Permission),
+) -> list[str]:
+    """The verbs that somebody with these permissions may use while an invoice stands here."""
+    return [
+        verb.name
+        for verb in VERBS
+        if REQUIRED[verb.command] in permissions and _stands(status, context, verb.command)
+    ]
 
 
 def available_actions(view: InvoiceView, actor: Actor) -> list[str]:
@@ -213,7 +230,9 @@ def _stands(status: Status, context: Context | None, command: type[Command]) -> 
 def _heard(view: InvoiceView, command: Command) -> bool:
     """Whether the command would change anything."""
     before = after = view.invoice
-    if isinstance(command, OrderRefund | ApproveRefund) and refund_obstacle(before, view.moves):
+    if isinstance(command, WithdrawRefund) and not is_unsent(before, view.moves):
+        return False
+    if isinstance(command, OrderRefund | ApproveRefund) and in_motion(view.moves):
         return False
     try:
         for step in signing(before, command) if isinstance(command, SignOff) else (command,):

@@ -29,11 +29,12 @@ from counterfoil.core.invoice import (
     Context,
     Invoice,
     PaymentRequest,
+    Refund,
     Status,
     number_label,
     pay_to,
 )
-from counterfoil.core.money import format_units, plain_text
+from counterfoil.core.money import Money, format_units, plain_text
 from counterfoil.core.pricing import FIAT_DECIMALS, due_text
 from counterfoil.core.reckoning import Depth, rough_dollars
 from counterfoil.core.risk import without_names
@@ -146,7 +147,8 @@ def invoice_intent(view: InvoiceView, by: Actor) -> Json:
         "payment_options": [_option(invoice, request) for request in invoice.requests],
         "transfers": [_transfer(t) for t in view.transfers],
         "stray": [_stray(a) for a in invoice.tally.stray],
-        "refund": _refund(invoice),
+        "refund": _refund(view, invoice.refunds[-1]) if invoice.refunds else None,
+        "refunds": [_refund(view, refund) for refund in invoice.refunds],
         "resolution": resolution_of(view),
     }
 
@@ -304,7 +306,10 @@ def _received(view: InvoiceView, request: PaymentRequest) -> Json:
 
 
 def _moved(view: InvoiceView, request: PaymentRequest) -> Json:
-    """Sweep, refund and partial refund of the asset shown; amounts are what really moved."""
+    """Sweep, refund and partial refunds of the asset shown; amounts are what really moved.
+
+    Several of a kind are added up, and the newest is named. Callbacks tell the same.
+    """
     sweep = _move(view, request, "sweep")
     refund = _move(view, request, "refund")
     partial = _move(view, request, "partial_refund")
@@ -330,12 +335,22 @@ class _Move:
 
 def _move(view: InvoiceView, request: PaymentRequest, purpose: str) -> _Move:
     asset = request.asset
-    for move in view.moves:
-        if (move.purpose, move.chain, move.contract) == (purpose, asset.chain, asset.contract):
-            moved = move.moved_units
-            amount = None if moved is None else format_units(moved, asset.decimals)
-            return _Move(move.tx_hash, amount, move.final_at, move.destination)
-    return _Move()
+    made = [
+        move
+        for move in view.moves
+        if (move.purpose, move.chain, move.contract) == (purpose, asset.chain, asset.contract)
+        and move.status != "failed"
+    ]
+    if not made:
+        return _Move()
+    moved = [move.moved_units for move in made if move.moved_units is not None]
+    newest = max(reversed(made), key=lambda move: (move.tx_hash is not None, move.created_at))
+    return _Move(
+        newest.tx_hash,
+        format_units(sum(moved), asset.decimals) if moved else None,
+        newest.final_at,
+        newest.destination,
+    )
 
 
 def _risk(view: InvoiceView, by: Actor) -> Json:
@@ -410,16 +425,40 @@ def _transfer(transfer: Any) -> Json:  # noqa: ANN401 - its type is the books', 
     }
 
 
-def _refund(invoice: Invoice) -> Json | None:
-    order = invoice.refund
-    if order is None:
-        return None
+def _refund(view: InvoiceView, refund: Refund) -> Json:
+    made = [move for move in view.moves if move.source_id == refund.refund_id.hex]
     return {
-        "refund_address": order.address,
-        "refund_reason": order.reason,
-        "refund_attachments": [ids.public("file", f) for f in order.attachment_file_ids],
-        "ordered_by": order.ordered_by,
-        "after_completion": order.after_completion,
+        "refund_id": ids.public("ref", refund.refund_id),
+        "status": refund.status.value,
+        "refund_address": refund.address,
+        "refund_reason": refund.reason,
+        "refund_attachments": [ids.public("file", f) for f in refund.attachment_file_ids],
+        "amounts": [_refund_amount(money, made) for money in refund.amounts],
+        "ordered_by": refund.ordered_by,
+        "ordered_at": instant(refund.ordered_at),
+        "approved_by": refund.approved_by,
+        "approved_at": _instant_or_none(refund.approved_at),
+        "withdrawn_by": refund.withdrawn_by,
+        "withdrawn_at": _instant_or_none(refund.withdrawn_at),
+        "settled_at": _instant_or_none(refund.settled_at),
+        "is_partial": not refund.is_whole,
+        "after_completion": refund.after_completion,
+    }
+
+
+def _refund_amount(money: Money, made: Sequence[Any]) -> Json:
+    asset = money.asset
+    back = (
+        move.tx_hash
+        for move in made
+        if (move.chain, move.contract) == (asset.chain, asset.contract) and move.purpose != "sweep"
+    )
+    return {
+        "chain": asset.chain,
+        "token": asset.symbol,
+        "token_address": asset.contract,
+        "amount": format_units(money.units, asset.decimals),
+        "tx_hash": next(back, None),
     }
 
 

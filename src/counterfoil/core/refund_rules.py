@@ -1,0 +1,171 @@
+"""What each cell of the lifecycle does about refunds: money that goes back to who sent it.
+
+A refund takes from what is still with us, never from what was paid out: both are one budget
+(specs/reliability.md 1.3, point 7). It ends where the invoice stood before, unless nothing is left.
+"""
+
+from dataclasses import replace
+from typing import NoReturn
+
+from counterfoil.core import reckoning
+from counterfoil.core.errors import Forbidden, Invalid, OutOfPlace
+from counterfoil.core.events import (
+    ApproveRefund,
+    GiveUpMoves,
+    Leg,
+    OrderRefund,
+    PlanMoves,
+    Purpose,
+    RefundSettled,
+    ReleaseMoves,
+    Screen,
+    Swept,
+    WithdrawRefund,
+)
+from counterfoil.core.invoice import Invoice, Refund, RefundStatus, Status
+from counterfoil.core.money import Money
+from counterfoil.core.planning import next_refund_id, with_refund_settled
+from counterfoil.core.rules import Outcome, judged_anew, resumed
+
+S = Status
+
+
+def refund_ordered(invoice: Invoice, event: OrderRefund) -> Outcome:
+    """Keep the order until a second person approves it."""
+    amounts = _affordable(invoice, event.amounts)
+    _refuse_frozen(invoice, amounts)
+    order = Refund(
+        refund_id=next_refund_id(invoice),
+        number=len(invoice.refunds) + 1,
+        amounts=amounts,
+        address=event.address,
+        reason=event.reason,
+        attachment_file_ids=event.attachment_file_ids,
+        is_whole=_key(amounts) == _key(reckoning.received(invoice)),
+        returns_to=invoice.status,
+        ordered_by=event.by,
+        ordered_at=event.at,
+    )
+    after = replace(invoice, status=S.REFUND_PENDING, refunds=(*invoice.refunds, order))
+    verdict = invoice.screening
+    unseen = verdict is None or not verdict.covers_all(invoice.tally)
+    return after, (Screen(),) if unseen and _to_sweep(invoice, amounts) else ()
+
+
+def refund_approved(invoice: Invoice, event: ApproveRefund) -> Outcome:
+    """Send the money back, through the pool; sweep only what is not there yet."""
+    refund = _open(invoice)
+    if event.by == refund.ordered_by:
+        message = "you ordered this refund, so somebody else has to approve it"
+        raise Forbidden(message, data={"rule": "maker_is_not_checker"})
+    amounts = _affordable(invoice, refund.amounts)
+    _refuse_frozen(invoice, amounts)
+    approved = replace(
+        refund, status=RefundStatus.PROCESSING, approved_by=event.by, approved_at=event.at
+    )
+    after = replace(_with(invoice, approved), status=S.REFUND_PROCESSING)
+    sweeps = tuple(
+        Leg("sweep", money, "", refund.refund_id) for money in _to_sweep(invoice, amounts)
+    )
+    purpose: Purpose = "refund" if refund.is_whole else "partial_refund"
+    back = tuple(Leg(purpose, money, refund.address, refund.refund_id) for money in amounts)
+    plan = PlanMoves((*sweeps, *back))
+    return after, (plan,) if sweeps else (plan, ReleaseMoves())
+
+
+def refund_withdrawn(invoice: Invoice, event: WithdrawRefund) -> Outcome:
+    """Forget it; what the money is meanwhile decides where the invoice goes on."""
+    refund = _open(invoice)
+    withdrawn = replace(
+        refund, status=RefundStatus.WITHDRAWN, withdrawn_by=event.by, withdrawn_at=event.at
+    )
+    after, effects = resumed(_with(invoice, withdrawn), refund.returns_to, event)
+    return after, (GiveUpMoves(), *effects)
+
+
+def refund_swept(invoice: Invoice, event: Swept) -> Outcome:
+    """The money to be returned is in the pool: it may leave."""
+    return replace(invoice, settled=event.settled), (ReleaseMoves(),)
+
+
+def refund_settled(invoice: Invoice, event: RefundSettled) -> Outcome:
+    """The customer has the money; the invoice goes on with what is left of it."""
+    refund = _open(invoice)
+    after = with_refund_settled(invoice, event.settled, event.at)
+    if not reckoning.holdings(after) and not after.settled.paid_out:
+        return replace(after, status=S.REFUNDED), ()
+    if refund.returns_to.is_end or refund.returns_to is S.COMPLIANCE_DECLINED:
+        return replace(after, status=refund.returns_to), ()
+    return judged_anew(after, event)
+
+
+def _open(invoice: Invoice) -> Refund:
+    refund = invoice.open_refund
+    assert refund is not None, "these statuses are only reached with an open refund"  # noqa: S101 - tells mypy
+    return refund
+
+
+def _with(invoice: Invoice, refund: Refund) -> Invoice:
+    """The invoice with this refund in the place of its former self."""
+    same = refund.refund_id
+    refunds = tuple(refund if one.refund_id == same else one for one in invoice.refunds)
+    return replace(invoice, refunds=refunds)
+
+
+def _affordable(invoice: Invoice, wanted: tuple[Money, ...]) -> tuple[Money, ...]:
+    """What is to go back, which must be final and with us; all that is, where nothing is named."""
+    came, held = reckoning.received(invoice), reckoning.holdings(invoice)
+    left = reckoning.refundable(invoice)
+    if not came:
+        _refuse("budget", "no money is here for this invoice, so nothing to refund")
+    if not held:
+        _refuse(
+            "budget",
+            f"{_words(came)} of the {_words(came)} received has already been paid out or sent back,"
+            " so the payment can no longer be refunded from here; if the customer is to get money"
+            " back, send it from your own wallet",
+        )
+    firm = {money.asset: money.units for money in left}
+    with_us = {money.asset: money.units for money in held}
+    most = f"what is left is {_words(held)}"
+    for money in wanted:
+        if not money.units:
+            raise Invalid.field("refund_amount", f"must be more than zero; {most}")
+        if money.units > with_us.get(money.asset, 0):
+            sentence = f"is more than is still here: you asked for {money}, and {most}"
+            raise Invalid.field("refund_amount", sentence)
+    certain = all(money.units <= firm.get(money.asset, 0) for money in wanted)
+    all_certain = invoice.tally.settled and invoice.tally.final
+    if not (certain if wanted else all_certain):
+        sentence = "the payment is not yet final on chain; refund it in a few minutes"
+        _refuse("finality", sentence)
+    return wanted or held
+
+
+def _to_sweep(invoice: Invoice, amounts: tuple[Money, ...]) -> tuple[Money, ...]:
+    """What has to come to the pool first: of each asset of which too little is there."""
+    short = {m.asset for m in amounts if m.units > reckoning.in_pool(invoice, m.asset)}
+    return tuple(money for money in reckoning.unswept(invoice) if money.asset in short)
+
+
+def _refuse_frozen(invoice: Invoice, amounts: tuple[Money, ...]) -> None:
+    """Money of a sanctioned address stays where it came (specs/aml.md 4.1: reject)."""
+    verdict = invoice.screening
+    if verdict is not None and verdict.sanctioned and _to_sweep(invoice, amounts):
+        _refuse(
+            "sanctions_hit",
+            "this money comes from a sanctioned address and is frozen where it lies;"
+            " sending it back is not allowed either",
+        )
+
+
+def _refuse(rule: str, sentence: str) -> NoReturn:
+    raise OutOfPlace(sentence, data={"rule": rule})
+
+
+def _key(amounts: tuple[Money, ...]) -> list[tuple[str, int]]:
+    return sorted((money.asset.key, money.units) for money in amounts)
+
+
+def _words(amounts: tuple[Money, ...]) -> str:
+    return " and ".join(map(str, amounts))

@@ -1,0 +1,82 @@
+"""Refunds at the desk: how much is meant, and whether it can still be called off."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from counterfoil.books.moves import OUTGOING, MoveRow
+from counterfoil.core import reckoning
+from counterfoil.core.errors import Invalid
+from counterfoil.core.invoice import Invoice
+from counterfoil.core.money import Money, plain_text, to_units
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of the money is meant: all there is of a token, or so many whole coins of it.
+
+    ``symbol`` and ``chain`` need only be given where several assets are here.
+    """
+
+    amount: Decimal | None = None
+    symbol: str | None = None
+    chain: str | None = None
+
+    def of(self, invoice: Invoice) -> tuple[Money, ...]:
+        """The money that is meant; empty where nothing at all is left, which the order refuses.
+
+        Raises `Invalid` for a token that is not here, an amount that could be of several, and one
+        that is finer than the token, naming what is left.
+        """
+        held = reckoning.holdings(invoice)
+        if not held:
+            return ()
+        left = "what is left is " + " and ".join(f"{m} on {m.asset.chain}" for m in held)
+        meant = [
+            money
+            for money in held
+            if self.symbol in {None, money.asset.symbol} and self.chain in {None, money.asset.chain}
+        ]
+        if not meant:
+            name = "refund_token" if self.symbol is not None else "refund_chain"
+            raise Invalid.field(name, f"none of it is here; {left}")
+        if self.amount is None:
+            return tuple(meant)
+        if len(meant) > 1:
+            alike = len({money.asset.symbol for money in meant}) == 1
+            name = "refund_chain" if alike else "refund_token"
+            raise Invalid.field(name, f"is required to say of what refund_amount is; {left}")
+        asset = meant[0].asset
+        try:
+            return (Money(to_units(self.amount, asset.decimals, "exact"), asset),)
+        except ValueError:
+            raise Invalid.field(
+                "refund_amount",
+                f"{plain_text(self.amount)} is finer than {asset.symbol}, which has"
+                f" {asset.decimals} digits after the point; {left}",
+            ) from None
+
+
+def in_motion(planned: Sequence[MoveRow]) -> bool:
+    """Whether any of an invoice's movements may still change what is here: signed, or undecided."""
+    return any(
+        move.status == "signed"
+        or (move.purpose in OUTGOING and move.status not in {"final", "failed"})
+        for move in planned
+    )
+
+
+def is_unsent(invoice: Invoice, planned: Sequence[MoveRow]) -> bool:
+    """Whether nothing of the open refund was ever signed, given all of the invoice's movements.
+
+    Signed bytes can land at any time. A sweep that is done is no obstacle: it brought the money to
+    the pool, where it stays.
+    """
+    refund = invoice.open_refund
+    if refund is None:
+        return True
+    return not any(
+        move.nonce is not None and (move.purpose in OUTGOING or move.status != "final")
+        for move in planned
+        if move.source_id == refund.refund_id.hex
+    )
