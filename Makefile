@@ -25,7 +25,7 @@ else
 NPM := npm
 endif
 
-.PHONY: help setup demo demo-reset serve test check bench docs schema contracts format lock clean
+.PHONY: help setup demo demo-reset serve test check bench simulate docs schema contracts format lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ check: setup ## Style, types, import contracts and tidy rules
 
 bench: setup ## Invoices a second beside pgbench, and the time from block to callback
 	@$(BIN)/python -m benchmarks
+
+simulate: setup ## Seeds of the simulation: SEEDS=50, FIRST=1, or one SEED=17 with every step
+	@PYTHONPATH=tests:src PYTHONHASHSEED=0 $(BIN)/python -m simulation \
+		$(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),50) --first $(or $(FIRST),1))
 
 docs: setup ## Write the pages that are generated from code
 	@$(BIN)/python tools/docs.py

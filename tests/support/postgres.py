@@ -8,7 +8,7 @@ from typing import Final, LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from counterfoil.db.embedded import DATABASE, EmbeddedPostgres
 from counterfoil.db.migrate import migrate
@@ -56,6 +56,10 @@ class TestServer:
         """The address of a database without any table that vanishes afterwards."""
         with self._new("CREATE DATABASE {} OWNER {} STRATEGY file_copy") as url:
             yield url
+
+    def as_admin(self, url: str) -> str:
+        """The same database for its owner's owner, who alone may empty the log."""
+        return make_conninfo(self._embedded.admin_url, dbname=conninfo_to_dict(url)["dbname"])
 
     @contextmanager
     def setting(self, name: str, value: str) -> Iterator[None]:

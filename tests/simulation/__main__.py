@@ -1,0 +1,51 @@
+"""Run seeds and say what came of them: ``make simulate SEEDS=200``, ``make simulate SEED=17``."""
+
+import argparse
+import asyncio
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from simulation.report import Report
+from simulation.run import STEPS, Lines, simulate
+from support.postgres import TestServer
+
+
+def main() -> int:
+    """Exit 1 where a violation was found."""
+    parser = argparse.ArgumentParser(prog="make simulate")
+    parser.add_argument("--seeds", type=int, default=20, help="how many, counted from --first")
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--seed", type=int, help="this one only, with every step")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    asked = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="counterfoil-simulate-"))
+    folder.chmod(0o711)
+    server = TestServer(folder)
+    try:
+        server.start()
+        with server.fresh_database() as url:
+            return asyncio.run(_run(url, server.as_admin(url), asked))
+    finally:
+        server.destroy()
+        shutil.rmtree(folder)
+
+
+async def _run(url: str, admin_url: str, asked: argparse.Namespace) -> int:
+    lines = await Lines.open(url, admin_url)
+    report = Report()
+    one = asked.seed is not None
+    seeds = [asked.seed] if one else range(asked.first, asked.first + asked.seeds)
+    for seed in seeds:
+        result = await simulate(seed, lines, steps=asked.steps, loud=one)
+        report.add(result)
+        if result.violation is not None:
+            print(report.violation(result))
+    await lines.close()
+    print(report.text())
+    return 1 if report.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

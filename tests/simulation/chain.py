@@ -1,0 +1,302 @@
+"""The chain of the simulation: it reads signed bytes itself, and every node may fail.
+
+`SimulatedChain` is what survives any crash of ours. It decodes what we broadcast with a library
+that shares nothing with our own encoder, and carries it out when it is mined, so that a sweep
+takes what lies at the address in that very block.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from eth_account import Account
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from hexbytes import HexBytes
+
+from counterfoil.chains.evm.abi import (
+    WORD,
+    address_in,
+    address_word,
+    keccak256,
+    selector,
+    topic,
+    word,
+)
+from counterfoil.chains.evm.addresses import DepositAddresses
+from counterfoil.chains.evm.contracts import DETERMINISTIC_DEPLOYER
+from counterfoil.chains.port import (
+    ChainUnreachable,
+    Log,
+    RangeTooWide,
+    Recipients,
+    SendOutcome,
+    Sent,
+    Transfer,
+)
+from counterfoil.core.assets import CHAINS
+from simulation.chaos import Life
+from support.fake_chain import FakeChain, FakeTx, Moved, _transfers
+
+_SWEEP: Final = selector("sweep(address,bytes32[],bool)")
+_TRANSFER: Final = selector("transfer(address,uint256)")
+_SWEPT: Final = topic("Swept(bytes32,address,address,uint256,bool)")
+_SWEEP_FAILED: Final = topic("SweepFailed(bytes32,address,address,bool)")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One of our transactions as the chain reads it; ``token`` "" is the native coin."""
+
+    tx_hash: str
+    chain_id: int
+    sender: str
+    nonce: int
+    to: str
+    value_wei: int
+    data: bytes
+    max_fee_wei: int
+
+    @property
+    def payment(self) -> tuple[str, str, int] | None:
+        """Token, receiver and base units, where it is a payment; using up a nonce is none."""
+        if not self.data and self.to == self.sender:
+            return None
+        if self.data[:4] == _TRANSFER:
+            return self.to, address_in(self.data[4:36]), int.from_bytes(self.data[36:68])
+        if not self.data:
+            return "", self.to, self.value_wei
+        return None
+
+    @property
+    def sweep(self) -> tuple[str, list[str], bool] | None:
+        """Token, salts and whether to hold, where it is a sweep."""
+        if self.data[:4] != _SWEEP:
+            return None
+        words = [self.data[at : at + WORD] for at in range(4, len(self.data), WORD)]
+        return address_in(words[0]), ["0x" + w.hex() for w in words[4:]], bool(words[2][-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Factory:
+    """Where an organisation's sweeps go; ``stands`` is the height its code is there from."""
+
+    address: str
+    pool: str
+    hold: str
+
+
+@dataclass
+class SimulatedChain(FakeChain):
+    """One chain. ``ours`` are the calls that were ever broadcast, by hash."""
+
+    ours: dict[str, Call] = field(default_factory=dict)
+    factories: dict[str, Factory] = field(default_factory=dict)
+    frozen: set[str] = field(default_factory=set)
+    doomed: set[str] = field(default_factory=set)
+    shown: set[tuple[str, int]] = field(default_factory=set)
+    _plain: dict[str, FakeTx] = field(default_factory=dict)
+
+    def read(self, raw: bytes) -> Call:
+        """What these bytes are, as any node would say."""
+        fields: dict[str, Any] = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+        return Call(
+            tx_hash="0x" + keccak256(raw).hex(),
+            chain_id=fields["chainId"],
+            sender=Account.recover_transaction(raw).lower(),
+            nonce=fields["nonce"],
+            to="0x" + bytes(fields["to"]).hex(),
+            value_wei=fields["value"],
+            data=bytes(fields["data"]),
+            max_fee_wei=fields["maxFeePerGas"],
+        )
+
+    def accept_bytes(self, raw: bytes) -> Call:
+        """Make bytes known, as soon as they are offered."""
+        if raw in self._known:
+            return self.ours[self._known[raw].tx_hash]
+        call = self.read(raw)
+        self.ours[call.tx_hash] = call
+        tx = FakeTx(
+            call.tx_hash,
+            call.sender,
+            call.nonce,
+            fee_wei=60_000 * call.max_fee_wei,
+            max_fee_wei=call.max_fee_wei,
+        )
+        self._plain[call.tx_hash] = tx
+        self.register(raw, tx)
+        return call
+
+    def reorg(self, depth: int, *, forget: bool = False) -> list[FakeTx]:
+        dropped = super().reorg(depth, forget=forget)
+        self.pool = [self._plain.get(tx.tx_hash, tx) for tx in self.pool]
+        return dropped
+
+    def canonical(self, upto: int | None = None) -> Iterator[tuple[int, FakeTx]]:
+        """Every transaction in the chain with its height, lowest first."""
+        end = len(self._chain) if upto is None else upto + 1
+        for mined in self._chain[:end]:
+            for tx in mined.txs:
+                yield mined.block.number, tx
+
+    def holdings(self, contract: str, height: int) -> Counter[str]:
+        """Everybody's balance after a block, in base units."""
+        return self._balances(contract, height)
+
+    def all_transfers(self, upto: int) -> Iterator[Transfer]:
+        """Every token movement up to a height, whatever the contract."""
+        for mined in self._chain[: upto + 1]:
+            for _, receipt in mined.receipts():
+                yield from _transfers(self.key, receipt)
+
+    @property
+    def final_number(self) -> int:
+        """The height that can never change."""
+        return max(len(self._chain) - 1 - self.final_lag, 0)
+
+    def _next_txs(self) -> tuple[FakeTx, ...]:
+        taken = super()._next_txs()
+        moved: Counter[tuple[str, str]] = Counter()
+        return tuple(self._carried_out(tx, moved) for tx in taken)
+
+    def _carried_out(self, tx: FakeTx, moved: Counter[tuple[str, str]]) -> FakeTx:
+        call = self.ours.get(tx.tx_hash)
+        done = tx if call is None else self._done(tx, call, moved)
+        for move in () if done.reverts else done.moves:
+            moved[move.contract, move.from_address] -= move.amount_units
+            moved[move.contract, move.to_address] += move.amount_units
+        return done
+
+    def _done(self, tx: FakeTx, call: Call, moved: Counter[tuple[str, str]]) -> FakeTx:
+        if call.tx_hash in self.doomed:
+            return replace(tx, reverts=True)
+        if (sweep := call.sweep) is not None:
+            return self._swept(tx, call, sweep, moved)
+        if (payment := call.payment) is not None:
+            token, receiver, units = payment
+            has = self._holds(token, call.sender, moved)
+            if has < units or {call.sender, receiver} & self.frozen:
+                return replace(tx, reverts=True)
+            return replace(tx, moves=(Moved(token, call.sender, receiver, units),))
+        if call.to == DETERMINISTIC_DEPLOYER:
+            self.codes.update(dict.fromkeys(self.factories, b"factory"))
+        return tx
+
+    def _swept(
+        self,
+        tx: FakeTx,
+        call: Call,
+        sweep: tuple[str, list[str], bool],
+        moved: Counter[tuple[str, str]],
+    ) -> FakeTx:
+        token, salts, to_hold = sweep
+        factory = self.factories[call.to]
+        to = factory.hold if to_hold else factory.pool
+        moves, logs = [], []
+        for salt in salts:
+            account = DepositAddresses(factory.address).address_of(salt)
+            units = self._holds(token, account, moved)
+            head = (call.to, salt, "0x" + address_word(token).hex(), account)
+            if account in self.frozen:
+                logs.append(_event(_SWEEP_FAILED, *head, word(to_hold)))
+                continue
+            if units:
+                moves.append(Moved(token, account, to, units))
+            logs.append(_event(_SWEPT, *head, word(units), word(to_hold)))
+        return replace(tx, moves=tuple(moves), logs=tuple(logs))
+
+    def _holds(self, token: str, owner: str, moved: Counter[tuple[str, str]]) -> int:
+        return self._balances(token, len(self._chain) - 1)[owner] + moved[token, owner]
+
+
+class NodeView:
+    """A `Chain` as one process sees it: each call may fail, and each is a point."""
+
+    def __init__(self, chain: SimulatedChain, life: Life, committed: "Committed") -> None:
+        self._chain = chain
+        self._life = life
+        self._committed = committed
+
+    @property
+    def key(self) -> str:
+        return self._chain.key
+
+    @property
+    def second_view(self) -> "NodeView":
+        return self
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any method of the port, also new ones
+        method = getattr(self._chain, name)
+
+        async def ask(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - as the method has it
+            await self._reach(name)
+            return await method(*args, **options)
+
+        return ask
+
+    async def transfers(
+        self,
+        from_block: int,
+        to_block: int,
+        contracts: Sequence[str],
+        recipients: Recipients,
+        *,
+        end_hash: str | None = None,
+    ) -> list[Transfer]:
+        await self._reach("transfers")
+        if to_block - from_block > 1 and self._life.hits("node takes short ranges", "transfers"):
+            msg = "at most two blocks"
+            raise RangeTooWide(msg)
+        found = await self._chain.transfers(
+            from_block, to_block, contracts, recipients, end_hash=end_hash
+        )
+        return [t for t in found if not self._omits(t)]
+
+    async def send(self, raw: bytes) -> Sent:
+        await self._reach("send")
+        call = self._chain.accept_bytes(raw)
+        await self._committed.must_have(self._chain.key, call.tx_hash)
+        if self._life.hits("broadcast refused", call.tx_hash):
+            return Sent(SendOutcome.REFUSED, "the node is not in the mood")
+        if self._life.hits("broadcast swallowed", call.tx_hash):
+            return Sent(SendOutcome.ACCEPTED)
+        sent = await self._chain.send(raw)
+        if self._life.hits("mined and reverted", call.tx_hash):
+            self._chain.doomed.add(call.tx_hash)
+        await self._life.pass_point("port chain.send: answered")
+        if self._life.hits("broadcast answer lost", call.tx_hash):
+            msg = "the connection broke"
+            raise ChainUnreachable(msg)
+        return sent
+
+    async def _reach(self, name: str) -> None:
+        await self._life.pass_point(f"port chain.{name}")
+        if self._life.hits("node unreachable", f"{self._chain.key}.{name}"):
+            msg = f"{self._chain.key}: every endpoint failed"
+            raise ChainUnreachable(msg)
+
+    def _omits(self, transfer: Transfer) -> bool:
+        """Only what is not final: a log that no node ever shows, no watcher can know of."""
+        key = (transfer.tx_hash, transfer.log_index)
+        if transfer.block_number > self._chain.final_number or key in self._chain.shown:
+            if self._life.hits("node omits a log", f"{transfer.tx_hash}:{transfer.log_index}"):
+                return True
+            self._chain.shown.add(key)
+        return False
+
+
+class Committed:
+    """Asks the database, past everything, whether bytes that are offered were committed."""
+
+    async def must_have(self, chain: str, tx_hash: str) -> None:
+        raise NotImplementedError
+
+
+def _event(name: str, factory: str, salt: str, token: str, account: str, *rest: bytes) -> Log:
+    return Log(factory, (name, salt, token), b"".join((address_word(account), *rest)), 0)
+
+
+TOKENS: Final = {
+    key: [a.contract for a in (*c.accepted, *c.known_other)] for key, c in CHAINS.items()
+}

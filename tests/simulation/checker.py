@@ -1,0 +1,438 @@
+"""Asks the invariants, with a connection of its own, and looks at the chain where they need it."""
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from counterfoil.core.assets import CHAINS
+from counterfoil.core.invoice import Status
+from counterfoil.desk import proving
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.idempotency import KEPT, Answered
+from counterfoil.workers.reconcile import reconcile
+from simulation.chain import Committed, SimulatedChain
+from simulation.database import Line, SimulatedDatabase
+from simulation.invariants import INVARIANTS, Violation, question
+from simulation.outsiders import Ids, World
+from simulation.payers import Payable
+from simulation.people import Known, Person, Scene, is_refusal
+
+if TYPE_CHECKING:
+    from simulation.run import Run
+
+_STATE: Final = """
+SELECT json_build_object(
+    'hashes', (SELECT coalesce(json_agg(tx_hash), '[]') FROM ingest.chain_tx),
+    'effects', (SELECT coalesce(json_agg(json_build_array(effect_id,
+                       lease_token, extract(epoch FROM lease_until),
+                       done_at IS NOT NULL)), '[]') FROM effect WHERE kind = 'screen'),
+    'callbacks', (SELECT coalesce(json_agg(json_build_array(event_id,
+                         lease_token, extract(epoch FROM lease_until),
+                         status <> 'pending')), '[]') FROM outbox),
+    'cursors', (SELECT coalesce(json_agg(json_build_array(chain, lease_token,
+                       concat(head_number, head_hash, safe_number, final_number))), '[]')
+                  FROM ingest.chain_cursor),
+    'expired', (SELECT coalesce(json_agg(invoice_id), '[]') FROM invoice WHERE status = 'expired'),
+    'frozen', (SELECT coalesce(json_agg(address), '[]') FROM ingest.wallet
+                WHERE frozen_reason IS NOT NULL)
+)"""
+
+
+_DUE: Final = """
+SELECT 'watch:' || chain FROM ingest.chain_cursor
+  JOIN unnest(%(keys)s::text[], %(heads)s::bigint[]) AS h (chain, head) USING (chain)
+ WHERE head_number < head
+ UNION ALL
+SELECT CASE kind WHEN 'screen' THEN 'screen' ELSE 'retell' END FROM effect
+ WHERE done_at IS NULL AND due_at <= %(now)s
+   AND (lease_until IS NULL OR lease_until <= %(now)s)
+ UNION ALL
+SELECT 'notify' FROM outbox WHERE status = 'pending' AND due_at <= %(now)s
+   AND (lease_until IS NULL OR lease_until <= %(now)s)
+ UNION ALL
+SELECT 'move' FROM move
+ WHERE status = 'signed' OR (status = 'ready' AND (wait_until IS NULL OR wait_until <= %(now)s)
+       AND EXISTS (SELECT FROM ingest.wallet AS w WHERE w.org_id = move.org_id))
+ UNION ALL
+SELECT 'expire' FROM invoice
+ WHERE status = 'awaiting_payment' AND deadline_at <= %(now)s
+"""
+
+_QUESTIONS: Final = {"always": question("always"), "at rest": question("at rest")}
+
+
+@dataclass(slots=True)
+class _State:
+    """What is compared between two steps."""
+
+    hashes: frozenset[str] = frozenset()
+    effects: Mapping[str, tuple[str | None, float | None, bool]] = field(default_factory=dict)
+    callbacks: Mapping[str, tuple[str | None, float | None, bool]] = field(default_factory=dict)
+    cursors: Mapping[str, tuple[str | None, str]] = field(default_factory=dict)
+    expired: frozenset[str] = frozenset()
+    frozen: frozenset[str] = frozenset()
+
+
+class Checker(Committed):
+    """Whoever looks on. It sees what is committed and what the chain is in truth."""
+
+    def __init__(self, line: Line, world: World, chains: Mapping[str, SimulatedChain]) -> None:
+        self.line = line
+        self.world = world
+        self.chains = chains
+        self.people: dict[str, Person] = {}
+        self.checks = 0
+        self.thawed: list[str] = []
+        self._state = _State()
+        self._commits = -1
+        self._answers: dict[tuple[str, str], object] = {}
+        self.desk = Desk(SimulatedDatabase(line), world.clock, Ids(world.clock, 0), addresses={})
+
+    # ------------------------------------------------------------------ what people see
+
+    async def invoices(self) -> list[Known]:
+        rows = await self.ask(
+            "SELECT org_id, invoice_id, status, context, version FROM invoice"
+            " ORDER BY created_at, invoice_id"
+        )
+        return [Known(org, one, Status(status), c, v) for org, one, status, c, v in rows]
+
+    async def payable(self) -> list[Payable]:
+        """Whatever address can be paid: those of invoices, and one that nobody was given yet."""
+        rows = await self.ask(
+            """
+            SELECT i.deposit_address,
+                   array_agg(json_build_array(chain, contract, due_units::text)
+                             ORDER BY r.position),
+                   (SELECT count(*) FROM transfer AS t
+                     WHERE (t.org_id, t.invoice_id) = (i.org_id, i.invoice_id))
+              FROM invoice AS i JOIN payment_request AS r USING (org_id, invoice_id)
+             GROUP BY i.org_id, i.invoice_id, i.deposit_address, i.created_at
+             ORDER BY i.created_at, i.invoice_id
+            """
+        )
+        return [
+            Payable(address, tuple((c, k, int(units)) for c, k, units in due), received)
+            for address, due, received in rows
+        ]
+
+    async def next_deadline(self) -> float | None:
+        """Seconds until the next invoice is due."""
+        rows = await self.ask(
+            "SELECT min(deadline_at) FROM invoice WHERE deadline_at > %(now)s"
+            " AND status IN ('awaiting_payment', 'payment_detected')",
+            {"now": self.world.clock.now()},
+        )
+        found = rows[0][0]
+        return None if found is None else (found - self.world.clock.now()).total_seconds()
+
+    async def due(self) -> set[str]:
+        """The workers that would find something to do just now."""
+        heads = {chain.key: chain.head.number for chain in self.chains.values()}
+        rows = await self.ask(
+            _DUE,
+            {
+                "now": self.world.clock.now(),
+                "keys": list(heads),
+                "heads": list(heads.values()),
+            },
+        )
+        return {row[0] for row in rows}
+
+    async def must_have(self, chain: str, tx_hash: str) -> None:
+        self.checks += 1
+        if not await self.ask(
+            "SELECT 1 FROM ingest.chain_tx WHERE chain = %(chain)s AND tx_hash = %(tx_hash)s",
+            {"chain": chain, "tx_hash": tx_hash},
+        ):
+            raise Violation("I8", f"{tx_hash} was broadcast and is not committed")
+
+    def heard(self, scene: Scene, what: str, answer: object) -> None:
+        """The same request with the same key must be given the same answer, whenever."""
+        if not scene.key or answer is None or is_refusal(answer):
+            return
+        said = answer.body.decode() if isinstance(answer, Answered) else _said(answer)
+        self.checks += 1
+        before = self._answers.setdefault((what, scene.key), said)
+        if before != said:
+            raise Violation("I17", f"{what} with {scene.key} was answered {before}, then {said}")
+
+    # ------------------------------------------------------------------ the invariants
+
+    async def after_step(self, *, when: Any = "always") -> None:  # noqa: ANN401 - one of two words
+        """All that is cheap, if anything was committed since the last time."""
+        commits = self.world.commits()
+        if commits == self._commits and when == "always":
+            return
+        self._commits = commits
+        before, self._state = self._state, await self._read_state()
+        self._check_leases(before, self._state)
+        await self._check_queries(before, when)
+
+    async def at_rest(self) -> None:
+        """Everything, with a look at the chain."""
+        await self.after_step(when="at rest")
+        for chain in self.chains.values():
+            await self._check_credits(chain)
+            await self._check_our_calls(chain)
+            await self._check_balances(chain)
+            self.checks += 6
+        await self._check_seals()
+        await self._check_callbacks()
+
+    async def _check_queries(self, before: _State, when: Any) -> None:  # noqa: ANN401 - as above
+        self.checks += sum(when in {one.when, "at rest"} for one in INVARIANTS)
+        for name, finding in await self.ask(_QUESTIONS[when], self._parameters(before)):
+            raise Violation(name, finding)
+
+    def _parameters(self, before: _State) -> dict[str, object]:
+        roles = {uid: person.role for uid, person in self.people.items()}
+        return {
+            "fresh": sorted(self._state.hashes - before.hashes),
+            "just_expired": sorted(self._state.expired - before.expired),
+            "thawed": self.thawed,
+            "keys_since": self.world.clock.now() - KEPT,
+            "signers": [uid for uid, role in roles.items() if role == "signer"],
+            "reviewers": [uid for uid, role in roles.items() if role == "reviewer"],
+            "uids": list(self.people),
+            "uid_orgs": [person.actor.org_id for person in self.people.values()],
+        }
+
+    async def _read_state(self) -> _State:
+        ((found,),) = await self.ask(_STATE)
+        return _State(
+            hashes=frozenset(found["hashes"]),
+            effects={key: tuple(rest) for key, *rest in found["effects"]},
+            callbacks={key: tuple(rest) for key, *rest in found["callbacks"]},
+            cursors={key: (token, place) for key, token, place in found["cursors"]},
+            expired=frozenset(found["expired"]),
+            frozen=frozenset(found["frozen"]),
+        )
+
+    def _check_leases(self, before: _State, after: _State) -> None:
+        """I19: what another process holds is not completed by the one that acted just now."""
+        self.checks += 1
+        acting = self.world.acting
+        for was, now in ((before.effects, after.effects), (before.callbacks, after.callbacks)):
+            for key, (token, until, done) in was.items():
+                lapsed = until is None or until <= self.world.clock.now().timestamp()
+                if done or token is None or lapsed or not now[key][2]:
+                    continue
+                holder = Ids.owner_of(UUID(token))
+                if holder != acting:
+                    raise Violation("I19", f"{key}, held by {holder}, was completed by {acting}")
+        for chain, (token, place) in after.cursors.items():
+            moved = chain in before.cursors and before.cursors[chain][1] != place
+            if moved and token is not None and Ids.owner_of(UUID(token)) != acting:
+                raise Violation("I19", f"{chain} was recorded by {acting} without its lease")
+
+    # ------------------------------------------------------------------ and the chain itself
+
+    async def _check_credits(self, chain: SimulatedChain) -> None:
+        """I4: each final transfer to an address of ours is credited or kept aside, as it is."""
+        final = await self._final(chain)
+        rows = await self.ask("SELECT address FROM ingest.address_owner WHERE family = 'evm'")
+        ours = {row[0] for row in rows}
+        known = CHAINS[chain.key]
+        watched = {asset.contract for asset in (*known.accepted, *known.known_other)}
+        truth = {
+            (t.tx_hash, t.log_index): (t.contract, t.amount_units, t.from_address, t.block_hash)
+            for t in chain.all_transfers(final)
+            if t.to_address in ours and t.contract in watched and t.amount_units
+        }
+        books = await self.ask(
+            """
+            SELECT tx_hash, log_index, contract, amount_units, from_address, block_hash
+              FROM transfer WHERE chain = %(chain)s AND depth = 3
+             UNION ALL
+            SELECT tx_hash, log_index, contract, amount_units, from_address, block_hash
+              FROM ingest.unassigned_transfer
+             WHERE chain = %(chain)s AND block_number <= %(final)s
+            """,
+            {"chain": chain.key, "final": final},
+        )
+        times = Counter((row[0], row[1]) for row in books)
+        for key, count in times.items():
+            if count > 1:
+                raise Violation("I4", f"{key} stands in the books {count} times")
+        found = {(row[0], row[1]): tuple(row[2:]) for row in books}
+        for key in {*truth, *found}:
+            if truth.get(key) != found.get(key):
+                raise Violation("I4", f"{key}: chain {truth.get(key)}, books {found.get(key)}")
+
+    async def _check_our_calls(self, chain: SimulatedChain) -> None:
+        """I7, I8, I9: what was mined is what was approved, once, and no nonce is missing."""
+        rows = await self.ask(
+            """
+            SELECT c.tx_hash, c.wallet, c.nonce, m.move_id, m.purpose, m.destination, m.contract,
+                   m.amount_units, i.detail->'payout_to'->>'evm'
+              FROM ingest.chain_tx AS c
+              LEFT JOIN move AS m ON (m.chain, m.wallet, m.nonce) = (c.chain, c.wallet, c.nonce)
+              LEFT JOIN invoice AS i ON (i.org_id, i.invoice_id) = (m.org_id, m.invoice_id)
+             WHERE c.chain = %(chain)s
+            """,
+            {"chain": chain.key},
+        )
+        carried: dict[str, list[Any]] = defaultdict(list)
+        for row in rows:
+            carried[row[0]].append(row)
+        mined: Counter[UUID] = Counter()
+        for _, tx in chain.canonical():
+            call = chain.ours.get(tx.tx_hash)
+            if call is None:
+                continue
+            if tx.tx_hash not in carried:
+                raise Violation("I8", f"{tx.tx_hash} was mined and is not in the books")
+            if call.payment is not None and not tx.reverts:
+                mined.update(_paid_for(call.payment, carried[tx.tx_hash]))
+        for move_id, count in mined.items():
+            if count > 1:
+                raise Violation("I7", f"move {move_id} was mined {count} times")
+        await self._check_nonces(chain)
+
+    async def _check_nonces(self, chain: SimulatedChain) -> None:
+        for address, next_nonce in await self.ask(
+            "SELECT address, next_nonce FROM ingest.wallet"
+            " WHERE chain = %(chain)s AND frozen_reason IS NULL",
+            {"chain": chain.key},
+        ):
+            used = await chain.nonce(address, "finalized")
+            if used != next_nonce:
+                msg = f"{address} used {used} nonces, the books say {next_nonce}"
+                raise Violation("I9", msg)
+
+    async def _check_balances(self, chain: SimulatedChain) -> None:
+        """I3, I24: every address of ours holds to the unit what the books say."""
+        async for compared in reconcile(self.desk, chain):
+            for difference in compared.differences:
+                raise Violation("I24", f"unexplained: {difference}")
+        final = await self._final(chain)
+        rows = await self.ask(
+            """
+            SELECT d.address, p.contract, sum(p.units) FROM (
+                SELECT org_id, invoice_id, contract, amount_units AS units FROM posting
+                 WHERE chain = %(chain)s AND destination = 'deposit'
+                 UNION ALL
+                SELECT org_id, invoice_id, contract, -amount_units FROM posting
+                 WHERE chain = %(chain)s AND source = 'deposit') AS p
+              JOIN deposit_address AS d USING (org_id, invoice_id) GROUP BY 1, 2
+             UNION ALL
+            SELECT o.pool_address, p.contract, sum(p.units) FROM (
+                SELECT org_id, contract, amount_units AS units FROM posting
+                 WHERE chain = %(chain)s AND destination = 'pool'
+                 UNION ALL
+                SELECT org_id, contract, -amount_units FROM posting
+                 WHERE chain = %(chain)s AND source = 'pool') AS p
+              JOIN org AS o USING (org_id) GROUP BY 1, 2
+             UNION ALL
+            SELECT address, contract, sum(amount_units) FROM ingest.unassigned_transfer
+             WHERE chain = %(chain)s GROUP BY 1, 2
+            """,
+            {"chain": chain.key},
+        )
+        books: Counter[tuple[str, str]] = Counter()
+        for address, contract, units in rows:
+            books[contract, address] += units
+        for (contract, address), units in books.items():
+            held = chain.holdings(contract, final)[address]
+            if held != units:
+                msg = f"{address} holds {held} of {contract}, the books say {units}"
+                raise Violation("I3", msg)
+
+    async def _check_seals(self) -> None:
+        """I11, I12: every seal recomputed by other code, and what was approved is what is there."""
+        self.checks += 2
+        verified = await proving.verify_audit(self.desk)
+        for one in verified.breaks:
+            raise Violation("I11", f"{one.invoice_id}, entry {one.sequence}: {one.finding}")
+        previous: dict[UUID, bytes] = {}
+        for row in await self.ask(
+            "SELECT org_id, invoice_id, sequence, from_status, to_status, event, operator_uid,"
+            " reason, metadata, request_id, at, seal FROM invoice_log"
+            " ORDER BY invoice_id, sequence"
+        ):
+            before = previous.get(row[1], bytes(32))
+            expected = hashlib.sha256(before + _sealed_text(row)).digest()
+            if expected != bytes(row[11]):
+                raise Violation("I12", f"{row[1]}, entry {row[2]}: its seal is not over the last")
+            previous[row[1]] = expected
+
+    async def _check_callbacks(self) -> None:
+        """I16: what counts as delivered was received and accepted, in the invoice's order."""
+        self.checks += 1
+        accepted: dict[str, int] = {}
+        for number, one in enumerate(self.world.receivers.got):
+            if one.status == 200:
+                accepted.setdefault(one.event_id, number)
+        last: dict[UUID, int] = {}
+        for event_id, invoice_id, status, by_hand in await self.ask(
+            "SELECT event_id, invoice_id, status, by_hand FROM outbox ORDER BY sequence"
+        ):
+            place = accepted.get(f"evt_{event_id.hex}")
+            if status == "delivered" and place is None:
+                raise Violation("I16", f"{event_id} counts as delivered and was never received")
+            if place is None or by_hand:
+                continue
+            if place < last.get(invoice_id, -1):
+                raise Violation("I16", f"{event_id} was accepted before an earlier one")
+            last[invoice_id] = place
+
+    async def _final(self, chain: SimulatedChain) -> int:
+        rows = await self.ask(
+            "SELECT final_number FROM ingest.chain_cursor WHERE chain = %(chain)s",
+            {"chain": chain.key},
+        )
+        return int(rows[0][0])
+
+    async def ask(self, query: str, parameters: Mapping[str, object] | None = None) -> list[Any]:
+        cursor = await self.line.execute(query, parameters)
+        return await cursor.fetchall()
+
+    async def stop(self, run: "Run") -> None:
+        """Leave nothing of a run behind, however it ended."""
+        self.world.dice.calm = True
+        for process in (run.web, *run.workers):
+            if process.is_paused:
+                await process.kill("the end of the run")
+
+
+def _paid_for(payment: tuple[str, str, int], rows: Sequence[Any]) -> list[UUID]:
+    """The moves that a mined payment carried out, which must be exactly what it paid."""
+    found = []
+    for tx_hash, _, _, move_id, purpose, destination, contract, units, payout in rows:
+        if move_id is None:
+            raise Violation("I7", f"{tx_hash} paid {payment} for no move")
+        if payment != (contract, destination, units):
+            raise Violation("I7", f"{tx_hash} paid {payment} for {move_id}, approved otherwise")
+        if purpose == "payout" and destination != payout:
+            raise Violation("I7", f"{move_id} paid {destination}, not {payout}")
+        found.append(move_id)
+    return found
+
+
+def _said(answer: object) -> str:
+    invoice: Any = getattr(answer, "invoice", None)
+    return f"{invoice.invoice_id} {invoice.status} {invoice.version}"
+
+
+def _sealed_text(row: Any) -> bytes:  # noqa: ANN401 - a row of the log
+    fields = {
+        "org_id": row[0],
+        "invoice_id": str(row[1]),
+        "sequence": row[2],
+        "from_status": row[3],
+        "to_status": row[4],
+        "event": row[5],
+        "operator_uid": row[6],
+        "reason": row[7],
+        "metadata": json.loads(row[8]),
+        "request_id": row[9],
+        "at": row[10].astimezone(UTC).isoformat(timespec="microseconds"),
+    }
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode()

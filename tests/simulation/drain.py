@@ -1,0 +1,93 @@
+"""The second phase: no more faults, and everything that waits for us must come to rest in time."""
+
+import itertools
+from typing import TYPE_CHECKING, Final
+
+from counterfoil.desk import upkeep
+from counterfoil.workers.lists import import_list
+from counterfoil.workers.move import thaw
+from simulation.invariants import Violation
+from support.bureau import sdn
+
+if TYPE_CHECKING:
+    from simulation.run import Run
+
+MINUTES: Final = 90
+"""Simulated minutes in which all but callbacks must have ended (I25)."""
+
+DAYS_OF_CALLBACKS: Final = 5
+"""A callback is tried for 75 hours before it is parked."""
+
+_SELDOM: Final = frozenset({"price", "provision", "fuel", "tidy", "retell", "attach"})
+
+_OPEN: Final = """
+SELECT (SELECT count(*) FROM move WHERE status = 'signed'
+            OR (status = 'ready' AND EXISTS (
+                SELECT FROM ingest.wallet AS w WHERE w.org_id = move.org_id)))
+     + (SELECT count(*) FROM effect WHERE done_at IS NULL)
+     + (SELECT count(*) FROM transfer WHERE depth IN (1, 2))
+     + (SELECT count(*) FROM ingest.chain_tx WHERE status IN ('signed', 'sent'))
+     + (SELECT count(*) FROM invoice WHERE status IN ('payment_detected', 'screening')),
+       (SELECT count(*) FROM outbox WHERE status = 'pending'),
+       (SELECT min(due_at) FROM outbox WHERE status = 'pending')
+"""
+
+
+async def drain(run: "Run") -> None:
+    """Let workers and chains go on until nothing is open; `Violation` I25 where that never is."""
+    world = run.world
+    world.risky.clear()
+    for chain in run.chains.values():
+        chain.faults.lag_blocks = 0
+        chain.frozen.clear()
+    await import_list(run.checker.desk, sdn("0x098b716b8aaf21512996dc57eb0615e2383e2f96"), "drain")
+    began = world.clock.now()
+    told = None
+    idle = 0
+    for number in itertools.count():
+        before = world.commits()
+        await _round(run, number)
+        idle = idle + 1 if world.commits() == before else 0
+        await _operate(run)
+        ((open_, callbacks, due_at),) = await run.checker.ask(_OPEN)
+        passed = world.clock.now() - began
+        if not open_ and not callbacks:
+            break
+        if open_ and passed.total_seconds() > MINUTES * 60 and told is None:
+            await run.checker.after_step(when="at rest")
+            raise Violation("I25", f"{open_} things are still open after {MINUTES} minutes")
+        if not open_:
+            told = told or passed
+            if passed.days > DAYS_OF_CALLBACKS:
+                raise Violation("I25", f"{callbacks} callbacks are neither delivered nor parked")
+            ahead = (due_at - world.clock.now()).total_seconds()
+            world.pass_time(max(ahead, 0))
+        # Pauses before something is tried again double, up to a quarter of an hour.
+        world.pass_time(min(20 * 2**idle, 300))
+    # What was sent last becomes final and is read, so that books and chain can be compared.
+    for number in range(3):
+        await _round(run, 4 * number)
+
+
+async def _round(run: "Run", number: int) -> None:
+    for chain in run.chains.values():
+        run.world.pass_time(2)
+        chain.mine(6)
+    worker = run.workers[number % len(run.workers)]
+    for name, step in worker.steps.items():
+        if name in _SELDOM and number % 4:
+            continue
+        again = 30
+        while await worker.do(name, step) and again:
+            again -= 1
+            await run.checker.after_step()
+        await run.checker.after_step()
+
+
+async def _operate(run: "Run") -> None:
+    """What operators do about money that stands still: thaw, and try again what may be."""
+    desk = run.web.desk
+    for wallet in await upkeep.frozen_wallets(desk):
+        chain = run.chains[wallet.chain]
+        await thaw(desk, chain, wallet.address, by="operator", reason="looked at it")
+        run.checker.thawed.append(wallet.address)

@@ -1,0 +1,453 @@
+"""What must always hold: I1 to I25 of the reliability specification, section 5.1.
+
+Each is one query that finds whatever breaks it, so an empty answer is the good one. The cheap ones
+are asked after every step, all in one question; the others where everything is at rest. What needs
+a look at the chain is in `checker`. I23 is about pages, which this harness does not turn.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from counterfoil.api.kryptogo.status import intent_status
+from counterfoil.core.invoice import Context, Status
+from counterfoil.core.lifecycle import LIFECYCLE, command_name
+
+
+class Violation(Exception):  # noqa: N818 - named for what is found
+    """An invariant does not hold."""
+
+    def __init__(self, name: str, sentence: str) -> None:
+        super().__init__(f"{name}: {sentence}")
+        self.name = name
+        self.sentence = sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """``query`` answers one column of text, a line for each thing that breaks the invariant."""
+
+    name: str
+    says: str
+    query: str
+    when: Literal["always", "at rest"] = "always"
+
+
+_BALANCES: Final = """
+    SELECT org_id, account, invoice_id, chain, contract, sum(units) AS units FROM (
+        SELECT org_id, destination AS account, invoice_id, chain, contract, amount_units AS units
+          FROM posting
+         UNION ALL
+        SELECT org_id, source, invoice_id, chain, contract, -amount_units FROM posting) AS sides
+     GROUP BY org_id, account, invoice_id, chain, contract
+"""
+
+_OUT: Final = "('payout', 'refund', 'partial_refund')"
+
+_EDGES: Final = ", ".join(
+    f"('{was.value}', '{command_name(on)}', '{to.value}')"
+    for was, on, _, tos in LIFECYCLE
+    for to in sorted(tos)
+)
+"""The documented table, as rows of from, event and to."""
+
+_INTENTS: Final = ", ".join(
+    f"('{status.value}', '{context.value if context else ''}', '{intent_status(status, context)}')"
+    for status in Status
+    for context in (None, *Context)
+)
+"""What the wire calls each standing, as rows of status, context and intent."""
+
+INVARIANTS: Final = (
+    Invariant(
+        "I1",
+        "no account of ours is below zero, and every journal entry has its postings",
+        f"""
+        SELECT format('%%s of %%s holds %%s of %%s', account, org_id, sum(units), contract)
+          FROM ({_BALANCES}) AS b WHERE account NOT LIKE 'outside:%%'
+         GROUP BY org_id, account, chain, contract HAVING sum(units) < 0
+         UNION ALL
+        SELECT format('%%s of invoice %%s holds %%s', account, invoice_id, units)
+          FROM ({_BALANCES}) AS b
+         WHERE account = 'deposit' AND invoice_id IS NOT NULL AND units < 0
+         UNION ALL
+        SELECT format('entry %%s has no posting', cause) FROM journal_entry AS e
+         WHERE NOT EXISTS (SELECT FROM posting AS p
+                            WHERE (p.org_id, p.cause) = (e.org_id, e.cause))
+        """,
+    ),
+    Invariant(
+        "I2",
+        "no amount is NaN, infinite, negative or finer than a base unit",
+        """
+        SELECT format('%%s: %%s', kind, units) FROM (
+            SELECT 'posting' AS kind, amount_units AS units FROM posting
+             UNION ALL SELECT 'transfer', amount_units FROM transfer
+             UNION ALL SELECT 'aside', amount_units FROM ingest.unassigned_transfer
+             UNION ALL SELECT 'move', amount_units FROM move
+             UNION ALL SELECT 'moved', moved_units FROM move WHERE moved_units IS NOT NULL
+             UNION ALL SELECT 'due', due_units FROM payment_request) AS amounts
+         WHERE units::text !~ '^[0-9]+$'
+        """,
+        "at rest",
+    ),
+    Invariant(
+        "I4",
+        "each final transfer is credited exactly once, and nothing else ever is",
+        """
+        SELECT format('%%s: transfer %%s, booked %%s', coalesce(e.cause, t.cause), t.amount_units,
+                      p.amount_units)
+          FROM (SELECT org_id, format('transfer:%%s:%%s:%%s', chain, tx_hash, log_index) AS cause,
+                       amount_units, invoice_id
+                  FROM transfer WHERE depth = 3) AS t
+          FULL JOIN (SELECT org_id, cause, invoice_id FROM journal_entry
+                      WHERE cause LIKE 'transfer:%%') AS e USING (org_id, cause)
+          LEFT JOIN posting AS p ON (p.org_id, p.cause) = (e.org_id, e.cause)
+         WHERE t.cause IS NULL OR e.cause IS NULL OR p.amount_units <> t.amount_units
+            OR e.invoice_id IS DISTINCT FROM t.invoice_id OR p.destination <> 'deposit'
+         UNION ALL
+        SELECT format('%%s:%%s is credited and kept aside', t.tx_hash, t.log_index)
+          FROM transfer AS t JOIN ingest.unassigned_transfer AS u USING (chain, tx_hash, log_index)
+         WHERE t.depth = 3 AND u.depth = 3
+        """,
+    ),
+    Invariant(
+        "I5",
+        "what is signed for is final, screened and not on hold",
+        """
+        SELECT format('%%s %%s of %%s units was signed with %%s final, status %%s, screening %%s',
+                      m.purpose, m.move_id, m.amount_units, coalesce(r.final_units, 0), i.status,
+                      s.decision)
+          FROM ingest.chain_tx AS c
+          JOIN move AS m ON (m.chain, m.wallet, m.nonce) = (c.chain, c.wallet, c.nonce)
+          JOIN invoice AS i ON (i.org_id, i.invoice_id) = (m.org_id, m.invoice_id)
+          LEFT JOIN LATERAL (
+               SELECT sum(amount_units) AS final_units FROM transfer AS t
+                WHERE (t.org_id, t.invoice_id, t.chain, t.contract)
+                    = (m.org_id, m.invoice_id, m.chain, m.contract) AND depth = 3) AS r ON true
+          LEFT JOIN LATERAL (
+               SELECT decision FROM screening_run AS s
+                WHERE (s.org_id, s.invoice_id) = (m.org_id, m.invoice_id)
+                ORDER BY created_at DESC, run_id DESC LIMIT 1) AS s ON true
+         WHERE c.tx_hash = ANY(%(fresh)s) AND (
+               coalesce(r.final_units, 0) < m.amount_units
+            OR i.status NOT IN ('sweeping', 'payout_processing', 'refund_processing')
+            OR s.decision IS NULL
+            OR (s.decision <> 'clear' AND i.status <> 'refund_processing'
+                AND jsonb_array_length(i.detail->'releases') < 2))
+        """,
+    ),
+    Invariant(
+        "I6",
+        "what leaves for an invoice is never more than what came in for it",
+        f"""
+        SELECT format('invoice %%s: %%s out of %%s', m.invoice_id, m.units, t.units)
+          FROM (SELECT org_id, invoice_id, chain, contract, sum(amount_units) AS units FROM move
+                 WHERE purpose IN {_OUT} AND status IN ('signed', 'final')
+                   AND invoice_id IS NOT NULL
+                 GROUP BY 1, 2, 3, 4) AS m
+          LEFT JOIN (SELECT org_id, invoice_id, chain, contract, sum(amount_units) AS units
+                       FROM transfer WHERE depth = 3 GROUP BY 1, 2, 3, 4) AS t
+               USING (org_id, invoice_id, chain, contract)
+         WHERE m.units > coalesce(t.units, 0)
+        """,
+    ),
+    Invariant(
+        "I6 closed",
+        "for each invoice: received = paid out + sent back + still with us",
+        f"""
+        SELECT format('invoice %%s: %%s came in, %%s went out, %%s is with us', invoice_id,
+                      coalesce(t.units, 0), coalesce(m.units, 0), coalesce(b.units, 0))
+          FROM (SELECT org_id, invoice_id, chain, contract, sum(amount_units) AS units
+                  FROM transfer WHERE depth = 3 GROUP BY 1, 2, 3, 4) AS t
+          FULL JOIN (SELECT org_id, invoice_id, chain, contract, sum(moved_units) AS units
+                       FROM move WHERE purpose IN {_OUT} AND status IN ('final', 'parked')
+                        AND invoice_id IS NOT NULL AND moved_units > 0
+                      GROUP BY 1, 2, 3, 4) AS m USING (org_id, invoice_id, chain, contract)
+          FULL JOIN (SELECT org_id, invoice_id, chain, contract, sum(units) AS units
+                       FROM ({_BALANCES}) AS b
+                      WHERE account IN ('deposit', 'pool', 'pool:coin', 'hold')
+                        AND invoice_id IS NOT NULL
+                      GROUP BY 1, 2, 3, 4) AS b USING (org_id, invoice_id, chain, contract)
+         WHERE coalesce(t.units, 0) <> coalesce(m.units, 0) + coalesce(b.units, 0)
+        """,
+        "at rest",
+    ),
+    Invariant(
+        "I9",
+        "each nonce has one lineage, and none is left out",
+        """
+        SELECT format('wallet %%s: %%s nonces for %%s', w.address, c.used, w.next_nonce)
+          FROM ingest.wallet AS w
+          JOIN (SELECT chain, wallet, count(DISTINCT nonce) AS used, min(nonce) AS low,
+                       max(nonce) AS high
+                  FROM ingest.chain_tx GROUP BY 1, 2) AS c
+               ON (c.chain, c.wallet) = (w.chain, w.address)
+         WHERE w.address <> ALL(%(thawed)s)
+           AND (c.high <> w.next_nonce - 1 OR c.used <> c.high - c.low + 1)
+         UNION ALL
+        SELECT format('two transactions with nonce %%s of %%s ended on the chain', nonce, wallet)
+          FROM ingest.chain_tx WHERE status IN ('final', 'reverted')
+         GROUP BY chain, wallet, nonce HAVING count(*) > 1
+         UNION ALL
+        SELECT format('move %%s is signed and no transaction carries it', move_id) FROM move AS m
+         WHERE status = 'signed' AND NOT EXISTS (
+               SELECT FROM ingest.chain_tx AS c
+                WHERE (c.chain, c.wallet, c.nonce) = (m.chain, m.wallet, m.nonce))
+        """,
+    ),
+    Invariant(
+        "I10",
+        "nothing is signed that nobody entitled, and not the maker alone, approved",
+        f"""
+        SELECT format('%%s %%s approved by %%s, invoice made by %%s, approved by %%s', m.purpose,
+                      m.move_id, m.approved_by, i.detail->>'created_by', i.detail->>'approved_by')
+          FROM move AS m JOIN invoice AS i USING (org_id, invoice_id)
+         WHERE m.status IN ('signed', 'final') AND m.purpose IN {_OUT} AND (
+               m.warrant IS NULL OR m.approved_by IS NULL
+            OR m.approved_by <> ALL(%(signers)s)
+            OR i.detail->>'approved_by' IS NULL
+            OR i.detail->>'approved_by' <> ALL(%(reviewers)s)
+            OR i.detail->>'approved_by' = i.detail->>'created_by'
+            OR i.detail->'edited_by' ? (i.detail->>'approved_by'))
+         UNION ALL
+        SELECT format('refund of %%s ordered and approved by %%s', i.invoice_id, m.approved_by)
+          FROM move AS m JOIN invoice AS i USING (org_id, invoice_id)
+         WHERE m.purpose = 'refund' AND m.approved_by = i.detail->'refund'->>'ordered_by'
+        """,
+    ),
+    Invariant(
+        "I12",
+        "every status change has its one log row, along a documented edge, without a gap",
+        f"""
+        SELECT format('invoice %%s is %%s at version %%s; its log has %%s rows, up to %%s, %%s',
+                      i.invoice_id, i.status, i.version, l.rows, l.high, z.to_status)
+          FROM invoice AS i
+          LEFT JOIN (SELECT org_id, invoice_id, count(*) AS rows, max(sequence) AS high
+                       FROM invoice_log GROUP BY 1, 2) AS l USING (org_id, invoice_id)
+          LEFT JOIN invoice_log AS z
+               ON (z.org_id, z.invoice_id, z.sequence) = (i.org_id, i.invoice_id, i.version)
+         WHERE l.rows IS DISTINCT FROM i.version OR l.high IS DISTINCT FROM i.version
+            OR z.to_status IS DISTINCT FROM i.status
+         UNION ALL
+        SELECT format('invoice %%s went from %%s to %%s by %%s', invoice_id, from_status,
+                      to_status, event)
+          FROM invoice_log
+         WHERE from_status IS NOT NULL AND (from_status, event, to_status) NOT IN (VALUES {_EDGES})
+         UNION ALL
+        SELECT format('invoice %%s: entry %%s begins at %%s', b.invoice_id, b.sequence,
+                      b.from_status)
+          FROM invoice_log AS a JOIN invoice_log AS b
+            ON (b.org_id, b.invoice_id, b.sequence) = (a.org_id, a.invoice_id, a.sequence + 1)
+         WHERE b.from_status IS DISTINCT FROM a.to_status
+        """,
+    ),
+    Invariant(
+        "I13",
+        "what callbacks say is what the log says; there is one dialect so far",
+        """
+        SELECT format('callback %%s of %%s says %%s to %%s, the log %%s to %%s', o.sequence,
+                      o.invoice_id, o.from_status, o.to_status, l.from_status, l.to_status)
+          FROM outbox AS o LEFT JOIN invoice_log AS l USING (org_id, invoice_id, sequence)
+         WHERE (o.from_status, o.to_status) IS DISTINCT FROM (l.from_status, l.to_status)
+        """,
+        "at rest",
+    ),
+    Invariant(
+        "I14",
+        "what has ended stays ended; only a completed invoice may still be refunded",
+        """
+        SELECT format('invoice %%s left %%s for %%s by %%s', invoice_id, from_status, to_status,
+                      event)
+          FROM invoice_log
+         WHERE from_status <> to_status
+           AND (from_status IN ('approval_rejected', 'cancelled', 'refunded')
+                OR (from_status = 'completed' AND to_status <> 'refund_pending'))
+        """,
+    ),
+    Invariant(
+        "I15",
+        "an address has one owner and one invoice, for ever",
+        """
+        SELECT format('address %%s is shared', address) FROM deposit_address
+         GROUP BY address HAVING count(*) > 1
+         UNION ALL
+        SELECT format('%%s invoices have the address %%s', count(*), deposit_address) FROM invoice
+         GROUP BY deposit_address HAVING count(*) > 1
+         UNION ALL
+        SELECT format('invoice %%s shows %%s, which is not its own', i.invoice_id,
+                      i.deposit_address)
+          FROM invoice AS i
+          LEFT JOIN deposit_address AS d ON (d.org_id, d.address) = (i.org_id, i.deposit_address)
+         WHERE d.invoice_id IS DISTINCT FROM i.invoice_id
+        """,
+        "at rest",
+    ),
+    Invariant(
+        "I16",
+        "every change that is told of has exactly one callback, and no other has one",
+        f"""
+        SELECT format('invoice %%s, version %%s: %%s to %%s, callback %%s', invoice_id, sequence,
+                      was.intent, became.intent, o.event_id)
+          FROM (SELECT l.*, l.metadata::jsonb->>'context' AS context,
+                       lag(l.metadata::jsonb->>'context') OVER history AS from_context
+                  FROM invoice_log AS l
+                WINDOW history AS (PARTITION BY org_id, invoice_id ORDER BY sequence)) AS l
+          JOIN invoice AS i USING (org_id, invoice_id)
+          LEFT JOIN (VALUES {_INTENTS}) AS was (status, context, intent)
+               ON (was.status, was.context) = (l.from_status, coalesce(l.from_context, ''))
+          JOIN (VALUES {_INTENTS}) AS became (status, context, intent)
+               ON (became.status, became.context) = (l.to_status, coalesce(l.context, ''))
+          LEFT JOIN outbox AS o USING (org_id, invoice_id, sequence)
+         WHERE (o.event_id IS NOT NULL) <> (i.detail->>'callback_url' IS NOT NULL
+                AND was.intent IS NOT NULL AND was.intent <> became.intent)
+        """,
+        "at rest",
+    ),
+    Invariant(
+        "I16 parked",
+        "what was delivered or given up says so, with its attempts",
+        """
+        SELECT format('callback %%s is %%s after %%s attempts, %%s written down', event_id, status,
+                      attempts, (SELECT count(*) FROM outbox_attempt AS a
+                                  WHERE (a.org_id, a.event_id) = (o.org_id, o.event_id)))
+          FROM outbox AS o
+         WHERE (status = 'delivered' AND delivered_at IS NULL)
+            OR (status IN ('delivered', 'parked') AND NOT EXISTS (
+                SELECT FROM outbox_attempt AS a
+                 WHERE (a.org_id, a.event_id) = (o.org_id, o.event_id)))
+        """,
+        "at rest",
+    ),
+    Invariant(
+        "I17",
+        "a key has at most one effect: each creates one invoice at most",
+        """
+        SELECT format('the key %%s made %%s invoices', detail->'document'->>'description',
+                      count(*))
+          FROM invoice WHERE detail->'document'->>'description' LIKE 'key-%%'
+         GROUP BY org_id, detail->'document'->>'description' HAVING count(*) > 1
+         UNION ALL
+        SELECT format('the key %%s is there without its answer', key) FROM idempotency_key
+         WHERE status_code IS NULL
+         UNION ALL
+        SELECT format('invoice %%s came with a key that nobody remembers', invoice_id)
+          FROM invoice AS i
+         WHERE detail->'document'->>'description' LIKE 'key-%%' AND created_at > %(keys_since)s
+           AND NOT EXISTS (SELECT FROM idempotency_key AS k
+                            WHERE k.org_id = i.org_id
+                              AND k.key = i.detail->'document'->>'description')
+        """,
+    ),
+    Invariant(
+        "I18",
+        "nobody does anything to another organisation's invoice",
+        """
+        SELECT format('%%s of another organisation: %%s of %%s', operator_uid, event, invoice_id)
+          FROM invoice_log AS l
+          JOIN unnest(%(uids)s::text[], %(uid_orgs)s::bigint[]) AS p (uid, org_id)
+            ON p.uid = l.operator_uid
+         WHERE p.org_id <> l.org_id
+        """,
+    ),
+    Invariant(
+        "I19",
+        "no work is lost: who must be screened or told is waited for by an effect",
+        """
+        SELECT format('invoice %%s is in screening and nobody will screen it', invoice_id)
+          FROM invoice AS i WHERE status = 'screening' AND NOT EXISTS (
+               SELECT FROM effect AS e WHERE (e.org_id, e.invoice_id, e.kind)
+                    = (i.org_id, i.invoice_id, 'screen') AND done_at IS NULL)
+         UNION ALL
+        SELECT format('effect %%s is done and still held', effect_id) FROM effect
+         WHERE done_at IS NOT NULL AND lease_token IS NOT NULL
+         UNION ALL
+        SELECT format('invoice %%s waits in %%s without a move that could end it', invoice_id,
+                      status)
+          FROM invoice AS i
+         WHERE status IN ('sweeping', 'payout_processing', 'refund_processing') AND NOT EXISTS (
+               SELECT FROM move AS m WHERE (m.org_id, m.invoice_id) = (i.org_id, i.invoice_id)
+                  AND m.status IN ('ready', 'signed', 'waiting', 'parked'))
+        """,
+    ),
+    Invariant(
+        "I21",
+        "who paid enough in time is never told that it was late",
+        """
+        SELECT format('invoice %%s, due %%s, is paid_late, with %%s of %%s in time', i.invoice_id,
+                      i.deadline_at, t.units, r.due_units)
+          FROM invoice AS i
+          JOIN payment_request AS r USING (org_id, invoice_id)
+          JOIN LATERAL (
+               SELECT sum(amount_units) AS units FROM transfer AS t
+                WHERE (t.org_id, t.invoice_id, t.chain, t.contract)
+                    = (i.org_id, i.invoice_id, r.chain, r.contract)
+                  AND t.depth > 0 AND amount_units >= 10000
+                  AND least(t.first_seen_at, t.block_at) <= i.deadline_at) AS t ON true
+         WHERE i.context = 'paid_late' AND t.units >= r.due_units
+           AND i.status IN ('resolution_required', 'sign_pending')
+         UNION ALL
+        SELECT format('invoice %%s expired at %%s while %%s was read up to %%s only', i.invoice_id,
+                      i.deadline_at, c.chain, c.head_at)
+          FROM invoice AS i
+          JOIN payment_request AS r USING (org_id, invoice_id)
+          JOIN ingest.chain_cursor AS c USING (chain)
+         WHERE i.invoice_id = ANY(%(just_expired)s::uuid[]) AND c.head_at < i.deadline_at
+        """,
+    ),
+    Invariant(
+        "I22",
+        "what is due was computed once, from a stored rate, and rounded up to a base unit",
+        """
+        SELECT format('invoice %%s owes %%s at %%s', r.invoice_id, r.due_units, q.rate)
+          FROM payment_request AS r JOIN invoice AS i USING (org_id, invoice_id)
+          LEFT JOIN LATERAL jsonb_to_record(r.quote)
+               AS q (base text, quote text, rate numeric, source text, observed_at timestamptz)
+               ON true
+         WHERE (r.quote IS NULL AND i.detail->'price'->>'mode' = 'crypto'
+                AND r.due_units <> (i.detail->'price'->>'amount')::numeric * 1000000)
+            OR (r.quote IS NOT NULL AND (
+                r.due_units <> ceil((i.detail->'price'->>'amount')::numeric * 1000000 / q.rate)
+                OR NOT EXISTS (
+                   SELECT FROM rate_snapshot AS s
+                    WHERE (s.base, s.quote, s.observed_at, s.source, s.rate)
+                        = (q.base, q.quote, q.observed_at, q.source, q.rate))))
+        """,
+        "at rest",
+    ),
+    Invariant(
+        "I25",
+        "at rest nothing waits for us: only for people, and in sight",
+        """
+        SELECT format('%%s of %%s is %%s since %%s, %%s', purpose, invoice_id, status, updated_at,
+                      wait_reason)
+          FROM move AS m WHERE status = 'signed' OR (status = 'ready' AND EXISTS (
+               SELECT FROM ingest.wallet AS w WHERE w.org_id = m.org_id AND w.chain = m.chain))
+         UNION ALL
+        SELECT format('%%s for %%s is due at %%s: %%s', kind, invoice_id, due_at, last_error)
+          FROM effect WHERE done_at IS NULL
+         UNION ALL
+        SELECT format('callback %%s is due at %%s', event_id, due_at) FROM outbox
+         WHERE status = 'pending'
+         UNION ALL
+        SELECT format('%%s of %%s is at depth %%s', tx_hash, invoice_id, depth) FROM transfer
+         WHERE depth IN (1, 2)
+         UNION ALL
+        SELECT format('invoice %%s is %%s', invoice_id, status) FROM invoice
+         WHERE status IN ('payment_detected', 'screening')
+         UNION ALL
+        SELECT format('transaction %%s is %%s', tx_hash, status) FROM ingest.chain_tx
+         WHERE status IN ('signed', 'sent')
+        """,
+        "at rest",
+    ),
+)
+
+
+def question(when: Literal["always", "at rest"]) -> str:
+    """All invariants of a kind as one question: name and finding of whatever is broken."""
+    parts = [
+        f"SELECT '{one.name}'::text AS name, finding FROM ({one.query}) AS q (finding)"
+        for one in INVARIANTS
+        if when in (one.when, "at rest")
+    ]
+    return "\nUNION ALL\n".join(parts)

@@ -1,0 +1,250 @@
+"""What people do, by role: one rule each, in a table that is easy to extend.
+
+A rule names who may do it and in which statuses it makes sense; most of the time it is tried there,
+by the right person, and sometimes anywhere by anybody. A refusal is an answer; any other error is
+a finding.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+from counterfoil.core.errors import Refusal
+from counterfoil.core.invoice import LineItem, Status
+from counterfoil.core.roles import ROLES, Actor
+from counterfoil.desk import commands, delivering, intake
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.idempotency import Answered, Idempotent
+from counterfoil.desk.intake import Draft
+from simulation.chaos import Dice
+
+S = Status
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A member with one role, as the desk knows them."""
+
+    actor: Actor
+    member_id: UUID
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An invoice as people see it on their screens, which may be out of date."""
+
+    org_id: int
+    invoice_id: UUID
+    status: Status
+    context: str | None
+    version: int
+
+
+@dataclass(slots=True)
+class Scene:
+    """One act: who does something at which desk, to which invoice, and what may be used for it."""
+
+    desk: Desk
+    dice: Dice
+    person: Person
+    invoice: Known
+    files: Sequence[UUID]
+    key: str
+    address: str
+
+    def idempotent(self, what: str) -> Idempotent | None:
+        """Some requests carry a key; the same key always comes with the same request."""
+        if not self.key:
+            return None
+        said = f"{what}:{self.invoice.invoice_id}:{self.key}"
+        return Idempotent(self.person.member_id, self.key, sha256(said.encode()).digest(), _render)
+
+
+Do = Callable[[Scene], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """``role`` does it while an invoice is in one of ``statuses``; drawn ``weight`` times."""
+
+    name: str
+    role: str
+    statuses: frozenset[Status]
+    do: Do
+    weight: int = 3
+
+
+async def _approve(s: Scene) -> object:
+    return await commands.approve(
+        s.desk, s.invoice.invoice_id, s.person.actor, idempotent=s.idempotent("approve")
+    )
+
+
+async def _reject(s: Scene) -> object:
+    return await commands.reject(s.desk, s.invoice.invoice_id, s.person.actor, "not ours")
+
+
+async def _cancel(s: Scene) -> object:
+    return await commands.cancel(s.desk, s.invoice.invoice_id, s.person.actor, "called off")
+
+
+async def _edit(s: Scene) -> object:
+    def change(draft: Draft) -> Draft:
+        amount = Decimal(s.dice.random.randrange(10, 900))
+        items = (LineItem("Consulting", Decimal(1), amount, Decimal(0)),)
+        return replace(draft, amount=amount, detail_items=items)
+
+    return await intake.edit(s.desk, s.invoice.invoice_id, change, s.person.actor)
+
+
+async def _sign_off(s: Scene) -> object:
+    address = s.address if s.dice.random.random() < 0.8 else None
+    return await commands.sign_off(
+        s.desk,
+        s.invoice.invoice_id,
+        s.person.actor,
+        refund_address=address,
+        idempotent=s.idempotent("sign"),
+    )
+
+
+async def _accept(s: Scene) -> object:
+    return await commands.accept(s.desk, s.invoice.invoice_id, s.person.actor, "good enough")
+
+
+async def _recalculate(s: Scene) -> object:
+    return await commands.recalculate(s.desk, s.invoice.invoice_id, s.person.actor, "price anew")
+
+
+async def _order_refund(s: Scene) -> object:
+    return await commands.order_refund(
+        s.desk,
+        s.invoice.invoice_id,
+        s.person.actor,
+        address=s.address,
+        reason="the customer asked",
+        attachments=tuple(s.files),
+        idempotent=s.idempotent("refund"),
+    )
+
+
+async def _approve_refund(s: Scene) -> object:
+    return await commands.approve_refund(
+        s.desk, s.invoice.invoice_id, s.person.actor, s.idempotent("approve_refund")
+    )
+
+
+async def _release(s: Scene) -> object:
+    return await commands.release(s.desk, s.invoice.invoice_id, s.person.actor, "known customer")
+
+
+async def _decline(s: Scene) -> object:
+    return await commands.decline(s.desk, s.invoice.invoice_id, s.person.actor, "too risky")
+
+
+async def _archive(s: Scene) -> object:
+    return await commands.archive(s.desk, s.invoice.invoice_id, s.person.actor)
+
+
+async def _redeliver(s: Scene) -> object:
+    told = await delivering.of_invoice(s.desk, s.invoice.invoice_id, s.person.actor)
+    if not told:
+        return None
+    event = s.dice.random.choice(told).event
+    await delivering.redeliver(s.desk, event.event_id, s.person.actor)
+    return event
+
+
+_REFUNDABLE: Final = (S.SIGN_PENDING, S.RESOLUTION_REQUIRED, S.COMPLETED, S.COMPLIANCE_DECLINED)
+_ENDS: Final = (S.COMPLETED, S.REFUNDED, S.CANCELLED, S.APPROVAL_REJECTED)
+
+
+def _at(*statuses: Status) -> frozenset[Status]:
+    return frozenset(statuses)
+
+
+RULES: Final = (
+    Rule("approve", "reviewer", _at(S.APPROVAL_PENDING), _approve, 12),
+    Rule("reject", "reviewer", _at(S.APPROVAL_PENDING), _reject, 1),
+    Rule("edit", "finance", _at(S.APPROVAL_PENDING), _edit, 2),
+    Rule("cancel", "finance", _at(S.APPROVAL_PENDING, S.AWAITING_PAYMENT), _cancel, 2),
+    Rule("sign off", "signer", _at(S.SIGN_PENDING, S.RESOLUTION_REQUIRED), _sign_off, 12),
+    Rule("accept", "signer", _at(S.RESOLUTION_REQUIRED), _accept, 3),
+    Rule("recalculate", "signer", _at(S.RESOLUTION_REQUIRED), _recalculate, 3),
+    Rule("order refund", "signer", _at(*_REFUNDABLE), _order_refund, 4),
+    Rule("approve refund", "signer", _at(S.REFUND_PENDING), _approve_refund, 8),
+    Rule("release", "compliance", _at(S.COMPLIANCE_HOLD), _release, 6),
+    Rule("decline", "compliance", _at(S.COMPLIANCE_HOLD), _decline, 3),
+    Rule("archive", "finance", _at(*_ENDS), _archive, 1),
+    Rule("redeliver", "finance", _at(*_ENDS), _redeliver, 1),
+)
+"""Whatever people can do to an invoice. A new command is one line here and one function above."""
+
+
+async def create(s: Scene, *, chain: str, token: str, org: int) -> object:
+    """A new invoice: small, payable soon, with or without a place to pay out to."""
+    dice = s.dice.random
+    amount = Decimal(dice.choice((25, 100, 100, 250, 1500)))
+    fiat = dice.random() < 0.3
+    now = s.desk.clock.now()
+    soon = now + timedelta(minutes=dice.choice((3, 10, 60, 60 * 24)))
+    draft = Draft(
+        dialect="kryptogo",
+        pricing_mode="fiat" if fiat else "crypto",
+        amount=amount,
+        currency="USD" if fiat else None,
+        pay_token=token,
+        chain=chain,
+        origin="https://merchant.example",
+        recipient_name="Acme Buyer",
+        recipient_email="buyer@example.com",
+        organization_name="Merchant Ltd.",
+        organization_email="finance@merchant.example",
+        creator="finance-bot",
+        payment_terms=0 if dice.random() < 0.3 else 1,
+        detail_items=(LineItem("Consulting", Decimal(1), amount, Decimal(0)),),
+        callback_url=f"https://shop{org}.example/callback" if dice.random() < 0.8 else None,
+        payout_addresses=(("evm", _merchant(org)),) if dice.random() < 0.8 else (),
+        payment_deadline=soon if dice.random() < 0.6 else None,
+        allow_any_token=dice.random() < 0.2,
+        allow_any_chain=dice.random() < 0.2,
+        description=s.key,
+    )
+    return await intake.create(s.desk, draft, s.person.actor, s.idempotent("create"))
+
+
+async def answered(work: Awaitable[object]) -> object:
+    """What somebody hears, also where the answer was given before."""
+    try:
+        return await work
+    except Answered as before:
+        return before
+
+
+def staff(desk_ids: Callable[[], UUID], org_id: int, uid: Callable[[UUID], str]) -> list[Person]:
+    """Two people of each role, so that four eyes can be found."""
+    people = []
+    for role in ("finance", "reviewer", "signer", "compliance"):
+        for _ in range(2):
+            member_id = desk_ids()
+            actor = Actor(uid(member_id), org_id, ROLES[role])
+            people.append(Person(actor, member_id, role))
+    return people
+
+
+def is_refusal(answer: object) -> bool:
+    return isinstance(answer, Refusal)
+
+
+def _merchant(org: int) -> str:
+    return "0x" + f"{org:02x}" * 20
+
+
+def _render(view: Any) -> tuple[int, bytes]:  # noqa: ANN401 - as `Idempotent` has it
+    invoice = view.invoice
+    return 200, f"{invoice.invoice_id} {invoice.status} {invoice.version}".encode()

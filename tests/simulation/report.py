@@ -1,0 +1,66 @@
+"""What a number of runs came to, in figures and names."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from simulation.run import Result
+
+
+@dataclass(slots=True)
+class Report:
+    """Sums over runs."""
+
+    results: list[Result] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
+    passed: Counter[str] = field(default_factory=Counter)
+    crashed: Counter[str] = field(default_factory=Counter)
+    began: float = field(default_factory=time.monotonic)
+
+    def add(self, result: Result) -> None:
+        self.results.append(result)
+        self.faults += result.record.faults
+        self.passed += result.record.passed
+        self.crashed += result.record.crashed
+        result.record.passed.clear()
+        if result.violation is None:
+            result.record.lines.clear()
+
+    @property
+    def violations(self) -> list[Result]:
+        return [one for one in self.results if one.violation is not None]
+
+    def violation(self, result: Result, last: int = 60) -> str:
+        trace = list(result.record.lines)[-last:]
+        return "\n".join(
+            (
+                f"VIOLATION in seed {result.seed} after {result.steps} steps",
+                *trace,
+                f"  {result.violation}",
+                f"  again, with every step: make simulate SEED={result.seed}",
+            )
+        )
+
+    def text(self) -> str:
+        seconds = time.monotonic() - self.began
+        never = sorted(set(self.passed) - set(self.crashed))
+        faults = (f"  {kind:<26}{count:>8}" for kind, count in sorted(self.faults.items()))
+        lines = [
+            f"seeds              {len(self.results):>10}",
+            f"steps              {sum(r.steps for r in self.results):>10}",
+            f"simulated days     {sum(r.days for r in self.results):>10.1f}",
+            f"crashes            {self.faults['crash']:>10}",
+            f"reorgs             {self.faults['reorg']:>10}",
+            f"checks             {sum(r.checks for r in self.results):>10}",
+            f"violations         {len(self.violations):>10}",
+            f"seconds            {seconds:>10.1f}",
+            f"crash points       {len(self.crashed):>10} of {len(self.passed)} passed",
+            "faults",
+            *faults,
+            f"crash points that were passed and never hit: {len(never)}",
+            *(f"  {name}" for name in never),
+        ]
+        if self.violations:
+            seeds = ", ".join(str(r.seed) for r in self.violations)
+            lines.append(f"seeds with violations: {seeds}")
+        return "\n".join(lines)

@@ -1,0 +1,424 @@
+"""One run from one seed: a world, our processes in it, and everything that happens to them."""
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from counterfoil.books import files, orgs
+from counterfoil.core import ids
+from counterfoil.core.invoice import Policy, Status
+from counterfoil.desk import provisioning
+from counterfoil.workers.lists import import_list
+from simulation import drain, payers, people
+from simulation.chain import Committed, Factory, SimulatedChain
+from simulation.chaos import Dice, Record
+from simulation.checker import Checker
+from simulation.database import Line, all_tables, connect, empty
+from simulation.invariants import Violation
+from simulation.outsiders import SignerBox, World
+from simulation.people import Known, Person, Scene
+from simulation.processes import Process, Strange, mine_tasks, quiet_logs
+from support.bureau import sdn
+from support.fake_clock import NOON, FakeClock
+from support.till import ETHER
+
+STEPS: Final = 160
+LISTED: Final = "0x098b716b8aaf21512996dc57eb0615e2383e2f96"
+_PDF: Final = b"%PDF-1.4\n%%EOF\n"
+
+
+@dataclass(slots=True)
+class Result:
+    """What a run came to. ``violation`` None: everything held."""
+
+    seed: int
+    record: Record
+    steps: int = 0
+    checks: int = 0
+    days: float = 0.0
+    violation: Violation | None = None
+    statuses: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Lines:
+    """Connections that all runs share: connecting anew each time would cost more than a run."""
+
+    web: Line
+    workers: tuple[Line, Line]
+    checker: Line
+    admin: Line
+    tables: Sequence[str]
+
+    @classmethod
+    async def open(cls, url: str, admin_url: str) -> "Lines":
+        web, one, two, checker = [await connect(url) for _ in range(4)]
+        admin = await connect(admin_url)
+        return cls(web, (one, two), checker, admin, await all_tables(admin))
+
+    async def close(self) -> None:
+        for line in (self.web, *self.workers, self.checker, self.admin):
+            await line.close()
+
+
+class Run:
+    """A world in which time passes only when the dice say so."""
+
+    def __init__(self, seed: int, lines: Lines, folder: Path, *, loud: bool = False) -> None:
+        self.seed = seed
+        self.lines = lines
+        self.dice = Dice(seed)
+        self.record = Record(loud=loud)
+        self.result = Result(seed, self.record)
+        clock = FakeClock(NOON)
+        self.world = World(clock, self.dice, self.record, SignerBox(folder, clock))
+        keys = ("arb", "base") if self.dice.random.random() < 0.15 else ("arb",)
+        self.chains = {key: SimulatedChain(clock=clock, key=key) for key in keys}
+        self.world.lines = [lines.web, *lines.workers]
+        self.checker = Checker(lines.checker, self.world, self.chains)
+        committed: Committed = self.checker
+        with_calm = self.dice.calm
+        self.dice.calm = True
+        self.web = Process("web", lines.web, self.world, self.chains, committed, web=True)
+        self.workers = [
+            Process(name, line, self.world, self.chains, committed)
+            for name, line in zip(("A", "B"), lines.workers, strict=True)
+        ]
+        self.dice.calm = with_calm
+        self.staff: dict[int, list[Person]] = {}
+        self.files: dict[int, UUID] = {}
+        self.keys: dict[str, tuple[str, object]] = {}
+
+    # ------------------------------------------------------------------ before anything happens
+
+    async def prepare(self) -> None:
+        """Organisations with people, gas and addresses; a list; rates. Nothing goes wrong yet."""
+        self.dice.calm = True
+        for org_id in (1, 2):
+            await self._found(org_id)
+        desk = self.web.desk
+        await import_list(desk, sdn(LISTED), "a simulation")
+        for chain in self.chains.values():
+            chain.mine()
+        await self._each("price", "provision", *(f"watch:{key}" for key in self.chains))
+        for chain in self.chains.values():
+            chain.mine(6)
+        await self._each("fuel", *(f"watch:{key}" for key in self.chains))
+        self.checker.people = {p.actor.uid: p for staff in self.staff.values() for p in staff}
+        self.dice.calm = False
+        self.record.say(f"seed {self.seed}: {', '.join(self.dice.kinds)}")
+
+    async def _found(self, org_id: int) -> None:
+        desk, chance = self.web.desk, self.dice.random
+        ours = self.world.signer.signer.addresses(org_id)
+        policy = Policy(
+            underpay_ratio=chance.choice((Policy().underpay_ratio, Decimal("0.995"))),
+            several_payers=chance.choice(("accept", "resolve")),
+            overpaid=chance.choice(("refund_at_sign_off", "resolve")),
+            grace_days=chance.choice((0, 1, 14)),
+            receipt_window_seconds=chance.choice((600, 86_400)),
+        )
+        org = orgs.Org(
+            org_id=org_id,
+            name=f"Merchant {org_id}",
+            client_id=f"client_{org_id}",
+            factory_address=ours.factory,
+            operator_address=ours.operator,
+            pool_address=ours.pool,
+            hold_address=ours.hold,
+            gas_address=ours.gas,
+            policy=orgs.OrgPolicy(invoice=policy),
+        )
+        self.staff[org_id] = people.staff(desk.ids.new, org_id, lambda m: ids.public("user", m))
+        self.files[org_id] = desk.ids.new()
+        uploader = self.staff[org_id][0].member_id
+        async with desk.database.transaction() as tx:
+            await orgs.insert(tx, org, NOON)
+            await files.insert(
+                tx,
+                files.FileRow(
+                    org_id=org_id,
+                    file_id=self.files[org_id],
+                    name="receipt.pdf",
+                    content_type="application/pdf",
+                    size_bytes=len(_PDF),
+                    sha256=bytes(32),
+                    content=_PDF,
+                    uploaded_by=uploader,
+                    created_at=NOON,
+                ),
+            )
+        for key, chain in self.chains.items():
+            chain.factories[ours.factory] = Factory(ours.factory, ours.pool, ours.hold)
+            built = org_id != 1 or chance.random() < 0.9
+            if built:
+                chain.codes[ours.factory] = b"factory"
+            if built:
+                await provisioning.factory_stands(desk, org, key)
+            if org_id != 1 and chance.random() < 0.7:
+                continue  # without wallets nothing of it can move, which saves many questions
+            nonces = dict.fromkeys((ours.operator, ours.pool, ours.gas), 0)
+            await provisioning.ensure_wallets(desk, org, key, nonces)
+            chain.pay("", ours.gas, ETHER)
+            if chance.random() < 0.85:
+                chain.pay("", ours.operator, ETHER)
+                chain.pay("", ours.pool, ETHER)
+
+    async def _each(self, *names: str) -> None:
+        for name in names:
+            while await self.workers[0].do(name, self.workers[0].steps[name]):
+                pass
+
+    # ------------------------------------------------------------------ what happens
+
+    async def live(self, steps: int) -> None:
+        """The first phase: everything goes wrong that the seed has chosen."""
+        happenings: tuple[tuple[Callable[[], Awaitable[None]], int], ...] = (
+            (self._work, 50),
+            (self._person, 20),
+            (self._payer, 9),
+            (self._chain, 16),
+            (self._time, 4),
+            (self._outage, 1),
+        )
+        kinds = [do for do, _ in happenings]
+        weights = [weight for _, weight in happenings]
+        for number in range(steps):
+            self.result.steps += 1
+            do = self.dice.random.choices(kinds, weights)[0]
+            if number < 12 and self.dice.random.random() < 0.5:
+                do = self._create
+            await do()
+            await self.checker.after_step()
+
+    async def _work(self) -> None:
+        worker = self.dice.random.choice(self.workers)
+        if worker.is_paused:
+            if self.dice.random.random() < 0.3:
+                await worker.go_on()
+            else:
+                await self._step(next(w for w in self.workers if w is not worker))
+            return
+        await self._step(worker)
+
+    async def _step(self, worker: Process) -> None:
+        if worker.is_paused:
+            await worker.go_on()
+            return
+        names = sorted(await self.checker.due() & worker.steps.keys())
+        if not names or self.dice.random.random() < 0.2:
+            names = list(worker.steps)
+        name = self.dice.random.choice(names)
+        self.record.say(f"{self._now}  {worker.name} {name}")
+        again = 6
+        while await worker.do(name, worker.steps[name]) and again and not worker.is_paused:
+            again -= 1
+            await self.checker.after_step()
+
+    async def _person(self) -> None:
+        if self.web.is_paused:
+            await self.web.go_on()
+            return
+        if self.dice.random.random() < 0.2:
+            await self._create()
+            return
+        invoices = await self.checker.invoices()
+        chance = self.dice.random
+        rule = chance.choices(people.RULES, [r.weight for r in people.RULES])[0]
+        fitting = [i for i in invoices if i.status in rule.statuses]
+        odd = chance.random() < 0.08
+        pick = invoices if odd else fitting
+        if not pick:
+            await self._work()
+            return
+        await self._act(rule, chance.choice(pick), odd=odd)
+
+    async def _act(self, rule: people.Rule, invoice: Known, *, odd: bool) -> object:
+        chance = self.dice.random
+        org_id = invoice.org_id if not odd or chance.random() < 0.5 else 3 - invoice.org_id
+        staff = [p for p in self.staff[org_id] if odd or p.role == rule.role]
+        scene = self._scene(chance.choice(staff), invoice)
+        self.record.say(
+            f"{self._now}  {scene.person.role} {org_id}: {rule.name}"
+            f" {_short(invoice)} ({invoice.status})"
+        )
+        answer = await self._ask(rule.name, scene, rule.do)
+        if org_id != invoice.org_id and answer is not None and not people.is_refusal(answer):
+            self._violated("I18", f"{rule.name} by somebody of organisation {org_id} was answered")
+        return answer
+
+    async def _ask(
+        self, what: str, scene: Scene, do: Callable[[Scene], Awaitable[object]]
+    ) -> object:
+        """Ask, and where no answer comes ask again, as a client with a key does."""
+        answer: object = None
+        for _ in range(3):
+            scene.desk = self.web.desk
+            answer = await self.web.do(what, lambda: people.answered(do(scene)))
+            if self.web.is_paused or answer is not None or not scene.key:
+                break
+        self.checker.heard(scene, what, answer)
+        return answer
+
+    def _scene(self, person: Person, invoice: Known) -> Scene:
+        chance = self.dice.random
+        key = f"key-{chance.randrange(10**9)}" if chance.random() < 0.7 else ""
+        return Scene(
+            desk=self.web.desk,
+            dice=self.dice,
+            person=person,
+            invoice=invoice,
+            files=[self.files[person.actor.org_id]],
+            key=key,
+            address="0x" + f"{chance.randrange(16**4):04x}" * 10,
+        )
+
+    async def _create(self) -> None:
+        if self.web.is_paused:
+            await self.web.go_on()
+            return
+        chance = self.dice.random
+        org_id = chance.choice((1, 1, 2))
+        person = chance.choice([p for p in self.staff[org_id] if p.role == "finance"])
+        nobody = Known(org_id, UUID(int=0), Status.APPROVAL_PENDING, None, 0)
+        scene = self._scene(person, nobody)
+        chain, token = chance.choice(list(self.chains)), chance.choice(("USDT", "USDT", "USDC"))
+        salt = chance.randrange(10**9)
+        self.record.say(f"{self._now}  finance {org_id}: create {token}")
+
+        async def do(s: Scene) -> object:
+            # The same request each time, whatever the dice have done in between.
+            again = Dice(salt)
+            return await people.create(_with(s, again), chain=chain, token=token, org=org_id)
+
+        answer = await self._ask("create", scene, do)
+        made = getattr(answer, "invoice", None)
+        if made is not None and chance.random() < 0.6:
+            rule = next(r for r in people.RULES if r.name == "approve")
+            known = Known(org_id, made.invoice_id, made.status, None, made.version)
+            await self._act(rule, known, odd=False)
+
+    async def _payer(self) -> None:
+        invoices = await self.checker.payable()
+        line = payers.pay(self.dice, self.chains, invoices, self.world.clock.now(), LISTED)
+        if line:
+            self.record.say(f"{self._now}  {line}")
+
+    async def _chain(self) -> None:
+        for chain in self.chains.values():
+            for line in payers.weather(self.dice, chain, self.record):
+                self.record.say(f"{self._now}  {line}")
+            self.world.pass_time(self.dice.random.choice((1, 2, 5)))
+            chain.mine(self.dice.random.choice((1, 1, 2, 4)))
+
+    async def _time(self) -> None:
+        """A while goes by; blocks are mined all the time, however long."""
+        chance = self.dice.random
+        ahead = await self.checker.next_deadline()
+        seconds = chance.choice((10, 30, 90, 300))
+        if ahead is not None and chance.random() < 0.5:
+            seconds = max(int(ahead) + chance.choice((-1, 1, 15)), 1)
+        self.record.say(f"{self._now}  {seconds} seconds pass")
+        self._pass(seconds)
+
+    async def _outage(self) -> None:
+        """Nobody of ours runs for hours, while the chain and its payers go on."""
+        if not self.dice.falls("outage"):
+            return
+        self.record.fault("outage", "everybody")
+        for process in (self.web, *self.workers):
+            await process.kill("an outage")
+        for _ in range(3):
+            self._pass(self.dice.random.choice((600, 7_200, 40_000)))
+            await self._payer()
+
+    def _pass(self, seconds: float) -> None:
+        blocks = min(int(seconds // 10) + 1, 12)
+        for _ in range(blocks):
+            self.world.pass_time(seconds / blocks)
+            for chain in self.chains.values():
+                chain.mine()
+
+    @property
+    def _now(self) -> str:
+        return f"{self.world.clock.now() - NOON}"[:13]
+
+    def _violated(self, name: str, sentence: str) -> None:
+        raise Violation(name, sentence)
+
+    # ------------------------------------------------------------------ and how it ends
+
+    async def end(self) -> None:
+        """The second phase: nothing goes wrong any more, and everything must come to rest."""
+        self.dice.calm = True
+        self.record.say(f"{self._now}  the faults stop")
+        for process in (self.web, *self.workers):
+            if process.is_paused:
+                await process.go_on()
+        await drain.drain(self)
+        await self.checker.at_rest()
+        if self.dice.random.random() < 0.5:
+            await self._decide_everything()
+            await drain.drain(self)
+            await self.checker.at_rest()
+
+    async def _decide_everything(self) -> None:
+        """People come back to their desks and decide whatever waits for them."""
+        self.record.say(f"{self._now}  people decide all that waits for them")
+        for _ in range(60):
+            invoices = await self.checker.invoices()
+            rules = [r for r in people.RULES if r.name not in {"redeliver", "archive", "edit"}]
+            open_ = [
+                (rule, i)
+                for i in invoices
+                for rule in rules
+                if i.status in rule.statuses and i.status is not Status.COMPLETED
+            ]
+            if not open_:
+                return
+            rule, invoice = self.dice.random.choice(open_)
+            await self._act(rule, invoice, odd=False)
+            await self.checker.after_step()
+
+
+async def simulate(seed: int, lines: Lines, *, steps: int = STEPS, loud: bool = False) -> Result:
+    """Run one seed from an empty database to its end, or to the first violation."""
+    for line in (lines.web, *lines.workers, lines.checker):
+        await line.rollback()
+    await empty(lines.admin, lines.tables)
+    quiet_logs()
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(mine_tasks)
+    with tempfile.TemporaryDirectory(prefix="counterfoil-simulation-") as folder:
+        run = Run(seed, lines, Path(folder), loud=loud)
+        try:
+            await run.prepare()
+            await run.live(steps)
+            await run.end()
+        except Violation as found:
+            run.result.violation = found
+        except Strange as strange:
+            run.result.violation = Violation("no error of ours", str(strange))
+        finally:
+            await run.checker.stop(run)
+            run.world.signer.stop()
+            loop.set_task_factory(None)
+    run.result.checks = run.checker.checks
+    run.result.days = (run.world.clock.now() - NOON) / timedelta(days=1)
+    return run.result
+
+
+def _short(invoice: Known) -> str:
+    return f"{invoice.invoice_id.hex[8:12]}{invoice.invoice_id.hex[-12:-8]}"
+
+
+def _with(scene: Scene, dice: Dice) -> Scene:
+    return Scene(
+        scene.desk, dice, scene.person, scene.invoice, scene.files, scene.key, scene.address
+    )
