@@ -25,10 +25,10 @@ else
 NPM := npm
 endif
 
-.PHONY: help setup demo demo-reset serve test check bench simulate docs schema contracts format lock clean
+.PHONY: help setup demo demo-reset serve test check bench simulate simulate-planted docs schema contracts format lock clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(PROGRAM) $(NODE_PACKAGES) ## Everything that the other targets need, installed locally
 
@@ -58,6 +58,9 @@ bench: setup ## Invoices a second beside pgbench, and the time from block to cal
 simulate: setup ## Seeds of the simulation: SEEDS=50, FIRST=1, or one SEED=17 with every step
 	@PYTHONPATH=tests:src PYTHONHASHSEED=0 $(BIN)/python -m simulation \
 		$(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),50) --first $(or $(FIRST),1))
+
+simulate-planted: setup ## Bugs planted on purpose, each of which the simulation has to find
+	@PYTHONPATH=tests:src $(BIN)/python -m simulation.planted $(if $(ONLY),--only $(ONLY))
 
 docs: setup ## Write the pages that are generated from code
 	@$(BIN)/python tools/docs.py

@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--seed", type=int, help="this one only, with every step")
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--until-found", action="store_true", help="stop at the first violation")
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="counterfoil-simulate-"))
     folder.chmod(0o711)
@@ -42,6 +43,9 @@ async def _run(url: str, admin_url: str, asked: argparse.Namespace) -> int:
         report.add(result)
         if result.violation is not None:
             print(report.violation(result))
+            if asked.until_found:
+                print(f"found: seed {seed}, {result.steps} steps, {result.violation}"[:200])
+                break
     await lines.close()
     print(report.text())
     return 1 if report.violations else 0

@@ -94,7 +94,6 @@ class SimulatedChain(FakeChain):
     factories: dict[str, Factory] = field(default_factory=dict)
     frozen: set[str] = field(default_factory=set)
     doomed: set[str] = field(default_factory=set)
-    shown: set[tuple[str, int]] = field(default_factory=set)
     _plain: dict[str, FakeTx] = field(default_factory=dict)
 
     def read(self, raw: bytes) -> Call:
@@ -251,7 +250,7 @@ class NodeView:
         found = await self._chain.transfers(
             from_block, to_block, contracts, recipients, end_hash=end_hash
         )
-        return [t for t in found if not self._omits(t)]
+        return [t for t in found if not await self._omits(t)]
 
     async def send(self, raw: bytes) -> Sent:
         await self._reach("send")
@@ -276,20 +275,22 @@ class NodeView:
             msg = f"{self._chain.key}: every endpoint failed"
             raise ChainUnreachable(msg)
 
-    def _omits(self, transfer: Transfer) -> bool:
-        """Only what is not final: a log that no node ever shows, no watcher can know of."""
-        key = (transfer.tx_hash, transfer.log_index)
-        if transfer.block_number > self._chain.final_number or key in self._chain.shown:
-            if self._life.hits("node omits a log", f"{transfer.tx_hash}:{transfer.log_index}"):
-                return True
-            self._chain.shown.add(key)
-        return False
+    async def _omits(self, transfer: Transfer) -> bool:
+        """Only what is provisional or on record: of what no node ever shows nobody can know."""
+        provisional = transfer.block_number > self._chain.final_number
+        if not provisional and not await self._committed.knows(transfer):
+            return False
+        return self._life.hits("node omits a log", f"{transfer.tx_hash}:{transfer.log_index}")
 
 
 class Committed:
     """Asks the database, past everything, whether bytes that are offered were committed."""
 
     async def must_have(self, chain: str, tx_hash: str) -> None:
+        raise NotImplementedError
+
+    async def knows(self, transfer: Transfer) -> bool:
+        """Whether a transfer stands in the books, in this very block."""
         raise NotImplementedError
 
 

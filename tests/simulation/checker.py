@@ -9,6 +9,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from counterfoil.chains.port import Transfer
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Status
 from counterfoil.desk import proving
@@ -88,6 +89,7 @@ class Checker(Committed):
         self.people: dict[str, Person] = {}
         self.checks = 0
         self.thawed: list[str] = []
+        self._ever_final: Counter[str] = Counter()
         self._state = _State()
         self._commits = -1
         self._answers: dict[tuple[str, str], object] = {}
@@ -152,6 +154,20 @@ class Checker(Committed):
         ):
             raise Violation("I8", f"{tx_hash} was broadcast and is not committed")
 
+    async def knows(self, transfer: Transfer) -> bool:
+        return bool(
+            await self.ask(
+                "SELECT 1 FROM transfer WHERE (chain, tx_hash, log_index, block_hash)"
+                " = (%(chain)s, %(tx_hash)s, %(index)s, %(block)s) AND depth > 0",
+                {
+                    "chain": transfer.chain,
+                    "tx_hash": transfer.tx_hash,
+                    "index": transfer.log_index,
+                    "block": transfer.block_hash,
+                },
+            )
+        )
+
     def heard(self, scene: Scene, what: str, answer: object) -> None:
         """The same request with the same key must be given the same answer, whenever."""
         if not scene.key or answer is None or is_refusal(answer):
@@ -195,6 +211,8 @@ class Checker(Committed):
         return {
             "fresh": sorted(self._state.hashes - before.hashes),
             "just_expired": sorted(self._state.expired - before.expired),
+            "keys": list(self.chains),
+            "finals": [self._finals(chain) for chain in self.chains.values()],
             "thawed": self.thawed,
             "keys_since": self.world.clock.now() - KEPT,
             "signers": [uid for uid, role in roles.items() if role == "signer"],
@@ -381,6 +399,12 @@ class Checker(Committed):
             if place < last.get(invoice_id, -1):
                 raise Violation("I16", f"{event_id} was accepted before an earlier one")
             last[invoice_id] = place
+
+    def _finals(self, chain: SimulatedChain) -> int:
+        """The highest that was ever final; a reorg takes the head back, never what is final."""
+        key = chain.key
+        self._ever_final[key] = max(self._ever_final[key], chain.final_number)
+        return self._ever_final[key]
 
     async def _final(self, chain: SimulatedChain) -> int:
         rows = await self.ask(

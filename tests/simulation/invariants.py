@@ -137,6 +137,20 @@ INVARIANTS: Final = (
         """,
     ),
     Invariant(
+        "I5 final",
+        "nothing counts as final that the chain can still undo",
+        """
+        SELECT format('%%s of block %%s counts as final, the chain is final up to %%s', what,
+                      block_number, final)
+          FROM (SELECT chain, tx_hash AS what, block_number FROM transfer WHERE depth = 3
+                 UNION ALL
+                SELECT chain, tx_hash, block_number FROM ingest.chain_tx
+                 WHERE status IN ('final', 'reverted')) AS f
+          JOIN unnest(%(keys)s::text[], %(finals)s::bigint[]) AS c (chain, final) USING (chain)
+         WHERE block_number > final
+        """,
+    ),
+    Invariant(
         "I6",
         "what leaves for an invoice is never more than what came in for it",
         f"""

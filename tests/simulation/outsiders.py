@@ -21,9 +21,8 @@ from counterfoil.providers.screening.port import AddressQuery, ScreeningUnavaila
 from counterfoil.signer.client import SignerClient
 from counterfoil.signer.keys import Keyring
 from counterfoil.signer.memory import Memory, create_memory, open_memory
-from counterfoil.signer.orders import Role, TxTerms
+from counterfoil.signer.orders import Role
 from counterfoil.signer.origin import Origin
-from counterfoil.signer.payload import Payload
 from counterfoil.signer.policy import Limits
 from counterfoil.signer.service import _Desk
 from counterfoil.signer.signing import Signer
@@ -57,26 +56,19 @@ class Ids:
         return made.int & 0xFFFFFFFF
 
 
-class _Keys:
-    """The real keyring; addresses are derived once."""
+class _Keys(Keyring):
+    """The real keyring; addresses are derived once for all runs."""
 
-    addresses: Final[dict[tuple[int, str], str]] = {}
+    known: Final[dict[tuple[int, str], str]] = {}
 
     def __init__(self) -> None:
-        self._ring = Keyring(_SEED)
-
-    @property
-    def fingerprint(self) -> str:
-        return self.address(0, "operator")
+        super().__init__(_SEED)
 
     def address(self, org_id: int, role: Role) -> str:
-        found = self.addresses.get((org_id, role))
+        found = self.known.get((org_id, role))
         if found is None:
-            found = self.addresses[org_id, role] = self._ring.address(org_id, role)
+            found = self.known[org_id, role] = super().address(org_id, role)
         return found
-
-    def sign(self, org_id: int, payload: Payload, terms: TxTerms) -> bytes:
-        return self._ring.sign(org_id, payload, terms)
 
 
 class SignerBox:
@@ -239,7 +231,7 @@ class SimulatedRates:
     async def quote(self, base: str, quote: str) -> RawRate:
         await self._life.pass_point("port rates.quote")
         pair = f"{base}/{quote}"
-        if self._life.hits("rates away", pair):
+        if pair not in self._values or self._life.hits("rates away", pair):
             raise RateUnavailable("no answer")
         value = self._values[pair]
         if self._life.hits("rates leap", pair):
@@ -264,6 +256,8 @@ class World:
             "USDT/USD": Decimal("1.0003"),
             "USDC/USD": Decimal("0.9998"),
             "USD/TWD": Decimal("32.4"),
+            "ETH/TWD": Decimal(95_000),
+            "ETH/USD": Decimal(2_950),
         }
     )
 

@@ -1,0 +1,85 @@
+"""Plant each bug of ``planted/`` in a copy of the source and let the simulation find it.
+
+``make simulate-planted`` says for each which seed found it and how many steps that took. A patch
+carries its seed as ``Found by seed n`` once one is known, which is then tried first.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+PATCHES: Final = sorted((Path(__file__).parent / "planted").glob("*.patch"))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How a planted bug came to light; ``said`` is the whole report where it did not."""
+
+    patch: str
+    found: bool
+    said: str
+
+
+def planted_source(patch: Path, folder: Path) -> Path:
+    """A copy of ``src`` with the patch applied; raises where it does not fit any more."""
+    source = folder / "src"
+    shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run(
+        ["git", "apply", "--unsafe-paths", f"--directory={folder}", str(patch)],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    return source
+
+
+def hunt(patch: Path, seeds: Sequence[str]) -> Found:
+    """Run seeds over the planted source until one of them finds it."""
+    with tempfile.TemporaryDirectory(prefix="counterfoil-planted-") as name:
+        source = planted_source(patch, Path(name))
+        path = os.pathsep.join((str(source), str(ROOT / "tests")))
+        done = subprocess.run(
+            [sys.executable, "-m", "simulation", "--until-found", *seeds],
+            env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"},
+            cwd=name,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("found: ")]
+    return Found(patch.stem, bool(lines), lines[0] if lines else done.stdout + done.stderr)
+
+
+def known_seed(patch: Path) -> str | None:
+    """The seed that is known to find it."""
+    words = patch.read_text().partition("\n\n")[0].split()
+    return words[-1].rstrip(".") if "seed" in words else None
+
+
+def main() -> int:
+    """Exit 1 where a planted bug was not found."""
+    parser = argparse.ArgumentParser(prog="make simulate-planted")
+    parser.add_argument("--seeds", type=int, default=40, help="at most so many for each")
+    parser.add_argument("--only", default="", help="those whose name contains this")
+    asked = parser.parse_args()
+    missed = 0
+    for patch in PATCHES:
+        if asked.only not in patch.stem:
+            continue
+        known = known_seed(patch)
+        result = hunt(patch, ["--first", known or "1", "--seeds", str(asked.seeds)])
+        missed += not result.found
+        print(f"{patch.stem:<48}{result.said if result.found else 'NOT FOUND'}", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
