@@ -10,7 +10,10 @@ from counterfoil.chains.evm.rpc import JsonRpc
 from counterfoil.core.assets import CHAINS, TOP_LEVEL
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.reckoning import Depth
+from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
+from counterfoil.desk import attaching
+from counterfoil.workers.attach import Attacher
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses
 from support.chain import PAYER, QUICK, STRANGER, LocalChain, calldata
 from support.fake_clock import FakeClock
@@ -252,3 +255,26 @@ async def test_an_endpoint_that_does_not_trace_is_not_blamed(arb: LocalChain, tr
             assert await chain.internal_payments(block, [STRANGER]) == []
         assert await chain.block("latest") == block
         await chain.close()
+
+
+@pytest.mark.usefixtures("untraced")
+async def test_a_reviewer_names_the_transaction_and_the_node_confirms_it(coin: Coin) -> None:
+    bill = await coin.bill()
+    tx_hash = await coin.calls("forward(address)", bill.deposit_address)
+    await coin.settle()
+    (unknown,) = await coin.shop.transfers(bill)
+    officer = Actor("user_officer", 1, frozenset({Permission.REVIEW}))
+    await attaching.attach(
+        coin.shop.desk,
+        bill.invoice_id,
+        officer,
+        transfer=unknown.tx_hash,
+        tx_hash=tx_hash,
+        reason="told by the customer",
+    )
+    await Attacher(coin.shop.desk, {"arb": coin.chain.chain}).step()
+
+    (known,) = await coin.shop.transfers(bill)
+    assert (known.known_tx_hash, known.payer, known.attached_to) == (tx_hash, CUSTOMER, coin.sender)
+    assert (await coin.shop.look(bill)).tally.payers == (CUSTOMER,)
+    assert await coin.agrees(bill)
