@@ -165,6 +165,14 @@ class TestPart:
         sweeps = [leg.money for leg in plan.legs if leg.purpose == "sweep"]
         assert sweeps == [Money(DUE, USDT)]
 
+    def test_what_the_pool_has_enough_of_is_not_swept_beside_it(self) -> None:
+        late = replace(completed(), tally=paid(DUE + 9, payers=(CUSTOMER, STRANGER)))
+        ordered, todo = decide(late, order(7))
+        assert todo == ()
+        _, (plan, _) = decide(ordered, APPROVE)
+        assert isinstance(plan, PlanMoves)
+        assert [leg.purpose for leg in plan.legs] == ["partial_refund"]
+
 
 class TestBudget:
     """Payouts and refunds share what came in."""
