@@ -1,20 +1,26 @@
 """Deposit addresses with keys of their own: paid, fuelled, swept and paid out on a real chain."""
 
 from datetime import timedelta
+from typing import Final
 
 import pytest
 
+from counterfoil.core.events import ApproveRefund, OrderRefund
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.money import Asset
+from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.rows import all_values, execute
 from counterfoil.desk import settings
+from counterfoil.desk.act import act
 from counterfoil.workers.children import ChildFueler
 from counterfoil.workers.fuel import FuelLevels
 from counterfoil.workers.reconcile import reconcile
 from support.fake_clock import FakeClock
 from support.house import House
-from support.invoices import DUE, USDC, USDT
+from support.invoices import DUE, OFFICERS, SIGNER, USDC, USDT
 from support.till import ETHER
+
+REFUND_ADDRESS: Final = "0x" + "4f" * 20
 
 
 @pytest.fixture
@@ -122,6 +128,40 @@ async def test_both_addresses_of_an_invoice_are_swept_when_both_were_used(house:
         ("factory", org.operator_address, DUE // 2),
         ("hd", child(bill), DUE // 2),
     ]
+    await assert_every_unit_is_explained(house)
+
+
+async def refund(house: House, bill: Invoice) -> None:
+    """One person orders it, another lets it go."""
+    at = house.desk.clock.now()
+    order = OrderRefund(
+        at=at, by=SIGNER, address=REFUND_ADDRESS, reason="came late", attachment_file_ids=()
+    )
+    for event in (order, ApproveRefund(at=at, by=OFFICERS[0])):
+        actor = Actor(event.by, 1, frozenset({Permission.SIGN}))
+        await act(house.desk, 1, bill.invoice_id, event, actor)
+
+
+async def test_money_that_comes_after_the_payout_is_swept_apart_and_sent_back(
+    house: House,
+) -> None:
+    bill = await house.signed_bill()
+    await house.drive(rounds=4)
+    assert (await house.look(bill)).settled.swept == ((USDT.key, DUE),)
+    await house.pay(bill, child(bill), 5_000_000)
+    await house.finalize()
+    await refund(house, bill)
+    await house.drive(rounds=1)
+    assert (await house.moves(bill, "sweep"))[-1].nonce is None, "nobody has screened it"
+    await house.screened(bill)
+    clock(house).advance(timedelta(minutes=1))
+    await house.drive(rounds=5)
+
+    assert await house.status(bill) is Status.REFUNDED
+    assert await house.at_merchant() == DUE
+    assert await house.arb.balance(USDT, REFUND_ADDRESS) == 5_000_000
+    sweeps = await house.moves(bill, "sweep")
+    assert [(move.nonce, move.moved_units) for move in sweeps] == [(0, DUE), (1, 5_000_000)]
     await assert_every_unit_is_explained(house)
 
 

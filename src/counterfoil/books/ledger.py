@@ -147,8 +147,8 @@ async def settlements(tx: Tx, org_id: int, invoice_ids: Collection[UUID]) -> dic
         _WentRow,
         """
         SELECT invoice_id, chain, contract,
-               sum(CASE WHEN source = 'deposit' THEN amount_units ELSE 0 END)::numeric(78, 0)
-                   AS swept_units,
+               sum(CASE WHEN source IN ('deposit', 'child') AND destination <> 'outside:network'
+                        THEN amount_units ELSE 0 END)::numeric(78, 0) AS swept_units,
                sum(CASE WHEN destination = 'outside:merchant' THEN amount_units ELSE 0 END)
                    ::numeric(78, 0) AS paid_out_units,
                sum(CASE WHEN destination = 'outside:payer' THEN amount_units ELSE 0 END)
