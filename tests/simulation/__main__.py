@@ -20,7 +20,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="this one only, with every step")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--until-found", action="store_true", help="stop at the first violation")
+    parser.add_argument("--server", nargs=2, metavar=("URL", "ADMIN_URL"), help="one that runs")
     asked = parser.parse_args()
+    if asked.server:
+        url, admin_url = asked.server
+        return asyncio.run(_run(url, admin_url, asked))
     folder = Path(tempfile.mkdtemp(prefix="counterfoil-simulate-"))
     folder.chmod(0o711)
     server = TestServer(folder)

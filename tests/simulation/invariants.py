@@ -224,9 +224,8 @@ INVARIANTS: Final = (
             OR i.detail->>'approved_by' = i.detail->>'created_by'
             OR i.detail->'edited_by' ? (i.detail->>'approved_by'))
          UNION ALL
-        SELECT format('refund of %%s ordered and approved by %%s', i.invoice_id, m.approved_by)
-          FROM move AS m JOIN invoice AS i USING (org_id, invoice_id)
-         WHERE m.purpose = 'refund' AND m.approved_by = i.detail->'refund'->>'ordered_by'
+        SELECT format('refund of %%s ordered and approved by %%s', invoice_id, approved_by)
+          FROM refund WHERE approved_by = ordered_by
         """,
     ),
     Invariant(
