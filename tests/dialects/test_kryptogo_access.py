@@ -40,6 +40,8 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", "/invoice/intent/{intent_id}/accept"): {SIGN},
     ("POST", "/invoice/intent/{intent_id}/resolve"): {SIGN},
     ("POST", "/invoice/intent/{intent_id}/note"): {REVIEW},
+    ("POST", "/invoice/intent/{intent_id}/attach"): {REVIEW},
+    ("POST", "/invoice/intent/{intent_id}/payments/approve"): {SIGN},
     ("POST", "/invoice/intent/{intent_id}/archive"): {CREATE},
     ("GET", "/invoice/intents"): {READ},
     ("GET", "/invoice/intent/{intent_id}/logs"): {READ},
