@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from counterfoil.books import moves
+from counterfoil.books import lost, moves
 from counterfoil.core.events import ApproveRefund, Decline, OrderRefund
 from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
-from counterfoil.desk import landing, moving
+from counterfoil.desk import landing, moving, stuck
 from counterfoil.desk.act import act
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Batch, Reserved, SignedBytes, Terms
@@ -18,7 +18,7 @@ from counterfoil.desk.refunding import in_motion
 from support.fake_clock import FakeClock
 from support.invoices import CHECKER, DUE, OFFICERS, SIGNER, STRANGER
 from support.shop import desk_on
-from support.till import TERMS, Till, quick_sign
+from support.till import TERMS, Till, fresh_hash, quick_sign
 
 S = Status
 
@@ -232,6 +232,65 @@ async def test_declined_money_that_was_swept_already_goes_back_from_the_pool(til
     assert await till.status(bill) is S.REFUNDED
     books = await till.books()
     assert (books.deposit, books.pool, books.merchant, books.payer) == (0, 0, 0, 0)
+
+
+async def lost_payout(till: Till, bill: Invoice) -> str:
+    """Its payout was signed and nothing was kept of it; answers the wallet that signed."""
+    await reserve(till)
+    await lands(till)
+    payout, pool = await till.move(bill, "payout"), await till.wallet("pool")
+    await stuck.found_lost(till.desk, pool, 0, [payout.move_id], [fresh_hash()])
+    return pool.address
+
+
+async def test_a_refund_waits_while_a_lost_payout_of_the_same_money_may_still_land(
+    till: Till, clock: FakeClock
+) -> None:
+    bill = await till.signed_bill()
+    pool = await lost_payout(till, bill)
+    await till.screened(bill, "aml_hold")
+    await declined(till, bill)
+    await refunded(till, bill)
+
+    assert await reserve(till, "pool") is Reserved.WAITING
+    waits = await till.move(bill, "refund")
+    assert "nonce 0" in str(waits.wait_reason)
+    assert "may still land" in str(waits.wait_reason)
+
+    # The cancellation is signed: it has not landed, so the lost payout still could.
+    async with till.desk.database.reading() as tx:
+        hole = await lost.get(tx, "arb", pool, 0)
+    assert hole is not None
+    assert await stuck.cancel(till.desk, hole, TERMS, sign) is Reserved.SIGNED
+    clock.advance(timedelta(minutes=1))
+    assert await reserve(till, "pool") is Reserved.WAITING
+
+    await lands(till)
+    clock.advance(timedelta(minutes=1))
+    assert await reserve(till, "pool") is Reserved.SIGNED
+    await lands(till)
+    assert await till.status(bill) is S.REFUNDED
+    assert (await till.books()).payer == 0
+
+
+async def test_a_refund_of_what_a_lost_payout_has_paid_after_all_stops_for_a_person(
+    till: Till,
+) -> None:
+    bill = await till.signed_bill()
+    pool = await lost_payout(till, bill)
+    await till.screened(bill, "aml_hold")
+    await declined(till, bill)
+    await refunded(till, bill)
+    async with till.desk.database.transaction() as tx:
+        await lost.end(tx, "arb", pool, 0, "landed", till.desk.clock.now(), 95)
+
+    assert await reserve(till, "pool") is Reserved.PARKED
+    assert "landed after all" in str((await till.move(bill, "refund")).park_reason)
+
+
+async def sign(nonce: int, _terms: Terms) -> SignedBytes:
+    tx_hash = fresh_hash()
+    return SignedBytes(f"{nonce}:{tx_hash}".encode(), tx_hash)
 
 
 @pytest.mark.parametrize("turn", range(6))

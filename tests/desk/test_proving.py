@@ -7,12 +7,13 @@ from counterfoil.core.invoice import Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
 from counterfoil.db.rows import execute
-from counterfoil.desk import commands, proving, settings
+from counterfoil.desk import commands, landing, moving, proving, settings
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.landing import Landed, LandedItem
 from support.fake_clock import FakeClock
 from support.invoices import DUE, USDT
 from support.shop import desk_on
-from support.till import Till, fresh_hash
+from support.till import TERMS, Till, fresh_hash, quick_sign
 
 REVIEWER = Actor("user_reviewer", 1, frozenset({Permission.APPROVE}))
 
@@ -73,6 +74,25 @@ async def test_a_gift_to_an_address_in_stock_is_explained(till: Till) -> None:
     await gift(till, address, 5, block=70)
     assert await at(till, address, 69) == 0
     assert await at(till, address, 70) == 5
+
+
+async def test_a_gift_that_a_sweep_took_along_lies_in_the_pool_from_then_on(till: Till) -> None:
+    bill = await till.signed_bill()
+    await gift(till, bill.deposit_address, 5, block=70)
+    await moving.reserve(till.desk, await till.batch(), TERMS, quick_sign)
+    (open_tx,) = await moving.open_txs(till.desk, "arb")
+    landed = LandedItem(open_tx.items[0].move.move_id, DUE + 5)
+    told = Landed("arb", open_tx.tx.tx_hash, 90, ok=True, fee_wei=1, items=(landed,))
+    await landing.settle(till.desk, told)
+
+    pool = (await till.org()).pool_address
+    assert [await at(till, bill.deposit_address, block) for block in (69, 70, 89, 90)] == [
+        DUE,
+        DUE + 5,
+        DUE + 5,
+        0,
+    ]
+    assert [await at(till, pool, block) for block in (89, 90)] == [0, DUE + 5]
 
 
 async def test_an_edit_underneath_an_approval_is_found(till: Till) -> None:

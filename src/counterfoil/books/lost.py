@@ -97,6 +97,28 @@ async def of_move(tx: Tx, org_id: int, move_id: UUID) -> list[LostSignature]:
     )
 
 
+async def of_given_up(
+    tx: Tx, org_id: int, invoice_id: UUID, chain: str, contract: str
+) -> list[LostSignature]:
+    """Lost nonces of an invoice's movements of an asset that were given up, unless used up since.
+
+    Giving up a movement does not call back bytes that somebody may still have.
+    """
+    return await all_rows(
+        tx,
+        LostSignature,
+        _SELECT  # noqa: S608 - a constant of this file
+        + """
+        WHERE org_id = %(org_id)s AND (ended IS NULL OR ended = 'landed')
+          AND move_ids && ARRAY(
+              SELECT move_id FROM move WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
+                 AND chain = %(chain)s AND contract = %(contract)s AND status = 'failed')
+        ORDER BY chain, wallet, nonce
+        """,
+        {"org_id": org_id, "invoice_id": invoice_id, "chain": chain, "contract": contract},
+    )
+
+
 async def end(  # noqa: PLR0913, PLR0917 - which nonce, and what became of it, where and when
     tx: Tx,
     chain: str,

@@ -29,7 +29,10 @@ class UnderWay:
 
 
 async def asides_at(tx: Tx, chain: str, block_number: int) -> list[Aside]:
-    """Gifts at the end of a block: what was quarantined, less what a sweep took along."""
+    """Gifts at the end of a block: what was kept aside, less what a sweep took along.
+
+    What a sweep took along is nobody's, so its entry names the movement and no invoice.
+    """
     return await all_rows(
         tx,
         Aside,
@@ -40,14 +43,17 @@ async def asides_at(tx: Tx, chain: str, block_number: int) -> list[Aside]:
              WHERE chain = %(chain)s AND depth = 3 AND block_number <= %(block_number)s
              GROUP BY org_id, address, contract
         ), swept AS (
-            SELECT posting.org_id, deposit_address.address, contract, sum(amount_units) AS units
-              FROM posting
-              JOIN journal_entry USING (org_id, cause)
-              JOIN deposit_address ON deposit_address.org_id = posting.org_id
-               AND deposit_address.invoice_id = posting.invoice_id
-             WHERE chain = %(chain)s AND block_number <= %(block_number)s
-               AND cause LIKE 'stray:%%'
-             GROUP BY posting.org_id, deposit_address.address, contract
+            SELECT m.org_id, coalesce(h.address, d.address) AS address, p.contract,
+                   sum(p.amount_units) AS units
+              FROM move m
+              JOIN journal_entry j ON j.org_id = m.org_id AND j.cause = 'stray:' || m.move_id
+              JOIN posting p ON p.org_id = j.org_id AND p.cause = j.cause
+              JOIN deposit_address d ON d.org_id = m.org_id AND d.invoice_id = m.invoice_id
+              LEFT JOIN hd_address h ON h.org_id = d.org_id AND h.family = d.family
+               AND h.number = d.number AND m.deposit_mode = 'hd'
+             WHERE m.chain = %(chain)s AND m.purpose IN ('sweep', 'quarantine')
+               AND j.block_number <= %(block_number)s
+             GROUP BY m.org_id, coalesce(h.address, d.address), p.contract
         )
         SELECT org_id, address, contract,
                (kept.units - coalesce(swept.units, 0))::numeric(78, 0) AS units

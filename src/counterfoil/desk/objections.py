@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from counterfoil.books import effects, ledger, moves, screening
+from counterfoil.books import effects, ledger, lost, moves, screening
+from counterfoil.books.lost import LostSignature
 from counterfoil.books.moves import OUTGOING, MoveRow
 from counterfoil.books.screening import ScreeningRun
 from counterfoil.core.assets import CHAINS
@@ -69,11 +70,11 @@ async def objections(
         if reason is not None:
             until = pause_until(desk.clock.now(), move.updated_at, SHORT)
             found[move.move_id] = Objection(reason, until)
-        elif stop := await _listed(tx, move) or await over_budget(tx, move):
+        elif stop := await _stops(tx, move):
             found[move.move_id] = Objection(stop)
-        elif short := await _short_of_coin(tx, move):
+        elif not_yet := await _short_of_coin(tx, move) or await _may_land(tx, move):
             until = pause_until(desk.clock.now(), move.updated_at, SHORT)
-            found[move.move_id] = Objection(short, until)
+            found[move.move_id] = Objection(not_yet, until)
     for invoice in held.values():
         if _is_asked_too_little(invoice, ready) and invoice.invoice_id not in under_way:
             await _ask(desk, tx, invoice)
@@ -151,6 +152,39 @@ def _is_released(invoice: Invoice, run: ScreeningRun) -> bool:
         and invoice.screening.run_id == run.run_id
         and len(invoice.releases) >= PEOPLE_TO_DECIDE_A_HOLD
     )
+
+
+async def _stops(tx: Tx, move: MoveRow) -> str | None:
+    """Why a movement must not be made before a person has looked at it."""
+    return await _listed(tx, move) or await _has_landed(tx, move) or await over_budget(tx, move)
+
+
+async def _has_landed(tx: Tx, move: MoveRow) -> str | None:
+    """Why the books may count money as here that a lost signature has moved after all."""
+    for one in await _lost(tx, move):
+        if one.ended == "landed" and move.purpose in OUTGOING:
+            return (
+                f"a movement of this money was given up, and its lost signature with nonce"
+                f" {one.nonce} of {one.wallet} landed after all; look at the chain"
+            )
+    return None
+
+
+async def _may_land(tx: Tx, move: MoveRow) -> str | None:
+    """Why the same money could leave twice: somebody may still have bytes that we never kept."""
+    for one in await _lost(tx, move):
+        if one.ended is None:
+            return (
+                f"a movement of this money was given up, but its lost signature with nonce"
+                f" {one.nonce} of {one.wallet} may still land; waiting until that nonce is used up"
+            )
+    return None
+
+
+async def _lost(tx: Tx, move: MoveRow) -> list[LostSignature]:
+    if move.invoice_id is None:
+        return []
+    return await lost.of_given_up(tx, move.org_id, move.invoice_id, move.chain, move.contract)
 
 
 async def _listed(tx: Tx, move: MoveRow) -> str | None:
