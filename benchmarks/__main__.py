@@ -15,6 +15,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.catching_up import CaughtUp, catching_up
 from benchmarks.creating import Created, creating
 from benchmarks.scanning import Scanned, scanning
 from benchmarks.telling import Told, telling
@@ -117,12 +118,27 @@ def add_scanned(shown: Table, scanned: Sequence[Scanned]) -> None:
         )
 
 
+def add_caught_up(shown: Table, caught_up: Sequence[CaughtUp]) -> None:
+    """Add how fast an outage is made up for, for each share of payments."""
+    for one in caught_up:
+        shown.add_row(
+            f"blocks a second after an outage, one of {one.one_of_ours_in:,} transfers ours",
+            f"{one.per_second:.0f} /s",
+            f"{one.floor_per_second:.0f} /s",
+            f"{one.ratio:.2f}",
+            "fetching the same logs with the same client",
+        )
+
+
 def main() -> None:
     """Measure, print, and write down."""
     VAR.mkdir(parents=True, exist_ok=True)
     here = machine()
     step("Scanning transfer logs")
     scanned = scanning()
+    step("Catching up after an outage")
+    with passing_places() as places:
+        caught_up = asyncio.run(catching_up(places))
     told, created = asyncio.run(measured())
     _out.print(
         f"{here.cores} cores, load {here.load} before; {here.system}, Python {here.python},"
@@ -130,8 +146,15 @@ def main() -> None:
     )
     shown = table(told, created)
     add_scanned(shown, scanned)
+    add_caught_up(shown, caught_up)
     _out.print(shown)
-    found = {"machine": here, "create": created, "callback": told, "scan": scanned}
+    found = {
+        "machine": here,
+        "create": created,
+        "callback": told,
+        "scan": scanned,
+        "catch_up": caught_up,
+    }
     path = VAR / "bench.json"
     path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     _out.print(f"written to {path}")

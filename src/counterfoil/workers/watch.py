@@ -8,24 +8,21 @@ for (specs/chains.md 6.2, 6.3).
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import structlog
 
-from counterfoil.chains.address_set import AddressSet
 from counterfoil.chains.port import (
     Block,
     Chain,
     ChainMoved,
     RangeTooWide,
     Receipt,
-    Transfer,
 )
-from counterfoil.core.assets import CHAINS, TOP_LEVEL
-from counterfoil.core.invoice import DepositMode
+from counterfoil.core.assets import TOP_LEVEL
 from counterfoil.desk import doubting, watching
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.natives import Outflow
@@ -40,15 +37,12 @@ from counterfoil.desk.watching import (
 )
 from counterfoil.workers import witness
 from counterfoil.workers.native import NativeRange, NativeScan
+from counterfoil.workers.reading import RangeReader, Read, Width, dated, headers
+from counterfoil.workers.watched import LISTED_AT_MOST, WatchedAddresses
 
-LISTED_AT_MOST: Final = 2_000
-"""Up to so many addresses the node is asked for them by name, beyond for everybody's transfers."""
+__all__ = ["ChainWatcher", "FinalityBroken", "WatchLimits", "WatchedAddresses"]
 
 TWO_NODES_FROM_DOLLARS: Final = 10_000
-
-ADDRESSES_PER_PAGE: Final = 20_000
-
-HEADERS_AT_ONCE: Final = 50
 
 
 class FinalityBroken(Exception):  # noqa: N818 - says what happened, as core/errors.py does
@@ -60,69 +54,19 @@ class WatchLimits:
     """How a chain is watched.
 
     ``start_block`` is where a chain that was never watched begins, None at its finalized block.
-    ``widest_range`` is how many blocks one query spans at most. A watcher that says nothing for
-    ``lease_seconds`` is replaced by another. Payments of ``two_nodes_from_dollars`` or more need
-    two nodes that agree; what they do not agree on is asked again every ``recheck_seconds``.
+    ``widest_range`` is how many blocks one query spans at most: few enough that a busy
+    chain's logs fit into one answer, and that one range is fetched while another is recorded.
+    A watcher that says nothing for ``lease_seconds`` is replaced by another. Payments of
+    ``two_nodes_from_dollars`` or more need two nodes that agree; what they do not agree on is
+    asked again every ``recheck_seconds``.
     """
 
     start_block: int | None = None
-    widest_range: int = 2_000
+    widest_range: int = 200
     lease_seconds: float = 15
     listed_at_most: int = LISTED_AT_MOST
     two_nodes_from_dollars: int = TWO_NODES_FROM_DOLLARS
     recheck_seconds: float = 10
-
-
-class WatchedAddresses:
-    """Every deposit address of one chain family, in memory; share it between chains.
-
-    Made for a million: filled once, and then only with what was added since. Whose an address is,
-    the database says about the few that are hit.
-    """
-
-    def __init__(self, desk: Desk, family: str) -> None:
-        """Start empty; `refresh` fills it."""
-        self._desk = desk
-        self._family = family
-        self._addresses = AddressSet()
-        self._named: set[str] = set()
-        """All of them, while they are few enough to be asked for by name."""
-        self._highest: dict[DepositMode, dict[int, int]] = {"factory": {}, "hd": {}}
-        self._refreshing = asyncio.Lock()
-
-    def __contains__(self, address: str) -> bool:
-        """Whether it is one of ours."""
-        return address in self._addresses
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self._addresses)
-
-    async def refresh(self) -> None:
-        """Learn the addresses that were added since."""
-        async with self._refreshing:
-            for mode, highest in self._highest.items():
-                await self._learn(mode, highest)
-
-    async def _learn(self, mode: DepositMode, highest: dict[int, int]) -> None:
-        full = True
-        while full:
-            page = await watching.addresses_since(
-                self._desk, self._family, mode, highest, ADDRESSES_PER_PAGE
-            )
-            added = [found.address for found in page]
-            self._addresses.update(added)
-            if len(self._addresses) <= LISTED_AT_MOST:
-                self._named.update(added)
-            else:
-                self._named.clear()
-            highest.update((found.org_id, found.number) for found in page)
-            full = len(page) >= ADDRESSES_PER_PAGE
-
-    def recipients(self, at_most: int) -> Collection[str] | AddressSet:
-        """Whom to ask for: all of them by name, or everybody when that would be too many."""
-        few = len(self._addresses) <= min(at_most, LISTED_AT_MOST)
-        return frozenset(self._named) if few else self._addresses
 
 
 class ChainWatcher:
@@ -136,14 +80,15 @@ class ChainWatcher:
         limits: WatchLimits | None = None,
     ) -> None:
         """Watch ``chain``, which must be in the registry, for the registry's tokens."""
-        known = CHAINS[chain.key]
         self._desk = desk
         self._chain = chain
         self._watched = watched
         self._limits = limits or WatchLimits()
-        self._contracts = [a.contract for a in (*known.accepted, *known.known_other)]
         self._lease = Lease(chain.key, desk.ids.new())
-        self._range = self._limits.widest_range
+        self._width = Width(self._limits.widest_range)
+        listed = self._limits.listed_at_most
+        self._head_pass = RangeReader(chain, chain, watched, self._width, listed)
+        self._final_pass = RangeReader(chain, chain.second_view, watched, self._width, listed)
         self._recheck_at = desk.clock.now()
         self._log = structlog.get_logger(worker="watch", chain=chain.key)
 
@@ -213,6 +158,10 @@ class ChainWatcher:
         tip, safe, final = await asyncio.gather(
             self._chain.block("latest"), self._chain.block("safe"), self._chain.block("finalized")
         )
+        if _news(tip, at.head) or (final is not None and final.number > at.final.number):
+            # After what is read up to is known: an address given out before its block was mined
+            # is in here.
+            await self._watched.refresh()
         if final is not None and final.number > at.head.number:
             # After an outage most of what was missed is final: read it once, and for good.
             return await self._settle(at, final) is not None
@@ -234,26 +183,38 @@ class ChainWatcher:
         if tip.number < at.head.number or tip.hash == at.head.hash:
             return None
         after = await self._common_ancestor(at, tip)
-        end = None if after is None else await self._end(after, tip)
-        if after is None or end is None:
+        read = None if after is None else await self._head_pass.next(after, tip)
+        if after is None or read is None:
             return None
-        blocks = NativeRange(after, end, at.final.number, self._range)
-        sightings, _ = await self._scan(self._chain, blocks)
-        recorded = await watching.record_seen(self._desk, self._lease, after, _mark(end), sightings)
+        end = read.end
+        async with self._head_pass.fetching_ahead(end.number, tip):
+            sightings, _ = await self._with_native(self._chain, read, at.final.number)
+            recorded = await watching.record_seen(
+                self._desk, self._lease, after, _mark(end), sightings
+            )
         self._report("seen", end.number, recorded)
         return end
 
     async def _settle(self, at: Position, final: Block) -> Block | None:
         """The final pass over one range; answers the block that ended it, None while it waits."""
         after = at.final.number
-        end, last = await asyncio.gather(self._end(after, final), self._chain.block(after))
-        if end is None or last is None:
+        last = await self._chain.block(after)
+        if last is None:
             return None
         await self._must_stand(at, last)
-        blocks = NativeRange(after, end, after, self._range)
-        sightings, outflows = await self._scan(self._chain.second_view, blocks)
+        read = await self._final_pass.next(after, final)
+        if read is None:
+            return None
+        async with self._final_pass.fetching_ahead(read.end.number, final):
+            recorded = await self._record_final(after, read)
+        self._report("final", read.end.number, recorded)
+        return read.end
+
+    async def _record_final(self, after: int, read: Read) -> watching.Recorded:
+        end = read.end
+        sightings, outflows = await self._with_native(self._chain.second_view, read, after)
         vouched = await self._vouched(after, end, sightings)
-        recorded = await watching.record_final(
+        return await watching.record_final(
             self._desk,
             self._lease,
             after,
@@ -265,14 +226,12 @@ class ChainWatcher:
                 self._desk, self._chain, sightings, vouched, self._limits.two_nodes_from_dollars
             ),
         )
-        self._report("final", end.number, recorded)
-        return end
 
     async def _deepen(self, at: Position, safe_number: int) -> None:
         """Take transfers as safe whose own blocks are still in the chain at the safe height."""
         blocks = await watching.seen_blocks(self._desk, self._chain.key, safe_number)
-        headers = await self._headers([block.block_number for block in blocks])
-        canonical = [b.block_hash for b in blocks if _is(headers[b.block_number], b.block_hash)]
+        there = await headers(self._chain, [block.block_number for block in blocks])
+        canonical = [b.block_hash for b in blocks if _is(there[b.block_number], b.block_hash)]
         if not canonical and safe_number <= at.safe_number:
             return
         recorded = await watching.record_safe(self._desk, self._lease, safe_number, canonical)
@@ -312,46 +271,15 @@ class ChainWatcher:
     async def _stands(self, anchor: Anchor) -> bool:
         return _is(await self._chain.block(anchor.number), anchor.hash)
 
-    async def _end(self, after: int, target: Block) -> Block | None:
-        """The block that ends the next range towards ``target``."""
-        if target.number <= after + self._range:
-            return target
-        return await self._chain.block(after + self._range)
-
-    async def _scan(
-        self, chain: Chain, blocks: NativeRange
+    async def _with_native(
+        self, view: Chain, read: Read, final_number: int
     ) -> tuple[list[Sighting], tuple[Outflow, ...]]:
         """Every transfer to an address of ours in a range, and the native coin that left again."""
-        # After the tip is known: an address given out before its block was mined is in here.
-        await self._watched.refresh()
-        found = await chain.transfers(
-            blocks.after + 1,
-            blocks.end.number,
-            self._contracts,
-            self._watched.recipients(self._limits.listed_at_most),
-            end_hash=blocks.end.hash,
-        )
-        # Slowly, so that a node with a limit of its own refuses one question in six, not in two.
-        self._range = min(self._range + self._range // 8 + 1, self._limits.widest_range)
-        witness = None if chain is self._chain else self._chain
-        native = await NativeScan(self._desk, chain, witness).scan(blocks)
-        return await self._dated([*found, *native.transfers], blocks.end), native.outflows
-
-    async def _dated(self, found: Sequence[Transfer], end: Block) -> list[Sighting]:
-        """Put each transfer's block time beside it: its node's, else a header's of that block."""
-        undated = {t.block_number for t in found if t.block_at is None}
-        headers = await self._headers(undated - {end.number})
-        headers[end.number] = end
-        return [_sighting(t, t.block_at or _at(t, headers[t.block_number])) for t in found]
-
-    async def _headers(self, numbers: Collection[int]) -> dict[int, Block | None]:
-        wanted = sorted(set(numbers))
-        headers: dict[int, Block | None] = {}
-        for start in range(0, len(wanted), HEADERS_AT_ONCE):
-            some = wanted[start : start + HEADERS_AT_ONCE]
-            blocks = await asyncio.gather(*(self._chain.block(number) for number in some))
-            headers.update(zip(some, blocks, strict=True))
-        return headers
+        blocks = NativeRange(read.after, read.end, final_number, self._width.blocks)
+        second = None if view is self._chain else self._chain
+        native = await NativeScan(self._desk, view, second).scan(blocks)
+        coin = await dated(self._chain, native.transfers, read.end)
+        return [*read.found, *coin], native.outflows
 
     async def _vouched(
         self, after: int, end: Block, sightings: Sequence[Sighting]
@@ -383,11 +311,8 @@ class ChainWatcher:
         self._report("agreed", at.final.number, recorded)
 
     def _narrow(self, refusal: RangeTooWide) -> bool:
-        """Ask for half as many blocks next time; a single block that is too much is an error."""
-        if self._range == 1:
-            raise refusal
-        self._range //= 2
-        self._log.info("range_halved", blocks=self._range)
+        self._width.narrow(refusal)
+        self._log.info("range_halved", blocks=self._width.blocks)
         return True
 
     def _report(self, depth: str, upto: int, recorded: watching.Recorded) -> None:
@@ -439,26 +364,9 @@ def _mark(block: Block) -> Mark:
     return Mark(block.number, block.hash, block.at)
 
 
+def _news(tip: Block | None, head: Mark) -> bool:
+    return tip is not None and tip.hash != head.hash
+
+
 def _is(block: Block | None, block_hash: str) -> bool:
     return block is not None and block.hash == block_hash
-
-
-def _at(transfer: Transfer, block: Block | None) -> datetime:
-    if block is None or block.hash != transfer.block_hash:
-        msg = f"{transfer.chain}: block {transfer.block_number} changed while it was read"
-        raise ChainMoved(msg)
-    return block.at
-
-
-def _sighting(transfer: Transfer, block_at: datetime) -> Sighting:
-    return Sighting(
-        tx_hash=transfer.tx_hash,
-        log_index=transfer.log_index,
-        block_number=transfer.block_number,
-        block_hash=transfer.block_hash,
-        block_at=block_at,
-        contract=transfer.contract,
-        from_address=transfer.from_address,
-        to_address=transfer.to_address,
-        amount_units=transfer.amount_units,
-    )

@@ -1,0 +1,166 @@
+"""Reads a chain range by range: what came to addresses of ours, one range ahead of the books.
+
+While one range is written down the next is fetched. What was fetched ahead is only a copy of what
+the chain said: the books and their cursors know nothing of it, and it counts only where the block
+that ends it still has the same hash when its turn comes (specs/chains.md 6.2).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from counterfoil.chains.port import Block, Chain, ChainError, ChainMoved, RangeTooWide, Transfer
+from counterfoil.core.assets import CHAINS
+from counterfoil.desk.watching import Sighting
+from counterfoil.workers.watched import WatchedAddresses
+
+HEADERS_AT_ONCE: Final = 50
+
+
+class Width:
+    """How many blocks one query spans: halved where nodes refuse, and slowly grown again."""
+
+    def __init__(self, widest: int) -> None:
+        """Begin with ``widest``, which is never exceeded."""
+        self._widest = widest
+        self.blocks = widest
+
+    def narrow(self, refusal: RangeTooWide) -> None:
+        """Ask for half as many blocks next time; a single block that is too much is an error."""
+        if self.blocks == 1:
+            raise refusal
+        self.blocks //= 2
+
+    def grow(self) -> None:
+        """Slowly: a node with a limit of its own then refuses one question in six, not in two."""
+        self.blocks = min(self.blocks + self.blocks // 8 + 1, self._widest)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Token transfers to addresses of ours in the blocks above ``after`` up to and with ``end``."""
+
+    after: int
+    end: Block
+    found: tuple[Sighting, ...]
+
+
+class RangeReader:
+    """Reads one pass over a chain, from one range to the next.
+
+    Whoever asks for a range refreshes the watched addresses first, once its target is known.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        view: Chain,
+        watched: WatchedAddresses,
+        width: Width,
+        listed_at_most: int,
+    ) -> None:
+        """List transfers through ``view`` and read headers of ``chain``."""
+        known = CHAINS[chain.key]
+        self._chain = chain
+        self._view = view
+        self._watched = watched
+        self._width = width
+        self._listed_at_most = listed_at_most
+        self._contracts = [a.contract for a in (*known.accepted, *known.known_other)]
+        self._ahead: Read | None = None
+
+    async def next(self, after: int, target: Block) -> Read | None:
+        """The range above ``after`` towards ``target``; None where the node has no end for it.
+
+        Raises `ChainMoved`, `RangeTooWide`, and whatever else the chain does.
+        """
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.after == after and ahead.end.number <= target.number:
+            end = await self._chain.block(ahead.end.number)
+            if end == ahead.end:
+                return ahead
+        end = await self._end(after, target)
+        return None if end is None else await self._read(after, end)
+
+    @asynccontextmanager
+    async def fetching_ahead(self, after: int, target: Block) -> AsyncIterator[None]:
+        """Fetch what follows meanwhile; it is forgotten where the work inside fails."""
+        if after >= target.number:
+            yield
+            return
+        fetching = asyncio.create_task(self._fetch(after, target))
+        try:
+            yield
+            self._ahead = await fetching
+        finally:
+            fetching.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([fetching])
+
+    async def _fetch(self, after: int, target: Block) -> Read | None:
+        """What follows, or None where it cannot be had now: whose turn it is meets the trouble."""
+        try:
+            end = await self._end(after, target)
+            return None if end is None else await self._read(after, end)
+        except ChainError:
+            return None
+
+    async def _end(self, after: int, target: Block) -> Block | None:
+        """The block that ends the next range towards ``target``."""
+        if target.number <= after + self._width.blocks:
+            return target
+        return await self._chain.block(after + self._width.blocks)
+
+    async def _read(self, after: int, end: Block) -> Read:
+        found = await self._view.transfers(
+            after + 1,
+            end.number,
+            self._contracts,
+            self._watched.recipients(self._listed_at_most),
+            end_hash=end.hash,
+        )
+        self._width.grow()
+        return Read(after, end, tuple(await dated(self._chain, found, end)))
+
+
+async def dated(chain: Chain, found: Sequence[Transfer], end: Block) -> list[Sighting]:
+    """Put each transfer's block time beside it: its node's, else a header's of that block."""
+    undated = {t.block_number for t in found if t.block_at is None}
+    known = await headers(chain, undated - {end.number})
+    known[end.number] = end
+    return [_sighting(t, t.block_at or _at(t, known[t.block_number])) for t in found]
+
+
+async def headers(chain: Chain, numbers: Collection[int]) -> dict[int, Block | None]:
+    """The headers at these heights, so many at once."""
+    wanted = sorted(set(numbers))
+    found: dict[int, Block | None] = {}
+    for start in range(0, len(wanted), HEADERS_AT_ONCE):
+        some = wanted[start : start + HEADERS_AT_ONCE]
+        blocks = await asyncio.gather(*(chain.block(number) for number in some))
+        found.update(zip(some, blocks, strict=True))
+    return found
+
+
+def _at(transfer: Transfer, block: Block | None) -> datetime:
+    if block is None or block.hash != transfer.block_hash:
+        msg = f"{transfer.chain}: block {transfer.block_number} changed while it was read"
+        raise ChainMoved(msg)
+    return block.at
+
+
+def _sighting(transfer: Transfer, block_at: datetime) -> Sighting:
+    return Sighting(
+        tx_hash=transfer.tx_hash,
+        log_index=transfer.log_index,
+        block_number=transfer.block_number,
+        block_hash=transfer.block_hash,
+        block_at=block_at,
+        contract=transfer.contract,
+        from_address=transfer.from_address,
+        to_address=transfer.to_address,
+        amount_units=transfer.amount_units,
+    )
