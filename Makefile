@@ -25,7 +25,7 @@ else
 NPM := npm
 endif
 
-.PHONY: help setup demo demo-reset serve test check bench simulate simulate-planted docs schema contracts format lock clean
+.PHONY: help setup demo demo-reset serve test check bench simulate simulate-planted soak races docs schema contracts format lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,14 @@ simulate: setup ## Seeds of the simulation: SEEDS=50, FIRST=1, or one SEED=17 wi
 
 simulate-planted: setup ## Bugs planted on purpose, each of which the simulation has to find
 	@PYTHONPATH=tests:src $(BIN)/python -m simulation.planted $(if $(ONLY),--only $(ONLY))
+
+soak: setup ## Real processes killed and paused at random: KILLS=60, MINUTES=5, SEED=
+	@PYTHONPATH=tests:src $(BIN)/python -m soak $(if $(SEED),--seed $(SEED)) \
+		$(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES))
+
+races: setup ## Fifty calls at once on one invoice, again and again: ROUNDS=200
+	@COUNTERFOIL_RACE_ROUNDS=$(or $(ROUNDS),200) $(BIN)/python -m pytest -q -p no:cacheprovider \
+		tests/attack/test_races.py
 
 docs: setup ## Write the pages that are generated from code
 	@$(BIN)/python tools/docs.py

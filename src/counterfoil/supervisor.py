@@ -46,9 +46,13 @@ Say = Callable[[str, str], None]
 class Supervisor:
     """Keeps children running until told to stop."""
 
-    def __init__(self, say: Say) -> None:
-        """``say`` receives every line that a child prints."""
+    def __init__(self, say: Say, *, longest_pause_seconds: float = _LONGEST_PAUSE_SECONDS) -> None:
+        """``say`` receives every line that a child prints.
+
+        A child that keeps dying is started again ever later, up to ``longest_pause_seconds``.
+        """
         self._say = say
+        self._longest_pause_seconds = longest_pause_seconds
         self._running: list[tuple[Child, asyncio.Task[None]]] = []
         self._processes: dict[str, Process] = {}
         self._last_lines: dict[str, str] = {}
@@ -76,6 +80,11 @@ class Supervisor:
     def pids(self) -> dict[str, int]:
         """Which process each child is just now."""
         return {name: process.pid for name, process in self._processes.items()}
+
+    def alive(self) -> dict[str, int]:
+        """The same, without those that have died; nobody else can have one of these pids."""
+        running = {n: p for n, p in self._processes.items() if p.returncode is None}
+        return {name: process.pid for name, process in running.items()}
 
     async def _spawn(self, child: Child) -> Process:
         process = await asyncio.create_subprocess_exec(
@@ -117,7 +126,7 @@ class Supervisor:
                 pause = _FIRST_PAUSE_SECONDS
             self._say(child.name, f"ended with status {code}; starting it again in {pause:g} s")
             await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            pause = min(pause * 2, self._longest_pause_seconds)
             self._processes[child.name] = await self._spawn(child)
 
     async def _end(self, process: Process) -> None:

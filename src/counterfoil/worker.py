@@ -33,7 +33,7 @@ from counterfoil.workers.children import ChildFueler
 from counterfoil.workers.expire import Expirer
 from counterfoil.workers.fuel import FuelWorker
 from counterfoil.workers.move import MoveWorker
-from counterfoil.workers.notify import Notifier, callback_session
+from counterfoil.workers.notify import Limits, Notifier, callback_session
 from counterfoil.workers.price import Pricer
 from counterfoil.workers.provision import ProvisionWorker
 from counterfoil.workers.retell import Reteller
@@ -67,7 +67,22 @@ class Paces:
     children: float = 1.0
 
 
-async def work(config: WorkConfig, url: str, paces: Paces | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """How long what a process took is left to it while it says nothing, in seconds.
+
+    A merchant's server is given a quarter of ``notify`` to answer.
+    """
+
+    watch: float = 15.0
+    screen: float = 120.0
+    notify: float = 60.0
+    retell: float = 60.0
+
+
+async def work(
+    config: WorkConfig, url: str, paces: Paces | None = None, leases: Leases | None = None
+) -> None:
     """Run every worker until cancelled; any number of processes may do so at once.
 
     Raises `counterfoil.chains.port.ChainMisconfigured` when an endpoint serves another chain than
@@ -77,13 +92,15 @@ async def work(config: WorkConfig, url: str, paces: Paces | None = None) -> None
         chains = outside.chains
         for chain in chains.values():
             await _check(chain)
-        watchers = _watchers(outside.desk, chains, config)
+        leases = leases or Leases()
+        watchers = _watchers(outside.desk, chains, config, leases)
         notifier = Notifier(
             outside.desk,
             CALLBACK_FORMS,
             outside.callbacks,
             config.secret.reveal().encode(),
             allow_private=config.callback_allow_private,
+            limits=Limits(lease_seconds=leases.notify, timeout_seconds=leases.notify / 4),
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -92,7 +109,7 @@ async def work(config: WorkConfig, url: str, paces: Paces | None = None) -> None
                     group.create_task(
                         forever(watcher.step, name=f"watch:{key}", pause_seconds=pause)
                     )
-                _start_others(group, config, outside, notifier, paces or Paces())
+                _start_others(group, config, outside, notifier, paces or Paces(), leases)
                 _log.info("working", chains=list(chains))
         finally:
             await notifier.close()
@@ -108,28 +125,33 @@ async def _check(chain: Chain) -> None:
 
 
 def _watchers(
-    desk: Desk, chains: Mapping[str, Chain], config: WorkConfig
+    desk: Desk, chains: Mapping[str, Chain], config: WorkConfig, leases: Leases
 ) -> dict[str, ChainWatcher]:
     watched = WatchedAddresses(desk, "evm")
-    limits = WatchLimits(two_nodes_from_dollars=config.two_nodes_from_dollars)
+    limits = WatchLimits(
+        lease_seconds=leases.watch, two_nodes_from_dollars=config.two_nodes_from_dollars
+    )
     return {key: ChainWatcher(desk, chain, watched, limits) for key, chain in chains.items()}
 
 
-def _start_others(
+def _start_others(  # noqa: PLR0913, PLR0917 - everything that workers are made of
     group: asyncio.TaskGroup,
     config: WorkConfig,
     outside: "_Outside",
     notifier: Notifier,
     paces: Paces,
+    leases: Leases,
 ) -> None:
     desk, chains = outside.desk, outside.chains
     signer = SignerClient(config.signer_socket)
+    screener = Screener(desk, _screeners(config, desk, chains), lease_seconds=leases.screen)
+    reteller = Reteller(desk, lease_seconds=leases.retell)
     steps: dict[str, tuple[Step, float]] = {
-        "screen": (Screener(desk, _screeners(config, desk, chains)).step, paces.screen),
+        "screen": (screener.step, paces.screen),
         "notify": (notifier.step, paces.notify),
         "attach": (Attacher(desk, chains).step, paces.attach),
         "move": (MoveWorker(desk, chains, signer).step, paces.move),
-        "retell": (Reteller(desk).step, paces.retell),
+        "retell": (reteller.step, paces.retell),
         "expire": (Expirer(desk, chains.keys()).step, paces.expire),
         "price": (Pricer(desk, _rate_sources(config, desk, outside.session)).step, paces.price),
         "provision": (ProvisionWorker(desk, chains, signer).step, paces.provision),

@@ -225,7 +225,9 @@ INVARIANTS: Final = (
             OR i.detail->'edited_by' ? (i.detail->>'approved_by'))
          UNION ALL
         SELECT format('refund of %%s ordered and approved by %%s', invoice_id, approved_by)
-          FROM refund WHERE approved_by = ordered_by
+          FROM refund AS r WHERE approved_by = ordered_by AND NOT EXISTS (
+               SELECT FROM invoice_log AS l WHERE (l.org_id, l.invoice_id, l.at, l.event)
+                    = (r.org_id, r.invoice_id, r.ordered_at, 'sign_off'))
         """,
     ),
     Invariant(

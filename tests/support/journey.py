@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -32,7 +32,7 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.proving import Verified
 from counterfoil.sandbox.anvil import AnvilNode
 from counterfoil.sandbox.customer import Customer
-from counterfoil.sandbox.demo import ORG_ID, Sandbox, free_port, running
+from counterfoil.sandbox.demo import ORG_ID, Crew, Sandbox, free_port, running
 from counterfoil.sandbox.places import Places
 from counterfoil.sandbox.tokens import mint
 from counterfoil.workers.reconcile import Difference, reconcile
@@ -358,7 +358,9 @@ async def ran(command: list[str], environment: dict[str, str]) -> Ran:
 
 
 @asynccontextmanager
-async def begun(places: Places) -> AsyncIterator[Journey]:
+async def begun(
+    places: Places, *, settings: Mapping[str, str] | None = None, crew: Crew | None = None
+) -> AsyncIterator[Journey]:
     """Start the system, with everything around it that a journey needs."""
     log: list[str] = []
     async with AsyncExitStack() as stack:
@@ -370,7 +372,8 @@ async def begun(places: Places) -> AsyncIterator[Journey]:
                 # Not the default one, which another system may take between choice and use.
                 port=free_port(),
                 # The tests look more often than a member is heard by default.
-                settings={"COUNTERFOIL_REQUESTS_PER_SECOND": "1000"},
+                settings={"COUNTERFOIL_REQUESTS_PER_SECOND": "1000", **(settings or {})},
+                crew=crew,
             )
         )
         session = await stack.enter_async_context(aiohttp.ClientSession(sandbox.facts.base_url))

@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -79,20 +79,32 @@ class Sandbox:
     database_url: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The work processes, by name and command, and how late a dead process is started again."""
+
+    workers: Mapping[str, Sequence[str]] = field(
+        default_factory=lambda: {"work": counterfoil("work")}
+    )
+    longest_pause_seconds: float = 30.0
+
+
 @asynccontextmanager
-async def running(
+async def running(  # noqa: PLR0913 - what may differ between two sandboxes
     places: Places,
     say: Say,
     tell: Callable[[str], None],
     *,
     port: int | None = None,
     settings: Mapping[str, str] | None = None,
+    crew: Crew | None = None,
 ) -> AsyncIterator[Sandbox]:
     """Start everything in order, and stop it in the opposite order.
 
     ``say`` takes the processes' own lines, ``tell`` one sentence a step. What an earlier run left
     below ``places`` is kept and used. ``settings`` are laid over the processes' environment.
     """
+    crew = crew or Crew()
     async with AsyncExitStack() as stack:
         places.var.mkdir(parents=True, exist_ok=True)
         tell("Starting PostgreSQL")
@@ -104,7 +116,7 @@ async def running(
             places, url, nodes, port or free_port(_last_port(places, "base_url") or DEFAULT_PORT)
         )
         environment |= settings or {}
-        supervisor = Supervisor(say)
+        supervisor = Supervisor(say, longest_pause_seconds=crew.longest_pause_seconds)
         stack.push_async_callback(supervisor.stop)
         tell("Starting the signer")
         signer = await _start_signer(places, supervisor, environment)
@@ -123,7 +135,8 @@ async def running(
         worker_environment = {
             k: v for k, v in environment.items() if not k.startswith("COUNTERFOIL_APPROVAL")
         }
-        await supervisor.start(Child("work", counterfoil("work"), worker_environment))
+        for name, command in crew.workers.items():
+            await supervisor.start(Child(name, command, worker_environment))
 
         async def open_for_business() -> bool:
             return await answers(facts) and await _can_sell(desk)

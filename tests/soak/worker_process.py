@@ -1,0 +1,23 @@
+"""`counterfoil work` with leases so short that a pause of seconds outlasts every one of them."""
+
+import os
+from typing import Final
+
+from counterfoil import worker
+from counterfoil.cli_shared import lasting_database, run_until
+from counterfoil.config import WorkConfig
+from counterfoil.log import configure
+from counterfoil.supervisor import until_signalled
+from counterfoil.worker import Leases
+
+LONGEST_LEASE_SECONDS: Final = 6.0
+
+LEASES: Final = Leases(
+    watch=3.0, screen=LONGEST_LEASE_SECONDS, notify=LONGEST_LEASE_SECONDS, retell=4.0
+)
+
+if __name__ == "__main__":
+    configure()
+    config = WorkConfig.from_env(os.environ)
+    url = lasting_database(config.database)
+    run_until(worker.work(config, url, leases=LEASES), until=until_signalled)
