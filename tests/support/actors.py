@@ -167,6 +167,10 @@ class Signer(Caller):
     """Accepts money and orders refunds."""
 
 
+class Officer(Caller):
+    """Decides about held money (role compliance)."""
+
+
 class Auditor(Caller):
     """May only read."""
 

@@ -5,6 +5,7 @@ tests hold in their hands is only the chains' heartbeat, so that they can make o
 """
 
 import asyncio
+import json
 import os
 import secrets
 import signal
@@ -12,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import groupby
 from typing import Any, Final
 
@@ -27,7 +29,7 @@ from counterfoil.core.assets import CHAINS, accepted_asset
 from counterfoil.core.money import Asset, parse_units
 from counterfoil.core.secrets import callback_secret, shown_callback_secret
 from counterfoil.db.pool import Database
-from counterfoil.desk import proving
+from counterfoil.desk import proving, rates, settings
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.proving import Verified
 from counterfoil.sandbox.anvil import AnvilNode
@@ -36,11 +38,17 @@ from counterfoil.sandbox.demo import ORG_ID, Crew, Sandbox, free_port, running
 from counterfoil.sandbox.places import Places
 from counterfoil.sandbox.tokens import mint
 from counterfoil.workers.reconcile import Difference, reconcile
-from support.actors import Auditor, Merchant, Reviewer, Signer
+from support.actors import Answer, Auditor, Caller, Merchant, Officer, Reviewer, Signer
 from support.inbox import Inbox, Received
 
 PATIENCE_SECONDS: Final = 120
 """How long anything may take on a machine that is busy with other things."""
+
+LETTER: Final = b"%PDF-1.7\nPlease send it back.\nstartxref\n0\n%%EOF"
+"""What a customer wrote, as a file that may be attached."""
+
+COIN: Final = 10**6
+"""One USDC or USDT in base units."""
 
 HEARTBEAT_SECONDS: Final = 0.3
 POLL_SECONDS: Final = 0.1
@@ -115,6 +123,11 @@ class Chain:
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
+def new_address() -> str:
+    """An address that nobody has used before."""
+    return "0x" + secrets.token_hex(20)
+
+
 class Payer:
     """Somebody with coins, whom the nodes let send without a key."""
 
@@ -162,7 +175,7 @@ class Bill:
         return cls(
             id=invoice["id"],
             address=invoice["payment_intent"]["payment_address"],
-            payout_address=invoice["payment_intent"]["payout_addresses"]["evm"],
+            payout_address=(invoice["payment_intent"]["payout_addresses"] or {}).get("evm", ""),
             amounts={(o["chain"], o["token"]): o["amount"] for o in invoice["payment_options"]},
         )
 
@@ -187,12 +200,18 @@ class Journey:
         self.merchant = Merchant(*self._person("finance"))
         self.reviewer = Reviewer(*self._person("reviewer"))
         self.signer = Signer(*self._person("signer"))
+        self.treasurer = Signer(*self._person("signer", 1))
+        self.officer = Officer(*self._person("compliance"))
+        self.second_officer = Officer(*self._person("compliance", 1))
         self.auditor = Auditor(*self._person("auditor"))
 
     async def bill(self, **changes: object) -> Bill:
         """A new invoice that pays out to an address of its own; nobody has approved it."""
-        payout = "0x" + secrets.token_hex(20)
-        asked = {"payout_addresses": {"evm": payout}, "callback_url": self.inbox.url, **changes}
+        asked = {
+            "payout_addresses": {"evm": new_address()},
+            "callback_url": self.inbox.url,
+            **changes,
+        }
         return Bill.of((await self.merchant.create(None, **asked)).data)
 
     async def approved_bill(self, **changes: object) -> Bill:
@@ -200,9 +219,18 @@ class Journey:
         assert (await self.reviewer.approve(bill.id)).status == 200
         return bill
 
-    async def pay(self, bill: Bill, chain: Chain, token: Asset) -> str:
-        """Pay what is due and wait for the block; answers the transaction's hash."""
-        tx_hash = await self.customer.pays(chain, token, bill.address, bill.due_units(token))
+    async def hundred(self, chain: Chain, token: Asset, **changes: object) -> Bill:
+        """An approved invoice over exactly 100 coins of a token, whatever its price."""
+        item = {"name": "Consulting service", "quantity": 1, "unit_price": 100, "tax": 0}
+        asked = {"chain": chain.key, "pay_token": token.symbol, "detail_items": [item], **changes}
+        return await self.approved_bill(
+            pricing_mode="crypto", amount="100.00", currency=None, **asked
+        )
+
+    async def pay(self, bill: Bill, chain: Chain, token: Asset, units: int | None = None) -> str:
+        """Pay what is due, or so much, and wait for the block; answers the transaction's hash."""
+        units = bill.due_units(token) if units is None else units
+        tx_hash = await self.customer.pays(chain, token, bill.address, units)
         await chain.included(tx_hash)
         return tx_hash
 
@@ -216,12 +244,24 @@ class Journey:
 
     async def until_signable(self, bill: Bill) -> dict[str, Any]:
         """Wait until the payment is clean and final, so that somebody may sign for it."""
+        return await self.until_final(bill, "sign_pending")
+
+    async def until_final(self, bill: Bill, *statuses: str, transfers: int = 1) -> dict[str, Any]:
+        """Wait for a status, and until this many transfers and all others are final, or gone."""
         return await self._awaited(
             bill,
             lambda i: (
-                i["status"] == "sign_pending" and all(t["depth"] == "final" for t in i["transfers"])
+                i["status"] in statuses
+                and len(i["transfers"]) >= transfers
+                and all(t["depth"] in ("final", "orphaned") for t in i["transfers"])
             ),
-            "something to sign for",
+            f"{'/'.join(statuses)} with everything final",
+        )
+
+    async def until_offered(self, bill: Bill, verb: str) -> dict[str, Any]:
+        """Wait until the signer could do this; answers the invoice as the signer then sees it."""
+        return await self._awaited(
+            bill, lambda i: verb in i["available_actions"], f"offer to {verb}", self.signer
         )
 
     async def signable_bill(self, chain: Chain, token: Asset, **changes: object) -> Bill:
@@ -238,6 +278,23 @@ class Journey:
         """Sign for the money and wait until the merchant has it."""
         await self.sign(bill)
         return await self.until(bill, "completed")
+
+    async def order_refund(self, bill: Bill, **asked: object) -> Answer:
+        """The signer orders a refund: all that is here, unless ``asked`` says how much."""
+        receipt = (await self.signer.upload(LETTER)).data["file_id"]
+        order = {"refund_reason": "The customer asked.", "refund_attachments": [receipt], **asked}
+        return await self.signer.act("refund", bill.id, order)
+
+    async def refund(self, bill: Bill, to: str, **asked: object) -> dict[str, Any]:
+        """A refund is ordered, approved by the second person, and has arrived."""
+        before = len((await self.look(bill))["refunds"])
+        assert (await self.order_refund(bill, refund_address=to, **asked)).status == 200
+        assert (await self.treasurer.act("refund/approve", bill.id)).status == 200
+        return await self._awaited(
+            bill,
+            lambda i: len(i["refunds"]) > before and i["refunds"][-1]["status"] == "settled",
+            "settled refund",
+        )
 
     async def statuses(self, bill: Bill) -> list[str]:
         """The statuses that an invoice passed through, as its log tells them."""
@@ -265,6 +322,29 @@ class Journey:
         """The callback secret as the merchant was shown it."""
         master = self.places.secret("secret").read_text(encoding="utf-8").strip().encode()
         return shown_callback_secret(callback_secret(master, ORG_ID, 1))
+
+    # -- terms ----------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def terms(self, **changes: str) -> AsyncIterator[None]:
+        """Other rules for the invoices that are created inside, and for no others."""
+        before = await settings.change_policy(self.desk, ORG_ID, {})
+        await settings.change_policy(self.desk, ORG_ID, changes)
+        try:
+            yield
+        finally:
+            back = {name: str(getattr(before, name) or "null") for name in changes}
+            await settings.change_policy(self.desk, ORG_ID, back)
+
+    async def rate_becomes(self, pair: str, value: str) -> None:
+        """A price moves, now and for as long as the system runs."""
+        document = json.loads(self.places.rates.read_text(encoding="utf-8"))
+        document["rates"][pair] = value
+        self.places.rates.write_text(json.dumps(document), encoding="utf-8")
+        now = self.desk.clock.now()
+        base, quote = pair.split("/")
+        seen = rates.Snapshot(base, quote, now, "journey", Decimal(value), {}, now)
+        assert await rates.store(self.desk, seen)
 
     # -- proof ----------------------------------------------------------------------------------
 
@@ -318,22 +398,30 @@ class Journey:
         finally:
             os.kill(pid, signal.SIGCONT)
 
-    def _person(self, role: str) -> tuple[aiohttp.ClientSession, str, str]:
+    def _person(self, role: str, which: int = 0) -> tuple[aiohttp.ClientSession, str, str]:
         facts = self.sandbox.facts
-        return self.session, facts.member(role).api_key, facts.client_id
+        found = [member for member in facts.members if role in member.roles]
+        return self.session, found[which].api_key, facts.client_id
 
     async def _awaited(
-        self, bill: Bill, enough: Callable[[dict[str, Any]], bool], wanted: str
+        self,
+        bill: Bill,
+        enough: Callable[[dict[str, Any]], bool],
+        wanted: str,
+        caller: Caller | None = None,
     ) -> dict[str, Any]:
+        looking = caller or self.auditor
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                while not enough(invoice := await self.look(bill)):
+                while True:
+                    invoice: dict[str, Any] = (await looking.look(bill.id)).data
+                    if enough(invoice):
+                        return invoice
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             passed = await self.statuses(bill)
             last = "\n".join(self.log[-40:])
             raise AssertionError(f"no {wanted} after {passed}; last lines:\n{last}") from None
-        return invoice
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ TEAM: Final = (
     ("finance@meridian.example", "Mei-Lin Chen", ("finance",)),
     ("reviewer@meridian.example", "Robert Lin", ("reviewer",)),
     ("signer@meridian.example", "Sofia Wang", ("signer",)),
+    ("treasurer@meridian.example", "Daniel Ho", ("signer",)),
     ("compliance@meridian.example", "Chia-Hao Hsu", ("compliance",)),
     ("officer@meridian.example", "Ya-Ting Wu", ("compliance",)),
     ("auditor@meridian.example", "Anna Keller", ("auditor",)),
