@@ -62,13 +62,13 @@ async def creating(sandbox: Sandbox, script_path: Path) -> Created:
     body = msgspec.json.encode(example(sandbox.facts))
     member = sandbox.facts.member("finance")
     script = await recorded_create(sandbox.database_url, member.api_key, body)
-    await _fill_stock(sandbox.database_url)
-    request = _request(sandbox, body)
-    await _over_http(sandbox.facts.base_url, request, WARM_SECONDS)
+    await fill_stock(sandbox.database_url)
+    asked = request(sandbox, body)
+    await over_http(sandbox.facts.base_url, asked, WARM_SECONDS)
     took: list[float] = []
     floors: list[tuple[float, float]] = []
     for _ in range(ROUNDS):
-        took += await _over_http(sandbox.facts.base_url, request, ROUND_SECONDS)
+        took += await over_http(sandbox.facts.base_url, asked, ROUND_SECONDS)
         floors.append(
             await pgbench(
                 sandbox.database_url, script, script_path, limit=f"--time={ROUND_SECONDS}"
@@ -87,7 +87,8 @@ async def creating(sandbox: Sandbox, script_path: Path) -> Created:
     )
 
 
-def _request(sandbox: Sandbox, body: bytes) -> bytes:
+def request(sandbox: Sandbox, body: bytes) -> bytes:
+    """The bytes of one call that creates an invoice."""
     head = (
         "POST /v1/studio/api/invoice/intent HTTP/1.1\r\n"
         f"Host: {urlsplit(sandbox.facts.base_url).netloc}\r\n"
@@ -99,8 +100,8 @@ def _request(sandbox: Sandbox, body: bytes) -> bytes:
     return head.encode() + body
 
 
-async def _over_http(base_url: str, request: bytes, seconds: int) -> list[float]:
-    """The seconds that each invoice took, of those answered in time."""
+async def over_http(base_url: str, request: bytes, seconds: int) -> list[float]:
+    """Create for so long with all clients; the seconds of each invoice answered in time."""
     until = time.perf_counter() + seconds
     found = await asyncio.gather(*(_client(base_url, request, until) for _ in range(CLIENTS)))
     return [one for many in found for one in many]
@@ -174,7 +175,7 @@ def _invoices(url: str) -> int:
     return int(row[0]) if row else 0
 
 
-async def _fill_stock(url: str) -> None:
+async def fill_stock(url: str) -> None:
     """Put by more deposit addresses than both sides can take: deriving them is nobody's turn."""
     database = Database(url, name="counterfoil-bench", max_connections=1)
     await database.open()

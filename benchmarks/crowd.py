@@ -1,6 +1,6 @@
 """Crowds of invoices, made from one real one, for benchmarks of what many of them cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import psycopg
@@ -11,7 +11,19 @@ from counterfoil.db.rows import array_text
 
 INVOICES_PER_CUSTOMER: Final = 20
 
-_STATUSES: Final = "{completed,completed,completed,awaiting_payment,expired,sign_pending,refunded}"
+MIXED: Final = (
+    "completed",
+    "completed",
+    "completed",
+    "awaiting_payment",
+    "expired",
+    "sign_pending",
+    "refunded",
+)
+OPEN: Final = ("awaiting_payment",)
+
+_ABOVE_ALL_OTHERS: Final = 10_000_000
+"""Numbers of a crowd among an organisation's own invoices."""
 
 
 async def new_org(connection: AsyncConnection, org_id: int, like: int) -> None:
@@ -26,11 +38,17 @@ async def new_org(connection: AsyncConnection, org_id: int, like: int) -> None:
     )
 
 
-async def crowd(connection: AsyncConnection, org_id: int, like: int, how_many: int) -> None:
-    """Give an organisation so many invoices, copied from the newest of another one.
+async def crowd(
+    connection: AsyncConnection,
+    org_id: int,
+    like: int,
+    how_many: int,
+    statuses: Sequence[str] = MIXED,
+) -> None:
+    """Give an organisation so many invoices, copied from the newest of another one or its own.
 
-    They are a minute apart, in seven statuses, `INVOICES_PER_CUSTOMER` for each customer; the
-    customers are called ``Buyer`` and a number.
+    They are a minute apart, their statuses in turn, `INVOICES_PER_CUSTOMER` for each customer; the
+    customers are called ``Buyer`` and a number. Each has a deposit address that is watched.
     """
     await connection.execute(
         "CREATE TEMP TABLE member_of_crowd (number bigint, text text, grams integer[])"
@@ -43,21 +61,42 @@ async def crowd(connection: AsyncConnection, org_id: int, like: int, how_many: i
         """
         INSERT INTO invoice SELECT (jsonb_populate_record(model, jsonb_build_object(
             'org_id', %(org_id)s::bigint,
-            'invoice_id', lpad(to_hex(member.number), 32, '0'),
+            'invoice_id', lpad(to_hex(member.number), 32, 'f'),
             'number', member.number,
-            'status', (%(statuses)s::text[])[1 + member.number %% 7],
+            'deposit_address',
+                '0x' || lpad(to_hex(%(org_id)s * 100000000 + member.number), 40, 'c'),
+            'status',
+                (%(statuses)s::text[])[1 + member.number %% cardinality(%(statuses)s::text[])],
             'context', NULL,
             'search_text', member.text,
             'search_grams', member.grams,
             'deadline_at', now() + interval '30 days',
-            'created_at', now() - interval '1 minute' * (%(how_many)s - member.number)))).*
+            'created_at', now() - interval '1 minute' * (%(last)s - member.number)))).*
           FROM member_of_crowd AS member, invoice AS model
          WHERE (model.org_id, model.invoice_id) = (
             SELECT org_id, invoice_id FROM invoice WHERE org_id = %(like)s
              ORDER BY created_at DESC LIMIT 1)
         """,
-        {"org_id": org_id, "like": like, "how_many": how_many, "statuses": _STATUSES},
+        {
+            "org_id": org_id,
+            "like": like,
+            "last": _ABOVE_ALL_OTHERS + how_many,
+            "statuses": list(statuses),
+        },
     )
+    for take in (
+        """
+        INSERT INTO deposit_address (org_id, number, family, address, invoice_id)
+        SELECT org_id, number, 'evm', deposit_address, invoice_id FROM invoice
+         WHERE org_id = %(org_id)s AND number >= %(first)s
+        """,
+        """
+        INSERT INTO ingest.address_owner (family, address, org_id, number)
+        SELECT 'evm', deposit_address, org_id, number FROM invoice
+         WHERE org_id = %(org_id)s AND number >= %(first)s
+        """,
+    ):
+        await connection.execute(take, {"org_id": org_id, "first": _ABOVE_ALL_OTHERS})
     await connection.execute(
         """
         INSERT INTO payment_request
@@ -68,18 +107,18 @@ async def crowd(connection: AsyncConnection, org_id: int, like: int, how_many: i
                LATERAL (SELECT * FROM payment_request WHERE (org_id, invoice_id) = (
                    SELECT org_id, invoice_id FROM invoice WHERE org_id = %(like)s
                     ORDER BY created_at DESC LIMIT 1)) AS asked
-         WHERE mine.org_id = %(org_id)s
+         WHERE mine.org_id = %(org_id)s AND mine.number >= %(first)s
         """,
-        {"org_id": org_id, "like": like},
+        {"org_id": org_id, "like": like, "first": _ABOVE_ALL_OTHERS},
     )
     await connection.execute(
         """
         INSERT INTO invoice_count (org_id, status, context, settlement, archived, count)
         SELECT org_id, status, context, settlement, archived, count(*)
-          FROM invoice WHERE org_id = %(org_id)s
+          FROM invoice WHERE org_id = %(org_id)s AND number >= %(first)s
          GROUP BY org_id, status, context, settlement, archived
         """,
-        {"org_id": org_id},
+        {"org_id": org_id, "first": _ABOVE_ALL_OTHERS},
     )
     await connection.execute("DROP TABLE member_of_crowd")
     await connection.commit()
@@ -92,8 +131,9 @@ async def settled_in(url: str) -> None:
 
 
 def _texts(how_many: int) -> Iterator[tuple[int, str, str]]:
-    for number in range(1, how_many + 1):
+    for place in range(1, how_many + 1):
+        number = _ABOVE_ALL_OTHERS + place
         label = f"INV-2026-{number:06d}"
-        customer = number // INVOICES_PER_CUSTOMER
+        customer = place // INVOICES_PER_CUSTOMER
         text = f"{label}\nbuyer {customer}\nbuyer{customer}@example.com\nmerchant ltd.\nconsulting"
         yield number, text.casefold(), array_text(grams(text, label))

@@ -53,14 +53,16 @@ class Told:
         return self.p99_seconds / self.safe_seconds
 
 
-class _Arrivals:
+class Arrivals:
     """A merchant's server that only notes when it was told what about which invoice."""
 
     def __init__(self) -> None:
+        """Nothing has come."""
         self._at: dict[tuple[str, str], float] = {}
         self._changed = asyncio.Condition()
 
     async def take(self, request: web.Request) -> web.Response:
+        """Note it."""
         at = time.perf_counter()
         body: dict[str, Any] = await request.json()
         async with self._changed:
@@ -77,6 +79,7 @@ class _Arrivals:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
+        """Listen; answers where."""
         app = web.Application()
         app.add_routes([web.post("/callbacks", self.take)])
         runner = web.AppRunner(app, access_log=None)
@@ -90,7 +93,7 @@ class _Arrivals:
 
 async def telling(sandbox: Sandbox) -> Told:
     """Approve invoices, pay all of them in one block, and wait for each callback."""
-    arrivals = _Arrivals()
+    arrivals = Arrivals()
     node = sandbox.nodes[CHAIN]
     async with arrivals.listening() as url:
         bills = await _approved(sandbox, url)
