@@ -52,7 +52,7 @@ check: setup ## Style, types, import contracts and tidy rules
 	@echo "== imports";     PYTHONPATH=src $(BIN)/lint-imports
 	@echo "== tidy rules";  $(BIN)/python -m pytest -q -p no:cacheprovider tests/architecture
 
-bench: setup ## Invoices a second beside pgbench, and the time from block to callback
+bench: setup ## Every figure beside its floor, and whether it is what was asked; a quarter of an hour
 	@$(BIN)/python -m benchmarks
 
 simulate: setup ## Seeds of the simulation: SEEDS=50, FIRST=1, or one SEED=17 with every step
