@@ -13,7 +13,8 @@ from counterfoil.config import ConfigError, DatabaseConfig, read_chains
 from counterfoil.core import ids
 from counterfoil.core.assets import known_asset
 from counterfoil.core.money import format_units
-from counterfoil.desk import doubting, watching
+from counterfoil.desk import comparing, doubting, watching
+from counterfoil.desk.comparing import Unexplained
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.doubting import Doubt
 from counterfoil.desk.watching import ChainPosition
@@ -34,6 +35,7 @@ def status() -> None:
     async def look(desk: Desk) -> int:
         positions = await watching.positions(desk)
         doubted = await doubting.doubted(desk)
+        unexplained = await comparing.every(desk)
         table = Table("chain", "head", "its age", "safe", "final", "its age", "watched", "nodes")
         for at in positions:
             table.add_row(
@@ -49,7 +51,7 @@ def status() -> None:
         show(table)
         await cli_moves.show_on_their_way(desk)
         await cli_moves.show_low_stations(desk)
-        troubles = list(needing_a_person(positions, doubted))
+        troubles = list(needing_a_person(positions, doubted, unexplained))
         for sentence in troubles:
             out.print(f"[red]{escape(sentence)}[/]", soft_wrap=True)
         for key in (key for key, count in nodes.items() if count == 1):
@@ -59,23 +61,40 @@ def status() -> None:
     raise typer.Exit(with_desk(DatabaseConfig.from_env(os.environ), look))
 
 
-def needing_a_person(positions: Sequence[ChainPosition], doubted: Sequence[Doubt]) -> Iterator[str]:
-    """One sentence for each chain that stands still, and for each payment that nodes dispute."""
+def needing_a_person(
+    positions: Sequence[ChainPosition],
+    doubted: Sequence[Doubt],
+    unexplained: Sequence[Unexplained] = (),
+) -> Iterator[str]:
+    """One sentence for each thing that a person must look at.
+
+    A chain that stands still, a payment that nodes dispute, money that no list of transfers told.
+    """
     for at in positions:
         if at.halted_reason is not None:
             yield f"stands still: {at.halted_reason}"
     for doubt in doubted:
-        asset = known_asset(doubt.chain, doubt.contract)
-        amount = (
-            f"{doubt.amount_units} base units of {doubt.contract}"
-            if asset is None
-            else f"{format_units(doubt.amount_units, asset.decimals)} {asset.symbol}"
-        )
+        amount = _amount(doubt.chain, doubt.contract, doubt.amount_units)
         yield (
             f"not confirmed: {amount} for {ids.public('inv', doubt.invoice_id)} of organisation"
             f" {doubt.org_id}, {doubt.tx_hash} in block {doubt.block_number} of {doubt.chain},"
             f" since {doubt.since:%Y-%m-%d %H:%M} UTC: {doubt.reason}"
         )
+
+    for one in unexplained:
+        more = _amount(one.chain, one.contract, one.chain_units - one.known_units)
+        yield (
+            f"not on record: {more} at {one.address} of {ids.public('inv', one.invoice_id)} of"
+            f" organisation {one.org_id} on {one.chain}, since {one.since:%Y-%m-%d %H:%M} UTC: its"
+            " balance shows it and no node lists it; the invoice does not expire meanwhile"
+        )
+
+
+def _amount(chain: str, contract: str, units: int) -> str:
+    asset = known_asset(chain, contract)
+    if asset is None:
+        return f"{units} base units of {contract}"
+    return f"{format_units(units, asset.decimals)} {asset.symbol}"
 
 
 def _nodes(environ: Mapping[str, str]) -> Mapping[str, int]:

@@ -14,7 +14,7 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Invoice
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
-from counterfoil.desk import doubting
+from counterfoil.desk import comparing, doubting
 from counterfoil.desk.desk import Desk
 from counterfoil.workers.watch import ChainWatcher, FinalityBroken, WatchedAddresses
 from support.chain import QUICK, LocalChain
@@ -162,8 +162,32 @@ async def test_a_fault_of_the_provider_credits_nothing_wrong_and_loses_nothing(
         one.recover()
     await post.paid(await post.shop.bill())
     assert await post.credited(beside) == (DUE, 1)
-    if fault not in (FAULTS["answers empty"], FAULTS["leaves out a log"]):
-        assert await post.credited(alone) == (DUE, 1)
+    # What both left out of every list shows in the balance the next time that is looked at.
+    post.clock.advance(timedelta(minutes=3))
+    await post.watch()
+    assert await post.credited(alone) == (DUE, 1)
+    assert await comparing.every(post.desk) == []
+    await post.chain.close()
+
+
+async def test_what_every_provider_leaves_out_for_ever_is_in_sight(
+    database: Database, arb: LocalChain, two: tuple[Provider, Provider]
+) -> None:
+    first, _ = two
+    post = Post(database, arb, first)
+    await post.shop.open()
+    await arb.node.mine(12)
+    await post.watch()
+    bill = await post.shop.bill()
+    FAULTS["answers empty"](first)
+
+    await post.paid(bill)
+    post.clock.advance(timedelta(minutes=3))
+    await post.watch()
+
+    assert await post.credited(bill) == (0, 0)
+    (missing,) = await comparing.every(post.desk)
+    assert (missing.address, missing.chain_units) == (bill.deposit_address, DUE)
     await post.chain.close()
 
 

@@ -81,6 +81,8 @@ class Faults:
     answers no transfers at all, without an error, which an endpoint must never do but does.
     ``lost_sends`` swallows signed bytes while saying they were accepted; ``mute_sends``
     takes them and then fails to answer. ``no_traces``: calls are not shown, as by most nodes.
+    ``no_state``: old balances are not told. Transactions that are ``omitted`` are left out of every
+    list, or only out of those of more than one block.
     """
 
     unreachable: bool = False
@@ -91,6 +93,9 @@ class Faults:
     lost_sends: bool = False
     mute_sends: bool = False
     no_traces: bool = False
+    no_state: bool = False
+    omitted: set[str] = field(default_factory=set)
+    omits_from_single_blocks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +249,7 @@ class FakeChain(Chain):
             for _, receipt in mined.receipts()
             for transfer in _transfers(self.key, receipt)
             if transfer.contract in contracts
+            and not self._omits(transfer, single=from_block == to_block)
             and (recipients is None or transfer.to_address in recipients)
         ]
 
@@ -268,6 +274,14 @@ class FakeChain(Chain):
             raise ChainUnreachable(msg)
         balances = self._balances(contract, at_block)
         return [balances[address] for address in addresses]
+
+    async def kept_balances(
+        self, asked: Sequence[tuple[str, str]], at_block: int
+    ) -> list[int] | None:
+        if self.faults.no_state or self._reach() < at_block:
+            return None
+        held = {contract: self._balances(contract, at_block) for contract, _ in asked}
+        return [held[contract][address] for contract, address in asked]
 
     async def native_balances(self, addresses: Sequence[str], block_hash: str) -> list[int]:
         return await self.token_balances("", addresses, self._by_hash(block_hash).block.number)
@@ -342,6 +356,10 @@ class FakeChain(Chain):
 
     async def close(self) -> None:
         """Nothing is open."""
+
+    def _omits(self, transfer: Transfer, *, single: bool) -> bool:
+        forgotten = transfer.tx_hash in self.faults.omitted
+        return forgotten and (not single or self.faults.omits_from_single_blocks)
 
     def _by_hash(self, block_hash: str) -> _Mined:
         found = next((m for m in self._chain if m.block.hash == block_hash), None)

@@ -362,7 +362,8 @@ async def past_deadline(  # noqa: PLR0913 - what is overdue, and which of it is 
     """Unpaid invoices due by ``due_before``, where the head of every chain has passed that too.
 
     A chain that is not among ``chains`` has passed nothing. Rows that others hold are skipped, and
-    so are invoices with transfers that they could not be told of yet.
+    so are invoices with transfers that they could not be told of yet, or with money at their
+    address that no record explains.
     """
     return await all_rows(
         tx,
@@ -375,6 +376,9 @@ async def past_deadline(  # noqa: PLR0913 - what is overdue, and which of it is 
                SELECT FROM effect e
                 WHERE e.org_id = i.org_id AND e.invoice_id = i.invoice_id AND e.kind = 'tell'
                   AND e.done_at IS NULL)
+           AND NOT EXISTS (
+               SELECT FROM ingest.unexplained_balance u
+                WHERE u.org_id = i.org_id AND u.invoice_id = i.invoice_id)
            AND NOT EXISTS (
                SELECT FROM payment_request p
                  LEFT JOIN ingest.chain_cursor c
@@ -418,6 +422,9 @@ async def past_grace(
                SELECT FROM effect e
                 WHERE e.org_id = i.org_id AND e.invoice_id = i.invoice_id AND e.kind = 'tell'
                   AND e.done_at IS NULL)
+           AND NOT EXISTS (
+               SELECT FROM ingest.unexplained_balance u
+                WHERE u.org_id = i.org_id AND u.invoice_id = i.invoice_id)
            AND NOT EXISTS (
                SELECT FROM payment_request p
                  LEFT JOIN ingest.chain_cursor c

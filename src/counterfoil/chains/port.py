@@ -229,6 +229,15 @@ class Chain(Protocol):
         """Read balances in base units, in the order asked; ``""`` means the native coin."""
         ...
 
+    async def kept_balances(
+        self, asked: Sequence[tuple[str, str]], at_block: int
+    ) -> list[int] | None:
+        """Read token balances, each of a contract and an address, in base units.
+
+        None where no endpoint keeps state as old as that; none is put to rest for it.
+        """
+        ...
+
     async def native_balances(self, addresses: Sequence[str], block_hash: str) -> list[int]:
         """Read native coin in wei at the end of the very block that has this hash (EIP-1898)."""
         ...

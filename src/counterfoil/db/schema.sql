@@ -119,6 +119,18 @@ CREATE TABLE ingest.unassigned_transfer (
     CONSTRAINT unassigned_transfer_reason_check CHECK ((reason = ANY (ARRAY['unassigned'::text, 'own_address'::text])))
 );
 
+CREATE TABLE ingest.unexplained_balance (
+    chain text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL COLLATE pg_catalog."C",
+    contract text NOT NULL COLLATE pg_catalog."C",
+    org_id bigint NOT NULL,
+    invoice_id uuid NOT NULL,
+    known_units numeric(78,0) NOT NULL,
+    chain_units numeric(78,0) NOT NULL,
+    block_number bigint NOT NULL,
+    since timestamp with time zone NOT NULL
+);
+
 CREATE TABLE ingest.wallet (
     chain text NOT NULL COLLATE pg_catalog."C",
     address text NOT NULL COLLATE pg_catalog."C",
@@ -559,6 +571,9 @@ ALTER TABLE ONLY ingest.native_outflow
 ALTER TABLE ONLY ingest.unassigned_transfer
     ADD CONSTRAINT unassigned_transfer_pkey PRIMARY KEY (chain, tx_hash, log_index);
 
+ALTER TABLE ONLY ingest.unexplained_balance
+    ADD CONSTRAINT unexplained_balance_pkey PRIMARY KEY (chain, address, contract);
+
 ALTER TABLE ONLY ingest.wallet_note
     ADD CONSTRAINT wallet_note_pkey PRIMARY KEY (note_id);
 
@@ -678,6 +693,8 @@ CREATE INDEX native_outflow_by_address ON ingest.native_outflow USING btree (cha
 CREATE INDEX unassigned_transfer_by_address ON ingest.unassigned_transfer USING btree (chain, address);
 
 CREATE INDEX unassigned_transfer_unsettled ON ingest.unassigned_transfer USING btree (chain, block_number) WHERE (depth = ANY (ARRAY[1, 2]));
+
+CREATE INDEX unexplained_balance_by_invoice ON ingest.unexplained_balance USING btree (org_id, invoice_id);
 
 CREATE UNIQUE INDEX wallet_by_role ON ingest.wallet USING btree (chain, org_id, role) WHERE (role <> 'child'::text);
 

@@ -247,6 +247,26 @@ async def record_final(  # noqa: PLR0913 - a range, what was found in it, and wh
     return await _record(desk, lease, scan, finish)
 
 
+async def record_missed(
+    desk: Desk,
+    lease: Lease,
+    block_number: int,
+    sightings: Sequence[Sighting],
+    doubted: Mapping[Key, str],
+) -> Recorded:
+    """Record transfers of a settled block that its list had left out; no cursor moves.
+
+    What is on record of that block stays as it is. Raises `LeaseLost`.
+    """
+    nothing_else = (block_number, block_number)
+    scan = Scan(lease.chain, *nothing_else, Depth.FINAL, tuple(sightings), doubted=doubted)
+
+    async def finish(_: Tx) -> None:
+        """No cursor moves."""
+
+    return await _record(desk, lease, scan, finish)
+
+
 async def record_safe(
     desk: Desk, lease: Lease, safe_number: int, block_hashes: Collection[str]
 ) -> Recorded:

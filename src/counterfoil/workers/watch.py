@@ -36,6 +36,7 @@ from counterfoil.desk.watching import (
     TransferRow,
 )
 from counterfoil.workers import witness
+from counterfoil.workers.comparing import BalanceCheck
 from counterfoil.workers.native import NativeRange, NativeScan
 from counterfoil.workers.reading import RangeReader, Read, Width, dated, headers
 from counterfoil.workers.watched import LISTED_AT_MOST, WatchedAddresses
@@ -90,6 +91,7 @@ class ChainWatcher:
         self._head_pass = RangeReader(chain, chain, watched, self._width, listed)
         self._final_pass = RangeReader(chain, chain.second_view, watched, self._width, listed)
         self._recheck_at = desk.clock.now()
+        self._balances = BalanceCheck(desk, chain, self._lease, self._limits.two_nodes_from_dollars)
         self._log = structlog.get_logger(worker="watch", chain=chain.key)
 
     async def step(self) -> bool:
@@ -142,6 +144,7 @@ class ChainWatcher:
             await doubting.halt(self._desk, self._chain.key, str(broken))
             raise
         await self._recheck(at)
+        self._report("missed", at.final.number, await self._balances.rotate(at.final.number))
         return behind
 
     async def _must_stand(self, at: Position, last: Block | None) -> None:
@@ -164,11 +167,11 @@ class ChainWatcher:
             await self._watched.refresh()
         if final is not None and final.number > at.head.number:
             # After an outage most of what was missed is final: read it once, and for good.
-            return await self._settle(at, final) is not None
+            return await self._settle(at, final, tip or final) is not None
         head = None if tip is None else await self._follow(at, tip)
         behind = tip is not None and head is not None and head.number < tip.number
         if final is not None and final.number > at.final.number:
-            settled = await self._settle(at, final)
+            settled = await self._settle(at, final, tip or final)
             behind |= settled is not None and settled.number < final.number
         if safe is not None and (head is not None or safe.number > at.safe_number):
             await self._deepen(at, safe.number)
@@ -189,13 +192,14 @@ class ChainWatcher:
         end = read.end
         async with self._head_pass.fetching_ahead(end.number, tip):
             sightings, _ = await self._with_native(self._chain, read, at.final.number)
+            await self._balances.before_deadlines(at.head, end, tip, sightings)
             recorded = await watching.record_seen(
                 self._desk, self._lease, after, _mark(end), sightings
             )
         self._report("seen", end.number, recorded)
         return end
 
-    async def _settle(self, at: Position, final: Block) -> Block | None:
+    async def _settle(self, at: Position, final: Block, tip: Block) -> Block | None:
         """The final pass over one range; answers the block that ended it, None while it waits."""
         after = at.final.number
         last = await self._chain.block(after)
@@ -206,13 +210,15 @@ class ChainWatcher:
         if read is None:
             return None
         async with self._final_pass.fetching_ahead(read.end.number, final):
-            recorded = await self._record_final(after, read)
+            recorded = await self._record_final(at, read, tip)
         self._report("final", read.end.number, recorded)
         return read.end
 
-    async def _record_final(self, after: int, read: Read) -> watching.Recorded:
-        end = read.end
+    async def _record_final(self, at: Position, read: Read, tip: Block) -> watching.Recorded:
+        after, end = read.after, read.end
         sightings, outflows = await self._with_native(self._chain.second_view, read, after)
+        if end.number > at.head.number:
+            await self._balances.before_deadlines(at.head, end, tip, sightings)
         vouched = await self._vouched(after, end, sightings)
         return await watching.record_final(
             self._desk,

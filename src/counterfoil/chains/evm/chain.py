@@ -216,6 +216,18 @@ class EvmChain:
             ]
         )
 
+    async def kept_balances(
+        self, asked: Sequence[tuple[str, str]], at_block: int
+    ) -> list[int] | None:
+        """See `port.Chain.kept_balances`."""
+        at = hex(at_block)
+        return await self._rpc.ask_all_if_offered(
+            [
+                Query("eth_call", (_call(contract, balance_of_calldata(address)), at), _read_word)
+                for contract, address in asked
+            ]
+        )
+
     async def native_balances(self, addresses: Sequence[str], block_hash: str) -> list[int]:
         """See `port.Chain.native_balances`."""
         at = {"blockHash": block_hash}

@@ -253,12 +253,16 @@ class JsonRpc:
 
         A refusal says nothing about an endpoint's health, so none is put to rest for it.
         """
+        found = await self.ask_all_if_offered((query,))
+        return None if found is None else found[0]
+
+    async def ask_all_if_offered(self, queries: Sequence[Query[T]]) -> list[T] | None:
+        """The same for several questions, answered by one endpoint in order."""
         for endpoint in self._candidates(second_view=False):
             try:
-                (answer,) = await self._ask_endpoint(endpoint, (query,), _RAW)
+                return await self._ask_endpoint(endpoint, queries, _RAW)
             except (Unusable, ChainError):
                 continue
-            return answer
         return None
 
     async def ask_each(self, queries: Sequence[Query[T]]) -> dict[str, list[T] | None]:

@@ -1,0 +1,213 @@
+"""Which addresses are compared with their balances, what is known of them, and what is not."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from uuid import UUID
+
+from counterfoil.core.invoice import DepositMode
+from counterfoil.core.journal import DEPOSITED
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import all_rows, execute, execute_many
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """An address at which an invoice takes tokens of a chain."""
+
+    org_id: int
+    invoice_id: UUID
+    address: str
+    deposit_mode: DepositMode
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What our records say that an address holds of one token, in base units."""
+
+    address: str
+    contract: str
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unexplained:
+    """An address held more of a token than our records explain, after a block."""
+
+    chain: str
+    address: str
+    contract: str
+    org_id: int
+    invoice_id: UUID
+    known_units: int
+    chain_units: int
+    block_number: int
+    since: datetime
+
+
+async def open_addresses(
+    tx: Tx, chain: str, *, ended: Sequence[str], since: datetime, limit: int
+) -> list[Compared]:
+    """Addresses of invoices that are open or ended ``since``: first those due soonest, then newest.
+
+    Left out are those from which a sweep is on its way.
+    """
+    return await all_rows(
+        tx,
+        Compared,
+        """
+        SELECT i.org_id, i.invoice_id, a.address, a.deposit_mode
+          FROM invoice i
+          JOIN ingest.address_owner a ON a.org_id = i.org_id AND a.number = i.number
+         WHERE (i.status <> ALL(%(ended)s) OR i.updated_at > %(since)s)
+           AND NOT EXISTS (
+               SELECT FROM move m
+                WHERE m.org_id = i.org_id AND m.invoice_id = i.invoice_id
+                  AND m.chain = %(chain)s AND m.purpose = 'sweep' AND m.status = 'signed')
+         ORDER BY CASE WHEN i.status = 'awaiting_payment' THEN i.deadline_at END,
+                  i.created_at DESC, a.deposit_mode
+         LIMIT %(limit)s
+        """,
+        {"chain": chain, "ended": list(ended), "since": since, "limit": limit},
+    )
+
+
+async def due_addresses(tx: Tx, chain: str, *, after: datetime, upto: datetime) -> list[Compared]:
+    """Addresses of a chain's unpaid invoices whose deadline lies between two times."""
+    return await all_rows(
+        tx,
+        Compared,
+        """
+        SELECT i.org_id, i.invoice_id, a.address, a.deposit_mode
+          FROM invoice i
+          JOIN ingest.address_owner a ON a.org_id = i.org_id AND a.number = i.number
+         WHERE i.status = 'awaiting_payment'
+           AND i.deadline_at > %(after)s AND i.deadline_at <= %(upto)s
+           AND EXISTS (
+               SELECT FROM payment_request p
+                WHERE p.org_id = i.org_id AND p.invoice_id = i.invoice_id
+                  AND p.chain = %(chain)s)
+         ORDER BY i.deadline_at, i.org_id, i.invoice_id, a.deposit_mode
+        """,
+        {"chain": chain, "after": after, "upto": upto},
+    )
+
+
+async def known_at(
+    tx: Tx, chain: str, compared: Sequence[Compared], contracts: Collection[str], block_number: int
+) -> list[Known]:
+    """What records say each address held of each token at the end of a block.
+
+    Credits less sweeps by the ledger, what is not final yet, and what was kept aside there less
+    what a sweep took along.
+    """
+    return await all_rows(
+        tx,
+        Known,
+        """
+        SELECT k.address, c.contract,
+               (coalesce((
+                   SELECT sum(CASE WHEN p.destination = k.account THEN p.amount_units
+                                   ELSE -p.amount_units END)
+                     FROM posting p JOIN journal_entry e USING (org_id, cause)
+                    WHERE p.org_id = k.org_id AND p.invoice_id = k.invoice_id
+                      AND p.chain = %(chain)s AND p.contract = c.contract
+                      AND k.account IN (p.source, p.destination)
+                      AND e.block_number <= %(block_number)s), 0)
+                + coalesce((
+                   SELECT sum(t.amount_units) FROM transfer t
+                    WHERE t.org_id = k.org_id AND t.invoice_id = k.invoice_id
+                      AND t.chain = %(chain)s AND t.contract = c.contract
+                      AND t.deposit_mode = k.mode AND t.depth IN (1, 2)
+                      AND t.block_number <= %(block_number)s), 0)
+                + coalesce((
+                   SELECT sum(u.amount_units) FROM ingest.unassigned_transfer u
+                    WHERE u.chain = %(chain)s AND u.address = k.address
+                      AND u.contract = c.contract AND u.depth > 0
+                      AND u.block_number <= %(block_number)s), 0)
+                - coalesce((
+                   SELECT sum(p.amount_units)
+                     FROM posting p JOIN journal_entry e USING (org_id, cause)
+                    WHERE p.org_id = k.org_id AND p.invoice_id = k.invoice_id
+                      AND p.chain = %(chain)s AND p.contract = c.contract
+                      AND p.cause LIKE 'stray:%%' AND k.account = 'deposit'
+                      AND e.block_number <= %(block_number)s), 0))::numeric(78, 0) AS units
+          FROM unnest(%(orgs)s::bigint[], %(invoices)s::uuid[], %(addresses)s::text[],
+                      %(modes)s::text[], %(accounts)s::text[])
+               AS k (org_id, invoice_id, address, mode, account)
+         CROSS JOIN unnest(%(contracts)s::text[]) AS c (contract)
+        """,
+        {
+            "chain": chain,
+            "block_number": block_number,
+            "orgs": [one.org_id for one in compared],
+            "invoices": [one.invoice_id for one in compared],
+            "addresses": [one.address for one in compared],
+            "modes": [one.deposit_mode for one in compared],
+            "accounts": [DEPOSITED[one.deposit_mode] for one in compared],
+            "contracts": list(contracts),
+        },
+    )
+
+
+async def save(tx: Tx, found: Sequence[Unexplained]) -> None:
+    """Write down what is not explained; what lasts keeps the time at which it began."""
+    if not found:
+        return
+    await execute_many(
+        tx,
+        """
+        INSERT INTO ingest.unexplained_balance (chain, address, contract, org_id, invoice_id,
+            known_units, chain_units, block_number, since)
+        VALUES (%(chain)s, %(address)s, %(contract)s, %(org_id)s, %(invoice_id)s,
+            %(known_units)s, %(chain_units)s, %(block_number)s, %(since)s)
+        ON CONFLICT (chain, address, contract) DO UPDATE
+           SET known_units = EXCLUDED.known_units, chain_units = EXCLUDED.chain_units,
+               block_number = EXCLUDED.block_number
+        """,
+        [asdict(one) for one in found],
+    )
+
+
+async def explain(tx: Tx, chain: str, addresses: Collection[str], block_number: int) -> None:
+    """Forget what was not explained at these addresses up to a block: it is by now."""
+    await execute(
+        tx,
+        """
+        DELETE FROM ingest.unexplained_balance
+         WHERE chain = %(chain)s AND address = ANY(%(addresses)s)
+           AND block_number <= %(block_number)s
+        """,
+        {"chain": chain, "addresses": list(addresses), "block_number": block_number},
+    )
+
+
+async def every(tx: Tx, chain: str | None = None) -> list[Unexplained]:
+    """All that is not explained, of one chain or of all, the oldest first."""
+    return await all_rows(
+        tx,
+        Unexplained,
+        """
+        SELECT chain, address, contract, org_id, invoice_id, known_units, chain_units,
+               block_number, since
+          FROM ingest.unexplained_balance
+         WHERE %(chain)s::text IS NULL OR chain = %(chain)s
+         ORDER BY since, chain, address, contract
+        """,
+        {"chain": chain},
+    )
+
+
+async def of_addresses(tx: Tx, family: str, addresses: Collection[str]) -> list[Compared]:
+    """These addresses of invoices."""
+    return await all_rows(
+        tx,
+        Compared,
+        """
+        SELECT i.org_id, i.invoice_id, a.address, a.deposit_mode
+          FROM ingest.address_owner a
+          JOIN invoice i ON i.org_id = a.org_id AND i.number = a.number
+         WHERE a.family = %(family)s AND a.address = ANY(%(addresses)s)
+        """,
+        {"family": family, "addresses": list(addresses)},
+    )

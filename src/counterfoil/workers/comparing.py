@@ -1,0 +1,215 @@
+"""Compares balances with the books while invoices are open, and finds what no list told.
+
+A node can leave a transfer out of every list, and where it is the only one, both passes of the
+watcher believe it. The balance at the same block tells (specs/chains.md 6.2 item 3, decision 19).
+"""
+
+from collections import deque
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from counterfoil.chains.port import Block, Chain, ChainUnreachable
+from counterfoil.core.assets import CHAINS
+from counterfoil.desk import comparing, watching
+from counterfoil.desk.comparing import Compared, Unexplained
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.watching import Lease, Mark, Recorded, Sighting
+from counterfoil.workers import witness
+from counterfoil.workers.reading import dated
+
+AT_ONCE: Final = 100
+EVERY_SECONDS: Final = 10
+ONE_ROUND: Final = 20_000
+ROUND_SECONDS: Final = 120
+"""Looking for open invoices among very many takes a while, so it is not done more often."""
+
+BLOCKS_AT_ONCE: Final = 5
+"""How many blocks with something missing are read again for one address in one go."""
+
+
+class BalanceCheck:
+    """Compares one chain's open addresses in turns, a bounded number at a time.
+
+    A hundred every ten seconds: each of three thousand open invoices within five minutes.
+    """
+
+    def __init__(self, desk: Desk, chain: Chain, lease: Lease, two_nodes_from_dollars: int) -> None:
+        """Look at ``chain`` on behalf of the watcher that holds ``lease``."""
+        self._desk = desk
+        self._chain = chain
+        self._lease = lease
+        self._two_nodes_from_dollars = two_nodes_from_dollars
+        self._contracts = [asset.contract for asset in CHAINS[chain.key].accepted]
+        self._waiting: deque[Compared] = deque()
+        self._again_at = self._round_at = desk.clock.now()
+        self._log = structlog.get_logger(worker="watch", chain=chain.key)
+
+    async def before_deadlines(
+        self, head: Mark, end: Block, tip: Block, found: Collection[Sighting]
+    ) -> None:
+        """Look at invoices whose time to pay ends in the blocks above ``head`` up to ``end``.
+
+        Called before the head moves there, so that nothing expires whose address holds more than
+        is on record. Raises `ChainUnreachable` where no endpoint tells balances.
+        """
+        due = await comparing.due_addresses(self._desk, self._chain.key, after=head.at, upto=end.at)
+        paid = {sighting.to_address for sighting in found}
+        due = [one for one in due if one.address not in paid]
+        if not due:
+            return
+        over = await self._over(due, tip.number)
+        if over is None:
+            msg = f"{self._chain.key}: no endpoint tells what invoices that are due hold"
+            raise ChainUnreachable(msg)
+        await self._keep(tip.number, (), over)
+
+    async def rotate(self, final_number: int) -> Recorded:
+        """Compare the next addresses after the last block that is wholly in the books.
+
+        What is missing is read again and recorded; what stays missing is kept for people to see.
+        """
+        now = self._desk.clock.now()
+        if now < self._again_at:
+            return Recorded()
+        self._again_at = now + timedelta(seconds=EVERY_SECONDS)
+        if not self._waiting and now >= self._round_at:
+            self._round_at = now + timedelta(seconds=ROUND_SECONDS)
+            self._waiting.extend(
+                await comparing.open_addresses(self._desk, self._chain.key, ONE_ROUND)
+            )
+        some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+        some += await self._suspects(some)
+        if not some:
+            return Recorded()
+        over = await self._over(some, final_number)
+        if over is None:
+            self._log.warning("no_node_tells_balances", block=final_number)
+            return Recorded()
+        transfers = 0
+        by_address = {one.address: one for one in some}
+        for one in over:
+            transfers += await self._read_again(by_address[one.address], one.contract, final_number)
+        still = over
+        if transfers:
+            still = await self._over([by_address[one.address] for one in over], final_number) or []
+        await self._keep(final_number, set(by_address) - {one.address for one in still}, still)
+        return Recorded(transfers=transfers, invoices=len(over) - len(still))
+
+    async def _suspects(self, besides: Sequence[Compared]) -> list[Compared]:
+        """Addresses that held more when they were last looked at; they are looked at every time."""
+        looked_at = {one.address for one in besides}
+        suspects = await comparing.every(self._desk, self._chain.key)
+        return await comparing.addresses(
+            self._desk, self._chain.key, {s.address for s in suspects} - looked_at
+        )
+
+    async def _over(
+        self, compared: Sequence[Compared], block_number: int
+    ) -> list[Unexplained] | None:
+        """Where there is more than is on record; None where no endpoint tells balances."""
+        asked = [(contract, one) for one in compared for contract in self._contracts]
+        held = await self._chain.kept_balances(
+            [(contract, one.address) for contract, one in asked], block_number
+        )
+        if held is None:
+            return None
+        known = await comparing.known_at(
+            self._desk, self._chain.key, compared, self._contracts, block_number
+        )
+        now = self._desk.clock.now()
+        return [
+            Unexplained(
+                chain=self._chain.key,
+                address=one.address,
+                contract=contract,
+                org_id=one.org_id,
+                invoice_id=one.invoice_id,
+                known_units=known[one.address, contract],
+                chain_units=units,
+                block_number=block_number,
+                since=now,
+            )
+            for (contract, one), units in zip(asked, held, strict=True)
+            if units > known[one.address, contract]
+        ]
+
+    async def _read_again(self, one: Compared, contract: str, upto: int) -> int:
+        """Read the blocks again in which something is missing; answers how much was found."""
+        found = 0
+        for _ in range(BLOCKS_AT_ONCE):
+            number = await self._first_over(one, contract, upto)
+            block = None if number is None else await self._chain.block(number)
+            news = 0 if block is None else await self._record(one, contract, block)
+            if not news:
+                break
+            found += news
+        return found
+
+    async def _record(self, one: Compared, contract: str, block: Block) -> int:
+        transfers = {
+            transfer
+            for view in (self._chain, self._chain.second_view)
+            for transfer in await view.transfers(
+                block.number, block.number, [contract], [one.address], end_hash=block.hash
+            )
+        }
+        sightings = await dated(self._chain, sorted(transfers, key=lambda t: t.log_index), block)
+        recorded = await watching.record_missed(
+            self._desk,
+            self._lease,
+            block.number,
+            sightings,
+            await witness.doubted(
+                self._desk, self._chain, sightings, [], self._two_nodes_from_dollars
+            ),
+        )
+        if recorded.transfers:
+            self._log.error(
+                "node_omitted_a_transfer",
+                block=block.number,
+                address=one.address,
+                transfers=recorded.transfers,
+            )
+        return recorded.transfers
+
+    async def _first_over(self, one: Compared, contract: str, upto: int) -> int | None:
+        """The block from which on there is more than is on record; None where nobody tells."""
+        low, high, step = upto - 1, upto, 1
+        while low >= 0:
+            more = await self._is_over(one, contract, low)
+            if more is None:
+                return None
+            if not more:
+                break
+            low, high, step = low - 2 * step, low, 2 * step
+        low = max(low, -1)
+        while high - low > 1:
+            middle = (low + high) // 2
+            more = await self._is_over(one, contract, middle)
+            if more is None:
+                return None
+            low, high = (low, middle) if more else (middle, high)
+        return high
+
+    async def _is_over(self, one: Compared, contract: str, block_number: int) -> bool | None:
+        over = await self._over([one], block_number)
+        return None if over is None else any(found.contract == contract for found in over)
+
+    async def _keep(
+        self, block_number: int, agreed: Collection[str], over: Sequence[Unexplained]
+    ) -> None:
+        await comparing.keep(self._desk, self._chain.key, block_number, agreed, over)
+        for one in over:
+            self._log.error(
+                "address_holds_more_than_is_on_record",
+                org_id=one.org_id,
+                invoice_id=str(one.invoice_id),
+                address=one.address,
+                contract=one.contract,
+                known_units=str(one.known_units),
+                chain_units=str(one.chain_units),
+                block=one.block_number,
+            )

@@ -1,0 +1,217 @@
+"""What every list of transfers leaves out, the balance tells: credited, or held and in sight."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from counterfoil.chains.port import Attestation, ChainUnreachable
+from counterfoil.cli_watch import needing_a_person
+from counterfoil.core.invoice import Status
+from counterfoil.core.reckoning import Depth
+from counterfoil.db.pool import Database
+from counterfoil.desk import comparing, doubting
+from counterfoil.workers.comparing import AT_ONCE
+from counterfoil.workers.expire import Expirer
+from support.fake_chain import FakeChain
+from support.fake_clock import NOON, FakeClock
+from support.invoices import CUSTOMER, DUE, USDC, USDT
+from support.shop import desk_on
+from support.tower import Tower
+
+SOON = NOON + timedelta(seconds=60)
+LARGE = 10_000_000_000
+
+
+class Asked(FakeChain):
+    """Counts how many balances it was asked for at once."""
+
+    balances: list[int]
+
+    async def kept_balances(
+        self, asked: Sequence[tuple[str, str]], at_block: int
+    ) -> list[int] | None:
+        self.balances = [*getattr(self, "balances", []), len(asked)]
+        return await super().kept_balances(asked, at_block)
+
+
+async def rounds(tower: Tower, times: int = 1) -> None:
+    """Let enough time pass for every open address to be looked at again."""
+    for _ in range(times):
+        tower.clock.advance(timedelta(minutes=3))
+        tower.mine(6)
+        await tower.watch()
+
+
+async def expire(tower: Tower) -> None:
+    await Expirer(tower.desk, ["arb"]).step()
+
+
+async def test_a_payment_that_no_list_ever_tells_is_in_sight_and_does_not_expire(
+    tower: Tower,
+) -> None:
+    bill = await tower.shop.bill(deadline_at=SOON)
+    unpaid = await tower.shop.bill(deadline_at=SOON)
+    paid = tower.chain.pay(USDT.contract, bill.deposit_address, DUE, CUSTOMER)
+    tower.chain.faults.omitted.add(paid.tx_hash)
+
+    tower.mine(90)
+    await tower.watch()
+    await rounds(tower, 2)
+    await expire(tower)
+
+    assert await tower.shop.status(unpaid) is Status.EXPIRED, "only the one invoice is held"
+    assert await tower.shop.status(bill) is Status.AWAITING_PAYMENT
+    (missing,) = await comparing.every(tower.desk)
+    assert (missing.invoice_id, missing.known_units, missing.chain_units) == (
+        bill.invoice_id,
+        0,
+        DUE,
+    )
+    (sentence,) = needing_a_person([await tower.position()], [], [missing])
+    assert sentence.startswith(f"not on record: 100.00 USDT at {bill.deposit_address} of inv_")
+
+    tower.chain.faults.omitted.clear()
+    await rounds(tower)
+    assert await tower.shop.deposited(bill) == DUE
+    assert await tower.shop.status(bill) is Status.SCREENING
+    assert await comparing.every(tower.desk) == []
+
+
+async def test_what_only_long_lists_leave_out_is_found_block_by_block(tower: Tower) -> None:
+    bill = await tower.shop.bill()
+    tower.chain.faults.omits_from_single_blocks = False
+    for units, contract in ((DUE // 2, USDT.contract), (7, USDC.contract), (5, USDT.contract)):
+        paid = tower.chain.pay(contract, bill.deposit_address, units, CUSTOMER)
+        tower.chain.faults.omitted.add(paid.tx_hash)
+        tower.mine(9)
+    tower.chain.pay(USDT.contract, bill.deposit_address, 100, CUSTOMER)
+    tower.mine(40)
+    await tower.watch()
+    await rounds(tower)
+
+    rows = await tower.shop.transfers(bill)
+    assert sorted(row.amount_units for row in rows) == [5, 7, 100, DUE // 2]
+    assert {row.depth for row in rows} == {Depth.FINAL}
+    assert await tower.shop.deposited(bill) == DUE // 2 + 105
+    assert await tower.shop.deposited(bill, USDC) == 7
+    assert await comparing.every(tower.desk) == []
+
+
+async def test_a_payment_just_before_the_deadline_is_looked_for_before_it_passes(
+    tower: Tower,
+) -> None:
+    tower.chain.final_lag = 1_000
+    tower.chain.faults.omits_from_single_blocks = False
+    bill = await tower.shop.bill(deadline_at=SOON)
+    tower.mine(55)
+    await tower.watch()
+    paid = tower.chain.pay(USDT.contract, bill.deposit_address, DUE, CUSTOMER)
+    tower.chain.faults.omitted.add(paid.tx_hash)
+    tower.mine(30)
+    await tower.watch()
+    await expire(tower)
+    assert await tower.shop.status(bill) is Status.AWAITING_PAYMENT
+
+    tower.chain.final_lag = 4
+    await rounds(tower, 2)
+    await expire(tower)
+    assert await tower.shop.status(bill) is Status.SCREENING
+    assert (await tower.shop.transfers(bill))[0].arrived_at < SOON, "it was paid in time"
+
+
+async def test_nodes_without_old_state_hold_up_nothing_but_what_is_due(tower: Tower) -> None:
+    bill, due = await tower.shop.bill(), await tower.shop.bill(deadline_at=SOON)
+    tower.chain.faults.no_state = True
+    tower.chain.pay(USDT.contract, bill.deposit_address, DUE, CUSTOMER)
+    tower.mine(40)
+    await tower.watch()
+    assert await tower.shop.deposited(bill) == DUE
+
+    tower.mine(40)
+    with pytest.raises(ChainUnreachable):
+        await tower.watch()
+    await expire(tower)
+    assert await tower.shop.status(due) is Status.AWAITING_PAYMENT
+
+    tower.chain.faults.no_state = False
+    await tower.watch()
+    await expire(tower)
+    assert await tower.shop.status(due) is Status.EXPIRED
+
+
+async def test_a_balance_that_was_wrong_holds_the_invoice_only_until_the_next_look(
+    tower: Tower,
+) -> None:
+    bill = await tower.shop.bill(deadline_at=SOON)
+    tower.mine(50)
+    await tower.watch()
+    lie = tower.chain.pay(USDT.contract, bill.deposit_address, DUE, CUSTOMER)
+    tower.chain.faults.omitted.add(lie.tx_hash)
+    tower.mine(30)
+    tower.chain.final_lag = 60
+    await tower.watch()
+    await expire(tower)
+    assert await tower.shop.status(bill) is Status.AWAITING_PAYMENT
+
+    tower.chain.reorg(31, forget=True)
+    tower.chain.final_lag = 4
+    tower.mine(20)
+    await rounds(tower, 2)
+    await expire(tower)
+    assert await comparing.every(tower.desk) == []
+    assert await tower.shop.status(bill) is Status.EXPIRED
+
+
+async def test_what_is_found_of_some_size_needs_two_nodes_as_well(tower: Tower) -> None:
+    bill = await tower.shop.bill(due_units=LARGE)
+    tower.chain.faults.omits_from_single_blocks = False
+    paid = tower.chain.pay(USDT.contract, bill.deposit_address, LARGE, CUSTOMER)
+    tower.chain.faults.omitted.add(paid.tx_hash)
+    tower.chain.told[paid.tx_hash] = Attestation(confirms=("a",), denies=("b",))
+    tower.mine(10)
+    await tower.watch()
+    await rounds(tower)
+
+    assert await tower.shop.deposited(bill) == 0
+    (doubt,) = await doubting.doubted(tower.desk)
+    assert doubt.amount_units == LARGE
+    tower.chain.told.clear()
+    await rounds(tower)
+    assert await tower.shop.deposited(bill) == LARGE
+    assert await comparing.every(tower.desk) == []
+
+
+async def test_open_addresses_are_looked_at_in_turns_a_bounded_number_at_once(
+    database: Database,
+) -> None:
+    clock = FakeClock()
+    tower = Tower(desk_on(database, clock), clock, Asked(clock))
+    await tower.shop.open()
+    for _ in range(AT_ONCE + 20):
+        await tower.shop.bill()
+    tower.mine(10)
+    for _ in range(3):
+        await tower.watch()
+        tower.clock.advance(timedelta(seconds=10))
+
+    asked = tower.chain.balances  # type: ignore[attr-defined]  # it counts
+    assert asked == [2 * AT_ONCE, 2 * 20], "two tokens each; and then a pause"
+
+
+async def test_reading_a_block_again_leaves_alone_what_else_is_in_it(tower: Tower) -> None:
+    large, small = await tower.shop.bill(due_units=LARGE), await tower.shop.bill()
+    tower.chain.faults.omits_from_single_blocks = False
+    paid = tower.chain.pay(USDT.contract, large.deposit_address, LARGE, CUSTOMER)
+    tower.chain.told[paid.tx_hash] = Attestation(confirms=("a",), silent=("b",))
+    missing = tower.chain.pay(USDT.contract, small.deposit_address, DUE, CUSTOMER)
+    tower.chain.faults.omitted.add(missing.tx_hash)
+    tower.mine(10)
+    await tower.watch()
+    await rounds(tower)
+
+    assert await tower.shop.deposited(small) == DUE
+    assert [row.depth for row in await tower.shop.transfers(large)] == [Depth.SAFE]
+    tower.chain.told.clear()
+    await rounds(tower)
+    assert await tower.shop.deposited(large) == LARGE
