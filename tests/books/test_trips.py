@@ -38,9 +38,13 @@ async def names(bank: Database) -> list[str]:
         return await rows.all_values(tx, str, "SELECT name FROM account ORDER BY name", {})
 
 
-def made(tx: Tx) -> int:
+def connection_of(tx: Tx) -> Connection:
     assert isinstance(tx, Connection)
-    return tx.trips
+    return tx
+
+
+def made(tx: Tx) -> int:
+    return connection_of(tx).trips
 
 
 async def test_begin_goes_with_the_first_statement_and_a_block_with_what_follows(
@@ -216,6 +220,164 @@ async def test_whoever_is_interrupted_leaves_a_connection_in_order(bank: Databas
     async with bank.transaction() as tx:
         await add(tx, "carol")
     assert await names(bank) == ["carol"]
+
+
+async def test_a_server_that_rolls_back_at_the_commit_is_not_believed_to_have_committed(
+    bank: Database,
+) -> None:
+    # A task that outlives its place fails between the last look at the transaction and COMMIT.
+    with pytest.raises(psycopg.Error):
+        async with bank.transaction() as tx:
+            await add(tx, "alice")
+            straggler = asyncio.create_task(tx.execute("SELECT 1 / 0, pg_sleep(0.05)"))
+            await asyncio.sleep(0)
+    with pytest.raises(errors.DivisionByZero):
+        await straggler
+    assert await names(bank) == []
+
+    async with bank.transaction() as tx:
+        await add(tx, "bob")
+        with pytest.raises(errors.DivisionByZero):
+            async with tx.transaction():
+                await tx.execute("SELECT 1 / 0")
+    assert await names(bank) == ["bob"]
+
+
+async def test_an_error_caught_inside_a_block_cannot_be_committed(bank: Database) -> None:
+    async with bank.transaction() as tx:
+        await add(tx, "alice")
+
+    for _ in range(3):
+        with pytest.raises(errors.InFailedSqlTransaction):
+            async with bank.transaction() as tx:
+                await add(tx, "bob")
+                async with tx.pipeline():
+                    await add(tx, "alice")
+                    with pytest.raises(errors.UniqueViolation):
+                        await units(tx, "bob")
+                    await add(tx, "carol")
+    assert await names(bank) == ["alice"]
+
+
+async def test_what_was_asked_deeper_down_does_not_hide_why_it_failed(bank: Database) -> None:
+    async def deadlock(tx: Tx) -> int | None:
+        await tx.execute("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40P01'; END $$")
+        return await units(tx, "alice")
+
+    for _ in range(2):
+        with pytest.raises(errors.DeadlockDetected):
+            async with bank.transaction() as tx:
+                await rows.together(
+                    tx,
+                    rows.together(tx, units(tx, "a"), units(tx, "b"), units(tx, "c")),
+                    deadlock(tx),
+                    units(tx, "d"),
+                )
+
+    tries = []
+
+    async def work(tx: Tx) -> None:
+        tries.append(tx)
+        deeper = rows.together(tx, units(tx, "a"), units(tx, "b"), units(tx, "c"))
+        late = deadlock(tx) if len(tries) == 1 else units(tx, "alice")
+        await rows.together(tx, deeper, late, units(tx, "d"))
+        await add(tx, "alice")
+
+    await bank.run(work)
+    assert len(tries) == 2
+    assert await names(bank) == ["alice"]
+
+
+async def test_a_statement_that_never_got_prepared_works_the_next_time(bank: Database) -> None:
+    async def double(tx: Tx) -> None:
+        await tx.execute("SELECT units * 2 FROM account WHERE name = %(name)s", {"name": "alice"})
+
+    for _ in range(3):
+        with pytest.raises(errors.DivisionByZero):
+            async with bank.transaction() as tx, tx.pipeline():
+                await tx.execute("SELECT 1 / 0")
+                await double(tx)
+                await double(tx)
+        async with bank.transaction() as tx, tx.pipeline():
+            await double(tx)
+            await double(tx)
+
+
+@pytest.mark.parametrize("limit", ["statement_timeout", "lock_timeout"])
+async def test_a_limit_reached_beside_the_commit_leaves_nothing(
+    bank: Database, blank_database_url: str, limit: str
+) -> None:
+    async with bank.transaction() as tx:
+        await add(tx, "alice")
+
+    async with await psycopg.AsyncConnection.connect(blank_database_url) as other:
+        await other.execute("UPDATE account SET units = 2")
+        with pytest.raises((errors.QueryCanceled, errors.LockNotAvailable)):
+            async with bank.transaction() as tx:
+                await tx.execute(f"SET LOCAL {limit} = '50ms'")
+                async with tx.pipeline():
+                    await add(tx, "bob")
+                    await tx.execute("UPDATE account SET units = 3")
+    assert await names(bank) == ["alice"]
+
+
+async def test_whoever_thinks_too_long_between_trips_is_not_told_that_it_worked(
+    bank: Database,
+) -> None:
+    with pytest.raises(CommitUnknown):
+        async with bank.transaction() as tx:
+            await add(tx, "alice")
+            await tx.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'")
+            while connection_of(tx).is_quiet():
+                await asyncio.sleep(0.01)
+    with pytest.raises(psycopg.OperationalError):
+        async with bank.transaction() as tx:
+            await tx.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'")
+            while connection_of(tx).is_quiet():
+                await asyncio.sleep(0.01)
+            await add(tx, "alice")
+    assert await names(bank) == []
+
+
+async def test_a_server_lost_between_trips_says_so_to_all_who_asked(
+    bank: Database, blank_database_url: str
+) -> None:
+    with pytest.raises(psycopg.OperationalError):
+        async with bank.transaction() as tx:
+            await add(tx, "alice")
+            await kill(blank_database_url, tx.info.backend_pid)
+            deeper = rows.together(tx, units(tx, "a"), units(tx, "b"), units(tx, "c"))
+            await rows.together(tx, deeper, units(tx, "d"), units(tx, "e"))
+    assert await names(bank) == []
+
+
+async def test_interrupted_anywhere_it_happened_as_a_whole_or_not_at_all(bank: Database) -> None:
+    async def deeper(tx: Tx) -> None:
+        await rows.together(tx, units(tx, "a"), units(tx, "b"), units(tx, "c"))
+
+    async def story(mark: str) -> None:
+        async with bank.transaction() as tx:
+            await add(tx, f"first {mark}")
+            await rows.together(tx, deeper(tx), units(tx, "d"), units(tx, "e"))
+            async with tx.transaction():
+                await add(tx, f"second {mark}")
+            async with tx.pipeline():
+                await add(tx, f"third {mark}")
+                await rows.execute_many(tx, ADD, [{"name": f"fourth {mark}", "units": 1}])
+
+    outcomes: list[bool] = []
+    pause_seconds = 0.0002
+    while True not in outcomes:
+        mark = f"after {pause_seconds}"
+        task = asyncio.create_task(story(mark))
+        await asyncio.sleep(pause_seconds)
+        task.cancel()
+        (said,) = await asyncio.gather(task, return_exceptions=True)
+        outcomes.append(said is None)
+        found = [name for name in await names(bank) if name.endswith(mark)]
+        assert len(found) in ({4} if said is None else {0, 4})
+        pause_seconds *= 1.25
+    assert False in outcomes
 
 
 async def kill(url: str, pid: int) -> None:

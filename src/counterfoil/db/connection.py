@@ -9,15 +9,20 @@ import select
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline, AsyncTransaction, errors
 from psycopg.abc import PQGen
 from psycopg.generators import send
+from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
+
+PendingResult: TypeAlias = tuple[Any, Any] | None
+"""Whose answer is awaited: a cursor's, or that to a command by itself."""
 
 _AT_ONCE: Final = 0
 _ONE_BLOCK: Final = 1
+_ONLY_THE_SYNC: Final = 1
 
 
 class Trips(AsyncPipeline):
@@ -31,6 +36,9 @@ class Trips(AsyncPipeline):
     made: int = 0
     """How many trips there have been."""
 
+    ended: str | None = None
+    """What the server called the command that was queued last, once it has answered it."""
+
     def queue(self, command: bytes) -> None:
         """Have a command without parameters or answer sent with the next trip."""
         self.command_queue.append(partial(self.pgconn.send_query_params, command, None))
@@ -43,6 +51,11 @@ class Trips(AsyncPipeline):
             self.command_queue.clear()
             self.result_queue.clear()
         return unsent
+
+    def _process_results(self, queued: PendingResult, results: list[PGresult]) -> None:
+        super()._process_results(queued, results)
+        if queued is None and len(self.result_queue) == _ONLY_THE_SYNC:
+            self.ended = (results[0].command_status or b"").decode()
 
     def _enter_gen(self) -> PQGen[None]:
         if self.level == 0:
@@ -135,6 +148,7 @@ class Connection(AsyncConnection[TupleRow]):
     @asynccontextmanager
     async def begun(self, how: bytes) -> AsyncIterator[Self]:
         """A transaction that ``how`` begins. The caller ends it with `end`, or by an exception."""
+        self.standby_missed = False
         self._pipeline = self._trips = trips = Trips(self)
         await trips.__aenter__()
         trips.queue(how)
@@ -147,12 +161,21 @@ class Connection(AsyncConnection[TupleRow]):
         await self.leave()
 
     async def end(self) -> None:
-        """Commit; raises what the driver raises, also for what was queued before it."""
+        """Commit; raises what the driver raises, also for what was queued before it.
+
+        Raises ``InFailedSqlTransaction`` where the server rolled back instead. It says so in the
+        name of what it did only, and the driver takes that for success.
+        """
         if self._trips is None:
             await self.commit()
             return
+        self._trips.ended = None
         self._trips.queue(b"COMMIT")
         await self._trips.sync()
+        if self._trips.ended != "COMMIT":
+            msg = f"the server answered COMMIT with {self._trips.ended or 'nothing'}"
+            failed = self._trips.ended == "ROLLBACK"
+            raise errors.InFailedSqlTransaction(msg) if failed else errors.OperationalError(msg)
 
     async def answered(self) -> None:
         """Wait until everything asked so far is answered."""

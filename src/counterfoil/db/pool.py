@@ -24,7 +24,7 @@ ATTEMPTS: Final = 5
 """How often `Database.run` tries a transaction that others keep getting in the way of."""
 
 _READING: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_CERTAINLY_ROLLED_BACK: Final = ("23", "P0", "40001", "40002", "40P01")
+_CERTAINLY_ROLLED_BACK: Final = ("23", "P0", "25P02", "40001", "40002", "40P01")
 
 
 class CommitUnknown(Exception):  # noqa: N818 - says what is the case: nobody knows yet
@@ -152,6 +152,9 @@ async def _check(connection: Connection) -> None:
 
 async def _commit(connection: Connection) -> None:
     if connection.info.transaction_status == TransactionStatus.INERROR:
+        # The way back to a savepoint may be queued, with nothing behind it that sent it.
+        await connection.answered()
+    if connection.info.transaction_status == TransactionStatus.INERROR:
         # The server would answer COMMIT with a silent rollback, and so would the driver.
         msg = "an error was caught inside the transaction, which can therefore not commit"
         raise errors.InFailedSqlTransaction(msg)
@@ -163,7 +166,6 @@ async def _commit(connection: Connection) -> None:
         msg = f"the connection failed while committing: {error}"
         raise CommitUnknown(msg) from error
     if connection.standby_missed:
-        connection.standby_missed = False
         msg = "the commit was cancelled while waiting for the standby"
         raise CommitUnknown(msg)
 

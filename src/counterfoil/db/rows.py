@@ -73,9 +73,17 @@ async def together(
 
 def _raise_first(failures: Sequence[BaseException]) -> None:
     """The server does nothing of a trip after what it refused: that one says why."""
-    real = [one for one in failures if not isinstance(one, errors.PipelineAborted)]
-    for failure in real or failures:
+    for failure in sorted(failures, key=_is_aftermath):  # which leaves their order otherwise
         raise failure
+
+
+def _is_aftermath(failure: BaseException) -> bool:
+    """Whether it only says that another one's failure left it without an answer.
+
+    Whoever waits for a trip is told the first failure in it, the others find no answer.
+    """
+    without_answer = isinstance(failure, errors.ProgrammingError) and failure.sqlstate is None
+    return without_answer or isinstance(failure, errors.PipelineAborted)
 
 
 async def _fetch(
