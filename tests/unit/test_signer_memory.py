@@ -185,6 +185,43 @@ def test_a_damaged_line_stops_the_signer(process: Process, damage: str) -> None:
         process.start()
 
 
+def sealed_line(previous: str, body: bytes) -> bytes:
+    seal = hashlib.sha256(bytes.fromhex(previous) + body).hexdigest()
+    return seal.encode() + b" " + body + b"\n"
+
+
+def test_what_an_older_version_wrote_is_still_known(process: Process) -> None:
+    memory = process.start()
+    memory.remember(signature("move-a", 7, spent=5))
+    process.stop()
+    origin, line = process.path.read_bytes().splitlines()
+    now = b',"cancels":false,"generation":0,"replaces_nonce":null}'
+    body = line.partition(b" ")[2]
+    assert body.endswith(now)
+    before = sealed_line(origin[:64].decode(), body.removesuffix(now) + b"}")
+    process.path.write_bytes(origin + b"\n" + before)
+
+    memory = process.start()
+    with pytest.raises(SignerRefused) as refused:
+        memory.recall(signature("move-a", 8))
+    assert refused.value.code is Code.MOVE_SIGNED
+    assert memory.spent(1, date(2026, 3, 2)) == 5
+
+
+def test_what_a_newer_version_wrote_last_is_not_cut_off(process: Process) -> None:
+    memory = process.start()
+    memory.remember(signature("move-a", 7))
+    process.stop()
+    origin, line = process.path.read_bytes().splitlines()
+    body = line.partition(b" ")[2].removesuffix(b"}") + b',"from_the_future":1}'
+    whole = origin + b"\n" + sealed_line(origin[:64].decode(), body)
+    process.path.write_bytes(whole)
+
+    with pytest.raises(MemoryBroken, match="start the version that wrote it"):
+        process.start()
+    assert process.path.read_bytes() == whole
+
+
 @pytest.mark.parametrize("left", [0, 1, 40, 66, 120])
 def test_a_memory_cut_to_nothing_is_no_new_one(process: Process, left: int) -> None:
     os.truncate(process.path, left)

@@ -41,6 +41,7 @@ class Trips(AsyncPipeline):
 
     def queue(self, command: bytes) -> None:
         """Have a command without parameters or answer sent with the next trip."""
+        self.ended = None
         self.command_queue.append(partial(self.pgconn.send_query_params, command, None))
         self.result_queue.append(None)
 
@@ -169,7 +170,6 @@ class Connection(AsyncConnection[TupleRow]):
         if self._trips is None:
             await self.commit()
             return
-        self._trips.ended = None
         self._trips.queue(b"COMMIT")
         await self._trips.sync()
         if self._trips.ended != "COMMIT":

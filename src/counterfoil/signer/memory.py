@@ -267,10 +267,18 @@ class Memory:
         if linked.hex().encode() != seal:
             msg = "its seal does not match"
             raise ValueError(msg)
-        if self._origin is None:
-            self._begin(msgspec.json.decode(body, type=Origin))
-        else:
-            self._index(msgspec.json.decode(body, type=Entry))
+        try:
+            if self._origin is None:
+                self._begin(msgspec.json.decode(body, type=Origin))
+            else:
+                self._index(msgspec.json.decode(body, type=Entry))
+        except msgspec.DecodeError as unreadable:
+            # Written whole, so its signature may have left: it must never be cut off.
+            msg = (
+                f"the signer's memory holds what this version cannot read ({unreadable});"
+                " start the version that wrote it, or a newer one"
+            )
+            raise MemoryBroken(msg) from unreadable
         self._seal = linked
 
     def _begin(self, origin: Origin) -> None:
