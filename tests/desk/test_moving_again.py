@@ -4,12 +4,15 @@ import re
 import sys
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from typing import Literal
 from uuid import UUID
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from counterfoil.books import lost, moves
+from counterfoil.chains.port import Receipt
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
@@ -17,6 +20,9 @@ from counterfoil.db.pool import Database
 from counterfoil.desk import approving, landing, members, moving, proving, stuck, upkeep
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Reserved, SignedBytes, SigningRefused, Terms
+from counterfoil.signer.client import SignerClient
+from counterfoil.workers.stuck import SIGHTINGS, Unblocker
+from support.fake_chain import FakeChain
 from support.fake_clock import FakeClock
 from support.invoices import CHECKER, DUE, MAKER
 from support.journey import Ran, ran
@@ -233,6 +239,43 @@ async def test_a_cancellation_that_lost_to_somebody_proves_nothing_about_what_wa
     assert await stuck.settle_lost(till.desk, hole, "gone", 81)
     await again(till, move_id)
     assert (await till.move(bill, "payout")).replaces_nonce == 0
+
+
+class TwoNodes(FakeChain):
+    """Answers come from a node that knows the nonce or from one that knows the receipt."""
+
+    counted = 1
+
+    async def nonce(self, address: str, at: Literal["latest", "finalized", "pending"]) -> int:
+        del address, at
+        return self.counted
+
+    async def receipt(self, tx_hash: str) -> Receipt | None:
+        del tx_hash
+        return None
+
+
+async def test_a_lost_nonce_is_gone_only_when_it_looks_so_several_times_on_end(
+    till: Till, clock: FakeClock, tmp_path: Path
+) -> None:
+    bill = await till.signed_bill()
+    pool = await till.wallet("pool")
+    move_id = (await till.move(bill, "payout")).move_id
+    await stuck.found_lost(till.desk, pool, 0, [move_id], [fresh_hash()])
+    chain = TwoNodes(clock)
+    chain.mine(10)
+    unblocker = Unblocker(till.desk, SignerClient(tmp_path / "nobody"))
+    for _ in range(2 * SIGHTINGS):
+        for counted in (1, 0):
+            chain.counted = counted
+            await unblocker.settle_lost(chain)
+    assert len(await stuck.unsettled(till.desk, "arb")) == 1
+
+    chain.counted = 1
+    for _ in range(SIGHTINGS):
+        assert len(await stuck.unsettled(till.desk, "arb")) == 1
+        await unblocker.settle_lost(chain)
+    assert await stuck.unsettled(till.desk, "arb") == []
 
 
 async def stuck_payout(till: Till) -> Invoice:
