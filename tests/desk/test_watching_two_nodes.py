@@ -7,9 +7,9 @@ from structlog.testing import capture_logs
 
 from counterfoil.chains.port import Attestation
 from counterfoil.cli_watch import needing_a_person
-from counterfoil.core.invoice import Status
+from counterfoil.core.invoice import Status, pay_to
 from counterfoil.core.reckoning import Depth
-from counterfoil.desk import doubting
+from counterfoil.desk import doubting, provisioning, settings
 from counterfoil.workers.watch import FinalityBroken
 from support.fake_chain import Moved
 from support.invoices import CUSTOMER, DUE, USDT
@@ -72,6 +72,30 @@ async def test_a_large_payment_that_nodes_agree_is_not_there_is_taken_back(tower
     assert await tower.shop.status(bill) is Status.AWAITING_PAYMENT
     assert [row.depth for row in await tower.shop.transfers(bill)] == [Depth.ORPHANED]
     assert await tower.shop.deposited(bill) == 0
+    assert await doubting.doubted(tower.desk) == []
+
+
+async def test_a_large_payment_to_an_address_with_a_key_of_its_own_goes_on_the_same_way(
+    tower: Tower,
+) -> None:
+    """The nodes are asked about the address that was paid, not about the invoice's other one."""
+    await settings.choose_deposits(tower.desk, 1, "arb", "hd")
+    await tower.shop.stock(1)
+    await provisioning.fill_children(tower.desk, 1, "evm", lambda n: f"0xcd{n:038x}")
+    bill = await tower.shop.bill(due_units=LARGE)
+    child = pay_to(bill, USDT)
+    assert child != bill.deposit_address
+    paid = tower.chain.pay(USDT.contract, child, LARGE, CUSTOMER)
+    tower.chain.told[paid.tx_hash] = ALONE
+    tower.mine(10)
+    await tower.watch()
+    assert len(await doubting.doubted(tower.desk)) == 1
+
+    tower.chain.told.clear()
+    await later(tower)
+
+    assert [row.depth for row in await tower.shop.transfers(bill)] == [Depth.FINAL]
+    assert await tower.shop.status(bill) is Status.SCREENING
     assert await doubting.doubted(tower.desk) == []
 
 

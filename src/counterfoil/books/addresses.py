@@ -209,6 +209,14 @@ async def children_of_invoices(
     return {row.invoice_id: DepositAddress(row.number, row.address) for row in found}
 
 
+async def of_mode(
+    tx: Tx, mode: DepositMode, org_id: int, invoice_ids: Sequence[UUID]
+) -> Mapping[UUID, DepositAddress]:
+    """Some invoices' addresses of one mode; an invoice without one is left out."""
+    of = of_invoices if mode == "factory" else children_of_invoices
+    return await of(tx, org_id, invoice_ids)
+
+
 async def all_deposits(tx: Tx) -> list[OwnedAddress]:
     """Every deposit address there is, of both modes, taken or not, by organisation and number."""
     return await all_rows(

@@ -14,6 +14,7 @@ from uuid import UUID
 from counterfoil.books import addresses, cursors, doubts, transfers
 from counterfoil.books.doubts import Doubt
 from counterfoil.books.transfers import Key, TransferRow
+from counterfoil.core.invoice import DepositMode
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
@@ -40,15 +41,15 @@ async def open_rows(desk: Desk, chain: str, final_number: int) -> list[TransferR
 
 async def paid_to(desk: Desk, rows: Sequence[TransferRow]) -> dict[Key, str]:
     """The address that each transfer on record was paid to, by credit key."""
-    by_org: defaultdict[int, set[UUID]] = defaultdict(set)
+    by_place: defaultdict[tuple[int, DepositMode], set[UUID]] = defaultdict(set)
     for row in rows:
-        by_org[row.org_id].add(row.invoice_id)
-    found: dict[UUID, str] = {}
+        by_place[row.org_id, row.deposit_mode].add(row.invoice_id)
+    found: dict[tuple[UUID, DepositMode], str] = {}
     async with desk.database.reading() as tx:
-        for org_id, invoice_ids in by_org.items():
-            held = await addresses.of_invoices(tx, org_id, list(invoice_ids))
-            found |= {invoice_id: deposit.address for invoice_id, deposit in held.items()}
-    return {row.key: found[row.invoice_id] for row in rows}
+        for (org_id, mode), invoice_ids in by_place.items():
+            held = await addresses.of_mode(tx, mode, org_id, list(invoice_ids))
+            found |= {(one, mode): deposit.address for one, deposit in held.items()}
+    return {row.key: found[row.invoice_id, row.deposit_mode] for row in rows}
 
 
 async def resolve(

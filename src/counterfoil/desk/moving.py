@@ -29,6 +29,7 @@ from counterfoil.books.moves import MovePurpose, MoveRow
 from counterfoil.books.wallets import NewTx, TxRow, WalletRole, WalletRow
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.journal import DEPOSITED
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.objections import Objection, objections, pause_until
@@ -364,8 +365,8 @@ async def _batch(tx: Tx, wallet: WalletRow, found: Sequence[MoveRow]) -> Batch |
 async def _items(tx: Tx, org_id: int, rows: Sequence[MoveRow]) -> tuple[Item, ...]:
     swept = [m for m in rows if m.purpose == "sweep"]
     found = {
-        mode: await of(tx, org_id, ids)
-        for mode, of in _ADDRESSES.items()
+        mode: await addresses.of_mode(tx, mode, org_id, ids)
+        for mode in DEPOSITED
         if (ids := [m.invoice_id for m in swept if m.deposit_mode == mode and m.invoice_id])
     }
 
@@ -379,12 +380,6 @@ async def _items(tx: Tx, org_id: int, rows: Sequence[MoveRow]) -> tuple[Item, ..
         return Item(move, deposit.number, deposit.address)
 
     return tuple([await item(move) for move in rows])
-
-
-_ADDRESSES: Final = {
-    "factory": addresses.of_invoices,
-    "hd": addresses.children_of_invoices,
-}
 
 
 async def _lock_invoices(tx: Tx, batch: Batch) -> Mapping[UUID, Invoice]:
