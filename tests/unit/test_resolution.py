@@ -51,6 +51,16 @@ class TestChoices:
             (late(1), ["accept", "recalculate", "refund_all"], "recalculate"),
             (late(1, DUE - 1), ["accept", "recalculate", "refund_all", "wait"], "recalculate"),
             (paid(payers=BOTH), ["accept", "refund_all"], "accept"),
+            (
+                paid(DUE + 1, payers=BOTH),
+                ["accept", "refund_surplus", "refund_all"],
+                "refund_surplus",
+            ),
+            (
+                late(1, DUE + 1),
+                ["accept", "recalculate", "refund_surplus", "refund_all"],
+                "recalculate",
+            ),
             (paid(), [], None),
         ],
     )
@@ -100,6 +110,20 @@ class TestSurplus:
         with pytest.raises(Invalid) as refusal:
             decide(going, SignOff(at=NOON, by=SIGNER))
         assert "refund_address" in refusal.value.fields
+
+    @pytest.mark.parametrize("tally", [late(1, DUE + 5), paid(DUE + 5, payers=BOTH)])
+    def test_it_goes_back_whatever_else_is_particular(self, tally: Tally) -> None:
+        going = through(judged(tally), Accept(at=NOON, by=SIGNER, surplus="return"))
+        assert (going.status, Choice.RECALCULATE in choices(going)) == (S.SIGN_PENDING, False)
+        with pytest.raises(Invalid, match="too much"):
+            decide(going, SignOff(at=NOON, by=SIGNER))
+        _, (plan,) = decide(going, SignOff(at=NOON, by=SIGNER, refund_address=STRANGER))
+        assert isinstance(plan, PlanMoves)
+        assert [(leg.purpose, leg.money.units) for leg in plan.legs] == [
+            ("sweep", DUE + 5),
+            ("payout", DUE),
+            ("partial_refund", 5),
+        ]
 
     def test_the_choice_is_about_the_money_that_was_there(self) -> None:
         kept = through(judged(paid(DUE + 5)), Accept(at=NOON, by=SIGNER))

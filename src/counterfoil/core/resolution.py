@@ -36,8 +36,13 @@ class Choice(StrEnum):
 _OF_CONTEXT: Final[Mapping[Context, tuple[Choice, ...]]] = {
     Context.UNDERPAID: (Choice.ACCEPT, Choice.RECALCULATE, Choice.REFUND_ALL, Choice.WAIT),
     Context.OVERPAID: (Choice.ACCEPT, Choice.REFUND_SURPLUS, Choice.REFUND_ALL),
-    Context.PAID_LATE: (Choice.ACCEPT, Choice.RECALCULATE, Choice.REFUND_ALL),
-    Context.MULTIPLE_PAYERS: (Choice.ACCEPT, Choice.REFUND_ALL),
+    Context.PAID_LATE: (
+        Choice.ACCEPT,
+        Choice.RECALCULATE,
+        Choice.REFUND_SURPLUS,
+        Choice.REFUND_ALL,
+    ),
+    Context.MULTIPLE_PAYERS: (Choice.ACCEPT, Choice.REFUND_SURPLUS, Choice.REFUND_ALL),
     Context.WRONG_ASSET: (Choice.ACCEPT, Choice.REFUND_ALL),
 }
 
@@ -54,8 +59,10 @@ def choices(invoice: Invoice) -> tuple[Choice, ...]:
     """What can be chosen about the payment just now; empty where nothing waits for a choice."""
     if invoice.context is None or not _is_open(invoice):
         return ()
+    chosen = invoice.status is Status.SIGN_PENDING
     senseless = {
-        Choice.RECALCULATE: not is_priced_by_rate(invoice),
+        Choice.RECALCULATE: chosen or not is_priced_by_rate(invoice),
+        Choice.REFUND_SURPLUS: not reckoning.surplus(invoice),
         Choice.ACCEPT: not all(map(_is_payable, reckoning.received(invoice))),
     }
     return tuple(c for c in _OF_CONTEXT.get(invoice.context, ()) if not senseless.get(c))
@@ -130,7 +137,7 @@ def is_priced_by_rate(invoice: Invoice) -> bool:
 def to_return(invoice: Invoice) -> tuple[Money, ...]:
     """The surplus that goes back when the invoice is signed for, unless somebody kept it."""
     chosen = invoice.resolution
-    if invoice.context is not Context.OVERPAID or (chosen and chosen.choice == "accept"):
+    if chosen is not None and chosen.choice == "accept":
         return ()
     return reckoning.surplus(invoice)
 
