@@ -14,17 +14,19 @@ from psycopg.conninfo import conninfo_to_dict
 from counterfoil.books import lost, moves
 from counterfoil.chains.port import Receipt
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace
+from counterfoil.core.events import ApproveRefund, OrderRefund
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
 from counterfoil.desk import approving, landing, members, moving, proving, stuck, upkeep
+from counterfoil.desk.act import act
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Reserved, SignedBytes, SigningRefused, Terms
 from counterfoil.signer.client import SignerClient
 from counterfoil.workers.stuck import SIGHTINGS, Unblocker
 from support.fake_chain import FakeChain
 from support.fake_clock import FakeClock
-from support.invoices import CHECKER, DUE, MAKER
+from support.invoices import CHECKER, DUE, MAKER, SIGNER, STRANGER
 from support.journey import Ran, ran
 from support.shop import desk_on
 from support.till import ETHER, TERMS, Till, fresh_hash, quick_sign
@@ -136,6 +138,25 @@ async def test_a_reverted_payment_is_approved_again_by_somebody_who_may(till: Ti
     await land(till)
     assert await till.status(bill) is Status.COMPLETED
     assert (await till.books()).merchant == DUE
+
+
+async def test_who_ordered_a_refund_does_not_approve_it_again_alone(till: Till) -> None:
+    bill = await till.paid_bill()
+    at = till.desk.clock.now()
+    order = OrderRefund(at=at, by=SIGNER, address=STRANGER, reason="", attachment_file_ids=())
+    for event in (order, ApproveRefund(at=at, by=CHECKER)):
+        by = Actor(event.by, 1, frozenset({Permission.SIGN}))
+        await act(till.desk, 1, bill.invoice_id, event, by)
+    await reserve(till)
+    await land(till)
+    await reserve(till, "pool")
+    await land(till, ok=False)
+    move_id = (await till.move(bill, "refund")).move_id
+
+    with pytest.raises(Forbidden, match="you ordered this refund"):
+        await again(till, move_id, Actor(SIGNER, 1, frozenset({Permission.SIGN})))
+    assert await again(till, move_id) == 1
+    assert await reserve(till, "pool") is Reserved.SIGNED
 
 
 async def test_all_parked_payments_of_an_invoice_are_approved_again_or_none(till: Till) -> None:

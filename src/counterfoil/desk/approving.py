@@ -89,9 +89,7 @@ async def _approve(  # noqa: PLR0913, PLR0917 - who approves which payment, and 
     """Approve one payment, which the caller holds locked behind its invoice."""
     warrant = _old_warrant(desk, move)
     _must_be_in_place(move, invoice)
-    if by.uid in makers(invoice):
-        message = "you made this invoice, so somebody else has to approve its payment again"
-        raise Forbidden(message, data={"rule": "maker_is_not_checker"})
+    _must_be_checker(invoice, move, by)
     replaces = await _dead_nonce(tx, move)
     if over := await over_budget(tx, move):
         raise OutOfPlace(over)
@@ -156,6 +154,20 @@ def _old_warrant(desk: Desk, move: MoveRow) -> Warrant:
             " the row; treat it as an attack"
         )
     return warrant
+
+
+def _must_be_checker(invoice: Invoice, move: MoveRow, by: Actor) -> None:
+    """Nobody approves again what needed a second person because of them the first time."""
+    made = by.uid in makers(invoice)
+    ordered = any(
+        refund.ordered_by == by.uid and refund.approved_by != refund.ordered_by
+        for refund in invoice.refunds
+        if refund.refund_id.hex == move.source_id
+    )
+    if made or ordered:
+        what = "made this invoice" if made else "ordered this refund"
+        message = f"you {what}, so somebody else has to approve its payment again"
+        raise Forbidden(message, data={"rule": "maker_is_not_checker"})
 
 
 def _must_be_in_place(move: MoveRow, invoice: Invoice) -> None:
