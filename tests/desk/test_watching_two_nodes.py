@@ -7,12 +7,18 @@ from structlog.testing import capture_logs
 
 from counterfoil.chains.port import Attestation
 from counterfoil.cli_watch import needing_a_person
+from counterfoil.core import reckoning
 from counterfoil.core.invoice import Status, pay_to
 from counterfoil.core.reckoning import Depth
-from counterfoil.desk import doubting, provisioning, settings
+from counterfoil.db.pool import Database
+from counterfoil.desk import doubting, landing, moving, provisioning, settings
+from counterfoil.desk.landing import Landed, LandedItem, Settled
 from counterfoil.workers.watch import FinalityBroken
 from support.fake_chain import Moved
+from support.fake_clock import FakeClock
 from support.invoices import CUSTOMER, DUE, USDT
+from support.shop import desk_on
+from support.till import TERMS, Books, Till, quick_sign
 from support.tower import Tower
 
 LARGE = 10_000_000_000
@@ -97,6 +103,31 @@ async def test_a_large_payment_to_an_address_with_a_key_of_its_own_goes_on_the_s
     assert [row.depth for row in await tower.shop.transfers(bill)] == [Depth.FINAL]
     assert await tower.shop.status(bill) is Status.SCREENING
     assert await doubting.doubted(tower.desk) == []
+
+
+async def test_a_sweep_that_took_a_doubted_payment_along_is_booked_once_nodes_agree(
+    database: Database,
+) -> None:
+    """Booked before, the payment would be nobody's in the pool, and later the invoice's as well."""
+    till = Till(desk_on(database, FakeClock()))
+    await till.open()
+    await till.ready()
+    bill = await till.signed_bill()
+    assert await moving.reserve(till.desk, await till.batch(), TERMS, quick_sign) == "signed"
+    await till.receive(bill, LARGE, block=80, depth=Depth.SAFE)
+
+    (flying,) = await moving.open_txs(till.desk, "arb")
+    items = tuple(LandedItem(item.move.move_id, DUE + LARGE) for item in flying.items)
+    landed = Landed("arb", flying.tx.tx_hash, 90, ok=True, fee_wei=1, items=items)
+    assert await landing.settle(till.desk, landed) is Settled.TOO_EARLY
+    assert await till.books() == Books(deposit=DUE, pool=0, merchant=0, payer=-DUE)
+
+    await till.settles(bill)
+    assert await landing.settle(till.desk, landed) is Settled.BOOKED
+    paid = DUE + LARGE
+    assert await till.books() == Books(deposit=0, pool=paid, merchant=0, payer=-paid)
+    (money,) = reckoning.holdings(await till.look(bill))
+    assert money.units == paid
 
 
 async def test_many_small_transfers_to_one_address_are_a_large_payment(tower: Tower) -> None:

@@ -107,8 +107,9 @@ class Till(Shop):
         block: int = 50,
         payer: str = CUSTOMER,
         mode: DepositMode = "factory",
+        depth: Depth = Depth.FINAL,
     ) -> None:
-        """A final transfer to the invoice, in the books as the watcher would write it."""
+        """A transfer to the invoice, in the books as the watcher would write it."""
         row = TransferRow(
             org_id=bill.org_id,
             chain=asset.chain,
@@ -122,13 +123,24 @@ class Till(Shop):
             block_hash="0x" + "bb" * 32,
             block_at=NOON,
             first_seen_at=NOON,
-            depth=Depth.FINAL,
+            depth=depth,
             deposit_mode=mode,
         )
+        await self._receive(row)
+
+    async def settles(self, bill: Invoice) -> None:
+        """What came in for the invoice and was not final becomes final."""
+        for row in await self.transfers(bill):
+            if row.depth is not Depth.FINAL:
+                await self._receive(replace(row, depth=Depth.FINAL))
+
+    async def _receive(self, row: TransferRow) -> None:
         async with self.desk.database.transaction() as tx:
             await transfers.save(tx, [row])
-        posting = Posting("outside:payer", DEPOSITED[mode], Money(units, asset))
-        await self._post(posting, bill.invoice_id, block)
+        if row.depth is Depth.FINAL:
+            money = Money(row.amount_units, transfers.asset_of(row))
+            posting = Posting("outside:payer", DEPOSITED[row.deposit_mode], money)
+            await self._post(posting, row.invoice_id, row.block_number)
 
     async def screened(self, bill: Invoice, decision: Verdict = "clear") -> UUID:
         """A screening of all that has come in, told to the invoice."""

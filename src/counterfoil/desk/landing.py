@@ -19,6 +19,7 @@ from counterfoil.books import (
     lost,
     moves,
     retries,
+    transfers,
     wallets,
 )
 from counterfoil.books.moves import Ended, MovePurpose, MoveRow
@@ -33,6 +34,7 @@ from counterfoil.core.journal import (
     pool_account,
 )
 from counterfoil.core.money import Asset, Money
+from counterfoil.core.reckoning import Depth
 from counterfoil.core.roles import system
 from counterfoil.db.pool import Tx
 from counterfoil.desk import progress
@@ -91,8 +93,8 @@ class Settled(StrEnum):
     KNOWN = "known"
     """It had been told before; nothing changed."""
     TOO_EARLY = "too early"
-    """A sweep in a block that the watcher has not booked; what it moved may not be in the
-    books yet. Tell it again."""
+    """A sweep in a block that the watcher has not booked, or of an address with money that nodes
+    do not agree on; what it moved may not be in the books yet. Tell it again."""
 
 
 async def settle(desk: Desk, landed: Landed) -> Settled:
@@ -129,12 +131,23 @@ async def _ours(tx: Tx, landed: Landed) -> TxRow:
 async def _watched(tx: Tx, landed: Landed, carried: Sequence[MoveRow]) -> bool:
     """Whether all that a sweep can have taken along has been booked as received.
 
-    A sweep empties the address, so it also takes what arrived after it was planned.
+    A sweep empties the address, so it also takes what arrived after it was planned, also what
+    nodes do not agree on yet: booked as nobody's now, it would be booked once more when they do.
     """
-    if not any(move.purpose == "sweep" for move in carried):
+    swept = [move for move in carried if move.purpose == "sweep" and move.invoice_id is not None]
+    if not swept:
         return True
     cursor = await cursors.get(tx, landed.chain)
-    return cursor is not None and cursor.final_number >= landed.block_number
+    if cursor is None or cursor.final_number < landed.block_number:
+        return False
+    ids = {move.invoice_id for move in swept if move.invoice_id is not None}
+    received = await transfers.of_invoices(tx, swept[0].org_id, ids)
+    return not any(
+        (row.chain, row.contract) == (landed.chain, swept[0].contract)
+        and row.block_number <= landed.block_number
+        and row.depth in {Depth.SEEN, Depth.SAFE}
+        for row in received
+    )
 
 
 async def _lock_invoices(tx: Tx, carried: Sequence[MoveRow]) -> list[Invoice]:

@@ -211,6 +211,8 @@ async def over_budget(tx: Tx, move: MoveRow) -> str | None:
     outgoing_units = await moves.open_outgoing_units(tx, move.org_id, move.invoice_id, *where)
     with_us_units = 0
     for account in _WITH_US:
+        if account == "child" and not move.contract:
+            continue  # A child's native coin is gas money that we gave it.
         with_us_units += await ledger.balance(
             tx, move.org_id, account, *where, invoice_id=move.invoice_id
         )
