@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 
 import pytest
 
 from counterfoil.db.pool import Database
-from counterfoil.workers.notify import Limits
+from counterfoil.db.rows import one_value
+from counterfoil.workers.notify import Limits, Notifier
 from support.bench import Bench, opened
+from support.inbox import Inbox
 
 
 @pytest.fixture
@@ -66,3 +69,69 @@ async def test_a_flood_of_one_organisation_hides_nobody(bench: Bench) -> None:
         await asyncio.sleep(0)
 
     assert len(slow.received) <= 2
+
+
+async def until_received(
+    bench: Bench, notifier: Notifier, slow: Inbox, quick: Inbox, count: int
+) -> None:
+    """Let the quick one hear so much; time passes when everybody who was asked hangs."""
+    begun = len(slow.received) + len(quick.received)
+    while len(quick.received) < count:
+        heard = len(slow.received) + len(quick.received)
+        only_hanging = begun == heard and await delivered(bench) == len(quick.received)
+        started = await notifier.step()
+        begun += started
+        await asyncio.sleep(0.001)
+        if only_hanging and not started:
+            bench.clock.advance(timedelta(seconds=1))
+
+
+async def delivered(bench: Bench) -> int:
+    """How many messages are done with."""
+    query = "SELECT count(*) FROM outbox WHERE status = 'delivered'"
+    async with bench.desk.database.looking() as tx:
+        return await one_value(tx, int, query, {}) or 0
+
+
+async def test_hundreds_that_hang_take_some_seconds_from_the_others_once(bench: Bench) -> None:
+    slow, quick = await bench.inbox(), await bench.inbox()
+    slow.hangs()
+    for host in range(100):
+        for _ in range(2 if host < 20 else 1):
+            await bench.office.tells(slow.at("/", host=f"host{host}.example"))
+    for _ in range(50):
+        await bench.office.tells(quick.url)
+    notifier = await bench.notifier(lookup=local)
+    began = bench.clock.now()
+
+    await until_received(bench, notifier, slow, quick, 50)
+
+    assert bench.clock.now() - began <= timedelta(seconds=10)
+    assert len(slow.received) <= 100, "a second message only after an answer to the first"
+    known = bench.clock.now()
+    for _ in range(100):
+        await bench.office.tells(quick.url)
+    await until_received(bench, notifier, slow, quick, 150)
+    assert bench.clock.now() == known, "and then none"
+
+
+async def test_a_receiver_has_its_full_share_again_once_it_answers_quickly(bench: Bench) -> None:
+    inbox = await bench.inbox()
+    inbox.hangs()
+    for number in range(9):
+        await bench.office.tells(inbox.at(f"/{number}"))
+    limits = Limits(concurrency=8, per_endpoint=4, timeout_seconds=0.2)
+    notifier = await bench.notifier(limits=limits)
+
+    assert await notifier.step() == 1, "a stranger gets one"
+    await inbox.has_received(1)
+    bench.clock.advance(timedelta(seconds=1))
+    await notifier.settle()
+    assert [await notifier.step(), await notifier.step()] == [1, 0], "so does a slow one"
+    await inbox.has_received(2)
+    await notifier.settle()
+    inbox.accepts()
+    bench.clock.advance(timedelta(seconds=1))
+    assert await notifier.step() == 1
+    await notifier.settle()
+    assert await notifier.step() == 4

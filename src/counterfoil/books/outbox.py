@@ -148,13 +148,15 @@ def _endpoint(url: str) -> str:
 class Shares:
     """How many events a claimant sends at once, to any one receiver and for any one organisation.
 
-    ``to`` and ``of`` count what it is sending already, by endpoint and by organisation.
+    ``to`` and ``of`` count what it is sending already, by endpoint and by organisation. A
+    receiver that ``to`` does not name gets ``to_strangers``, where that is less.
     """
 
     per_endpoint: int
     per_org: int
     to: Mapping[str, int]
     of: Mapping[int, int]
+    to_strangers: int | None = None
 
 
 async def claim(  # noqa: PLR0913 - what to claim, and the lease to claim it with
@@ -171,6 +173,7 @@ async def claim(  # noqa: PLR0913 - what to claim, and the lease to claim it wit
     An event waits while an earlier one of its invoice is pending, or any one of it is on its way;
     one that somebody asked for by hand does not wait for its turn.
     """
+    to_strangers = shares.per_endpoint if shares.to_strangers is None else shares.to_strangers
     return await all_rows(
         tx,
         ClaimedEvent,
@@ -192,7 +195,7 @@ async def claim(  # noqa: PLR0913 - what to claim, and the lease to claim it wit
              LIMIT %(limit)s * 4
         ), at_endpoint AS (
             SELECT ripe.*, row_number() OVER (PARTITION BY endpoint ORDER BY due_at, created_at)
-                           + coalesce(busy.count, 0) AS endpoint_place
+                           + coalesce(busy.count, %(strangers_have)s) AS endpoint_place
               FROM ripe
               LEFT JOIN unnest(%(endpoints)s::text[], %(endpoint_counts)s::bigint[])
                         AS busy (endpoint, count) USING (endpoint)
@@ -228,6 +231,7 @@ async def claim(  # noqa: PLR0913 - what to claim, and the lease to claim it wit
         {
             "limit": limit,
             "per_endpoint": shares.per_endpoint,
+            "strangers_have": max(0, shares.per_endpoint - to_strangers),
             "per_org": shares.per_org,
             "full_endpoints": [e for e, sent in shares.to.items() if sent >= shares.per_endpoint],
             "full_orgs": [org for org, sent in shares.of.items() if sent >= shares.per_org],

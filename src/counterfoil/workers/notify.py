@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, TypeVar
+from uuid import UUID
 
 import aiohttp
 import structlog
@@ -30,11 +31,14 @@ from counterfoil.desk.delivering import CallbackForm, Delivery, Letter, Reply, S
 from counterfoil.desk.desk import Desk
 from counterfoil.workers.runner import Jitter, system_jitter
 
+T = TypeVar("T")
+
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
 """A host name to all of its network addresses, as text; raises ``OSError``."""
 
 _LOOKUP_THREADS: Final = 32
 _MAX_DELAY_DIGITS: Final = 9
+_REMEMBERED: Final = 1_000
 
 _OUR_FAULT: Final = "the callback could not be written; this is our fault, not yours"
 
@@ -52,10 +56,18 @@ _log = structlog.get_logger(worker="notify")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one worker sends at once, and how long it waits for an answer."""
+    """How much one worker sends at once, and how long it waits for an answer.
 
-    concurrency: int = 32
-    per_endpoint: int = 4
+    ``concurrency`` is for receivers that answer; one that takes longer than
+    ``slow_after_seconds`` has its hand taken from it and waits among at most ``slow_at_once``
+    others, with one message at a time, until it answers quickly again. ``in_flight`` bounds both.
+    """
+
+    concurrency: int = 128
+    slow_at_once: int = 128
+    in_flight: int = 512
+    per_endpoint: int = 16
+    slow_after_seconds: float = 1.0
     timeout_seconds: float = 15.0
     lease_seconds: float = 60.0
 
@@ -141,6 +153,83 @@ def callback_session(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Unanswered:
+    """A message whose receiver has to answer, and since when by the monotonic clock."""
+
+    delivery: Delivery
+    since: float
+
+
+class Receivers:
+    """How receivers answered lately, and so how much of us each may have at once.
+
+    One that answered quickly has a full share. One that we do not know gets one message, and no
+    other before it has answered. One that kept us waiting gets one at a time, out of a bounded
+    room for all of its kind, where the one that waits longest for its turn comes first. So any
+    number of receivers that hang takes a second with each from the others, once.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        """Remember up to `_REMEMBERED` of either kind."""
+        self._limits = limits
+        self._quick: dict[str, None] = {}
+        self._slow: dict[str, int] = {}
+
+    def is_slow(self, delivery: Delivery) -> bool:
+        """Whether this one's receiver kept us waiting."""
+        return delivery.endpoint in self._slow
+
+    def took_long(self, delivery: Delivery) -> None:
+        """Note that a receiver has not answered in time; its next turn comes after all others'."""
+        self._quick.pop(delivery.endpoint, None)
+        _remember(self._slow, delivery.endpoint, delivery.org_id)
+
+    def was_quick(self, delivery: Delivery) -> None:
+        """Note that a receiver has answered in time."""
+        self._slow.pop(delivery.endpoint, None)
+        _remember(self._quick, delivery.endpoint, None)
+
+    def shares(self, under_way: Sequence[Delivery]) -> Shares:
+        """What may be claimed beside ``under_way``."""
+        slow = [d for d in under_way if self.is_slow(d)]
+        others = [d for d in under_way if not self.is_slow(d)]
+        full = self._limits.per_endpoint
+        to = Counter({d.endpoint: full for d in others if d.endpoint not in self._quick})
+        to.update(dict.fromkeys(self._quick, 0))
+        to.update(d.endpoint for d in others if d.endpoint in self._quick)
+        to.update(dict.fromkeys(self._slow, full))
+        to.subtract(self._whose_turn_it_is(slow))
+        return Shares(
+            per_endpoint=full,
+            per_org=self._limits.per_org,
+            to=to,
+            of=Counter(d.org_id for d in others),
+            to_strangers=1,
+        )
+
+    def _whose_turn_it_is(self, under_way: Sequence[Delivery]) -> list[str]:
+        """The slow receivers that may have one message more."""
+        busy = {d.endpoint for d in under_way}
+        of_org = Counter(d.org_id for d in under_way)
+        room = self._limits.slow_at_once - len(under_way)
+        chosen: list[str] = []
+        for endpoint, org_id in self._slow.items():
+            if len(chosen) >= room:
+                break
+            if endpoint not in busy and of_org[org_id] < max(1, self._limits.slow_at_once // 2):
+                chosen.append(endpoint)
+                of_org[org_id] += 1
+        return chosen
+
+
+def _remember(known: dict[str, T], endpoint: str, what: T) -> None:
+    known.pop(endpoint, None)
+    known[endpoint] = what
+    if len(known) > _REMEMBERED:
+        del known[next(iter(known))]
+
+
 class Notifier:
     """Claims events and sends many at once, few to any one receiver, never all for one merchant."""
 
@@ -164,24 +253,23 @@ class Notifier:
         self._limits = limits or Limits()
         self._jitter = jitter
         self._sending: dict[asyncio.Task[None], Delivery] = {}
+        self._unanswered: dict[UUID, _Unanswered] = {}
+        self._receivers = Receivers(self._limits)
 
     async def step(self) -> int:
         """Start whatever is due and there are hands for; answers how many events that were.
 
         Does not wait for the answers, so a receiver that hangs holds up nobody else.
         """
-        hands = self._limits.concurrency - len(self._sending)
+        under_way = self._under_way()
+        quick = sum(not self._receivers.is_slow(d) for d in under_way)
+        hands = min(self._limits.concurrency - quick, self._limits.in_flight - len(under_way))
         if hands <= 0:
             return 0
         deliveries = await delivering.claim(
             self._desk,
             limit=hands,
-            shares=Shares(
-                per_endpoint=self._limits.per_endpoint,
-                per_org=self._limits.per_org,
-                to=Counter(d.endpoint for d in self._sending.values()),
-                of=Counter(d.org_id for d in self._sending.values()),
-            ),
+            shares=self._receivers.shares(under_way),
             lease_seconds=self._limits.lease_seconds,
         )
         quiet = [d for d in deliveries if not self._begin(d)]
@@ -199,6 +287,14 @@ class Notifier:
         for task in self._sending:
             task.cancel()
         await self.settle()
+
+    def _under_way(self) -> list[Delivery]:
+        """What is being sent just now; who has not answered for too long is noted as slow."""
+        now = self._desk.clock.monotonic()
+        for asked in self._unanswered.values():
+            if now - asked.since >= self._limits.slow_after_seconds:
+                self._receivers.took_long(asked.delivery)
+        return list(self._sending.values())
 
     def _begin(self, delivery: Delivery) -> bool:
         """Start sending one event; False when its dialect keeps quiet about it."""
@@ -231,6 +327,7 @@ class Notifier:
     async def _send(self, delivery: Delivery, body: bytes) -> Reply:
         started = self._desk.clock.monotonic()
         status_code, error, wait = None, None, None
+        self._unanswered[delivery.event_id] = _Unanswered(delivery, started)
         try:
             async with self._post(delivery, self._letter(delivery, body)) as answer:
                 status_code = answer.status
@@ -243,7 +340,13 @@ class Notifier:
         except Exception:  # noqa: BLE001 - an attempt that is not written down would never end
             _log.exception("callback_not_sent", event_id=str(delivery.event_id))
             error = _OUR_FAULT
+        finally:
+            del self._unanswered[delivery.event_id]
         spent = self._desk.clock.monotonic() - started
+        if status_code is not None and spent < self._limits.slow_after_seconds:
+            self._receivers.was_quick(delivery)
+        else:
+            self._receivers.took_long(delivery)
         return Reply(status_code, error, round(spent * 1000), wait)
 
     def _letter(self, delivery: Delivery, body: bytes) -> Letter:
