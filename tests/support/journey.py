@@ -87,6 +87,11 @@ class Chain:
         assert found is not None
         return found
 
+    async def time(self) -> int:
+        """The newest block's time, in seconds since 1970."""
+        block = await self.node.rpc("eth_getBlockByNumber", "latest", False)  # noqa: FBT003 - JSON-RPC
+        return int(block["timestamp"], 16)
+
     async def holds(self, token: Asset, address: str) -> int:
         """Base units of a token, or of the coin, at an address, in the newest block."""
         if token.is_native:
