@@ -45,6 +45,7 @@ async def _run(url: str, admin_url: str, asked: argparse.Namespace) -> int:
     for seed in seeds:
         result = await simulate(seed, lines, steps=asked.steps, loud=one)
         report.add(result)
+        print(f"seed {seed} went the way {result.record.digest}", flush=True)
         if result.violation is not None:
             print(report.violation(result))
             if asked.until_found:

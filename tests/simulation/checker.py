@@ -58,7 +58,8 @@ SELECT 'notify' FROM outbox WHERE status = 'pending' AND due_at <= %(now)s
  UNION ALL
 SELECT 'move' FROM move
  WHERE status = 'signed' OR (status = 'ready' AND (wait_until IS NULL OR wait_until <= %(now)s)
-       AND EXISTS (SELECT FROM ingest.wallet AS w WHERE w.org_id = move.org_id))
+       AND EXISTS (SELECT FROM ingest.wallet AS w
+                    WHERE (w.org_id, w.chain) = (move.org_id, move.chain)))
  UNION ALL
 SELECT 'expire' FROM invoice
  WHERE status = 'awaiting_payment' AND deadline_at <= %(now)s
@@ -251,7 +252,8 @@ class Checker(Committed):
         for chain, (token, place) in after.cursors.items():
             moved = chain in before.cursors and before.cursors[chain][1] != place
             if moved and token is not None and Ids.owner_of(UUID(token)) != acting:
-                raise Violation("I19", f"{chain} was recorded by {acting} without its lease")
+                holder = Ids.owner_of(UUID(token))
+                raise Violation("I19", f"{chain}, leased by {holder}, was recorded by {acting}")
 
     # ------------------------------------------------------------------ and the chain itself
 

@@ -23,13 +23,19 @@ _SELDOM: Final = frozenset({"price", "provision", "fuel", "tidy", "retell", "att
 _OPEN: Final = """
 SELECT (SELECT count(*) FROM move WHERE status = 'signed'
             OR (status = 'ready' AND EXISTS (
-                SELECT FROM ingest.wallet AS w WHERE w.org_id = move.org_id)))
+                SELECT FROM ingest.wallet AS w
+                 WHERE (w.org_id, w.chain) = (move.org_id, move.chain))))
      + (SELECT count(*) FROM effect WHERE done_at IS NULL)
      + (SELECT count(*) FROM transfer WHERE depth IN (1, 2))
      + (SELECT count(*) FROM ingest.chain_tx WHERE status IN ('signed', 'sent'))
      + (SELECT count(*) FROM invoice WHERE status IN ('payment_detected', 'screening')),
        (SELECT count(*) FROM outbox WHERE status = 'pending'),
        (SELECT min(due_at) FROM outbox WHERE status = 'pending')
+"""
+
+_OPEN_MOVES: Final = """
+SELECT org_id, chain, purpose, status, move_id, wait_reason FROM move
+ WHERE status IN ('ready', 'signed') ORDER BY created_at, move_id
 """
 
 
@@ -55,7 +61,9 @@ async def drain(run: "Run") -> None:
             break
         if open_ and passed.total_seconds() > MINUTES * 60 and told is None:
             await run.checker.after_step(when="at rest")
-            raise Violation("I25", f"{open_} things are still open after {MINUTES} minutes")
+            moves = await run.checker.ask(_OPEN_MOVES)
+            what = "; ".join(map(str, moves))
+            raise Violation("I25", f"{open_} are still open after {MINUTES} minutes: {what}")
         if not open_:
             told = told or passed
             if passed.days > DAYS_OF_CALLBACKS:

@@ -15,11 +15,13 @@ from uuid import UUID
 
 from counterfoil.core.errors import Refusal
 from counterfoil.core.invoice import LineItem, Status
+from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import ROLES, Actor
-from counterfoil.desk import commands, delivering, intake
+from counterfoil.desk import approving, commands, delivering, intake
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import Answered, Idempotent
 from counterfoil.desk.intake import Draft
+from counterfoil.desk.refunding import Part
 from simulation.chaos import Dice
 
 S = Status
@@ -133,6 +135,61 @@ async def _order_refund(s: Scene) -> object:
     )
 
 
+async def _order_part(s: Scene) -> object:
+    """Some of it: a coin, a third of what such invoices cost, or more than there is."""
+    amount = s.dice.random.choice((Decimal(1), Decimal(33), Decimal("0.000001"), Decimal(10_000)))
+    return await commands.order_refund(
+        s.desk,
+        s.invoice.invoice_id,
+        s.person.actor,
+        address=s.address,
+        reason="a part of it",
+        attachments=tuple(s.files),
+        part=Part(amount, s.dice.random.choice((None, "USDT", "USDC"))),
+        idempotent=s.idempotent("part"),
+    )
+
+
+async def _withdraw_refund(s: Scene) -> object:
+    return await commands.withdraw_refund(
+        s.desk,
+        s.invoice.invoice_id,
+        s.person.actor,
+        "the customer thought again",
+        s.idempotent("withdraw"),
+    )
+
+
+async def _resolve(s: Scene) -> object:
+    choice = s.dice.random.choice(tuple(Choice))
+    return await commands.resolve(
+        s.desk,
+        s.invoice.invoice_id,
+        s.person.actor,
+        choice,
+        reason="looked at it",
+        refund_address=s.address if s.dice.random.random() < 0.9 else None,
+        attachments=tuple(s.files),
+        idempotent=s.idempotent(f"resolve {choice}"),
+    )
+
+
+async def _approve_again(s: Scene) -> object:
+    return await approving.approve_payments_again(
+        s.desk,
+        s.invoice.invoice_id,
+        s.person.actor,
+        "looked at the chain",
+        s.idempotent("again"),
+    )
+
+
+async def _take_note(s: Scene) -> object:
+    return await commands.take_note(
+        s.desk, s.invoice.invoice_id, s.person.actor, "asked the payer", s.idempotent("note")
+    )
+
+
 async def _approve_refund(s: Scene) -> object:
     return await commands.approve_refund(
         s.desk, s.invoice.invoice_id, s.person.actor, s.idempotent("approve_refund")
@@ -161,6 +218,7 @@ async def _redeliver(s: Scene) -> object:
 
 
 _REFUNDABLE: Final = (S.SIGN_PENDING, S.RESOLUTION_REQUIRED, S.COMPLETED, S.COMPLIANCE_DECLINED)
+_MOVING: Final = (S.SWEEPING, S.PAYOUT_PROCESSING, S.REFUND_PROCESSING)
 _ENDS: Final = (S.COMPLETED, S.REFUNDED, S.CANCELLED, S.APPROVAL_REJECTED)
 
 
@@ -177,6 +235,11 @@ RULES: Final = (
     Rule("accept", "signer", _at(S.RESOLUTION_REQUIRED), _accept, 3),
     Rule("recalculate", "signer", _at(S.RESOLUTION_REQUIRED), _recalculate, 3),
     Rule("order refund", "signer", _at(*_REFUNDABLE), _order_refund, 4),
+    Rule("order a part", "signer", _at(*_REFUNDABLE), _order_part, 3),
+    Rule("resolve", "signer", _at(S.RESOLUTION_REQUIRED), _resolve, 4),
+    Rule("withdraw refund", "signer", _at(S.REFUND_PENDING, S.REFUND_PROCESSING), _withdraw_refund),
+    Rule("approve again", "signer", _at(*_MOVING), _approve_again, 2),
+    Rule("take note", "compliance", _at(S.COMPLIANCE_HOLD, S.COMPLIANCE_DECLINED), _take_note, 1),
     Rule("approve refund", "signer", _at(S.REFUND_PENDING), _approve_refund, 8),
     Rule("release", "compliance", _at(S.COMPLIANCE_HOLD), _release, 6),
     Rule("decline", "compliance", _at(S.COMPLIANCE_HOLD), _decline, 3),

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from simulation.run import STEPS
+
 ROOT: Final = Path(__file__).parents[2]
 PATCHES: Final = sorted((Path(__file__).parent / "planted").glob("*.patch"))
 
@@ -69,13 +71,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make simulate-planted")
     parser.add_argument("--seeds", type=int, default=40, help="at most so many for each")
     parser.add_argument("--only", default="", help="those whose name contains this")
+    parser.add_argument("--steps", default=str(STEPS), help="in each seed")
     asked = parser.parse_args()
     missed = 0
     for patch in PATCHES:
         if asked.only not in patch.stem:
             continue
         known = known_seed(patch)
-        result = hunt(patch, ["--first", known or "1", "--seeds", str(asked.seeds)])
+        result = hunt(
+            patch, ["--first", known or "1", "--seeds", str(asked.seeds), "--steps", asked.steps]
+        )
         missed += not result.found
         print(f"{patch.stem:<48}{result.said if result.found else 'NOT FOUND'}", flush=True)
     return 1 if missed else 0

@@ -123,6 +123,11 @@ class Run:
             overpaid=chance.choice(("refund_at_sign_off", "resolve")),
             grace_days=chance.choice((0, 1, 14)),
             receipt_window_seconds=chance.choice((600, 86_400)),
+            auto_accept_underpaid_from=chance.choice((None, None, Decimal("0.4"))),
+            auto_accept_overpaid_to=chance.choice((None, None, Decimal(3))),
+            auto_accept_late_minutes=chance.choice((None, None, 60)),
+            auto_recalculate_late_minutes=chance.choice((None, None, 600)),
+            auto_accept_several_payers=chance.random() < 0.3,
         )
         org = orgs.Org(
             org_id=org_id,
@@ -361,6 +366,8 @@ class Run:
         for process in (self.web, *self.workers):
             if process.is_paused:
                 await process.go_on()
+                # Before the next one acts, so that what this one did is not taken for its.
+                await self.checker.after_step()
         await drain.drain(self)
         await self.checker.at_rest()
         if self.dice.random.random() < 0.5:
