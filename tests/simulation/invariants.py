@@ -231,6 +231,20 @@ INVARIANTS: Final = (
         """,
     ),
     Invariant(
+        "I10 hold",
+        "held money is let go or refused by two people",
+        """
+        SELECT format('%%s of invoice %%s by %%s alone', event, invoice_id, operator_uid)
+          FROM invoice_log AS l
+         WHERE from_status = 'compliance_hold' AND to_status <> from_status
+           AND event IN ('release', 'decline') AND NOT EXISTS (
+               SELECT FROM invoice_log AS b
+                WHERE (b.org_id, b.invoice_id, b.from_status, b.event)
+                    = (l.org_id, l.invoice_id, l.from_status, l.event)
+                  AND b.sequence < l.sequence AND b.operator_uid <> l.operator_uid)
+        """,
+    ),
+    Invariant(
         "I12",
         "every status change has its one log row, along a documented edge, without a gap",
         f"""
