@@ -58,7 +58,12 @@ async def drain(run: "Run") -> None:
         ((open_, callbacks, due_at),) = await run.checker.ask(_OPEN)
         passed = world.clock.now() - began
         if not open_ and not callbacks:
-            break
+            # What was sent last becomes final and is read, so that books and chain can be compared.
+            for last in range(3):
+                await _round(run, 4 * last)
+            ((open_, callbacks, due_at),) = await run.checker.ask(_OPEN)
+            if not open_ and not callbacks:
+                break
         if open_ and passed.total_seconds() > MINUTES * 60 and told is None:
             await run.checker.after_step(when="at rest")
             moves = await run.checker.ask(_OPEN_MOVES)
@@ -72,9 +77,6 @@ async def drain(run: "Run") -> None:
             world.pass_time(max(ahead, 0))
         # Pauses before something is tried again double, up to a quarter of an hour.
         world.pass_time(min(20 * 2**idle, 300))
-    # What was sent last becomes final and is read, so that books and chain can be compared.
-    for number in range(3):
-        await _round(run, 4 * number)
 
 
 async def _round(run: "Run", number: int) -> None:

@@ -81,7 +81,10 @@ class BalanceCheck:
                 await comparing.open_addresses(self._desk, self._chain.key, ONE_ROUND)
             )
         some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
-        some += await self._suspects(some)
+        suspects = {one.address for one in await comparing.every(self._desk, self._chain.key)}
+        known = suspects - {one.address for one in some}
+        # What held more when it was last looked at is looked at every time.
+        some += await comparing.addresses(self._desk, self._chain.key, known)
         if not some:
             return Recorded()
         over = await self._over(some, final_number)
@@ -92,19 +95,13 @@ class BalanceCheck:
         by_address = {one.address: one for one in some}
         for one in over:
             transfers += await self._read_again(by_address[one.address], one.contract, final_number)
-        still = over
+        still: list[Unexplained] | None = over
         if transfers:
-            still = await self._over([by_address[one.address] for one in over], final_number) or []
-        await self._keep(final_number, set(by_address) - {one.address for one in still}, still)
+            still = await self._over([by_address[one.address] for one in over], final_number)
+        if still is None:
+            still = over
+        await self._keep(final_number, suspects - {one.address for one in still}, still)
         return Recorded(transfers=transfers, invoices=len(over) - len(still))
-
-    async def _suspects(self, besides: Sequence[Compared]) -> list[Compared]:
-        """Addresses that held more when they were last looked at; they are looked at every time."""
-        looked_at = {one.address for one in besides}
-        suspects = await comparing.every(self._desk, self._chain.key)
-        return await comparing.addresses(
-            self._desk, self._chain.key, {s.address for s in suspects} - looked_at
-        )
 
     async def _over(
         self, compared: Sequence[Compared], block_number: int
@@ -201,7 +198,8 @@ class BalanceCheck:
     async def _keep(
         self, block_number: int, agreed: Collection[str], over: Sequence[Unexplained]
     ) -> None:
-        await comparing.keep(self._desk, self._chain.key, block_number, agreed, over)
+        if agreed or over:
+            await comparing.keep(self._desk, self._chain.key, block_number, agreed, over)
         for one in over:
             self._log.error(
                 "address_holds_more_than_is_on_record",
