@@ -13,6 +13,7 @@ from counterfoil.core.events import (
     Accept,
     ApproveRefund,
     Archive,
+    Decline,
     Effect,
     Event,
     GiveUpMoves,
@@ -20,7 +21,9 @@ from counterfoil.core.events import (
     OrderRefund,
     PaidOut,
     PlanMoves,
+    Quarantine,
     RefundSettled,
+    Release,
     ReleaseMoves,
     Screen,
     Screened,
@@ -32,12 +35,15 @@ from counterfoil.core.events import (
 from counterfoil.core.invoice import Invoice, Policy, Settlement, Status
 from counterfoil.core.lifecycle import decide
 from counterfoil.core.money import Money
+from counterfoil.core.planning import INWARD
+from counterfoil.desk.moving import RUNS_WHILE
 from support.invoices import (
     CHECKER,
     CUSTOMER,
     DUE,
     MERCHANT_ADDRESS,
     NOON,
+    OFFICERS,
     SIGNER,
     STRANGER,
     USDT,
@@ -61,7 +67,11 @@ DEEDS = [
     "withdraw",
     "accept",
     "sign",
+    "quarantine",
+    "decide",
+    "decide",
     "sweep",
+    "isolate",
     "send",
     "send",
     "archive",
@@ -80,11 +90,12 @@ class Planned:
 
 @dataclass
 class World:
-    """An invoice, a deposit address, a pool, and everybody who wants something of them."""
+    """An invoice, its deposit address, a pool, a hold wallet, and all who want their money."""
 
     invoice: Invoice
     came_units: int = 0
     at_address_units: int = 0
+    held_units: int = 0
     settled: Settlement = field(default_factory=Settlement)
     planned: list[Planned] = field(default_factory=list)
     screenings_due: bool = False
@@ -135,32 +146,57 @@ class World:
     def archive(self, _how_much: int) -> None:
         self.tell(Archive(at=NOON, by=SIGNER))
 
+    def quarantine(self, _how_much: int) -> None:
+        self.tell(Quarantine(at=NOON, by=OFFICERS[0], reason="r"))
+
+    def decide(self, how_much: int) -> None:
+        before = self.invoice.status
+        word = Decline if how_much > 2 else Release
+        self.tell(word(at=NOON, by=OFFICERS[how_much % 2], reason="r"))
+        if (before, self.invoice.status) == (Status.COMPLIANCE_HOLD, Status.SWEEPING):
+            self.hear(*INWARD, *OUT)
+
     def sweep(self, _how_much: int) -> None:
-        self.land("sweep")
+        self.land("sweep", "restore")
+
+    def isolate(self, _how_much: int) -> None:
+        self.land("quarantine")
 
     def send(self, _how_much: int) -> None:
         self.land(*OUT)
 
     def of_open(self, planned: Planned) -> bool:
         refund = self.invoice.open_refund
-        return refund is not None and planned.leg.refund_id == refund.refund_id
+        return refund is not None and planned.leg.source_id == refund.refund_id
 
     def land(self, *purposes: str) -> None:
         """The oldest movement that is ready does what it was to do; the invoice hears of it."""
-        ready = [p for p in self.planned if p.leg.purpose in purposes and p.status == "ready"]
+        ready = [
+            p
+            for p in self.planned
+            if p.leg.purpose in purposes
+            and p.status == "ready"
+            and (p.leg.purpose, self.invoice.status.value) in RUNS_WHILE
+        ]
         if not ready:
             return
         ready[0].status = "final"
         self.book(ready[0].leg)
+        self.hear(ready[0].leg.purpose)
+
+    def hear(self, *landed: str) -> None:
+        """The invoice hears what is complete of what has landed."""
         alive = [p for p in self.planned if p.status != "failed"]
+        seen = {p.leg.purpose for p in self.planned}.intersection(landed)
 
         def complete(*wanted: str) -> bool:
-            landed = ready[0].leg.purpose in wanted
-            return landed and all(p.status == "final" for p in alive if p.leg.purpose in wanted)
+            return bool(seen.intersection(wanted)) and all(
+                p.status == "final" for p in alive if p.leg.purpose in wanted
+            )
 
         told = {"at": NOON, "by": "w", "settled": self.settled}
-        if complete("sweep"):
-            more = any(p.status == "waiting" for p in alive)
+        if complete("sweep", "restore"):
+            more = any(p.status != "final" and p.leg.purpose not in INWARD for p in alive)
             self.tell(Swept(**told, more_to_move=more))  # type: ignore[arg-type]  # by its name
         if complete("payout", "partial_refund"):
             self.tell(PaidOut(**told))  # type: ignore[arg-type]  # as above
@@ -171,18 +207,29 @@ class World:
         now = self.settled
         swept = now.swept_units(USDT)
         out, back = now.paid_out_units(USDT), now.returned_units(USDT)
+        if leg.from_hold:
+            self.held_units -= leg.money.units
         match leg.purpose:
+            case "restore":
+                pass
+            case "quarantine":
+                assert leg.money.units <= self.at_address_units
+                self.held_units += self.at_address_units
+                swept, self.at_address_units = swept + self.at_address_units, 0
             case "sweep":
+                assert leg.money.units <= self.at_address_units
                 swept, self.at_address_units = swept + self.at_address_units, 0
             case "payout":
                 out += leg.money.units
             case _:
                 back += leg.money.units
-        self.settled = gone(swept, out, back)
+        held = ((USDT.key, self.held_units),) if self.held_units else ()
+        self.settled = replace(gone(swept, out, back), in_hold=held)
 
     def tell(self, event: Event) -> None:
+        now = replace(self.invoice, settled=self.settled, version=self.invoice.version + 1)
         try:
-            self.invoice, effects = decide(self.invoice, event)
+            self.invoice, effects = decide(now, event)
         except Refusal:
             return
         for effect in effects:
@@ -194,13 +241,15 @@ class World:
                 self.screenings_due = True
             case PlanMoves():
                 self.planned += [
-                    Planned(leg, "ready" if leg.purpose == "sweep" else "waiting")
+                    Planned(leg, "ready" if leg.purpose in INWARD else "waiting")
                     for leg in effect.legs
                 ]
             case ReleaseMoves():
                 self.turn("ready", [p for p in self.planned if p.status == "waiting"])
-            case GiveUpMoves():
-                self.turn("failed", [p for p in self.planned if p.status != "final"])
+            case GiveUpMoves(purposes):
+                alive = [p for p in self.planned if p.status != "final"]
+                named = [p for p in alive if purposes is None or p.leg.purpose in purposes]
+                self.turn("failed", named)
 
     @staticmethod
     def turn(status: Literal["ready", "failed"], which: list[Planned]) -> None:
@@ -210,9 +259,11 @@ class World:
     def check(self) -> None:
         settled = self.settled
         out = settled.paid_out_units(USDT) + settled.returned_units(USDT)
-        pool = settled.swept_units(USDT) - out
+        pool = settled.swept_units(USDT) - out - self.held_units
         assert pool >= 0
-        assert self.came_units == out + pool + self.at_address_units
+        assert self.held_units >= 0
+        assert self.came_units == out + pool + self.held_units + self.at_address_units
+        assert pool == reckoning.in_pool(replace(self.invoice, settled=settled), USDT)
         now = replace(self.invoice, settled=settled)
         held = sum(money.units for money in reckoning.holdings(now))
         assert held == self.came_units - out
@@ -254,6 +305,25 @@ def test_what_came_in_went_out_went_back_or_is_here(
     for what, how_much in story:
         world.step(what, how_much)
         world.check()
+
+
+@given(st.lists(steps, max_size=60), st.booleans())
+def test_held_money_is_never_stuck(story: list[Step], let_go: bool) -> None:  # noqa: FBT001 - drawn
+    world = World(invoice(Status.AWAITING_PAYMENT, payout_to={"evm": MERCHANT_ADDRESS}))
+    world.step("pay", 3)
+    for what, how_much in story:
+        world.step(what, how_much)
+    for _ in range(20):
+        for officer in (0, 1) if let_go else (3, 4):
+            world.step("decide", officer)
+        for deed in ("screen", "accept", "sign", "isolate", "sweep", "send", "approve"):
+            world.step(deed, 1)
+        if world.invoice.status is not Status.SIGN_PENDING:
+            world.step("order", 0)
+        world.check()
+    settled = world.settled
+    out = settled.paid_out_units(USDT) + settled.returned_units(USDT)
+    assert (world.held_units, out) == (0, world.came_units)
 
 
 @given(st.lists(steps, max_size=60))

@@ -8,6 +8,7 @@ from typing import Final, Self
 from counterfoil.books import addresses, audit, invoices, ledger, orgs, transfers
 from counterfoil.books.addresses import DepositAddress
 from counterfoil.books.transfers import TransferRow
+from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.clock import TimeSortedIds
 from counterfoil.core.content import content_hash
 from counterfoil.core.invoice import Invoice, PaymentRequest, Policy, Status
@@ -30,7 +31,7 @@ def desk_on(database: Database, clock: FakeClock | None = None) -> Desk:
         database=database,
         clock=clock or FakeClock(),
         ids=TimeSortedIds(),
-        addresses={},
+        addresses={"evm": parse_evm_address},
         approval_key=b"k" * 32,
     )
 

@@ -69,7 +69,8 @@ class Till(Shop):
     async def ready(self, chain: str = "arb", gas_wei: int = ETHER) -> "Till":
         """Wallets known from nonce 0, gas booked, factory in place, watcher at block 100."""
         org = await self.org()
-        nonces = dict.fromkeys((org.operator_address, org.pool_address, org.gas_address), 0)
+        ours = (org.operator_address, org.pool_address, org.hold_address, org.gas_address)
+        nonces = dict.fromkeys(ours, 0)
         await provisioning.ensure_wallets(self.desk, org, chain, nonces)
         await provisioning.factory_stands(self.desk, org, chain)
         for role in ("operator", "pool", "gas"):

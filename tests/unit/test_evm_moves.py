@@ -60,7 +60,7 @@ def open_tx(*items: Item, role: WalletRole = "operator") -> OpenTx:
         block_number=None,
         fee_wei=None,
     )
-    return OpenTx((row,), wallet, FACTORY, POOL, items)
+    return OpenTx((row,), wallet, FACTORY, POOL, HOLD, items)
 
 
 def receipt(*logs: Log, ok: bool = True) -> Receipt:

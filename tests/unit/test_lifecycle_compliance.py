@@ -68,7 +68,7 @@ class TestCompliance:
         one, two = (Decline(at=NOON, by=officer, reason="no") for officer in OFFICERS)
         declined = through(self.held(), one, two)
         assert declined.status is S.COMPLIANCE_DECLINED
-        assert allowed_commands(declined.status) == ["order_refund", "take_note"]
+        assert allowed_commands(declined.status) == ["order_refund", "quarantine", "take_note"]
 
     def test_money_held_for_silence_goes_on_once_all_of_it_is_clear(self) -> None:
         quiet = Screened(at=NOON, by="w", screening=silent(paid()))

@@ -120,8 +120,7 @@ def test_a_keyring_shows_and_gives_away_nothing() -> None:
             leave(keys)
 
 
-@pytest.mark.parametrize("role", ["hold", "admin"])
-def test_nothing_is_signed_for_a_cold_wallet(role: Role) -> None:
-    payload = Payload(chain_id=10, role=role, to="0x" + "ab" * 20, value_wei=1, data=b"")
-    with pytest.raises(SignerRefused, match=f"the {role} wallet is cold"):
+def test_nothing_is_signed_for_a_cold_wallet() -> None:
+    payload = Payload(chain_id=10, role="admin", to="0x" + "ab" * 20, value_wei=1, data=b"")
+    with pytest.raises(SignerRefused, match="the admin wallet is cold"):
         Keyring(bytes(range(64))).sign(1, payload, TERMS)

@@ -48,7 +48,7 @@ def nonces_of(keys: Keyring, *org_ids: int, nonce: int = 7) -> list[str]:
     return [
         f"{chain}:{keys.address(org_id, role)}={nonce}"
         for org_id in org_ids
-        for role in ("operator", "pool", "gas")
+        for role in ("operator", "pool", "hold", "gas")
         for chain in CHAINS
     ]
 

@@ -23,21 +23,26 @@ class ChildSweep:
     address: str
     contract: str
     amount_units: int
+    purpose: MovePurpose = "sweep"
 
 
 _READY: Final = """
-    SELECT m.org_id, m.move_id, m.invoice_id, h.number, h.address, m.contract, m.amount_units
+    SELECT m.org_id, m.move_id, m.invoice_id, h.number, h.address, m.contract, m.amount_units,
+           m.purpose
       FROM move m
       JOIN invoice i ON i.org_id = m.org_id AND i.invoice_id = m.invoice_id
       JOIN hd_address h ON h.org_id = i.org_id AND h.family = %(family)s AND h.number = i.number
      WHERE m.chain = %(chain)s AND m.status = 'ready' AND m.deposit_mode = 'hd'
-       AND m.purpose = 'sweep' AND (m.wait_until IS NULL OR m.wait_until <= %(now)s)
-       AND i.status = ANY(%(statuses)s)
+       AND m.purpose IN ('sweep', 'quarantine')
+       AND (m.wait_until IS NULL OR m.wait_until <= %(now)s)
+       AND (m.purpose, i.status) IN (
+           SELECT * FROM unnest(%(pair_purposes)s::text[], %(pair_statuses)s::text[]))
        AND (%(address)s::text IS NULL OR h.address = %(address)s)
        AND NOT EXISTS (
            SELECT FROM move s
             WHERE s.org_id = m.org_id AND s.invoice_id = m.invoice_id AND s.chain = m.chain
-              AND s.contract = m.contract AND s.deposit_mode = 'hd' AND s.purpose = 'sweep'
+              AND s.contract = m.contract AND s.deposit_mode = 'hd'
+              AND s.purpose IN ('sweep', 'quarantine')
               AND s.status = 'signed')
        AND NOT EXISTS (
            SELECT FROM move f
@@ -61,6 +66,7 @@ async def ready_sweeps(  # noqa: PLR0913 - where, when, and of which of them
     Left out: where fuel is on its way to the address, and where another sweep of the same
     address and token is in flight, as the balance could not be judged otherwise.
     """
+    pairs = list(while_invoice)
     return await all_rows(
         tx,
         ChildSweep,
@@ -70,7 +76,8 @@ async def ready_sweeps(  # noqa: PLR0913 - where, when, and of which of them
             "family": family,
             "now": now,
             "address": address,
-            "statuses": [status for purpose, status in while_invoice if purpose == "sweep"],
+            "pair_purposes": [purpose for purpose, _ in pairs],
+            "pair_statuses": [status for _, status in pairs],
         },
     )
 

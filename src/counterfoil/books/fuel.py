@@ -20,6 +20,21 @@ async def last_fuel(tx: Tx, org_id: int, chain: str, destination: str) -> MoveRo
     )
 
 
+async def hold_has_work(tx: Tx, org_id: int, chain: str) -> bool:
+    """Whether anything is to leave the hold wallet, which gets gas money only then."""
+    found = await one_value(
+        tx,
+        bool,
+        """
+        SELECT EXISTS (SELECT FROM move
+            WHERE org_id = %(org_id)s AND chain = %(chain)s AND from_hold
+              AND status IN ('waiting', 'ready', 'signed'))
+        """,
+        {"org_id": org_id, "chain": chain},
+    )
+    return bool(found)
+
+
 async def open_fuel_units(tx: Tx, org_id: int, chain: str) -> int:
     """The native coin that the gas station is still to hand out; parked ones are given up."""
     units = await one_value(

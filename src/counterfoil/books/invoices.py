@@ -66,6 +66,8 @@ class _Detail(msgspec.Struct, frozen=True):
     notes: tuple[Note, ...] = ()
     hd_address: str | None = None
     hd_chains: tuple[str, ...] = ()
+    quarantined_by: str | None = None
+    quarantined_at: datetime | None = None
 
 
 class _Screening(msgspec.Struct, frozen=True):

@@ -138,6 +138,7 @@ class _WentRow:
     swept_units: int
     paid_out_units: int
     returned_units: int
+    in_hold_units: int
 
 
 async def settlements(tx: Tx, org_id: int, invoice_ids: Collection[UUID]) -> dict[UUID, Settlement]:
@@ -152,7 +153,10 @@ async def settlements(tx: Tx, org_id: int, invoice_ids: Collection[UUID]) -> dic
                sum(CASE WHEN destination = 'outside:merchant' THEN amount_units ELSE 0 END)
                    ::numeric(78, 0) AS paid_out_units,
                sum(CASE WHEN destination = 'outside:payer' THEN amount_units ELSE 0 END)
-                   ::numeric(78, 0) AS returned_units
+                   ::numeric(78, 0) AS returned_units,
+               sum(CASE WHEN destination IN ('hold', 'hold:coin') THEN amount_units
+                        WHEN source IN ('hold', 'hold:coin') THEN -amount_units ELSE 0 END)
+                   ::numeric(78, 0) AS in_hold_units
           FROM posting
          WHERE org_id = %(org_id)s AND invoice_id = ANY(%(invoice_ids)s)
            AND source <> 'outside:payer'
@@ -176,6 +180,7 @@ def _settlement(rows: Sequence[_WentRow]) -> Settlement:
         swept=units(lambda row: row.swept_units),
         paid_out=units(lambda row: row.paid_out_units),
         returned=units(lambda row: row.returned_units),
+        in_hold=units(lambda row: row.in_hold_units),
     )
 
 

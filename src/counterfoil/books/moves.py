@@ -16,7 +16,11 @@ from counterfoil.core.invoice import DepositMode
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, execute, execute_many, one_row, one_value
 
-MovePurpose = Literal["sweep", "payout", "refund", "partial_refund", "fuel", "deploy"]
+MovePurpose = Literal[
+    "sweep", "quarantine", "restore", "payout", "refund", "partial_refund", "fuel", "deploy"
+]
+EMPTYING: Final = frozenset[MovePurpose]({"sweep", "quarantine"})
+"""What empties a deposit address."""
 OUTGOING: Final = frozenset[MovePurpose]({"payout", "refund", "partial_refund"})
 """What leaves us for good."""
 MoveStatus = Literal["waiting", "ready", "signed", "final", "failed", "parked"]
@@ -26,8 +30,9 @@ MoveStatus = Literal["waiting", "ready", "signed", "final", "failed", "parked"]
 class NewMove:
     """A movement to be made; unique by ``(org_id, purpose, source_id, leg)``.
 
-    ``contract`` is empty for the native coin. ``destination`` is empty for a sweep to the pool,
-    of the invoice's address of ``deposit_mode``. ``warrant`` seals what a person approved.
+    ``contract`` is empty for the native coin. ``destination`` is empty for what stays with us: a
+    sweep, of the invoice's address of ``deposit_mode``, a quarantine, a restoration. ``warrant``
+    seals what a person approved. ``from_hold``: the hold wallet sends it.
     """
 
     org_id: int
@@ -46,6 +51,7 @@ class NewMove:
     warrant: str | None
     created_at: datetime
     deposit_mode: DepositMode = "factory"
+    from_hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,7 @@ class MoveRow:
     failures: int = 0
     batch_limit: int | None = None
     deposit_mode: DepositMode = "factory"
+    from_hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +109,18 @@ SELECT_MOVE: Final = """
     SELECT org_id, move_id, purpose, source_id, leg, invoice_id, chain, contract, destination,
         amount_units, moved_units, status, park_reason, wallet, nonce, tx_hash, approved_by,
         approved_at, warrant, created_at, updated_at, final_at, wait_reason, wait_until,
-        generation, replaces_nonce, failures, batch_limit, deposit_mode
+        generation, replaces_nonce, failures, batch_limit, deposit_mode, from_hold
     FROM move
     """
 
 _INSERT: Final = """
     INSERT INTO move (org_id, move_id, purpose, source_id, leg, invoice_id, chain, contract,
         destination, amount_units, status, approved_by, approved_at, warrant, created_at,
-        updated_at, deposit_mode)
+        updated_at, deposit_mode, from_hold)
     VALUES (%(org_id)s, %(move_id)s, %(purpose)s, %(source_id)s, %(leg)s, %(invoice_id)s,
         %(chain)s, %(contract)s, %(destination)s, %(amount_units)s, %(status)s, %(approved_by)s,
         %(approved_at)s, %(warrant)s, %(created_at)s, %(created_at)s,
-        %(deposit_mode)s)
+        %(deposit_mode)s, %(from_hold)s)
     """
 
 
@@ -170,6 +177,7 @@ async def next_ready(  # noqa: PLR0913 - which wallet, which work, and which of 
     skip: Collection[UUID],
     now: datetime,
     limit: int,
+    from_hold: bool = False,
 ) -> list[MoveRow]:
     """The oldest movements that may start, unlocked: look again before acting on them.
 
@@ -184,7 +192,8 @@ async def next_ready(  # noqa: PLR0913 - which wallet, which work, and which of 
         SELECT_MOVE  # noqa: S608 - joined from constants of this file
         + """
         WHERE org_id = %(org_id)s AND chain = %(chain)s AND status = 'ready'
-          AND purpose = ANY(%(purposes)s) AND NOT move_id = ANY(%(skip)s)
+          AND purpose = ANY(%(purposes)s) AND from_hold = %(from_hold)s
+          AND NOT move_id = ANY(%(skip)s)
           AND (wait_until IS NULL OR wait_until <= %(now)s)
           AND (invoice_id IS NULL OR (purpose, (
                 SELECT i.status FROM invoice i
@@ -192,7 +201,7 @@ async def next_ready(  # noqa: PLR0913 - which wallet, which work, and which of 
               )) IN (
                 SELECT * FROM unnest(%(pair_purposes)s::text[], %(pair_statuses)s::text[])
               ))
-          AND (purpose <> 'sweep' OR (deposit_mode = 'factory' AND
+          AND (purpose NOT IN ('sweep', 'quarantine') OR (deposit_mode = 'factory' AND
                 EXISTS (
                     SELECT 1 FROM move f
                     WHERE f.org_id = move.org_id AND f.chain = move.chain
@@ -201,7 +210,7 @@ async def next_ready(  # noqa: PLR0913 - which wallet, which work, and which of 
                     SELECT 1 FROM move s
                     WHERE s.org_id = move.org_id AND s.invoice_id = move.invoice_id
                       AND s.chain = move.chain AND s.contract = move.contract
-                      AND s.purpose = 'sweep' AND s.status = 'signed'
+                      AND s.purpose IN ('sweep', 'quarantine') AND s.status = 'signed'
                 )))
         ORDER BY created_at, move_id LIMIT %(limit)s
         """,
@@ -214,6 +223,7 @@ async def next_ready(  # noqa: PLR0913 - which wallet, which work, and which of 
             "pair_purposes": [purpose for purpose, _ in pairs],
             "pair_statuses": [status for _, status in pairs],
             "limit": limit,
+            "from_hold": from_hold,
         },
     )
 

@@ -73,7 +73,8 @@ async def watched(  # noqa: PLR0913 - a chain, two heights, and who is left out
                EXISTS (
                    SELECT FROM move m
                     WHERE m.org_id = i.org_id AND m.invoice_id = i.invoice_id
-                      AND m.purpose = 'sweep' AND m.chain = %(chain)s AND m.contract = '') AS swept
+                      AND m.purpose IN ('sweep', 'quarantine') AND m.chain = %(chain)s
+                       AND m.contract = '') AS swept
           FROM (SELECT DISTINCT org_id, invoice_id FROM payment_request WHERE contract = '') AS p
           JOIN invoice i USING (org_id, invoice_id)
           JOIN org o USING (org_id)

@@ -27,7 +27,7 @@ async def swept_nothing(  # noqa: PLR0913 - which, why, and the pauses that grow
             wait_until = %(at)s + least(%(first)s * power(2, least(failures, 30)), %(longest)s),
             wallet = NULL, nonce = NULL, tx_hash = NULL, moved_units = NULL, updated_at = %(at)s
         WHERE org_id = %(org_id)s AND move_id = %(move_id)s AND status = 'signed'
-          AND purpose = 'sweep'
+          AND purpose IN ('sweep', 'quarantine')
         """,
         {
             "org_id": org_id,
@@ -51,7 +51,7 @@ async def reverted_together(
             batch_limit = %(limit)s, wait_reason = NULL, wait_until = NULL,
             wallet = NULL, nonce = NULL, tx_hash = NULL, moved_units = NULL, updated_at = %(at)s
         WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s) AND status = 'signed'
-          AND purpose = 'sweep'
+          AND purpose IN ('sweep', 'quarantine')
         """,
         {"org_id": org_id, "move_ids": list(move_ids), "limit": batch_limit, "at": at},
     )
@@ -64,7 +64,7 @@ async def split(tx: Tx, org_id: int, move_ids: Collection[UUID], batch_limit: in
         """
         UPDATE move SET batch_limit = %(limit)s
         WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s) AND status = 'ready'
-          AND purpose = 'sweep'
+          AND purpose IN ('sweep', 'quarantine')
         """,
         {"org_id": org_id, "move_ids": list(move_ids), "limit": batch_limit},
     )

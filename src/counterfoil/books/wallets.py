@@ -7,7 +7,7 @@ from typing import Final, Literal
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, execute, one_row, one_value
 
-WalletRole = Literal["operator", "pool", "gas", "child"]
+WalletRole = Literal["operator", "pool", "hold", "gas", "child"]
 """``child``: a deposit address with a key of its own; all others are one of a kind."""
 
 

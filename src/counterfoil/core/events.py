@@ -94,6 +94,13 @@ class Decline(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine(Command):
+    """A compliance officer has refused or held money taken to the quarantine wallet."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TakeNote(Command):
     """Compliance writes something down about held money; the log only says that it did."""
 
@@ -227,6 +234,7 @@ COMMANDS: Final[tuple[type[Command], ...]] = (
     Cancel,
     Release,
     Decline,
+    Quarantine,
     TakeNote,
     Accept,
     Recalculate,
@@ -252,20 +260,24 @@ FACTS: Final[tuple[type[Fact], ...]] = (
 )
 
 
-Purpose = Literal["sweep", "payout", "refund", "partial_refund"]
+Purpose = Literal["sweep", "quarantine", "restore", "payout", "refund", "partial_refund"]
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One movement of money to be made. ``destination`` is empty for a sweep: always the pool.
+    """One movement of money to be made. ``destination`` is empty where it stays with us.
 
-    ``refund_id`` names the refund that it is made for; None where it is made for the sign-off.
+    A sweep takes it from the deposit address to the pool, a quarantine from there to the hold
+    wallet, and a restoration from the hold wallet to the pool. ``source_id`` names the refund or
+    the decision that it is made for; None where it is made for the sign-off. ``from_hold``: it
+    leaves from the hold wallet.
     """
 
     purpose: Purpose
     money: Money
     destination: str
-    refund_id: UUID | None = None
+    source_id: UUID | None = None
+    from_hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +299,12 @@ class ReleaseMoves:
 
 @dataclass(frozen=True, slots=True)
 class GiveUpMoves:
-    """The money was refused or a refund withdrawn: what is planned and not signed never happens."""
+    """What is planned and not signed never happens; only of these purposes, where they are named.
+
+    The money was refused, a refund withdrawn, or it goes another way.
+    """
+
+    purposes: frozenset[Purpose] | None = None
 
 
 Effect = Screen | PlanMoves | ReleaseMoves | GiveUpMoves

@@ -246,12 +246,18 @@ class Settlement:
     """What has become of the money so far: totals, booked once they are final on chain.
 
     ``swept`` left the deposit address for a place of ours, ``paid_out`` went to the merchant, and
-    ``returned`` to whoever it was sent back to. Derived from the ledger, never stored.
+    ``returned`` to whoever it was sent back to. ``in_hold`` lies in the hold wallet just now.
+    Derived from the ledger, never stored.
     """
 
     swept: Units = ()
     paid_out: Units = ()
     returned: Units = ()
+    in_hold: Units = ()
+
+    def in_hold_units(self, asset: Asset) -> int:
+        """What lies in the hold wallet of one asset."""
+        return dict(self.in_hold).get(asset.key, 0)
 
     def swept_units(self, asset: Asset) -> int:
         """What left the deposit address of one asset."""
@@ -399,6 +405,9 @@ class Invoice:
     approved_hash: str | None = None
     releases: tuple[str, ...] = ()
     declines: tuple[str, ...] = ()
+    quarantined_by: str | None = None
+    """Who had held money taken to the hold wallet, since it was last let go."""
+    quarantined_at: datetime | None = None
     notes: tuple[Note, ...] = ()
     refunds: tuple[Refund, ...] = ()
     """Every refund that was ever ordered, oldest first."""

@@ -19,6 +19,7 @@ LedgerAccount = Literal[
     "pool",
     "pool:coin",
     "hold",
+    "hold:coin",
     "gas",
     "operator",
 ]
@@ -26,7 +27,7 @@ LedgerAccount = Literal[
 has a key of its own; a child's native coin is gas money only. ``outside:*`` may go below zero, as
 its money came from elsewhere; the others are places of ours, and never can. The pool wallet's
 native coin is two accounts: ``pool`` is its gas money, ``pool:coin`` what customers paid, so that
-neither is spent for the other."""
+neither is spent for the other; the hold wallet's likewise."""
 
 DEPOSITED: Final[Mapping[DepositMode, LedgerAccount]] = {"factory": "deposit", "hd": "child"}
 """Where money lies that was paid to an invoice's address of a mode."""
@@ -35,6 +36,11 @@ DEPOSITED: Final[Mapping[DepositMode, LedgerAccount]] = {"factory": "deposit", "
 def pool_account(asset: Asset) -> LedgerAccount:
     """The account of customers' money in the pool wallet."""
     return "pool:coin" if asset.is_native else "pool"
+
+
+def hold_account(asset: Asset) -> LedgerAccount:
+    """The account of customers' money in the hold wallet."""
+    return "hold:coin" if asset.is_native else "hold"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from counterfoil.core.events import (
     GraceOver,
     OrderRefund,
     PaidOut,
+    Quarantine,
     Recalculate,
     RefundSettled,
     Reject,
@@ -56,6 +57,7 @@ from counterfoil.core.rules import (
     noted,
     noted_in_motion,
     paid_out,
+    quarantined,
     recalculated,
     rejected,
     released,
@@ -167,10 +169,12 @@ LIFECYCLE: Final = (
     _row(S.COMPLIANCE_HOLD,     Screened,       screened_in_hold, *_CHECKED),
     _row(S.COMPLIANCE_HOLD,     Release,        released,        *_CHECKED),
     _row(S.COMPLIANCE_HOLD,     Decline,        declined,        S.COMPLIANCE_HOLD, S.COMPLIANCE_DECLINED),
+    _row(S.COMPLIANCE_HOLD,     Quarantine,     quarantined,     S.COMPLIANCE_HOLD),
     _row(S.COMPLIANCE_HOLD,     TakeNote,       note_taken,      S.COMPLIANCE_HOLD),
     *_holds(S.COMPLIANCE_HOLD),
 
     _row(S.COMPLIANCE_DECLINED, OrderRefund,    refund_ordered,  S.REFUND_PENDING),
+    _row(S.COMPLIANCE_DECLINED, Quarantine,     quarantined,     S.COMPLIANCE_DECLINED),
     _row(S.COMPLIANCE_DECLINED, TakeNote,       note_taken,      S.COMPLIANCE_DECLINED),
     *_stays(S.COMPLIANCE_DECLINED),
 

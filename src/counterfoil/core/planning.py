@@ -2,18 +2,63 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 from uuid import UUID, uuid5
 
 from counterfoil.core import reckoning
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.events import Event, Leg, SignOff
+from counterfoil.core.events import Event, GiveUpMoves, Leg, PlanMoves, Purpose, SignOff
 from counterfoil.core.invoice import Invoice, Refund, RefundStatus, Settlement, Status
 from counterfoil.core.money import Asset, Money
 
+INWARD: Final = frozenset[Purpose]({"sweep", "quarantine", "restore"})
+"""What moves between places of ours."""
 
-def sweeps(invoice: Invoice) -> tuple[Leg, ...]:
-    """All that lies at the deposit address, to the pool."""
-    return tuple(Leg("sweep", money, "") for money in reckoning.unswept(invoice))
+Rerouted = tuple[GiveUpMoves, PlanMoves]
+
+
+def sweeps(invoice: Invoice, source_id: UUID | None = None) -> tuple[Leg, ...]:
+    """All that lies at the deposit address or in the hold wallet, to the pool."""
+    lying = tuple(Leg("sweep", money, "", source_id) for money in reckoning.unswept(invoice))
+    held = tuple(
+        Leg("restore", money, "", source_id, from_hold=True) for money in reckoning.in_hold(invoice)
+    )
+    return (*lying, *held)
+
+
+def to_hold(invoice: Invoice) -> Rerouted:
+    """All that lies at the deposit address, to the hold wallet instead of the pool."""
+    source_id = _decision_id(invoice, "quarantine")
+    legs = tuple(Leg("quarantine", money, "", source_id) for money in reckoning.unswept(invoice))
+    return GiveUpMoves(INWARD), PlanMoves(legs)
+
+
+def out_of_hold(invoice: Invoice) -> Rerouted:
+    """All that lies anywhere but in the pool, to the pool after all."""
+    return GiveUpMoves(INWARD), PlanMoves(sweeps(invoice, _decision_id(invoice, "release")))
+
+
+def refund_legs(invoice: Invoice, refund: Refund, amounts: tuple[Money, ...]) -> tuple[Leg, ...]:
+    """What goes back for a refund: out of the hold wallet first, the rest out of the pool."""
+    purpose: Purpose = "refund" if refund.is_whole else "partial_refund"
+
+    def leg(units: int, asset: Asset, *, from_hold: bool) -> Leg:
+        money = Money(units, asset)
+        return Leg(purpose, money, refund.address, refund.refund_id, from_hold=from_hold)
+
+    parts = [(money, from_hold_units(invoice, money)) for money in amounts]
+    held = (leg(units, money.asset, from_hold=True) for money, units in parts if units)
+    rest = (
+        leg(money.units - units, money.asset, from_hold=False)
+        for money, units in parts
+        if money.units > units
+    )
+    return (*held, *rest)
+
+
+def from_hold_units(invoice: Invoice, money: Money) -> int:
+    """How much of what is to go back leaves from the hold wallet."""
+    return min(money.units, invoice.settled.in_hold_units(money.asset))
 
 
 def onward(invoice: Invoice, refund: Refund | None) -> tuple[Leg, ...]:
@@ -77,6 +122,11 @@ def with_refund_settled(invoice: Invoice, settled: Settlement, at: datetime) -> 
 def next_refund_id(invoice: Invoice) -> UUID:
     """The id of an invoice's next refund: made from its number, so that it needs no chance."""
     return uuid5(invoice.invoice_id, f"refund:{len(invoice.refunds) + 1}")
+
+
+def _decision_id(invoice: Invoice, what: str) -> UUID:
+    """Names a decision about an invoice: the same one, taken again later, is another."""
+    return uuid5(invoice.invoice_id, f"{what}:{invoice.version}")
 
 
 def _payout_target(invoice: Invoice, asset: Asset) -> str | None:

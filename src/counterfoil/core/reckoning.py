@@ -234,10 +234,15 @@ def refundable(invoice: Invoice) -> tuple[Money, ...]:
 
 
 def in_pool(invoice: Invoice, asset: Asset) -> int:
-    """What of an asset was swept and has not left since."""
+    """What of an asset lies in the pool wallet."""
     settled = invoice.settled
-    swept_units = settled.swept_units(asset)
-    return swept_units - settled.paid_out_units(asset) - settled.returned_units(asset)
+    left_units = settled.paid_out_units(asset) + settled.returned_units(asset)
+    return settled.swept_units(asset) - left_units - settled.in_hold_units(asset)
+
+
+def in_hold(invoice: Invoice) -> tuple[Money, ...]:
+    """What lies in the hold wallet, per asset."""
+    return _some((invoice.settled.in_hold_units(a.asset), a.asset) for a in invoice.tally.money)
 
 
 def unswept(invoice: Invoice) -> tuple[Money, ...]:

@@ -15,7 +15,6 @@ from counterfoil.core.events import (
     Leg,
     OrderRefund,
     PlanMoves,
-    Purpose,
     RefundSettled,
     ReleaseMoves,
     Screen,
@@ -24,7 +23,12 @@ from counterfoil.core.events import (
 )
 from counterfoil.core.invoice import Invoice, Refund, RefundStatus, Status
 from counterfoil.core.money import Money
-from counterfoil.core.planning import next_refund_id, with_refund_settled
+from counterfoil.core.planning import (
+    from_hold_units,
+    next_refund_id,
+    refund_legs,
+    with_refund_settled,
+)
 from counterfoil.core.rules import Outcome, judged_anew, resumed
 
 S = Status
@@ -49,7 +53,10 @@ def refund_ordered(invoice: Invoice, event: OrderRefund) -> Outcome:
     after = replace(invoice, status=S.REFUND_PENDING, refunds=(*invoice.refunds, order))
     verdict = invoice.screening
     unseen = verdict is None or not verdict.covers_all(invoice.tally)
-    return after, (Screen(),) if unseen and _to_sweep(invoice, amounts) else ()
+    screens = (Screen(),) if unseen and _to_sweep(invoice, amounts) else ()
+    # What was not taken to the hold wallet yet goes back from where it lies.
+    overtaken = invoice.status is S.COMPLIANCE_DECLINED and invoice.quarantined_at is not None
+    return after, (*screens, GiveUpMoves(frozenset({"quarantine"}))) if overtaken else screens
 
 
 def refund_approved(invoice: Invoice, event: ApproveRefund) -> Outcome:
@@ -67,9 +74,7 @@ def refund_approved(invoice: Invoice, event: ApproveRefund) -> Outcome:
     sweeps = tuple(
         Leg("sweep", money, "", refund.refund_id) for money in _to_sweep(invoice, amounts)
     )
-    purpose: Purpose = "refund" if refund.is_whole else "partial_refund"
-    back = tuple(Leg(purpose, money, refund.address, refund.refund_id) for money in amounts)
-    plan = PlanMoves((*sweeps, *back))
+    plan = PlanMoves((*sweeps, *refund_legs(invoice, refund, amounts)))
     return after, (plan,) if sweeps else (plan, ReleaseMoves())
 
 
@@ -143,15 +148,20 @@ def _affordable(invoice: Invoice, wanted: tuple[Money, ...]) -> tuple[Money, ...
 
 
 def _to_sweep(invoice: Invoice, amounts: tuple[Money, ...]) -> tuple[Money, ...]:
-    """What has to come to the pool first: of each asset of which too little is there."""
-    short = {m.asset for m in amounts if m.units > reckoning.in_pool(invoice, m.asset)}
+    """What has to come to the pool first: of each asset of which too little is there or held."""
+    short = {
+        money.asset
+        for money in amounts
+        if money.units - from_hold_units(invoice, money) > reckoning.in_pool(invoice, money.asset)
+    }
     return tuple(money for money in reckoning.unswept(invoice) if money.asset in short)
 
 
 def _refuse_frozen(invoice: Invoice, amounts: tuple[Money, ...]) -> None:
     """Money of a sanctioned address stays where it came (specs/aml.md 4.1: reject)."""
     verdict = invoice.screening
-    if verdict is not None and verdict.sanctioned and _to_sweep(invoice, amounts):
+    held = any(from_hold_units(invoice, money) for money in amounts)
+    if verdict is not None and verdict.sanctioned and (held or _to_sweep(invoice, amounts)):
         _refuse(
             "sanctions_hit",
             "this money comes from a sanctioned address and is frozen where it lies;"

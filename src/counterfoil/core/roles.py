@@ -16,6 +16,7 @@ from counterfoil.core.events import (
     Edit,
     Event,
     OrderRefund,
+    Quarantine,
     Recalculate,
     Reject,
     Release,
@@ -94,6 +95,7 @@ REQUIRED: Final[dict[type[Command], Permission]] = {
     Recalculate: P.SIGN,
     Release: P.REVIEW,
     Decline: P.REVIEW,
+    Quarantine: P.REVIEW,
     TakeNote: P.REVIEW,
 }
 """Which permission each command needs (sources/kryptogo-invoice-payout-api.txt, "Permissions")."""

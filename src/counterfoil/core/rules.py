@@ -25,6 +25,7 @@ from counterfoil.core.events import (
     MoneyFact,
     PaidOut,
     PlanMoves,
+    Quarantine,
     Recalculate,
     Reject,
     Release,
@@ -231,7 +232,29 @@ def released(invoice: Invoice, event: Release) -> Outcome:
     after = replace(invoice, releases=people, declines=_without(invoice.declines, event.by))
     if len(people) < PEOPLE_TO_DECIDE_A_HOLD:
         return after, ()
-    return _let_go(replace(after, context=None), event)
+    freed = replace(after, context=None, quarantined_by=None, quarantined_at=None)
+    now, effects = _let_go(freed, event)
+    if invoice.quarantined_at is None:
+        return now, effects
+    if invoice.signed_off_at is not None:
+        return now, (*planning.out_of_hold(invoice), *effects)
+    return now, (GiveUpMoves(frozenset({"quarantine"})), *effects)
+
+
+def quarantined(invoice: Invoice, event: Quarantine) -> Outcome:
+    """Have what lies at the deposit address taken to the hold wallet; people decide from there."""
+    if not (invoice.tally.settled and invoice.tally.final):
+        raise OutOfPlace(
+            "the payment is not yet final on chain; quarantine it in a few minutes",
+            data={"rule": "finality"},
+        )
+    if not reckoning.unswept(invoice):
+        raise OutOfPlace(
+            "nothing lies at the deposit address, so there is nothing to take to quarantine",
+            data={"rule": "nothing_to_quarantine"},
+        )
+    after = replace(invoice, quarantined_by=event.by, quarantined_at=event.at)
+    return after, planning.to_hold(invoice)
 
 
 def declined(invoice: Invoice, event: Decline) -> Outcome:
@@ -424,7 +447,8 @@ def _sanctioned(invoice: Invoice) -> bool:
 def _lacks_answers(invoice: Invoice) -> bool:
     """Whether only missing answers hold the money: nothing was found, and nobody said no."""
     verdict = invoice.screening
-    return verdict is not None and verdict.degraded and not (verdict.sanctioned or invoice.declines)
+    decided = invoice.declines or invoice.quarantined_at is not None
+    return verdict is not None and verdict.degraded and not (verdict.sanctioned or decided)
 
 
 def _held(invoice: Invoice) -> Invoice:

@@ -28,7 +28,8 @@ class Warrant:
     0x addresses; ``approved_by`` names the member; ``approved_at`` is aware UTC.
     ``generation`` counts how often the payment was approved again; ``replaces_nonce`` is the
     nonce that an earlier approval was signed with and that is known to be dead, None where none
-    was signed (docs/decisions/0011).
+    was signed (docs/decisions/0011). ``from_hold``: it leaves from the hold wallet, which only a
+    refund may (docs/decisions/0020).
     Raises ``ValueError`` for a value that no approval could have produced.
     """
 
@@ -43,6 +44,7 @@ class Warrant:
     approved_at: datetime
     generation: int = 0
     replaces_nonce: int | None = None
+    from_hold: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what could be read in two ways, or pays nothing."""
@@ -54,6 +56,9 @@ class Warrant:
             raise ValueError(msg)
         if self.generation < 0 or (self.generation == 0 and self.replaces_nonce is not None):
             msg = f"a first approval replaces nothing; generation {self.generation} cannot be"
+            raise ValueError(msg)
+        if self.from_hold and self.purpose != "refund":
+            msg = f"only a refund leaves from the hold wallet, not a {self.purpose}"
             raise ValueError(msg)
         if self.approved_at.utcoffset() != timedelta(0):
             msg = f"approved_at must be aware UTC, not {self.approved_at!r}"
@@ -84,6 +89,8 @@ class Warrant:
             fields["replaces_nonce"] = (
                 "" if self.replaces_nonce is None else str(self.replaces_nonce)
             )
+        if self.from_hold:
+            fields["from_hold"] = "1"
         return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 

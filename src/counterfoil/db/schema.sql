@@ -139,7 +139,7 @@ CREATE TABLE ingest.wallet (
     next_nonce bigint NOT NULL,
     frozen_reason text,
     CONSTRAINT wallet_next_nonce_check CHECK ((next_nonce >= 0)),
-    CONSTRAINT wallet_role_check CHECK ((role = ANY (ARRAY['operator'::text, 'pool'::text, 'gas'::text, 'child'::text])))
+    CONSTRAINT wallet_role_check CHECK ((role = ANY (ARRAY['operator'::text, 'pool'::text, 'hold'::text, 'gas'::text, 'child'::text])))
 );
 
 CREATE TABLE ingest.wallet_note (
@@ -322,12 +322,13 @@ CREATE TABLE public.move (
     failures smallint DEFAULT 0 NOT NULL,
     batch_limit smallint,
     deposit_mode text DEFAULT 'factory'::text NOT NULL COLLATE pg_catalog."C",
+    from_hold boolean DEFAULT false NOT NULL,
     CONSTRAINT move_amount_units_check CHECK (((amount_units >= (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
     CONSTRAINT move_batch_limit_check CHECK ((batch_limit > 0)),
     CONSTRAINT move_check CHECK (((wait_reason IS NULL) = (wait_until IS NULL))),
     CONSTRAINT move_deposit_mode_check CHECK ((deposit_mode = ANY (ARRAY['factory'::text, 'hd'::text]))),
     CONSTRAINT move_moved_units_check CHECK (((moved_units >= (0)::numeric) AND (moved_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
-    CONSTRAINT move_purpose_check CHECK ((purpose = ANY (ARRAY['sweep'::text, 'payout'::text, 'refund'::text, 'partial_refund'::text, 'fuel'::text, 'deploy'::text]))),
+    CONSTRAINT move_purpose_check CHECK ((purpose = ANY (ARRAY['sweep'::text, 'quarantine'::text, 'restore'::text, 'payout'::text, 'refund'::text, 'partial_refund'::text, 'fuel'::text, 'deploy'::text]))),
     CONSTRAINT move_status_check CHECK ((status = ANY (ARRAY['waiting'::text, 'ready'::text, 'signed'::text, 'final'::text, 'failed'::text, 'parked'::text])))
 );
 
@@ -727,6 +728,8 @@ CREATE INDEX move_by_child ON public.move USING btree (chain, created_at) WHERE 
 CREATE INDEX move_by_invoice ON public.move USING btree (org_id, invoice_id) WHERE (invoice_id IS NOT NULL);
 
 CREATE INDEX move_by_nonce ON public.move USING btree (chain, wallet, nonce) WHERE (nonce IS NOT NULL);
+
+CREATE INDEX move_from_hold ON public.move USING btree (org_id, chain) WHERE (from_hold AND (status = ANY (ARRAY['waiting'::text, 'ready'::text, 'signed'::text])));
 
 CREATE INDEX move_note_by_move ON public.move_note USING btree (org_id, move_id);
 

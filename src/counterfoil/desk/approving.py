@@ -147,6 +147,7 @@ def _old_warrant(desk: Desk, move: MoveRow) -> Warrant:
         approved_at=move.approved_at.astimezone(UTC),
         generation=move.generation,
         replaces_nonce=move.replaces_nonce,
+        from_hold=move.from_hold,
     )
     if not check_warrant(warrant, move.warrant, desk.approval_key):
         raise OutOfPlace(
@@ -236,6 +237,7 @@ async def _seal(
         approved_at=now,
         generation=old.generation + 1,
         replaces_nonce=replaces_nonce,
+        from_hold=old.from_hold,
     )
     await retries.approved_again(
         tx,

@@ -22,6 +22,8 @@ from counterfoil.core.events import (
     Command,
     Decline,
     OrderRefund,
+    Purpose,
+    Quarantine,
     Recalculate,
     Reject,
     Release,
@@ -31,6 +33,7 @@ from counterfoil.core.events import (
 )
 from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.lifecycle import RULES, standing
+from counterfoil.core.planning import INWARD
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import REQUIRED, Actor
 from counterfoil.db.pool import Tx
@@ -40,7 +43,7 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.destinations import check_refund
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.queries import InvoiceView
-from counterfoil.desk.refunding import Part, in_motion, is_unsent
+from counterfoil.desk.refunding import Part, in_flight, in_motion, is_unsent
 from counterfoil.desk.resolving import check_approved_content, recalculation
 
 MAX_ATTACHMENTS: Final = 10
@@ -119,10 +122,23 @@ async def release(
 ) -> InvoiceView:
     """Say that held money may go on; it does with the second person's word."""
 
-    def make(at: datetime) -> Command:
-        return Release(at=at, by=by.uid, reason=reason)
+    async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
+        await _check_at_rest(tx, invoice, Release, frozenset({"quarantine"}))
+        return [Release(at=desk.clock.now(), by=by.uid, reason=reason)]
 
-    return await _simple(desk, invoice_id, by, Release, make, key=idempotent)
+    return await _command(desk, invoice_id, by, Release, make, key=idempotent)
+
+
+async def quarantine(
+    desk: Desk, invoice_id: UUID, by: Actor, reason: str, idempotent: Idempotent | None = None
+) -> InvoiceView:
+    """Have held or refused money taken from its deposit address to the hold wallet."""
+
+    async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
+        await _check_at_rest(tx, invoice, Quarantine, INWARD)
+        return [Quarantine(at=desk.clock.now(), by=by.uid, reason=reason)]
+
+    return await _command(desk, invoice_id, by, Quarantine, make, key=idempotent)
 
 
 async def decline(
@@ -385,6 +401,19 @@ async def _check_still(tx: Tx, invoice: Invoice, command: type[Command]) -> None
     if in_motion(planned):
         raise OutOfPlace(
             "some of the money is on its way just now; refund it in a few minutes",
+            data={"rule": "in_flight", **standing(invoice)},
+        )
+
+
+async def _check_at_rest(
+    tx: Tx, invoice: Invoice, command: type[Command], purposes: frozenset[Purpose]
+) -> None:
+    """Refuse while movements with these purposes are in flight: where they end decides the way."""
+    planned = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
+    if (invoice.status, command) in RULES and in_flight(planned, purposes):
+        raise OutOfPlace(
+            "some of the money is on its way between our own wallets just now; decide when it is"
+            " there, in a few minutes",
             data={"rule": "in_flight", **standing(invoice)},
         )
 

@@ -53,7 +53,7 @@ async def _held_units(tx: Tx, batch: Batch, at_block: int) -> dict[str, int]:
             held[where[transfer.invoice_id]] += transfer.amount_units
     for move in await moves.of_invoices(tx, first.org_id, list(where)):
         here = (move.chain, move.contract, move.deposit_mode)
-        swept = move.purpose == "sweep" and here == (*asset, first.deposit_mode)
+        swept = move.purpose in moves.EMPTYING and here == (*asset, first.deposit_mode)
         if swept and move.invoice_id is not None:
             held[where[move.invoice_id]] -= move.moved_units or 0
     return held

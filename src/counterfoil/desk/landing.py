@@ -22,7 +22,7 @@ from counterfoil.books import (
     transfers,
     wallets,
 )
-from counterfoil.books.moves import Ended, MovePurpose, MoveRow
+from counterfoil.books.moves import EMPTYING, Ended, MovePurpose, MoveRow
 from counterfoil.books.wallets import TxRow, WalletRow
 from counterfoil.core.assets import CHAINS, known_asset
 from counterfoil.core.invoice import Invoice
@@ -31,6 +31,7 @@ from counterfoil.core.journal import (
     JournalEntry,
     LedgerAccount,
     Posting,
+    hold_account,
     pool_account,
 )
 from counterfoil.core.money import Asset, Money
@@ -134,7 +135,7 @@ async def _watched(tx: Tx, landed: Landed, carried: Sequence[MoveRow]) -> bool:
     A sweep empties the address, so it also takes what arrived after it was planned, also what
     nodes do not agree on yet: booked as nobody's now, it would be booked once more when they do.
     """
-    swept = [move for move in carried if move.purpose == "sweep" and move.invoice_id is not None]
+    swept = [move for move in carried if move.purpose in EMPTYING and move.invoice_id is not None]
     if not swept:
         return True
     cursor = await cursors.get(tx, landed.chain)
@@ -220,7 +221,7 @@ def _ended(move: MoveRow, landed: Landed, item: LandedItem | None) -> Ended:
 
 async def _entries(tx: Tx, move: MoveRow, moved_units: int, when: When) -> list[JournalEntry]:
     """The journal entries of a movement, whatever became of it: the money is where it is."""
-    if move.purpose == "sweep":
+    if move.purpose in EMPTYING:
         return await _sweep_entries(tx, move, moved_units, when)
     if not moved_units or move.purpose == "deploy":
         return []
@@ -234,10 +235,10 @@ async def _entries(tx: Tx, move: MoveRow, moved_units: int, when: When) -> list[
 
 
 async def _sweep_entries(tx: Tx, move: MoveRow, moved_units: int, when: When) -> list[JournalEntry]:
-    """What was the invoice's goes from its deposit address to the pool.
+    """What was the invoice's goes from its deposit address to the pool, or to the hold wallet.
 
     Anything above that came to the address without belonging to the invoice (dust sent before
-    the address was given out). It is in the pool now, so it is booked, but not as the invoice's.
+    the address was given out). It is there now, so it is booked, but not as the invoice's.
     """
     lies = DEPOSITED[move.deposit_mode]
     deposited_units = await ledger.balance(
@@ -246,20 +247,24 @@ async def _sweep_entries(tx: Tx, move: MoveRow, moved_units: int, when: When) ->
     credited_units = min(moved_units, deposited_units)
     stray_units = moved_units - credited_units
     asset = _asset(move)
-    pool = pool_account(asset)
+    to = hold_account(asset) if move.purpose == "quarantine" else pool_account(asset)
     found = []
     if credited_units:
-        posting = Posting(lies, pool, Money(credited_units, asset))
+        posting = Posting(lies, to, Money(credited_units, asset))
         found.append(JournalEntry(f"move:{move.move_id}", move.invoice_id, (posting,), *when))
     if stray_units:
-        posting = Posting("outside:payer", pool, Money(stray_units, asset))
+        posting = Posting("outside:payer", to, Money(stray_units, asset))
         found.append(JournalEntry(f"stray:{move.move_id}", None, (posting,), *when))
     return found
 
 
 async def _route(tx: Tx, move: MoveRow) -> tuple[LedgerAccount, LedgerAccount]:
+    asset = _asset(move)
+    if move.purpose == "restore":
+        return hold_account(asset), pool_account(asset)
     if move.purpose != "fuel":
-        return pool_account(_asset(move)), _OUTSIDE[move.purpose]
+        from_there = hold_account(asset) if move.from_hold else pool_account(asset)
+        return from_there, _OUTSIDE[move.purpose]
     fuelled = await wallets.get(tx, move.chain, move.destination)
     if fuelled is None:
         msg = f"fuel went to {move.destination} on {move.chain}, which is no wallet of ours"

@@ -25,7 +25,7 @@ from counterfoil.books import (
     wallets,
 )
 from counterfoil.books.lost import LostSignature
-from counterfoil.books.moves import MovePurpose, MoveRow
+from counterfoil.books.moves import EMPTYING, MovePurpose, MoveRow
 from counterfoil.books.wallets import NewTx, TxRow, WalletRole, WalletRow
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Invoice, Status
@@ -34,7 +34,7 @@ from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.objections import Objection, objections, pause_until
 
-__all__ = ["Batch", "TxRow", "WalletRole", "WalletRow"]
+__all__ = ["EMPTYING", "Batch", "TxRow", "WalletRole", "WalletRow"]
 
 SWEEP_BATCH: Final = 100
 """Deposit addresses in one sweep: under half of the gas that a transaction may use, and more
@@ -43,19 +43,23 @@ save little (specs/chains.md 2.1)."""
 RUNS_WHILE: Final[tuple[tuple[MovePurpose, str], ...]] = (
     ("sweep", Status.SWEEPING.value),
     ("sweep", Status.REFUND_PROCESSING.value),
+    ("quarantine", Status.COMPLIANCE_HOLD.value),
+    ("quarantine", Status.COMPLIANCE_DECLINED.value),
+    ("restore", Status.SWEEPING.value),
     ("payout", Status.PAYOUT_PROCESSING.value),
     ("partial_refund", Status.PAYOUT_PROCESSING.value),
     ("refund", Status.REFUND_PROCESSING.value),
     ("partial_refund", Status.REFUND_PROCESSING.value),
 )
 """In which status of its invoice a movement may be signed. Any other one, a hold above all,
-keeps it where it is."""
+keeps it where it is; only to our own hold wallet held money may go."""
 
 _WORK_OF: Final[Mapping[WalletRole, tuple[MovePurpose, ...]]] = {
-    "operator": ("sweep",),
+    "operator": ("sweep", "quarantine"),
     "pool": ("payout", "refund", "partial_refund"),
+    "hold": ("restore", "refund", "partial_refund"),
     "gas": ("deploy", "fuel"),
-    "child": ("sweep",),
+    "child": ("sweep", "quarantine"),
 }
 
 _FUEL: Final[tuple[MovePurpose, ...]] = ("fuel",)
@@ -161,7 +165,8 @@ class Reserved(StrEnum):
 class OpenTx:
     """A nonce whose end is not known: its signed siblings, oldest first, and what they carry out.
 
-    ``factory`` and ``pool`` are the organisation's: where sweeps are reported and where they go.
+    ``factory``, ``pool`` and ``hold`` are the organisation's: where sweeps are reported and where
+    they go.
     ``lost`` is what the signer signed with this nonce and we never kept, where these siblings
     only use it up.
     """
@@ -170,6 +175,7 @@ class OpenTx:
     wallet: WalletRow
     factory: str
     pool: str
+    hold: str
     items: tuple[Item, ...]
     lost: LostSignature | None = None
 
@@ -202,20 +208,21 @@ async def next_batch(desk: Desk, wallet: WalletRow, *, skip: Collection[UUID] = 
             skip=skip,
             now=desk.clock.now(),
             limit=SWEEP_BATCH if wallet.role == "operator" else 1,
+            from_hold=wallet.role == "hold",
         )
         return await _batch(tx, wallet, _together(found))
 
 
 def _together(found: Sequence[MoveRow]) -> Sequence[MoveRow]:
-    """What may share a transaction with the first: the same token, and as few as each of them asks.
+    """What may share a transaction with the first: the same token to the same place.
 
-    Sweeps that failed together are made again in ever smaller company, until the one that is to
-    blame is alone.
+    No more of them than each asks: sweeps that failed together are made again in ever smaller
+    company, until the one that is to blame is alone.
     """
     if not found:
         return found
-    kind = (found[0].contract, found[0].batch_limit)
-    alike = [move for move in found if (move.contract, move.batch_limit) == kind]
+    kind = (found[0].purpose, found[0].contract, found[0].batch_limit)
+    alike = [move for move in found if (move.purpose, move.contract, move.batch_limit) == kind]
     return alike[: found[0].batch_limit]
 
 
@@ -340,7 +347,7 @@ async def open_txs(desk: Desk, chain: str) -> list[OpenTx]:
             carried = await moves.of_nonce(tx, chain, row.wallet, row.nonce)
             items = await _items(tx, wallet.org_id, carried)
             gone = await lost.get(tx, chain, row.wallet, row.nonce) if row.cancels else None
-            places = (org.factory_address, org.pool_address)
+            places = (org.factory_address, org.pool_address, org.hold_address)
             found.append(OpenTx(siblings, wallet, *places, items, gone))
         return found
 
@@ -363,7 +370,7 @@ async def _batch(tx: Tx, wallet: WalletRow, found: Sequence[MoveRow]) -> Batch |
 
 
 async def _items(tx: Tx, org_id: int, rows: Sequence[MoveRow]) -> tuple[Item, ...]:
-    swept = [m for m in rows if m.purpose == "sweep"]
+    swept = [m for m in rows if m.purpose in EMPTYING]
     found = {
         mode: await addresses.of_mode(tx, mode, org_id, ids)
         for mode in DEPOSITED
@@ -374,7 +381,7 @@ async def _items(tx: Tx, org_id: int, rows: Sequence[MoveRow]) -> tuple[Item, ..
         if move.purpose == "fuel":
             child = await addresses.owner_of_child(tx, CHAINS[move.chain].family, move.destination)
             return Item(move, child.number, child.address) if child else Item(move)
-        if move.purpose != "sweep" or move.invoice_id is None:
+        if move.purpose not in EMPTYING or move.invoice_id is None:
             return Item(move)
         deposit = found[move.deposit_mode][move.invoice_id]
         return Item(move, deposit.number, deposit.address)

@@ -12,11 +12,11 @@ from uuid import UUID
 
 from counterfoil.books import effects, ledger, lost, moves, screening
 from counterfoil.books.lost import LostSignature
-from counterfoil.books.moves import OUTGOING, MoveRow
+from counterfoil.books.moves import EMPTYING, OUTGOING, MoveRow
 from counterfoil.books.screening import ScreeningRun
-from counterfoil.core.assets import CHAINS
+from counterfoil.core.assets import CHAINS, known_asset
 from counterfoil.core.invoice import Invoice, Status
-from counterfoil.core.journal import LedgerAccount
+from counterfoil.core.journal import LedgerAccount, hold_account
 from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
@@ -24,7 +24,14 @@ from counterfoil.desk.destinations import sanctioning
 
 __all__ = ["LONG", "OUTGOING", "SHORT", "Objection", "objections", "over_budget", "pause_until"]
 
-_WITH_US: Final[tuple[LedgerAccount, ...]] = ("deposit", "child", "pool", "pool:coin", "hold")
+_WITH_US: Final[tuple[LedgerAccount, ...]] = (
+    "deposit",
+    "child",
+    "pool",
+    "pool:coin",
+    "hold",
+    "hold:coin",
+)
 
 SHORT: Final = timedelta(minutes=1)
 """The longest pause before something is looked at again that costs nobody anything."""
@@ -86,11 +93,12 @@ def _unseen(move: MoveRow, invoice: Invoice, under_way: frozenset[UUID]) -> str 
 
     A sweep takes all that lies at the address, so all of that must be final and screened. What
     leaves the pool was swept before; it waits only for what the sweep took along unscreened.
-    Later money stays at the address, and must not let a stranger stop a payout.
+    Later money stays at the address, and must not let a stranger stop a payout. The hold wallet
+    is where money waits for its screening as well as anywhere.
     """
-    if move.purpose == "sweep" and not (invoice.tally.settled and invoice.tally.final):
+    if move.purpose in EMPTYING and not (invoice.tally.settled and invoice.tally.final):
         return "more money is on its way to this address and not final yet"
-    if _is_covered(invoice):
+    if _is_covered(invoice) or move.purpose == "quarantine":
         return None
     if move.purpose == "sweep" or invoice.invoice_id in under_way:
         return "what has come in is not wholly screened yet"
@@ -124,12 +132,14 @@ async def _ask(desk: Desk, tx: Tx, invoice: Invoice) -> None:
 
 
 def _uncleared(move: MoveRow, invoice: Invoice, newest: Mapping[UUID, ScreeningRun]) -> str | None:
-    """Why screening forbids the money to go on; a refund is how held money leaves.
+    """Why screening forbids the money to go on; to the hold wallet it goes for that very reason.
+
+    A refund is how held money leaves.
 
     Who approved the refund knew what had been found until then, but nothing that was found later.
     """
     refund = invoice.open_refund if invoice.status is Status.REFUND_PROCESSING else None
-    if refund is not None and move.purpose != "sweep":
+    if move.purpose == "quarantine" or (refund is not None and move.purpose != "sweep"):
         return None
     run = newest.get(invoice.invoice_id)
     if run is None:
@@ -156,13 +166,33 @@ def _is_released(invoice: Invoice, run: ScreeningRun) -> bool:
 
 async def _stops(tx: Tx, move: MoveRow) -> str | None:
     """Why a movement must not be made before a person has looked at it."""
-    return await _listed(tx, move) or await _has_landed(tx, move) or await over_budget(tx, move)
+    return (
+        await _listed(tx, move)
+        or await _has_landed(tx, move)
+        or await over_budget(tx, move)
+        or await _not_in_hold(tx, move)
+    )
+
+
+async def _not_in_hold(tx: Tx, move: MoveRow) -> str | None:
+    """Why a movement would take what others have in the hold wallet, which is one heap."""
+    asset = known_asset(move.chain, move.contract)
+    if not move.from_hold or asset is None:
+        return None
+    account, where = hold_account(asset), (move.chain, move.contract)
+    held = await ledger.balance(tx, move.org_id, account, *where, invoice_id=move.invoice_id)
+    if move.amount_units <= held:
+        return None
+    return (
+        f"{move.amount_units} base units are to leave the hold wallet, but only {held} of what came"
+        " in for this invoice are there"
+    )
 
 
 async def _has_landed(tx: Tx, move: MoveRow) -> str | None:
     """Why the books may count money as here that a lost signature has moved after all."""
     for one in await _lost(tx, move):
-        if one.ended == "landed" and move.purpose in OUTGOING:
+        if one.ended == "landed" and (move.purpose in OUTGOING or move.from_hold):
             return (
                 f"a movement of this money was given up, and its lost signature with nonce"
                 f" {one.nonce} of {one.wallet} landed after all; look at the chain"
@@ -184,7 +214,13 @@ async def _may_land(tx: Tx, move: MoveRow) -> str | None:
 async def _lost(tx: Tx, move: MoveRow) -> list[LostSignature]:
     if move.invoice_id is None:
         return []
-    return await lost.of_given_up(tx, move.org_id, move.invoice_id, move.chain, move.contract)
+    where = (move.chain, move.contract)
+    found = await lost.of_given_up(tx, move.org_id, move.invoice_id, *where)
+    if move.purpose != "restore":
+        return found
+    # The signer would give it a second nonce, and both could take from the hold wallet.
+    own = await lost.of_move(tx, move.org_id, move.move_id)
+    return [*found, *(one for one in own if one.ended in {None, "landed"})]
 
 
 async def _listed(tx: Tx, move: MoveRow) -> str | None:
@@ -229,7 +265,7 @@ async def _short_of_coin(tx: Tx, move: MoveRow) -> str | None:
 
     A token's contract refuses what the pool does not have; the coin is one heap on the wallet.
     """
-    if move.purpose not in OUTGOING or move.contract:
+    if move.purpose not in OUTGOING or move.contract or move.from_hold:
         return None
     swept_wei = await ledger.balance(tx, move.org_id, "pool:coin", move.chain, "")
     promised_wei = await moves.signed_units(tx, move.org_id, move.chain, "", OUTGOING)

@@ -23,14 +23,14 @@ async def by_address(
     Customers may use either address of an invoice, also the one that was meant for another chain.
     A child key sends an exact amount, so what lies there is counted here, dust included.
     """
-    if invoice.hd_address is None or all(leg.purpose != "sweep" for leg in legs):
+    if invoice.hd_address is None or all(leg.purpose not in moves.EMPTYING for leg in legs):
         return [(leg, "factory") for leg in legs]
     lying = await _lying(tx, invoice)
     found: list[tuple[Leg, DepositMode]] = []
     for leg in legs:
         asset = leg.money.asset
         parts = {mode: lying[asset.chain, asset.contract, mode] for mode in _MODES}
-        if leg.purpose != "sweep" or parts["hd"] <= 0:
+        if leg.purpose not in moves.EMPTYING or parts["hd"] <= 0:
             found.append((leg, "factory"))
             continue
         found += [
@@ -48,6 +48,6 @@ async def _lying(tx: Tx, invoice: Invoice) -> Counter[tuple[str, str, DepositMod
         if row.depth >= Depth.SAFE:
             lying[row.chain, row.contract, row.deposit_mode] += row.amount_units
     for move in await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id]):
-        if move.purpose == "sweep":
+        if move.purpose in moves.EMPTYING:
             lying[move.chain, move.contract, move.deposit_mode] -= move.moved_units or 0
     return lying

@@ -8,6 +8,7 @@ from counterfoil.books import ledger, moves
 from counterfoil.books.moves import MovePurpose, MoveRow
 from counterfoil.core.events import Event, PaidOut, RefundSettled, Swept
 from counterfoil.core.invoice import Invoice, Settlement
+from counterfoil.core.planning import INWARD
 from counterfoil.core.roles import system
 from counterfoil.db.pool import Tx
 
@@ -44,8 +45,8 @@ def _facts(
         wanted = [move for move in counting if move.purpose in purposes]
         return bool(landed.intersection(purposes)) and all(m.status == "final" for m in wanted)
 
-    if complete("sweep"):
-        more = any(move.purpose != "sweep" and move.status != "final" for move in counting)
+    if complete("sweep", "restore"):
+        more = any(move.purpose not in INWARD and move.status != "final" for move in counting)
         yield Swept(at=at, by=by, settled=settled, more_to_move=more)
     if complete("payout", "partial_refund"):
         yield PaidOut(at=at, by=by, settled=settled)

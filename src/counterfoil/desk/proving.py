@@ -6,6 +6,7 @@ from itertools import groupby
 from uuid import UUID
 
 from counterfoil.books import addresses, audit, cursors, invoices, ledger, orgs, proof
+from counterfoil.books.moves import EMPTYING
 from counterfoil.books.orgs import Org
 from counterfoil.core import seal
 from counterfoil.core.content import content_hash
@@ -163,12 +164,14 @@ async def places(desk: Desk, chain: str, block_number: int) -> list[Place]:
 
 
 def _touched(moving: Sequence[proof.UnderWay], owners: Mapping[int, Org]) -> set[str | UUID | None]:
-    """The wallets, destinations and invoices of moves under way; a sweep goes to the pool."""
+    """The wallets, destinations and invoices of moves under way, those between our wallets too."""
     found: set[str | UUID | None] = set()
     for move in moving:
-        pool = owners[move.org_id].pool_address
-        found |= {move.wallet, pool if move.purpose == "sweep" else move.destination}
-        if move.purpose == "sweep":
+        org = owners[move.org_id]
+        inside = {"sweep": org.pool_address, "restore": org.pool_address}
+        inside["quarantine"] = org.hold_address
+        found |= {move.wallet, inside.get(move.purpose, move.destination)}
+        if move.purpose in EMPTYING:
             found.add(move.invoice_id)
     return found
 

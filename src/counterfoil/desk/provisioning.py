@@ -11,7 +11,7 @@ from counterfoil.books.moves import MovePurpose, MoveRow, NewMove
 from counterfoil.books.orgs import Org
 from counterfoil.books.wallets import WalletRole, WalletRow
 from counterfoil.core.assets import CHAINS, Family
-from counterfoil.core.journal import JournalEntry, Posting
+from counterfoil.core.journal import JournalEntry, LedgerAccount, Posting
 from counterfoil.core.money import Money
 from counterfoil.desk.desk import Desk
 
@@ -60,6 +60,13 @@ class GasLow:
     wallet: WalletRow
 
 
+_COIN: Final[tuple[tuple[WalletRole, LedgerAccount], ...]] = (
+    ("pool", "pool:coin"),
+    ("hold", "hold:coin"),
+)
+"""The account of customers' coin in a wallet that has gas money as well."""
+
+
 async def all_orgs(desk: Desk) -> list[Org]:
     """Every organisation with its addresses."""
     async with desk.database.reading() as tx:
@@ -71,17 +78,19 @@ async def ensure_wallets(
 ) -> list[WalletRow]:
     """Write down the organisation's signing wallets on a chain, unless they are known.
 
-    ``nonces`` maps each address to the transactions that the chain counts at its finalized
+    ``nonces`` maps their addresses to the transactions that the chain counts at its finalized
     block. Answers those that were new.
     """
     roles: tuple[tuple[WalletRole, str], ...] = (
         ("operator", org.operator_address),
         ("pool", org.pool_address),
+        ("hold", org.hold_address),
         ("gas", org.gas_address),
     )
     rows = [
         WalletRow(chain, address, org.org_id, role, nonces[address], None)
         for role, address in roles
+        if address in nonces
     ]
     async with desk.database.transaction() as tx:
         return [row for row in rows if await wallets.ensure(tx, row)]
@@ -156,6 +165,12 @@ async def factory_stands(desk: Desk, org: Org, chain: str) -> None:
         )
 
 
+async def knows_wallet(desk: Desk, chain: str, address: str) -> bool:
+    """Whether a wallet is written down on a chain."""
+    async with desk.database.reading() as tx:
+        return await wallets.get(tx, chain, address) is not None
+
+
 async def factory_known(desk: Desk, org: Org, chain: str) -> bool:
     """Whether the books already say that the factory stands on a chain, for good."""
     async with desk.database.reading() as tx:
@@ -181,8 +196,9 @@ async def book_funding(
         for one in seen:
             wallet = held[one.address]
             known_wei = await ledger.balance(tx, org_id, wallet.role, chain, "")
-            if wallet.role == "pool":
-                known_wei += await ledger.balance(tx, org_id, "pool:coin", chain, "")
+            for role, coin in _COIN:
+                if wallet.role == role:
+                    known_wei += await ledger.balance(tx, org_id, coin, chain, "")
             if one.balance_wei > known_wei:
                 found.append(Funded(wallet, one.balance_wei - known_wei))
         for funded in found:
@@ -195,7 +211,8 @@ async def plan_fuel(
 ) -> list[GasLow]:
     """Have wallets that hold less than ``low_wei`` filled up to ``target_wei`` by the gas station.
 
-    At most one fuelling of a wallet is open at a time. A parked one is given up after
+    The hold wallet gets some only once something is to leave it. At most one fuelling of a wallet
+    is open at a time. A parked one is given up after
     `PARKED_REST`, and a new one takes its place. The station keeps ``low_wei`` for its own fees.
     Answers the wallets for which it has too little.
     """
@@ -210,7 +227,8 @@ async def plan_fuel(
         for wallet in ours:
             has_wei = await ledger.balance(tx, org_id, wallet.role, chain, "")
             last = await fuel.last_fuel(tx, org_id, chain, wallet.address)
-            if wallet is station or has_wei >= low_wei or is_open(last, desk.clock.now()):
+            idle = wallet.role == "hold" and not await fuel.hold_has_work(tx, org_id, chain)
+            if wallet is station or idle or has_wei >= low_wei or is_open(last, desk.clock.now()):
                 continue
             needs_wei = target_wei - has_wei
             if needs_wei + low_wei > left_wei:
@@ -238,6 +256,8 @@ async def low_stations(desk: Desk, *, low_wei: int, target_wei: int) -> list[Gas
             left_wei -= await fuel.open_fuel_units(tx, *place)
             for wallet in ours:
                 if wallet == station or (wallet.org_id, wallet.chain) != place:
+                    continue
+                if wallet.role == "hold" and not await fuel.hold_has_work(tx, *place):
                     continue
                 has_wei = await ledger.balance(tx, wallet.org_id, wallet.role, wallet.chain, "")
                 needs_wei = target_wei - has_wei

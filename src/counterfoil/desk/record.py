@@ -23,6 +23,7 @@ from counterfoil.core.events import (
 )
 from counterfoil.core.invoice import DepositMode, Invoice
 from counterfoil.core.lifecycle import command_name
+from counterfoil.core.planning import INWARD
 from counterfoil.core.roles import Actor
 from counterfoil.core.seal import LogEntry
 from counterfoil.core.warrant import Warrant, seal_warrant
@@ -142,10 +143,14 @@ async def _leave(desk: Desk, tx: Tx, invoice: Invoice, effect: Effect, event: Ev
             )
         case ReleaseMoves():
             await moves.release(tx, invoice.org_id, invoice.invoice_id, event.at)
-        case GiveUpMoves():
+        case GiveUpMoves(purposes):
             planned = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
             # What was signed once may still land, parked or not: people have to look at it.
-            never_signed = [move.move_id for move in planned if move.nonce is None]
+            never_signed = [
+                move.move_id
+                for move in planned
+                if move.nonce is None and (purposes is None or move.purpose in purposes)
+            ]
             await moves.give_up(tx, invoice.org_id, never_signed, event.at)
 
 
@@ -170,24 +175,25 @@ def _planned(  # noqa: PLR0913, PLR0917 - one movement, whole
     desk: Desk, invoice: Invoice, leg: Leg, number: int, event: Event, mode: DepositMode
 ) -> moves.NewMove:
     move_id = desk.ids.new()
-    sweep = leg.purpose == "sweep"
+    inward = leg.purpose in INWARD
     return moves.NewMove(
         org_id=invoice.org_id,
         move_id=move_id,
         purpose=leg.purpose,
-        source_id=(leg.refund_id or invoice.invoice_id).hex,
+        source_id=(leg.source_id or invoice.invoice_id).hex,
         leg=number,
         invoice_id=invoice.invoice_id,
         chain=leg.money.asset.chain,
         contract=leg.money.asset.contract,
         destination=leg.destination,
         amount_units=leg.money.units,
-        status="ready" if sweep else "waiting",
+        status="ready" if inward else "waiting",
         approved_by=event.by,
         approved_at=event.at,
-        warrant=None if sweep else _warrant(desk, invoice.org_id, move_id, leg, event),
+        warrant=None if inward else _warrant(desk, invoice.org_id, move_id, leg, event),
         created_at=event.at,
         deposit_mode=mode,
+        from_hold=leg.from_hold,
     )
 
 
@@ -206,6 +212,7 @@ def _warrant(desk: Desk, org_id: int, move_id: UUID, leg: Leg, event: Event) -> 
         amount_units=leg.money.units,
         approved_by=event.by,
         approved_at=event.at,
+        from_hold=leg.from_hold,
     )
     return seal_warrant(warrant, desk.approval_key)
 

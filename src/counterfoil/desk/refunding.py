@@ -1,6 +1,6 @@
 """Refunds at the desk: how much is meant, and whether it can still be called off."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -64,6 +64,11 @@ def in_motion(planned: Sequence[MoveRow]) -> bool:
         or (move.purpose in OUTGOING and move.status not in {"final", "failed"})
         for move in planned
     )
+
+
+def in_flight(planned: Sequence[MoveRow], purposes: Collection[str]) -> bool:
+    """Whether a movement with one of these purposes is signed and not at its end yet."""
+    return any(move.status == "signed" and move.purpose in purposes for move in planned)
 
 
 def is_unsent(invoice: Invoice, planned: Sequence[MoveRow]) -> bool:

@@ -22,7 +22,7 @@ from counterfoil.desk.moving import lineages
 
 __all__ = ["TxRow", "WalletRow"]
 
-_REPEATABLE: Final = frozenset[MovePurpose]({"sweep", "deploy"})
+_REPEATABLE: Final = frozenset[MovePurpose]({"sweep", "quarantine", "restore", "deploy"})
 """What changes nothing when it is done twice, so the signer gives it a second nonce."""
 
 

@@ -33,17 +33,17 @@ ChildNumber = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 """A deposit address's number is also its index below the branch, where 31 bits are not hardened."""
 
 Role = Literal["operator", "pool", "hold", "gas", "admin", "child"]
-SIGNING_ROLES: Final = frozenset[Role]({"operator", "pool", "gas"})
-FueledRole = Literal["operator", "pool"]
-SigningRole = Literal["operator", "pool", "gas"]
+SIGNING_ROLES: Final = frozenset[Role]({"operator", "pool", "hold", "gas"})
+FueledRole = Literal["operator", "pool", "hold"]
+SigningRole = Literal["operator", "pool", "hold", "gas"]
 
 
 class WalletAddresses(Struct, frozen=True, forbid_unknown_fields=True):
     """An organisation's wallets, and the factory whose address follows from them.
 
-    ``operator`` sweeps, ``pool`` pays, ``gas`` fuels both and deploys. ``hold``
-    (quarantine) and ``admin`` (of the factory) are cold: their addresses are known, but
-    nothing is signed for them.
+    ``operator`` sweeps, ``pool`` pays, ``gas`` fuels and deploys. ``hold`` (quarantine) sends
+    to the pool, and refunds whose warrant names it. ``admin`` (of the factory) is cold: its
+    address is known, but nothing is signed for it.
     """
 
     operator: Address
@@ -85,7 +85,7 @@ class SweepOrder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kin
 
 
 class PayOrder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="pay"):
-    """Pay out or refund what a sealed warrant allows; the pool signs.
+    """Pay out or refund what a sealed warrant allows; the pool signs, or hold where it says so.
 
     The fields are those of the warrant itself, so that nothing in the order can differ
     from what was approved: any change breaks ``seal``. Build it with `pay_order`. The zero
@@ -104,6 +104,19 @@ class PayOrder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"
     seal: Seal
     generation: Small = 0
     replaces_nonce: Small | None = None
+    from_hold: bool = False
+
+
+class RestoreOrder(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="restore"
+):
+    """Send released money from hold to the organisation's own pool only; hold signs."""
+
+    org_id: OrgId
+    move_id: Name
+    chain_id: Small
+    token: Address
+    amount_units: Digits
 
 
 class FuelOrder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="fuel"):
@@ -168,7 +181,7 @@ class FuelChildOrder(
 
 
 ChildOrder = SweepChildOrder | FuelChildOrder
-WalletOrder = SweepOrder | PayOrder | FuelOrder | DeployOrder | CancelOrder
+WalletOrder = SweepOrder | PayOrder | RestoreOrder | FuelOrder | DeployOrder | CancelOrder
 Order = WalletOrder | ChildOrder
 
 
@@ -208,6 +221,7 @@ def pay_order(warrant: Warrant, seal: str) -> PayOrder:
         seal=seal,
         generation=warrant.generation,
         replaces_nonce=warrant.replaces_nonce,
+        from_hold=warrant.from_hold,
     )
     return checked(order)
 
@@ -220,8 +234,8 @@ def checked(order: PayOrder) -> PayOrder:
 def warrant_of(order: PayOrder, chain: Chain) -> Warrant:
     """The warrant that this order claims to have; its seal tells whether it does.
 
-    Raises ``ValueError`` for an amount of zero or a first approval that replaces a nonce, which
-    no warrant has.
+    Raises ``ValueError`` for an amount of zero, a first approval that replaces a nonce and a
+    payout from hold, which no warrant has.
     """
     return Warrant(
         org_id=order.org_id,
@@ -235,6 +249,7 @@ def warrant_of(order: PayOrder, chain: Chain) -> Warrant:
         approved_at=order.approved_at.astimezone(UTC),
         generation=order.generation,
         replaces_nonce=order.replaces_nonce,
+        from_hold=order.from_hold,
     )
 
 

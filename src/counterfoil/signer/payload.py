@@ -23,6 +23,7 @@ from counterfoil.signer.orders import (
     FuelOrder,
     Order,
     PayOrder,
+    RestoreOrder,
     Role,
     Signed,
     SweepOrder,
@@ -85,22 +86,33 @@ def _rebuild(order: WalletOrder, wallets: WalletAddresses) -> Payload:
         case SweepOrder():
             data = sweep_calldata(order.token, order.salts, to_hold=order.to_hold)
             return Payload(order.chain_id, "operator", wallets.factory, 0, data)
-        case PayOrder(token=token) if token == ZERO_ADDRESS:
-            return Payload(order.chain_id, "pool", order.destination, int(order.amount_units), b"")
         case PayOrder():
-            data = transfer_calldata(order.destination, int(order.amount_units))
-            return Payload(order.chain_id, "pool", order.token, 0, data)
+            return _transfer(order, "hold" if order.from_hold else "pool", order.destination)
+        case RestoreOrder():
+            return _transfer(order, "hold", wallets.pool)
         case FuelOrder():
-            to = wallets.operator if order.destination_role == "operator" else wallets.pool
+            to = {"operator": wallets.operator, "pool": wallets.pool, "hold": wallets.hold}[
+                order.destination_role
+            ]
             return Payload(order.chain_id, "gas", to, int(order.value_wei), b"")
         case DeployOrder():
             data = factory_terms(wallets).deploy_calldata
             return Payload(order.chain_id, "gas", DETERMINISTIC_DEPLOYER, 0, data)
         case CancelOrder():
-            to = {"operator": wallets.operator, "pool": wallets.pool, "gas": wallets.gas}[
-                order.role
-            ]
+            to = {
+                "operator": wallets.operator,
+                "pool": wallets.pool,
+                "hold": wallets.hold,
+                "gas": wallets.gas,
+            }[order.role]
             return Payload(order.chain_id, order.role, to, 0, b"")
+
+
+def _transfer(order: PayOrder | RestoreOrder, role: Role, to: str) -> Payload:
+    if order.token == ZERO_ADDRESS:
+        return Payload(order.chain_id, role, to, int(order.amount_units), b"")
+    data = transfer_calldata(to, int(order.amount_units))
+    return Payload(order.chain_id, role, order.token, 0, data)
 
 
 def _rebuild_for_child(order: ChildOrder, wallets: WalletAddresses) -> Payload:

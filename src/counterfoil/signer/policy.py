@@ -17,6 +17,7 @@ from counterfoil.signer.orders import (
     FuelOrder,
     Order,
     PayOrder,
+    RestoreOrder,
     SweepChildOrder,
     SweepOrder,
     TxTerms,
@@ -71,6 +72,8 @@ def check_order(
             _check_sweep_child(order, chain)
         case PayOrder():
             _check_pay(order, wallets, limits, approval_key)
+        case RestoreOrder():
+            _check_restore(order, chain)
         case FuelOrder() | FuelChildOrder():
             _check_fuel(order, limits)
 
@@ -133,7 +136,7 @@ def repeatable(order: Order) -> bool:
     """Whether doing the order twice changes nothing.
 
     A second sweep finds the addresses empty, or takes later money to the same pool; a second
-    deployment finds the factory there.
+    deployment finds the factory there. A second movement from hold ends in our own pool as well.
     So a failed one may go out again under a new nonce; money to others may not.
     """
     return not isinstance(order, (PayOrder, FuelOrder, FuelChildOrder))
@@ -173,6 +176,14 @@ def _check_sweep_child(order: SweepChildOrder, chain: Chain) -> None:
         _never("a sweep of nothing")
 
 
+def _check_restore(order: RestoreOrder, chain: Chain) -> None:
+    """Refuse what is no money of ours; the destination is not in the order."""
+    if order.token != ZERO_ADDRESS and known_asset(chain.key, order.token) is None:
+        _never(f"token {order.token} is not registered on {chain.key}")
+    if order.amount_units == "0":
+        _never("a movement of nothing")
+
+
 def check_child(order: ChildOrder, derived: str) -> None:
     """Refuse an address that is not the child of its number. Raises `SignerRefused`."""
     if order.child != derived:
@@ -186,6 +197,8 @@ def _check_pay(
     _check_destination(order.destination, wallets)
     if order.amount_units == "0":
         _never("a payment of nothing")
+    if order.from_hold and order.purpose != "refund":
+        _never("a payout leaves from the pool; from hold only refunds go out")
     if order.generation == 0 and order.replaces_nonce is not None:
         _never(f"a first approval replaces no nonce, not even {order.replaces_nonce}")
     if not check_warrant(warrant_of(order, chain_of(order.chain_id)), order.seal, approval_key):

@@ -91,7 +91,8 @@ class ChildFueler:
     async def _cost_wei(self, chain: Chain, sweep: ChildSweep) -> tuple[int, int]:
         """What the sweep's gas costs at least and at most, reckoned as when it is signed."""
         wallets = await self._signer.addresses(sweep.org_id)
-        data = transfer_calldata(wallets.pool, sweep.amount_units)
+        to = wallets.hold if sweep.purpose == "quarantine" else wallets.pool
+        data = transfer_calldata(to, sweep.amount_units)
         gas = await chain.estimate_gas(sweep.address, sweep.contract, data)
         fees = await chain.fees()
         limit = gas_limit(gas, "child")

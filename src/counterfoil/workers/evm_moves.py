@@ -16,7 +16,15 @@ from counterfoil.chains.port import Fees, Receipt
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.warrant import Warrant
 from counterfoil.desk.landing import Landed, LandedItem
-from counterfoil.desk.moving import Batch, Item, OpenTx, SigningRefused, WalletRole, WalletRow
+from counterfoil.desk.moving import (
+    EMPTYING,
+    Batch,
+    Item,
+    OpenTx,
+    SigningRefused,
+    WalletRole,
+    WalletRow,
+)
 from counterfoil.desk.stuck import LostSignature
 from counterfoil.signer.orders import (
     CancelOrder,
@@ -24,6 +32,7 @@ from counterfoil.signer.orders import (
     FuelChildOrder,
     FuelOrder,
     Order,
+    RestoreOrder,
     SweepChildOrder,
     SweepOrder,
     WalletAddresses,
@@ -46,7 +55,12 @@ def must_be_the_signers(wallet: WalletRow, wallets: WalletAddresses) -> None:
     """
     if wallet.role == "child":
         return
-    theirs = {"operator": wallets.operator, "pool": wallets.pool, "gas": wallets.gas}[wallet.role]
+    theirs = {
+        "operator": wallets.operator,
+        "pool": wallets.pool,
+        "hold": wallets.hold,
+        "gas": wallets.gas,
+    }[wallet.role]
     if theirs != wallet.address:
         msg = (
             f"the signer's {wallet.role} wallet is {theirs}, the books say {wallet.address};"
@@ -85,14 +99,22 @@ def order_for(batch: Batch, wallets: WalletAddresses) -> Order:
     chain_id = CHAINS[batch.wallet.chain].chain_id
     move_id = str(first.move.move_id)
     match first.move.purpose:
-        case "sweep" if batch.wallet.role == "child":
+        case "sweep" | "quarantine" if batch.wallet.role == "child":
             return _sweep_child_order(first, chain_id)
-        case "sweep":
+        case "sweep" | "quarantine":
             return _sweep_order(batch, wallets, chain_id)
         case "deploy":
             return DeployOrder(batch.wallet.org_id, move_id, chain_id)
         case "fuel":
             return _fuel_order(batch, chain_id)
+        case "restore":
+            return RestoreOrder(
+                org_id=first.move.org_id,
+                move_id=move_id,
+                chain_id=chain_id,
+                token=first.move.contract or ZERO_ADDRESS,
+                amount_units=str(first.move.amount_units),
+            )
         case _:
             return _pay_order(first)
 
@@ -106,7 +128,7 @@ def strangers(batch: Batch, derived: DepositScheme, origin: str) -> dict[UUID, s
     return {
         item.move.move_id: f"{item.deposit_address} is no deposit address of {origin}"
         for item in batch.items
-        if (item.number is not None or item.move.purpose == "sweep")
+        if (item.number is not None or item.move.purpose in EMPTYING)
         and (item.number is None or derived.address(item.number) != item.deposit_address)
     }
 
@@ -151,7 +173,7 @@ def _sweep_order(batch: Batch, wallets: WalletAddresses, chain_id: int) -> Sweep
         factory=wallets.factory,
         token=batch.items[0].move.contract or ZERO_ADDRESS,
         salts=tuple(_salt(item) for item in batch.items),
-        to_hold=False,
+        to_hold=_to_hold(batch.items[0]),
     )
 
 
@@ -165,8 +187,12 @@ def _sweep_child_order(item: Item, chain_id: int) -> SweepChildOrder:
         child=child,
         token=item.move.contract,
         amount_units=str(item.move.amount_units),
-        to_hold=False,
+        to_hold=_to_hold(item),
     )
+
+
+def _to_hold(item: Item) -> bool:
+    return item.move.purpose == "quarantine"
 
 
 def _fuel_order(batch: Batch, chain_id: int) -> Order:
@@ -181,13 +207,14 @@ def _fuel_order(batch: Batch, chain_id: int) -> Order:
             child=child,
             value_wei=str(move.amount_units),
         )
-    if batch.destination_role not in {"operator", "pool"}:
+    role = batch.destination_role
+    if role not in {"operator", "pool", "hold"}:
         _refuse(f"{move.destination} is no wallet of ours that needs fuel")
     return FuelOrder(
         org_id=move.org_id,
         move_id=str(move.move_id),
         chain_id=chain_id,
-        destination_role="operator" if batch.destination_role == "operator" else "pool",
+        destination_role=role,
         value_wei=str(move.amount_units),
     )
 
@@ -208,6 +235,7 @@ def _pay_order(item: Item) -> Order:
         approved_at=move.approved_at.astimezone(UTC),
         generation=move.generation,
         replaces_nonce=move.replaces_nonce,
+        from_hold=move.from_hold,
     )
     return pay_order(warrant, move.warrant)
 
@@ -217,28 +245,32 @@ def _landed_items(open_tx: OpenTx, receipt: Receipt) -> tuple[LandedItem, ...]:
 
     def item_landed(item: Item) -> LandedItem:
         match item.move.purpose:
-            case "sweep" if open_tx.wallet.role == "child":
+            case "sweep" | "quarantine" if open_tx.wallet.role == "child":
                 return _sent_by_child(open_tx, receipt, item)
-            case "sweep":
+            case "sweep" | "quarantine":
                 return _swept(open_tx, receipt, item, events.get(_salt(item)))
             case "fuel" | "deploy":
                 return LandedItem(item.move.move_id, item.move.amount_units)
+            case "restore":
+                return _paid(open_tx, receipt, item, open_tx.pool)
             case _:
-                return _paid(open_tx, receipt, item)
+                return _paid(open_tx, receipt, item, item.move.destination)
 
     return tuple(item_landed(item) for item in open_tx.items)
 
 
 def _swept(open_tx: OpenTx, receipt: Receipt, item: Item, event: SweptItem | None) -> LandedItem:
-    """Believe what arrived in the pool by the token's own log, and compare all else with it.
+    """Believe what arrived with us by the token's own log, and compare all else with it.
 
     Native coin writes no log: there the factory's event is the proof, as the call that moved it
     would have failed as a whole.
     """
     move = item.move
+    name, wallet = _receiver(open_tx, item)
     if (
         event is None
         or event.token != (move.contract or ZERO_ADDRESS)
+        or event.to_hold != _to_hold(item)
         or event.account != item.deposit_address
     ):
         problem = f"the sweep {receipt.tx_hash} has no event for {item.deposit_address}"
@@ -250,41 +282,47 @@ def _swept(open_tx: OpenTx, receipt: Receipt, item: Item, event: SweptItem | Non
         )
         return LandedItem(move.move_id, 0, problem, again=True)
     arrived_units = (
-        _arrived_units(receipt, move.contract, event.account, open_tx.pool)
+        _arrived_units(receipt, move.contract, event.account, wallet)
         if move.contract
         else event.amount_units
     )
     if arrived_units != event.amount_units or arrived_units < move.amount_units:
         problem = (
             f"{move.amount_units} base units were to be swept; {event.amount_units} left"
-            f" {event.account}, {arrived_units} arrived in the pool"
+            f" {event.account}, {arrived_units} arrived in the {name}"
         )
         return LandedItem(move.move_id, arrived_units, problem)
     return LandedItem(move.move_id, arrived_units)
 
 
+def _receiver(open_tx: OpenTx, item: Item) -> tuple[str, str]:
+    """Where a sweep goes: what it is called, and its address."""
+    return ("hold wallet", open_tx.hold) if _to_hold(item) else ("pool", open_tx.pool)
+
+
 def _sent_by_child(open_tx: OpenTx, receipt: Receipt, item: Item) -> LandedItem:
-    """Believe what arrived in the pool by the token's own log."""
+    """Believe what arrived with us by the token's own log."""
     move = item.move
-    arrived_units = _arrived_units(receipt, move.contract, open_tx.wallet.address, open_tx.pool)
+    name, wallet = _receiver(open_tx, item)
+    arrived_units = _arrived_units(receipt, move.contract, open_tx.wallet.address, wallet)
     if arrived_units == move.amount_units:
         return LandedItem(move.move_id, arrived_units)
     problem = (
-        f"{move.amount_units} base units were to be swept; {arrived_units} arrived in the pool"
+        f"{move.amount_units} base units were to be swept; {arrived_units} arrived in the {name}"
         f" from {open_tx.wallet.address}"
     )
     return LandedItem(move.move_id, arrived_units, problem)
 
 
-def _paid(open_tx: OpenTx, receipt: Receipt, item: Item) -> LandedItem:
+def _paid(open_tx: OpenTx, receipt: Receipt, item: Item, destination: str) -> LandedItem:
     move = item.move
     sender = open_tx.wallet.address
-    if paid(receipt, move.contract, sender, move.destination, move.amount_units):
+    if paid(receipt, move.contract, sender, destination, move.amount_units):
         return LandedItem(move.move_id, move.amount_units)
-    arrived_units = _arrived_units(receipt, move.contract, sender, move.destination)
+    arrived_units = _arrived_units(receipt, move.contract, sender, destination)
     problem = (
         f"{move.amount_units} base units were to be paid; the token shows {arrived_units}"
-        f" arriving at {move.destination}"
+        f" arriving at {destination}"
     )
     return LandedItem(move.move_id, arrived_units, problem)
 

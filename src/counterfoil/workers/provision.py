@@ -93,9 +93,10 @@ class ProvisionWorker:
         return added
 
     async def _prepare(self, chain: Chain, org: Org) -> None:
-        if await provisioning.factory_known(self._desk, org, chain.key):
+        held = await provisioning.knows_wallet(self._desk, chain.key, org.hold_address)
+        if held and await provisioning.factory_known(self._desk, org, chain.key):
             return
-        wallets = (org.operator_address, org.pool_address, org.gas_address)
+        wallets = (org.operator_address, org.pool_address, org.hold_address, org.gas_address)
         nonces = {address: await chain.nonce(address, "finalized") for address in wallets}
         for wallet in await provisioning.ensure_wallets(self._desk, org, chain.key, nonces):
             _log.info("provision.wallet", chain=chain.key, role=wallet.role, wallet=wallet.address)

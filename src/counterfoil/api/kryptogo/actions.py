@@ -186,6 +186,15 @@ ACTIONS: Final = (
         lambda a: commands.decline(a.desk, a.invoice_id, a.by, a.reason, a.key),
     ),
     Action(
+        "quarantine",
+        "quarantineInvoice",
+        "Have held or refused money taken from its deposit address to the quarantine wallet",
+        P.REVIEW,
+        schema.DECISION_FIELDS,
+        {"reason": "Stolen funds reported by the exchange; see case 2026-18."},
+        lambda a: commands.quarantine(a.desk, a.invoice_id, a.by, a.reason, a.key),
+    ),
+    Action(
         "note",
         "noteOnInvoice",
         "Write something down about held money, for compliance only",

@@ -131,6 +131,8 @@ INVOICE_EXAMPLE: Final[Schema] = {
     "available_actions": ["update", "cancel"],
     "releases": [],
     "declines": [],
+    "quarantined_by": None,
+    "quarantined_at": None,
     "people_needed": None,
     "archived_at": None,
     "resolution": None,

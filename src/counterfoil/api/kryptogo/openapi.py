@@ -360,6 +360,8 @@ def _schemas() -> Schema:
                     "type": ["object", "null"],
                     "properties": dict.fromkeys(("release", "decline"), _WHOLE),
                 },
+                "quarantined_by": _or_null(_TEXT),
+                "quarantined_at": _or_null(_TIME),
                 "archived_at": _or_null(_TIME),
                 "resolution": _or_null(_OBJECT),
             }

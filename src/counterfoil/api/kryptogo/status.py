@@ -19,6 +19,7 @@ from counterfoil.core.events import (
     Decline,
     Edit,
     OrderRefund,
+    Quarantine,
     Reject,
     Release,
     SignOff,
@@ -26,12 +27,13 @@ from counterfoil.core.events import (
 )
 from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.lifecycle import RULES, decide
+from counterfoil.core.planning import INWARD
 from counterfoil.core.reckoning import refundable
 from counterfoil.core.roles import REQUIRED, Actor, Permission
 from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
 from counterfoil.desk.commands import signing, signs_as_it_is
 from counterfoil.desk.queries import InvoiceView
-from counterfoil.desk.refunding import in_motion, is_unsent
+from counterfoil.desk.refunding import in_flight, in_motion, is_unsent
 
 S = Status
 C = Context
@@ -157,6 +159,7 @@ VERBS: Final = (
     Verb("cancel", Cancel, lambda i, by: Cancel(at=i.created_at, by=by)),
     Verb("release", Release, lambda i, by: Release(at=i.created_at, by=by, reason="")),
     Verb("decline", Decline, lambda i, by: Decline(at=i.created_at, by=by, reason="")),
+    Verb("quarantine", Quarantine, lambda i, by: Quarantine(at=i.created_at, by=by, reason="")),
     Verb("accept", Accept, lambda i, by: Accept(at=i.created_at, by=by)),
     Verb(
         "sign",
@@ -233,6 +236,10 @@ def _heard(view: InvoiceView, command: Command) -> bool:
     if isinstance(command, WithdrawRefund) and not is_unsent(before, view.moves):
         return False
     if isinstance(command, OrderRefund | ApproveRefund) and in_motion(view.moves):
+        return False
+    if isinstance(command, Quarantine) and in_flight(view.moves, INWARD):
+        return False
+    if isinstance(command, Release) and in_flight(view.moves, {"quarantine"}):
         return False
     try:
         for step in signing(before, command) if isinstance(command, SignOff) else (command,):

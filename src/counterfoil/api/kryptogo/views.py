@@ -142,6 +142,8 @@ def invoice_intent(view: InvoiceView, by: Actor) -> Json:
         "archived_at": _instant_or_none(invoice.archived_at),
         "releases": invoice.releases,
         "declines": invoice.declines,
+        "quarantined_by": invoice.quarantined_by,
+        "quarantined_at": _instant_or_none(invoice.quarantined_at),
         "people_needed": people_needed(invoice),
         "compliance_notes": _notes(invoice, by),
         "payment_options": [_option(invoice, request) for request in invoice.requests],
