@@ -51,12 +51,12 @@ class TestHolds:
         last = await second_officer.act("release", invoice_id, {"reason": "As my colleague says."})
 
         assert held["status"] == "compliance_freeze"
-        assert held["available_actions"] == ["release", "decline"]
+        assert held["available_actions"] == ["release", "decline", "quarantine"]
         assert held["people_needed"] == {"release": 2, "decline": 2}
         assert first["status"] == "compliance_freeze"
         assert (first["releases"], first["declines"]) == ([firm.officer.uid], [])
         assert first["people_needed"] == {"release": 1, "decline": 2}
-        assert first["available_actions"] == ["decline"]
+        assert first["available_actions"] == ["decline", "quarantine"]
         assert again.refusal == (403, 4003)
         assert "a second person has to" in again.body["message"]
         assert last.data["status"] == "sign_pending"
@@ -121,7 +121,7 @@ class TestHolds:
         assert refused.refusal == (409, 4090)
         assert refused.body["data"]["rule"] == "sanctions_hit"
         seen = (await firm.officer.look(invoice_id)).data
-        assert seen["available_actions"] == ["decline"]
+        assert seen["available_actions"] == ["decline", "quarantine"]
         assert seen["people_needed"] == {"decline": 2}
 
     async def test_who_made_or_approved_the_invoice_does_not_decide(

@@ -182,9 +182,9 @@ def test_officers_decide_on_held_money_that_is_not_their_own_work() -> None:
         releases=(one.uid,),
     )
 
-    assert available_actions(fresh_view(held), one) == ["decline"]
-    assert available_actions(fresh_view(held), other) == ["release", "decline"]
-    assert available_actions(fresh_view(held), maker) == []
+    assert available_actions(fresh_view(held), one) == ["decline", "quarantine"]
+    assert available_actions(fresh_view(held), other) == ["release", "decline", "quarantine"]
+    assert available_actions(fresh_view(held), maker) == ["quarantine"]
     assert people_needed(held) == {"release": 1, "decline": 2}
 
 
@@ -197,7 +197,8 @@ def test_sanctioned_money_can_only_be_declined() -> None:
         screening=dirty(money, sanctioned=True),
     )
 
-    assert available_actions(fresh_view(held), member(OFFICERS[0], "compliance")) == ["decline"]
+    officer = member(OFFICERS[0], "compliance")
+    assert available_actions(fresh_view(held), officer) == ["decline", "quarantine"]
     assert people_needed(held) == {"decline": 2}
     assert people_needed(invoice(S.SIGN_PENDING, tally=money, screening=clean(money))) is None
 
@@ -244,7 +245,7 @@ def test_an_ended_invoice_is_archived_once() -> None:
 
 def test_refusals_speak_in_verbs_of_this_api() -> None:
     assert verbs_of(S.APPROVAL_PENDING, None) == ["update", "approve", "reject", "cancel"]
-    assert verbs_of(S.COMPLIANCE_HOLD, C.HIGH_RISK) == ["release", "decline"]
+    assert verbs_of(S.COMPLIANCE_HOLD, C.HIGH_RISK) == ["release", "decline", "quarantine"]
     assert verbs_of(S.SWEEPING, C.EXACT) == []
     assert verbs_of(S.APPROVAL_PENDING, None, ROLES["finance"]) == ["update", "cancel"]
 

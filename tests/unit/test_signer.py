@@ -287,7 +287,7 @@ def test_fuel_goes_only_to_wallets_that_sign(desk: SigningDesk) -> None:
     to_pool = desk.sign(replace(order, move_id="fuel-2", destination_role="pool"), at_nonce(8))
     assert HexBytes(on_chain(to_pool)["to"]).hex() == desk.wallets.pool[2:]
     assert to_pool.sender == desk.wallets.gas
-    for elsewhere in ("hold", "admin", THIEF):
+    for elsewhere in ("gas", "admin", THIEF):
         packed = msgspec.json.encode({**msgspec.to_builtins(order), "destination_role": elsewhere})
         with pytest.raises(msgspec.ValidationError, match="Invalid enum value"):
             msgspec.json.decode(packed, type=FuelOrder)
