@@ -63,7 +63,8 @@ async def open_addresses(
            AND NOT EXISTS (
                SELECT FROM move m
                 WHERE m.org_id = i.org_id AND m.invoice_id = i.invoice_id
-                  AND m.chain = %(chain)s AND m.purpose = 'sweep' AND m.status = 'signed')
+                  AND m.chain = %(chain)s AND m.purpose IN ('sweep', 'quarantine')
+                  AND m.status = 'signed')
          ORDER BY CASE WHEN i.status = 'awaiting_payment' THEN i.deadline_at END,
                   i.created_at DESC, a.deposit_mode
          LIMIT %(limit)s
