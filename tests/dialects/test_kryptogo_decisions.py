@@ -136,7 +136,7 @@ class TestHolds:
         refused = await both.act("release", invoice_id, {"reason": WHY})
 
         assert refused.refusal == (403, 4003)
-        assert await actions(both, invoice_id) == []
+        assert await actions(both, invoice_id) == ["quarantine"]
 
 
 class TestParticularPayments:
