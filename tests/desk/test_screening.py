@@ -14,7 +14,7 @@ from counterfoil.core.invoice import Context, PaymentRequest, Status
 from counterfoil.core.reckoning import Depth
 from counterfoil.core.risk_facts import AddressRisk, Severity
 from counterfoil.db.pool import Database
-from counterfoil.desk import screening
+from counterfoil.desk import screening, verdicts
 from counterfoil.providers.screening.port import (
     AddressQuery,
     AddressScreener,
@@ -293,7 +293,7 @@ async def test_money_that_comes_during_a_screening_is_screened_too(bureau: Burea
         bureau.desk.ids.new(), "clear", sanctioned=False, total=Decimal(0), scores={}, record={}
     )
     await bureau.office.is_paid(bill, payer=LISTED, units=DUE)
-    assert await screening.conclude(bureau.desk, case, clean)
+    assert await verdicts.conclude(bureau.desk, case, clean)
 
     assert (await bureau.office.invoice(bill)).status is Status.SCREENING
     assert (await bureau.screens(bill)).status is Status.COMPLIANCE_HOLD
@@ -311,7 +311,7 @@ async def test_a_screener_that_lost_its_lease_decides_nothing(bureau: Bureau) ->
     late = screening.Finding(
         bureau.desk.ids.new(), "clear", sanctioned=False, total=Decimal(0), scores={}, record={}
     )
-    assert not await screening.conclude(bureau.desk, slept, late)
+    assert not await verdicts.conclude(bureau.desk, slept, late)
     assert await bureau.run(bill) == before
     assert (await bureau.office.invoice(bill)).status is Status.COMPLIANCE_HOLD
 

@@ -14,7 +14,7 @@ from counterfoil.core.risk_facts import Severity
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
 from counterfoil.db.rows import all_values
-from counterfoil.desk import screening
+from counterfoil.desk import screening, verdicts
 from counterfoil.desk.act import act
 from counterfoil.providers.screening.port import ScreeningUnavailable
 from support.bureau import LISTED, Bureau, opened
@@ -231,7 +231,7 @@ async def test_more_money_does_not_slip_through_with_the_answers(bureau: Bureau)
     clear = screening.Finding(
         bureau.desk.ids.new(), "clear", sanctioned=False, total=Decimal(0), scores={}, record={}
     )
-    assert await screening.conclude(bureau.desk, case, clear)
+    assert await verdicts.conclude(bureau.desk, case, clear)
 
     assert (await bureau.office.invoice(held)).status is Status.COMPLIANCE_HOLD
     assert (await bureau.screens(held)).context is Context.SANCTIONED
@@ -323,7 +323,7 @@ async def test_a_payment_that_came_back_is_screened_though_nothing_was_left_befo
     assert case.covers == ()
     await bureau.office.is_paid(bill)
 
-    assert await screening.conclude(bureau.desk, case, None)
+    assert await verdicts.conclude(bureau.desk, case, None)
     assert (await bureau.screens(bill)).status is Status.SIGN_PENDING
 
 
@@ -345,11 +345,17 @@ async def refunded(bureau: Bureau, bill: Invoice) -> Invoice:
 
 
 @pytest.mark.parametrize(
-    ("go_on", "status"), [(signed, Status.SWEEPING), (refunded, Status.REFUND_PROCESSING)]
+    ("go_on", "payer", "decision", "status"),
+    [
+        (signed, STRANGER, "clear", Status.SWEEPING),
+        (signed, LISTED, "aml_hold", Status.COMPLIANCE_HOLD),
+        (refunded, STRANGER, "clear", Status.REFUND_PROCESSING),
+        # A refund goes on: it is how such money leaves.
+        (refunded, LISTED, "aml_hold", Status.REFUND_PROCESSING),
+    ],
 )
-@pytest.mark.parametrize(("payer", "decision"), [(STRANGER, "clear"), (LISTED, "aml_hold")])
 async def test_money_that_comes_while_the_rest_moves_is_screened(
-    bureau: Bureau, go_on: Go, status: Status, payer: str, decision: str
+    bureau: Bureau, go_on: Go, payer: str, decision: str, status: Status
 ) -> None:
     bill = await bureau.office.issues()
     await bureau.office.is_paid(bill)

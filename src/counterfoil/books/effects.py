@@ -4,7 +4,7 @@ A claim is a lease. Whoever finishes must still hold it, so a worker that was pa
 lease changes nothing (specs/reliability.md 1.3 item 8).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -170,6 +170,31 @@ async def complete(
         {"org_id": org_id, "effect_id": effect_id, "lease_token": lease_token, "at": at},
     )
     return done == 1
+
+
+async def complete_all(
+    tx: Tx, org_id: int, held: Sequence[tuple[UUID, UUID]], *, at: datetime
+) -> frozenset[UUID]:
+    """Mark many done as `complete` does; each goes with its lease's token. Answers which were."""
+    return frozenset(
+        await all_values(
+            tx,
+            UUID,
+            """
+            UPDATE effect SET done_at = %(at)s, lease_until = NULL, lease_token = NULL
+              FROM unnest(%(ids)s::uuid[], %(tokens)s::uuid[]) AS held (effect_id, token)
+             WHERE org_id = %(org_id)s AND effect.effect_id = held.effect_id
+               AND lease_token = held.token AND done_at IS NULL
+            RETURNING effect.effect_id
+            """,
+            {
+                "org_id": org_id,
+                "ids": [effect_id for effect_id, _ in held],
+                "tokens": [token for _, token in held],
+                "at": at,
+            },
+        )
+    )
 
 
 async def complete_others(

@@ -21,16 +21,13 @@ from counterfoil.core import reckoning
 from counterfoil.core.assets import PEGGED_TO
 from counterfoil.core.errors import Conflict, Invalid
 from counterfoil.core.events import Screened
-from counterfoil.core.invoice import Invoice, Screening
+from counterfoil.core.invoice import Invoice
 from counterfoil.core.lifecycle import RULES
 from counterfoil.core.money import Money
 from counterfoil.core.reckoning import Depth
 from counterfoil.core.risk_facts import ListState, RateUsed
 from counterfoil.core.risk_rules import Policy
-from counterfoil.core.roles import system
-from counterfoil.core.rules import lifts_hold
 from counterfoil.db.pool import Tx
-from counterfoil.desk.act import happen, locked
 from counterfoil.desk.desk import Desk
 
 FIRST_RETRY_SECONDS: Final = 1.0
@@ -43,7 +40,6 @@ Claim = effects.EffectRow
 """A screening that the caller alone may do until its lease ends."""
 
 _LONGEST_ERROR: Final = 500
-_ANSWERED: Final = "held only for want of answers, which have come and are clear"
 
 Listed = screening.ListedRow
 """One address of one entry of one list."""
@@ -149,63 +145,22 @@ async def case_of(desk: Desk, claim: Claim) -> Case:
     """What a claimed screening is to look at, all as of one moment.
 
     Raises `Invalid` for a screening policy that cannot be read, and `LookupError` for an invoice
-    that is not whole. Each case is read by itself, so that such a one stops no other.
+    that is not whole.
     """
+    (case,) = await cases_of(desk, [claim])
+    return case
+
+
+async def cases_of(desk: Desk, claims: Sequence[Claim]) -> list[Case]:
+    """The same for many, in the order of the claims; raises where any of them would."""
     async with desk.database.reading() as tx:
-        return await _case(desk, tx, claim)
-
-
-async def conclude(desk: Desk, case: Case, finding: Finding | None) -> bool:
-    """Keep a finding, and let the invoice go where it leads; one transaction.
-
-    ``finding`` None: there was nothing left to screen. False, with nothing kept, when the lease
-    was lost: then somebody else is screening it. Where only missing answers hold the money
-    from here, they are asked for again after `ASK_AGAIN_SECONDS`.
-    """
-    effect, now = case.effect, desk.clock.now()
-
-    async def keep(tx: Tx) -> bool:
-        invoice = await locked(tx, effect.org_id, effect.invoice_id)
-        if not await effects.complete(
-            tx, effect.org_id, effect.effect_id, lease_token=effect.lease_token, at=now
-        ):
-            return False
-        if finding is None:
-            # Nobody looked at anything, so whatever asked since then is still to be done.
-            return True
-        verdict = Screening(
-            run_id=finding.run_id,
-            decision=finding.decision,
-            sanctioned=finding.sanctioned,
-            covers=case.covers,
-            payers=tuple(sorted({p.address for p in case.payers if not p.passed_on})),
-            degraded=bool(finding.missing),
-        )
-        if verdict.covers_all(invoice.tally):
-            # Whatever else asked for a screening meant this money.
-            await effects.complete_others(tx, effect.org_id, effect.kind, effect.invoice_id, at=now)
-        await screening.add_run(
-            tx,
-            screening.ScreeningRun(
-                org_id=effect.org_id,
-                run_id=finding.run_id,
-                invoice_id=effect.invoice_id,
-                decision=finding.decision,
-                total=finding.total,
-                scores=finding.scores,
-                record=finding.record,
-                created_at=now,
-            ),
-        )
-        by = system("screen", effect.org_id)
-        reason = _ANSWERED if lifts_hold(invoice, verdict) else ""
-        event = Screened(at=now, by=by.uid, screening=verdict, reason=reason)
-        after = await happen(desk, tx, invoice, event, by)
-        if _lacks_answers(after):
-            await _ask_again(desk, tx, effect)
-        return True
-
-    return await desk.database.run(keep)
+        cases: dict[UUID, Case] = {}
+        worth = _Worth(desk, tx)
+        for org_id in dict.fromkeys(claim.org_id for claim in claims):
+            of_org = [claim for claim in claims if claim.org_id == org_id]
+            for case in await _cases(tx, worth, org_id, of_org):
+                cases[case.effect.effect_id] = case
+    return [cases[claim.effect_id] for claim in claims]
 
 
 def seconds_to_wait(case: Case, patience_seconds: float) -> float | None:
@@ -314,20 +269,7 @@ async def replace_list(desk: Desk, new: NewVersion, *, replaces: int) -> int:
     return await desk.database.run(swap)
 
 
-async def _ask_again(desk: Desk, tx: Tx, effect: Claim) -> None:
-    now = desk.clock.now()
-    await effects.add(
-        tx,
-        effect.org_id,
-        effect_id=desk.ids.new(),
-        kind=effect.kind,
-        invoice_id=effect.invoice_id,
-        due_at=now + timedelta(seconds=ASK_AGAIN_SECONDS),
-        created_at=now,
-    )
-
-
-def _lacks_answers(invoice: Invoice) -> bool:
+def lacks_answers(invoice: Invoice) -> bool:
     """Whether only missing answers stand against exactly the money that is there."""
     verdict = invoice.screening
     whole = verdict is not None and verdict.degraded and verdict.covers_all(invoice.tally)
@@ -339,29 +281,36 @@ def _is_screened(invoice: Invoice) -> bool:
     return (invoice.status, Screened) in RULES
 
 
-async def _case(desk: Desk, tx: Tx, effect: Claim) -> Case:
-    org = await orgs.get(tx, effect.org_id)
-    invoice = await invoices.get(tx, effect.org_id, effect.invoice_id)
-    if org is None or invoice is None:
-        msg = f"effect {effect.effect_id} is about an invoice that does not exist"
-        raise LookupError(msg)
-    money = reckoning.holdings(invoice) if _is_screened(invoice) else ()
-    amount_twd, rate = await _worth(desk, tx, money)
-    return Case(
-        effect=effect,
-        lacks_answers=_lacks_answers(invoice),
-        covers=invoice.tally.confirmed if money else (),
-        payers=await _payers(tx, invoice),
-        amount_twd=amount_twd,
-        rate=rate,
-        policy=policy_of(org.policy.screening),
-    )
+async def _cases(tx: Tx, worth: "_Worth", org_id: int, claims: Sequence[Claim]) -> list[Case]:
+    ids = [claim.invoice_id for claim in claims]
+    org = await orgs.get(tx, org_id)
+    found = {one.invoice_id: one for one in await invoices.of_ids(tx, org_id, ids)}
+    received = await transfers.by_invoice(tx, org_id, ids)
+    cases = []
+    for effect in claims:
+        invoice = found.get(effect.invoice_id)
+        if org is None or invoice is None:
+            msg = f"effect {effect.effect_id} is about an invoice that does not exist"
+            raise LookupError(msg)
+        money = reckoning.holdings(invoice) if _is_screened(invoice) else ()
+        amount_twd, rate = await worth.of(money)
+        cases.append(
+            Case(
+                effect=effect,
+                lacks_answers=lacks_answers(invoice),
+                covers=invoice.tally.confirmed if money else (),
+                payers=_payers(invoice, received[invoice.invoice_id]),
+                amount_twd=amount_twd,
+                rate=rate,
+                policy=policy_of(org.policy.screening),
+            )
+        )
+    return cases
 
 
-async def _payers(tx: Tx, invoice: Invoice) -> tuple[Payer, ...]:
+def _payers(invoice: Invoice, rows: Sequence[transfers.TransferRow]) -> tuple[Payer, ...]:
     """Everybody who sent the money, also what is not confirmed yet: they pay for one bill."""
     money = {part.asset for part in invoice.tally.money}
-    rows = await transfers.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
     return tuple(
         sorted(
             {
@@ -384,23 +333,33 @@ def _payers_of(row: transfers.TransferRow) -> list[Payer]:
     return found
 
 
-async def _worth(
-    desk: Desk, tx: Tx, money: Sequence[Money]
-) -> tuple[Decimal | None, RateUsed | None]:
-    """The money in New Taiwan dollars, None where any part of it has no fresh rate."""
-    oldest = desk.clock.now() - timedelta(seconds=desk.rate_max_age_seconds)
-    total, used, largest = Decimal(0), None, Decimal(-1)
-    for part in money:
-        symbol = part.asset.symbol
-        rate = await rates.latest(tx, PEGGED_TO.get(symbol, symbol), "TWD")
-        if rate is None or rate.observed_at < oldest:
-            return None, None
-        worth = Decimal(part.units).scaleb(-part.asset.decimals) * rate.rate
-        total += worth
-        if worth > largest:
-            largest = worth
-            used = RateUsed(f"{rate.base}/TWD", rate.rate, rate.source, rate.observed_at)
-    return total, used
+class _Worth:
+    """What money is worth in New Taiwan dollars, each rate read once."""
+
+    def __init__(self, desk: Desk, tx: Tx) -> None:
+        self._oldest = desk.clock.now() - timedelta(seconds=desk.rate_max_age_seconds)
+        self._tx = tx
+        self._known: dict[str, rates.RateRow | None] = {}
+
+    async def of(self, money: Sequence[Money]) -> tuple[Decimal | None, RateUsed | None]:
+        """The sum and the largest part's rate; None where any part of it has no fresh rate."""
+        total, used, largest = Decimal(0), None, Decimal(-1)
+        for part in money:
+            rate = await self._rate(part.asset.symbol)
+            if rate is None or rate.observed_at < self._oldest:
+                return None, None
+            worth = Decimal(part.units).scaleb(-part.asset.decimals) * rate.rate
+            total += worth
+            if worth > largest:
+                largest = worth
+                used = RateUsed(f"{rate.base}/TWD", rate.rate, rate.source, rate.observed_at)
+        return total, used
+
+    async def _rate(self, symbol: str) -> rates.RateRow | None:
+        base = PEGGED_TO.get(symbol, symbol)
+        if base not in self._known:
+            self._known[base] = await rates.latest(self._tx, base, "TWD")
+        return self._known[base]
 
 
 def _state(row: screening.ListRow) -> ListState:

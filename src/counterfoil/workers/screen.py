@@ -22,7 +22,7 @@ from counterfoil.core.risk_facts import (
     ProviderFailure,
     Subject,
 )
-from counterfoil.desk import screening
+from counterfoil.desk import screening, verdicts
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.screening import Case, Claim, Finding, Listed, Payer, Search
 from counterfoil.providers.screening.addresses import SearchForm, normalise_address, search_forms
@@ -39,6 +39,7 @@ MAX_PAYERS_ASKED: Final = 25
 _TRIES: Final = 2
 _QUESTIONS_AT_ONCE: Final = 8
 _ZERO_ADDRESS: Final = "0x" + "0" * 40
+_GATHERING_SECONDS: Final = 0.01
 _GRAVITY: Final = {decision: place for place, decision in enumerate(Decision)}
 
 _log = structlog.get_logger(worker="screen")
@@ -52,6 +53,9 @@ class _Suspect:
     forms: tuple[SearchForm, ...]
 
 
+_Answered = tuple[Case, asyncio.Task[Finding | None]]
+
+
 class Screener:
     """Claims cases and concludes them, several at once."""
 
@@ -61,7 +65,7 @@ class Screener:
         providers: Sequence[AddressScreener] = (),
         *,
         timeout_seconds: float = 3.0,
-        at_once: int = 16,
+        at_once: int = 64,
         lease_seconds: float = 120.0,
         patience_seconds: float = 300.0,
     ) -> None:
@@ -83,43 +87,93 @@ class Screener:
         claims = await screening.claim(
             self._desk, limit=self._at_once, lease_seconds=self._lease_seconds
         )
-        await asyncio.gather(*map(self._screen, claims))
+        if not claims:
+            return 0
+        cases = await self._cases(claims)
+        search = await screening.look_up(
+            self._desk, [form for case in cases for form in _forms(case)]
+        )
+        asking = {asyncio.create_task(self._found(case, search)): case for case in cases}
+        waiting = set(asking)
+        try:
+            while waiting:
+                # Whoever has an answer is concluded with those who have theirs by then, and waits
+                # for nobody whose provider is slow.
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                answered, waiting = await asyncio.wait(waiting, timeout=_GATHERING_SECONDS)
+                await self._finish([(asking[task], task) for task in answered])
+        finally:
+            for task in waiting:
+                task.cancel()
         return len(claims)
 
-    async def _screen(self, claim: Claim) -> None:
+    async def _cases(self, claims: Sequence[Claim]) -> list[Case]:
+        """The cases that can be read: one that is broken must not stop the others."""
         try:
-            case = await screening.case_of(self._desk, claim)
-            finding = await self._finding(case) if case.covers else None
-            await self._finish(case, finding)
-        except Exception as error:  # noqa: BLE001 - one case we cannot finish must not stop the others
-            _log.exception(
-                "screening_failed", org_id=claim.org_id, invoice_id=str(claim.invoice_id)
-            )
-            await screening.give_back(self._desk, claim, f"{type(error).__name__}: {error}")
+            return await screening.cases_of(self._desk, claims)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is kept to one case
+            if len(claims) == 1:
+                await self._broken(claims[0], error)
+                return []
+        return [case for claim in claims for case in await self._cases([claim])]
 
-    async def _finish(self, case: Case, finding: Finding | None) -> None:
-        invoice_id = str(case.effect.invoice_id)
-        wait_seconds = (
-            screening.seconds_to_wait(case, self._patience_seconds)
-            if finding and finding.missing
-            else None
-        )
-        if finding and wait_seconds is not None:
-            _log.warning("screening_lacks_answers", invoice_id=invoice_id, why=finding.missing)
-            await screening.give_back(self._desk, case.effect, finding.missing, wait_seconds)
+    async def _found(self, case: Case, search: Search) -> Finding | None:
+        return await self._finding(case, search) if case.covers else None
+
+    async def _finish(
+        self, answered: "Sequence[tuple[Case, asyncio.Task[Finding | None]]]"
+    ) -> None:
+        """Conclude what was found, and put off what was not to be found."""
+        found: list[verdicts.Found] = []
+        for case, task in answered:
+            try:
+                finding = task.result()
+            except Exception as error:  # noqa: BLE001 - one case we cannot finish must not stop the others
+                await self._broken(case.effect, error)
+            else:
+                if not await self._waits(case, finding):
+                    found.append((case, finding))
+        if not found:
             return
-        kept = await screening.conclude(self._desk, case, finding)
-        _log.info(
-            "screened" if kept else "screening_lease_lost",
-            invoice_id=invoice_id,
-            decision=finding.decision if finding else None,
-        )
+        outcomes: Sequence[verdicts.Outcome]
+        try:
+            outcomes = await verdicts.conclude_all(self._desk, found)
+        except Exception as error:  # noqa: BLE001 - nobody's fault; each is tried again by itself
+            outcomes = [error] * len(found)
+        for (case, finding), outcome in zip(found, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                await self._broken(case.effect, outcome)
+                continue
+            _log.info(
+                "screened" if outcome else "screening_lease_lost",
+                invoice_id=str(case.effect.invoice_id),
+                decision=finding.decision if finding else None,
+            )
 
-    async def _finding(self, case: Case) -> Finding:
-        suspects = [_suspect(payer) for payer in case.payers] or [_Suspect(Subject("address"), ())]
-        search = await screening.look_up(
-            self._desk, [(form.family, form.address) for s in suspects for form in s.forms]
+    async def _waits(self, case: Case, finding: Finding | None) -> bool:
+        """Ask again later where answers are missing and may still come."""
+        if finding is None or not finding.missing:
+            return False
+        wait_seconds = screening.seconds_to_wait(case, self._patience_seconds)
+        if wait_seconds is None:
+            return False
+        _log.warning(
+            "screening_lacks_answers", invoice_id=str(case.effect.invoice_id), why=finding.missing
         )
+        await screening.give_back(self._desk, case.effect, finding.missing, wait_seconds)
+        return True
+
+    async def _broken(self, claim: Claim, error: Exception) -> None:
+        _log.error(
+            "screening_failed",
+            org_id=claim.org_id,
+            invoice_id=str(claim.invoice_id),
+            exc_info=error,
+        )
+        await screening.give_back(self._desk, claim, f"{type(error).__name__}: {error}")
+
+    async def _finding(self, case: Case, search: Search) -> Finding:
+        suspects = _suspects(case)
         answers = await asyncio.gather(
             *(self._ask_all(s, place) for place, s in enumerate(suspects))
         )
@@ -186,6 +240,16 @@ class Screener:
                 _log.exception("provider_failed", provider=provider.code)
                 reason = type(error).__name__
         return ProviderFailure(provider.code, reason)
+
+
+def _suspects(case: Case) -> list[_Suspect]:
+    return [_suspect(payer) for payer in case.payers] or [_Suspect(Subject("address"), ())]
+
+
+def _forms(case: Case) -> list[tuple[str, str]]:
+    """Everything that the lists are searched for on account of a case."""
+    suspects = _suspects(case) if case.covers else ()
+    return [(form.family, form.address) for suspect in suspects for form in suspect.forms]
 
 
 def _suspect(payer: Payer) -> _Suspect:

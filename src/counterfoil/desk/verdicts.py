@@ -1,0 +1,141 @@
+"""What follows from findings: many concluded in one transaction, or one by one where that fails.
+
+A finding is kept and its invoice goes where it leads, together or not at all. What is wrong with
+one invoice stays with that one.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from itertools import groupby
+from typing import Final
+
+from psycopg import OperationalError
+
+from counterfoil.books import effects, invoices, screening
+from counterfoil.core.events import Screened
+from counterfoil.core.invoice import Invoice, Screening
+from counterfoil.core.roles import system
+from counterfoil.core.rules import lifts_hold
+from counterfoil.db.pool import CommitUnknown, Tx
+from counterfoil.desk.act import happen
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.record import Beside, beside
+from counterfoil.desk.screening import ASK_AGAIN_SECONDS, Case, Finding, lacks_answers
+
+Found = tuple[Case, Finding | None]
+"""A case and what it came to; None where there was nothing left to screen."""
+
+Outcome = bool | Exception
+"""Whether it was kept, which it is not when the lease was lost; or why it could not be."""
+
+_ANSWERED: Final = "held only for want of answers, which have come and are clear"
+_NOBODYS_FAULT: Final = (CommitUnknown, OperationalError)
+
+
+async def conclude(desk: Desk, case: Case, finding: Finding | None) -> bool:
+    """Keep a finding, and let the invoice go where it leads; one transaction.
+
+    ``finding`` None: there was nothing left to screen. False, with nothing kept, when the lease
+    was lost: then somebody else is screening it. Where only missing answers hold the money
+    from here, they are asked for again after `ASK_AGAIN_SECONDS`.
+    """
+    (kept,) = await desk.database.run(partial(keep, desk, [(case, finding)]))
+    return kept
+
+
+async def conclude_all(desk: Desk, found: Sequence[Found]) -> list[Outcome]:
+    """Do the same for many, in one transaction; one by one where any of them stands in the way.
+
+    Raises `CommitUnknown` and ``psycopg.OperationalError``, which are about none of them.
+    """
+    try:
+        return list(await desk.database.run(partial(keep, desk, found)))
+    except _NOBODYS_FAULT:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is kept to one invoice
+        if len(found) == 1:
+            return [error]
+    return [outcome for one in found for outcome in await conclude_all(desk, [one])]
+
+
+async def keep(desk: Desk, found: Sequence[Found], tx: Tx) -> list[bool]:
+    """Conclude each; answers in the order of ``found`` which of them were kept."""
+    kept: set[int] = set()
+    by_org = sorted(range(len(found)), key=lambda place: _org_id(found[place]))
+    for org_id, places in groupby(by_org, key=lambda place: _org_id(found[place])):
+        mine = list(places)
+        effects_done = await _keep_of_org(desk, tx, org_id, [found[place] for place in mine])
+        kept.update(place for place, done in zip(mine, effects_done, strict=True) if done)
+    return [place in kept for place in range(len(found))]
+
+
+async def _keep_of_org(desk: Desk, tx: Tx, org_id: int, found: Sequence[Found]) -> list[bool]:
+    now = desk.clock.now()
+    ids = [case.effect.invoice_id for case, _ in found]
+    held = {one.invoice_id: one for one in await invoices.lock_all(tx, org_id, ids)}
+    missing = [str(invoice_id) for invoice_id in ids if invoice_id not in held]
+    if missing:
+        msg = f"there is no invoice {missing[0]}"
+        raise LookupError(msg)
+    done = await effects.complete_all(
+        tx, org_id, [(c.effect.effect_id, c.effect.lease_token) for c, _ in found], at=now
+    )
+    known = await beside(tx, org_id, held.values())
+    async with tx.pipeline():  # from here on nothing reads: one trip for however many
+        for case, finding in found:
+            # With no finding nobody looked, so whatever asked since then is still to be done.
+            if finding is not None and case.effect.effect_id in done:
+                invoice = held[case.effect.invoice_id]
+                known_of_it = known[invoice.invoice_id]
+                await _follow(desk, tx, invoice, (case, finding), known_of_it)
+    return [case.effect.effect_id in done for case, _ in found]
+
+
+async def _follow(
+    desk: Desk, tx: Tx, invoice: Invoice, found: tuple[Case, Finding], known: Beside
+) -> None:
+    case, finding = found
+    effect, now = case.effect, desk.clock.now()
+    verdict = Screening(
+        run_id=finding.run_id,
+        decision=finding.decision,
+        sanctioned=finding.sanctioned,
+        covers=case.covers,
+        payers=tuple(sorted({p.address for p in case.payers if not p.passed_on})),
+        degraded=bool(finding.missing),
+    )
+    if verdict.covers_all(invoice.tally):
+        # Whatever else asked for a screening meant this money.
+        await effects.complete_others(tx, effect.org_id, effect.kind, effect.invoice_id, at=now)
+    await screening.add_run(
+        tx,
+        screening.ScreeningRun(
+            org_id=effect.org_id,
+            run_id=finding.run_id,
+            invoice_id=effect.invoice_id,
+            decision=finding.decision,
+            total=finding.total,
+            scores=finding.scores,
+            record=finding.record,
+            created_at=now,
+        ),
+    )
+    by = system("screen", effect.org_id)
+    reason = _ANSWERED if lifts_hold(invoice, verdict) else ""
+    event = Screened(at=now, by=by.uid, screening=verdict, reason=reason)
+    after = await happen(desk, tx, invoice, event, by, known=known)
+    if lacks_answers(after):
+        await effects.add(
+            tx,
+            effect.org_id,
+            effect_id=desk.ids.new(),
+            kind=effect.kind,
+            invoice_id=effect.invoice_id,
+            due_at=now + timedelta(seconds=ASK_AGAIN_SECONDS),
+            created_at=now,
+        )
+
+
+def _org_id(found: Found) -> int:
+    return found[0].effect.org_id
