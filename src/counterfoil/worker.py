@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -37,7 +37,7 @@ from counterfoil.workers.notify import Limits, Notifier, callback_session
 from counterfoil.workers.price import Pricer
 from counterfoil.workers.provision import ProvisionWorker
 from counterfoil.workers.retell import Reteller
-from counterfoil.workers.runner import Step, forever
+from counterfoil.workers.runner import Bell, Step, forever
 from counterfoil.workers.screen import Screener
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
 
@@ -93,7 +93,8 @@ async def work(
         for chain in chains.values():
             await _check(chain)
         leases = leases or Leases()
-        watchers = _watchers(outside.desk, chains, config, leases)
+        bells = _Bells()
+        watchers = _watchers(outside.desk, chains, config, leases, bells)
         notifier = Notifier(
             outside.desk,
             CALLBACK_FORMS,
@@ -101,6 +102,7 @@ async def work(
             config.secret.reveal().encode(),
             allow_private=config.callback_allow_private,
             limits=Limits(lease_seconds=leases.notify, timeout_seconds=leases.notify / 4),
+            ended=bells.notify.ring,
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -109,7 +111,12 @@ async def work(
                     group.create_task(
                         forever(watcher.step, name=f"watch:{key}", pause_seconds=pause)
                     )
-                _start_others(group, config, outside, notifier, paces or Paces(), leases)
+                rests = {"screen": bells.screen.rest, "notify": bells.notify.rest}
+                steps = _others(config, outside, notifier, paces or Paces(), leases, bells)
+                for name, (step, pause) in steps.items():
+                    group.create_task(
+                        forever(step, name=name, pause_seconds=pause, rest=rests.get(name))
+                    )
                 _log.info("working", chains=list(chains))
         finally:
             await notifier.close()
@@ -125,28 +132,45 @@ async def _check(chain: Chain) -> None:
 
 
 def _watchers(
-    desk: Desk, chains: Mapping[str, Chain], config: WorkConfig, leases: Leases
+    desk: Desk, chains: Mapping[str, Chain], config: WorkConfig, leases: Leases, bells: "_Bells"
 ) -> dict[str, ChainWatcher]:
     watched = WatchedAddresses(desk, "evm")
     limits = WatchLimits(
         lease_seconds=leases.watch, two_nodes_from_dollars=config.two_nodes_from_dollars
     )
-    return {key: ChainWatcher(desk, chain, watched, limits) for key, chain in chains.items()}
+    return {
+        key: ChainWatcher(desk, chain, watched, limits, recorded=bells.screen.ring)
+        for key, chain in chains.items()
+    }
 
 
-def _start_others(  # noqa: PLR0913, PLR0917 - everything that workers are made of
-    group: asyncio.TaskGroup,
+@dataclass(frozen=True, slots=True)
+class _Bells:
+    """Who of this process is woken when something was left for it."""
+
+    screen: Bell = field(default_factory=Bell)
+    notify: Bell = field(default_factory=Bell)
+
+
+def _others(  # noqa: PLR0913, PLR0917 - everything that workers are made of
     config: WorkConfig,
     outside: "_Outside",
     notifier: Notifier,
     paces: Paces,
     leases: Leases,
-) -> None:
+    bells: _Bells,
+) -> dict[str, tuple[Step, float]]:
+    """Every step but the watchers', with how long it rests in seconds."""
     desk, chains = outside.desk, outside.chains
     signer = SignerClient(config.signer_socket)
-    screener = Screener(desk, _screeners(config, desk, chains), lease_seconds=leases.screen)
+    screener = Screener(
+        desk,
+        _screeners(config, desk, chains),
+        lease_seconds=leases.screen,
+        concluded=bells.notify.ring,
+    )
     reteller = Reteller(desk, lease_seconds=leases.retell)
-    steps: dict[str, tuple[Step, float]] = {
+    return {
         "screen": (screener.step, paces.screen),
         "notify": (notifier.step, paces.notify),
         "attach": (Attacher(desk, chains).step, paces.attach),
@@ -159,8 +183,6 @@ def _start_others(  # noqa: PLR0913, PLR0917 - everything that workers are made 
         "fuel": (FuelWorker(desk, chains).step, paces.fuel),
         "children": (ChildFueler(desk, chains, signer).step, paces.children),
     }
-    for name, (step, pause_seconds) in steps.items():
-        group.create_task(forever(step, name=name, pause_seconds=pause_seconds))
 
 
 @dataclass(frozen=True, slots=True)

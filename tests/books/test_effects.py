@@ -133,7 +133,7 @@ async def test_one_invoice_is_worked_on_once_however_often_it_was_asked_for(
     assert await second.claims() == []
 
     async with database.transaction() as tx:
-        await effects.complete_others(tx, 1, "screen", invoice_id, at=NOON)
+        await effects.complete_others(tx, 1, "screen", [invoice_id], at=NOON)
     assert claimed.effect_id in asked
     assert await second.claims(NOON + timedelta(days=1)) == []
     assert not await first.completes(claimed.effect_id)

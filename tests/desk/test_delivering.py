@@ -281,7 +281,8 @@ async def test_a_worker_that_lost_its_lease_changes_nothing(bench: Bench) -> Non
     before = await bench.log(bill)
 
     reply = delivering.Reply(500, None, 10)
-    assert not await delivering.attempted(bench.desk, slept, b"{}", reply, jitter=0)
+    attempt = delivering.Attempt(slept, b"{}", reply, jitter=0)
+    assert await delivering.attempted(bench.desk, [attempt]) == [False]
     assert await bench.log(bill) == before
     assert before[0].event.status == "delivered"
 
@@ -424,8 +425,6 @@ async def test_a_receiver_without_tls_is_reported_plainly(bench: Bench) -> None:
 
 
 async def _claim(bench: Bench) -> Delivery:
-    (claimed,) = await delivering.claim(
-        bench.desk, limit=1, shares=outbox.Shares(1, 1, to={}, of={}), lease_seconds=60
-    )
+    (claimed,) = await bench.claims()
     assert isinstance(claimed, outbox.ClaimedEvent)
     return claimed

@@ -7,7 +7,7 @@ from counterfoil.api.kryptogo.callbacks import KryptogoCallbacks
 from counterfoil.core.invoice import Invoice
 from counterfoil.db.pool import Database
 from counterfoil.desk import delivering
-from counterfoil.desk.delivering import Told
+from counterfoil.desk.delivering import Delivery, Shares, Told
 from counterfoil.workers.notify import Limits, Lookup, Notifier, callback_session
 from support.fake_clock import FakeClock
 from support.inbox import Inbox
@@ -52,6 +52,11 @@ class Bench:
 
     async def bill(self, number: int = 42) -> Invoice:
         return await self.office.issues(number)
+
+    async def claims(self) -> list[Delivery]:
+        """Hold everything that is due, as a notifier would."""
+        shares = Shares(9, 9, to={}, of={})
+        return await delivering.claim(self.desk, limit=9, shares=shares, lease_seconds=60)
 
     async def log(self, bill: Invoice) -> list[Told]:
         return await delivering.of_invoice(self.desk, bill.invoice_id, FINANCE)

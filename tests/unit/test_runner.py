@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from counterfoil.workers.runner import LONGEST_BACKOFF_SECONDS, forever
+from counterfoil.workers.runner import LONGEST_BACKOFF_SECONDS, Bell, forever
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +86,67 @@ async def test_it_ends_when_it_is_cancelled() -> None:
     stuck.cancel()
     with pytest.raises(asyncio.CancelledError):
         await stuck
+
+
+A_LONG_TIME = 3600
+
+
+async def test_a_bell_ends_the_rest_of_a_worker_that_has_something_to_do() -> None:
+    bell, looked = Bell(), asyncio.Semaphore(0)
+
+    async def step() -> None:
+        looked.release()
+
+    worker = asyncio.create_task(
+        forever(step, name="test", pause_seconds=A_LONG_TIME, rest=bell.rest)
+    )
+    async with asyncio.timeout(20):
+        for _ in range(3):
+            await looked.acquire()
+            bell.ring()
+    worker.cancel()
+
+
+async def test_a_bell_that_rang_during_a_step_is_not_missed() -> None:
+    bell, looked = Bell(), asyncio.Semaphore(0)
+
+    async def step() -> None:
+        bell.ring()
+        looked.release()
+
+    worker = asyncio.create_task(
+        forever(step, name="test", pause_seconds=A_LONG_TIME, rest=bell.rest)
+    )
+    async with asyncio.timeout(20):
+        await looked.acquire()
+        await looked.acquire()
+    worker.cancel()
+
+
+async def test_a_bell_shortens_one_rest_only() -> None:
+    bell = Bell()
+    bell.ring()
+    bell.ring()
+    await bell.rest(A_LONG_TIME)
+    second = asyncio.create_task(bell.rest(A_LONG_TIME))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not second.done()
+    second.cancel()
+
+
+async def test_a_bell_does_not_shorten_the_wait_after_an_error() -> None:
+    async def rest(seconds: float) -> None:
+        await naps(-seconds)
+
+    naps = Naps(3)
+    with pytest.raises(asyncio.CancelledError):
+        await forever(
+            steps(OSError(), 0),  # type: ignore[arg-type]  # - the fake is as loose as a test may be
+            name="test",
+            pause_seconds=0.2,
+            rest=rest,
+            sleep=naps,
+            jitter=lambda: 1.0,
+        )
+    assert naps.taken == [0.5, -0.2, -0.2]

@@ -198,20 +198,20 @@ async def complete_all(
 
 
 async def complete_others(
-    tx: Tx, org_id: int, kind: str, invoice_id: UUID, *, at: datetime
+    tx: Tx, org_id: int, kind: str, invoice_ids: Collection[UUID], *, at: datetime
 ) -> None:
-    """Mark everything of a kind that waits for an invoice done: one result answers it all.
+    """Mark everything of a kind that waits for invoices done: one result answers it all.
 
-    The caller holds the invoice locked, so nothing can be left behind in between.
+    The caller holds the invoices locked, so nothing can be left behind in between.
     """
     await execute(
         tx,
         """
         UPDATE effect SET done_at = %(at)s, lease_until = NULL, lease_token = NULL
-         WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s AND kind = %(kind)s
+         WHERE org_id = %(org_id)s AND invoice_id = ANY(%(ids)s::uuid[]) AND kind = %(kind)s
            AND done_at IS NULL
         """,
-        {"org_id": org_id, "invoice_id": invoice_id, "kind": kind, "at": at},
+        {"org_id": org_id, "ids": list(invoice_ids), "kind": kind, "at": at},
     )
 
 

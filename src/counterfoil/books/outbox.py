@@ -7,6 +7,7 @@ over ids would skip those that commit late (specs/reliability.md 1.3 item 9).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from counterfoil.core.callback_url import check_callback_url
 from counterfoil.core.errors import Invalid
 from counterfoil.core.invoice import Context, Status
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute, one_row
+from counterfoil.db.rows import all_rows, all_values, execute, one_row
 
 OutboxStatus = Literal["pending", "delivered", "silent", "parked"]
 
@@ -132,6 +133,7 @@ async def add(tx: Tx, event: NewOutboxEvent) -> None:
     )
 
 
+@lru_cache(maxsize=1024)
 def _endpoint(url: str) -> str:
     """Which receiver an address belongs to; the address itself where it has become unreadable.
 
@@ -246,60 +248,67 @@ async def claim(  # noqa: PLR0913 - what to claim, and the lease to claim it wit
     )
 
 
-async def finish(  # noqa: PLR0913 - which event, by whose lease, and how it ended
-    tx: Tx,
-    event: ClaimedEvent,
-    status: OutboxStatus,
-    *,
-    at: datetime,
-    due_at: datetime,
-    body: bytes | None,
-) -> bool:
-    """End a claim; False, and nothing changed, when somebody else holds the event now.
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a claim of an event ends; ``body`` is what every later attempt will tell."""
 
-    ``body`` is what every later attempt will tell.
-    """
-    ended = await execute(
-        tx,
-        """
-        UPDATE outbox
-           SET status = %(status)s, due_at = %(due_at)s, body = %(body)s,
-               delivered_at = CASE WHEN %(status)s = 'delivered' THEN %(at)s ELSE delivered_at END,
-               by_hand = false, lease_until = NULL, lease_token = NULL
-         WHERE org_id = %(org_id)s AND event_id = %(event_id)s
-           AND lease_token = %(lease_token)s AND status = 'pending'
-        """,
-        {
-            "org_id": event.org_id,
-            "event_id": event.event_id,
-            "lease_token": event.lease_token,
-            "status": status,
-            "at": at,
-            "due_at": due_at,
-            "body": body,
-        },
+    event: ClaimedEvent
+    status: OutboxStatus
+    due_at: datetime
+    body: bytes | None
+
+
+async def finish(tx: Tx, endings: Sequence[Ending], *, at: datetime) -> frozenset[UUID]:
+    """End claims; answers which were still the caller's. No other event is changed."""
+    return frozenset(
+        await all_values(
+            tx,
+            UUID,
+            """
+            UPDATE outbox
+               SET status = ending.status, due_at = ending.due_at, body = ending.body,
+                   delivered_at = CASE WHEN ending.status = 'delivered' THEN %(at)s
+                                       ELSE delivered_at END,
+                   by_hand = false, lease_until = NULL, lease_token = NULL
+              FROM unnest(%(orgs)s::bigint[], %(events)s::uuid[], %(tokens)s::uuid[],
+                          %(statuses)s::text[], %(due)s::timestamptz[], %(bodies)s::bytea[])
+                   AS ending (org_id, event_id, lease_token, status, due_at, body)
+             WHERE outbox.org_id = ending.org_id AND outbox.event_id = ending.event_id
+               AND outbox.lease_token = ending.lease_token AND outbox.status = 'pending'
+            RETURNING outbox.event_id
+            """,
+            {
+                "at": at,
+                "orgs": [one.event.org_id for one in endings],
+                "events": [one.event.event_id for one in endings],
+                "tokens": [one.event.lease_token for one in endings],
+                "statuses": [one.status for one in endings],
+                "due": [one.due_at for one in endings],
+                "bodies": [one.body for one in endings],
+            },
+        )
     )
-    return ended == 1
 
 
-async def add_attempt(tx: Tx, row: AttemptRow) -> None:
-    """Keep what an attempt came to."""
+async def add_attempts(tx: Tx, rows: Sequence[AttemptRow]) -> None:
+    """Keep what attempts came to."""
     await execute(
         tx,
         """
         INSERT INTO outbox_attempt
             (org_id, event_id, attempt, at, status_code, error, duration_ms)
-        VALUES (%(org_id)s, %(event_id)s, %(attempt)s, %(at)s, %(status_code)s, %(error)s,
-            %(duration_ms)s)
+        SELECT * FROM unnest(%(orgs)s::bigint[], %(events)s::uuid[], %(attempts)s::integer[],
+            %(at)s::timestamptz[], %(codes)s::integer[], %(errors)s::text[],
+            %(durations)s::integer[])
         """,
         {
-            "org_id": row.org_id,
-            "event_id": row.event_id,
-            "attempt": row.attempt,
-            "at": row.at,
-            "status_code": row.status_code,
-            "error": row.error,
-            "duration_ms": row.duration_ms,
+            "orgs": [row.org_id for row in rows],
+            "events": [row.event_id for row in rows],
+            "attempts": [row.attempt for row in rows],
+            "at": [row.at for row in rows],
+            "codes": [row.status_code for row in rows],
+            "errors": [row.error for row in rows],
+            "durations": [row.duration_ms for row in rows],
         },
     )
 

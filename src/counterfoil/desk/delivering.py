@@ -8,13 +8,16 @@ the later ones then go on without it, and every body carries its sequence.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Protocol
 from uuid import UUID
+
+from psycopg import OperationalError
 
 from counterfoil.books import invoices, outbox
 from counterfoil.core.errors import Conflict, NotFound
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.db.pool import Tx
+from counterfoil.db.pool import CommitUnknown, Tx
 from counterfoil.desk.desk import Desk
 
 Delivery = outbox.ClaimedEvent
@@ -49,6 +52,7 @@ LONGEST_WAIT: Final = timedelta(hours=24)
 JITTER_SHARE: Final = 0.1
 """Waits are up to this share longer, so that events that failed together come back apart."""
 
+_NOBODYS_FAULT: Final = (CommitUnknown, OperationalError)
 _GONE: Final = 410
 _BUSY: Final = frozenset({429, 502, 503, 504})
 
@@ -92,6 +96,20 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt that has ended. ``jitter`` lies between 0 and 1; ``body`` is what was told."""
+
+    delivery: Delivery
+    body: bytes | None
+    reply: Reply
+    jitter: float
+
+
+Outcome = bool | Exception
+"""Whether it was kept, which it is not when the lease was lost; or why it could not be."""
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """An event with every attempt at delivering it, for the log that people read."""
 
@@ -125,39 +143,48 @@ async def keep_quiet(desk: Desk, deliveries: Sequence[Delivery]) -> None:
     now = desk.clock.now()
 
     async def set_aside(tx: Tx) -> None:
-        for delivery in deliveries:
-            await outbox.finish(tx, delivery, "silent", at=now, due_at=now, body=None)
+        endings = [outbox.Ending(delivery, "silent", now, None) for delivery in deliveries]
+        await outbox.finish(tx, endings, at=now)
 
     await desk.database.run(set_aside)
 
 
-async def attempted(
-    desk: Desk, delivery: Delivery, body: bytes | None, reply: Reply, *, jitter: float
-) -> bool:
-    """Keep what an attempt came to and what follows from it.
+async def attempted(desk: Desk, attempts: Sequence[Attempt]) -> list[Outcome]:
+    """Keep what attempts came to, in one transaction; one by one where any stands in the way.
 
-    ``jitter`` lies between 0 and 1. False, with nothing kept, when the lease was lost: then
-    somebody else is delivering it.
+    Raises `CommitUnknown` and ``psycopg.OperationalError``, which are about none of them.
     """
-    now = desk.clock.now()
-    status, due_at = _what_follows(delivery, reply, now, jitter)
-    row = outbox.AttemptRow(
-        org_id=delivery.org_id,
-        event_id=delivery.event_id,
-        attempt=delivery.attempts,
+    try:
+        return list(await desk.database.run(partial(_keep, desk.clock.now(), attempts)))
+    except _NOBODYS_FAULT:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is kept to one event
+        if len(attempts) == 1:
+            return [error]
+    return [outcome for one in attempts for outcome in await attempted(desk, [one])]
+
+
+async def _keep(now: datetime, attempts: Sequence[Attempt], tx: Tx) -> list[bool]:
+    endings = []
+    for one in attempts:
+        status, due_at = _what_follows(one.delivery, one.reply, now, one.jitter)
+        endings.append(outbox.Ending(one.delivery, status, due_at, one.body))
+    ended = await outbox.finish(tx, endings, at=now)
+    rows = [_row(one, now) for one in attempts if one.delivery.event_id in ended]
+    await outbox.add_attempts(tx, rows)
+    return [one.delivery.event_id in ended for one in attempts]
+
+
+def _row(attempt: Attempt, now: datetime) -> outbox.AttemptRow:
+    return outbox.AttemptRow(
+        org_id=attempt.delivery.org_id,
+        event_id=attempt.delivery.event_id,
+        attempt=attempt.delivery.attempts,
         at=now,
-        status_code=reply.status_code,
-        error=reply.error,
-        duration_ms=reply.duration_ms,
+        status_code=attempt.reply.status_code,
+        error=attempt.reply.error,
+        duration_ms=attempt.reply.duration_ms,
     )
-
-    async def keep(tx: Tx) -> bool:
-        if not await outbox.finish(tx, delivery, status, at=now, due_at=due_at, body=body):
-            return False
-        await outbox.add_attempt(tx, row)
-        return True
-
-    return await desk.database.run(keep)
 
 
 def _what_follows(

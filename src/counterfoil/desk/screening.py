@@ -36,6 +36,9 @@ LONGEST_WAIT_FOR_ANSWERS_SECONDS: Final = 30.0
 ASK_AGAIN_SECONDS: Final = 300.0
 """How often the lists and providers are asked about money that only their silence holds."""
 
+SCREEN: Final = "screen"
+"""The effects that ask for a screening."""
+
 Claim = effects.EffectRow
 """A screening that the caller alone may do until its lease ends."""
 
@@ -131,7 +134,7 @@ async def claim(desk: Desk, *, limit: int, lease_seconds: float) -> list[Claim]:
     async def take(tx: Tx) -> list[Claim]:
         return await effects.claim(
             tx,
-            "screen",
+            SCREEN,
             limit,
             now=now,
             lease_until=now + timedelta(seconds=lease_seconds),

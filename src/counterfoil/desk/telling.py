@@ -119,8 +119,8 @@ async def _tell_of_org(desk: Desk, tx: Tx, org_id: int, held: Collection[Invoice
         for invoice in held:
             before = replace(invoice, tally=UNTOLD) if invoice.invoice_id in missed else invoice
             await _tell(desk, tx, before, known[invoice.invoice_id])
-        for invoice_id in missed:
-            await effects.complete_others(tx, org_id, _TELL, invoice_id, at=now)
+        if missed:
+            await effects.complete_others(tx, org_id, _TELL, missed, at=now)
 
 
 async def _tell(desk: Desk, tx: Tx, before: Invoice, known: Beside) -> None:

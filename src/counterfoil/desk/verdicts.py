@@ -5,6 +5,7 @@ one invoice stays with that one.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import groupby
@@ -21,7 +22,14 @@ from counterfoil.db.pool import CommitUnknown, Tx
 from counterfoil.desk.act import happen
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.record import Beside, beside
-from counterfoil.desk.screening import ASK_AGAIN_SECONDS, Case, Finding, lacks_answers
+from counterfoil.desk.screening import (
+    ASK_AGAIN_SECONDS,
+    SCREEN,
+    Case,
+    Claim,
+    Finding,
+    lacks_answers,
+)
 
 Found = tuple[Case, Finding | None]
 """A case and what it came to; None where there was nothing left to screen."""
@@ -82,22 +90,38 @@ async def _keep_of_org(desk: Desk, tx: Tx, org_id: int, found: Sequence[Found]) 
         tx, org_id, [(c.effect.effect_id, c.effect.lease_token) for c, _ in found], at=now
     )
     known = await beside(tx, org_id, held.values())
+    # With no finding nobody looked, so whatever asked since then is still to be done.
+    mine = [
+        _Verdict(held[case.effect.invoice_id], case.effect, finding, _screening(case, finding))
+        for case, finding in found
+        if finding is not None and case.effect.effect_id in done
+    ]
     async with tx.pipeline():  # from here on nothing reads: one trip for however many
-        for case, finding in found:
-            # With no finding nobody looked, so whatever asked since then is still to be done.
-            if finding is not None and case.effect.effect_id in done:
-                invoice = held[case.effect.invoice_id]
-                known_of_it = known[invoice.invoice_id]
-                await _follow(desk, tx, invoice, (case, finding), known_of_it)
+        # Whatever else asked for a screening meant this money.
+        answered = [one.invoice.invoice_id for one in mine if one.covers_all]
+        if answered:
+            await effects.complete_others(tx, org_id, SCREEN, answered, at=now)
+        for one in mine:
+            await _follow(desk, tx, one, known[one.invoice.invoice_id])
     return [case.effect.effect_id in done for case, _ in found]
 
 
-async def _follow(
-    desk: Desk, tx: Tx, invoice: Invoice, found: tuple[Case, Finding], known: Beside
-) -> None:
-    case, finding = found
-    effect, now = case.effect, desk.clock.now()
-    verdict = Screening(
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What a finding says about an invoice, which is held."""
+
+    invoice: Invoice
+    effect: Claim
+    finding: Finding
+    screening: Screening
+
+    @property
+    def covers_all(self) -> bool:
+        return self.screening.covers_all(self.invoice.tally)
+
+
+def _screening(case: Case, finding: Finding) -> Screening:
+    return Screening(
         run_id=finding.run_id,
         decision=finding.decision,
         sanctioned=finding.sanctioned,
@@ -105,9 +129,10 @@ async def _follow(
         payers=tuple(sorted({p.address for p in case.payers if not p.passed_on})),
         degraded=bool(finding.missing),
     )
-    if verdict.covers_all(invoice.tally):
-        # Whatever else asked for a screening meant this money.
-        await effects.complete_others(tx, effect.org_id, effect.kind, effect.invoice_id, at=now)
+
+
+async def _follow(desk: Desk, tx: Tx, verdict: _Verdict, known: Beside) -> None:
+    effect, finding, now = verdict.effect, verdict.finding, desk.clock.now()
     await screening.add_run(
         tx,
         screening.ScreeningRun(
@@ -122,9 +147,9 @@ async def _follow(
         ),
     )
     by = system("screen", effect.org_id)
-    reason = _ANSWERED if lifts_hold(invoice, verdict) else ""
-    event = Screened(at=now, by=by.uid, screening=verdict, reason=reason)
-    after = await happen(desk, tx, invoice, event, by, known=known)
+    reason = _ANSWERED if lifts_hold(verdict.invoice, verdict.screening) else ""
+    event = Screened(at=now, by=by.uid, screening=verdict.screening, reason=reason)
+    after = await happen(desk, tx, verdict.invoice, event, by, known=known)
     if lacks_answers(after):
         await effects.add(
             tx,

@@ -27,9 +27,17 @@ from counterfoil.core.callback_url import check_callback_url, may_be_called
 from counterfoil.core.errors import Invalid
 from counterfoil.core.standard_webhooks import signed_headers
 from counterfoil.desk import delivering
-from counterfoil.desk.delivering import CallbackForm, Delivery, Letter, Reply, Shares
+from counterfoil.desk.delivering import (
+    Attempt,
+    CallbackForm,
+    Delivery,
+    Letter,
+    Outcome,
+    Reply,
+    Shares,
+)
 from counterfoil.desk.desk import Desk
-from counterfoil.workers.runner import Jitter, system_jitter
+from counterfoil.workers.runner import Jitter, quietly, system_jitter
 
 T = TypeVar("T")
 
@@ -230,6 +238,43 @@ def _remember(known: dict[str, T], endpoint: str, what: T) -> None:
         del known[next(iter(known))]
 
 
+class _Keeper:
+    """Writes down what attempts came to: however many end while one write lasts go in the next."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._waiting: list[tuple[Attempt, asyncio.Future[bool]]] = []
+        self._writing = asyncio.Lock()
+
+    async def keep(self, attempt: Attempt) -> bool:
+        """False when the lease was lost; raises whatever keeping this one raises."""
+        kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((attempt, kept))
+        async with self._writing:
+            if not kept.done():
+                await self._write()
+        return await kept
+
+    async def _write(self) -> None:
+        taken, self._waiting = self._waiting, []
+        outcomes: Sequence[Outcome]
+        try:
+            outcomes = await delivering.attempted(self._desk, [attempt for attempt, _ in taken])
+        except Exception as error:  # noqa: BLE001 - nobody's fault; each is sent again when its lease ends
+            outcomes = [error] * len(taken)
+        except BaseException:
+            for _, kept in taken:
+                kept.cancel()
+            raise
+        for (_, kept), outcome in zip(taken, outcomes, strict=True):
+            if kept.done():  # whoever waited for it was cancelled meanwhile
+                continue
+            if isinstance(outcome, Exception):
+                kept.set_exception(outcome)
+            else:
+                kept.set_result(outcome)
+
+
 class Notifier:
     """Claims events and sends many at once, few to any one receiver, never all for one merchant."""
 
@@ -243,8 +288,12 @@ class Notifier:
         allow_private: bool = False,
         limits: Limits | None = None,
         jitter: Jitter = system_jitter,
+        ended: Callable[[], None] = quietly,
     ) -> None:
-        """``forms`` maps a dialect to how it words callbacks; ``session`` is `callback_session`."""
+        """``forms`` maps a dialect to how it words callbacks; ``session`` is `callback_session`.
+
+        ``ended`` is called when there are hands again.
+        """
         self._desk = desk
         self._forms = forms
         self._session = session
@@ -252,6 +301,8 @@ class Notifier:
         self._allow_private = allow_private
         self._limits = limits or Limits()
         self._jitter = jitter
+        self._freed = ended
+        self._keeper = _Keeper(desk)
         self._sending: dict[asyncio.Task[None], Delivery] = {}
         self._unanswered: dict[UUID, _Unanswered] = {}
         self._receivers = Receivers(self._limits)
@@ -312,9 +363,8 @@ class Notifier:
 
     async def _deliver(self, delivery: Delivery, body: bytes) -> None:
         reply = await self._send(delivery, body) if body else Reply(None, _OUR_FAULT, 0)
-        kept = await delivering.attempted(
-            self._desk, delivery, body or None, reply, jitter=self._jitter()
-        )
+        attempt = Attempt(delivery, body or None, reply, self._jitter())
+        kept = await self._keeper.keep(attempt)
         _log.info(
             "callback_attempted" if kept else "callback_lease_lost",
             event_id=str(delivery.event_id),
@@ -377,6 +427,7 @@ class Notifier:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._sending[task]
+        self._freed()
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("callback_lost", exc_info=error)
 

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -20,16 +21,46 @@ Jitter = Callable[[], float]
 system_jitter: Final[Jitter] = secrets.SystemRandom().random
 
 
-async def forever(
+class Bell:
+    """Wakes a worker of this process that rests; the others find out when they look.
+
+    It is never needed: whoever sleeps through it only looks later. Rung while nobody rests, it
+    shortens the next rest, so that nothing is missed in between.
+    """
+
+    def __init__(self) -> None:
+        """Silent."""
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Say that there is something to do."""
+        self._rung.set()
+
+    async def rest(self, seconds: float) -> None:
+        """Wait for the bell, at most ``seconds``."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._rung.wait()
+        self._rung.clear()
+        await asyncio.sleep(0)  # a bell that rang already must not keep everybody else waiting
+
+
+def quietly() -> None:
+    """Tell nobody."""
+
+
+async def forever(  # noqa: PLR0913 - a step, and each way of waiting for the next
     step: Step,
     *,
     name: str,
     pause_seconds: float,
+    rest: Sleep | None = None,
     sleep: Sleep = asyncio.sleep,
     jitter: Jitter = system_jitter,
 ) -> None:
     """Run ``step`` until cancelled, pausing whenever it found nothing to do.
 
+    ``rest`` takes such a pause and may end it early; it is ``sleep`` unless given.
     An error is logged and the step tried again, after a wait that doubles up to
     `LONGEST_BACKOFF_SECONDS` and starts over with the next success. Never returns.
     """
@@ -47,7 +78,10 @@ async def forever(
         if failures:
             log.info("recovered", failures=failures)
             failures = 0
-        await sleep(0 if busy else pause_seconds)
+        if busy:
+            await sleep(0)
+        else:
+            await (rest or sleep)(pause_seconds)
 
 
 def _backoff_seconds(failures: int, jitter: Jitter) -> float:

@@ -5,7 +5,7 @@ a person; nothing is ever taken for clean because somebody was silent (specs/aml
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -32,6 +32,7 @@ from counterfoil.providers.screening.port import (
     AddressScreener,
     ScreeningUnavailable,
 )
+from counterfoil.workers.runner import quietly
 
 MAX_PAYERS_ASKED: Final = 25
 """Anybody can send dust from many addresses; beyond these a person looks instead of a provider."""
@@ -68,13 +69,15 @@ class Screener:
         at_once: int = 64,
         lease_seconds: float = 120.0,
         patience_seconds: float = 300.0,
+        concluded: Callable[[], None] = quietly,
     ) -> None:
         """Each of ``providers`` is asked about each payer, twice if it must.
 
         Where answers are missing then, all are asked again for ``patience_seconds`` before the
-        money is held.
+        money is held. ``concluded`` is called after each transaction that concluded any.
         """
         self._desk = desk
+        self._concluded = concluded
         self._providers = providers
         self._timeout_seconds = timeout_seconds
         self._at_once = at_once
@@ -120,9 +123,7 @@ class Screener:
     async def _found(self, case: Case, search: Search) -> Finding | None:
         return await self._finding(case, search) if case.covers else None
 
-    async def _finish(
-        self, answered: "Sequence[tuple[Case, asyncio.Task[Finding | None]]]"
-    ) -> None:
+    async def _finish(self, answered: Sequence[_Answered]) -> None:
         """Conclude what was found, and put off what was not to be found."""
         found: list[verdicts.Found] = []
         for case, task in answered:
@@ -140,6 +141,7 @@ class Screener:
             outcomes = await verdicts.conclude_all(self._desk, found)
         except Exception as error:  # noqa: BLE001 - nobody's fault; each is tried again by itself
             outcomes = [error] * len(found)
+        self._concluded()
         for (case, finding), outcome in zip(found, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 await self._broken(case.effect, outcome)

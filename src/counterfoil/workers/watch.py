@@ -8,7 +8,7 @@ for (specs/chains.md 6.2, 6.3).
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -39,6 +39,7 @@ from counterfoil.workers import witness
 from counterfoil.workers.comparing import BalanceCheck
 from counterfoil.workers.native import NativeRange, NativeScan
 from counterfoil.workers.reading import RangeReader, Read, Width, dated, headers
+from counterfoil.workers.runner import quietly
 from counterfoil.workers.watched import LISTED_AT_MOST, WatchedAddresses
 
 __all__ = ["ChainWatcher", "FinalityBroken", "WatchLimits", "WatchedAddresses"]
@@ -79,12 +80,18 @@ class ChainWatcher:
         chain: Chain,
         watched: WatchedAddresses,
         limits: WatchLimits | None = None,
+        *,
+        recorded: Callable[[], None] = quietly,
     ) -> None:
-        """Watch ``chain``, which must be in the registry, for the registry's tokens."""
+        """Watch ``chain``, which must be in the registry, for the registry's tokens.
+
+        ``recorded`` is called when transfers have been written down.
+        """
         self._desk = desk
         self._chain = chain
         self._watched = watched
         self._limits = limits or WatchLimits()
+        self._recorded = recorded
         self._lease = Lease(chain.key, desk.ids.new())
         self._width = Width(self._limits.widest_range)
         listed = self._limits.listed_at_most
@@ -323,6 +330,7 @@ class ChainWatcher:
 
     def _report(self, depth: str, upto: int, recorded: watching.Recorded) -> None:
         if recorded.transfers:
+            self._recorded()
             self._log.info(
                 depth, block=upto, transfers=recorded.transfers, invoices=recorded.invoices
             )
