@@ -130,6 +130,8 @@ def _told(told: Told) -> Iterator[Row]:
             seconds < asked,
             "until the chain called the block safe",
         )
+    for name, seconds in (("p50", told.p50_ours_seconds), ("p99", told.p99_ours_seconds)):
+        yield Row(f"of that after the chain called it safe, {name}", f"{seconds:.2f} s")
 
 
 def _scanned(scanned: list[Scanned]) -> Iterator[Row]:

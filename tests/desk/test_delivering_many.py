@@ -7,12 +7,14 @@ from typing import LiteralString
 
 import pytest
 from psycopg.errors import NumericValueOutOfRange
+from structlog.testing import capture_logs
 
 from counterfoil.db.pool import Database
 from counterfoil.db.rows import execute, one_value
 from counterfoil.desk import delivering
-from counterfoil.workers.notify import Limits
+from counterfoil.workers.notify import Limits, Notifier
 from support.bench import Bench, opened, work
+from support.inbox import Inbox
 
 
 @pytest.fixture
@@ -21,20 +23,27 @@ async def bench(database: Database) -> AsyncIterator[Bench]:
         yield bench
 
 
+async def known(bench: Bench, limits: Limits | None = None) -> tuple[Inbox, Notifier]:
+    """A receiver that has answered a notifier once, and so has its full share."""
+    inbox, notifier = await bench.inbox(), await bench.notifier(limits=limits)
+    await bench.office.tells(inbox.url)
+    await work(notifier)
+    return inbox, notifier
+
+
 async def test_many_attempts_are_kept_in_one_transaction_each_with_what_came_of_it(
     bench: Bench,
 ) -> None:
-    inbox = await bench.inbox()
+    inbox, notifier = await known(bench, Limits(per_endpoint=30))
     inbox.refuses(times=5)
     bills = [await bench.bill(number) for number in range(30)]
     for bill in bills:
         await bench.office.tells(inbox.url, invoice_id=bill.invoice_id)
-    notifier = await bench.notifier(limits=Limits(per_endpoint=30))
 
     async with bench.desk.database.transaction() as tx:
         await execute(tx, "LOCK TABLE outbox_attempt IN EXCLUSIVE MODE", {})
         assert await notifier.step() == 30
-        await inbox.has_received(30)
+        await inbox.has_received(31)
     await notifier.settle()
 
     async with bench.desk.database.looking() as tx:
@@ -88,24 +97,43 @@ async def test_one_lost_lease_among_many_costs_only_that_one(bench: Bench) -> No
     assert sorted(statuses.values()) == ["delivered", "delivered", "pending"]
 
 
+async def test_a_lost_lease_is_told_of_the_one_that_lost_it(bench: Bench) -> None:
+    inbox, notifier = await known(bench)
+    sent = [await bench.office.tells(inbox.url) for _ in range(5)]
+    taken = {"id": sent[-1], "token": bench.desk.ids.new()}
+
+    with capture_logs() as log:
+        async with bench.desk.database.transaction() as tx:
+            await execute(tx, "LOCK TABLE outbox_attempt IN EXCLUSIVE MODE", {})
+            assert await notifier.step() == 5
+            await inbox.has_received(6)
+            query = "UPDATE outbox SET lease_token = %(token)s WHERE event_id = %(id)s"
+            await execute(tx, query, taken)
+        await notifier.settle()
+
+    lost = [one["event_id"] for one in log if one["event"] == "callback_lease_lost"]
+    assert lost == [str(sent[-1])]
+    kept = {one["event_id"] for one in log if one["event"] == "callback_attempted"}
+    assert kept == set(map(str, sent[:-1]))
+
+
 async def test_attempts_that_the_database_did_not_take_are_made_again(bench: Bench) -> None:
-    inbox = await bench.inbox()
+    inbox, notifier = await known(bench)
     bills = [await bench.bill(number) for number in range(3)]
     for bill in bills:
         await bench.office.tells(inbox.url, invoice_id=bill.invoice_id)
-    notifier = await bench.notifier()
     await _rename(bench, "outbox_attempt", "elsewhere")
     assert await notifier.step() == 3
     await notifier.settle()
     await _rename(bench, "elsewhere", "outbox_attempt")
-    assert len(inbox.received) == 3
+    assert len(inbox.received) == 1 + 3
     assert await notifier.step() == 0
 
     bench.clock.advance(timedelta(seconds=61))
     await work(notifier)
 
-    assert len(inbox.received) == 6
-    assert len({one.webhook_id for one in inbox.received}) == 3
+    assert len(inbox.received) == 1 + 6
+    assert len({one.webhook_id for one in inbox.received[1:]}) == 3
     assert [(await bench.log(bill))[0].event.status for bill in bills] == ["delivered"] * 3
 
 

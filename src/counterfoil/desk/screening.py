@@ -289,10 +289,11 @@ async def _cases(tx: Tx, worth: "_Worth", org_id: int, claims: Sequence[Claim]) 
     org = await orgs.get(tx, org_id)
     found = {one.invoice_id: one for one in await invoices.of_ids(tx, org_id, ids)}
     received = await transfers.by_invoice(tx, org_id, ids)
+    policy = None if org is None else policy_of(org.policy.screening)
     cases = []
     for effect in claims:
         invoice = found.get(effect.invoice_id)
-        if org is None or invoice is None:
+        if policy is None or invoice is None:
             msg = f"effect {effect.effect_id} is about an invoice that does not exist"
             raise LookupError(msg)
         money = reckoning.holdings(invoice) if _is_screened(invoice) else ()
@@ -305,7 +306,7 @@ async def _cases(tx: Tx, worth: "_Worth", org_id: int, claims: Sequence[Claim]) 
                 payers=_payers(invoice, received[invoice.invoice_id]),
                 amount_twd=amount_twd,
                 rate=rate,
-                policy=policy_of(org.policy.screening),
+                policy=policy,
             )
         )
     return cases
