@@ -199,10 +199,18 @@ class TestParticularPayments:
         await payments.screened(invoice_id)
 
         shown = (await firm.signer.look(invoice_id)).data
-        signed = (await firm.signer.act("sign", invoice_id)).data
+        without = await firm.signer.act("sign", invoice_id)
+        body = {"refund_address": CUSTOMER_WALLET}
+        signed = (await firm.signer.act("sign", invoice_id, body)).data
 
         assert (shown["status"], shown["context"]) == ("sign_pending", "multiple_payers")
+        assert list(without.fields) == ["refund_address"]
         assert signed["status"] == "sweep_processing"
+        assert [purpose for purpose, _, _ in await payments.moves(invoice_id)] == [
+            "sweep",
+            "payout",
+            "partial_refund",
+        ]
 
     async def test_where_signing_fails_nothing_is_accepted_either(
         self, firm: Firm, payments: Payments

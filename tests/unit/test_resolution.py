@@ -170,6 +170,10 @@ class TestRules:
         for tally in (paid(DUE - 1), paid(DUE + 1), late(1), paid(payers=BOTH)):
             assert by_rule(judged(tally), PRICED) is None
 
+    def test_what_is_particular_no_longer_is_left_to_people_too(self) -> None:
+        once_short = replace(judged(paid(DUE - 1)), tally=paid(DUE))
+        assert by_rule(once_short) is None
+
     @pytest.mark.parametrize(
         ("units", "chosen"), [(DUE * 99 // 100, True), (DUE * 99 // 100 - 1, False)]
     )

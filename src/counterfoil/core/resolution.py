@@ -106,7 +106,7 @@ def by_rule(invoice: Invoice, repriced: Sequence[PaymentRequest] | None = None) 
         return None
     found = reckoning.findings(invoice)
     rules = [_ACCEPTING[finding](invoice) for finding in found if finding in _ACCEPTING]
-    if len(rules) == len(found) and all(rules):
+    if found and len(rules) == len(found) and all(rules):
         return ByRule(Choice.ACCEPT, "; ".join(filter(None, rules)))
     if repriced is None or not wants_rate(invoice):
         return None
