@@ -259,3 +259,14 @@ async def test_pauses_double_up_to_a_bound(till: Till, clock: FakeClock) -> None
 
     assert tried[:6] == [0, 1, 2, 4, 8, 60]
     assert tried[-1] - tried[-2] == LONG.total_seconds()
+
+
+async def test_an_idle_worker_asks_one_question_and_no_node(till: Till) -> None:
+    assert await moving.chains_at_work(till.desk) == []
+
+    bill = await till.signed_bill()
+    assert await moving.chains_at_work(till.desk) == ["arb"]
+
+    assert await reserve(till) is Reserved.SIGNED
+    assert (await till.move(bill, "sweep")).status == "signed"
+    assert await moving.chains_at_work(till.desk) == ["arb"]

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute, one_row, one_value
+from counterfoil.db.rows import all_rows, all_values, execute, one_row, one_value
 
 WalletRole = Literal["operator", "pool", "hold", "gas", "child"]
 """``child``: a deposit address with a key of its own; all others are one of a kind."""
@@ -259,6 +259,20 @@ async def open_txs(tx: Tx, chain: str | None = None) -> list[TxRow]:
         ORDER BY chain, wallet, nonce, attempt
         """,
         {"chain": chain},
+    )
+
+
+async def chains_at_work(tx: Tx) -> list[str]:
+    """The chains on which something is to be signed, sent, followed or found out; no others."""
+    return await all_values(
+        tx,
+        str,
+        """
+        SELECT chain FROM move WHERE status IN ('ready', 'signed')
+         UNION SELECT chain FROM ingest.chain_tx WHERE status IN ('signed', 'sent')
+         UNION SELECT chain FROM ingest.lost_signature WHERE ended IS NULL
+        """,
+        {},
     )
 
 

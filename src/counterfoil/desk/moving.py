@@ -190,6 +190,12 @@ class OpenTx:
         return frozenset(row.tx_hash for row in self.txs)
 
 
+async def chains_at_work(desk: Desk) -> list[str]:
+    """The chains on which there is anything to do; the one question of an idle worker."""
+    async with desk.database.looking() as tx:
+        return await wallets.chains_at_work(tx)
+
+
 async def wallets_of(desk: Desk, chain: str) -> list[WalletRow]:
     """Our wallets on a chain."""
     async with desk.database.reading() as tx:

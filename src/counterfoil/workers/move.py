@@ -81,12 +81,13 @@ class MoveWorker:
         self._unblocker = Unblocker(desk, signer)
 
     async def step(self) -> bool:
-        """One round over every chain; answers whether anything was signed, sent or settled.
+        """One round over chains with work; answers whether anything was signed, sent or settled.
 
         What is wrong with one chain, wallet or movement is logged and keeps no other waiting.
         """
         busy = False
-        for chain in self._chains.values():
+        at_work = await moving.chains_at_work(self._desk)
+        for chain in (self._chains[key] for key in self._chains if key in at_work):
             # What is committed first: nothing that goes wrong later may keep it from being sent.
             for do in (self.broadcast, self.follow, self.reserve, self.find_lost):
                 with _alone(chain):
