@@ -52,16 +52,20 @@ _log: Final = structlog.get_logger("counterfoil.worker")
 
 @dataclass(frozen=True, slots=True)
 class Paces:
-    """How long each worker rests after it found nothing to do, in seconds."""
+    """How long each worker rests after it found nothing to do, in seconds.
 
-    screen: float = 0.05
-    notify: float = 0.05
+    What this very process leaves for another of its workers wakes that one at once (`_Bells`); the
+    rest only says how soon the work of other processes is found.
+    """
+
+    screen: float = 0.2
+    notify: float = 0.2
     move: float = 0.25
     retell: float = 1.0
     attach: float = 1.0
     expire: float = 1.0
     price: float = 20.0
-    provision: float = 0.2
+    provision: float = 1.0
     fuel: float = 5.0
     tidy: float = 60.0
     children: float = 1.0
