@@ -30,6 +30,7 @@ ONE_SYSTEM: Final = "journeys"
 """The level whose tests share one running system, so one of several workers runs all of it."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before those who run tests side by side ask for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:

@@ -41,6 +41,7 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", "/invoice/intent/{intent_id}/resolve"): {SIGN},
     ("POST", "/invoice/intent/{intent_id}/note"): {REVIEW},
     ("POST", "/invoice/intent/{intent_id}/attach"): {REVIEW},
+    ("POST", "/invoice/intent/{intent_id}/quarantine"): {REVIEW},
     ("POST", "/invoice/intent/{intent_id}/payments/approve"): {SIGN},
     ("POST", "/invoice/intent/{intent_id}/archive"): {CREATE},
     ("GET", "/invoice/intents"): {READ},

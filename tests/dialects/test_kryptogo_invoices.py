@@ -339,8 +339,8 @@ async def test_an_invoice_is_cancelled_with_or_without_a_reason(firm: Firm) -> N
 async def test_a_command_out_of_place_names_the_status_and_what_is_possible(firm: Firm) -> None:
     created = (await firm.merchant.create()).data
 
-    early = await firm.signer.act("sign", created["id"])
-    refund = await firm.signer.act(
+    early = await firm.all_roles.act("sign", created["id"])
+    refund = await firm.all_roles.act(
         "refund",
         created["id"],
         {
