@@ -3,13 +3,16 @@
 This one is short enough for every day; ``make soak`` is the long one.
 """
 
+import os
 import secrets
 
 from soak.run import Plan, soaked
 
 
 async def test_whatever_dies_every_invoice_ends_right_and_the_books_equal_the_chain() -> None:
-    plan = Plan(seed=secrets.randbelow(10**6), kills=10, seconds=24, at_once=7)
+    # Where a failure stops others' work the same troubles are drawn each time.
+    seed = 1 if "CI" in os.environ else secrets.randbelow(10**6)
+    plan = Plan(seed=seed, kills=10, seconds=24, at_once=7)
     report = await soaked(plan)
     shown = "\n".join(report.lines())
     assert report.violations == [], shown
