@@ -13,7 +13,7 @@ PACKAGES := $(VENV)/.packages
 PROGRAM := $(VENV)/.program
 NODE_PACKAGES := node_modules/.packages
 
-# How many tests run at a time; each worker has a PostgreSQL and nodes of its own.
+# How many files of tests run at a time; each worker has a PostgreSQL and nodes of its own.
 WORKERS ?= 2
 
 # The machine's own node and npm where it has both, else those of a wheel from PyPI.
@@ -43,7 +43,7 @@ serve: setup ## Web, workers and signer on this machine, as COUNTERFOIL_* say
 
 test: check ## Everything below, on real nodes and a real PostgreSQL
 	@echo "== tests"
-	@$(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadfile
 
 check: setup ## Style, types, import contracts and tidy rules
 	@echo "== ruff check";  $(BIN)/ruff check

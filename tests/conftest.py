@@ -26,11 +26,7 @@ settings.load_profile("counterfoil")
 WITHOUT_SOCKETS: Final = {"unit", "property"}
 """Levels that think and never talk; all others may talk to this machine only."""
 
-ONE_SYSTEM: Final = "journeys"
-"""The level whose tests share one running system, so one of several workers runs all of it."""
 
-
-@pytest.hookimpl(tryfirst=True)  # before those who run tests side by side ask for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
@@ -39,8 +35,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.disable_socket)
         else:
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1"]))
-        if level == ONE_SYSTEM:
-            item.add_marker(pytest.mark.xdist_group(level))
 
 
 @pytest.fixture(scope="session")
