@@ -9,6 +9,7 @@ from counterfoil.desk.desk import Desk
 from support.fake_chain import FakeChain
 from support.fake_clock import NOON, FakeClock
 from support.shop import Shop, desk_on
+from support.till import Till
 from support.tower import Tower
 from support.watcher import Watcher
 
@@ -26,6 +27,14 @@ def desk(database: Database, clock: FakeClock) -> Desk:
 @pytest.fixture
 async def shop(desk: Desk) -> Shop:
     return await Shop(desk).open()
+
+
+@pytest.fixture
+async def till(desk: Desk) -> Till:
+    """A shop whose wallets are ready to move money."""
+    till = Till(desk)
+    await till.open()
+    return await till.ready()
 
 
 @pytest.fixture

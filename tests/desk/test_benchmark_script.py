@@ -12,18 +12,17 @@ from counterfoil.clock import SystemClock, TimeSortedIds
 from counterfoil.db.pool import Database
 from counterfoil.db.rows import one_value
 from counterfoil.desk import members, rates
+from counterfoil.desk.desk import Desk
 from support.actors import CURL_EXAMPLE
 from support.shop import Shop, desk_on
 
 EACH = 5
 
 
-async def test_pgbench_repeats_a_real_create_statement_by_statement(
-    database: Database, database_url: str, tmp_path: Path
-) -> None:
-    desk = desk_on(database)
+async def open_for_finance(desk: Desk, *, stock: int) -> str:
+    """What creating an invoice needs, and the key of somebody who may."""
     shop = await Shop(desk).open()
-    await shop.stock(CLIENTS * EACH + 1)
+    await shop.stock(stock)
     now = SystemClock().now()
     quote = rates.Snapshot("USDT", "TWD", now, "test", Decimal("32.5"), {}, now)
     await rates.store(desk, quote)
@@ -35,7 +34,14 @@ async def test_pgbench_repeats_a_real_create_statement_by_statement(
         roles=("finance",),
         password_hash="never used",
     )
-    key = await members.issue_key(desk, maya, "test")
+    return await members.issue_key(desk, maya, "test")
+
+
+async def test_pgbench_repeats_a_real_create_statement_by_statement(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    desk = desk_on(database)
+    key = await open_for_finance(desk, stock=CLIENTS * EACH + 1)
 
     script = await recorded_create(database_url, key, msgspec.json.encode(CURL_EXAMPLE))
     await pgbench(database_url, script, tmp_path / "create.sql", limit=f"--transactions={EACH}")
@@ -77,20 +83,7 @@ async def test_an_invoice_takes_two_trips_and_its_key_one(
     database: Database, database_url: str
 ) -> None:
     desk = desk_on(database)
-    shop = await Shop(desk).open()
-    await shop.stock(1)
-    now = SystemClock().now()
-    quote = rates.Snapshot("USDT", "TWD", now, "test", Decimal("32.5"), {}, now)
-    await rates.store(desk, quote)
-    maya = await members.add_member(
-        desk,
-        shop.org_id,
-        email="maya@merchant.example",
-        name="Maya",
-        roles=("finance",),
-        password_hash="never used",
-    )
-    key = await members.issue_key(desk, maya, "test")
+    key = await open_for_finance(desk, stock=1)
 
     script = await recorded_create(database_url, key, msgspec.json.encode(CURL_EXAMPLE))
 

@@ -9,7 +9,6 @@ from counterfoil.books import lost, moves
 from counterfoil.core.events import ApproveRefund, Decline, OrderRefund
 from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.db.pool import Database
 from counterfoil.desk import landing, moving, stuck
 from counterfoil.desk.act import act
 from counterfoil.desk.landing import Landed, LandedItem
@@ -17,27 +16,9 @@ from counterfoil.desk.moving import Batch, Reserved, SignedBytes, Terms
 from counterfoil.desk.refunding import in_motion
 from support.fake_clock import FakeClock
 from support.invoices import CHECKER, DUE, OFFICERS, SIGNER, STRANGER
-from support.shop import desk_on
-from support.till import TERMS, Till, fresh_hash, quick_sign
+from support.till import TERMS, Till, fresh_hash, quick_sign, reserve
 
 S = Status
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-async def till(database: Database, clock: FakeClock) -> Till:
-    shop = Till(desk_on(database, clock))
-    await shop.open()
-    return await shop.ready()
-
-
-async def reserve(till: Till, role: str = "operator") -> Reserved:
-    batch = await till.batch(role)  # type: ignore[arg-type]  # - a role by its name
-    return await moving.reserve(till.desk, batch, TERMS, quick_sign)
 
 
 async def nothing_to_sign(till: Till, role: str = "operator") -> bool:

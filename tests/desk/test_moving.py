@@ -14,21 +14,9 @@ from counterfoil.desk.moving import Batch, Reserved, SignedBytes, SigningRefused
 from support.fake_clock import FakeClock
 from support.invoices import DUE, USDC, gone
 from support.shop import desk_on
-from support.till import ETHER, TERMS, Books, Till, quick_sign
+from support.till import ETHER, TERMS, Books, Till, quick_sign, reserve
 
 FEE = 7_000_000_000_000
-
-
-@pytest.fixture
-async def till(database: Database) -> Till:
-    shop = Till(desk_on(database))
-    await shop.open()
-    return await shop.ready()
-
-
-async def reserve(till: Till, role: str = "operator") -> Reserved:
-    batch = await till.batch(role)  # type: ignore[arg-type]  # - a role by its name
-    return await moving.reserve(till.desk, batch, TERMS, quick_sign)
 
 
 async def land(

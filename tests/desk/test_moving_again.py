@@ -29,28 +29,11 @@ from support.fake_clock import FakeClock
 from support.invoices import CHECKER, DUE, MAKER, SIGNER, STRANGER
 from support.journey import Ran, ran
 from support.shop import desk_on
-from support.till import ETHER, TERMS, Till, fresh_hash, quick_sign
+from support.till import ETHER, TERMS, Till, fresh_hash, quick_sign, reserve
 
 WHY = "looked at the chain: it was never paid"
 FEE = 7_000
 PERSON = Actor(CHECKER, 1, frozenset({Permission.SIGN}))
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-async def till(database: Database, clock: FakeClock) -> Till:
-    shop = Till(desk_on(database, clock))
-    await shop.open()
-    return await shop.ready()
-
-
-async def reserve(till: Till, role: str = "operator") -> Reserved:
-    batch = await till.batch(role)  # type: ignore[arg-type]  # - a role by its name
-    return await moving.reserve(till.desk, batch, TERMS, quick_sign)
 
 
 async def land(till: Till, *, ok: bool = True) -> None:

@@ -10,36 +10,17 @@ from counterfoil.core.events import ApproveRefund, Decline, OrderRefund, Transfe
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.reckoning import tally
 from counterfoil.core.roles import Actor, Permission, system
-from counterfoil.db.pool import Database
 from counterfoil.db.rows import one_value
 from counterfoil.desk import landing, moving
 from counterfoil.desk.act import act, happen, locked
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Batch, Reserved, SignedBytes, SigningDelayed, Terms
 from counterfoil.desk.objections import LONG
-from support.fake_clock import NOON, FakeClock
+from support.fake_clock import FakeClock
 from support.invoices import CHECKER, DUE, OFFICERS, SIGNER, STRANGER
-from support.shop import desk_on
-from support.till import TERMS, Till, quick_sign
+from support.till import TERMS, Till, quick_sign, reserve
 
 SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-async def till(database: Database, clock: FakeClock) -> Till:
-    shop = Till(desk_on(database, clock))
-    await shop.open()
-    return await shop.ready()
-
-
-async def reserve(till: Till, role: str = "operator") -> Reserved:
-    batch = await till.batch(role)  # type: ignore[arg-type]  # - a role by its name
-    return await moving.reserve(till.desk, batch, TERMS, quick_sign)
 
 
 async def waits(till: Till, bill: Invoice, purpose: str = "sweep") -> str | None:
@@ -177,15 +158,17 @@ async def test_money_that_came_while_a_refund_was_decided_on_is_screened_in_the_
     await till.screened(bill, "aml_hold")
     for officer in OFFICERS:
         by = Actor(officer, 1, frozenset({Permission.REVIEW}))
-        await act(till.desk, 1, bill.invoice_id, Decline(at=NOON, by=officer, reason="no"), by)
+        await act(
+            till.desk, 1, bill.invoice_id, Decline(at=clock.now(), by=officer, reason="no"), by
+        )
     await more_comes(till, bill)
     order = OrderRefund(
-        at=NOON, by=SIGNER, address=STRANGER, reason="declined", attachment_file_ids=()
+        at=clock.now(), by=SIGNER, address=STRANGER, reason="declined", attachment_file_ids=()
     )
     signer = Actor(SIGNER, 1, frozenset({Permission.SIGN}))
     await act(till.desk, 1, bill.invoice_id, order, signer)
     checker = Actor(CHECKER, 1, frozenset({Permission.SIGN}))
-    await act(till.desk, 1, bill.invoice_id, ApproveRefund(at=NOON, by=CHECKER), checker)
+    await act(till.desk, 1, bill.invoice_id, ApproveRefund(at=clock.now(), by=CHECKER), checker)
     assert await screenings_due(till, bill) == 1
     clock.advance(SECOND)
     assert await reserve(till) is Reserved.WAITING
@@ -225,7 +208,7 @@ async def test_what_the_signer_delays_waits_until_then_and_others_go_on(
     bills = [await till.signed_bill() for _ in range(2)]
     await reserve(till)
     await land_the_sweep(till)
-    midnight = NOON + timedelta(hours=12)
+    midnight = clock.now() + timedelta(hours=12)
 
     async def too_much_today(_batch: Batch, _nonce: int, _terms: Terms) -> SignedBytes:
         raise SigningDelayed("too much for today", midnight)
@@ -239,7 +222,7 @@ async def test_what_the_signer_delays_waits_until_then_and_others_go_on(
     assert await reserve(till, "pool") is Reserved.SIGNED
     assert (await till.move(bills[1], "payout")).status == "signed"
     pool = await till.wallet("pool")
-    clock.advance(midnight - NOON - SECOND)
+    clock.advance(midnight - clock.now() - SECOND)
     assert await moving.next_batch(till.desk, pool) is None
     clock.advance(SECOND)
     assert await moving.next_batch(till.desk, pool) is not None

@@ -18,7 +18,7 @@ from counterfoil.desk.moving import Reserved
 from support.fake_clock import FakeClock
 from support.invoices import CHECKER, DUE, OFFICERS, SIGNER, STRANGER, USDT
 from support.shop import desk_on
-from support.till import ETHER, TERMS, Till, fresh_hash, quick_sign
+from support.till import ETHER, Till, fresh_hash, reserve
 
 S = Status
 MORE = 70_000
@@ -62,11 +62,6 @@ async def quarantined(till: Till, bill: Invoice) -> None:
 async def declined(till: Till, bill: Invoice) -> None:
     for number in (0, 1):
         await commands.decline(till.desk, bill.invoice_id, officer(till, number), WHY)
-
-
-async def reserve(till: Till, role: str) -> Reserved:
-    batch = await till.batch(role)  # type: ignore[arg-type]  # - a role by its name
-    return await moving.reserve(till.desk, batch, TERMS, quick_sign)
 
 
 async def idle(till: Till, *roles: str) -> bool:

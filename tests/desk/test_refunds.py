@@ -2,29 +2,18 @@
 
 from datetime import timedelta
 
-import pytest
-
 from counterfoil.books import screening
 from counterfoil.core.events import ApproveRefund, Event, OrderRefund, WithdrawRefund
 from counterfoil.core.invoice import Invoice, RefundStatus, Status
 from counterfoil.core.money import Money
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.db.pool import Database
 from counterfoil.desk import landing, moving
 from counterfoil.desk.act import act
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Reserved
 from support.fake_clock import FakeClock
 from support.invoices import CHECKER, DUE, SIGNER, STRANGER, USDT
-from support.shop import desk_on
 from support.till import TERMS, Books, Till, quick_sign
-
-
-@pytest.fixture
-async def till(database: Database) -> Till:
-    shop = Till(desk_on(database, FakeClock()))
-    await shop.open()
-    return await shop.ready()
 
 
 async def tell(till: Till, bill: Invoice, *events: Event) -> Invoice:

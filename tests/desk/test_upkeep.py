@@ -11,7 +11,6 @@ from counterfoil.books import moves, notes
 from counterfoil.books.notes import MoveNote
 from counterfoil.core.errors import Invalid, NotFound, OutOfPlace
 from counterfoil.core.invoice import Invoice, Status
-from counterfoil.db.pool import Database
 from counterfoil.desk import landing, moving, upkeep
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Reserved
@@ -19,27 +18,9 @@ from counterfoil.desk.objections import LONG
 from support.fake_clock import FakeClock
 from support.invoices import DUE, USDT
 from support.journey import Ran, ran
-from support.shop import desk_on
-from support.till import TERMS, Till, quick_sign
+from support.till import Till, reserve
 
 WHY = "asked the issuer, it was a mistake"
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-async def till(database: Database, clock: FakeClock) -> Till:
-    shop = Till(desk_on(database, clock))
-    await shop.open()
-    return await shop.ready()
-
-
-async def reserve(till: Till, role: str = "operator") -> Reserved:
-    batch = await till.batch(role)  # type: ignore[arg-type]  # - a role by its name
-    return await moving.reserve(till.desk, batch, TERMS, quick_sign)
 
 
 async def land(till: Till, *, ok: bool = True, units: int = DUE, problem: str = "") -> None:

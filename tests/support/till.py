@@ -23,7 +23,7 @@ from counterfoil.core.roles import Actor, Permission, system
 from counterfoil.db.rows import all_rows, execute
 from counterfoil.desk import moving, provisioning
 from counterfoil.desk.act import act, happen, locked
-from counterfoil.desk.moving import Batch, SignedBytes, Terms
+from counterfoil.desk.moving import Batch, Reserved, SignedBytes, Terms
 from support.fake_clock import NOON
 from support.invoices import CUSTOMER, DUE, OFFICERS, SIGNER, USDT
 from support.shop import Shop
@@ -290,3 +290,8 @@ class Till(Shop):
 def with_role(batch: Batch, role: WalletRole) -> Batch:
     """The same batch, claimed by another wallet."""
     return replace(batch, wallet=replace(batch.wallet, role=role))
+
+
+async def reserve(till: Till, role: WalletRole = "operator") -> Reserved:
+    """Have a wallet's next batch signed."""
+    return await moving.reserve(till.desk, await till.batch(role), TERMS, quick_sign)

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import traceback
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pyrage  # type: ignore[import-untyped]  # it carries no types
 import pytest
 from eth_account import Account
 
-from counterfoil.signer.keys import Keyring, open_seed_file, sealed_seed, write_seed_file
+from counterfoil.signer.keys import Keyring, open_seed_file, sealed_seed, work_of, write_seed_file
 from counterfoil.signer.orders import Role, TxTerms
 from counterfoil.signer.payload import Payload
 from counterfoil.signer.refusals import SeedRefused, SignerRefused
@@ -89,6 +90,44 @@ def test_no_two_wallets_are_the_same(known_file: Path) -> None:
 def test_the_wrong_passphrase_opens_nothing(known_file: Path) -> None:
     with pytest.raises(SeedRefused, match="does not open the signer's seed"):
         open_seed_file(known_file, "incorrect horse")
+
+
+def test_a_machine_that_is_interrupted_still_opens_its_own_seal(
+    known_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """age times one small round to decide what is too much work; a busy machine times it badly."""
+    tried = []
+
+    def interrupted(sealed: bytes, passphrase: str) -> bytes:
+        tried.append(sealed)
+        if len(tried) < 4:
+            raise pyrage.DecryptError("Excessive work parameter for passphrase.")
+        return bytes(opened(sealed, passphrase))
+
+    opened = pyrage.passphrase.decrypt
+    monkeypatch.setattr(pyrage.passphrase, "decrypt", interrupted)
+    assert len(open_seed_file(known_file, PASSPHRASE).address(0, "operator")) == 42
+    assert len(tried) == 4
+
+
+def test_a_seal_of_absurd_work_is_refused_at_once(tmp_path: Path, known_file: Path) -> None:
+    path = tmp_path / "seed.age"
+    path.write_bytes(re.sub(rb"(-> scrypt \S+ )\d+", rb"\g<1>40", known_file.read_bytes()))
+    with pytest.raises(SeedRefused, match="does not open the signer's seed"):
+        open_seed_file(path, PASSPHRASE)
+
+
+def test_a_seal_made_in_a_busy_moment_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    seal = pyrage.passphrase.encrypt
+    works = iter([b"9", b"17"])
+
+    def hurried(content: bytes, passphrase: str) -> bytes:
+        sealed = bytes(seal(content, passphrase))
+        return re.sub(rb"(-> scrypt \S+ )\d+", rb"\g<1>" + next(works), sealed)
+
+    monkeypatch.setattr(pyrage.passphrase, "encrypt", hurried)
+    _, sealed = sealed_seed(PASSPHRASE)
+    assert work_of(sealed) == 17
 
 
 def test_an_empty_passphrase_stops_the_signer(known_file: Path) -> None:

@@ -6,7 +6,8 @@ workers found out at finalized blocks (docs/decisions/0011-a-payment-approved-ag
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from counterfoil.desk.moving import RUNS_WHILE
 from counterfoil.desk.objections import OUTGOING, over_budget
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.record import record
+from counterfoil.desk.warrants import claimed_warrant
 
 _KNOWN_DEAD: Final = frozenset({"cancelled", "gone"})
 
@@ -130,25 +132,12 @@ def _old_warrant(desk: Desk, move: MoveRow) -> Warrant:
     if desk.approval_key is None:
         msg = "this process has no approval key, so nobody can approve money here"
         raise OutOfPlace(msg)
-    if move.warrant is None or move.approved_by is None or move.approved_at is None:
+    warrant = claimed_warrant(move)
+    if warrant is None or move.warrant is None:
         raise OutOfPlace(
             "nobody ever approved this payment, so there is nothing to approve again; compare its"
             " destination with the invoice"
         )
-    warrant = Warrant(
-        org_id=move.org_id,
-        move_id=str(move.move_id),
-        purpose="payout" if move.purpose == "payout" else "refund",
-        chain=move.chain,
-        contract=move.contract,
-        destination=move.destination,
-        amount_units=move.amount_units,
-        approved_by=move.approved_by,
-        approved_at=move.approved_at.astimezone(UTC),
-        generation=move.generation,
-        replaces_nonce=move.replaces_nonce,
-        from_hold=move.from_hold,
-    )
     if not check_warrant(warrant, move.warrant, desk.approval_key):
         raise OutOfPlace(
             "its chain, token, destination or amount is not what was approved: somebody changed"
@@ -225,19 +214,12 @@ async def _seal(
     now: datetime,
 ) -> None:
     move, old, replaces_nonce = what
-    new = Warrant(
-        org_id=old.org_id,
-        move_id=old.move_id,
-        purpose=old.purpose,
-        chain=old.chain,
-        contract=old.contract,
-        destination=old.destination,
-        amount_units=old.amount_units,
+    new = replace(
+        old,
         approved_by=by.uid,
         approved_at=now,
         generation=old.generation + 1,
         replaces_nonce=replaces_nonce,
-        from_hold=old.from_hold,
     )
     await retries.approved_again(
         tx,

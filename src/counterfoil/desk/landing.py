@@ -152,10 +152,12 @@ async def _watched(tx: Tx, landed: Landed, carried: Sequence[MoveRow]) -> bool:
 
 
 async def _lock_invoices(tx: Tx, carried: Sequence[MoveRow]) -> list[Invoice]:
-    """Hold the invoices in the order of their ids, before any wallet, so nobody deadlocks."""
-    keys = sorted({(m.org_id, m.invoice_id) for m in carried if m.invoice_id is not None})
-    found = [await invoices.lock(tx, org_id, invoice_id) for org_id, invoice_id in keys]
-    return [invoice for invoice in found if invoice is not None]
+    """Hold the invoices before any wallet, as everybody does, so nobody deadlocks.
+
+    A wallet is one organisation's, and so is all that its transaction carries.
+    """
+    ids = {move.invoice_id for move in carried if move.invoice_id is not None}
+    return await invoices.lock_all(tx, carried[0].org_id, ids) if ids else []
 
 
 async def _book(desk: Desk, tx: Tx, landed: Landed, row: TxRow, wallet: WalletRow) -> None:

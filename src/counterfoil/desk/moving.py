@@ -396,14 +396,10 @@ async def _items(tx: Tx, org_id: int, rows: Sequence[MoveRow]) -> tuple[Item, ..
 
 
 async def _lock_invoices(tx: Tx, batch: Batch) -> Mapping[UUID, Invoice]:
-    """Hold the invoices in the order of their ids, before any wallet, so nobody deadlocks."""
-    ids = sorted({i.move.invoice_id for i in batch.items if i.move.invoice_id is not None})
-    found = {}
-    for invoice_id in ids:
-        invoice = await invoices.lock(tx, batch.wallet.org_id, invoice_id)
-        if invoice is not None:
-            found[invoice_id] = invoice
-    return found
+    """Hold the invoices before any wallet, as everybody does, so nobody deadlocks."""
+    ids = {i.move.invoice_id for i in batch.items if i.move.invoice_id is not None}
+    held = await invoices.lock_all(tx, batch.wallet.org_id, ids)
+    return {invoice.invoice_id: invoice for invoice in held}
 
 
 def _in_place(move: MoveRow, held: Mapping[UUID, Invoice]) -> bool:

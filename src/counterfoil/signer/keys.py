@@ -8,6 +8,8 @@ any repr, log line or error: libraries that quote their input have their errors 
 
 import hashlib
 import hmac
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -30,6 +32,9 @@ PASSPHRASE_LENGTH: Final = 12
 """The shortest passphrase that we seal a new seed with."""
 
 _WORDS: Final = 24
+_TRIES: Final = 50
+_LEAST_WORK: Final = 15
+_MOST_WORK: Final = 22
 _INDEXES: Final[dict[Role, int]] = {"operator": 0, "pool": 1, "hold": 2, "gas": 3, "admin": 4}
 
 
@@ -139,8 +144,31 @@ def sealed_seed(passphrase: str) -> tuple[Keyring, bytes]:
         raise SeedRefused(msg)
     mnemonic = Mnemonic(Language.ENGLISH)
     phrase = mnemonic.generate(_WORDS)
-    sealed = pyrage.passphrase.encrypt(f"{phrase}\n".encode(), passphrase)
+    sealed = _seal(f"{phrase}\n".encode(), passphrase)
     return Keyring(bytes(mnemonic.to_seed(phrase))), sealed
+
+
+def _seal(content: bytes, passphrase: str) -> bytes:
+    """Seal with at least 2**15 rounds of scrypt, unless this machine is too slow for it.
+
+    age chooses the work by timing one small round. Whoever is interrupted in that moment looks
+    like a slow machine, and the seal would be weak for ever.
+    """
+    tries = (pyrage.passphrase.encrypt(content, passphrase) for _ in range(5))
+    return max(_until_strong(tries), key=work_of)
+
+
+def _until_strong(sealed: Iterator[bytes]) -> Iterator[bytes]:
+    for one in sealed:
+        yield one
+        if work_of(one) >= _LEAST_WORK:
+            return
+
+
+def work_of(sealed: bytes) -> int:
+    """The base-2 logarithm of scrypt's rounds in an age file's head; 0 where it names none."""
+    named = re.match(rb"age-encryption\.org/v1\n-> scrypt \S+ (\d{1,2})\n", sealed)
+    return 0 if named is None else int(named[1])
 
 
 def write_seed_file(path: Path, sealed: bytes) -> None:
@@ -176,7 +204,7 @@ def open_seed_file(path: Path, passphrase: str) -> Keyring:
 
 def _unseal(sealed: bytes, passphrase: str, path: Path) -> bytes:
     try:
-        phrase = pyrage.passphrase.decrypt(sealed, passphrase).decode("ascii").strip()
+        phrase = _opened(sealed, passphrase).decode("ascii").strip()
     except (pyrage.DecryptError, UnicodeDecodeError):
         msg = f"the passphrase does not open the signer's seed {path}, or the file is damaged"
         raise SeedRefused(msg) from None
@@ -185,3 +213,18 @@ def _unseal(sealed: bytes, passphrase: str, path: Path) -> bytes:
         msg = f"the signer's seed {path} does not hold a BIP-39 phrase of English words"
         raise SeedRefused(msg)
     return bytes(mnemonic.to_seed(phrase))
+
+
+def _opened(sealed: bytes, passphrase: str) -> bytes:
+    """What a seal holds. Raises `pyrage.DecryptError`.
+
+    age refuses what would take this machine sixteen times as long as a seal of its own, and times
+    one small round to know: a process that was interrupted in that moment refuses its own seal.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return bytes(pyrage.passphrase.decrypt(sealed, passphrase))
+        except pyrage.DecryptError as refused:
+            if "Excessive work" not in str(refused) or work_of(sealed) > _MOST_WORK:
+                raise
+    return bytes(pyrage.passphrase.decrypt(sealed, passphrase))

@@ -1,6 +1,5 @@
 """Between our moves and EVM transactions: what to have signed, and what a receipt proves."""
 
-from datetime import UTC
 from typing import Final, NoReturn
 from uuid import UUID
 
@@ -14,7 +13,6 @@ from counterfoil.chains.evm.transactions import SweptItem, paid, swept
 from counterfoil.chains.evm.transfers import TRANSFER_TOPIC, address_topic
 from counterfoil.chains.port import Fees, Receipt
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.warrant import Warrant
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import (
     EMPTYING,
@@ -26,6 +24,7 @@ from counterfoil.desk.moving import (
     WalletRow,
 )
 from counterfoil.desk.stuck import LostSignature
+from counterfoil.desk.warrants import claimed_warrant
 from counterfoil.signer.orders import (
     CancelOrder,
     DeployOrder,
@@ -221,22 +220,9 @@ def _fuel_order(batch: Batch, chain_id: int) -> Order:
 
 def _pay_order(item: Item) -> Order:
     move = item.move
-    if move.warrant is None or move.approved_by is None or move.approved_at is None:
+    warrant = claimed_warrant(move)
+    if warrant is None or move.warrant is None:
         _refuse("nobody approved this payment: it has no warrant")
-    warrant = Warrant(
-        org_id=move.org_id,
-        move_id=str(move.move_id),
-        purpose="payout" if move.purpose == "payout" else "refund",
-        chain=move.chain,
-        contract=move.contract,
-        destination=move.destination,
-        amount_units=move.amount_units,
-        approved_by=move.approved_by,
-        approved_at=move.approved_at.astimezone(UTC),
-        generation=move.generation,
-        replaces_nonce=move.replaces_nonce,
-        from_hold=move.from_hold,
-    )
     return pay_order(warrant, move.warrant)
 
 
