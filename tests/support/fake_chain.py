@@ -140,6 +140,7 @@ class FakeChain(Chain):
     misconfigured: str = ""
     suggested: Fees = field(default_factory=lambda: Fees(max_fee_wei=10, tip_wei=1))
     gas_estimate: int = 100_000
+    data_fee: int = 0
     call_reverts: dict[str, str] = field(default_factory=dict)
     told: dict[str, Attestation] = field(default_factory=dict)
     """What its two nodes say about some transactions, where it is not the truth."""
@@ -314,6 +315,10 @@ class FakeChain(Chain):
     async def fees(self) -> Fees:
         self._reach()
         return self.suggested
+
+    async def data_fee_wei(self, data: bytes) -> int:
+        self._reach()
+        return self.data_fee * len(data)
 
     async def estimate_gas(self, sender: str, to: str, data: bytes, value_wei: int = 0) -> int:
         self._reach()

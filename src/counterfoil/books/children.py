@@ -11,10 +11,13 @@ from counterfoil.books.wallets import WalletRow
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows
 
+WAITING_FOR_GAS: Final = "waiting for gas"
+"""How every reason begins why a transaction of a wallet stands still for lack of gas money."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChildSweep:
-    """A sweep that may start, and the address that it empties."""
+    """A sweep that may start or stands still, and the address that it empties."""
 
     org_id: int
     move_id: UUID
@@ -79,6 +82,40 @@ async def ready_sweeps(  # noqa: PLR0913 - where, when, and of which of them
             "pair_purposes": [purpose for purpose, _ in pairs],
             "pair_statuses": [status for _, status in pairs],
         },
+    )
+
+
+async def short_of_gas(tx: Tx, chain: str, family: str) -> list[ChildSweep]:
+    """The signed sweeps of children that stand still for lack of gas money, oldest first.
+
+    A node refused the newest sibling for that, or no dearer one was signed. Left out: where fuel
+    is on its way to the address.
+    """
+    return await all_rows(
+        tx,
+        ChildSweep,
+        """
+        SELECT m.org_id, m.move_id, m.invoice_id, h.number, h.address, m.contract, m.amount_units,
+               m.purpose
+          FROM ingest.chain_tx t
+          JOIN move m ON m.chain = t.chain AND m.wallet = t.wallet AND m.nonce = t.nonce
+          JOIN invoice i ON i.org_id = m.org_id AND i.invoice_id = m.invoice_id
+          JOIN hd_address h ON h.org_id = i.org_id AND h.family = %(family)s
+               AND h.number = i.number AND h.address = t.wallet
+         WHERE t.chain = %(chain)s AND t.status IN ('signed', 'sent')
+           AND (t.send_error LIKE %(short)s OR t.bump_error LIKE %(short)s)
+           AND m.status = 'signed' AND m.deposit_mode = 'hd'
+           AND NOT EXISTS (
+               SELECT FROM ingest.chain_tx n
+                WHERE n.chain = t.chain AND n.wallet = t.wallet AND n.nonce = t.nonce
+                  AND n.attempt > t.attempt)
+           AND NOT EXISTS (
+               SELECT FROM move f
+                WHERE f.org_id = m.org_id AND f.purpose = 'fuel' AND f.chain = m.chain
+                  AND f.destination = h.address AND f.status IN ('ready', 'signed'))
+         ORDER BY m.created_at, m.move_id
+        """,
+        {"chain": chain, "family": family, "short": f"{WAITING_FOR_GAS}%"},
     )
 
 

@@ -28,7 +28,7 @@ class NewTx:
     """Signed bytes to be kept before any node sees them.
 
     ``attempt`` numbers the siblings of one nonce, which differ in their fees alone. One that
-    ``cancels`` does nothing but use its nonce up.
+    ``cancels`` does nothing but use its nonce up. ``data_fee_wei`` is what was reckoned beside gas.
     """
 
     chain: str
@@ -42,6 +42,7 @@ class NewTx:
     tip_wei: int
     signed_at: datetime
     cancels: bool = False
+    data_fee_wei: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,12 @@ class TxRow:
     gone_at_block: int | None = None
     bump_error: str | None = None
     bump_after: datetime | None = None
+    data_fee_wei: int = 0
+
+    @property
+    def cost_wei(self) -> int:
+        """The most that it was reckoned to cost."""
+        return self.gas_limit * self.max_fee_wei + self.data_fee_wei
 
 
 _SELECT_WALLET: Final = """
@@ -84,7 +91,7 @@ _SELECT_WALLET: Final = """
 _SELECT_TX: Final = """
     SELECT chain, wallet, nonce, attempt, tx_hash, raw, gas_limit, max_fee_wei,
         tip_wei, cancels, status, signed_at, sent_at, send_error, block_number,
-        fee_wei, gone_at_block, bump_error, bump_after
+        fee_wei, gone_at_block, bump_error, bump_after, data_fee_wei
     FROM ingest.chain_tx
     """
 
@@ -212,9 +219,10 @@ async def add_tx(tx: Tx, new: NewTx) -> None:
         tx,
         """
         INSERT INTO ingest.chain_tx (chain, wallet, nonce, attempt, tx_hash, raw, gas_limit,
-            max_fee_wei, tip_wei, status, signed_at, cancels)
+            max_fee_wei, tip_wei, status, signed_at, cancels, data_fee_wei)
         VALUES (%(chain)s, %(wallet)s, %(nonce)s, %(attempt)s, %(tx_hash)s, %(raw)s,
-            %(gas_limit)s, %(max_fee_wei)s, %(tip_wei)s, 'signed', %(signed_at)s, %(cancels)s)
+            %(gas_limit)s, %(max_fee_wei)s, %(tip_wei)s, 'signed', %(signed_at)s, %(cancels)s,
+            %(data_fee_wei)s)
         """,
         asdict(new),
     )
@@ -383,13 +391,13 @@ async def consume(tx: Tx, dead: TxRow, at_block: int, at: datetime) -> None:
 
 
 async def promised_gas_wei(tx: Tx, chain: str, wallet: str) -> int:
-    """The most that a wallet's unfinished transactions can cost in gas."""
+    """The most that a wallet's unfinished transactions can cost, with what is beside gas."""
     wei = await one_value(
         tx,
         int,
         """
         SELECT coalesce(sum(cost), 0)::numeric(78, 0) FROM (
-            SELECT max(gas_limit * max_fee_wei) AS cost FROM ingest.chain_tx
+            SELECT max(gas_limit * max_fee_wei + data_fee_wei) AS cost FROM ingest.chain_tx
             WHERE chain = %(chain)s AND wallet = %(wallet)s AND status IN ('signed', 'sent')
             GROUP BY nonce) AS lineage
         """,

@@ -271,6 +271,14 @@ class Chain(Protocol):
         """Propose terms that hold while the base fee doubles."""
         ...
 
+    async def data_fee_wei(self, data: bytes) -> int:
+        """Tell the most that a transaction with this call data costs now beside its gas, in wei.
+
+        Rollups of the OP Stack take it from the sender for writing the data down on Ethereum; zero
+        where a chain takes nothing of the kind. Raises `CallReverted`.
+        """
+        ...
+
     async def estimate_gas(self, sender: str, to: str, data: bytes, value_wei: int = 0) -> int:
         """Estimate the gas of a call; raises `CallReverted`."""
         ...

@@ -1,19 +1,20 @@
 """Gas money for deposit addresses that have keys of their own: exactly what their sweeps need.
 
-A child gets its gas from the organisation's station just before it sends its tokens to the pool.
-What is left over stays there, in the books as everywhere (specs/chains.md 2.1 design a).
+A child gets its gas from the organisation's station just before it sends its tokens to the pool,
+and more where that turns out to be too little. What is left over stays there, in the books as
+everywhere (specs/chains.md 2.1 design a).
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from counterfoil.books import children, fuel, ledger, moves, wallets
-from counterfoil.books.children import ChildSweep
+from counterfoil.books.children import WAITING_FOR_GAS, ChildSweep
 from counterfoil.books.moves import MoveRow
-from counterfoil.books.wallets import WalletRow
+from counterfoil.books.wallets import TxRow, WalletRow
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.journal import JournalEntry, Posting
 from counterfoil.core.money import Money
@@ -23,9 +24,22 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.moving import Batch
 from counterfoil.desk.provisioning import Seen, is_open, own_move
 
-__all__ = ["ChildSweep", "Seen"]
+__all__ = ["WAITING_FOR_GAS", "ChildSweep", "Seen"]
 
 STATION_PAUSE: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """What a child has to have, in wei, and what its station keeps for its own fees.
+
+    ``least_wei`` and ``most_wei`` are both the cost of a sweep: what lies between keeps a fee that
+    rises by a little from asking for fuel again, which takes as long as a chain takes to be final.
+    """
+
+    least_wei: int
+    most_wei: int
+    reserve_wei: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +105,25 @@ async def ensure(desk: Desk, chain: str, sweep: ChildSweep, seen: Seen, block_nu
         await ledger.post(tx, sweep.org_id, entry)
 
 
-async def plan_fuel(  # noqa: PLR0913 - whose purse, and the three levels that decide
-    desk: Desk,
-    chain: str,
-    sweep: ChildSweep,
-    *,
-    least_wei: int,
-    most_wei: int,
-    reserve_wei: int,
-) -> Purse:
-    """Have a child that has less than ``least_wei`` fuelled up to ``most_wei``.
+async def short_of_gas(desk: Desk, chain: str) -> list[tuple[ChildSweep, TxRow]]:
+    """The signed sweeps that stand still for lack of gas money, each with its newest sibling."""
+    found = []
+    async with desk.database.reading() as tx:
+        for sweep in await children.short_of_gas(tx, chain, CHAINS[chain].family):
+            (move,) = await moves.by_ids(tx, sweep.org_id, [sweep.move_id])
+            siblings = await wallets.of_nonce(tx, chain, sweep.address, move.nonce or 0)
+            found.append((sweep, siblings[-1]))
+    return found
 
-    Both are the cost of its sweep; what lies between keeps a fee that rises by a little from
-    asking for fuel again, which takes as long as a chain takes to be final.
-    At most one fuelling of a child is open at a time. The station keeps ``reserve_wei`` for its
-    own fees; while it has too little the sweep waits, and says so.
+
+async def plan_fuel(
+    desk: Desk, chain: str, sweep: ChildSweep, levels: Levels, signed: TxRow | None = None
+) -> Purse:
+    """Have a child that has less than the least it needs fuelled up to the most.
+
+    At most one fuelling of a child is open at a time. While the station has too little the sweep
+    waits, and says so. ``signed`` is the newest sibling of a sweep that is signed already: what it
+    can cost is not promised to anything else.
     """
     async with desk.database.transaction() as tx:
         # Whoever plans fuel holds the organisation's wallets, so that none is promised twice.
@@ -113,14 +131,21 @@ async def plan_fuel(  # noqa: PLR0913 - whose purse, and the three levels that d
         station = next((wallet for wallet in ours if wallet.role == "gas"), None)
         wallet = await wallets.get(tx, chain, sweep.address)
         has_wei = await _purse_wei(tx, wallet) if wallet is not None else 0
+        has_wei += signed.cost_wei if signed is not None else 0
         last = await fuel.last_fuel(tx, sweep.org_id, chain, sweep.address)
-        if has_wei >= least_wei or is_open(last, desk.clock.now()) or station is None:
+        if is_open(last, desk.clock.now()) or station is None:
             return Purse(has_wei, fuelled=False)
-        lacks_wei = most_wei - has_wei
+        if has_wei >= levels.least_wei:
+            if signed is None or not _refused_since(signed, last):
+                return Purse(has_wei, fuelled=False)
+            # The node asks for more than the chain said that it takes.
+            levels = replace(levels, most_wei=has_wei * 5 // 4)
+        lacks_wei = levels.most_wei - has_wei
         left_wei = await ledger.balance(tx, sweep.org_id, "gas", chain, "")
         left_wei -= await fuel.open_fuel_units(tx, sweep.org_id, chain)
-        if lacks_wei + reserve_wei > left_wei:
-            return Purse(has_wei, fuelled=False, short=await _wait(desk, tx, sweep, station))
+        if lacks_wei + levels.reserve_wei > left_wei:
+            short = await _wait(desk, tx, sweep, signed, station)
+            return Purse(has_wei, fuelled=False, short=short)
         if last is not None:
             # Were it retried later, the child would be fuelled twice.
             await moves.give_up(tx, sweep.org_id, [last.move_id], desk.clock.now())
@@ -148,9 +173,22 @@ async def _purse_wei(tx: Tx, wallet: WalletRow) -> int:
     return booked_wei - await wallets.promised_gas_wei(tx, wallet.chain, wallet.address)
 
 
-async def _wait(desk: Desk, tx: Tx, sweep: ChildSweep, station: WalletRow) -> str:
-    reason = f"waiting for gas: the station {station.address} has too little to fuel this address"
-    await moves.wait(tx, sweep.org_id, [sweep.move_id], reason, desk.clock.now() + STATION_PAUSE)
+def _refused_since(signed: TxRow, last: MoveRow | None) -> bool:
+    """Whether a node found too little after the last fuel was there."""
+    if signed.send_error != WAITING_FOR_GAS or signed.sent_at is None:
+        return False
+    return last is None or last.final_at is None or signed.sent_at > last.final_at
+
+
+async def _wait(
+    desk: Desk, tx: Tx, sweep: ChildSweep, signed: TxRow | None, station: WalletRow
+) -> str:
+    until = desk.clock.now() + STATION_PAUSE
+    reason = f"{WAITING_FOR_GAS}: the station {station.address} has too little to fuel this address"
+    if signed is None:
+        await moves.wait(tx, sweep.org_id, [sweep.move_id], reason, until)
+    else:
+        await wallets.no_bump(tx, signed, reason, until)
     return reason
 
 

@@ -97,16 +97,20 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The gas limit, and the fees in wei per gas (EIP-1559)."""
+    """The gas limit, and the fees in wei per gas (EIP-1559).
+
+    ``data_fee_wei`` is what the chain may take beside gas, of which nothing is signed.
+    """
 
     gas_limit: int
     max_fee_wei: int
     tip_wei: int
+    data_fee_wei: int = 0
 
     @property
     def cost_wei(self) -> int:
-        """The most that the gas can cost."""
-        return self.gas_limit * self.max_fee_wei
+        """The most that it can cost."""
+        return self.gas_limit * self.max_fee_wei + self.data_fee_wei
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,8 +460,8 @@ async def short_of_gas(tx: Tx, wallet: WalletRow, more_wei: int) -> str | None:
     if known_wei >= needed_wei:
         return None
     return (
-        f"waiting for gas: {wallet.role} wallet {wallet.address} has {known_wei} wei by the books"
-        f" and needs {needed_wei}"
+        f"{children.WAITING_FOR_GAS}: {wallet.role} wallet {wallet.address} has {known_wei} wei by"
+        f" the books and needs {needed_wei}"
     )
 
 
@@ -479,6 +483,7 @@ async def _commit_signed(
             max_fee_wei=terms.max_fee_wei,
             tip_wei=terms.tip_wei,
             signed_at=now,
+            data_fee_wei=terms.data_fee_wei,
         ),
     )
     await moves.mark_signed(

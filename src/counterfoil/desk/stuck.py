@@ -84,14 +84,14 @@ def is_stuck(open_tx: OpenTx, now: datetime) -> bool:
     return now - newest.signed_at >= patience
 
 
-def dearer(before: TxRow, market_fee_wei: int, market_tip_wei: int) -> Terms:
+def dearer(before: TxRow, market_fee_wei: int, market_tip_wei: int, data_fee_wei: int = 0) -> Terms:
     """The terms of a sibling: an eighth above the last one's, or the market's where that is more.
 
-    Rounded up, as nodes compare exactly.
+    Rounded up, as nodes compare exactly. ``data_fee_wei`` is what is to be reckoned beside gas.
     """
     fee_wei = max(market_fee_wei, _an_eighth_more(before.max_fee_wei))
     tip_wei = max(market_tip_wei, _an_eighth_more(before.tip_wei))
-    return Terms(before.gas_limit, max(fee_wei, tip_wei), tip_wei)
+    return Terms(before.gas_limit, max(fee_wei, tip_wei), tip_wei, data_fee_wei)
 
 
 async def bump(desk: Desk, open_tx: OpenTx, terms: Terms, sign: SignBytes) -> Reserved:
@@ -108,7 +108,7 @@ async def bump(desk: Desk, open_tx: OpenTx, terms: Terms, sign: SignBytes) -> Re
         siblings = await wallets.of_nonce(tx, newest.chain, newest.wallet, newest.nonce)
         if siblings[-1].tx_hash != newest.tx_hash or siblings[-1].status not in {"signed", "sent"}:
             return Reserved.CHANGED
-        more_wei = max(terms.cost_wei - newest.gas_limit * newest.max_fee_wei, 0)
+        more_wei = max(terms.cost_wei - newest.cost_wei, 0)
         until = desk.clock.now() + BUMP_PAUSE
         if short := await short_of_gas(tx, wallet, more_wei):
             await wallets.no_bump(tx, newest, short, until)
@@ -231,6 +231,7 @@ async def _keep(
             gas_limit=terms.gas_limit,
             max_fee_wei=terms.max_fee_wei,
             tip_wei=terms.tip_wei,
+            data_fee_wei=terms.data_fee_wei,
             signed_at=desk.clock.now(),
             cancels=place.cancels if isinstance(place, TxRow) else True,
         ),

@@ -1,24 +1,31 @@
 """Gas for deposit addresses that have keys of their own, as soon as they have tokens to sweep."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
 
 from counterfoil.chains.evm.transactions import transfer_calldata
 from counterfoil.chains.port import Chain, ChainError
-from counterfoil.desk import children, moving
-from counterfoil.desk.children import ChildSweep, Seen
+from counterfoil.desk import children, moving, stuck
+from counterfoil.desk.children import WAITING_FOR_GAS, ChildSweep, Levels, Seen
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.stuck import TxRow
 from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreachable
-from counterfoil.workers.evm_moves import gas_limit, least_fee_wei
+from counterfoil.workers.evm_moves import (
+    gas_limit,
+    least_data_fee_wei,
+    least_fee_wei,
+    most_data_fee_wei,
+)
 from counterfoil.workers.fuel import FuelLevels
 
 _log: Final = structlog.get_logger("counterfoil.children")
 
 
 class ChildFueler:
-    """Looks for sweeps that cannot pay their gas, on the chains it is given."""
+    """Looks for sweeps that cannot pay what the chain takes, on the chains it is given."""
 
     def __init__(
         self,
@@ -34,21 +41,21 @@ class ChildFueler:
         self._levels = levels or FuelLevels()
 
     async def step(self) -> bool:
-        """Look at every sweep that may start; answers whether fuel was planned."""
+        """Look at every sweep that may start or lacks gas; answers whether fuel was planned."""
         busy = False
         for chain in self._chains.values():
             seen: set[str] = set()
+            for sweep, signed in await children.short_of_gas(self._desk, chain.key):
+                seen.add(sweep.address)
+                with _alone(chain, sweep):
+                    busy |= await self._look_again(chain, sweep, signed)
             for sweep in await children.sweeps(self._desk, chain.key):
                 # One at a time from each address: the next is reckoned when this one is paid for.
                 if sweep.address in seen:
                     continue
                 seen.add(sweep.address)
-                try:
+                with _alone(chain, sweep):
                     busy |= await self._look(chain, sweep)
-                except (ChainError, SignerUnreachable, SignerRefused) as error:
-                    _log.warning(
-                        "children.failed", chain=chain.key, child=sweep.address, reason=str(error)
-                    )
         return busy
 
     async def _look(self, chain: Chain, sweep: ChildSweep) -> bool:
@@ -61,15 +68,16 @@ class ChildFueler:
         known = await children.is_known(self._desk, chain.key, sweep.address)
         if not known and not await self._meet(chain, sweep):
             return False
-        least_wei, most_wei = await self._cost_wei(chain, sweep)
-        purse = await children.plan_fuel(
-            self._desk,
-            chain.key,
-            sweep,
-            least_wei=least_wei,
-            most_wei=most_wei,
-            reserve_wei=self._levels.low_wei,
-        )
+        return await self._plan(chain, sweep, await self._cost(chain, sweep))
+
+    async def _look_again(self, chain: Chain, sweep: ChildSweep, signed: TxRow) -> bool:
+        """Bring what a sweep lacks that is signed already, or its dearer sibling."""
+        return await self._plan(chain, sweep, await self._cost_of(chain, sweep, signed), signed)
+
+    async def _plan(
+        self, chain: Chain, sweep: ChildSweep, levels: Levels, signed: TxRow | None = None
+    ) -> bool:
+        purse = await children.plan_fuel(self._desk, chain.key, sweep, levels, signed)
         if purse.short is not None:
             _log.warning("children.station_low", chain=chain.key, reason=purse.short)
         return purse.fuelled
@@ -88,12 +96,45 @@ class ChildFueler:
         await children.ensure(self._desk, chain.key, sweep, seen, block.number)
         return True
 
-    async def _cost_wei(self, chain: Chain, sweep: ChildSweep) -> tuple[int, int]:
-        """What the sweep's gas costs at least and at most, reckoned as when it is signed."""
-        wallets = await self._signer.addresses(sweep.org_id)
-        to = wallets.hold if sweep.purpose == "quarantine" else wallets.pool
-        data = transfer_calldata(to, sweep.amount_units)
+    async def _cost(self, chain: Chain, sweep: ChildSweep) -> Levels:
+        """What the sweep costs at least and at most, reckoned as when it is signed."""
+        data = await self._calldata(sweep)
         gas = await chain.estimate_gas(sweep.address, sweep.contract, data)
         fees = await chain.fees()
         limit = gas_limit(gas, "child")
-        return limit * least_fee_wei(fees), limit * fees.max_fee_wei
+        data_fee_wei = await chain.data_fee_wei(data)
+        return Levels(
+            limit * least_fee_wei(fees) + least_data_fee_wei(data_fee_wei),
+            limit * fees.max_fee_wei + most_data_fee_wei(data_fee_wei),
+            self._levels.low_wei,
+        )
+
+    async def _cost_of(self, chain: Chain, sweep: ChildSweep, signed: TxRow) -> Levels:
+        """What a sweep costs that is signed; of one that is not mined, its next sibling."""
+        data_fee_wei = await chain.data_fee_wei(await self._calldata(sweep))
+        if signed.send_error == WAITING_FOR_GAS:
+            gas_wei = signed.gas_limit * signed.max_fee_wei
+            most_gas_wei = gas_wei
+        else:
+            fees = await chain.fees()
+            terms = stuck.dearer(signed, fees.max_fee_wei, fees.tip_wei)
+            gas_wei, most_gas_wei = terms.cost_wei, terms.cost_wei * 5 // 4
+        return Levels(
+            gas_wei + least_data_fee_wei(data_fee_wei),
+            most_gas_wei + most_data_fee_wei(data_fee_wei),
+            self._levels.low_wei,
+        )
+
+    async def _calldata(self, sweep: ChildSweep) -> bytes:
+        wallets = await self._signer.addresses(sweep.org_id)
+        to = wallets.hold if sweep.purpose == "quarantine" else wallets.pool
+        return transfer_calldata(to, sweep.amount_units)
+
+
+@contextmanager
+def _alone(chain: Chain, sweep: ChildSweep) -> Iterator[None]:
+    """Keep what goes wrong with one address from all others."""
+    try:
+        yield
+    except (ChainError, SignerUnreachable, SignerRefused) as error:
+        _log.warning("children.failed", chain=chain.key, child=sweep.address, reason=str(error))

@@ -149,6 +149,16 @@ def least_fee_wei(fees: Fees) -> int:
     return fees.tip_wei + base_fee_wei * 5 // 4
 
 
+def least_data_fee_wei(data_fee_wei: int) -> int:
+    """What to reckon beside gas when signing: it holds while that fee rises by a quarter."""
+    return data_fee_wei * 5 // 4
+
+
+def most_data_fee_wei(data_fee_wei: int) -> int:
+    """What to bring for it: fuel is minutes on its way, in which Ethereum may triple its fee."""
+    return data_fee_wei * 3
+
+
 def landed(open_tx: OpenTx, receipt: Receipt) -> Landed:
     """What a finalized, canonical receipt of ours proves about each of its movements."""
     return Landed(

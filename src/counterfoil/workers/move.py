@@ -37,6 +37,7 @@ from counterfoil.signer.wire import Code
 from counterfoil.workers.evm_moves import (
     gas_limit,
     landed,
+    least_data_fee_wei,
     least_fee_wei,
     must_be_the_signers,
     order_for,
@@ -45,8 +46,6 @@ from counterfoil.workers.evm_moves import (
 from counterfoil.workers.stuck import Unblocker
 
 _log: Final = structlog.get_logger("counterfoil.move")
-
-WAITING_FOR_GAS: Final = "waiting for gas"
 
 REFUSED_PATIENCE: Final = timedelta(hours=1)
 """How long a payment that the chain would refuse is tried again before a person has to look."""
@@ -264,14 +263,16 @@ class MoveWorker:
         )
         limit = gas_limit(gas, batch.wallet.role)
         fees = await chain.fees()
-        return Terms(limit, await self._fee_wei(batch, limit, fees), fees.tip_wei)
+        data_fee_wei = least_data_fee_wei(await chain.data_fee_wei(payload.data))
+        max_fee_wei = await self._fee_wei(batch, limit, fees, data_fee_wei)
+        return Terms(limit, max_fee_wei, fees.tip_wei, data_fee_wei)
 
-    async def _fee_wei(self, batch: Batch, limit: int, fees: Fees) -> int:
+    async def _fee_wei(self, batch: Batch, limit: int, fees: Fees, data_fee_wei: int) -> int:
         """What is proposed; of a child, which was given what one sweep needs, what it can pay."""
         if batch.wallet.role != "child":
             return fees.max_fee_wei
         purse_wei = await children.purse_wei(self._desk, batch.wallet)
-        affordable_wei = purse_wei // limit
+        affordable_wei = (purse_wei - data_fee_wei) // limit
         return (
             fees.max_fee_wei
             if affordable_wei < least_fee_wei(fees)
@@ -316,7 +317,7 @@ class MoveWorker:
                 # A consumed nonce is no error: `follow` finds out by whom.
                 error = None
             case SendOutcome.NO_GAS_MONEY:
-                error = WAITING_FOR_GAS
+                error = children.WAITING_FOR_GAS
             case _:
                 # An older sibling is underpriced beside a newer one; the newest is made dearer.
                 error = f"{sent.outcome.value}: {sent.reason}"

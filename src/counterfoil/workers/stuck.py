@@ -28,6 +28,7 @@ from counterfoil.signer.wire import Code
 from counterfoil.workers.evm_moves import (
     cancel_order,
     gas_limit,
+    least_data_fee_wei,
     must_be_the_signers,
     order_for,
     order_of,
@@ -71,7 +72,9 @@ class Unblocker:
         must_be_the_signers(open_tx.wallet, wallets)
         order = order_of(open_tx) or order_for(Batch(open_tx.wallet, open_tx.items), wallets)
         fees = await chain.fees()
-        terms = stuck.dearer(row, fees.max_fee_wei, fees.tip_wei)
+        data_fee_wei = await chain.data_fee_wei(rebuild(order, wallets).data)
+        data_fee_wei = least_data_fee_wei(data_fee_wei)
+        terms = stuck.dearer(row, fees.max_fee_wei, fees.tip_wei, data_fee_wei)
         reserved = await stuck.bump(self._desk, open_tx, terms, self._signing(order))
         _log.warning(
             "move.bumped" if reserved is Reserved.SIGNED else "move.not_bumped",
@@ -100,7 +103,9 @@ class Unblocker:
         payload = rebuild(order, wallets)
         gas = await chain.estimate_gas(wallet.address, payload.to, payload.data)
         fees = await chain.fees()
-        terms = Terms(gas_limit(gas, wallet.role), fees.max_fee_wei, fees.tip_wei)
+        data_fee_wei = least_data_fee_wei(await chain.data_fee_wei(payload.data))
+        limit = gas_limit(gas, wallet.role)
+        terms = Terms(limit, fees.max_fee_wei, fees.tip_wei, data_fee_wei)
         try:
             reserved = await stuck.cancel(self._desk, hole, terms, self._signing(order))
         except SigningRefused as refused:

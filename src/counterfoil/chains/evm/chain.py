@@ -29,7 +29,9 @@ from counterfoil.chains.evm.rpc import (
 )
 from counterfoil.chains.evm.transactions import (
     DECIMALS_CALL,
+    PRICE_ORACLE,
     balance_of_calldata,
+    data_fee_calldata,
     native_sweep_filter,
     swept_by,
 )
@@ -286,6 +288,12 @@ class EvmChain:
         )
         tip_wei = min(asked_tip_wei, MAX_TIP_WEI)
         return Fees(max_fee_wei=2 * base_fee_wei + tip_wei, tip_wei=tip_wei)
+
+    async def data_fee_wei(self, data: bytes) -> int:
+        """See `port.Chain.data_fee_wei`."""
+        answer = await self.call(PRICE_ORACLE, data_fee_calldata(data))
+        # Where no such contract is, the call succeeds and answers nothing.
+        return int.from_bytes(answer[:WORD])
 
     async def estimate_gas(self, sender: str, to: str, data: bytes, value_wei: int = 0) -> int:
         """See `port.Chain.estimate_gas`."""

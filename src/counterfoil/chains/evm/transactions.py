@@ -34,10 +34,17 @@ _SWEEP_ONE: Final = selector("sweep_one(address,bytes32,bool)")
 _ADDRESS_OF: Final = selector("address_of(bytes32)")
 _SET_OPERATOR: Final = selector("set_operator(address)")
 _PROPOSE_ADMIN: Final = selector("propose_admin(address)")
+_DATA_FEE: Final = selector("getL1FeeUpperBound(uint256)")
 _BLACKLIST_CALLS: Final = {
     "USDC": selector("isBlacklisted(address)"),
     "USDT": selector("isBlackListed(address)"),
 }
+
+PRICE_ORACLE: Final = "0x420000000000000000000000000000000000000f"
+"""Where chains of the OP Stack tell what they take for a transaction's data beside gas."""
+
+_ENVELOPE_BYTES: Final = 100
+"""The most that an unsigned transaction has around its call data, with the numbers that we use."""
 
 SWEPT_TOPIC: Final = topic("Swept(bytes32,address,address,uint256,bool)")
 _SWEEP_FAILED: Final = topic("SweepFailed(bytes32,address,address,bool)")
@@ -72,6 +79,11 @@ def balance_of_calldata(owner: str) -> bytes:
 def is_blacklisted_calldata(symbol: str, account: str) -> bytes:
     """Token: whether its issuer froze an account; ``KeyError`` for a symbol without that view."""
     return _BLACKLIST_CALLS[symbol] + address_word(account)
+
+
+def data_fee_calldata(data: bytes) -> bytes:
+    """Price oracle: the most that is taken for the data of a transaction with this call data."""
+    return _DATA_FEE + word(len(data) + _ENVELOPE_BYTES)
 
 
 def sweep_calldata(token: str, salts: Sequence[str], *, to_hold: bool) -> bytes:
