@@ -178,7 +178,7 @@ class TestWrongAsset:
 
         token = {"chain": "arb", "token": "USDC.e", "token_address": USDC_E.contract}
         assert (shown["status"], shown["context"]) == ("payment_insufficient", "wrong_asset")
-        assert shown["stray"] == [{**token, "seen": "5.00", "final": "5.00"}]
+        assert shown["stray"] == [{**token, "seen": "5.00", "final": "5.00", "screening": None}]
         assert shown["resolution"]["choices"] == [
             {"choice": "refund_all", "returns": [{**token, "amount": "5.00"}]}
         ]

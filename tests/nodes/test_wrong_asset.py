@@ -1,15 +1,17 @@
 """Tokens that an invoice does not accept, on a real chain: recognised, kept, and sent back."""
 
+from datetime import timedelta
 from typing import Final
 
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.events import ApproveRefund, OrderRefund
-from counterfoil.core.invoice import Context, Invoice, Status
+from counterfoil.core.invoice import Context, Invoice, RefundStatus, Status
 from counterfoil.core.money import Money
 from counterfoil.core.reckoning import received
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk.act import act
 from counterfoil.workers.reconcile import reconcile
+from support.fake_clock import FakeClock
 from support.house import House
 from support.invoices import DUE, OFFICERS, SIGNER, USDT
 
@@ -17,11 +19,16 @@ REFUND_ADDRESS: Final = "0x" + "4f" * 20
 (USDC_E,) = CHAINS["arb"].known_other
 
 
-async def refund(house: House, bill: Invoice) -> None:
+async def refund(house: House, bill: Invoice, *amounts: Money) -> None:
     """One person orders it, another lets it go."""
     at = house.desk.clock.now()
     order = OrderRefund(
-        at=at, by=SIGNER, address=REFUND_ADDRESS, reason="wrong token", attachment_file_ids=()
+        at=at,
+        by=SIGNER,
+        address=REFUND_ADDRESS,
+        reason="wrong token",
+        attachment_file_ids=(),
+        amounts=amounts,
     )
     for event in (order, ApproveRefund(at=at, by=OFFICERS[0])):
         actor = Actor(event.by, 1, frozenset({Permission.SIGN}))
@@ -67,5 +74,36 @@ async def test_beside_a_good_payment_it_stays_and_disturbs_nothing(house: House)
     assert [(a.asset, a.final_units) for a in done.tally.stray] == [(USDC_E, DUE)]
     assert await house.deposited(bill, USDC_E) == DUE
     assert await house.arb.balance(USDC_E, bill.deposit_address) == DUE
+    async for compared in reconcile(house.desk, house.arb.chain):
+        assert compared.differences == (), compared.asset
+
+
+async def test_beside_a_payment_that_is_paid_out_it_goes_back_once_it_was_screened(
+    house: House,
+) -> None:
+    bill = await house.bill(status=Status.SIGN_PENDING)
+    for asset in (USDT, USDC_E):
+        paid = await house.arb.pay(asset, bill.deposit_address, DUE)
+        await house.receive(bill, DUE, asset, block=paid.block_number)
+    await house.finalize()
+    await house.screened(bill)
+    await house.sign_off(bill)
+    await house.drive(rounds=4)
+
+    await refund(house, bill, Money(DUE - 1, USDC_E))
+    await house.drive(rounds=2)
+    assert await house.arb.balance(USDC_E, bill.deposit_address) == DUE
+    await house.stray_screened(bill)
+    clock = house.desk.clock
+    assert isinstance(clock, FakeClock)
+    clock.advance(timedelta(minutes=1))
+    await house.drive(rounds=4)
+
+    done = await house.look(bill)
+    assert (done.status, done.refunds[0].status) == (Status.COMPLETED, RefundStatus.SETTLED)
+    assert await house.arb.balance(USDC_E, REFUND_ADDRESS) == DUE - 1
+    assert await house.at_merchant(USDT) == DUE
+    books = await house.books(USDC_E)
+    assert (books.deposit, books.pool, books.payer) == (0, 1, -1)
     async for compared in reconcile(house.desk, house.arb.chain):
         assert compared.differences == (), compared.asset

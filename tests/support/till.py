@@ -21,7 +21,8 @@ from counterfoil.core.money import Asset, Money
 from counterfoil.core.reckoning import Depth
 from counterfoil.core.roles import Actor, Permission, system
 from counterfoil.db.rows import all_rows, execute
-from counterfoil.desk import moving, provisioning
+from counterfoil.desk import moving, provisioning, verdicts
+from counterfoil.desk import screening as screening_desk
 from counterfoil.desk.act import act, happen, locked
 from counterfoil.desk.moving import Batch, Reserved, SignedBytes, Terms
 from support.fake_clock import NOON
@@ -170,6 +171,25 @@ class Till(Shop):
             event = Screened(at=now, by=by.uid, screening=verdict)
             await happen(self.desk, tx, before, event, by)
         return run.run_id
+
+    async def stray_screened(self, bill: Invoice, decision: Verdict = "clear") -> None:
+        """The same of what strayed in beside the payment and is to go back."""
+        claim = next(
+            found
+            for found in await screening_desk.claim(self.desk, limit=99, lease_seconds=1)
+            if found.invoice_id == bill.invoice_id
+        )
+        case = await screening_desk.case_of(self.desk, claim)
+        assert case.is_stray
+        finding = screening_desk.Finding(
+            run_id=self.desk.ids.new(),
+            decision=decision,
+            sanctioned=False,
+            total=Decimal(0),
+            scores={},
+            record={},
+        )
+        assert await verdicts.conclude(self.desk, case, finding)
 
     async def released(self, bill: Invoice) -> None:
         """Two officers let held money go on."""

@@ -29,6 +29,7 @@ from counterfoil.core.events import (
     Screen,
     Screened,
     SignOff,
+    StrayScreened,
     Swept,
     TransferConfirmed,
     TransferDropped,
@@ -363,6 +364,7 @@ class TestEnds:
     def test_facts_out_of_place_are_never_refused(self, fact: type[Event]) -> None:
         extra: dict[type[Event], dict[str, object]] = {
             Screened: {"screening": clean(paid())},
+            StrayScreened: {"screening": clean(paid())},
             Swept: {"more_to_move": False, "settled": gone(DUE)},
             PaidOut: {"settled": gone(DUE, DUE)},
             RefundSettled: {"settled": gone(DUE, 0, DUE)},

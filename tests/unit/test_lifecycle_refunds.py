@@ -168,7 +168,7 @@ class TestPart:
     def test_what_the_pool_has_enough_of_is_not_swept_beside_it(self) -> None:
         late = replace(completed(), tally=paid(DUE + 9, payers=(CUSTOMER, STRANGER)))
         ordered, todo = decide(late, order(7))
-        assert todo == ()
+        assert todo == (Screen(),)
         _, (plan, _) = decide(ordered, APPROVE)
         assert isinstance(plan, PlanMoves)
         assert [leg.purpose for leg in plan.legs] == ["partial_refund"]

@@ -68,6 +68,7 @@ class _Detail(msgspec.Struct, frozen=True):
     hd_chains: tuple[str, ...] = ()
     quarantined_by: str | None = None
     quarantined_at: datetime | None = None
+    stray_screening: "_Screening | None" = None
 
 
 class _Screening(msgspec.Struct, frozen=True):
@@ -290,6 +291,7 @@ def _invoice(
     detail = _decode_detail(row.detail)
     fields = {name: getattr(detail, name) for name in _Detail.__struct_fields__}
     fields["screening"] = _screening(detail.screening)
+    fields["stray_screening"] = _screening(detail.stray_screening)
     return Invoice(
         org_id=row.org_id,
         invoice_id=row.invoice_id,
@@ -404,10 +406,10 @@ def _search_text(invoice: Invoice) -> str:
 
 
 def _detail(invoice: Invoice) -> _Detail:
-    fields = {
-        name: getattr(invoice, name) for name in _Detail.__struct_fields__ if name != "screening"
-    }
-    return _Detail(screening=_stored_screening(invoice.screening), **fields)
+    fields = {name: getattr(invoice, name) for name in _Detail.__struct_fields__}
+    fields["screening"] = _stored_screening(invoice.screening)
+    fields["stray_screening"] = _stored_screening(invoice.stray_screening)
+    return _Detail(**fields)
 
 
 def _stored_screening(screening: Screening | None) -> _Screening | None:

@@ -18,7 +18,10 @@ from counterfoil.db.rows import all_rows, execute, execute_many, one_row
 
 @dataclass(frozen=True, slots=True)
 class ScreeningRun:
-    """One finished screening: ``scores`` are the flat ``kya_*`` fields, ``record`` tells why."""
+    """One finished screening: ``scores`` are the flat ``kya_*`` fields, ``record`` tells why.
+
+    ``is_stray``: it was about what strayed here beside the payment, and says nothing of that.
+    """
 
     org_id: int
     run_id: UUID
@@ -28,6 +31,7 @@ class ScreeningRun:
     scores: Mapping[str, str | None]
     record: Mapping[str, object]
     created_at: datetime
+    is_stray: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,9 @@ async def add_run(tx: Tx, run: ScreeningRun) -> None:
         tx,
         """
         INSERT INTO screening_run
-            (org_id, run_id, invoice_id, decision, total, scores, record, created_at)
+            (org_id, run_id, invoice_id, decision, total, scores, record, created_at, is_stray)
         VALUES (%(org_id)s, %(run_id)s, %(invoice_id)s, %(decision)s, %(total)s, %(scores)s,
-            %(record)s, %(created_at)s)
+            %(record)s, %(created_at)s, %(is_stray)s)
         """,
         {
             "org_id": run.org_id,
@@ -77,25 +81,27 @@ async def add_run(tx: Tx, run: ScreeningRun) -> None:
             "scores": Jsonb(dict(run.scores)),
             "record": Jsonb(dict(run.record)),
             "created_at": run.created_at,
+            "is_stray": run.is_stray,
         },
     )
 
 
 async def latest_of_invoices(
-    tx: Tx, org_id: int, invoice_ids: Sequence[UUID]
+    tx: Tx, org_id: int, invoice_ids: Sequence[UUID], *, is_stray: bool = False
 ) -> list[ScreeningRun]:
-    """The newest run of each of these invoices that has one."""
+    """The newest run of each of these invoices that has one, about the payment or beside it."""
     return await all_rows(
         tx,
         ScreeningRun,
         """
         SELECT DISTINCT ON (invoice_id)
-               org_id, run_id, invoice_id, decision, total, scores, record, created_at
+               org_id, run_id, invoice_id, decision, total, scores, record, created_at, is_stray
           FROM screening_run
          WHERE org_id = %(org_id)s AND invoice_id = ANY(%(invoice_ids)s)
+           AND is_stray = %(is_stray)s
          ORDER BY invoice_id, created_at DESC, run_id DESC
         """,
-        {"org_id": org_id, "invoice_ids": list(invoice_ids)},
+        {"org_id": org_id, "invoice_ids": list(invoice_ids), "is_stray": is_stray},
     )
 
 

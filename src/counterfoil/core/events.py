@@ -184,6 +184,13 @@ class Screened(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StrayScreened(Fact):
+    """The origin of what strayed here beside the payment was checked, as it is to be sent back."""
+
+    screening: Screening
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MoveFact(Fact):
     """A fact about movements of ours. ``settled`` is the totals so far, never an increment."""
 
@@ -252,6 +259,7 @@ MONEY_FACTS: Final[tuple[type[MoneyFact], ...]] = (
 FACTS: Final[tuple[type[Fact], ...]] = (
     *MONEY_FACTS,
     Screened,
+    StrayScreened,
     DeadlinePassed,
     GraceOver,
     Swept,

@@ -1,6 +1,6 @@
 """The invoice as a value: what was asked, what has come in, and where it stands."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -203,18 +203,25 @@ class Tally:
 
     ``paid_at`` is when enough had arrived (or the last arrival, while it is not enough).
     ``stray`` is what came and is registered with us, but not accepted by the invoice: it counts
-    for nothing, and is `money` only where nothing else came. ``payers`` are those of the money.
+    for nothing, and is `money` only where nothing else came. ``payers`` are those of the money,
+    ``stray_payers`` are asset keys of what strayed with who sent it.
     """
 
     assets: tuple[AssetTally, ...] = ()
     payers: tuple[str, ...] = ()
     paid_at: datetime | None = None
     stray: tuple[AssetTally, ...] = ()
+    stray_payers: tuple[tuple[str, str], ...] = ()
 
     @property
     def money(self) -> tuple[AssetTally, ...]:
         """What is to be decided about: the accepted assets, or what strayed here instead."""
         return self.assets or self.stray
+
+    @property
+    def aside(self) -> tuple[AssetTally, ...]:
+        """What strayed here beside the payment: decided about only where somebody names it."""
+        return self.stray if self.assets else ()
 
     @property
     def seen_any(self) -> bool:
@@ -234,7 +241,12 @@ class Tally:
     @property
     def confirmed(self) -> tuple[tuple[str, int], ...]:
         """Asset key and confirmed units, sorted: what a screening covers."""
-        return tuple(sorted((a.asset.key, a.confirmed_units) for a in self.money))
+        return covering(self.money)
+
+
+def covering(tallies: Iterable[AssetTally]) -> tuple[tuple[str, int], ...]:
+    """Asset key and confirmed units, sorted, of these parts of a tally."""
+    return tuple(sorted((a.asset.key, a.confirmed_units) for a in tallies))
 
 
 Units = tuple[tuple[str, int], ...]
@@ -396,6 +408,8 @@ class Invoice:
     tally: Tally = field(default_factory=Tally)
     settled: Settlement = field(default_factory=Settlement)
     screening: Screening | None = None
+    stray_screening: Screening | None = None
+    """The newest verdict about what strayed here beside the payment and was to be sent back."""
     edited_by: tuple[str, ...] = ()
     """Who changed it since it was created; makers, too."""
     reviewer: str | None = None

@@ -25,6 +25,7 @@ from counterfoil.core.events import (
     Release,
     Screened,
     SignOff,
+    StrayScreened,
     Swept,
     TakeNote,
     TransferConfirmed,
@@ -39,6 +40,7 @@ from counterfoil.core.refund_rules import (
     refund_settled,
     refund_swept,
     refund_withdrawn,
+    stray_screened,
 )
 from counterfoil.core.rules import (
     Outcome,
@@ -205,12 +207,14 @@ LIFECYCLE: Final = (
     _row(S.REFUND_PENDING,      ApproveRefund,  refund_approved, S.REFUND_PROCESSING),
     _row(S.REFUND_PENDING,      WithdrawRefund, refund_withdrawn, *_TAKEN_UP, *_ENDED),
     _row(S.REFUND_PENDING,      Screened,       screened_in_motion, S.REFUND_PENDING),
+    _row(S.REFUND_PENDING,      StrayScreened,  stray_screened,  S.REFUND_PENDING),
     *_moves_on(S.REFUND_PENDING),
 
     _row(S.REFUND_PROCESSING,   Swept,          refund_swept,    S.REFUND_PROCESSING),
     _row(S.REFUND_PROCESSING,   RefundSettled,  refund_settled,  *_TAKEN_UP, *_ENDED),
     _row(S.REFUND_PROCESSING,   WithdrawRefund, refund_withdrawn, *_TAKEN_UP, *_ENDED),
     _row(S.REFUND_PROCESSING,   Screened,       screened_in_motion, S.REFUND_PROCESSING),
+    _row(S.REFUND_PROCESSING,   StrayScreened,  stray_screened,  S.REFUND_PROCESSING),
     *_moves_on(S.REFUND_PROCESSING),
 
     _row(S.REFUNDED,            OrderRefund,    refund_ordered,  S.REFUND_PENDING),

@@ -68,6 +68,7 @@ def tally(
         payers=tuple(sorted({t.payer for t in counted or stray})),
         paid_at=_paid_at(requests, counted, policy),
         stray=_totals(strayed, stray, Depth.FINAL),
+        stray_payers=tuple(sorted({(t.asset.key, t.payer) for t in stray})),
     )
 
 
@@ -201,18 +202,25 @@ def missing(invoice: Invoice) -> tuple[Money, ...]:
 def surplus(invoice: Invoice) -> tuple[Money, ...]:
     """What came in above the amount due, to be returned when the invoice is signed for.
 
-    Rounded down, taken from the asset that has most of it to give; empty when within tolerance.
+    Rounded down, taken from the asset that has most of it to give, and from the next only where
+    that one has no more; empty when within tolerance.
     """
-    share = coverage(invoice)
-    if share <= Fraction(invoice.policy.overpay_ratio):
+    left = coverage(invoice)
+    if left <= Fraction(invoice.policy.overpay_ratio):
         return ()
+    left -= 1
     due = {r.asset.key: r.due_units for r in invoice.requests}
-    richest = max(
-        invoice.tally.assets,
-        key=lambda a: Fraction(_kept_units(invoice, a), due[a.asset.key]),
-    )
-    units = min(int((share - 1) * due[richest.asset.key]), _kept_units(invoice, richest))
-    return (Money(units, richest.asset),) if units else ()
+    kept = [(_kept_units(invoice, a), a.asset) for a in invoice.tally.assets]
+    found = []
+    for kept_units, asset in sorted(
+        kept, key=lambda k: Fraction(k[0], due[k[1].key]), reverse=True
+    ):
+        units = min(int(left * due[asset.key]), kept_units)
+        found.append((units, asset))
+        left -= Fraction(units, due[asset.key])
+        if units < kept_units:
+            break
+    return _some(found)
 
 
 def received(invoice: Invoice) -> tuple[Money, ...]:
@@ -225,11 +233,49 @@ def holdings(invoice: Invoice) -> tuple[Money, ...]:
     return _some((_with_us_units(invoice, a), a.asset) for a in invoice.tally.money)
 
 
+def astray(invoice: Invoice) -> tuple[Money, ...]:
+    """What strayed here beside the payment and is still with us, per asset."""
+    return _some((_with_us_units(invoice, a), a.asset) for a in invoice.tally.aside)
+
+
 def refundable(invoice: Invoice) -> tuple[Money, ...]:
-    """What can be sent back, per asset: still with us, and beyond any reorganisation."""
+    """What can be sent back, per asset: still with us, and beyond any reorganisation.
+
+    Also what strayed here beside the payment.
+    """
     return _some(
         (_with_us_units(invoice, a) - (a.confirmed_units - a.final_units), a.asset)
-        for a in invoice.tally.money
+        for a in (*invoice.tally.money, *invoice.tally.aside)
+    )
+
+
+def to_return_astray(invoice: Invoice, amounts: Iterable[Money]) -> tuple[AssetTally, ...]:
+    """What strayed here beside the payment of the assets that a refund takes from."""
+    named = {money.asset for money in amounts}
+    return tuple(a for a in invoice.tally.aside if a.asset in named)
+
+
+def is_screened(invoice: Invoice, amounts: Iterable[Money]) -> bool:
+    """Whether all that came in of these assets was screened, whatever was found.
+
+    The payment is screened as a whole, what strayed here beside it asset by asset.
+    """
+    amounts = tuple(amounts)
+    aside = to_return_astray(invoice, amounts)
+    verdict = invoice.screening
+    looked_at = verdict is not None and verdict.covers_all(invoice.tally)
+    return all(_is_stray_screened(invoice, a) for a in aside) and (
+        looked_at or {money.asset for money in amounts} <= {a.asset for a in aside}
+    )
+
+
+def _is_stray_screened(invoice: Invoice, tally: AssetTally) -> bool:
+    verdict, key = invoice.stray_screening, tally.asset.key
+    payers = {payer for stray, payer in invoice.tally.stray_payers if stray == key}
+    return (
+        verdict is not None
+        and dict(verdict.covers).get(key) == tally.confirmed_units
+        and payers <= set(verdict.payers)
     )
 
 
@@ -247,10 +293,17 @@ def in_hold(invoice: Invoice) -> tuple[Money, ...]:
 
 def unswept(invoice: Invoice) -> tuple[Money, ...]:
     """The confirmed money that still lies at the deposit address, per asset."""
-    return _some(
-        (a.confirmed_units - invoice.settled.swept_units(a.asset), a.asset)
-        for a in invoice.tally.money
-    )
+    return _unswept(invoice, invoice.tally.money)
+
+
+def unswept_astray(invoice: Invoice) -> tuple[Money, ...]:
+    """The same of what strayed here beside it."""
+    return _unswept(invoice, invoice.tally.aside)
+
+
+def _unswept(invoice: Invoice, tallies: Iterable[AssetTally]) -> tuple[Money, ...]:
+    swept_units = invoice.settled.swept_units
+    return _some((a.confirmed_units - swept_units(a.asset), a.asset) for a in tallies)
 
 
 def _kept_units(invoice: Invoice, tally: AssetTally) -> int:

@@ -18,11 +18,12 @@ from counterfoil.core.events import (
     RefundSettled,
     ReleaseMoves,
     Screen,
+    StrayScreened,
     Swept,
     WithdrawRefund,
 )
 from counterfoil.core.invoice import Invoice, Refund, RefundStatus, Status
-from counterfoil.core.money import Money
+from counterfoil.core.money import Asset, Money
 from counterfoil.core.planning import (
     from_hold_units,
     next_refund_id,
@@ -51,11 +52,10 @@ def refund_ordered(invoice: Invoice, event: OrderRefund) -> Outcome:
         ordered_at=event.at,
     )
     after = replace(invoice, status=S.REFUND_PENDING, refunds=(*invoice.refunds, order))
-    verdict = invoice.screening
-    unseen = verdict is None or not verdict.covers_all(invoice.tally)
-    screens = (Screen(),) if unseen and _to_sweep(invoice, amounts) else ()
+    screens = () if reckoning.is_screened(invoice, amounts) else (Screen(),)
     # What was not taken to the hold wallet yet goes back from where it lies.
-    overtaken = invoice.status is S.COMPLIANCE_DECLINED and invoice.quarantined_at is not None
+    taken = invoice.status is S.COMPLIANCE_DECLINED and invoice.quarantined_at is not None
+    overtaken = taken and not _is_all_astray(invoice, amounts)
     return after, (*screens, GiveUpMoves(frozenset({"quarantine"}))) if overtaken else screens
 
 
@@ -97,11 +97,18 @@ def refund_settled(invoice: Invoice, event: RefundSettled) -> Outcome:
     """The customer has the money; the invoice goes on with what is left of it."""
     refund = _open(invoice)
     after = with_refund_settled(invoice, event.settled, event.at)
+    if _is_all_astray(invoice, refund.amounts):
+        return resumed(after, refund.returns_to, event)
     if not reckoning.holdings(after) and not after.settled.paid_out:
         return replace(after, status=S.REFUNDED), ()
     if refund.returns_to.is_end or refund.returns_to is S.COMPLIANCE_DECLINED:
         return replace(after, status=refund.returns_to), ()
     return judged_anew(after, event)
+
+
+def stray_screened(invoice: Invoice, event: StrayScreened) -> Outcome:
+    """Keep what was found about money beside the payment; whoever approves its refund sees it."""
+    return replace(invoice, stray_screening=event.screening), ()
 
 
 def _open(invoice: Invoice) -> Refund:
@@ -118,21 +125,33 @@ def _with(invoice: Invoice, refund: Refund) -> Invoice:
 
 
 def _affordable(invoice: Invoice, wanted: tuple[Money, ...]) -> tuple[Money, ...]:
-    """What is to go back, which must be final and with us; all that is, where nothing is named."""
+    """What is to go back, which must be final and with us.
+
+    Where nothing is named it is all of the payment that is; what strayed here beside it came from
+    somebody else, so it goes back only where it is named.
+    """
     came, held = reckoning.received(invoice), reckoning.holdings(invoice)
-    left = reckoning.refundable(invoice)
-    if not came:
+    astray = reckoning.astray(invoice)
+    if not (came or astray):
         _refuse("budget", "no money is here for this invoice, so nothing to refund")
-    if not held:
+    if not held and not (wanted and astray):
+        beside = (
+            f"; {_words(astray)} came beside it, and can go back where it is named"
+            if astray
+            else ""
+        )
         _refuse(
             "budget",
             f"{_words(came)} of the {_words(came)} received has already been paid out or sent back,"
             " so the payment can no longer be refunded from here; if the customer is to get money"
-            " back, send it from your own wallet",
+            f" back, send it from your own wallet{beside}",
         )
-    firm = {money.asset: money.units for money in left}
-    with_us = {money.asset: money.units for money in held}
-    most = f"what is left is {_words(held)}"
+    if reckoning.to_return_astray(invoice, wanted) and len(wanted) > 1:
+        sentence = "names several: what came beside the payment goes back one token at a time"
+        raise Invalid.field("refund_token", sentence)
+    firm = {money.asset: money.units for money in reckoning.refundable(invoice)}
+    with_us = {money.asset: money.units for money in (*held, *astray)}
+    most = f"what is left is {_words((*held, *astray))}"
     for money in wanted:
         if not money.units:
             raise Invalid.field("refund_amount", f"must be more than zero; {most}")
@@ -147,6 +166,12 @@ def _affordable(invoice: Invoice, wanted: tuple[Money, ...]) -> tuple[Money, ...
     return wanted or held
 
 
+def _is_all_astray(invoice: Invoice, amounts: tuple[Money, ...]) -> bool:
+    """Whether nothing of the payment goes back, only what strayed here beside it."""
+    aside = {a.asset for a in reckoning.to_return_astray(invoice, amounts)}
+    return {money.asset for money in amounts} <= aside
+
+
 def _to_sweep(invoice: Invoice, amounts: tuple[Money, ...]) -> tuple[Money, ...]:
     """What has to come to the pool first: of each asset of which too little is there or held."""
     short = {
@@ -154,19 +179,32 @@ def _to_sweep(invoice: Invoice, amounts: tuple[Money, ...]) -> tuple[Money, ...]
         for money in amounts
         if money.units - from_hold_units(invoice, money) > reckoning.in_pool(invoice, money.asset)
     }
-    return tuple(money for money in reckoning.unswept(invoice) if money.asset in short)
+    lying = (*reckoning.unswept(invoice), *reckoning.unswept_astray(invoice))
+    return tuple(money for money in lying if money.asset in short)
 
 
 def _refuse_frozen(invoice: Invoice, amounts: tuple[Money, ...]) -> None:
     """Money of a sanctioned address stays where it came (specs/aml.md 4.1: reject)."""
-    verdict = invoice.screening
-    held = any(from_hold_units(invoice, money) for money in amounts)
-    if verdict is not None and verdict.sanctioned and (held or _to_sweep(invoice, amounts)):
+    aside = {a.asset for a in reckoning.to_return_astray(invoice, amounts)}
+    frozen = tuple(
+        money
+        for money in amounts
+        if _is_sanctioned(invoice, money.asset, is_astray=money.asset in aside)
+    )
+    held = any(from_hold_units(invoice, money) for money in frozen)
+    if held or _to_sweep(invoice, frozen):
         _refuse(
             "sanctions_hit",
             "this money comes from a sanctioned address and is frozen where it lies;"
             " sending it back is not allowed either",
         )
+
+
+def _is_sanctioned(invoice: Invoice, asset: Asset, *, is_astray: bool) -> bool:
+    verdict = invoice.stray_screening if is_astray else invoice.screening
+    if verdict is None or not verdict.sanctioned:
+        return False
+    return not is_astray or asset.key in dict(verdict.covers)
 
 
 def _refuse(rule: str, sentence: str) -> NoReturn:

@@ -503,6 +503,7 @@ CREATE TABLE public.screening_run (
     scores jsonb NOT NULL,
     record jsonb NOT NULL,
     created_at timestamp with time zone NOT NULL,
+    is_stray boolean DEFAULT false NOT NULL,
     CONSTRAINT screening_run_decision_check CHECK ((decision = ANY (ARRAY['clear'::text, 'manual_review'::text, 'aml_hold'::text]))),
     CONSTRAINT screening_run_total_check CHECK (((total >= (0)::numeric) AND (total <= (100)::numeric)))
 );

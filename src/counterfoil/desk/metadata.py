@@ -17,6 +17,7 @@ from counterfoil.core.events import (
     Recalculate,
     Screened,
     SignOff,
+    StrayScreened,
 )
 from counterfoil.core.invoice import Invoice, PaymentRequest
 from counterfoil.core.money import plain_text
@@ -138,7 +139,7 @@ def _deciding(event: Event) -> dict[str, object]:
                     for a in (*event.tally.assets, *event.tally.stray)
                 }
             }
-        case Screened():
+        case Screened() | StrayScreened():
             return {
                 "screening_run": str(event.screening.run_id),
                 "decision": event.screening.decision,

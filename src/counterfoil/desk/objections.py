@@ -14,9 +14,11 @@ from counterfoil.books import effects, ledger, lost, moves, screening
 from counterfoil.books.lost import LostSignature
 from counterfoil.books.moves import EMPTYING, OUTGOING, MoveRow
 from counterfoil.books.screening import ScreeningRun
+from counterfoil.core import reckoning
 from counterfoil.core.assets import CHAINS, known_asset
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.journal import LedgerAccount, hold_account
+from counterfoil.core.money import Money
 from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
@@ -66,14 +68,19 @@ async def objections(
     if not held:
         return {}
     org_id = ready[0].org_id
-    newest = {r.invoice_id: r for r in await screening.latest_of_invoices(tx, org_id, list(held))}
+    newest = {
+        (run.invoice_id, run.is_stray): run
+        for is_stray in (False, True)
+        for run in await screening.latest_of_invoices(tx, org_id, list(held), is_stray=is_stray)
+    }
     under_way = await effects.waiting(tx, org_id, "screen", list(held))
     found = {}
     for move in ready:
         if move.invoice_id is None:
             continue
         invoice = held[move.invoice_id]
-        reason = _unseen(move, invoice, under_way) or _uncleared(move, invoice, newest)
+        run = newest.get((move.invoice_id, _is_astray(move, invoice)))
+        reason = _unseen(move, invoice, under_way) or _uncleared(move, invoice, run)
         if reason is not None:
             until = pause_until(desk.clock.now(), move.updated_at, SHORT)
             found[move.move_id] = Objection(reason, until)
@@ -91,31 +98,53 @@ async def objections(
 def _unseen(move: MoveRow, invoice: Invoice, under_way: frozenset[UUID]) -> str | None:
     """Why screening does not yet know the money that would move.
 
-    A sweep takes all that lies at the address, so all of that must be final and screened. What
-    leaves the pool was swept before; it waits only for what the sweep took along unscreened.
-    Later money stays at the address, and must not let a stranger stop a payout. The hold wallet
-    is where money waits for its screening as well as anywhere.
+    A sweep takes all that lies at the address, so all of that must be final and screened, and so
+    must all that came in of what is refunded. What is paid out was swept before; it waits only for
+    what the sweep took along unscreened. Later money stays at the address, and must not let a
+    stranger stop a payout. The hold wallet is where money waits for its screening as well as
+    anywhere.
     """
-    if move.purpose in EMPTYING and not (invoice.tally.settled and invoice.tally.final):
+    if move.purpose in EMPTYING and not _is_firm(move, invoice):
         return "more money is on its way to this address and not final yet"
-    if _is_covered(invoice) or move.purpose == "quarantine":
+    if move.purpose == "quarantine" or _is_screened(move, invoice):
         return None
-    if move.purpose == "sweep" or invoice.invoice_id in under_way:
+    if move.purpose in _NEEDS_ALL_SCREENED or invoice.invoice_id in under_way:
         return "what has come in is not wholly screened yet"
     return None
 
 
-def _is_covered(invoice: Invoice) -> bool:
-    return invoice.screening is not None and invoice.screening.covers_all(invoice.tally)
+_NEEDS_ALL_SCREENED: Final = frozenset({"sweep", "refund", "partial_refund"})
+
+
+def _is_firm(move: MoveRow, invoice: Invoice) -> bool:
+    """Whether nothing of what a movement takes from can still come or go."""
+    if not _is_astray(move, invoice):
+        return invoice.tally.settled and invoice.tally.final
+    asset = known_asset(move.chain, move.contract)
+    return all(a.seen_units == a.final_units for a in invoice.tally.aside if a.asset == asset)
+
+
+def _is_astray(move: MoveRow, invoice: Invoice) -> bool:
+    """Whether it takes what strayed here beside the payment."""
+    asset = known_asset(move.chain, move.contract)
+    return any(a.asset == asset for a in invoice.tally.aside)
+
+
+def _is_screened(move: MoveRow, invoice: Invoice) -> bool:
+    asset = known_asset(move.chain, move.contract)
+    return asset is not None and reckoning.is_screened(invoice, (Money(move.amount_units, asset),))
 
 
 def _is_asked_too_little(invoice: Invoice, ready: Sequence[MoveRow]) -> bool:
-    """Whether a sweep waits for a screening, which the lifecycle may not have asked for.
+    """Whether a movement waits for a screening, which the lifecycle may not have asked for.
 
     Money that came while a refund was being decided on was noted only.
     """
-    sweeps = any(m.purpose == "sweep" and m.invoice_id == invoice.invoice_id for m in ready)
-    return sweeps and invoice.tally.settled and invoice.tally.final and not _is_covered(invoice)
+    return any(
+        m.purpose in _NEEDS_ALL_SCREENED and _is_firm(m, invoice) and not _is_screened(m, invoice)
+        for m in ready
+        if m.invoice_id == invoice.invoice_id
+    )
 
 
 async def _ask(desk: Desk, tx: Tx, invoice: Invoice) -> None:
@@ -131,24 +160,19 @@ async def _ask(desk: Desk, tx: Tx, invoice: Invoice) -> None:
     )
 
 
-def _uncleared(move: MoveRow, invoice: Invoice, newest: Mapping[UUID, ScreeningRun]) -> str | None:
+def _uncleared(move: MoveRow, invoice: Invoice, run: ScreeningRun | None) -> str | None:
     """Why screening forbids the money to go on; to the hold wallet it goes for that very reason.
 
-    A refund is how held money leaves.
-
-    Who approved the refund knew what had been found until then, but nothing that was found later.
+    A refund is how held money leaves. Who approved it knew what had been found until then, but
+    nothing that was found later.
     """
-    refund = invoice.open_refund if invoice.status is Status.REFUND_PROCESSING else None
-    if move.purpose == "quarantine" or (refund is not None and move.purpose != "sweep"):
+    if move.purpose == "quarantine":
         return None
-    run = newest.get(invoice.invoice_id)
     if run is None:
         return "this money was never screened"
-    if (
-        refund is not None
-        and refund.approved_at is not None
-        and run.created_at <= (refund.approved_at)
-    ):
+    refund = invoice.open_refund if invoice.status is Status.REFUND_PROCESSING else None
+    approved_at = None if refund is None else refund.approved_at
+    if approved_at is not None and run.created_at <= approved_at:
         return None
     if run.decision == "clear" or _is_released(invoice, run):
         return None

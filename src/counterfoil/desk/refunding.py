@@ -8,7 +8,7 @@ from counterfoil.books.moves import OUTGOING, MoveRow
 from counterfoil.core import reckoning
 from counterfoil.core.errors import Invalid
 from counterfoil.core.invoice import Invoice
-from counterfoil.core.money import Money, plain_text, to_units
+from counterfoil.core.money import Asset, Money, plain_text, to_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +25,17 @@ class Part:
     def of(self, invoice: Invoice) -> tuple[Money, ...]:
         """The money that is meant; empty where nothing at all is left, which the order refuses.
 
-        Raises `Invalid` for a token that is not here, an amount that could be of several, and one
-        that is finer than the token, naming what is left.
+        What strayed here beside the payment is meant only where nothing of the payment is. Raises
+        `Invalid` for a token that is not here, an amount that could be of several, and one that is
+        finer than the token, naming what is left.
         """
-        held = reckoning.holdings(invoice)
-        if not held:
+        held, astray = reckoning.holdings(invoice), reckoning.astray(invoice)
+        named = self.symbol is not None or self.chain is not None
+        if not held and not (named and astray):
             return ()
-        left = "what is left is " + " and ".join(f"{m} on {m.asset.chain}" for m in held)
-        meant = [
-            money
-            for money in held
-            if self.symbol in {None, money.asset.symbol} and self.chain in {None, money.asset.chain}
-        ]
+        left = "what is left is " + " and ".join(f"{m} on {m.asset.chain}" for m in held + astray)
+        paid = [part.asset for part in invoice.tally.money if self._names(part.asset)]
+        meant = [money for money in (held if paid else astray) if self._names(money.asset)]
         if not meant:
             name = "refund_token" if self.symbol is not None else "refund_chain"
             raise Invalid.field(name, f"none of it is here; {left}")
@@ -55,6 +54,9 @@ class Part:
                 f"{plain_text(self.amount)} is finer than {asset.symbol}, which has"
                 f" {asset.decimals} digits after the point; {left}",
             ) from None
+
+    def _names(self, asset: Asset) -> bool:
+        return self.symbol in {None, asset.symbol} and self.chain in {None, asset.chain}
 
 
 def in_motion(planned: Sequence[MoveRow]) -> bool:

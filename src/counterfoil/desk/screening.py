@@ -21,7 +21,7 @@ from counterfoil.core import reckoning
 from counterfoil.core.assets import PEGGED_TO
 from counterfoil.core.errors import Conflict, Invalid
 from counterfoil.core.events import Screened
-from counterfoil.core.invoice import Invoice
+from counterfoil.core.invoice import AssetTally, Invoice, covering
 from counterfoil.core.lifecycle import RULES
 from counterfoil.core.money import Money
 from counterfoil.core.reckoning import Depth
@@ -68,7 +68,8 @@ class Case:
     ``covers`` is `Tally.confirmed`; empty when there is nothing to screen any more: the money was
     reorganised away, or what becomes of it has been decided. ``lacks_answers``: exactly this money
     has been screened before, and only missing answers stood against it. ``amount_twd`` is None
-    where a rate is missing or too old; ``rate`` is that of the largest part.
+    where a rate is missing or too old; ``rate`` is that of the largest part. ``is_stray``: it is
+    about what strayed here beside the payment and is to be sent back, and about that alone.
     """
 
     effect: Claim
@@ -78,6 +79,7 @@ class Case:
     amount_twd: Decimal | None
     rate: RateUsed | None
     policy: Policy
+    is_stray: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,25 +298,40 @@ async def _cases(tx: Tx, worth: "_Worth", org_id: int, claims: Sequence[Claim]) 
         if policy is None or invoice is None:
             msg = f"effect {effect.effect_id} is about an invoice that does not exist"
             raise LookupError(msg)
+        astray = _astray(invoice)
+        tallies = astray or invoice.tally.money
         money = reckoning.holdings(invoice) if _is_screened(invoice) else ()
+        if astray:
+            money = tuple(Money(part.confirmed_units, part.asset) for part in astray)
         amount_twd, rate = await worth.of(money)
         cases.append(
             Case(
                 effect=effect,
-                lacks_answers=lacks_answers(invoice),
-                covers=invoice.tally.confirmed if money else (),
-                payers=_payers(invoice, received[invoice.invoice_id]),
+                lacks_answers=lacks_answers(invoice) and not astray,
+                covers=covering(tallies) if money else (),
+                payers=_payers(invoice, received[invoice.invoice_id], tallies),
                 amount_twd=amount_twd,
                 rate=rate,
                 policy=policy,
+                is_stray=bool(astray),
             )
         )
     return cases
 
 
-def _payers(invoice: Invoice, rows: Sequence[transfers.TransferRow]) -> tuple[Payer, ...]:
+def _astray(invoice: Invoice) -> tuple[AssetTally, ...]:
+    """What strayed here beside the payment and must be looked at before it is sent back."""
+    refund = invoice.open_refund
+    if refund is None or reckoning.is_screened(invoice, refund.amounts):
+        return ()
+    return reckoning.to_return_astray(invoice, refund.amounts)
+
+
+def _payers(
+    invoice: Invoice, rows: Sequence[transfers.TransferRow], tallies: Sequence[AssetTally]
+) -> tuple[Payer, ...]:
     """Everybody who sent the money, also what is not confirmed yet: they pay for one bill."""
-    money = {part.asset for part in invoice.tally.money}
+    money = {part.asset for part in tallies}
     return tuple(
         sorted(
             {

@@ -14,7 +14,7 @@ from typing import Final
 from psycopg import OperationalError
 
 from counterfoil.books import effects, invoices, screening
-from counterfoil.core.events import Screened
+from counterfoil.core.events import Screened, StrayScreened
 from counterfoil.core.invoice import Invoice, Screening
 from counterfoil.core.roles import system
 from counterfoil.core.rules import lifts_hold
@@ -92,7 +92,7 @@ async def _keep_of_org(desk: Desk, tx: Tx, org_id: int, found: Sequence[Found]) 
     known = await beside(tx, org_id, held.values())
     # With no finding nobody looked, so whatever asked since then is still to be done.
     mine = [
-        _Verdict(held[case.effect.invoice_id], case.effect, finding, _screening(case, finding))
+        _Verdict(held[case.effect.invoice_id], case, finding, _screening(case, finding))
         for case, finding in found
         if finding is not None and case.effect.effect_id in done
     ]
@@ -111,13 +111,17 @@ class _Verdict:
     """What a finding says about an invoice, which is held."""
 
     invoice: Invoice
-    effect: Claim
+    case: Case
     finding: Finding
     screening: Screening
 
     @property
+    def effect(self) -> Claim:
+        return self.case.effect
+
+    @property
     def covers_all(self) -> bool:
-        return self.screening.covers_all(self.invoice.tally)
+        return not self.case.is_stray and self.screening.covers_all(self.invoice.tally)
 
 
 def _screening(case: Case, finding: Finding) -> Screening:
@@ -144,9 +148,14 @@ async def _follow(desk: Desk, tx: Tx, verdict: _Verdict, known: Beside) -> None:
             scores=finding.scores,
             record=finding.record,
             created_at=now,
+            is_stray=verdict.case.is_stray,
         ),
     )
     by = system("screen", effect.org_id)
+    if verdict.case.is_stray:
+        found = StrayScreened(at=now, by=by.uid, screening=verdict.screening)
+        await happen(desk, tx, verdict.invoice, found, by, known=known)
+        return
     reason = _ANSWERED if lifts_hold(verdict.invoice, verdict.screening) else ""
     event = Screened(at=now, by=by.uid, screening=verdict.screening, reason=reason)
     after = await happen(desk, tx, verdict.invoice, event, by, known=known)

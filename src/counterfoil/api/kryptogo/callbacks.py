@@ -23,6 +23,7 @@ from uuid import UUID
 from counterfoil.api.kryptogo.status import intent_status, invoice_status
 from counterfoil.core.ids import public
 from counterfoil.core.invoice import Context, Status
+from counterfoil.core.reckoning import COIN_DOLLARS
 from counterfoil.core.secrets import shown_callback_secret
 from counterfoil.desk.delivering import Delivery, Letter
 from counterfoil.desk.desk import Standing
@@ -125,7 +126,12 @@ def _paid_asset(facts: Facts) -> Facts:
     """The asset that most was paid in; the first one asked for while nothing has come."""
     paid: list[Facts] = [a for a in facts["received"] if Decimal(a["seen"])]
     asked: Facts = facts["requests"][0]
-    return max(paid, key=lambda a: Decimal(a["seen"]), default=asked)
+    return max(paid, key=_rough_dollars, default=asked)
+
+
+def _rough_dollars(asset: Facts) -> Decimal:
+    """`rough_dollars` of what is told of an asset: a chain's own coin has no contract."""
+    return Decimal(asset["seen"]) * (1 if asset["contract"] else COIN_DOLLARS)
 
 
 def _same(one: Facts, other: Facts) -> bool:
@@ -144,12 +150,15 @@ def _payment_hash(facts: Facts, asset: Facts) -> str | None:
 
 
 def _moves(facts: Facts, asset: Facts, purpose: str) -> list[Facts]:
-    """What was made or is to be, oldest first; what was given up is as if it had never been."""
-    return [
-        move
-        for move in facts["moves"]
-        if move["purpose"] == purpose and _same(move, asset) and move["status"] != "failed"
-    ]
+    """What was made or is to be, oldest first; what was given up is as if it had never been.
+
+    Where only another asset went back, as it strayed here, those of the newest such.
+    """
+    every = [m for m in facts["moves"] if m["purpose"] == purpose and m["status"] != "failed"]
+    made = [move for move in every if _same(move, asset)]
+    if made or not every or purpose == "sweep":
+        return made
+    return [move for move in every if _same(move, every[-1])]
 
 
 def _move_hash(facts: Facts, asset: Facts, purpose: str) -> str | None:

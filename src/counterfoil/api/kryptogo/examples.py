@@ -136,6 +136,8 @@ INVOICE_EXAMPLE: Final[Schema] = {
     "people_needed": None,
     "archived_at": None,
     "resolution": None,
+    "stray": [],
+    "refundable": [],
 }
 
 LOG_EXAMPLE: Final[Schema] = {

@@ -364,6 +364,8 @@ def _schemas() -> Schema:
                 "quarantined_at": _or_null(_TIME),
                 "archived_at": _or_null(_TIME),
                 "resolution": _or_null(_OBJECT),
+                "stray": {"type": "array", "items": _OBJECT},
+                "refundable": {"type": "array", "items": _OBJECT},
             }
         ),
         "PaymentIntent": _described(_PAYMENT_INTENT),

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from counterfoil.core import reckoning, resolution
 from counterfoil.core.invoice import Invoice, PaymentRequest
-from counterfoil.core.money import Money, format_units, plain_text
+from counterfoil.core.money import Asset, Money, format_units, plain_text
 from counterfoil.core.pricing import due_text
 from counterfoil.core.resolution import Choice
 from counterfoil.desk.queries import InvoiceView
@@ -39,6 +39,29 @@ def resolution_of(view: InvoiceView) -> Json | None:
             "rule": chosen.rule or None,
         },
     }
+
+
+def stray_of(invoice: Invoice) -> list[Json]:
+    """What came that the invoice does not accept; it counts for nothing and can be sent back.
+
+    ``screening``: what was found about it where it came beside a payment and was to go back.
+    """
+    verdict = invoice.stray_screening
+    covered = {} if verdict is None else dict(verdict.covers)
+    return [
+        {
+            **_named(a.asset),
+            "seen": format_units(a.seen_units, a.asset.decimals),
+            "final": format_units(a.final_units, a.asset.decimals),
+            "screening": verdict.decision if verdict and a.asset.key in covered else None,
+        }
+        for a in invoice.tally.stray
+    ]
+
+
+def refundable_of(invoice: Invoice) -> list[Json]:
+    """How much of which asset could go back now, also of what came beside the payment."""
+    return _amounts(reckoning.refundable(invoice))
 
 
 def _numbers(view: InvoiceView, choice: Choice) -> Json:
@@ -89,15 +112,11 @@ def _asset(request: PaymentRequest) -> Json:
 
 
 def _amounts(money: Iterable[Money]) -> list[Json]:
-    return [
-        {
-            "chain": m.asset.chain,
-            "token": m.asset.symbol,
-            "token_address": m.asset.contract,
-            "amount": format_units(m.units, m.asset.decimals),
-        }
-        for m in money
-    ]
+    return [{**_named(m.asset), "amount": format_units(m.units, m.asset.decimals)} for m in money]
+
+
+def _named(asset: Asset) -> Json:
+    return {"chain": asset.chain, "token": asset.symbol, "token_address": asset.contract}
 
 
 def _share(invoice: Invoice) -> str:

@@ -34,7 +34,7 @@ from counterfoil.api.fields import (
 )
 from counterfoil.api.kryptogo.status import CATEGORIES, INVOICE_STATUSES
 from counterfoil.api.strict_json import Json
-from counterfoil.core.assets import ALIASES, CHAINS, SYMBOLS
+from counterfoil.core.assets import ALIASES, CHAINS, PEGGED_TO, SYMBOLS
 from counterfoil.core.callback_url import MAX_LENGTH, check_callback_url
 from counterfoil.core.errors import Invalid
 from counterfoil.core.invoice import LineItem
@@ -94,6 +94,7 @@ _ATTACHMENT: Final = Record(
 _ADDRESSES: Final = MapOf(PAYOUT_FAMILIES, Text(_MAX_ADDRESS))
 _CHAIN: Final = OneOf(tuple(CHAINS), also=ALIASES)
 _TOKEN: Final = OneOf(SYMBOLS)
+_ANY_TOKEN: Final = OneOf((*SYMBOLS, *PEGGED_TO))
 _DAYS: Final = Whole(0, MAX_TERMS_DAYS)
 _BANK_ACCOUNT: Final = Whole(1, 2**63 - 1)
 _METHOD: Final = OneOf(("crypto", "fiat"))
@@ -258,7 +259,7 @@ REFUND_FIELDS: Final = (
         required=True,
     ),
     Field("refund_amount", AmountText(), "How many tokens go back; all that is left if absent."),
-    Field("refund_token", _TOKEN, "Of which token, where several are here."),
+    Field("refund_token", _ANY_TOKEN, "Of which token, where several are here or one strayed."),
     Field("refund_chain", _CHAIN, "On which chain, where the token is here on several."),
 )
 

@@ -175,7 +175,7 @@ VERBS: Final = (
             address=_SOMEWHERE,
             reason="",
             attachment_file_ids=(),
-            amounts=refundable(i),
+            amounts=refundable(i)[:1],
         ),
     ),
     Verb("refund/approve", ApproveRefund, lambda i, by: ApproveRefund(at=i.created_at, by=by)),

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from counterfoil.api.kryptogo.resolution import resolution_of
+from counterfoil.api.kryptogo.resolution import refundable_of, resolution_of, stray_of
 from counterfoil.api.kryptogo.status import (
     CATEGORIES,
     INVOICE_STATUSES,
@@ -25,7 +25,6 @@ from counterfoil.api.kryptogo.status import (
 from counterfoil.core import ids
 from counterfoil.core.assets import CHAINS, known_asset
 from counterfoil.core.invoice import (
-    AssetTally,
     Context,
     Invoice,
     PaymentRequest,
@@ -148,7 +147,8 @@ def invoice_intent(view: InvoiceView, by: Actor) -> Json:
         "compliance_notes": _notes(invoice, by),
         "payment_options": [_option(invoice, request) for request in invoice.requests],
         "transfers": [_transfer(t) for t in view.transfers],
-        "stray": [_stray(a) for a in invoice.tally.stray],
+        "stray": stray_of(invoice),
+        "refundable": refundable_of(invoice),
         "refund": _refund(view, invoice.refunds[-1]) if invoice.refunds else None,
         "refunds": [_refund(view, refund) for refund in invoice.refunds],
         "resolution": resolution_of(view),
@@ -310,7 +310,8 @@ def _received(view: InvoiceView, request: PaymentRequest) -> Json:
 def _moved(view: InvoiceView, request: PaymentRequest) -> Json:
     """Sweep, refund and partial refunds of the asset shown; amounts are what really moved.
 
-    Several of a kind are added up, and the newest is named. Callbacks tell the same.
+    Several of a kind are added up, and the newest is named. Where only another asset went back, as
+    it strayed here, that is shown. Callbacks tell the same.
     """
     sweep = _move(view, request, "sweep")
     refund = _move(view, request, "refund")
@@ -337,12 +338,12 @@ class _Move:
 
 def _move(view: InvoiceView, request: PaymentRequest, purpose: str) -> _Move:
     asset = request.asset
-    made = [
-        move
-        for move in view.moves
-        if (move.purpose, move.chain, move.contract) == (purpose, asset.chain, asset.contract)
-        and move.status != "failed"
-    ]
+    every = [m for m in view.moves if m.purpose == purpose and m.status != "failed"]
+    made = [m for m in every if (m.chain, m.contract) == (asset.chain, asset.contract)]
+    if every and not made and purpose != "sweep":
+        where = every[-1].chain, every[-1].contract
+        made = [m for m in every if (m.chain, m.contract) == where]
+        asset = known_asset(*where) or asset
     if not made:
         return _Move()
     moved = [move.moved_units for move in made if move.moved_units is not None]
@@ -392,18 +393,6 @@ def _notes(invoice: Invoice, by: Actor) -> list[Json] | None:
     if Permission.REVIEW not in by.permissions:
         return None
     return [{"text": n.text, "by": n.by, "at": instant(n.at)} for n in invoice.notes]
-
-
-def _stray(tally: AssetTally) -> Json:
-    """What came that the invoice does not accept; it counts for nothing and can be sent back."""
-    asset = tally.asset
-    return {
-        "chain": asset.chain,
-        "token": asset.symbol,
-        "token_address": asset.contract,
-        "seen": format_units(tally.seen_units, asset.decimals),
-        "final": format_units(tally.final_units, asset.decimals),
-    }
 
 
 def _transfer(transfer: Any) -> Json:  # noqa: ANN401 - its type is the books', which doors leave alone
