@@ -18,11 +18,13 @@ from counterfoil.books import (
     ledger,
     lost,
     moves,
+    notes,
     retries,
     transfers,
     wallets,
 )
 from counterfoil.books.moves import EMPTYING, Ended, MovePurpose, MoveRow
+from counterfoil.books.notes import MoveNote
 from counterfoil.books.wallets import TxRow, WalletRow
 from counterfoil.core.assets import CHAINS, known_asset
 from counterfoil.core.invoice import Invoice
@@ -295,6 +297,21 @@ async def _go_on(desk: Desk, tx: Tx, carried: Sequence[MoveRow], held: Sequence[
     landed = {(move.invoice_id, move.purpose) for move in carried}
     for invoice in held:
         purposes = {p for invoice_id, p in landed if invoice_id == invoice.invoice_id}
+        if purposes & EMPTYING:
+            await _give_up_overtaken(desk, tx, invoice)
         current = invoice
         for event in await progress.facts(tx, invoice, desk.clock.now(), purposes):
             current = await happen(desk, tx, current, event, system(_BY, invoice.org_id))
+
+
+async def _give_up_overtaken(desk: Desk, tx: Tx, invoice: Invoice) -> None:
+    """Let nobody look for the reason of a sweep whose work another one did."""
+    now, by = desk.clock.now(), system(_BY, invoice.org_id).uid
+    planned = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
+    done = progress.overtaken(planned)
+    await moves.give_up(tx, invoice.org_id, [move.move_id for move in done], now)
+    for move in done:
+        what = f"given up; it stood still because: {move.park_reason or move.wait_reason}"
+        reason = "a later sweep emptied the address"
+        note = MoveNote(invoice.org_id, desk.ids.new(), move.move_id, now, by, what, reason)
+        await notes.add_to_move(tx, note)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from counterfoil.books import ledger, moves
-from counterfoil.books.moves import MovePurpose, MoveRow
+from counterfoil.books.moves import EMPTYING, MovePurpose, MoveRow
 from counterfoil.core.events import Event, PaidOut, RefundSettled, Swept
 from counterfoil.core.invoice import Invoice, Settlement
 from counterfoil.core.planning import INWARD
@@ -31,6 +31,32 @@ async def facts(
     return list(_facts(purposes, of_invoice, settled, at, system(_BY, invoice.org_id).uid))
 
 
+def overtaken(of_invoice: Sequence[MoveRow]) -> list[MoveRow]:
+    """The sweeps that stand still while a later one of the same address and asset did their work.
+
+    ``of_invoice`` has all of an invoice's movements, oldest first. A later sweep takes all that
+    lies there by then, so what an earlier one was to move went with it, if that much moved.
+    """
+    return [
+        earlier
+        for place, earlier in enumerate(of_invoice)
+        if earlier.purpose in EMPTYING
+        and earlier.status in {"ready", "parked"}
+        and any(_emptied(later, earlier) for later in of_invoice[place + 1 :])
+    ]
+
+
+def _emptied(later: MoveRow, earlier: MoveRow) -> bool:
+    left_units = earlier.amount_units - (earlier.moved_units or 0)
+    return (
+        later.purpose in EMPTYING
+        and later.status == "final"
+        and (later.chain, later.contract, later.deposit_mode)
+        == (earlier.chain, earlier.contract, earlier.deposit_mode)
+        and (later.moved_units or 0) >= left_units
+    )
+
+
 def _facts(
     landed: set[MovePurpose],
     of_invoice: Sequence[MoveRow],
@@ -38,8 +64,9 @@ def _facts(
     at: datetime,
     by: str,
 ) -> Iterator[Event]:
-    """What is complete with these purposes; what was given up no longer counts."""
-    counting = [move for move in of_invoice if move.status != "failed"]
+    """What is complete with these purposes; given up or overtaken, it no longer counts."""
+    done = {move.move_id for move in overtaken(of_invoice)}
+    counting = [m for m in of_invoice if m.status != "failed" and m.move_id not in done]
 
     def complete(*purposes: MovePurpose) -> bool:
         wanted = [move for move in counting if move.purpose in purposes]
