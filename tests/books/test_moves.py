@@ -95,6 +95,20 @@ async def test_one_nonce_has_one_lineage_and_one_hash_one_transaction(shop: Shop
                 await wallets.add_tx(tx, clash)
 
 
+async def test_what_unfinished_transactions_can_cost_is_promised_with_what_is_beside_gas(
+    shop: Shop,
+) -> None:
+    first = NewTx("arb", "0x1", 0, 0, "0xaa", b"raw", 21_000, 10, 1, NOON, data_fee_wei=500)
+    dearer = replace(first, attempt=1, tx_hash="0xbb", max_fee_wei=11, data_fee_wei=7)
+    other = replace(first, nonce=1, tx_hash="0xcc", data_fee_wei=0)
+    async with shop.desk.database.transaction() as tx:
+        for one in (first, dearer, other):
+            await wallets.add_tx(tx, one)
+        assert await wallets.promised_gas_wei(tx, "arb", "0x1") == 231_007 + 210_000
+        newest = (await wallets.of_nonce(tx, "arb", "0x1", 0))[-1]
+    assert newest.cost_wei == 231_007
+
+
 async def test_invoices_created_at_once_never_share_an_address(shop: Shop) -> None:
     stock = await shop.stock(30)
 

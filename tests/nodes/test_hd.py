@@ -6,15 +6,17 @@ from typing import Final
 
 import pytest
 
-from counterfoil.core.events import ApproveRefund, OrderRefund
+from counterfoil.core.events import ApproveRefund, Decline, OrderRefund
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.money import Asset
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.rows import all_values, execute
-from counterfoil.desk import settings
+from counterfoil.desk import settings, stuck
 from counterfoil.desk.act import act
+from counterfoil.desk.moving import Batch, SignedBytes, Terms
 from counterfoil.workers.children import ChildFueler
 from counterfoil.workers.fuel import FuelLevels
+from counterfoil.workers.move import MoveWorker
 from counterfoil.workers.reconcile import reconcile
 from support.fake_clock import FakeClock
 from support.house import House
@@ -344,3 +346,53 @@ async def test_the_stock_has_both_addresses_and_they_are_the_signers(
         )
     assert rows == [f"{n} {derived.address(n)}" for n in range(1, len(rows) + 1)]
     assert len(rows) == 20
+
+
+class Dying(MoveWorker):
+    """Dies after the signer answered and before anything of it is kept."""
+
+    async def _sign(self, batch: Batch, nonce: int, terms: Terms) -> SignedBytes:
+        await super()._sign(batch, nonce, terms)
+        raise KeyboardInterrupt
+
+
+async def test_a_childs_lost_signature_is_used_up_and_its_refund_goes_out_once(
+    house: House,
+) -> None:
+    bill = await house.signed_bill()
+    await house.fuel_children()
+    worker = house.worker()
+    await worker.step()
+    await worker.step()
+    await house.finalize()
+    await worker.follow(house.arb.chain)
+    with pytest.raises(KeyboardInterrupt):
+        await Dying(house.desk, house.chains, house.signer).reserve(house.arb.chain)
+    clock(house).advance(timedelta(minutes=1))
+    await house.screened(bill, "aml_hold")
+    for officer in OFFICERS:
+        by = Actor(officer, 1, frozenset({Permission.REVIEW}))
+        at = house.desk.clock.now()
+        decline = Decline(at=at, by=officer, reason="stolen funds")
+        await act(house.desk, 1, bill.invoice_id, decline, by)
+    clock(house).advance(timedelta(minutes=1))
+    await refund(house, bill)
+    await house.drive(worker, rounds=2)
+    (hole,) = await stuck.on_their_way(house.desk)
+    assert (hole.hole, hole.role, hole.wallet, hole.nonce) == (True, "child", child(bill), 0)
+    assert await house.arb.balance(USDT, REFUND_ADDRESS) == 0
+
+    clock(house).advance(stuck.HOLE_PATIENCE)
+    for _ in range(6):
+        await house.drive(worker, rounds=1)
+        clock(house).advance(timedelta(minutes=15))
+
+    assert await house.status(bill) is Status.REFUNDED
+    assert await house.arb.balance(USDT, REFUND_ADDRESS) == DUE
+    given_up, sweep = await house.moves(bill, "sweep")
+    assert (given_up.status, sweep.status, sweep.nonce) == ("failed", "final", 1)
+    cancels = [row for row in await house.txs() if row.cancels]
+    assert [(row.wallet, row.nonce, row.status) for row in cancels] == [(child(bill), 0, "final")]
+    assert await stuck.on_their_way(house.desk) == []
+    assert await house.holds("child") == await house.arb.balance(None, child(bill))
+    await assert_every_unit_is_explained(house)

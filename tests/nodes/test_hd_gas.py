@@ -161,7 +161,11 @@ async def test_a_node_that_takes_more_than_it_says_is_given_more_each_time(
     assert rollup.refused == [child(bill)]
     assert await house.fuel_children()
     assert not await house.fuel_children(), "one fuelling is on its way"
-    await rounds(house, worker, 1)
+    await worker.reserve(house.arb.chain)
+    await worker.broadcast(house.arb.chain)
+    await house.finalize()
+    clock(house).advance(timedelta(seconds=1))
+    await worker.follow(house.arb.chain)
     assert not await house.fuel_children(), "nobody has offered the bytes since"
     await rounds(house, worker, 6)
 

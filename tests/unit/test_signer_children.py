@@ -7,7 +7,7 @@ import pytest
 from hexbytes import HexBytes
 from msgspec.structs import replace
 
-from counterfoil.signer.orders import FuelChildOrder, Order, SweepChildOrder
+from counterfoil.signer.orders import CancelChildOrder, FuelChildOrder, Order, SweepChildOrder
 from counterfoil.signer.wire import Code
 from support.signing_desk import (
     ARBITRUM,
@@ -134,3 +134,34 @@ def test_a_failed_sweep_may_be_made_again(desk: SigningDesk) -> None:
     desk.stop()
     desk.start()
     assert desk.sign(sweep(desk), at_nonce(8)).sender == desk.signer.child_address(1, 5)
+
+
+def cancel(desk: SigningDesk, **changes: Any) -> CancelChildOrder:  # noqa: ANN401 - any field of the order
+    child = desk.signer.child_address(1, 5)
+    return replace(CancelChildOrder(1, ("move-s",), ARBITRUM, 5, child), **changes)
+
+
+def test_a_childs_lost_nonce_is_used_up_by_sending_nothing_to_itself(desk: SigningDesk) -> None:
+    lost = desk.sign(sweep(desk))
+    signed = desk.sign(cancel(desk))
+
+    fields = on_chain(signed)
+    child = desk.signer.child_address(1, 5)
+    assert (signed.sender, "0x" + HexBytes(fields["to"]).hex()) == (child, child)
+    assert (fields["value"], bytes(HexBytes(fields["data"]))) == (0, b"")
+    assert desk.sign(sweep(desk)) == lost
+    assert desk.sign(sweep(desk), at_nonce(8)).sender == child
+
+
+@pytest.mark.parametrize("changes", [{"child": THIEF}, {"number": 6}, {"org_id": 2}])
+def test_a_cancellation_that_is_not_the_childs_own_is_never_signed(
+    desk: SigningDesk, changes: dict[str, Any]
+) -> None:
+    desk.sign(sweep(desk))
+    desk.refuses(Code.POLICY, cancel(desk, **changes))
+
+
+def test_what_a_child_never_signed_is_not_cancelled(desk: SigningDesk) -> None:
+    assert "nothing to cancel" in desk.refuses(Code.POLICY, cancel(desk)).reason
+    desk.sign(sweep(desk))
+    desk.refuses(Code.NONCE_TAKEN, cancel(desk, move_ids=("move-other",)))

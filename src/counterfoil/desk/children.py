@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from counterfoil.books import children, fuel, ledger, moves, wallets
+from counterfoil.books import addresses, children, fuel, ledger, lost, moves, wallets
 from counterfoil.books.children import WAITING_FOR_GAS, ChildSweep
 from counterfoil.books.moves import MoveRow
 from counterfoil.books.wallets import TxRow, WalletRow
@@ -64,10 +64,18 @@ async def sweeps(desk: Desk, chain: str, address: str | None = None) -> list[Chi
 
 
 async def wallets_to_use(desk: Desk, chain: str) -> list[WalletRow]:
-    """The children that have something to sweep and whose nonces are known."""
-    addresses = {sweep.address for sweep in await sweeps(desk, chain)}
+    """The children that have something to sweep or a lost nonce, and whose nonces are known."""
+    found = {sweep.address for sweep in await sweeps(desk, chain)}
     async with desk.database.reading() as tx:
-        return await children.wallets_of(tx, chain, addresses) if addresses else []
+        found |= {hole.wallet for hole in await lost.open_ones(tx, chain)}
+        return await children.wallets_of(tx, chain, found) if found else []
+
+
+async def number_of(desk: Desk, wallet: WalletRow) -> int | None:
+    """The number that a child is derived from; None for what is no child of ours."""
+    async with desk.database.reading() as tx:
+        owned = await addresses.owner_of_child(tx, CHAINS[wallet.chain].family, wallet.address)
+    return owned.number if owned is not None and owned.org_id == wallet.org_id else None
 
 
 async def next_batch(desk: Desk, wallet: WalletRow, *, skip: Collection[UUID]) -> Batch | None:

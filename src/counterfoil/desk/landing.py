@@ -184,8 +184,7 @@ async def _book(desk: Desk, tx: Tx, landed: Landed, row: TxRow, wallet: WalletRo
         for entry in await _entries(tx, move, end.moved_units or 0, (now, landed.block_number)):
             await ledger.post(tx, wallet.org_id, entry)
     if landed.fee_wei:
-        invoice_id = carried[0].invoice_id if wallet.role == "child" else None
-        await ledger.post(tx, wallet.org_id, _fee(landed, wallet, invoice_id, now))
+        await ledger.post(tx, wallet.org_id, _fee(landed, wallet, await _owner_id(tx, wallet), now))
 
 
 async def _without_again(
@@ -282,6 +281,14 @@ def _asset(move: MoveRow) -> Asset:
         msg = f"{move.contract} is not a registered token of {move.chain}"
         raise LookupError(msg)
     return asset
+
+
+async def _owner_id(tx: Tx, wallet: WalletRow) -> UUID | None:
+    """The invoice whose deposit address a wallet is; None for the wallets of the organisation."""
+    if wallet.role != "child":
+        return None
+    child = await addresses.owner_of_child(tx, CHAINS[wallet.chain].family, wallet.address)
+    return child.invoice_id if child is not None else None
 
 
 def _fee(landed: Landed, wallet: WalletRow, invoice_id: UUID | None, at: datetime) -> JournalEntry:

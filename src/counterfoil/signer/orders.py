@@ -180,7 +180,19 @@ class FuelChildOrder(
     value_wei: Digits
 
 
-ChildOrder = SweepChildOrder | FuelChildOrder
+class CancelChildOrder(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="cancel_child"
+):
+    """Use up a lost nonce of a deposit address with a key of its own, as `CancelOrder` does."""
+
+    org_id: OrgId
+    move_ids: Moves
+    chain_id: Small
+    number: ChildNumber
+    child: Address
+
+
+ChildOrder = SweepChildOrder | FuelChildOrder | CancelChildOrder
 WalletOrder = SweepOrder | PayOrder | RestoreOrder | FuelOrder | DeployOrder | CancelOrder
 Order = WalletOrder | ChildOrder
 
@@ -255,4 +267,6 @@ def warrant_of(order: PayOrder, chain: Chain) -> Warrant:
 
 def moves_of(order: Order) -> tuple[str, ...]:
     """The moves that an order carries out."""
-    return order.move_ids if isinstance(order, SweepOrder | CancelOrder) else (order.move_id,)
+    if isinstance(order, SweepOrder | CancelOrder | CancelChildOrder):
+        return order.move_ids
+    return (order.move_id,)

@@ -16,6 +16,7 @@ from counterfoil.chains.evm.addresses import ZERO_ADDRESS, FactoryTerms
 from counterfoil.chains.evm.contracts import DETERMINISTIC_DEPLOYER
 from counterfoil.chains.evm.transactions import sweep_calldata, transfer_calldata
 from counterfoil.signer.orders import (
+    CancelChildOrder,
     CancelOrder,
     ChildOrder,
     DeployOrder,
@@ -118,6 +119,8 @@ def _transfer(order: PayOrder | RestoreOrder, role: Role, to: str) -> Payload:
 def _rebuild_for_child(order: ChildOrder, wallets: WalletAddresses) -> Payload:
     if isinstance(order, FuelChildOrder):
         return Payload(order.chain_id, "gas", order.child, int(order.value_wei), b"")
+    if isinstance(order, CancelChildOrder):
+        return Payload(order.chain_id, "child", order.child, 0, b"", order.number, order.child)
     to = wallets.hold if order.to_hold else wallets.pool
     data = transfer_calldata(to, int(order.amount_units))
     return Payload(order.chain_id, "child", order.token, 0, data, order.number, order.child)

@@ -10,6 +10,7 @@ from counterfoil.core.warrant import KEY_BYTES
 from counterfoil.signer.memory import Entry, Lineage, Memory
 from counterfoil.signer.orders import (
     Branch,
+    CancelChildOrder,
     CancelOrder,
     ChildOrder,
     Order,
@@ -147,7 +148,7 @@ class Signer:
             spent="0",
             terms=terms,
             tx_hash="",
-            cancels=isinstance(order, CancelOrder),
+            cancels=isinstance(order, CancelOrder | CancelChildOrder),
             generation=order.generation if isinstance(order, PayOrder) else 0,
             replaces_nonce=order.replaces_nonce if isinstance(order, PayOrder) else None,
         )

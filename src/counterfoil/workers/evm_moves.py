@@ -13,6 +13,8 @@ from counterfoil.chains.evm.transactions import SweptItem, paid, swept
 from counterfoil.chains.evm.transfers import TRANSFER_TOPIC, address_topic
 from counterfoil.chains.port import Fees, Receipt
 from counterfoil.core.assets import CHAINS
+from counterfoil.desk import children
+from counterfoil.desk.desk import Desk
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import (
     EMPTYING,
@@ -26,6 +28,7 @@ from counterfoil.desk.moving import (
 from counterfoil.desk.stuck import LostSignature
 from counterfoil.desk.warrants import claimed_warrant
 from counterfoil.signer.orders import (
+    CancelChildOrder,
     CancelOrder,
     DeployOrder,
     FuelChildOrder,
@@ -68,24 +71,20 @@ def must_be_the_signers(wallet: WalletRow, wallets: WalletAddresses) -> None:
         raise OtherWallet(msg)
 
 
-def order_of(open_tx: OpenTx) -> CancelOrder | None:
-    """The order that an open nonce was cancelled by; None where it carries out movements."""
-    return None if open_tx.lost is None else cancel_order(open_tx.wallet, open_tx.lost)
-
-
-def cancel_order(wallet: WalletRow, lost: LostSignature) -> CancelOrder:
+def cancel_order(
+    wallet: WalletRow, lost: LostSignature, number: int | None = None
+) -> CancelOrder | CancelChildOrder:
     """What to ask of the signer to use up a nonce whose signature got lost.
 
-    Raises `SigningRefused` for a deposit address, whose nonce nothing else waits for.
+    Raises `SigningRefused` for a deposit address without its ``number``.
     """
-    if wallet.role == "child":
-        _refuse(f"{wallet.address} is a deposit address; its nonces are not cancelled")
-    return CancelOrder(
-        org_id=wallet.org_id,
-        move_ids=tuple(str(move_id) for move_id in lost.move_ids),
-        chain_id=CHAINS[wallet.chain].chain_id,
-        role=wallet.role,
-    )
+    move_ids = tuple(str(move_id) for move_id in lost.move_ids)
+    chain_id = CHAINS[wallet.chain].chain_id
+    if wallet.role != "child":
+        return CancelOrder(wallet.org_id, move_ids, chain_id, wallet.role)
+    if number is None:
+        _refuse(f"{wallet.address} is no deposit address that was given out")
+    return CancelChildOrder(wallet.org_id, move_ids, chain_id, number, wallet.address)
 
 
 def order_for(batch: Batch, wallets: WalletAddresses) -> Order:
@@ -147,6 +146,21 @@ def least_fee_wei(fees: Fees) -> int:
     # `Chain.fees` proposes twice the base fee, and the tip.
     base_fee_wei = (fees.max_fee_wei - fees.tip_wei) // 2
     return fees.tip_wei + base_fee_wei * 5 // 4
+
+
+async def affordable_fee_wei(
+    desk: Desk, wallet: WalletRow, limit: int, fees: Fees, data_fee_wei: int
+) -> int:
+    """What is proposed; of a child, which was given what one sweep needs, what it can pay."""
+    if wallet.role != "child":
+        return fees.max_fee_wei
+    purse_wei = await children.purse_wei(desk, wallet)
+    affordable_wei = (purse_wei - data_fee_wei) // limit
+    return (
+        fees.max_fee_wei
+        if affordable_wei < least_fee_wei(fees)
+        else min(fees.max_fee_wei, affordable_wei)
+    )
 
 
 def least_data_fee_wei(data_fee_wei: int) -> int:

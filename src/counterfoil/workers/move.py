@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 
 from counterfoil.chains.evm.addresses import DepositAddresses
-from counterfoil.chains.port import CallReverted, Chain, ChainError, Fees, Receipt, SendOutcome
+from counterfoil.chains.port import CallReverted, Chain, ChainError, Receipt, SendOutcome
 from counterfoil.desk import children, landing, moving, upkeep
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.expected import expected_balances
@@ -35,10 +35,10 @@ from counterfoil.signer.orders import TxTerms, WalletAddresses
 from counterfoil.signer.payload import rebuild
 from counterfoil.signer.wire import Code
 from counterfoil.workers.evm_moves import (
+    affordable_fee_wei,
     gas_limit,
     landed,
     least_data_fee_wei,
-    least_fee_wei,
     must_be_the_signers,
     order_for,
     strangers,
@@ -264,20 +264,8 @@ class MoveWorker:
         limit = gas_limit(gas, batch.wallet.role)
         fees = await chain.fees()
         data_fee_wei = least_data_fee_wei(await chain.data_fee_wei(payload.data))
-        max_fee_wei = await self._fee_wei(batch, limit, fees, data_fee_wei)
+        max_fee_wei = await affordable_fee_wei(self._desk, batch.wallet, limit, fees, data_fee_wei)
         return Terms(limit, max_fee_wei, fees.tip_wei, data_fee_wei)
-
-    async def _fee_wei(self, batch: Batch, limit: int, fees: Fees, data_fee_wei: int) -> int:
-        """What is proposed; of a child, which was given what one sweep needs, what it can pay."""
-        if batch.wallet.role != "child":
-            return fees.max_fee_wei
-        purse_wei = await children.purse_wei(self._desk, batch.wallet)
-        affordable_wei = (purse_wei - data_fee_wei) // limit
-        return (
-            fees.max_fee_wei
-            if affordable_wei < least_fee_wei(fees)
-            else min(fees.max_fee_wei, affordable_wei)
-        )
 
     async def _park(self, batch: Batch, reasons: Mapping[UUID, str]) -> Reserved:
         _log.error("move.parked", reasons={str(key): reason for key, reason in reasons.items()})

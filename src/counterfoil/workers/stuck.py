@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from counterfoil.chains.port import Chain
-from counterfoil.desk import stuck
+from counterfoil.desk import children, stuck
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.moving import (
     Batch,
@@ -22,16 +22,16 @@ from counterfoil.desk.moving import (
 )
 from counterfoil.desk.stuck import LostSignature, SignBytes, TxRow
 from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreachable
-from counterfoil.signer.orders import Order, TxTerms
+from counterfoil.signer.orders import CancelChildOrder, CancelOrder, Order, TxTerms
 from counterfoil.signer.payload import rebuild
 from counterfoil.signer.wire import Code
 from counterfoil.workers.evm_moves import (
+    affordable_fee_wei,
     cancel_order,
     gas_limit,
     least_data_fee_wei,
     must_be_the_signers,
     order_for,
-    order_of,
 )
 
 _log: Final = structlog.get_logger("counterfoil.move")
@@ -70,7 +70,11 @@ class Unblocker:
             return False  # Something before it is stuck, or it has just been mined.
         wallets = await self._signer.addresses(open_tx.wallet.org_id)
         must_be_the_signers(open_tx.wallet, wallets)
-        order = order_of(open_tx) or order_for(Batch(open_tx.wallet, open_tx.items), wallets)
+        order = (
+            order_for(Batch(open_tx.wallet, open_tx.items), wallets)
+            if open_tx.lost is None
+            else await self._cancelling(open_tx.wallet, open_tx.lost)
+        )
         fees = await chain.fees()
         data_fee_wei = await chain.data_fee_wei(rebuild(order, wallets).data)
         data_fee_wei = least_data_fee_wei(data_fee_wei)
@@ -87,25 +91,21 @@ class Unblocker:
         return reserved is Reserved.SIGNED
 
     async def cancel(self, chain: Chain, wallet: WalletRow) -> bool:
-        """Use up the wallet's next nonce where its signature got lost and nothing can follow.
-
-        A child has no other work that its lost nonce could keep waiting.
-        """
-        if wallet.role == "child":
-            return False
+        """Use up the wallet's next nonce where its signature got lost and nothing can follow."""
         hole = await stuck.hole_of(self._desk, wallet)
         key = (wallet.chain, wallet.address)
         if hole is None or self._desk.clock.now() < self._not_before.get(key, hole.found_at):
             return False
         wallets = await self._signer.addresses(wallet.org_id)
         must_be_the_signers(wallet, wallets)
-        order = cancel_order(wallet, hole)
+        order = await self._cancelling(wallet, hole)
         payload = rebuild(order, wallets)
         gas = await chain.estimate_gas(wallet.address, payload.to, payload.data)
         fees = await chain.fees()
         data_fee_wei = least_data_fee_wei(await chain.data_fee_wei(payload.data))
         limit = gas_limit(gas, wallet.role)
-        terms = Terms(limit, fees.max_fee_wei, fees.tip_wei, data_fee_wei)
+        max_fee_wei = await affordable_fee_wei(self._desk, wallet, limit, fees, data_fee_wei)
+        terms = Terms(limit, max_fee_wei, fees.tip_wei, data_fee_wei)
         try:
             reserved = await stuck.cancel(self._desk, hole, terms, self._signing(order))
         except SigningRefused as refused:
@@ -152,6 +152,17 @@ class Unblocker:
                 return
         if self.seen_gone(key):
             await stuck.settle_lost(self._desk, lost, "gone", block.number)
+
+    async def _cancelling(
+        self, wallet: WalletRow, hole: LostSignature
+    ) -> CancelOrder | CancelChildOrder:
+        """The order to use a lost nonce up, once the address is found to be the signer's."""
+        if wallet.role != "child":
+            return cancel_order(wallet, hole)
+        number = await children.number_of(self._desk, wallet)
+        derived = await self._signer.deposits(wallet.org_id)
+        ours = number is not None and derived.address(number) == wallet.address
+        return cancel_order(wallet, hole, number if ours else None)
 
     def _signing(self, order: Order) -> SignBytes:
         async def sign(nonce: int, terms: Terms) -> SignedBytes:
