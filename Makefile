@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 PACKAGES := $(VENV)/.packages
 PROGRAM := $(VENV)/.program
 NODE_PACKAGES := node_modules/.packages
+ASSETS := src/counterfoil/pages/static/vendor/icons.svg
 
 # How many files of tests run at a time; each worker has a PostgreSQL and nodes of its own.
 WORKERS ?= 2
@@ -30,7 +31,7 @@ endif
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(PROGRAM) $(NODE_PACKAGES) ## Everything that the other targets need, installed locally
+setup: $(PROGRAM) $(NODE_PACKAGES) $(ASSETS) ## Everything that the other targets need, installed locally
 
 demo: setup ## A running system with sandbox chains and sample data; keeps its data
 	@$(BIN)/counterfoil demo up
@@ -93,7 +94,7 @@ lock: $(PACKAGES) $(NODE) ## Choose the newest versions and write them down
 	@$(BIN)/python tools/lock.py
 
 clean: ## Remove all that was installed here, but no data
-	@rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) node_modules src/counterfoil/pages/static/vendor .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
@@ -126,4 +127,10 @@ $(VENV)/.node: requirements-node.lock | $(PACKAGES)
 $(NODE_PACKAGES): package.json package-lock.json .npmrc $(NODE)
 	@echo "== installing the locked npm packages"
 	@$(NPM) ci --no-progress --loglevel=error
+	@touch $@
+
+# What pages load comes from npm and lies beside our own files; icons are those that templates name.
+$(ASSETS): $(NODE_PACKAGES) src/counterfoil/pages/assets.py $(shell find src -name '*.html') | $(PROGRAM)
+	@echo "== gathering what pages load"
+	@$(BIN)/python -m counterfoil.pages.assets
 	@touch $@

@@ -3,6 +3,9 @@
 It holds no state and no key that moves money: run as many as you like.
 """
 
+import hashlib
+import hmac
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +20,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
 from psycopg_pool import PoolTimeout
 
+from counterfoil import studio
 from counterfoil.api import kryptogo
 from counterfoil.api.kryptogo import errors
 from counterfoil.api.kryptogo.auth import request_id_of
@@ -26,6 +30,10 @@ from counterfoil.clock import SystemClock, TimeSortedIds
 from counterfoil.config import WebConfig
 from counterfoil.db.pool import CommitUnknown, Database
 from counterfoil.desk.desk import AddressParser, Desk
+from counterfoil.desk.factors import Factors
+from counterfoil.desk.passwords import Passwords
+from counterfoil.desk.signing_in import SigningIn
+from counterfoil.pages import assets
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 _KEEP_ALIVE_SECONDS: Final = 15
@@ -51,6 +59,8 @@ class WebSettings:
 
     allow_private_callbacks: bool = False
     requests_per_second: int | None = None
+    secure: bool = False
+    sandbox: bool = False
 
 
 def create_app(desk: Desk, settings: WebSettings) -> Litestar:
@@ -58,10 +68,11 @@ def create_app(desk: Desk, settings: WebSettings) -> Litestar:
     rate = settings.requests_per_second
     pace = None if rate is None else Pace(desk.clock, per_second=rate, burst=2 * rate)
     return Litestar(
-        route_handlers=[healthz, kryptogo.router()],
+        route_handlers=[healthz, front_door, assets.asset, kryptogo.router(), studio.router()],
         state=State(
             {
                 "desk": desk,
+                "studio": _studio_parts(desk, settings),
                 **kryptogo.state(
                     allow_private_callbacks=settings.allow_private_callbacks, pace=pace
                 ),
@@ -80,6 +91,25 @@ def create_app(desk: Desk, settings: WebSettings) -> Litestar:
             Exception: errors.failed,
         },
     )
+
+
+def _studio_parts(desk: Desk, settings: WebSettings) -> studio.Parts:
+    # Without a secret of its own a process still serves pages; its sessions end with it.
+    key = desk.approval_key or secrets.token_bytes(32)
+    factors = Factors(key)
+    return studio.Parts(
+        signing_in=SigningIn(desk, Passwords(), factors),
+        factors=factors,
+        form_key=hmac.new(key, b"counterfoil.forms.1", hashlib.sha256).digest(),
+        secure=settings.secure,
+        sandbox=settings.sandbox,
+    )
+
+
+@get("/")
+async def front_door() -> Response[bytes]:
+    """Where people come in."""
+    return Response(b"", status_code=303, headers={"Location": "/studio"})
 
 
 @get("/healthz")

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Final
 
 import aiohttp
 import uvicorn
+from argon2 import PasswordHasher
 from litestar import Litestar
 
 from counterfoil.app import ADDRESSES, WebSettings, create_app, server
@@ -18,6 +20,11 @@ from counterfoil.desk.desk import Desk
 from support.actors import Auditor, Caller, Merchant, Reviewer, Signer, Stranger
 from support.fake_clock import FakeClock
 from support.shop import Shop, desk_on
+from support.visitor import Visitor
+
+PASSWORD: Final = "correct horse battery staple"
+"""Everybody's here. Hashed with next to no work, or tests would do nothing else."""
+PASSWORD_HASH: Final = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 
 
 class _Quiet(uvicorn.Server):
@@ -58,6 +65,8 @@ class Site:
         self.clock = clock
         self.session = session
         self.stranger = Stranger(session, None, "")
+        self.address = str(session._base_url)  # noqa: SLF001 - aiohttp does not tell it otherwise
+        self.visitors: list[Visitor] = []
 
     async def firm(self, org_id: int = 1, *, addresses: int = 20) -> Firm:
         """Open an organisation, with people and a stock of deposit addresses."""
@@ -85,11 +94,19 @@ class Site:
             email=f"{name}{org_id}@merchant.example",
             name=name.title(),
             roles=roles,
-            password_hash="never used",
+            password_hash=PASSWORD_HASH,
         )
         key = await members.issue_key(self.desk, member, "test", auto_approve=auto_approve)
         uid = ids.public("user", member.member_id)
         return self.session, key, f"client_{org_id}", uid
+
+    async def at_the_pages(self, email: str | None = None) -> Visitor:
+        """Somebody with a browser of their own; signed in where an e-mail is given."""
+        visitor = Visitor(self.address)
+        self.visitors.append(visitor)
+        if email is not None:
+            await visitor.sign_in(email, PASSWORD)
+        return visitor
 
     async def publish_rates(self) -> None:
         """What one coin and one dollar are worth just now."""
@@ -125,6 +142,8 @@ async def open_site(database: Database, settings: WebSettings | None = None) -> 
         site = Site(app, desk, clock, session)
         await site.publish_rates()
         yield site
+        for visitor in site.visitors:
+            await visitor.leave()
 
 
 async def _stop(quiet: uvicorn.Server, serving: "asyncio.Task[None]") -> None:

@@ -197,6 +197,12 @@ CREATE TABLE public.effect (
     CONSTRAINT effect_kind_check CHECK ((kind = ANY (ARRAY['screen'::text, 'tell'::text])))
 );
 
+CREATE TABLE public.failed_attempt (
+    attempt_id uuid NOT NULL,
+    subject text NOT NULL,
+    at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.file (
     org_id bigint NOT NULL,
     file_id uuid NOT NULL,
@@ -394,6 +400,16 @@ CREATE TABLE public.outbox_attempt (
     duration_ms integer NOT NULL
 );
 
+CREATE TABLE public.passkey (
+    credential_id bytea NOT NULL,
+    person_id uuid NOT NULL,
+    public_key bytea NOT NULL,
+    sign_count bigint NOT NULL,
+    label text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone
+);
+
 CREATE TABLE public.payment_request (
     org_id bigint NOT NULL,
     invoice_id uuid NOT NULL,
@@ -410,7 +426,29 @@ CREATE TABLE public.person (
     email text NOT NULL COLLATE pg_catalog."C",
     name text NOT NULL,
     password_hash text NOT NULL,
-    created_at timestamp with time zone NOT NULL
+    created_at timestamp with time zone NOT NULL,
+    language text,
+    theme text DEFAULT 'auto'::text NOT NULL,
+    password_changed_at timestamp with time zone,
+    totp_sealed bytea,
+    totp_step bigint,
+    CONSTRAINT person_language_check CHECK ((language = ANY (ARRAY['en'::text, 'zh-Hant-TW'::text]))),
+    CONSTRAINT person_theme_check CHECK ((theme = ANY (ARRAY['auto'::text, 'light'::text, 'dark'::text])))
+);
+
+CREATE TABLE public.person_session (
+    session_id uuid NOT NULL,
+    token_hash bytea NOT NULL,
+    person_id uuid NOT NULL,
+    org_id bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    factor_due boolean NOT NULL,
+    confirmed_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    agent text NOT NULL,
+    address text NOT NULL
 );
 
 CREATE TABLE public.posting (
@@ -436,6 +474,13 @@ CREATE TABLE public.rate_snapshot (
     raw jsonb NOT NULL,
     stored_at timestamp with time zone NOT NULL,
     CONSTRAINT rate_snapshot_rate_check CHECK (((rate > (0)::numeric) AND (rate < '1000000000000000'::numeric)))
+);
+
+CREATE TABLE public.recovery_code (
+    person_id uuid NOT NULL,
+    code_hash bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone
 );
 
 CREATE TABLE public.refund (
@@ -596,6 +641,9 @@ ALTER TABLE ONLY public.deposit_address
 ALTER TABLE ONLY public.effect
     ADD CONSTRAINT effect_pkey PRIMARY KEY (org_id, effect_id);
 
+ALTER TABLE ONLY public.failed_attempt
+    ADD CONSTRAINT failed_attempt_pkey PRIMARY KEY (attempt_id);
+
 ALTER TABLE ONLY public.file
     ADD CONSTRAINT file_pkey PRIMARY KEY (org_id, file_id);
 
@@ -647,6 +695,9 @@ ALTER TABLE ONLY public.outbox
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (org_id, event_id);
 
+ALTER TABLE ONLY public.passkey
+    ADD CONSTRAINT passkey_pkey PRIMARY KEY (credential_id);
+
 ALTER TABLE ONLY public.payment_request
     ADD CONSTRAINT payment_request_pkey PRIMARY KEY (org_id, invoice_id, "position");
 
@@ -656,11 +707,20 @@ ALTER TABLE ONLY public.person
 ALTER TABLE ONLY public.person
     ADD CONSTRAINT person_pkey PRIMARY KEY (person_id);
 
+ALTER TABLE ONLY public.person_session
+    ADD CONSTRAINT person_session_pkey PRIMARY KEY (session_id);
+
+ALTER TABLE ONLY public.person_session
+    ADD CONSTRAINT person_session_token_hash_key UNIQUE (token_hash);
+
 ALTER TABLE ONLY public.posting
     ADD CONSTRAINT posting_pkey PRIMARY KEY (org_id, cause, "position");
 
 ALTER TABLE ONLY public.rate_snapshot
     ADD CONSTRAINT rate_snapshot_pkey PRIMARY KEY (base, quote, observed_at, source);
+
+ALTER TABLE ONLY public.recovery_code
+    ADD CONSTRAINT recovery_code_pkey PRIMARY KEY (person_id, code_hash);
 
 ALTER TABLE ONLY public.refund_amount
     ADD CONSTRAINT refund_amount_pkey PRIMARY KEY (org_id, refund_id, "position");
@@ -710,6 +770,8 @@ CREATE INDEX effect_due ON public.effect USING btree (kind, due_at) WHERE (done_
 
 CREATE INDEX effect_of_invoice ON public.effect USING btree (org_id, invoice_id) WHERE (done_at IS NULL);
 
+CREATE INDEX failed_attempt_subject ON public.failed_attempt USING btree (subject, at);
+
 CREATE INDEX idempotency_key_by_age ON public.idempotency_key USING btree (created_at);
 
 CREATE INDEX invoice_by_age ON public.invoice USING btree (org_id, created_at DESC, invoice_id DESC) INCLUDE (archived, settlement);
@@ -742,7 +804,13 @@ CREATE INDEX move_parked ON public.move USING btree (updated_at) WHERE (status =
 
 CREATE INDEX outbox_due ON public.outbox USING btree (due_at) WHERE (status = 'pending'::text);
 
+CREATE INDEX passkey_person ON public.passkey USING btree (person_id);
+
 CREATE INDEX payment_request_native ON public.payment_request USING btree (org_id, invoice_id) WHERE (contract = ''::text);
+
+CREATE INDEX person_by_email ON public.person USING btree (lower(email));
+
+CREATE INDEX person_session_person ON public.person_session USING btree (person_id, created_at);
 
 CREATE INDEX posting_by_invoice ON public.posting USING btree (org_id, invoice_id) WHERE (invoice_id IS NOT NULL);
 
@@ -809,11 +877,23 @@ ALTER TABLE ONLY public.move
 ALTER TABLE ONLY public.outbox_attempt
     ADD CONSTRAINT outbox_attempt_org_id_event_id_fkey FOREIGN KEY (org_id, event_id) REFERENCES public.outbox(org_id, event_id);
 
+ALTER TABLE ONLY public.passkey
+    ADD CONSTRAINT passkey_person_id_fkey FOREIGN KEY (person_id) REFERENCES public.person(person_id);
+
 ALTER TABLE ONLY public.payment_request
     ADD CONSTRAINT payment_request_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);
 
+ALTER TABLE ONLY public.person_session
+    ADD CONSTRAINT person_session_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
+
+ALTER TABLE ONLY public.person_session
+    ADD CONSTRAINT person_session_person_id_fkey FOREIGN KEY (person_id) REFERENCES public.person(person_id);
+
 ALTER TABLE ONLY public.posting
     ADD CONSTRAINT posting_org_id_cause_fkey FOREIGN KEY (org_id, cause) REFERENCES public.journal_entry(org_id, cause);
+
+ALTER TABLE ONLY public.recovery_code
+    ADD CONSTRAINT recovery_code_person_id_fkey FOREIGN KEY (person_id) REFERENCES public.person(person_id);
 
 ALTER TABLE ONLY public.refund_amount
     ADD CONSTRAINT refund_amount_org_id_refund_id_fkey FOREIGN KEY (org_id, refund_id) REFERENCES public.refund(org_id, refund_id);

@@ -4,11 +4,10 @@ Invoice statuses are those of specs/kryptogo.md C.5, payment-intent statuses tho
 table of ``PaymentIntent``, and the pairing is specs/lifecycle.md D.3.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from counterfoil.core.errors import Refusal
 from counterfoil.core.events import (
     Accept,
     Approve,
@@ -26,14 +25,10 @@ from counterfoil.core.events import (
     WithdrawRefund,
 )
 from counterfoil.core.invoice import Context, Invoice, Status
-from counterfoil.core.lifecycle import RULES, decide
-from counterfoil.core.planning import INWARD
-from counterfoil.core.reckoning import refundable
 from counterfoil.core.roles import REQUIRED, Actor, Permission
 from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
-from counterfoil.desk.commands import signing, signs_as_it_is
+from counterfoil.desk.possible import possible, stands
 from counterfoil.desk.queries import InvoiceView
-from counterfoil.desk.refunding import in_flight, in_motion, is_unsent
 
 S = Status
 C = Context
@@ -138,49 +133,26 @@ def standings(*wire_statuses: str) -> frozenset[Standing]:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """An action of this API: the end of its path, and the command it gives.
-
-    ``example`` is that command as this member (a uid) would give it, filled in well enough to be
-    heard; None where nothing but the status decides.
-    """
+    """An action of this API: the end of its path, and the command it gives."""
 
     name: str
     command: type[Command]
-    example: Callable[[Invoice, str], Command] | None
 
-
-_SOMEWHERE: Final = "0x"
-"""An address in an example; the lifecycle looks at whether there is one."""
 
 VERBS: Final = (
-    Verb("update", Edit, None),
-    Verb("approve", Approve, lambda i, by: Approve(at=i.created_at, by=by, content_hash="")),
-    Verb("reject", Reject, lambda i, by: Reject(at=i.created_at, by=by, reason="")),
-    Verb("cancel", Cancel, lambda i, by: Cancel(at=i.created_at, by=by)),
-    Verb("release", Release, lambda i, by: Release(at=i.created_at, by=by, reason="")),
-    Verb("decline", Decline, lambda i, by: Decline(at=i.created_at, by=by, reason="")),
-    Verb("quarantine", Quarantine, lambda i, by: Quarantine(at=i.created_at, by=by, reason="")),
-    Verb("accept", Accept, lambda i, by: Accept(at=i.created_at, by=by)),
-    Verb(
-        "sign",
-        SignOff,
-        lambda i, by: SignOff(at=i.created_at, by=by, refund_address=_SOMEWHERE),
-    ),
-    Verb(
-        "refund",
-        OrderRefund,
-        lambda i, by: OrderRefund(
-            at=i.created_at,
-            by=by,
-            address=_SOMEWHERE,
-            reason="",
-            attachment_file_ids=(),
-            amounts=refundable(i)[:1],
-        ),
-    ),
-    Verb("refund/approve", ApproveRefund, lambda i, by: ApproveRefund(at=i.created_at, by=by)),
-    Verb("refund/withdraw", WithdrawRefund, lambda i, by: WithdrawRefund(at=i.created_at, by=by)),
-    Verb("archive", Archive, lambda i, by: Archive(at=i.created_at, by=by)),
+    Verb("update", Edit),
+    Verb("approve", Approve),
+    Verb("reject", Reject),
+    Verb("cancel", Cancel),
+    Verb("release", Release),
+    Verb("decline", Decline),
+    Verb("quarantine", Quarantine),
+    Verb("accept", Accept),
+    Verb("sign", SignOff),
+    Verb("refund", OrderRefund),
+    Verb("refund/approve", ApproveRefund),
+    Verb("refund/withdraw", WithdrawRefund),
+    Verb("archive", Archive),
 )
 """What this API can ask for, in the order in which it comes up."""
 
@@ -194,23 +166,14 @@ def verbs_of(
     return [
         verb.name
         for verb in VERBS
-        if REQUIRED[verb.command] in permissions and _stands(status, context, verb.command)
+        if REQUIRED[verb.command] in permissions and stands(status, context, verb.command)
     ]
 
 
 def available_actions(view: InvoiceView, actor: Actor) -> list[str]:
-    """The verbs that would be heard if this member sent them now: status, role and four eyes.
-
-    Each is tried out on the invoice as it is, so that nothing is promised here that is refused
-    there. Whether a deadline has passed meanwhile is for the approval itself to say.
-    """
-    return [
-        verb.name
-        for verb in VERBS
-        if REQUIRED[verb.command] in actor.permissions
-        and _stands(view.invoice.status, view.invoice.context, verb.command)
-        and (verb.example is None or _heard(view, verb.example(view.invoice, actor.uid)))
-    ]
+    """The verbs that would be heard if this member sent them now: status, role and four eyes."""
+    found = possible(view, actor)
+    return [verb.name for verb in VERBS if verb.command in found]
 
 
 def people_needed(invoice: Invoice) -> dict[str, int] | None:
@@ -221,29 +184,3 @@ def people_needed(invoice: Invoice) -> dict[str, int] | None:
     if invoice.context is C.SANCTIONED:
         return decline
     return {"release": PEOPLE_TO_DECIDE_A_HOLD - len(invoice.releases), **decline}
-
-
-def _stands(status: Status, context: Context | None, command: type[Command]) -> bool:
-    if (status, command) == (S.SIGN_PENDING, Accept) and context is not C.OVERPAID:
-        return False
-    at_once = command is SignOff and signs_as_it_is(status, context)
-    return at_once or (status, command) in RULES
-
-
-def _heard(view: InvoiceView, command: Command) -> bool:
-    """Whether the command would change anything."""
-    before = after = view.invoice
-    if isinstance(command, WithdrawRefund) and not is_unsent(before, view.moves):
-        return False
-    if isinstance(command, OrderRefund | ApproveRefund) and in_motion(view.moves):
-        return False
-    if isinstance(command, Quarantine) and in_flight(view.moves, INWARD):
-        return False
-    if isinstance(command, Release) and in_flight(view.moves, {"quarantine"}):
-        return False
-    try:
-        for step in signing(before, command) if isinstance(command, SignOff) else (command,):
-            after, _ = decide(after, step)
-    except Refusal:
-        return False
-    return after != before

@@ -1,0 +1,288 @@
+"""People at the pages: signing in, staying signed in, and proving themselves once more.
+
+A session is a random cookie of which only the hash is stored, and its permissions are read anew
+with every request, so that whoever loses a role loses it at once (specs/reliability.md T7, T8).
+"""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from counterfoil.books import sessions
+from counterfoil.books.sessions import Membership, NewSession, PersonRow, SessionRow, SessionShown
+from counterfoil.core import ids
+from counterfoil.core.errors import Forbidden, NotFound, Refusal
+from counterfoil.core.roles import Actor, permissions_of
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.factors import Factors
+from counterfoil.desk.passwords import Passwords
+
+IDLE: Final = timedelta(minutes=30)
+LONGEST: Final = timedelta(hours=12)
+CONFIRMED_FOR: Final = timedelta(minutes=10)
+"""How long somebody who just proved themselves may move money without doing so again."""
+
+PATIENCE: Final = timedelta(minutes=15)
+TRIES: Final = 10
+"""Wrong passwords or codes for one person in `PATIENCE`; further ones are not even looked at."""
+TRIES_FROM_ONE_PLACE: Final = 100
+
+_SEEN_EVERY: Final = timedelta(minutes=1)
+_AGENT_LENGTH: Final = 200
+
+
+class NotSignedIn(Refusal):
+    """Wrong e-mail, password or code; never says which."""
+
+    kind = "not_signed_in"
+
+
+class TooManyTries(Refusal):
+    """So many wrong ones that not even a right one counts for a while."""
+
+    kind = "too_many"
+
+
+class ConfirmFirst(Refusal):
+    """Money or keys are at stake: prove once more who you are."""
+
+    kind = "confirm"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a request comes from, as far as we can know: shown in the list of sessions."""
+
+    agent: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who is at the page: a member, through a session."""
+
+    actor: Actor
+    session: SessionRow
+    memberships: tuple[Membership, ...]
+
+    @property
+    def needs_factor(self) -> bool:
+        """Whether the second factor is still to be shown; nothing else is possible before."""
+        return self.session.factor_due
+
+    def is_confirmed(self, now: datetime) -> bool:
+        """Whether they proved themselves a moment ago."""
+        at = self.session.confirmed_at
+        return at is not None and now - at < CONFIRMED_FOR
+
+
+def hash_of(token: str) -> bytes:
+    """What is stored of a session's cookie."""
+    return hashlib.sha256(token.encode("utf-8", "replace")).digest()
+
+
+def form_token(key: bytes, cookie: str) -> str:
+    """What a form must carry beside the cookie, so that no other site can fill it in (T9)."""
+    return hmac.new(key, b"form|" + cookie.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+
+
+class SigningIn:
+    """The use cases, with what they need beside the desk."""
+
+    def __init__(self, desk: Desk, passwords: Passwords, factors: Factors) -> None:
+        """Keep the parts."""
+        self._desk = desk
+        self._passwords = passwords
+        self._factors = factors
+
+    async def sign_in(self, email: str, password: str, place: Place) -> tuple[str, bool]:
+        """Begin a session: its cookie, and whether a second factor is still due.
+
+        Raises `NotSignedIn` without saying why, and `TooManyTries`.
+        """
+        subject = f"person:{email.strip().lower()[:254]}"
+        await self._check_tries(subject, place)
+        async with self._desk.database.looking() as tx:
+            person = await sessions.person_by_email(tx, email.strip())
+        right = await self._passwords.fit(person.password_hash if person else None, password)
+        if person is None or not right:
+            await self._failed(subject, place)
+            raise _not_signed_in()
+        return await self._begin(person, place, factor_due=person.totp_sealed is not None)
+
+    async def begin_for(self, person_id: UUID, place: Place) -> str:
+        """Begin a session for somebody who proved themselves with a passkey, which is enough."""
+        async with self._desk.database.transaction() as tx:
+            person = await sessions.lock_person(tx, person_id)
+        if person is None:
+            raise _not_signed_in()
+        token, _ = await self._begin(person, place, factor_due=False)
+        return token
+
+    async def _begin(
+        self, person: PersonRow, place: Place, *, factor_due: bool
+    ) -> tuple[str, bool]:
+        token = secrets.token_urlsafe(32)
+        now = self._desk.clock.now()
+        async with self._desk.database.transaction() as tx:
+            places = await sessions.memberships(tx, person.person_id)
+            if not places:
+                raise _not_signed_in()
+            session = NewSession(
+                session_id=self._desk.ids.new(),
+                token_hash=hash_of(token),
+                person_id=person.person_id,
+                org_id=places[0].org_id,
+                expires_at=now + LONGEST,
+                factor_due=factor_due,
+                agent=_printable(place.agent),
+                address=place.address,
+            )
+            await sessions.begin(tx, session, now)
+            if not factor_due:
+                await sessions.forget_failures(tx, f"person:{person.email.lower()}")
+        return token, factor_due
+
+    async def who(self, token: str, request_id: str) -> Visitor | None:
+        """Who is behind a cookie; None for one that is not good, or no longer."""
+        now = self._desk.clock.now()
+        async with self._desk.database.reading() as tx:
+            found = await sessions.find(tx, hash_of(token), now=now, seen_since=now - IDLE)
+            if found is None:
+                return None
+            belongs = await sessions.memberships(tx, found.person_id)
+        if now - found.seen_at > _SEEN_EVERY:
+            async with self._desk.database.transaction() as tx:
+                await sessions.seen(tx, found.session_id, now)
+        actor = Actor(
+            uid=ids.public("user", found.member_id),
+            org_id=found.org_id,
+            permissions=permissions_of(tuple(found.roles)),
+            request_id=request_id,
+        )
+        return Visitor(actor, found, tuple(belongs))
+
+    async def show_factor(self, visitor: Visitor, code: str, place: Place) -> str:
+        """Finish signing in with a one-time or recovery code; answers the session's new cookie.
+
+        Raises `NotSignedIn` for a code that is wrong or was used, and `TooManyTries`.
+        """
+        await self._prove(visitor, code, place)
+        token = secrets.token_urlsafe(32)
+        async with self._desk.database.transaction() as tx:
+            await sessions.renew(tx, visitor.session.session_id, hash_of(token))
+        return token
+
+    async def confirm(self, visitor: Visitor, proof: str, place: Place) -> None:
+        """Prove once more who is there: with a code where there is a second factor.
+
+        With the password otherwise. Raises `NotSignedIn` and `TooManyTries`.
+        """
+        await self._prove(visitor, proof, place)
+
+    async def _prove(self, visitor: Visitor, proof: str, place: Place) -> None:
+        subject = f"person:{visitor.session.email.lower()}"
+        await self._check_tries(subject, place)
+        now = self._desk.clock.now()
+        person_id = visitor.session.person_id
+        if visitor.session.has_totp:
+            async with self._desk.database.transaction() as tx:
+                right = await self._factors.use(tx, person_id, proof, now)
+        else:
+            async with self._desk.database.looking() as tx:
+                person = await sessions.person_by_email(tx, visitor.session.email)
+            right = await self._passwords.fit(person.password_hash if person else None, proof)
+        if not right:
+            await self._failed(subject, place)
+            raise NotSignedIn("this is not right; nothing was changed")
+        async with self._desk.database.transaction() as tx:
+            await sessions.confirm(tx, visitor.session.session_id, now)
+            await sessions.forget_failures(tx, subject)
+
+    def must_be_confirmed(self, visitor: Visitor) -> None:
+        """Raise `ConfirmFirst` unless the visitor proved themselves a moment ago."""
+        if not visitor.is_confirmed(self._desk.clock.now()):
+            raise ConfirmFirst("confirm first that it is you; nothing was changed")
+
+    async def sign_out(self, visitor: Visitor) -> None:
+        """End this session."""
+        await self.revoke(visitor, visitor.session.session_id)
+
+    async def revoke(self, visitor: Visitor, session_id: UUID) -> None:
+        """End one of one's own sessions; `NotFound` where there is none."""
+        async with self._desk.database.transaction() as tx:
+            ended = await sessions.revoke(
+                tx, visitor.session.person_id, session_id, self._desk.clock.now()
+            )
+        if not ended:
+            raise NotFound("there is no such session")
+
+    async def revoke_others(self, visitor: Visitor) -> int:
+        """End all of one's own sessions but this; answers how many."""
+        async with self._desk.database.transaction() as tx:
+            return await sessions.revoke_all(
+                tx,
+                visitor.session.person_id,
+                self._desk.clock.now(),
+                but=visitor.session.session_id,
+            )
+
+    async def mine(self, visitor: Visitor) -> list[SessionShown]:
+        """One's own sessions, the newest first."""
+        async with self._desk.database.reading() as tx:
+            return await sessions.of_person(tx, visitor.session.person_id, self._desk.clock.now())
+
+    async def look_at(self, visitor: Visitor, org_id: int) -> None:
+        """Turn to another of one's organisations; `Forbidden` where one is no member."""
+        if org_id not in {one.org_id for one in visitor.memberships}:
+            raise Forbidden("you are not a member of that organisation")
+        async with self._desk.database.transaction() as tx:
+            await sessions.look_at(tx, visitor.session.session_id, org_id)
+
+    async def change_password(self, visitor: Visitor, old: str, new: str, place: Place) -> None:
+        """Replace one's password; every other session ends. Raises as `confirm`, and `Invalid`."""
+        subject = f"person:{visitor.session.email.lower()}"
+        await self._check_tries(subject, place)
+        async with self._desk.database.looking() as tx:
+            person = await sessions.person_by_email(tx, visitor.session.email)
+        if not await self._passwords.fit(person.password_hash if person else None, old):
+            await self._failed(subject, place)
+            raise NotSignedIn("the present password is not right; nothing was changed")
+        hashed = await self._passwords.hashed(new)
+        now = self._desk.clock.now()
+        async with self._desk.database.transaction() as tx:
+            await sessions.set_password(tx, visitor.session.person_id, hashed, now)
+            await sessions.revoke_all(
+                tx, visitor.session.person_id, now, but=visitor.session.session_id
+            )
+
+    async def appear(self, visitor: Visitor, language: str, theme: str) -> None:
+        """Choose how pages look."""
+        async with self._desk.database.transaction() as tx:
+            await sessions.set_appearance(tx, visitor.session.person_id, language, theme)
+
+    async def _check_tries(self, subject: str, place: Place) -> None:
+        since = self._desk.clock.now() - PATIENCE
+        async with self._desk.database.reading() as tx:
+            mine = await sessions.failures(tx, subject, since)
+            theirs = await sessions.failures(tx, f"place:{place.address}", since)
+        if mine >= TRIES or theirs >= TRIES_FROM_ONE_PLACE:
+            raise TooManyTries("too many wrong tries; wait a quarter of an hour and try again")
+
+    async def _failed(self, subject: str, place: Place) -> None:
+        now = self._desk.clock.now()
+        async with self._desk.database.transaction() as tx:
+            await sessions.note_failure(tx, self._desk.ids.new(), subject, now)
+            await sessions.note_failure(tx, self._desk.ids.new(), f"place:{place.address}", now)
+
+
+def _not_signed_in() -> NotSignedIn:
+    return NotSignedIn("e-mail or password is not right")
+
+
+def _printable(agent: str) -> str:
+    return "".join(c for c in agent if c.isprintable())[:_AGENT_LENGTH]

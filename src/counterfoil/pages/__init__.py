@@ -1,0 +1,1 @@
+"""What the pages of Studio and the checkout share: templates, languages, files, forms."""

@@ -1,0 +1,105 @@
+"""How values look on a page: amounts, times, addresses. Filters of the templates."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_decimal
+from markupsafe import Markup
+
+from counterfoil.core.assets import CHAINS, known_asset
+from counterfoil.core.invoice import Invoice, number_label
+from counterfoil.core.money import Asset, Money, format_units, plain_text
+from counterfoil.pages.language import locale_of
+
+
+def filters(language: str) -> dict[str, Callable[..., Any]]:
+    """Every filter, for one language."""
+    locale = locale_of(language)
+
+    def moment(at: datetime | None) -> Markup:
+        """A time, in UTC until the reader's browser knows better."""
+        if at is None:
+            return Markup("&ndash;")
+        utc = at.astimezone(UTC)
+        shown = format_datetime(utc, "yyyy-MM-dd HH:mm", locale=locale)
+        return Markup('<time datetime="{exact}" data-local>{shown} UTC</time>').format(
+            exact=utc.isoformat().replace("+00:00", "Z"), shown=shown
+        )
+
+    def day(on: date) -> str:
+        return format_date(on, "yyyy-MM-dd", locale=locale)
+
+    def number(value: Decimal | int) -> str:
+        """A number with its thousands apart, and every digit that it has."""
+        _, _, fraction = plain_text(Decimal(value)).partition(".")
+        return format_decimal(value, format=f"#,##0.{'0' * len(fraction)}", locale=locale)
+
+    def fiat(amount: Decimal, currency: str | None) -> str:
+        shown = format_decimal(amount, format="#,##0.00", locale=locale)
+        return shown if currency is None else f"{shown} {currency}"
+
+    def price(invoice: Invoice) -> str:
+        """What the invoice asks for, in its own currency or token."""
+        asked = invoice.price
+        if asked.mode == "fiat":
+            return fiat(asked.amount, asked.currency)
+        return f"{number(asked.amount)} {invoice.requests[0].asset.symbol}"
+
+    return {
+        "moment": moment,
+        "price": price,
+        "number_label": number_label,
+        "transferred": transferred,
+        "day": day,
+        "number": number,
+        "fiat": fiat,
+        "money": money,
+        "amount": amount,
+        "chain_name": chain_name,
+        "short": short,
+        "plain": plain_text,
+        "tx_link": tx_link,
+        "address_link": address_link,
+    }
+
+
+def money(value: Money) -> str:
+    """An amount with its token, every digit of it."""
+    return str(value)
+
+
+def amount(units: int, asset: Asset) -> str:
+    """Base units as people read them, every digit, with the token."""
+    return f"{format_units(units, asset.decimals)} {asset.symbol}"
+
+
+def transferred(transfer: Any) -> str:  # noqa: ANN401 - its type is the books', which doors leave alone
+    """How much came with a transfer."""
+    asset = known_asset(transfer.chain, transfer.contract)
+    if asset is None:
+        return f"{transfer.amount_units} {transfer.contract}"
+    return amount(transfer.amount_units, asset)
+
+
+def chain_name(key: str) -> str:
+    """What people call a chain."""
+    chain = CHAINS.get(key)
+    return key if chain is None else chain.name
+
+
+def short(text: str, head: int = 8, tail: int = 6) -> str:
+    """A long address or hash, cut in the middle; for reading, never for copying."""
+    return text if len(text) <= head + tail + 1 else f"{text[:head]}…{text[-tail:]}"
+
+
+def tx_link(tx_hash: str, chain: str) -> str:
+    """Where the public looks at a transaction."""
+    return f"{CHAINS[chain].explorer}/tx/{tx_hash}"
+
+
+def address_link(address: str, chain: str) -> str:
+    """Where the public looks at an address."""
+    return f"{CHAINS[chain].explorer}/address/{address}"

@@ -1,0 +1,90 @@
+// What pages do by themselves: times in the reader's own zone, copying, dialogs, countdowns.
+// Everything works without it, only less comfortably.
+"use strict";
+
+const language = document.documentElement.lang;
+
+function localTimes(root) {
+  const format = new Intl.DateTimeFormat(language, {
+    year: "numeric", month: "2-digit", day: "2-digit",
+    hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+  });
+  const zone = new Intl.DateTimeFormat(language, { timeZoneName: "long" });
+  for (const time of root.querySelectorAll("time[data-local]")) {
+    const at = new Date(time.dateTime);
+    const named = zone.formatToParts(at).find((part) => part.type === "timeZoneName");
+    time.title = `${time.dateTime} · ${named ? named.value : ""}`;
+    time.textContent = format.format(at);
+    delete time.dataset.local;
+  }
+}
+
+function countdowns(root) {
+  for (const clock of root.querySelectorAll("[data-until]")) {
+    const until = new Date(clock.dataset.until).getTime();
+    const tick = () => {
+      const left = Math.max(0, Math.floor((until - Date.now()) / 1000));
+      const days = Math.floor(left / 86400);
+      const pad = (n) => String(n).padStart(2, "0");
+      const hms = `${pad(Math.floor(left / 3600) % 24)}:${pad(Math.floor(left / 60) % 60)}:${pad(left % 60)}`;
+      clock.textContent = days ? `${days} d ${hms}` : hms;
+      if (left && clock.isConnected) setTimeout(tick, 1000);
+    };
+    tick();
+  }
+}
+
+async function copy(button) {
+  const text = button.dataset.copy;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const field = document.createElement("textarea");
+    field.value = text;
+    field.className = "visually-hidden";
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
+  const told = button.querySelector("[data-copied]") ?? button;
+  const before = told.textContent;
+  told.textContent = button.dataset.done ?? "✓";
+  setTimeout(() => { told.textContent = before; }, 1500);
+}
+
+function begin(root) {
+  localTimes(root);
+  countdowns(root);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (button) copy(button);
+  const opener = event.target.closest("[data-open]");
+  if (opener) document.getElementById(opener.dataset.open)?.showModal();
+  const closer = event.target.closest("[data-close]");
+  if (closer) closer.closest("dialog")?.close();
+  const print = event.target.closest("[data-print]");
+  if (print) window.print();
+});
+
+// A form that was sent is not sent twice by an impatient hand.
+document.addEventListener("submit", (event) => {
+  if (event.defaultPrevented) return;
+  const button = event.submitter;
+  if (button && event.target.method === "post") setTimeout(() => { button.disabled = true; }, 0);
+});
+window.addEventListener("pageshow", () => {
+  for (const button of document.querySelectorAll("button[disabled][type=submit]:not([data-off])")) {
+    button.disabled = false;
+  }
+});
+
+document.addEventListener("htmx:configRequest", (event) => {
+  const token = document.body.dataset.formToken;
+  if (token) event.detail.headers["X-Form-Token"] = token;
+});
+document.addEventListener("htmx:afterSwap", (event) => begin(event.detail.target));
+
+begin(document);

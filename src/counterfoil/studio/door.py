@@ -1,0 +1,330 @@
+"""Who comes in: the session behind the cookie, forms that only our own pages send, and refusals.
+
+Every request passes here first. Without a session only sign-in is open, with half of one only
+the second factor; an unsafe request must come from a page of ours, which its origin and a token
+of the form show (specs/reliability.md T9).
+"""
+
+import secrets
+from dataclasses import dataclass, field
+from traceback import format_exception
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import structlog
+from litestar import Request, Response
+from litestar.datastructures import Cookie, MutableScopeHeaders
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from counterfoil.core import ids
+from counterfoil.core.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    OutOfPlace,
+    Refusal,
+    Unavailable,
+)
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.factors import Factors
+from counterfoil.desk.signing_in import (
+    ConfirmFirst,
+    NotSignedIn,
+    Place,
+    SigningIn,
+    TooManyTries,
+    Visitor,
+    form_token,
+)
+from counterfoil.pages import language, render
+from counterfoil.pages.forms import Form, read_form
+from counterfoil.studio import words
+
+PREFIX: Final = "/studio"
+SIGN_IN: Final = f"{PREFIX}/sign-in"
+SECOND_FACTOR: Final = f"{PREFIX}/second-factor"
+
+FORM_FIELD: Final = "form_token"
+FORM_HEADER: Final = "X-Form-Token"
+
+_OPEN: Final = "open"
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_log: Final = structlog.get_logger("counterfoil.studio")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the pages need beside the desk. ``form_key`` makes the tokens of forms.
+
+    ``secure``: browsers reach us by https, so cookies go nowhere else. ``sandbox`` shows what
+    only a demo may show.
+    """
+
+    signing_in: SigningIn
+    factors: Factors
+    form_key: bytes = field(repr=False)
+    secure: bool = False
+    sandbox: bool = False
+
+    @property
+    def cookie(self) -> str:
+        """The session cookie's name; the prefix binds it to this host (RFC 6265bis 4.1.3)."""
+        return "__Host-counterfoil" if self.secure else "counterfoil"
+
+
+PageRequest = Request[Visitor, str, Any]
+Answer = Response[bytes]
+
+
+class SignInFirst(Refusal):
+    """Nobody is signed in, or the session has ended."""
+
+    kind = "sign_in_first"
+
+
+class StrangeForm(Refusal):
+    """An unsafe request that did not come from a page of ours."""
+
+    kind = "strange_form"
+
+
+def open_to_all() -> dict[str, object]:
+    """Route option: no session is needed."""
+    return {_OPEN: True}
+
+
+class Door(ASGIMiddleware):
+    """Finds out who is there, and turns away what no page of ours has sent."""
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Let the request pass, with its visitor, or raise a `Refusal`."""
+        request: PageRequest = Request(scope, receive=receive, send=send)
+        parts: Parts = request.app.state.studio
+        cookie = request.cookies.get(parts.cookie, "")
+        visitor = await _visitor(request, parts, cookie) if cookie else None
+        scope["user"] = visitor
+        # Whoever is not signed in yet gets a cookie as well, for the token of the form.
+        scope["auth"] = known = cookie or secrets.token_urlsafe(32)
+        if request.method not in _SAFE:
+            await _check_form(request, parts, cookie)
+        if _OPEN not in request.route_handler.opt:
+            _check_visitor(request, visitor)
+
+        async def remember(message: Message) -> None:
+            if message["type"] == "http.response.start" and not cookie:
+                headers = MutableScopeHeaders.from_message(message)
+                if not any(v.startswith(parts.cookie) for v in headers.getall("set-cookie", [])):
+                    header = session_cookie(parts, known).to_header(header="")
+                    headers.add("Set-Cookie", header.strip())
+            await send(message)
+
+        await next_app(scope, receive, remember)
+
+
+async def _visitor(request: PageRequest, parts: Parts, cookie: str) -> Visitor | None:
+    return await parts.signing_in.who(cookie, request_id_of(request))
+
+
+def _check_visitor(request: PageRequest, visitor: Visitor | None) -> None:
+    if visitor is None:
+        raise SignInFirst("sign in first")
+    if visitor.needs_factor and request.url.path != SECOND_FACTOR:
+        raise SignInFirst("show your second factor first")
+
+
+async def _check_form(request: PageRequest, parts: Parts, cookie: str) -> None:
+    """Refuse what another site may have had a browser send."""
+    if not _comes_from_here(request):
+        raise StrangeForm("this form came from another site, so nothing was done")
+    given = request.headers.get(FORM_HEADER) or (await read_form(request)).raw(FORM_FIELD)
+    expected = form_token(parts.form_key, cookie)
+    if not cookie or not secrets.compare_digest(given.encode(), expected.encode()):
+        raise StrangeForm("this form is too old; load the page again and send it once more")
+
+
+def _comes_from_here(request: PageRequest) -> bool:
+    """What browsers say of where a request comes from, and no page can change."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None and site != "same-origin":
+        return False
+    origin = request.headers.get("origin")
+    if origin is None:
+        return site is not None
+    return urlsplit(origin).netloc == request.headers.get("host", "")
+
+
+def session_cookie(parts: Parts, token: str, *, ended: bool = False) -> Cookie:
+    """The cookie that carries a session: for scripts unreadable, for other sites out of reach."""
+    return Cookie(
+        key=parts.cookie,
+        value=token,
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=parts.secure,
+        max_age=0 if ended else None,
+    )
+
+
+def desk_of(request: PageRequest) -> Desk:
+    """The desk."""
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+def parts_of(request: PageRequest) -> Parts:
+    """The other parts."""
+    parts: Parts = request.app.state.studio
+    return parts
+
+
+def place_of(request: PageRequest) -> Place:
+    """Where a request comes from: the peer itself, whatever its headers claim (T25)."""
+    client = request.client
+    return Place(request.headers.get("user-agent", ""), client.host if client else "")
+
+
+def request_id_of(request: PageRequest) -> str:
+    """The id of this request, made once; its answer and its log entries carry it."""
+    state: dict[str, Any] = request.scope.setdefault("state", {})
+    if "request_id" not in state:
+        state["request_id"] = ids.public("req", desk_of(request).ids.new())
+    request_id: str = state["request_id"]
+    return request_id
+
+
+def language_of(request: PageRequest) -> str:
+    """The member's choice, else what the browser asks for."""
+    visitor = request.scope.get("user")
+    chosen = visitor.session.language if isinstance(visitor, Visitor) else None
+    return chosen or language.preferred(request.headers.get("accept-language", ""))
+
+
+def show(
+    request: PageRequest,
+    template: str,
+    values: dict[str, Any] | None = None,
+    *,
+    status_code: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Answer:
+    """A page of Studio, with what each of them shows."""
+    parts = parts_of(request)
+    visitor = request.scope.get("user")
+    cookie = request.scope.get("auth")
+    known = {
+        "visitor": visitor,
+        "may": visitor.actor.permissions if isinstance(visitor, Visitor) else frozenset(),
+        "confirmed": isinstance(visitor, Visitor)
+        and visitor.is_confirmed(desk_of(request).clock.now()),
+        "form_token": form_token(parts.form_key, cookie if isinstance(cookie, str) else ""),
+        "theme": visitor.session.theme if isinstance(visitor, Visitor) else "auto",
+        "path": request.url.path,
+        "words": words,
+        "sandbox": parts.sandbox,
+        "done": request.query_params.get("done", ""),
+    }
+    return render.page(
+        language_of(request),
+        template,
+        {**known, **(values or {})},
+        status_code=status_code,
+        headers=headers,
+    )
+
+
+def go(address: str, *, done: str | None = None) -> Answer:
+    """Send the browser on after something was done, and say there what it was."""
+    join = "&" if "?" in address else "?"
+    target = address if done is None else f"{address}{join}done={quote(done)}"
+    return Response(b"", status_code=303, headers={"Location": target})
+
+
+async def confirm_with(request: PageRequest, form: Form) -> None:
+    """Have who is about to move money prove themselves, if they did not a moment ago.
+
+    The proof stands in the same form, so that nothing is asked twice. Raises `ConfirmFirst`,
+    `NotSignedIn` and `TooManyTries`.
+    """
+    parts = parts_of(request)
+    proof = form.raw("proof")
+    if proof:
+        await parts.signing_in.confirm(request.user, proof, place_of(request))
+        return
+    parts.signing_in.must_be_confirmed(request.user)
+
+
+_STATUS_CODES: Final[dict[type[Refusal], int]] = {
+    StrangeForm: 403,
+    NotSignedIn: 403,
+    ConfirmFirst: 403,
+    TooManyTries: 429,
+    Forbidden: 403,
+    NotFound: 404,
+    OutOfPlace: 409,
+    Conflict: 409,
+    Invalid: 422,
+    Unavailable: 503,
+}
+
+
+def status_code_of(refusal: Refusal) -> int:
+    """The HTTP status of a refusal; the nearest class counts."""
+    return next((_STATUS_CODES[c] for c in type(refusal).__mro__ if c in _STATUS_CODES), 400)
+
+
+def refused(request: PageRequest, refusal: Refusal) -> Answer:
+    """Say what was wrong and what is allowed, in the frame that was asked for."""
+    fragment = render.is_fragment(request)
+    template = "studio/refused_part.html" if fragment else "studio/refused.html"
+    return show(
+        request,
+        template,
+        {"refusal": refusal, "kind": refusal.kind},
+        status_code=status_code_of(refusal),
+    )
+
+
+def refused_by_http(request: PageRequest, refusal: HTTPException) -> Answer:
+    """Answer what the server itself refuses: unknown paths and methods, bodies too large."""
+    told = {404: "there is no such page", 413: "this is too large; nothing was changed"}
+    message = told.get(refusal.status_code, "the request could not be read; nothing was changed")
+    values = {"refusal": Refusal(message), "kind": "http"}
+    return show(request, "studio/refused.html", values, status_code=refusal.status_code)
+
+
+def failed(request: PageRequest, failure: Exception) -> Answer:
+    """Answer a failure of ours without telling anything about our insides; the log has it all."""
+    request_id = request_id_of(request)
+    _log.error("page_failed", request_id=request_id, trace="".join(format_exception(failure)))
+    sentence = "something went wrong on our side; nothing more is known here than this number"
+    values = {"refusal": Refusal(f"{sentence}: {request_id}"), "kind": "failed"}
+    return show(request, "studio/refused.html", values, status_code=500)
+
+
+def sign_in_first(request: PageRequest, _refusal: SignInFirst) -> Answer:
+    """Send the browser to where it can sign in, and back afterwards."""
+    visitor = request.scope.get("user")
+    half = isinstance(visitor, Visitor) and visitor.needs_factor
+    target = SECOND_FACTOR if half else SIGN_IN
+    if request.method in _SAFE and request.url.path.startswith(PREFIX):
+        query = f"?{request.url.query}" if request.url.query else ""
+        target = f"{target}?next={quote(request.url.path + query, safe='')}"
+    if render.is_fragment(request):
+        return Response(b"", status_code=200, headers={"HX-Redirect": target})
+    return Response(b"", status_code=303, headers={"Location": target})
+
+
+def next_of(text: str) -> str:
+    """Where to go on: one of our own pages, and nothing that a browser could take for more."""
+    parts = urlsplit(text)
+    plain = text.isascii() and text.isprintable() and "\\" not in text and "//" not in text
+    ours = parts.path == PREFIX or parts.path.startswith(f"{PREFIX}/")
+    return text if plain and ours and not parts.scheme and not parts.netloc else PREFIX

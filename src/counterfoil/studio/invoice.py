@@ -1,0 +1,149 @@
+"""One invoice: what it is, what came in, what was done, and what the visitor may do now."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from litestar import get, post
+from litestar.params import FromPath
+
+from counterfoil.core import ids, resolution
+from counterfoil.core.errors import NotFound, Refusal
+from counterfoil.core.invoice import pay_to
+from counterfoil.core.lifecycle import command_name
+from counterfoil.desk import commands, delivering, queries
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.possible import possible
+from counterfoil.desk.queries import InvoiceView
+from counterfoil.pages.forms import Form, read_form
+from counterfoil.studio.door import (
+    PREFIX,
+    Answer,
+    PageRequest,
+    confirm_with,
+    desk_of,
+    go,
+    show,
+    status_code_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One action, as its form was filled in."""
+
+    desk: Desk
+    invoice_id: UUID
+    request: PageRequest
+    form: Form
+
+    @property
+    def reason(self) -> str:
+        """Why, which must be said."""
+        return self.form.text("reason", empty=False, lines=True)
+
+
+Give = Callable[[Asked], Awaitable[InvoiceView]]
+
+SIMPLE: Final[Mapping[str, Give]] = {
+    "approve": lambda a: commands.approve(
+        a.desk, a.invoice_id, a.request.user.actor, seen_hash=a.form.raw("content_hash")
+    ),
+    "reject": lambda a: commands.reject(a.desk, a.invoice_id, a.request.user.actor, a.reason),
+    "cancel": lambda a: commands.cancel(a.desk, a.invoice_id, a.request.user.actor, a.reason),
+    "archive": lambda a: commands.archive(a.desk, a.invoice_id, a.request.user.actor),
+    "accept": lambda a: commands.accept(a.desk, a.invoice_id, a.request.user.actor, a.reason),
+    "recalculate": lambda a: commands.recalculate(
+        a.desk, a.invoice_id, a.request.user.actor, a.reason
+    ),
+    "release": lambda a: commands.release(a.desk, a.invoice_id, a.request.user.actor, a.reason),
+    "decline": lambda a: commands.decline(a.desk, a.invoice_id, a.request.user.actor, a.reason),
+    "quarantine": lambda a: commands.quarantine(
+        a.desk, a.invoice_id, a.request.user.actor, a.reason
+    ),
+    "take_note": lambda a: commands.take_note(
+        a.desk,
+        a.invoice_id,
+        a.request.user.actor,
+        a.form.text("reason", max_length=2000, empty=False, lines=True),
+    ),
+    "sign_off": lambda a: commands.sign_off(
+        a.desk,
+        a.invoice_id,
+        a.request.user.actor,
+        refund_address=a.form.raw("refund_address").strip() or None,
+        refund_reason=a.form.text("reason", lines=True),
+    ),
+    "approve_refund": lambda a: commands.approve_refund(a.desk, a.invoice_id, a.request.user.actor),
+    "withdraw_refund": lambda a: commands.withdraw_refund(
+        a.desk, a.invoice_id, a.request.user.actor, a.reason
+    ),
+}
+"""What one form with at most a reason asks for; by the command's name."""
+
+MOVES_MONEY: Final = frozenset({"sign_off", "approve_refund"})
+"""What asks once more who is there."""
+
+
+@get("/invoices/{public_id:str}")
+async def detail(request: PageRequest, public_id: FromPath[str]) -> Answer:
+    """The invoice's page."""
+    return await _page(request, invoice_id_of(public_id))
+
+
+@post("/invoices/{public_id:str}/{name:str}", status_code=303)
+async def act(request: PageRequest, public_id: FromPath[str], name: FromPath[str]) -> Answer:
+    """Do one thing to the invoice; refused, the page comes back with the reason on it."""
+    invoice_id = invoice_id_of(public_id)
+    give = SIMPLE.get(name)
+    if give is None:
+        raise NotFound("there is no such action")
+    form = await read_form(request)
+    try:
+        if name in MOVES_MONEY:
+            await confirm_with(request, form)
+        await give(Asked(desk_of(request), invoice_id, request, form))
+    except NotFound:
+        raise
+    except Refusal as refusal:
+        return await _page(request, invoice_id, refusal)
+    return go(f"{PREFIX}/invoices/{public_id}", done=name)
+
+
+async def _page(request: PageRequest, invoice_id: UUID, refusal: Refusal | None = None) -> Answer:
+    desk, by = desk_of(request), request.user.actor
+    view = await queries.view(desk, invoice_id, by)
+    entries = await queries.logs(desk, invoice_id, by)
+    told = await delivering.of_invoice(desk, invoice_id, by)
+    return show(
+        request,
+        "studio/invoice.html",
+        {**shown(view), "entries": entries, "told": told, "refusal": refusal}
+        | {"actions": [command_name(c) for c in possible(view, by)]},
+        status_code=200 if refusal is None else status_code_of(refusal),
+    )
+
+
+def shown(view: InvoiceView) -> dict[str, Any]:
+    """What templates show of an invoice."""
+    invoice = view.invoice
+    return {
+        "id": ids.public("inv", invoice.invoice_id),
+        "view": view,
+        "invoice": invoice,
+        "payable_at": [(r, pay_to(invoice, r.asset)) for r in invoice.requests],
+        "choices": resolution.choices(invoice),
+        "suggested": resolution.suggested(invoice),
+    }
+
+
+def invoice_id_of(public_id: str) -> UUID:
+    """The id in a path; anything else is an invoice that does not exist."""
+    found = ids.parse("inv", public_id)
+    if found is None:
+        raise NotFound("there is no such invoice")
+    return found
+
+
+HANDLERS: Final = (detail, act)

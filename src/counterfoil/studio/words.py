@@ -1,0 +1,137 @@
+"""What things are called on pages: statuses, events, roles. Translated where they are shown."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from counterfoil.core.invoice import Context, RefundStatus, Status
+from counterfoil.core.roles import Permission
+from counterfoil.pages.language import N_
+
+STATUSES: Final[Mapping[Status, tuple[str, str]]] = {
+    Status.APPROVAL_PENDING: (N_("To be approved"), "yellow"),
+    Status.APPROVAL_REJECTED: (N_("Rejected"), "red"),
+    Status.AWAITING_PAYMENT: (N_("Waiting for payment"), "blue"),
+    Status.PAYMENT_DETECTED: (N_("Payment seen"), "cyan"),
+    Status.SCREENING: (N_("Being screened"), "cyan"),
+    Status.COMPLIANCE_HOLD: (N_("On hold"), "orange"),
+    Status.COMPLIANCE_DECLINED: (N_("Declined by compliance"), "red"),
+    Status.RESOLUTION_REQUIRED: (N_("Needs a decision"), "orange"),
+    Status.SIGN_PENDING: (N_("To be signed"), "purple"),
+    Status.SWEEPING: (N_("Collecting"), "indigo"),
+    Status.PAYOUT_PROCESSING: (N_("Paying out"), "indigo"),
+    Status.COMPLETED: (N_("Completed"), "green"),
+    Status.REFUND_PENDING: (N_("Refund to be approved"), "yellow"),
+    Status.REFUND_PROCESSING: (N_("Refund on its way"), "indigo"),
+    Status.REFUNDED: (N_("Refunded"), "secondary"),
+    Status.EXPIRED: (N_("Expired"), "secondary"),
+    Status.CANCELLED: (N_("Cancelled"), "secondary"),
+}
+"""Status to its name and colour."""
+
+CONTEXTS: Final[Mapping[Context, str]] = {
+    Context.EXACT: N_("paid exactly"),
+    Context.UNDERPAID: N_("paid too little"),
+    Context.OVERPAID: N_("paid too much"),
+    Context.PAID_LATE: N_("paid late"),
+    Context.MULTIPLE_PAYERS: N_("several payers"),
+    Context.WRONG_ASSET: N_("wrong token"),
+    Context.HIGH_RISK: N_("high risk"),
+    Context.SANCTIONED: N_("sanctioned address"),
+}
+
+REFUND_STATUSES: Final[Mapping[RefundStatus, str]] = {
+    RefundStatus.PENDING: N_("to be approved"),
+    RefundStatus.PROCESSING: N_("on its way"),
+    RefundStatus.SETTLED: N_("sent back"),
+    RefundStatus.WITHDRAWN: N_("withdrawn"),
+}
+
+EVENTS: Final[Mapping[str, str]] = {
+    "open": N_("created it"),
+    "edit": N_("changed it"),
+    "approve": N_("approved it"),
+    "reject": N_("rejected it"),
+    "cancel": N_("cancelled it"),
+    "archive": N_("archived it"),
+    "release": N_("voted to release the money"),
+    "decline": N_("voted to decline the money"),
+    "quarantine": N_("had the money taken to quarantine"),
+    "take_note": N_("took a note for compliance"),
+    "accept": N_("accepted the payment as it is"),
+    "recalculate": N_("priced it anew"),
+    "sign_off": N_("signed for it"),
+    "order_refund": N_("ordered a refund"),
+    "approve_refund": N_("approved the refund"),
+    "withdraw_refund": N_("withdrew the refund"),
+    "deadline_passed": N_("saw the deadline pass"),
+    "grace_over": N_("saw the days of grace end"),
+    "transfer_seen": N_("saw a transfer"),
+    "transfer_confirmed": N_("saw a transfer confirmed"),
+    "transfer_dropped": N_("saw a transfer vanish from the chain"),
+    "screened": N_("screened the money"),
+    "swept": N_("collected the money"),
+    "paid_out": N_("paid the money out"),
+    "refund_settled": N_("sent the refund"),
+}
+"""Event of a log entry to what its operator did."""
+
+DONE: Final[Mapping[str, str]] = {
+    "approve": N_("The invoice is approved; it can be paid now."),
+    "reject": N_("The invoice is rejected."),
+    "cancel": N_("The invoice is cancelled."),
+    "archive": N_("The invoice is archived."),
+    "release": N_("Your word is noted. The money goes on when a second person says the same."),
+    "decline": N_("Your word is noted. The money is declined when a second person says the same."),
+    "quarantine": N_("The money is on its way to the quarantine wallet."),
+    "take_note": N_("The note is kept, for compliance only."),
+    "accept": N_("The payment is accepted as it is; it still has to be signed for."),
+    "recalculate": N_("The invoice is priced at the current rate."),
+    "sign_off": N_("Signed. The money is being collected and paid out."),
+    "order_refund": N_("The refund is ordered; a second person has to approve it."),
+    "approve_refund": N_("The refund is approved and on its way."),
+    "withdraw_refund": N_("The refund is withdrawn."),
+    "redeliver": N_("The callback is sent again."),
+    "create": N_("The invoice is created and waits for approval."),
+    "edit": N_("The invoice is changed."),
+    "saved": N_("Saved."),
+}
+"""What was done, by the name in ``?done=``; any other name says nothing."""
+
+ROLES: Final[Mapping[str, str]] = {
+    "finance": N_("Finance"),
+    "reviewer": N_("Reviewer"),
+    "signer": N_("Signer"),
+    "compliance": N_("Compliance officer"),
+    "auditor": N_("Auditor"),
+    "administrator": N_("Administrator"),
+}
+
+PERMISSIONS: Final[Mapping[Permission, str]] = {
+    Permission.CREATE: N_("create invoices"),
+    Permission.APPROVE: N_("approve invoices"),
+    Permission.SIGN: N_("sign for money, and send it back"),
+    Permission.READ: N_("see invoices"),
+    Permission.REVIEW: N_("decide about held money"),
+    Permission.ADMINISTER: N_("administer the organisation"),
+}
+
+BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
+    "approve": (N_("Approve"), "btn-success"),
+    "reject": (N_("Reject"), "btn-outline-danger"),
+    "cancel": (N_("Cancel the invoice"), "btn-outline-danger"),
+    "release": (N_("Release the money"), "btn-success"),
+    "decline": (N_("Decline the money"), "btn-outline-danger"),
+    "quarantine": (N_("Take the money to quarantine"), "btn-outline-warning"),
+    "accept": (N_("Accept as it is"), "btn-outline-primary"),
+    "recalculate": (N_("Price anew at the current rate"), "btn-outline-primary"),
+    "sign_off": (N_("Sign for the money"), "btn-primary"),
+    "approve_refund": (N_("Approve the refund"), "btn-primary"),
+    "withdraw_refund": (N_("Withdraw the refund"), "btn-outline-danger"),
+    "archive": (N_("Archive"), ""),
+}
+"""Command to its button's words and look, in the order in which they are shown."""
+
+WITH_REASON: Final = frozenset(
+    {"reject", "cancel", "release", "decline", "quarantine", "accept", "withdraw_refund"}
+)
+"""Commands that are given with a reason."""
