@@ -19,9 +19,9 @@ from psycopg.types.json import Jsonb
 
 from counterfoil.api import kryptogo
 from counterfoil.api.kryptogo.schema import create_fields, read_draft
-from counterfoil.api.strict_json import read_object
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.clock import SystemClock, TimeSortedIds
+from counterfoil.core.strict_json import read_object
 from counterfoil.db.connection import Connection, Cursor
 from counterfoil.db.pool import Database, Tx
 from counterfoil.desk import intake, members

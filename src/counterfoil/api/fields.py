@@ -12,9 +12,10 @@ from decimal import Decimal
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from counterfoil.api.strict_json import Json, Number, depth_of, dump, texts
 from counterfoil.core import ids, money
+from counterfoil.core.bounds import clean_object
 from counterfoil.core.errors import Invalid
+from counterfoil.core.strict_json import Json, Number
 from counterfoil.core.text import (
     MAX_EMAIL_LENGTH,
     MAX_URL_LENGTH,
@@ -326,16 +327,7 @@ class Opaque:
 
     def read(self, value: Json, name: str) -> str:
         """Return it as JSON text with every digit it came with."""
-        if not isinstance(value, dict):
-            raise Invalid.field(name, "must be a JSON object")
-        if depth_of(value) > self.max_depth:
-            raise Invalid.field(name, f"must not be nested deeper than {self.max_depth} levels")
-        if any(_unwritable(text) for text in texts(value)):
-            raise Invalid.field(name, "contains half of a surrogate pair, which is no character")
-        text = dump(value)
-        if len(text.encode()) > self.max_bytes:
-            raise Invalid.field(name, f"must have at most {self.max_bytes} bytes as JSON")
-        return text
+        return clean_object(value, name, max_depth=self.max_depth, max_bytes=self.max_bytes)
 
     def schema(self) -> Schema:
         """Describe it."""
@@ -444,7 +436,3 @@ def _instant(text: str) -> datetime | None:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-
-
-def _unwritable(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)

@@ -32,9 +32,9 @@ from counterfoil.api.kryptogo.requests import (
     once,
     read_body,
 )
-from counterfoil.api.strict_json import canonical
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.strict_json import canonical
 from counterfoil.desk import approving, attaching, commands
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import Idempotent

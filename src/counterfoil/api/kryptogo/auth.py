@@ -11,10 +11,10 @@ from litestar.types import Scope
 
 from counterfoil.api.kryptogo.errors import NotYou, TooMany, WrongClient
 from counterfoil.api.pace import Pace
-from counterfoil.api.strict_json import Unreadable
 from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden
 from counterfoil.core.roles import ROLES, Permission
+from counterfoil.core.strict_json import Unreadable
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.members import Principal, authenticate, with_request_id
 

@@ -11,7 +11,6 @@ from litestar.enums import MediaType
 from litestar.exceptions import HTTPException
 
 from counterfoil.api.kryptogo.status import invoice_status, verbs_of
-from counterfoil.api.strict_json import Unreadable
 from counterfoil.core.errors import (
     Conflict,
     Forbidden,
@@ -23,6 +22,7 @@ from counterfoil.core.errors import (
 )
 from counterfoil.core.invoice import Context, Status
 from counterfoil.core.roles import Actor
+from counterfoil.core.strict_json import Unreadable
 
 RETRY_AFTER_SECONDS: Final = 5
 

@@ -15,10 +15,10 @@ from counterfoil.api.fields import Field, Problems, read_fields
 from counterfoil.api.kryptogo import views
 from counterfoil.api.kryptogo.auth import StudioRequest
 from counterfoil.api.kryptogo.errors import BadQuery
-from counterfoil.api.strict_json import Json, Number, Unreadable, read_object
 from counterfoil.core import ids
 from counterfoil.core.errors import Invalid, NotFound
 from counterfoil.core.roles import Actor
+from counterfoil.core.strict_json import Json, Number, Unreadable, read_object
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import HEADER, Answered, Idempotent, check_key
 from counterfoil.desk.queries import InvoiceView

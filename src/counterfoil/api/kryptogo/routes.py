@@ -42,11 +42,11 @@ from counterfoil.api.kryptogo.requests import (
 )
 from counterfoil.api.kryptogo.status import CATEGORIES, standings
 from counterfoil.api.pace import Pace
-from counterfoil.api.strict_json import Unreadable, canonical
 from counterfoil.core import ids
 from counterfoil.core.errors import Invalid, NotFound, Refusal
 from counterfoil.core.invoice import Context, Status
 from counterfoil.core.roles import Permission
+from counterfoil.core.strict_json import Unreadable, canonical
 from counterfoil.desk import delivering, files, intake, queries
 from counterfoil.desk.idempotency import Idempotent
 from counterfoil.desk.queries import Filters, InvoiceView

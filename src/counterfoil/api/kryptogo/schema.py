@@ -33,22 +33,29 @@ from counterfoil.api.fields import (
     read_fields,
 )
 from counterfoil.api.kryptogo.status import CATEGORIES, INVOICE_STATUSES
-from counterfoil.api.strict_json import Json
 from counterfoil.core.assets import ALIASES, CHAINS, PEGGED_TO, SYMBOLS
+from counterfoil.core.bounds import (
+    ADDRESS_LENGTH,
+    DESCRIPTION_LENGTH,
+    GROUP_KEY_LENGTH,
+    ITEM_NAME_LENGTH,
+    MAX_ITEMS,
+    MAX_ORDER_DATA_BYTES,
+    MAX_ORDER_DATA_DEPTH,
+    NAME_LENGTH,
+    REVIEWER_LENGTH,
+)
 from counterfoil.core.callback_url import MAX_LENGTH, check_callback_url
 from counterfoil.core.errors import Invalid
 from counterfoil.core.invoice import LineItem
 from counterfoil.core.pricing import MAX_TERMS_DAYS
+from counterfoil.core.strict_json import Json
 from counterfoil.desk.commands import MAX_ATTACHMENTS
 from counterfoil.desk.intake import Change, Draft
 from counterfoil.desk.refunding import Part
 
-MAX_ORDER_DATA_BYTES: Final = 16 * 1024
-MAX_ORDER_DATA_DEPTH: Final = 16
-MAX_ITEMS: Final = 200
 MIN_DECISION_REASON: Final = 10
 MAX_REASON: Final = 1_000
-_MAX_ADDRESS: Final = 128
 
 PAYOUT_FAMILIES: Final = ("evm", "sol", "tron")
 
@@ -81,7 +88,7 @@ class CallbackUrl:
 
 _ITEM: Final = Record(
     (
-        Field("name", Text(500), "Line item name.", required=True),
+        Field("name", Text(ITEM_NAME_LENGTH), "Line item name.", required=True),
         Field("quantity", PlainNumber(), "Line item quantity.", required=True),
         Field("unit_price", PlainNumber(), "Unit price.", required=True),
         Field("tax", PlainNumber(), "Tax amount of this line, not a percentage."),
@@ -91,14 +98,14 @@ _ITEMS: Final = ListOf(_ITEM, 1, MAX_ITEMS)
 _ATTACHMENT: Final = Record(
     (Field("file_id", PublicId("file"), "A file uploaded to /v1/studio/api/files.", required=True),)
 )
-_ADDRESSES: Final = MapOf(PAYOUT_FAMILIES, Text(_MAX_ADDRESS))
+_ADDRESSES: Final = MapOf(PAYOUT_FAMILIES, Text(ADDRESS_LENGTH))
 _CHAIN: Final = OneOf(tuple(CHAINS), also=ALIASES)
 _TOKEN: Final = OneOf(SYMBOLS)
 _ANY_TOKEN: Final = OneOf((*SYMBOLS, *PEGGED_TO))
 _DAYS: Final = Whole(0, MAX_TERMS_DAYS)
 _BANK_ACCOUNT: Final = Whole(1, 2**63 - 1)
 _METHOD: Final = OneOf(("crypto", "fiat"))
-_DESCRIPTION: Final = Text(2_000, least=0, lines=True)
+_DESCRIPTION: Final = Text(DESCRIPTION_LENGTH, least=0, lines=True)
 
 
 def create_fields(*, allow_private_callbacks: bool = False) -> tuple[Field, ...]:
@@ -128,10 +135,10 @@ def create_fields(*, allow_private_callbacks: bool = False) -> tuple[Field, ...]
             CallbackUrl(allow_private_callbacks),
             "Where each change of the payment intent's status is posted to.",
         ),
-        Field("group_key", Text(128), "Merchant grouping key."),
+        Field("group_key", Text(GROUP_KEY_LENGTH), "Merchant grouping key."),
         Field(
             "payout_target_address",
-            Text(_MAX_ADDRESS),
+            Text(ADDRESS_LENGTH),
             "Single payout address, as payout_addresses.evm.",
         ),
         Field("payout_addresses", _ADDRESSES, "Where the money goes: chain family to address."),
@@ -144,13 +151,15 @@ def create_fields(*, allow_private_callbacks: bool = False) -> tuple[Field, ...]
         Field(
             "use_fixed_stablecoin_rate", Flag(), "Count one stablecoin as exactly one US dollar."
         ),
-        Field("recipient_name", Text(200), "Recipient contact name.", required=True),
+        Field("recipient_name", Text(NAME_LENGTH), "Recipient contact name.", required=True),
         Field("recipient_email", Email(), "Recipient email.", required=True),
-        Field("organization_name", Text(200), "Recipient organization name.", required=True),
+        Field(
+            "organization_name", Text(NAME_LENGTH), "Recipient organization name.", required=True
+        ),
         Field("organization_email", Email(), "Recipient organization email.", required=True),
         Field("description", _DESCRIPTION, "Invoice description."),
         Field("attachment", _ATTACHMENT, "An uploaded file that belongs to the invoice."),
-        Field("creator", Text(200), "Creator display name; grants nothing.", required=True),
+        Field("creator", Text(NAME_LENGTH), "Creator display name; grants nothing.", required=True),
         Field("payment_terms", _DAYS, "Days until due; 0 means due on receipt.", required=True),
         Field("invoice_issue_date", Day(), "ISO 8601 timestamp or YYYY-MM-DD; today if absent."),
         Field("payment_method_type", _METHOD, "Settlement method; crypto if absent."),
@@ -162,13 +171,13 @@ def create_fields(*, allow_private_callbacks: bool = False) -> tuple[Field, ...]
 
 
 UPDATE_FIELDS: Final = (
-    Field("recipient_name", Text(200), "Recipient contact name."),
+    Field("recipient_name", Text(NAME_LENGTH), "Recipient contact name."),
     Field("recipient_email", Email(), "Recipient email."),
-    Field("organization_name", Text(200), "Recipient organization name."),
+    Field("organization_name", Text(NAME_LENGTH), "Recipient organization name."),
     Field("organization_email", Email(), "Recipient organization email."),
     Field("description", _DESCRIPTION, "Invoice description."),
     Field("attachment", _ATTACHMENT, "An uploaded file that belongs to the invoice."),
-    Field("reviewer", Text(254), "Whom you ask to approve; a note that grants nothing."),
+    Field("reviewer", Text(REVIEWER_LENGTH), "Whom you ask to approve; grants nothing."),
     Field(
         "approve_time",
         Instant(),
@@ -178,9 +187,9 @@ UPDATE_FIELDS: Final = (
     Field("payment_terms", _DAYS, "Days until due; 0 means due on receipt."),
     Field("payment_method_type", _METHOD, "Settlement method."),
     Field("bank_account_id", _BANK_ACCOUNT, "Your bank account, for fiat settlement."),
-    Field("payout_target_address", Text(_MAX_ADDRESS), "As payout_addresses.evm."),
-    Field("payout_target_sol_address", Text(_MAX_ADDRESS), "As payout_addresses.sol."),
-    Field("payout_target_tron_address", Text(_MAX_ADDRESS), "As payout_addresses.tron."),
+    Field("payout_target_address", Text(ADDRESS_LENGTH), "As payout_addresses.evm."),
+    Field("payout_target_sol_address", Text(ADDRESS_LENGTH), "As payout_addresses.sol."),
+    Field("payout_target_tron_address", Text(ADDRESS_LENGTH), "As payout_addresses.tron."),
     Field("chain", _CHAIN, "Payment chain id."),
     Field("pay_token", _TOKEN, "Accepted payment token."),
     Field("allow_any_chain", Flag(), "Let the payer choose any supported chain."),
@@ -208,7 +217,7 @@ RESOLVE_FIELDS: Final = (
         required=True,
     ),
     Field("reason", _WHY, "Why; kept in the log."),
-    Field("refund_address", Text(_MAX_ADDRESS), "Where money goes back; for both refunds."),
+    Field("refund_address", Text(ADDRESS_LENGTH), "Where money goes back; for both refunds."),
     Field(
         "refund_attachments",
         ListOf(PublicId("file"), 0, MAX_ATTACHMENTS),
@@ -242,7 +251,7 @@ ATTACH_FIELDS: Final = (
 SIGN_FIELDS: Final = (
     Field(
         "refund_address",
-        Text(_MAX_ADDRESS),
+        Text(ADDRESS_LENGTH),
         "Where the surplus goes; required when the invoice is overpaid.",
     ),
     Field("refund_reason", _WHY, "Why."),
@@ -250,7 +259,7 @@ SIGN_FIELDS: Final = (
 )
 WITHDRAW_FIELDS: Final = (Field("reason", _WHY, "Why; kept in the log."),)
 REFUND_FIELDS: Final = (
-    Field("refund_address", Text(_MAX_ADDRESS), "Where it goes.", required=True),
+    Field("refund_address", Text(ADDRESS_LENGTH), "Where it goes.", required=True),
     Field("refund_reason", Text(MAX_REASON, lines=True), "Why.", required=True),
     Field(
         "refund_attachments",
@@ -357,7 +366,7 @@ def _payouts(body: Mapping[str, Json]) -> dict[str, str] | None:
         return None
     found: dict[str, str] = {} if given is None else _ADDRESSES.read(given, "payout_addresses")
     for name, value in named.items():
-        family, address = _TARGETS[name], Text(_MAX_ADDRESS).read(value, name)
+        family, address = _TARGETS[name], Text(ADDRESS_LENGTH).read(value, name)
         if found.setdefault(family, address).lower() != address.lower():
             raise Invalid.field(name, f"is not the same as payout_addresses.{family}; send one")
     return found
