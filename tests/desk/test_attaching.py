@@ -24,6 +24,7 @@ OFFICER = Actor("user_officer", 1, frozenset({Permission.REVIEW, Permission.READ
 READER = Actor("user_reader", 1, frozenset({Permission.READ}))
 ROUTER = "0x" + "70" * 20
 NO_SUCH = "0x" + "99" * 32
+SMUGGLER = "0x" + "5e" * 20
 
 
 @dataclass
@@ -80,6 +81,7 @@ async def paid_by(database: Database, sender: str, router: str = ROUTER) -> Case
     await bureau.knows_the_rate("100000", "ETH")
     chain = FakeChain(bureau.clock)
     chain.faults.no_traces = True
+    chain.codes[router] = b"\x60"
     tower = Tower(bureau.desk, bureau.clock, chain)
     await tower.watch()
     bill = await tower.shop.bill(assets=(ETH,), due_units=ETHER)
@@ -162,6 +164,56 @@ async def test_the_chain_refuses_what_cannot_be_it(case: Case) -> None:
     await case.names(case.tx.tx_hash.upper().replace("0X", "0x"))
     await case.checks()
     assert (await case.tower.shop.look(case.bill)).tally.payers == (CUSTOMER,)
+
+
+async def test_a_stranger_of_the_same_block_is_not_the_payer(database: Database) -> None:
+    """Neither one who only paid somebody else, nor one whose trace shows nothing for us."""
+    case = await paid_by(database, CUSTOMER)
+    chain = case.tower.chain
+    bill = await case.tower.shop.bill(assets=(ETH,), due_units=ETHER)
+    plain = chain.include(Moved("", STRANGER, "0x" + "51" * 20, 1))
+    plain = chain.pool[-1] = replace(plain, to="0x" + "51" * 20)
+    called = chain.include(Moved("", ROUTER, "0x" + "52" * 20, 1, "call"))
+    called = chain.pool[-1] = replace(called, sender=STRANGER, to=ROUTER)
+    unknown = chain.include(Moved("", ROUTER, bill.deposit_address, ETHER, "forced"))
+    unknown = chain.pool[-1] = replace(unknown, sender=SMUGGLER, to=ROUTER)
+    case.tower.mine()
+    here = Case(case.tower, case.bureau, bill, unknown, block=chain.head.number)
+    await here.settle()
+
+    await here.names(plain.tx_hash)
+    await here.checks()
+    assert (await here.entries())[-1][
+        2
+    ] == f"{plain.tx_hash} called no contract, so it handed nothing on"
+    chain.faults.no_traces = False
+    await here.names(called.tx_hash)
+    await here.checks()
+    assert (await here.entries())[-1][2].startswith(f"{called.tx_hash} paid 0 wei to this address")
+    assert (await case.tower.shop.look(bill)).tally.payers == (NOBODY,)
+
+    await here.names(unknown.tx_hash)
+    await here.checks()
+    assert (await case.tower.shop.look(bill)).tally.payers == (SMUGGLER,)
+
+
+async def test_one_transaction_is_named_for_one_payment(case: Case) -> None:
+    await case.settle()
+    await case.names(case.tx.tx_hash)
+    await case.checks()
+    chain = case.tower.chain
+    bill = await case.tower.shop.bill(assets=(ETH,), due_units=ETHER)
+    chain.include(Moved("", ROUTER, bill.deposit_address, ETHER, "call"))
+    case.tower.mine()
+    other = Case(case.tower, case.bureau, bill, case.tx, block=chain.head.number)
+    await other.settle()
+    await other.names(case.tx.tx_hash)
+    (claim,) = await attaching.to_check(case.tower.desk, "arb", 10)
+    (row,) = await case.tower.shop.transfers(bill)
+    same = attaching.Origin(row.block_hash, ok=True, sender=CUSTOMER, to=ROUTER)
+    refused = await attaching.check(case.tower.desk, claim, same)
+    assert refused == f"{case.tx.tx_hash} came with another payment already"
+    assert (await case.tower.shop.look(bill)).tally.payers == (NOBODY,)
 
 
 async def test_only_compliance_says_what_came_from_where_and_once(case: Case) -> None:

@@ -1,16 +1,19 @@
 """What every list of transfers leaves out, the balance tells: credited, or held and in sight."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from counterfoil.chains.port import Attestation, ChainUnreachable
 from counterfoil.cli_watch import needing_a_person
+from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Status
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
 from counterfoil.desk import comparing, doubting
+from counterfoil.workers import witness
 from counterfoil.workers.comparing import AT_ONCE
 from counterfoil.workers.expire import Expirer
 from support.fake_chain import FakeChain
@@ -196,7 +199,7 @@ async def test_open_addresses_are_looked_at_in_turns_a_bounded_number_at_once(
         tower.clock.advance(timedelta(seconds=10))
 
     asked = tower.chain.balances  # type: ignore[attr-defined]  # it counts
-    assert asked == [2 * AT_ONCE, 2 * 20], "two tokens each; and then a pause"
+    assert asked == [3 * AT_ONCE, 3 * 20], "three tokens each; and then a pause"
 
 
 async def test_reading_a_block_again_leaves_alone_what_else_is_in_it(tower: Tower) -> None:
@@ -215,3 +218,32 @@ async def test_reading_a_block_again_leaves_alone_what_else_is_in_it(tower: Towe
     tower.chain.told.clear()
     await rounds(tower)
     assert await tower.shop.deposited(large) == LARGE
+
+
+async def test_a_bridged_token_that_no_list_tells_is_missed_as_well(tower: Tower) -> None:
+    (bridged,) = CHAINS["arb"].known_other
+    bill = await tower.shop.bill()
+    paid = tower.chain.pay(bridged.contract, bill.deposit_address, DUE, CUSTOMER)
+    tower.chain.faults.omitted.add(paid.tx_hash)
+    tower.mine(9)
+    await tower.watch()
+    await rounds(tower)
+    (missing,) = await comparing.every(tower.desk)
+    assert (missing.contract, missing.chain_units) == (bridged.contract, DUE)
+
+    tower.chain.faults.omitted.clear()
+    await rounds(tower)
+    assert await comparing.every(tower.desk) == []
+    assert [a.asset for a in (await tower.shop.look(bill)).tally.stray] == [bridged]
+
+
+async def test_of_two_contents_only_what_two_nodes_confirm_is_taken(tower: Tower) -> None:
+    bill = await tower.shop.bill()
+    paid = tower.chain.pay(USDT.contract, bill.deposit_address, DUE, CUSTOMER)
+    tower.mine()
+    (true,) = await tower.chain.transfers(1, tower.chain.head.number, [USDT.contract], None)
+    false = replace(true, amount_units=5)
+    assert await witness.one_content(tower.chain, [false, true]) == [true]
+    tower.chain.told[paid.tx_hash] = Attestation(confirms=("a",), denies=("b",))
+    assert await witness.one_content(tower.chain, [false, true]) == []
+    assert await witness.one_content(tower.chain, [true, true]) == [true]

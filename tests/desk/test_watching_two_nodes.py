@@ -207,3 +207,53 @@ async def test_a_chain_that_stands_still_says_so_and_goes_on_when_its_node_is_ri
 
     assert (await tower.position()).halted_reason is None
     assert await tower.shop.deposited(bill) == DUE
+
+
+class TestTwoStories:
+    """The final list says of a log what the list before did not say."""
+
+    @pytest.mark.parametrize("units", [5, DUE, LARGE])
+    async def test_nobody_is_believed_alone_and_status_names_it(
+        self, tower: Tower, units: int
+    ) -> None:
+        bill, other = await tower.shop.bill(due_units=LARGE), await tower.shop.bill()
+        paid = tower.chain.pay(USDT.contract, bill.deposit_address, LARGE, CUSTOMER)
+        tower.mine()
+        await tower.watch()
+        to = bill.deposit_address if units != LARGE else other.deposit_address
+        tower.chain.faults.altered[paid.tx_hash] = (units, to)
+        tower.chain.told[paid.tx_hash] = DISPUTED
+        tower.mine(10)
+        await tower.watch()
+        await later(tower)
+
+        assert await tower.shop.deposited(bill) == await tower.shop.deposited(other) == 0
+        assert [row.depth for row in await tower.shop.transfers(other)] == []
+        (row,) = await tower.shop.transfers(bill)
+        assert (row.amount_units, row.depth < Depth.FINAL) == (LARGE, True)
+        (doubt,) = await doubting.doubted(tower.desk)
+        assert doubt.reason.startswith(("one list has", "a confirms it; b denies it"))
+        (sentence,) = needing_a_person([await tower.position()], [doubt])
+        assert sentence.startswith("not confirmed: 10000.00 USDT")
+
+        tower.chain.told.clear()
+        await later(tower)
+        assert await tower.shop.deposited(bill) == LARGE
+        assert await doubting.doubted(tower.desk) == []
+
+    async def test_what_two_nodes_confirm_is_credited_whoever_told_it_first(
+        self, tower: Tower
+    ) -> None:
+        bill, other = await tower.shop.bill(), await tower.shop.bill()
+        first = tower.chain.pay(USDT.contract, bill.deposit_address, DUE, CUSTOMER)
+        second = tower.chain.pay(USDT.contract, other.deposit_address, DUE, CUSTOMER)
+        tower.chain.faults.altered[first.tx_hash] = (DUE // 2, bill.deposit_address)
+        tower.mine()
+        await tower.watch()
+        tower.chain.faults.altered.clear()
+        tower.chain.faults.altered[second.tx_hash] = (DUE // 2, other.deposit_address)
+        tower.mine(10)
+        await tower.watch()
+
+        assert await tower.shop.deposited(bill) == DUE
+        assert await tower.shop.deposited(other) == DUE

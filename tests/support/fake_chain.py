@@ -82,7 +82,8 @@ class Faults:
     ``lost_sends`` swallows signed bytes while saying they were accepted; ``mute_sends``
     takes them and then fails to answer. ``no_traces``: calls are not shown, as by most nodes.
     ``no_state``: old balances are not told. Transactions that are ``omitted`` are left out of every
-    list, or only out of those of more than one block.
+    list, or only out of those of more than one block. Those of ``altered`` transactions
+    are listed with another amount or receiver.
     """
 
     unreachable: bool = False
@@ -96,6 +97,7 @@ class Faults:
     no_state: bool = False
     omitted: set[str] = field(default_factory=set)
     omits_from_single_blocks: bool = True
+    altered: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +250,7 @@ class FakeChain(Chain):
             transfer
             for mined in self._chain[max(from_block, 0) : to_block + 1]
             for _, receipt in mined.receipts()
-            for transfer in _transfers(self.key, receipt)
+            for transfer in map(self._as_listed, _transfers(self.key, receipt))
             if transfer.contract in contracts
             and not self._omits(transfer, single=from_block == to_block)
             and (recipients is None or transfer.to_address in recipients)
@@ -290,8 +292,13 @@ class FakeChain(Chain):
     async def native_payments(self, block: Block, recipients: Collection[str]) -> list[Transfer]:
         return self._native("plain", block, recipients)
 
-    async def internal_payments(self, block: Block, recipients: Collection[str]) -> list[Transfer]:
-        return [] if self.faults.no_traces else self._native("call", block, recipients)
+    async def internal_payments(
+        self, block: Block, recipients: Collection[str], *, ended: bool = False
+    ) -> list[Transfer] | None:
+        if self.faults.no_traces:
+            return None
+        forced = self._native("forced", block, recipients) if ended else []
+        return self._native("call", block, recipients) + forced
 
     async def native_sweeps(
         self, from_block: int, to_block: int, factories: Sequence[str]
@@ -365,6 +372,12 @@ class FakeChain(Chain):
     def _omits(self, transfer: Transfer, *, single: bool) -> bool:
         forgotten = transfer.tx_hash in self.faults.omitted
         return forgotten and (not single or self.faults.omits_from_single_blocks)
+
+    def _as_listed(self, transfer: Transfer) -> Transfer:
+        if transfer.tx_hash not in self.faults.altered:
+            return transfer
+        units, to = self.faults.altered[transfer.tx_hash]
+        return replace(transfer, amount_units=units, to_address=to)
 
     def _by_hash(self, block_hash: str) -> _Mined:
         found = next((m for m in self._chain if m.block.hash == block_hash), None)

@@ -16,7 +16,7 @@ from counterfoil.core.invoice import DepositMode
 from counterfoil.core.money import Asset
 from counterfoil.core.reckoning import Depth, Received
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute, execute_many
+from counterfoil.db.rows import all_rows, execute, execute_many, one_value
 
 Key = tuple[str, int]
 """Transaction hash and log index: with the chain, what is credited at most once."""
@@ -34,6 +34,11 @@ def unknown_hash(block_number: int, address: str) -> str:
     One for each block and address, so that it is found again and never counted twice.
     """
     return f"{_UNKNOWN}{block_number}:{address}"
+
+
+def address_of_unknown(name: str) -> str:
+    """The address that stands in what `unknown_hash` made."""
+    return name.rsplit(":", 1)[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +291,24 @@ async def save(tx: Tx, rows: Sequence[TransferRow]) -> None:
         """,
         [_columns(row) for row in rows],
     )
+
+
+async def is_used(tx: Tx, org_id: int, chain: str, tx_hash: str) -> bool:
+    """Whether a payment in native coin of an organisation is known to have come with this."""
+    found = await one_value(
+        tx,
+        bool,
+        """
+        SELECT EXISTS (SELECT FROM transfer
+                 WHERE org_id = %(org_id)s AND chain = %(chain)s AND tx_hash = %(tx_hash)s
+                   AND contract = '' AND depth > 0)
+            OR EXISTS (SELECT FROM transfer
+                 WHERE org_id = %(org_id)s AND chain = %(chain)s
+                   AND attached_tx_hash = %(tx_hash)s)
+        """,
+        {"org_id": org_id, "chain": chain, "tx_hash": tx_hash},
+    )
+    return bool(found)
 
 
 async def attach(tx: Tx, row: TransferRow) -> None:

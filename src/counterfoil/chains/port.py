@@ -249,11 +249,13 @@ class Chain(Protocol):
         """
         ...
 
-    async def internal_payments(self, block: Block, recipients: Collection[str]) -> list[Transfer]:
+    async def internal_payments(
+        self, block: Block, recipients: Collection[str], *, ended: bool = False
+    ) -> list[Transfer] | None:
         """List what contracts paid in native coin inside a block's transactions.
 
-        Calls that were undone by a caller further up are left out. Empty, too, where no endpoint
-        traces: this explains balances and proves nothing.
+        Calls that were undone by a caller further up are left out; with ``ended`` what contracts
+        left to others as they ended is in it. None where no endpoint traces.
         """
         ...
 

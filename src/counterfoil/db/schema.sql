@@ -796,6 +796,8 @@ CREATE INDEX move_by_nonce ON public.move USING btree (chain, wallet, nonce) WHE
 
 CREATE INDEX move_from_hold ON public.move USING btree (org_id, chain) WHERE (from_hold AND (status = ANY (ARRAY['waiting'::text, 'ready'::text, 'signed'::text])));
 
+CREATE INDEX move_fuel ON public.move USING btree (org_id, chain, destination, created_at DESC, move_id DESC) WHERE (purpose = 'fuel'::text);
+
 CREATE INDEX move_note_by_move ON public.move_note USING btree (org_id, move_id);
 
 CREATE INDEX move_open ON public.move USING btree (chain, status, created_at) WHERE (status = ANY (ARRAY['ready'::text, 'signed'::text]));
@@ -821,6 +823,8 @@ CREATE INDEX posting_out ON public.posting USING btree (org_id, source, chain, c
 CREATE UNIQUE INDEX refund_one_open ON public.refund USING btree (org_id, invoice_id) WHERE (status = ANY (ARRAY['pending'::text, 'processing'::text]));
 
 CREATE INDEX screening_run_by_invoice ON public.screening_run USING btree (org_id, invoice_id, created_at);
+
+CREATE UNIQUE INDEX transfer_attached ON public.transfer USING btree (org_id, chain, attached_tx_hash) WHERE (attached_tx_hash IS NOT NULL);
 
 CREATE INDEX transfer_by_invoice ON public.transfer USING btree (org_id, invoice_id);
 

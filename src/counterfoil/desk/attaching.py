@@ -11,7 +11,7 @@ from uuid import UUID
 
 from counterfoil.books import claims, transfers
 from counterfoil.books.claims import ClaimRow
-from counterfoil.books.transfers import TransferRow
+from counterfoil.books.transfers import TransferRow, address_of_unknown
 from counterfoil.core.errors import Conflict, Invalid, OutOfPlace
 from counterfoil.core.invoice import Invoice
 from counterfoil.core.reckoning import Depth
@@ -25,7 +25,7 @@ from counterfoil.desk.metadata import TransactionChecked, TransactionNamed
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.record import record
 
-__all__ = ["ClaimRow"]
+__all__ = ["ClaimRow", "address_of_unknown"]
 
 ACTOR: Final = "attach"
 
@@ -34,12 +34,18 @@ _HASH: Final = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A transaction as its receipt shows it: the block it is in, who sent it, whom it called."""
+    """A transaction as its receipt shows it: the block it is in, who sent it, whom it called.
+
+    ``paid_wei`` is what its trace shows of coin that it handed to the address which was paid; None
+    where no node tells. ``ran_code``: it called a contract or made one, so it may have handed on.
+    """
 
     block_hash: str
     ok: bool
     sender: str
     to: str | None
+    paid_wei: int | None = None
+    ran_code: bool = True
 
 
 async def attach(  # noqa: PLR0913 - who says what about which payment, and why
@@ -111,7 +117,8 @@ async def check(desk: Desk, claim: ClaimRow, found: Origin | None) -> str | None
             return None
         (row,) = await transfers.of_transactions(tx, claim.chain, [claim.org_id], [claim.tx_hash])
         now = desk.clock.now()
-        finding = _against(row, claim, found)
+        used = await transfers.is_used(tx, claim.org_id, claim.chain, claim.named_tx_hash)
+        finding = _against(row, claim, found, used=used)
         await claims.close(tx, claim, finding, now)
         if finding is None and found is not None:
             attached = replace(
@@ -154,12 +161,23 @@ async def _unattributed(tx: Tx, invoice: Invoice, transfer: str) -> TransferRow:
     return row
 
 
-def _against(row: TransferRow, claim: ClaimRow, found: Origin | None) -> str | None:
-    """Why the transaction that somebody named cannot be the one."""
+def _against(row: TransferRow, claim: ClaimRow, found: Origin | None, *, used: bool) -> str | None:
+    """Why the transaction that somebody named cannot be the one.
+
+    Whoever names one decides whose money it is taken for, so it must have paid: by its trace, or,
+    where no node has traces, as the only code that ran for it in the block of the payment.
+    """
     if found is None:
         return f"the chain does not know {claim.named_tx_hash}"
     if not found.ok:
         return f"{claim.named_tx_hash} failed, so nothing was paid with it"
     if found.block_hash != row.block_hash:
         return f"{claim.named_tx_hash} is in another block than the payment"
-    return None
+    if found.paid_wei is not None and found.paid_wei < row.amount_units:
+        return (
+            f"{claim.named_tx_hash} paid {found.paid_wei} wei to this address, the payment is"
+            f" {row.amount_units}"
+        )
+    if not found.ran_code:
+        return f"{claim.named_tx_hash} called no contract, so it handed nothing on"
+    return f"{claim.named_tx_hash} came with another payment already" if used else None

@@ -19,6 +19,7 @@ from counterfoil.books import (
     lost,
     moves,
     notes,
+    proof,
     retries,
     transfers,
     wallets,
@@ -143,6 +144,8 @@ async def _watched(tx: Tx, landed: Landed, carried: Sequence[MoveRow]) -> bool:
     cursor = await cursors.get(tx, landed.chain)
     if cursor is None or cursor.final_number < landed.block_number:
         return False
+    if not await _coin_is_credited(tx, landed, swept):
+        return False
     ids = {move.invoice_id for move in swept if move.invoice_id is not None}
     received = await transfers.of_invoices(tx, swept[0].org_id, ids)
     return not any(
@@ -151,6 +154,29 @@ async def _watched(tx: Tx, landed: Landed, carried: Sequence[MoveRow]) -> bool:
         and row.depth in {Depth.SEEN, Depth.SAFE}
         for row in received
     )
+
+
+async def _coin_is_credited(tx: Tx, landed: Landed, swept: Sequence[MoveRow]) -> bool:
+    """Whether a sweep of native coin took nothing that is still to be credited.
+
+    Coin that a lagging witness does not see yet is credited once it does, wherever it is by then:
+    booked as nobody's now, it would be booked once more.
+    """
+    moved = {item.move_id: item.moved_units for item in landed.items}
+    for move in swept:
+        if move.contract or move.invoice_id is None:
+            continue
+        more_units = moved.get(move.move_id, 0) - await ledger.balance(
+            tx, move.org_id, "deposit", move.chain, "", invoice_id=move.invoice_id
+        )
+        if more_units <= 0:
+            continue
+        deposits = await addresses.of_mode(tx, "factory", move.org_id, [move.invoice_id])
+        gifts = await proof.asides_at(tx, landed.chain, landed.block_number)
+        at = (deposits[move.invoice_id].address, "")
+        if more_units > sum(g.units for g in gifts if (g.address, g.contract) == at):
+            return False
+    return True
 
 
 async def _lock_invoices(tx: Tx, carried: Sequence[MoveRow]) -> list[Invoice]:

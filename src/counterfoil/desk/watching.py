@@ -186,13 +186,10 @@ async def addresses_since(
         return await since(tx, family, known, limit)
 
 
-async def unlisted(
-    desk: Desk, chain: str, after: int, upto: int, listed: Collection[Key]
-) -> list[TransferRow]:
-    """Transfers on record in a range, not final yet, that a query of it did not list."""
+async def unsettled(desk: Desk, chain: str, after: int, upto: int) -> list[TransferRow]:
+    """Transfers on record in a range that are not final yet."""
     async with desk.database.reading() as tx:
-        rows = await transfers.unsettled(tx, chain, after, upto)
-    return [row for row in rows if row.key not in listed]
+        return await transfers.unsettled(tx, chain, after, upto)
 
 
 async def seen_blocks(desk: Desk, chain: str, upto: int) -> list[BlockRef]:

@@ -5,9 +5,9 @@ from typing import Final
 
 import structlog
 
-from counterfoil.chains.port import Chain, ChainError, Receipt
+from counterfoil.chains.port import Chain, ChainError, ChainMoved, Receipt
 from counterfoil.desk import attaching
-from counterfoil.desk.attaching import Origin
+from counterfoil.desk.attaching import ClaimRow, Origin, address_of_unknown
 from counterfoil.desk.desk import Desk
 
 AT_ONCE: Final = 20
@@ -37,12 +37,31 @@ class Attacher:
         open_claims = await attaching.to_check(self._desk, chain.key, AT_ONCE)
         for claim in open_claims:
             receipt = await chain.receipt(claim.named_tx_hash)
-            finding = await attaching.check(
-                self._desk, claim, _origin(receipt) if receipt else None
-            )
+            origin = None if receipt is None else await _origin(chain, claim, receipt)
+            finding = await attaching.check(self._desk, claim, origin)
             _log.info("transaction_checked", tx_hash=claim.named_tx_hash, refused=finding)
         return len(open_claims)
 
 
-def _origin(receipt: Receipt) -> Origin:
-    return Origin(receipt.block_hash, receipt.ok, receipt.sender, receipt.to)
+async def _origin(chain: Chain, claim: ClaimRow, receipt: Receipt) -> Origin:
+    return Origin(
+        block_hash=receipt.block_hash,
+        ok=receipt.ok,
+        sender=receipt.sender,
+        to=receipt.to,
+        paid_wei=await _paid_wei(chain, claim, receipt),
+        ran_code=receipt.to is None or bool(await chain.code(receipt.to)),
+    )
+
+
+async def _paid_wei(chain: Chain, claim: ClaimRow, receipt: Receipt) -> int | None:
+    """What a transaction handed to the address of a payment, as far as a node traces calls."""
+    block = await chain.block(receipt.block_number)
+    if block is None or block.hash != receipt.block_hash:
+        msg = f"{chain.key}: block {receipt.block_number} changed while it was read"
+        raise ChainMoved(msg)
+    to = [address_of_unknown(claim.tx_hash)]
+    paid = await chain.internal_payments(block, to, ended=True)
+    if paid is None:
+        return None
+    return sum(one.amount_units for one in paid if one.tx_hash == claim.named_tx_hash)

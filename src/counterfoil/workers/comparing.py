@@ -42,7 +42,8 @@ class BalanceCheck:
         self._chain = chain
         self._lease = lease
         self._two_nodes_from_dollars = two_nodes_from_dollars
-        self._contracts = [asset.contract for asset in CHAINS[chain.key].accepted]
+        known = CHAINS[chain.key]
+        self._contracts = [asset.contract for asset in (*known.accepted, *known.known_other)]
         self._waiting: deque[Compared] = deque()
         self._again_at = self._round_at = desk.clock.now()
         self._log = structlog.get_logger(worker="watch", chain=chain.key)
@@ -153,7 +154,8 @@ class BalanceCheck:
                 block.number, block.number, [contract], [one.address], end_hash=block.hash
             )
         }
-        sightings = await dated(self._chain, sorted(transfers, key=lambda t: t.log_index), block)
+        agreed = await witness.one_content(self._chain, transfers)
+        sightings = await dated(self._chain, sorted(agreed, key=lambda t: t.log_index), block)
         recorded = await watching.record_missed(
             self._desk,
             self._lease,

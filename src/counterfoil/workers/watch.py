@@ -226,7 +226,10 @@ class ChainWatcher:
         sightings, outflows = await self._with_native(self._chain.second_view, read, after)
         if end.number > at.head.number:
             await self._balances.before_deadlines(at.head, end, tip, sightings)
-        vouched = await self._vouched(after, end, sightings)
+        unsettled = await watching.unsettled(self._desk, self._chain.key, after, end.number)
+        story = await witness.one_story(self._desk, self._chain, sightings, unsettled)
+        vouched = [*story.kept, *await self._vouched(unsettled, sightings)]
+        sightings = story.sightings
         return await watching.record_final(
             self._desk,
             self._lease,
@@ -237,7 +240,8 @@ class ChainWatcher:
             outflows=outflows,
             doubted=await witness.doubted(
                 self._desk, self._chain, sightings, vouched, self._limits.two_nodes_from_dollars
-            ),
+            )
+            | story.reasons,
         )
 
     async def _deepen(self, at: Position, safe_number: int) -> None:
@@ -295,7 +299,7 @@ class ChainWatcher:
         return [*read.found, *coin], native.outflows
 
     async def _vouched(
-        self, after: int, end: Block, sightings: Sequence[Sighting]
+        self, unsettled: Sequence[TransferRow], sightings: Sequence[Sighting]
     ) -> list[TransferRow]:
         """Transfers on record that the final query left out and whose receipts still show them.
 
@@ -303,10 +307,9 @@ class ChainWatcher:
         receipt in the very block that was recorded outweighs such an answer.
         """
         listed = {seen.key for seen in sightings}
-        missing = await watching.unlisted(self._desk, self._chain.key, after, end.number, listed)
         vouched = []
-        for row in missing:
-            if row.is_unattributed:
+        for row in unsettled:
+            if row.key in listed or row.is_unattributed:
                 continue
             receipt = await self._chain.receipt(row.tx_hash)
             if receipt is not None and _shows(receipt, row):

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final, Literal
 
@@ -59,6 +59,68 @@ async def doubted(
         for one, what in zip(some, told, strict=True)
         if what.verdict != "stands"
     }
+
+
+@dataclass(frozen=True, slots=True)
+class OneStory:
+    """A list of transfers without those that another node told otherwise, unless two agree.
+
+    ``kept`` are the transfers as they are on record, which stand instead, and ``reasons`` say why
+    some of these are doubted, by credit key.
+    """
+
+    sightings: list[Sighting]
+    kept: list[TransferRow]
+    reasons: dict[tuple[str, int], str]
+
+
+async def one_story(
+    desk: Desk, chain: Chain, sightings: Sequence[Sighting], on_record: Sequence[TransferRow]
+) -> OneStory:
+    """Settle what one node listed before and another lists now with other content, at any size.
+
+    The same log of the same block cannot say two things, so one of them lies or errs: neither is
+    believed on its own word.
+    """
+    listed = {seen.key: seen for seen in sightings}
+    same = [row for row in on_record if row.contract and row.key in listed]
+    told = [_seen(chain.key, listed[row.key]) for row in same]
+    pairs = [
+        (row, before, now)
+        for row, before, now in zip(same, await _kept(desk, same), told, strict=True)
+        if before.block_hash == now.block_hash and before != now
+    ]
+    kept, reasons = [], {}
+    for row, before, now in pairs:
+        new, old = await weighed(chain, [now, before])
+        if new.verdict == "stands" and old.verdict != "stands":
+            continue
+        kept.append(row)
+        if old.verdict != "stands":
+            reasons[row.key] = (
+                f"one list has {before.amount_units} base units to {before.to_address}, another"
+                f" {now.amount_units} to {now.to_address}; {old.reason or 'all deny the first'}"
+            )
+    aside = {row.key for row in kept}
+    return OneStory([seen for seen in sightings if seen.key not in aside], kept, reasons)
+
+
+async def one_content(chain: Chain, transfers: Iterable[Transfer]) -> list[Transfer]:
+    """Of what two lists tell differently about the same log, what two nodes confirm, or nothing.
+
+    What is left out is missing from the books, so the balance shows it to people.
+    """
+    contents: defaultdict[tuple[str, int], list[Transfer]] = defaultdict(list)
+    for one in transfers:
+        told = replace(one, block_at=None)
+        if told not in contents[one.tx_hash, one.log_index]:
+            contents[one.tx_hash, one.log_index].append(told)
+    agreed = [found for found in contents.values() if len(found) == 1]
+    for found in contents.values():
+        weights = await weighed(chain, found) if len(found) > 1 else []
+        standing = [f for f, what in zip(found, weights, strict=False) if what.verdict == "stands"]
+        agreed += [standing] if len(standing) == 1 else []
+    return [one for found in agreed for one in found]
 
 
 async def ask_again(desk: Desk, chain: Chain, lease: Lease, final_number: int) -> Recorded:

@@ -1,4 +1,4 @@
-"""What each endpoint says about one transfer: its block, and the log in its receipt."""
+"""What each endpoint says about one transfer: its block, and the logs in its receipt."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +8,7 @@ import msgspec
 
 from counterfoil.chains.evm.rpc import Query, quantity
 from counterfoil.chains.evm.transfers import RawLog, decode_transfers
-from counterfoil.chains.port import Attestation, Block, Transfer
+from counterfoil.chains.port import Attestation, Block, Log, Transfer
 
 Said = Block | list[Transfer] | None
 """A header, the transfers that a receipt shows, or nothing of the kind."""
@@ -54,3 +54,13 @@ def _shows(shown: Said, transfer: Transfer) -> bool:
     wanted = replace(transfer, block_at=None)
     listed = shown if isinstance(shown, list) else []
     return any(replace(one, block_at=None) == wanted for one in listed)
+
+
+def read_log(raw: RawLog) -> Log:
+    """One log of a receipt."""
+    return Log(
+        contract=raw.address.lower(),
+        topics=tuple(topic.lower() for topic in raw.topics),
+        data=bytes.fromhex(raw.data.removeprefix("0x")),
+        log_index=quantity(raw.log_index or ""),
+    )

@@ -8,7 +8,7 @@ import msgspec
 
 from counterfoil.chains.evm.abi import WORD, keccak256
 from counterfoil.chains.evm.addresses import ZERO_ADDRESS
-from counterfoil.chains.evm.attesting import Said, attestation, shown_query
+from counterfoil.chains.evm.attesting import Said, attestation, read_log, shown_query
 from counterfoil.chains.evm.native import (
     TRACER,
     RawBlock,
@@ -44,7 +44,6 @@ from counterfoil.chains.port import (
     ChainMisconfigured,
     ChainMoved,
     Fees,
-    Log,
     NativeSweep,
     Receipt,
     Recipients,
@@ -251,10 +250,12 @@ class EvmChain:
                 found.append(top_level(self.key, block, tx))
         return found
 
-    async def internal_payments(self, block: Block, recipients: Collection[str]) -> list[Transfer]:
+    async def internal_payments(
+        self, block: Block, recipients: Collection[str], *, ended: bool = False
+    ) -> list[Transfer] | None:
         """See `port.Chain.internal_payments`."""
-        traced = await self._rpc.ask_if_offered(_trace_query(block.hash))
-        return internal(self.key, block, traced or (), recipients)
+        told = await self._rpc.ask_if_offered(_trace_query(block.hash))
+        return None if told is None else internal(self.key, block, told, recipients, ended=ended)
 
     async def native_sweeps(
         self, from_block: int, to_block: int, factories: Sequence[str]
@@ -401,7 +402,7 @@ def _sweeps(logs: Sequence[RawLog], factories: Sequence[str]) -> list[NativeSwee
             amount_units=item.amount_units,
         )
         for raw in logs
-        for item in swept_by((_log(raw),), factories)
+        for item in swept_by((read_log(raw),), factories)
         if item.ok and item.token == ZERO_ADDRESS and item.amount_units
     ]
 
@@ -432,18 +433,9 @@ def _receipt(found: _Receipt) -> Receipt:
         ok=quantity(found.status) == 1,
         gas_used=gas_used,
         fee_wei=gas_used * quantity(found.gas_price) + quantity(found.l1_fee or "0x0"),
-        logs=tuple(map(_log, found.logs)),
+        logs=tuple(map(read_log, found.logs)),
         sender=found.sender.lower(),
         to=found.to and found.to.lower(),
-    )
-
-
-def _log(raw: RawLog) -> Log:
-    return Log(
-        contract=raw.address.lower(),
-        topics=tuple(topic.lower() for topic in raw.topics),
-        data=bytes.fromhex(raw.data.removeprefix("0x")),
-        log_index=quantity(raw.log_index or ""),
     )
 
 

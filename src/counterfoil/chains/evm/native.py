@@ -18,6 +18,8 @@ _INNER_CALLS: Final = "CALL"
 """What hands coin on. A ``DELEGATECALL`` shows a value that nobody moves, and contracts that end
 themselves are left to the balance, as their rules differ between chains."""
 
+_ENDED: Final = "SELFDESTRUCT"
+
 _MOVES_NOTHING: Final = frozenset({"0x69", "0x6a"})
 """Arbitrum's transactions whose value is not their receiver's: a retryable ticket is only
 submitted, a block's own start moves nothing (specs/chains.md 6.4)."""
@@ -93,12 +95,19 @@ def top_level(chain: str, block: Block, tx: RawTx) -> Transfer:
 
 
 def internal(
-    chain: str, block: Block, traced: Sequence[Traced], recipients: Collection[str]
+    chain: str,
+    block: Block,
+    traced: Sequence[Traced],
+    recipients: Collection[str],
+    *,
+    ended: bool = False,
 ) -> list[Transfer]:
     """What contracts paid to ``recipients`` inside the transactions of a block.
 
+    With ``ended`` what they left to them as they ended, too: it tells where coin came from.
     Each is known by its place among all frames of its transaction, counted as they began.
     """
+    kinds = (_INNER_CALLS, _ENDED) if ended else (_INNER_CALLS,)
     return [
         _transfer(
             chain,
@@ -110,7 +119,7 @@ def internal(
         for one in traced
         if one.result is not None and one.tx_hash is not None
         for place, frame in _standing(one.result)
-        if place and frame.type == _INNER_CALLS and _pays(frame, recipients)
+        if place and frame.type in kinds and _pays(frame, recipients)
     ]
 
 
