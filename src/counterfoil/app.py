@@ -8,6 +8,7 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from socket import socket
 from typing import Any, Final
 
 import psycopg
@@ -29,6 +30,7 @@ from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.clock import SystemClock, TimeSortedIds
 from counterfoil.config import WebConfig
 from counterfoil.db.pool import CommitUnknown, Database
+from counterfoil.desk.changes import Changes
 from counterfoil.desk.desk import AddressParser, Desk
 from counterfoil.desk.factors import Factors
 from counterfoil.desk.passwords import Passwords
@@ -67,12 +69,14 @@ def create_app(desk: Desk, settings: WebSettings) -> Litestar:
     """The application around a desk whose database the caller opens and closes."""
     rate = settings.requests_per_second
     pace = None if rate is None else Pace(desk.clock, per_second=rate, burst=2 * rate)
+    changes = Changes(desk)
     return Litestar(
         route_handlers=[healthz, front_door, assets.asset, kryptogo.router(), studio.router()],
         state=State(
             {
                 "desk": desk,
-                "studio": _studio_parts(desk, settings),
+                "changes": changes,
+                "studio": _studio_parts(desk, settings, changes),
                 **kryptogo.state(
                     allow_private_callbacks=settings.allow_private_callbacks, pace=pace
                 ),
@@ -93,13 +97,14 @@ def create_app(desk: Desk, settings: WebSettings) -> Litestar:
     )
 
 
-def _studio_parts(desk: Desk, settings: WebSettings) -> studio.Parts:
+def _studio_parts(desk: Desk, settings: WebSettings, changes: Changes) -> studio.Parts:
     # Without a secret of its own a process still serves pages; its sessions end with it.
     key = desk.approval_key or secrets.token_bytes(32)
     factors = Factors(key)
     return studio.Parts(
         signing_in=SigningIn(desk, Passwords(), factors),
         factors=factors,
+        changes=changes,
         form_key=hmac.new(key, b"counterfoil.forms.1", hashlib.sha256).digest(),
         secure=settings.secure,
         sandbox=settings.sandbox,
@@ -154,9 +159,20 @@ def desk_of(config: WebConfig, database: Database) -> Desk:
     )
 
 
-def server(app: Litestar, host: str, port: int) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """Lets live pages go when it stops: they would hold their connections for minutes."""
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Stop, the live pages first."""
+        app = self.config.app
+        if isinstance(app, Litestar):
+            app.state.changes.end()
+        await super().shutdown(sockets)
+
+
+def server(app: Litestar, host: str, port: int) -> Server:
     """The HTTP server, with its limits."""
-    return uvicorn.Server(
+    return Server(
         uvicorn.Config(
             app,
             host=host,

@@ -1,5 +1,10 @@
 """The list and the page of an invoice, and what people do on it."""
 
+import asyncio
+
+import psycopg
+
+from support.postgres import TestServer
 from support.site import Firm, Site
 
 
@@ -30,3 +35,31 @@ async def test_maya_is_offered_nothing_that_is_refused(site: Site, firm: Firm) -
     refused = await maya.send(f"/studio/invoices/{made}/approve", token=page.form_token)
     assert refused.status == 403
     assert "transfer:approve" in refused.words
+
+
+async def test_an_open_page_hears_of_a_change_at_once(site: Site, firm: Firm) -> None:
+    made = (await firm.merchant.create()).data["id"]
+    rita = await site.at_the_pages("rita1@merchant.example")
+    stream = await rita.session.get(f"{rita.base_url}/studio/invoices/{made}/live?since=1")
+    assert stream.headers["Content-Type"].startswith("text/event-stream")
+    assert (await firm.reviewer.approve(made)).status == 200
+    heard = await asyncio.wait_for(stream.content.readuntil(b"data: 2\n\n"), 20)
+    assert b"event: changed" in heard
+    stream.close()
+
+
+async def test_the_history_says_who_did_what_and_that_its_seals_hold(
+    site: Site, firm: Firm, postgres: TestServer, database_url: str
+) -> None:
+    made = (await firm.merchant.create()).data["id"]
+    await firm.reviewer.reject(made, "Not ours <script>alert(1)</script>")
+    ada = await site.at_the_pages("ada1@merchant.example")
+    page = await ada.open(f"/studio/invoices/{made}")
+    assert "Rita rejected it" in page.words
+    assert "Maya created it" in page.words
+    assert "Not ours <script>alert(1)</script>" in page.words
+    assert "<script>alert" not in page.text
+    assert "Seals hold" in page.words
+    with psycopg.connect(postgres.as_admin(database_url)) as admin:
+        admin.execute("UPDATE invoice_log SET reason = 'fine' WHERE sequence = 2")
+    assert "Broken at entry 2" in (await ada.open(f"/studio/invoices/{made}")).words

@@ -8,11 +8,10 @@ from decimal import Decimal
 from typing import Final
 
 import aiohttp
-import uvicorn
 from argon2 import PasswordHasher
 from litestar import Litestar
 
-from counterfoil.app import ADDRESSES, WebSettings, create_app, server
+from counterfoil.app import ADDRESSES, Server, WebSettings, create_app, server
 from counterfoil.core import ids
 from counterfoil.db.pool import Database
 from counterfoil.desk import members, rates
@@ -27,7 +26,7 @@ PASSWORD: Final = "correct horse battery staple"
 PASSWORD_HASH: Final = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 
 
-class _Quiet(uvicorn.Server):
+class _Quiet(Server):
     """A server that leaves the test runner's signals alone."""
 
     @contextmanager
@@ -146,6 +145,6 @@ async def open_site(database: Database, settings: WebSettings | None = None) -> 
             await visitor.leave()
 
 
-async def _stop(quiet: uvicorn.Server, serving: "asyncio.Task[None]") -> None:
+async def _stop(quiet: Server, serving: "asyncio.Task[None]") -> None:
     quiet.should_exit = True
     await serving

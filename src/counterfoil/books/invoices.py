@@ -230,6 +230,28 @@ async def of_ids(tx: Tx, org_id: int, invoice_ids: Sequence[UUID]) -> list[Invoi
     return await _complete(tx, org_id, rows)
 
 
+@dataclass(frozen=True, slots=True)
+class _VersionRow:
+    org_id: int
+    invoice_id: UUID
+    version: int
+
+
+async def versions(tx: Tx, keys: Sequence[tuple[int, UUID]]) -> dict[tuple[int, UUID], int]:
+    """How often each of these invoices has changed."""
+    rows = await all_rows(
+        tx,
+        _VersionRow,
+        """
+        SELECT org_id, invoice_id, version FROM invoice
+         WHERE (org_id, invoice_id) IN
+               (SELECT * FROM unnest(%(orgs)s::bigint[], %(ids)s::uuid[]))
+        """,
+        {"orgs": [org for org, _ in keys], "ids": [invoice_id for _, invoice_id in keys]},
+    )
+    return {(row.org_id, row.invoice_id): row.version for row in rows}
+
+
 async def _one(tx: Tx, org_id: int, invoice_id: UUID, locking: LiteralString) -> Invoice | None:
     row = await one_row(
         tx,

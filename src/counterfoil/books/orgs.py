@@ -273,6 +273,27 @@ async def members(tx: Tx, org_id: int) -> list[Member]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A member by name, whether still here or not."""
+
+    member_id: UUID
+    name: str
+
+
+async def everybody(tx: Tx, org_id: int) -> list[Named]:
+    """Whoever was ever a member, for old log entries."""
+    return await all_rows(
+        tx,
+        Named,
+        """
+        SELECT member_id, name FROM member JOIN person USING (person_id)
+         WHERE org_id = %(org_id)s
+        """,
+        {"org_id": org_id},
+    )
+
+
 async def insert_key(tx: Tx, key: KeyRow, label: str, created_at: datetime) -> None:
     """Write a new API key; only the hash of its secret is ever stored."""
     await execute(

@@ -27,6 +27,7 @@ __all__ = [
     "full_view",
     "logs",
     "page",
+    "shown_view",
     "view",
 ]
 
@@ -80,14 +81,7 @@ async def view(desk: Desk, invoice_id: UUID, by: Actor) -> InvoiceView:
         invoice = await invoices.get(tx, by.org_id, invoice_id)
         if invoice is None:
             raise NotFound("there is no such invoice")
-        found = await full_view(tx, invoice)
-        if Choice.RECALCULATE not in resolution.choices(invoice):
-            return found
-        try:
-            requests = await resolving.repriced(desk, tx, invoice, desk.clock.now())
-        except Refusal:
-            return found
-        return replace(found, repriced=tuple(requests))
+        return await shown_view(desk, tx, invoice)
 
 
 async def page(desk: Desk, filters: Filters, by: Actor, *, number: int, size: int) -> Page:
@@ -131,6 +125,18 @@ async def full_view(tx: Tx, invoice: Invoice) -> InvoiceView:
     """An invoice's view within the caller's transaction."""
     (found,) = await _views(tx, invoice.org_id, [invoice])
     return found
+
+
+async def shown_view(desk: Desk, tx: Tx, invoice: Invoice) -> InvoiceView:
+    """An invoice's view with the current price, where somebody may choose it."""
+    found = await full_view(tx, invoice)
+    if Choice.RECALCULATE not in resolution.choices(invoice):
+        return found
+    try:
+        requests = await resolving.repriced(desk, tx, invoice, desk.clock.now())
+    except Refusal:
+        return found
+    return replace(found, repriced=tuple(requests))
 
 
 async def _views(tx: Tx, org_id: int, found: Sequence[Invoice]) -> list[InvoiceView]:

@@ -1,13 +1,14 @@
 """From a template and values to a page: one environment a language, everything escaped."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import cache
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
 from litestar import Request, Response
 from litestar.enums import MediaType
+from litestar.response import Stream
 from markupsafe import Markup
 
 from counterfoil.pages import assets, language, shape
@@ -81,6 +82,21 @@ def page(
             "Vary": "HX-Request",
             **(headers or {}),
         },
+    )
+
+
+def stream(events: AsyncIterator[int]) -> Stream:
+    """Server-sent events: ``changed``, with each number as it comes."""
+
+    async def written() -> AsyncIterator[bytes]:
+        yield b"retry: 2000\n\n"
+        async for number in events:
+            yield b"event: changed\ndata: %d\n\n" % number
+
+    return Stream(
+        written,
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
 from markupsafe import Markup
 
+from counterfoil.core import ids
 from counterfoil.core.assets import CHAINS, known_asset
 from counterfoil.core.invoice import Invoice, number_label
 from counterfoil.core.money import Asset, Money, format_units, plain_text
@@ -60,6 +62,7 @@ def filters(language: str) -> dict[str, Callable[..., Any]]:
         "amount": amount,
         "chain_name": chain_name,
         "short": short,
+        "file_id": partial(ids.public, "file"),
         "plain": plain_text,
         "tx_link": tx_link,
         "address_link": address_link,

@@ -29,6 +29,7 @@ from counterfoil.core.errors import (
     Refusal,
     Unavailable,
 )
+from counterfoil.desk.changes import Changes
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.factors import Factors
 from counterfoil.desk.signing_in import (
@@ -67,6 +68,7 @@ class Parts:
 
     signing_in: SigningIn
     factors: Factors
+    changes: Changes
     form_key: bytes = field(repr=False)
     secure: bool = False
     sandbox: bool = False

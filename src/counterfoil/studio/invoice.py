@@ -2,21 +2,26 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from litestar import get, post
 from litestar.params import FromPath
+from litestar.response import Stream
 
 from counterfoil.core import ids, resolution
 from counterfoil.core.errors import NotFound, Refusal
 from counterfoil.core.invoice import pay_to
 from counterfoil.core.lifecycle import command_name
+from counterfoil.core.roles import Permission
 from counterfoil.desk import commands, delivering, queries
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.dossier import dossier
 from counterfoil.desk.possible import possible
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.pages.forms import Form, read_form
+from counterfoil.pages.render import is_fragment, stream
 from counterfoil.studio.door import (
     PREFIX,
     Answer,
@@ -24,6 +29,7 @@ from counterfoil.studio.door import (
     confirm_with,
     desk_of,
     go,
+    parts_of,
     show,
     status_code_of,
 )
@@ -92,6 +98,16 @@ async def detail(request: PageRequest, public_id: FromPath[str]) -> Answer:
     return await _page(request, invoice_id_of(public_id))
 
 
+@get("/invoices/{public_id:str}/live")
+async def live(request: PageRequest, public_id: FromPath[str]) -> Stream:
+    """Tell the page whenever the invoice changed."""
+    invoice_id, by = invoice_id_of(public_id), request.user.actor
+    view = await queries.view(desk_of(request), invoice_id, by)
+    since = request.query_params.get("since", "")
+    known = int(since) if since.isascii() and since.isdigit() else view.invoice.version
+    return stream(parts_of(request).changes.of(by.org_id, invoice_id, known))
+
+
 @post("/invoices/{public_id:str}/{name:str}", status_code=303)
 async def act(request: PageRequest, public_id: FromPath[str], name: FromPath[str]) -> Answer:
     """Do one thing to the invoice; refused, the page comes back with the reason on it."""
@@ -112,17 +128,37 @@ async def act(request: PageRequest, public_id: FromPath[str], name: FromPath[str
 
 
 async def _page(request: PageRequest, invoice_id: UUID, refusal: Refusal | None = None) -> Answer:
-    desk, by = desk_of(request), request.user.actor
-    view = await queries.view(desk, invoice_id, by)
-    entries = await queries.logs(desk, invoice_id, by)
-    told = await delivering.of_invoice(desk, invoice_id, by)
+    by = request.user.actor
+    found = await dossier(desk_of(request), invoice_id, by)
     return show(
         request,
-        "studio/invoice.html",
-        {**shown(view), "entries": entries, "told": told, "refusal": refusal}
-        | {"actions": [command_name(c) for c in possible(view, by)]},
+        "studio/invoice_live.html" if is_fragment(request) else "studio/invoice.html",
+        {
+            **shown(found.view),
+            "found": found,
+            "refusal": refusal,
+            "actions": [command_name(c) for c in possible(found.view, by)],
+            "shows_names": Permission.REVIEW in by.permissions,
+            "event_id_of": partial(ids.public, "evt"),
+        },
         status_code=200 if refusal is None else status_code_of(refusal),
     )
+
+
+@post("/invoices/{public_id:str}/callbacks/{event_id:str}", status_code=303)
+async def redeliver(
+    request: PageRequest, public_id: FromPath[str], event_id: FromPath[str]
+) -> Answer:
+    """Have a callback sent once more."""
+    invoice_id, wanted = invoice_id_of(public_id), ids.parse("evt", event_id)
+    told = await delivering.of_invoice(desk_of(request), invoice_id, request.user.actor)
+    if wanted is None or wanted not in {one.event.event_id for one in told}:
+        raise NotFound("there is no such callback")
+    try:
+        await delivering.redeliver(desk_of(request), wanted, request.user.actor)
+    except Refusal as refusal:
+        return await _page(request, invoice_id, refusal)
+    return go(f"{PREFIX}/invoices/{public_id}", done="redeliver")
 
 
 def shown(view: InvoiceView) -> dict[str, Any]:
@@ -146,4 +182,4 @@ def invoice_id_of(public_id: str) -> UUID:
     return found
 
 
-HANDLERS: Final = (detail, act)
+HANDLERS: Final = (detail, live, act, redeliver)

@@ -47,7 +47,7 @@ REFUND_STATUSES: Final[Mapping[RefundStatus, str]] = {
 }
 
 EVENTS: Final[Mapping[str, str]] = {
-    "open": N_("created it"),
+    "created": N_("created it"),
     "edit": N_("changed it"),
     "approve": N_("approved it"),
     "reject": N_("rejected it"),
@@ -69,6 +69,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "transfer_confirmed": N_("saw a transfer confirmed"),
     "transfer_dropped": N_("saw a transfer vanish from the chain"),
     "screened": N_("screened the money"),
+    "stray_screened": N_("screened money that strayed in"),
     "swept": N_("collected the money"),
     "paid_out": N_("paid the money out"),
     "refund_settled": N_("sent the refund"),
@@ -135,3 +136,22 @@ WITH_REASON: Final = frozenset(
     {"reject", "cancel", "release", "decline", "quarantine", "accept", "withdraw_refund"}
 )
 """Commands that are given with a reason."""
+
+VERDICTS: Final[Mapping[str, str]] = {
+    "clear": N_("clear"),
+    "manual_review": N_("to be looked at"),
+    "aml_hold": N_("held"),
+}
+"""A screening's decision."""
+
+CALLBACKS: Final[Mapping[str, str]] = {
+    "pending": N_("on its way"),
+    "delivered": N_("delivered"),
+    "parked": N_("given up"),
+}
+"""How far a callback has come."""
+
+
+def status_name(status: str) -> str:
+    """What a status of the log is called."""
+    return STATUSES[Status(status)][0]

@@ -85,6 +85,16 @@ document.addEventListener("htmx:configRequest", (event) => {
   const token = document.body.dataset.formToken;
   if (token) event.detail.headers["X-Form-Token"] = token;
 });
+
+// What somebody is typing is worth more than being up to date: they are told instead.
+const touched = (form) => [...form.elements].some((field) => field.type !== "hidden"
+  && (field.matches(":focus") || ("defaultValue" in field && field.value !== field.defaultValue)));
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const part = event.detail.elt;
+  if (!part.hasAttribute("data-live") || ![...part.querySelectorAll("form")].some(touched)) return;
+  event.preventDefault();
+  document.getElementById("changed")?.removeAttribute("hidden");
+});
 document.addEventListener("htmx:afterSwap", (event) => begin(event.detail.target));
 
 begin(document);

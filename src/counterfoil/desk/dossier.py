@@ -1,0 +1,59 @@
+"""Everything about one invoice, as one moment saw it: what its page shows and an auditor asks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from counterfoil.books import audit, invoices, ledger, orgs, outbox
+from counterfoil.books.ledger import PostingRow
+from counterfoil.core import ids, seal
+from counterfoil.core.errors import NotFound
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.seal import Break, LogEntry
+from counterfoil.desk import queries
+from counterfoil.desk.delivering import Told
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.queries import InvoiceView
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """The view, the log with its seals (oldest first), the ledger, the callbacks, and who is who.
+
+    ``broken`` says where the chain of seals does not hold; None where all of it does. ``names``
+    has the members' names by uid, those who left included.
+    """
+
+    view: InvoiceView
+    entries: tuple[tuple[LogEntry, bytes], ...]
+    broken: Break | None
+    postings: tuple[PostingRow, ...]
+    told: tuple[Told, ...]
+    names: Mapping[str, str]
+
+
+async def dossier(desk: Desk, invoice_id: UUID, by: Actor) -> Dossier:
+    """All of one invoice of the actor's organisation; `NotFound` otherwise."""
+    by.require(Permission.READ)
+    async with desk.database.reading() as tx:
+        invoice = await invoices.get(tx, by.org_id, invoice_id)
+        if invoice is None:
+            raise NotFound("there is no such invoice")
+        view = await queries.shown_view(desk, tx, invoice)
+        entries = await audit.of_invoice(tx, by.org_id, invoice_id)
+        postings = await ledger.of_invoice(tx, by.org_id, invoice_id)
+        events = await outbox.of_invoice(tx, by.org_id, invoice_id)
+        attempts = await outbox.attempts_of(tx, by.org_id, [e.event_id for e in events])
+        people = await orgs.everybody(tx, by.org_id)
+    return Dossier(
+        view=view,
+        entries=tuple(entries),
+        broken=seal.verify(entries),
+        postings=tuple(postings),
+        told=tuple(
+            Told(e, tuple(a for a in attempts if a.event_id == e.event_id))
+            for e in events
+            if e.status != "silent"
+        ),
+        names={ids.public("user", one.member_id): one.name for one in people},
+    )
