@@ -5,14 +5,14 @@ import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any
 from uuid import UUID
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from counterfoil.books import lost, moves
-from counterfoil.chains.port import Receipt
+from counterfoil.chains.port import NonceSeen
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace
 from counterfoil.core.events import ApproveRefund, OrderRefund
 from counterfoil.core.invoice import Invoice, Status
@@ -23,8 +23,8 @@ from counterfoil.desk.act import act
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Reserved, SignedBytes, SigningRefused, Terms
 from counterfoil.signer.client import SignerClient
-from counterfoil.workers.stuck import SIGHTINGS, Unblocker
-from support.fake_chain import FakeChain
+from counterfoil.workers.stuck import Unblocker
+from support.fake_chain import FakeChain, FakeTx
 from support.fake_clock import FakeClock
 from support.invoices import CHECKER, DUE, MAKER, SIGNER, STRANGER
 from support.journey import Ran, ran
@@ -33,6 +33,7 @@ from support.till import ETHER, TERMS, Till, fresh_hash, quick_sign, reserve
 
 WHY = "looked at the chain: it was never paid"
 FEE = 7_000
+LOST = "0x" + "1057" * 16
 PERSON = Actor(CHECKER, 1, frozenset({Permission.SIGN}))
 
 
@@ -245,41 +246,76 @@ async def test_a_cancellation_that_lost_to_somebody_proves_nothing_about_what_wa
     assert (await till.move(bill, "payout")).replaces_nonce == 0
 
 
-class TwoNodes(FakeChain):
-    """Answers come from a node that knows the nonce or from one that knows the receipt."""
-
-    counted = 1
-
-    async def nonce(self, address: str, at: Literal["latest", "finalized", "pending"]) -> int:
-        del address, at
-        return self.counted
-
-    async def receipt(self, tx_hash: str) -> Receipt | None:
-        del tx_hash
-        return None
-
-
-async def test_a_lost_nonce_is_gone_only_when_it_looks_so_several_times_on_end(
-    till: Till, clock: FakeClock, tmp_path: Path
-) -> None:
+async def lost_payout(till: Till, clock: FakeClock) -> FakeChain:
+    """A payout whose signature got lost, on a chain that counts its nonce as consumed."""
     bill = await till.signed_bill()
     pool = await till.wallet("pool")
     move_id = (await till.move(bill, "payout")).move_id
-    await stuck.found_lost(till.desk, pool, 0, [move_id], [fresh_hash()])
-    chain = TwoNodes(clock)
+    await stuck.found_lost(till.desk, pool, 0, [move_id], [LOST])
+    chain = FakeChain(clock)
+    chain.pool.append(FakeTx(fresh_hash(), pool.address, 0))
     chain.mine(10)
-    unblocker = Unblocker(till.desk, SignerClient(tmp_path / "nobody"))
-    for _ in range(2 * SIGHTINGS):
-        for counted in (1, 0):
-            chain.counted = counted
-            await unblocker.settle_lost(chain)
-    assert len(await stuck.unsettled(till.desk, "arb")) == 1
+    return chain
 
-    chain.counted = 1
-    for _ in range(SIGHTINGS):
-        assert len(await stuck.unsettled(till.desk, "arb")) == 1
-        await unblocker.settle_lost(chain)
-    assert await stuck.unsettled(till.desk, "arb") == []
+
+async def is_open(till: Till, chain: FakeChain) -> bool:
+    """Look once more; answers whether the nonce's end is still unknown."""
+    await Unblocker(till.desk, SignerClient(Path("nobody"))).settle_lost(chain)
+    return len(await stuck.unsettled(till.desk, "arb")) == 1
+
+
+async def test_a_lost_nonce_is_gone_when_every_node_said_so_twice_minutes_apart(
+    till: Till, clock: FakeClock
+) -> None:
+    chain = await lost_payout(till, clock)
+    for _ in range(5):
+        assert await is_open(till, chain)
+    clock.advance(stuck.GONE_PATIENCE - timedelta(seconds=1))
+    assert await is_open(till, chain)
+    clock.advance(timedelta(seconds=1))
+    assert not await is_open(till, chain)
+
+
+def seen(chain: FakeChain, **changes: Any) -> NonceSeen:  # noqa: ANN401 - any field of it
+    """What a node says that knows of a stranger's transaction with the nonce."""
+    block = chain.finalized_block()
+    return replace(NonceSeen(block.hash, 1), **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        None,
+        {"count": 0},
+        {"landed": (LOST,)},
+        {"reverted": (LOST,)},
+        {"block_hash": "0x" + "77" * 32},
+    ],
+)
+async def test_a_node_that_lags_fails_or_says_otherwise_keeps_a_lost_nonce_open(
+    till: Till, clock: FakeClock, changes: dict[str, Any] | None
+) -> None:
+    chain = await lost_payout(till, clock)
+    assert await is_open(till, chain)
+    chain.says = {"c": None if changes is None else seen(chain, **changes)}
+    for _ in range(3):
+        clock.advance(stuck.GONE_PATIENCE)
+        assert await is_open(till, chain)
+    chain.says = {}
+    if changes is not None:
+        assert await is_open(till, chain), "what was seen before the contradiction counts no more"
+        clock.advance(stuck.GONE_PATIENCE)
+    assert not await is_open(till, chain)
+
+
+async def test_a_lost_transaction_that_reverted_is_as_good_as_gone(
+    till: Till, clock: FakeClock
+) -> None:
+    chain = await lost_payout(till, clock)
+    chain.says = {name: seen(chain, reverted=(LOST,)) for name in ("a", "b")}
+    assert await is_open(till, chain)
+    clock.advance(stuck.GONE_PATIENCE)
+    assert not await is_open(till, chain)
 
 
 async def stuck_payout(till: Till) -> Invoice:

@@ -104,6 +104,10 @@ async def test_a_payout_whose_nonce_somebody_else_used_is_approved_again(house: 
         await again(house, payout.move_id)
 
     why = {"by": "operator:kim", "reason": "our own test of the key"}
+    with pytest.raises(OutOfPlace, match="they have to say so again, 2 minutes after"):
+        await thaw(house.desk, house.arb.chain, pool, **why)
+    assert (await house.wallet("pool")).frozen_reason is not None
+    clock(house).advance(stuck.GONE_PATIENCE)
     assert await thaw(house.desk, house.arb.chain, pool, **why) == [payout.move_id]
     await again(house, payout.move_id)
     await house.drive(worker)

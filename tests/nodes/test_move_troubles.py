@@ -12,7 +12,7 @@ from counterfoil.chains.port import At, Block, Fees
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.invoice import Invoice, Status
-from counterfoil.desk import moving, upkeep
+from counterfoil.desk import moving, stuck, upkeep
 from counterfoil.signer.client import SignerClient
 from counterfoil.signer.orders import Order, Signed, TxTerms, WalletAddresses
 from counterfoil.signer.refusals import SignerRefused
@@ -287,6 +287,10 @@ async def test_a_payment_whose_nonce_is_gone_parks_and_is_never_signed_again(
     assert payout.status == "signed"
 
     why = {"by": "operator:kim", "reason": "our own test of the key"}
+    with pytest.raises(OutOfPlace, match="they have to say so again, 2 minutes after"):
+        await thaw(house.desk, house.arb.chain, pool, **why)
+    assert (await house.wallet("pool")).frozen_reason is not None
+    clock(house).advance(stuck.GONE_PATIENCE)
     assert await thaw(house.desk, house.arb.chain, pool, **why) == [payout.move_id]
     await house.drive(worker)
     parked = await house.move(paying, "payout")

@@ -36,7 +36,8 @@ from counterfoil.chains.port import (
 )
 from counterfoil.core.assets import CHAINS
 from simulation.chaos import Life
-from support.fake_chain import FakeChain, FakeTx, Moved, _transfers
+from support.fake_chain import FakeChain, FakeTx, Moved
+from support.fake_logs import transfers_in
 
 _SWEEP: Final = selector("sweep(address,bytes32[],bool)")
 _TRANSFER: Final = selector("transfer(address,uint256)")
@@ -147,7 +148,7 @@ class SimulatedChain(FakeChain):
         """Every token movement up to a height, whatever the contract."""
         for mined in self._chain[: upto + 1]:
             for _, receipt in mined.receipts():
-                yield from _transfers(self.key, receipt)
+                yield from transfers_in(self.key, receipt)
 
     @property
     def final_number(self) -> int:

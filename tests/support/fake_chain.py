@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from counterfoil.chains.evm.abi import address_word, word
 from counterfoil.chains.evm.transactions import SWEPT_TOPIC, swept_by
-from counterfoil.chains.evm.transfers import TRANSFER_TOPIC, address_topic
+from counterfoil.chains.evm.transfers import address_topic
 from counterfoil.chains.port import (
     At,
     Attestation,
@@ -25,6 +25,7 @@ from counterfoil.chains.port import (
     Fees,
     Log,
     NativeSweep,
+    NonceSeen,
     RangeTooWide,
     Receipt,
     Recipients,
@@ -34,6 +35,7 @@ from counterfoil.chains.port import (
 )
 from counterfoil.core.assets import TOP_LEVEL
 from counterfoil.core.ports import Clock
+from support.fake_logs import transfer_logs, transfers_in
 
 NOBODY: Final = "0x" + "0" * 40
 
@@ -108,7 +110,7 @@ class _Mined:
     def receipts(self) -> Iterator[tuple[FakeTx, Receipt]]:
         log_index = 0
         for tx in self.txs:
-            written = () if tx.reverts else (*_transfer_logs(tx.moves), *tx.logs)
+            written = () if tx.reverts else (*transfer_logs(tx.moves), *tx.logs)
             logs = tuple(
                 Log(log.contract, log.topics, log.data, log_index + place)
                 for place, log in enumerate(written)
@@ -145,6 +147,7 @@ class FakeChain(Chain):
     data_fee: int = 0
     call_reverts: dict[str, str] = field(default_factory=dict)
     told: dict[str, Attestation] = field(default_factory=dict)
+    says: dict[str, NonceSeen | None] = field(default_factory=dict)
     """What its two nodes say about some transactions, where it is not the truth."""
     views: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
     codes: dict[str, bytes] = field(default_factory=dict)
@@ -202,6 +205,10 @@ class FakeChain(Chain):
         self.pool[-1] = tx
         return tx
 
+    def finalized_block(self) -> Block:
+        """The newest block that is finalized."""
+        return self._chain[self._height("finalized")].block
+
     def register(self, raw: bytes, tx: FakeTx) -> None:
         """Say what these signed bytes do once they are sent."""
         self._known[raw] = tx
@@ -250,7 +257,7 @@ class FakeChain(Chain):
             transfer
             for mined in self._chain[max(from_block, 0) : to_block + 1]
             for _, receipt in mined.receipts()
-            for transfer in map(self._as_listed, _transfers(self.key, receipt))
+            for transfer in map(self._as_listed, transfers_in(self.key, receipt))
             if transfer.contract in contracts
             and not self._omits(transfer, single=from_block == to_block)
             and (recipients is None or transfer.to_address in recipients)
@@ -261,7 +268,7 @@ class FakeChain(Chain):
             transfer
             for mined in self._chain[: self._reach() + 1]
             for _, receipt in mined.receipts()
-            for transfer in _transfers(self.key, receipt)
+            for transfer in transfers_in(self.key, receipt)
         }
         return [
             self.told.get(t.tx_hash)
@@ -318,6 +325,17 @@ class FakeChain(Chain):
         waiting = sum(tx.sender == address for tx in self.pool) if at == "pending" else 0
         height = self._height("latest" if at == "pending" else at)
         return self._count(address, height) + waiting
+
+    async def nonce_by_each(
+        self, address: str, tx_hashes: Sequence[str], at_block: int
+    ) -> dict[str, NonceSeen | None]:
+        if self.faults.unreachable or self._height("finalized") < at_block:
+            return dict.fromkeys(self.says or ("a", "b"))
+        ends = [end for one in tx_hashes if (end := await self.receipt(one)) is not None]
+        landed, reverted = (tuple(e.tx_hash for e in ends if e.ok is ok) for ok in (True, False))
+        block, count = self._chain[at_block].block, await self.nonce(address, "finalized")
+        seen = NonceSeen(block.hash, count, landed, reverted)
+        return {"a": seen, "b": seen, **self.says}
 
     async def fees(self) -> Fees:
         self._reach()
@@ -460,36 +478,3 @@ class FakeChain(Chain):
     def _new_hash(self, kind: str) -> str:
         self._serial += 1
         return "0x" + hashlib.sha256(f"{self.key} {kind} {self._serial}".encode()).hexdigest()
-
-
-def _transfer_logs(moves: Sequence[Moved]) -> list[Log]:
-    return [
-        Log(
-            contract=move.contract,
-            topics=(
-                TRANSFER_TOPIC,
-                address_topic(move.from_address),
-                address_topic(move.to_address),
-            ),
-            data=move.amount_units.to_bytes(32, "big"),
-            log_index=0,
-        )
-        for move in moves
-        if move.contract
-    ]
-
-
-def _transfers(chain: str, receipt: Receipt) -> Iterator[Transfer]:
-    for log in receipt.logs:
-        if log.topics[0] == TRANSFER_TOPIC and any(log.data):
-            yield Transfer(
-                chain=chain,
-                tx_hash=receipt.tx_hash,
-                log_index=log.log_index,
-                block_number=receipt.block_number,
-                block_hash=receipt.block_hash,
-                contract=log.contract,
-                from_address="0x" + log.topics[1][-40:],
-                to_address="0x" + log.topics[2][-40:],
-                amount_units=int.from_bytes(log.data),
-            )

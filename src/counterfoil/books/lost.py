@@ -10,7 +10,7 @@ from typing import Final, Literal
 from uuid import UUID
 
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute, one_row
+from counterfoil.db.rows import all_rows, execute, one_row, one_value
 
 Ending = Literal["kept", "cancelled", "gone", "landed"]
 
@@ -146,3 +146,39 @@ async def end(  # noqa: PLR0913, PLR0917 - which nonce, and what became of it, w
         },
     )
     return changed == 1
+
+
+async def seen_gone(tx: Tx, chain: str, wallet: str, nonce: int, at: datetime) -> datetime:
+    """Remember that a nonce looks consumed by something else; answers since when it does."""
+    params = {"chain": chain, "wallet": wallet, "nonce": nonce, "at": at}
+    await execute(
+        tx,
+        """
+        INSERT INTO ingest.gone_nonce (chain, wallet, nonce, seen_at)
+        VALUES (%(chain)s, %(wallet)s, %(nonce)s, %(at)s)
+        ON CONFLICT (chain, wallet, nonce) DO NOTHING
+        """,
+        params,
+    )
+    since = await one_value(
+        tx,
+        datetime,
+        """
+        SELECT seen_at FROM ingest.gone_nonce
+        WHERE chain = %(chain)s AND wallet = %(wallet)s AND nonce = %(nonce)s
+        """,
+        params,
+    )
+    return since or at
+
+
+async def seen_otherwise(tx: Tx, chain: str, wallet: str, nonce: int) -> None:
+    """Forget that a nonce looked consumed by something else."""
+    await execute(
+        tx,
+        """
+        DELETE FROM ingest.gone_nonce
+        WHERE chain = %(chain)s AND wallet = %(wallet)s AND nonce = %(nonce)s
+        """,
+        {"chain": chain, "wallet": wallet, "nonce": nonce},
+    )

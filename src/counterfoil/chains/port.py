@@ -106,6 +106,20 @@ class Attestation:
 
 
 @dataclass(frozen=True, slots=True)
+class NonceSeen:
+    """What one endpoint says about an address at a block that is finalized for it.
+
+    ``count`` transactions had been sent by then. ``landed`` and ``reverted`` are those of the
+    asked hashes that it knows to be mined.
+    """
+
+    block_hash: str
+    count: int
+    landed: tuple[str, ...] = ()
+    reverted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """One raw log of a receipt."""
 
@@ -267,6 +281,16 @@ class Chain(Protocol):
 
     async def nonce(self, address: str, at: Literal["latest", "finalized", "pending"]) -> int:
         """Count the transactions of ``address``, which is the next nonce to use."""
+        ...
+
+    async def nonce_by_each(
+        self, address: str, tx_hashes: Sequence[str], at_block: int
+    ) -> dict[str, NonceSeen | None]:
+        """Ask every endpoint by itself what ``address`` had sent at a block, and of these hashes.
+
+        By the endpoints' names; None from one that gives no answer or has not finalized the block.
+        Never raises.
+        """
         ...
 
     async def fees(self) -> Fees:

@@ -75,6 +75,13 @@ CREATE TABLE ingest.doubted_transfer (
     since timestamp with time zone NOT NULL
 );
 
+CREATE TABLE ingest.gone_nonce (
+    chain text NOT NULL COLLATE pg_catalog."C",
+    wallet text NOT NULL COLLATE pg_catalog."C",
+    nonce bigint NOT NULL,
+    seen_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE ingest.lost_signature (
     chain text NOT NULL COLLATE pg_catalog."C",
     wallet text NOT NULL COLLATE pg_catalog."C",
@@ -610,6 +617,9 @@ ALTER TABLE ONLY ingest.chain_tx
 
 ALTER TABLE ONLY ingest.doubted_transfer
     ADD CONSTRAINT doubted_transfer_pkey PRIMARY KEY (chain, tx_hash, log_index);
+
+ALTER TABLE ONLY ingest.gone_nonce
+    ADD CONSTRAINT gone_nonce_pkey PRIMARY KEY (chain, wallet, nonce);
 
 ALTER TABLE ONLY ingest.lost_signature
     ADD CONSTRAINT lost_signature_pkey PRIMARY KEY (chain, wallet, nonce);

@@ -44,6 +44,10 @@ HOLE_PATIENCE: Final = timedelta(minutes=5)
 """How long a lost nonce waits for its own movements to become ready again: a payment that is
 cancelled has to be approved again by a person, while every other one of the wallet waits."""
 
+GONE_PATIENCE: Final = timedelta(minutes=2)
+"""How long after every node said that a nonce was consumed by something else they have to say so
+again: what was signed with it may be made anew, so a bad minute of theirs must not decide it."""
+
 _NUMERATOR: Final = 1125
 _DENOMINATOR: Final = 1000
 """A sibling offers 12.5 % more: nodes ask for 10 % (geth, ``txpool.pricebump``)."""
@@ -185,6 +189,23 @@ async def unsettled(desk: Desk, chain: str) -> list[tuple[LostSignature, tuple[T
             if all(row.status not in {"signed", "sent"} for row in siblings):
                 found.append((one, tuple(siblings)))
         return found
+
+
+async def seen_gone(desk: Desk, chain: str, wallet: str, nonce: int) -> bool:
+    """Remember that every node says that a nonce was consumed by something else than we signed.
+
+    True once they say so for the second time, `GONE_PATIENCE` after the first.
+    """
+    now = desk.clock.now()
+    async with desk.database.transaction() as tx:
+        since = await lost.seen_gone(tx, chain, wallet, nonce, now)
+    return now - since >= GONE_PATIENCE
+
+
+async def seen_otherwise(desk: Desk, chain: str, wallet: str, nonce: int) -> None:
+    """Forget what was remembered: a node says something else."""
+    async with desk.database.transaction() as tx:
+        await lost.seen_otherwise(tx, chain, wallet, nonce)
 
 
 async def settle_lost(

@@ -14,6 +14,7 @@ import structlog
 
 from counterfoil.chains.evm.addresses import DepositAddresses
 from counterfoil.chains.port import CallReverted, Chain, ChainError, Receipt, SendOutcome
+from counterfoil.core.errors import OutOfPlace
 from counterfoil.desk import children, landing, moving, upkeep
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.expected import expected_balances
@@ -43,7 +44,7 @@ from counterfoil.workers.evm_moves import (
     order_for,
     strangers,
 )
-from counterfoil.workers.stuck import Unblocker
+from counterfoil.workers.stuck import Unblocker, not_proven_gone
 
 _log: Final = structlog.get_logger("counterfoil.move")
 
@@ -333,9 +334,18 @@ class MoveWorker:
         if self._unblocker.seen_gone(key):
             ours = " or ".join(sibling.tx_hash for sibling in open_tx.txs)
             reason = f"nonce {row.nonce} was consumed by a transaction that is not {ours}"
-            await moving.freeze(self._desk, open_tx.wallet, reason)
-            _log.error("move.frozen", chain=chain.key, wallet=row.wallet, reason=reason)
+            if await moving.freeze(self._desk, open_tx.wallet, reason):
+                _log.error("move.frozen", chain=chain.key, wallet=row.wallet, reason=reason)
+                await self._look_first(chain, open_tx)
         return None
+
+    async def _look_first(self, chain: Chain, open_tx: OpenTx) -> None:
+        """Have every node say for the first time what a person will have to know to go on."""
+        block = await chain.block("finalized")
+        if block is not None:
+            place = (open_tx.tx.wallet, open_tx.tx.nonce)
+            hashes = sorted(open_tx.hashes)
+            await not_proven_gone(self._desk, chain, place, hashes, block.number)
 
     async def _settle(self, open_tx: OpenTx, receipt: Receipt) -> bool:
         told = landed(open_tx, receipt)
@@ -388,19 +398,32 @@ async def balance_differences(desk: Desk, chain: Chain, batch: Batch) -> dict[UU
 async def thaw(desk: Desk, chain: Chain, address: str, *, by: str, reason: str) -> list[UUID]:
     """Let a frozen wallet sign again; answers the movements that park, as others used their nonce.
 
-    Raises what `upkeep.thaw` raises, and `ChainError`.
+    Raises what `upkeep.thaw` raises, `ChainError`, and `OutOfPlace` while it is not proven what
+    became of the nonces of ours that the chain counts as consumed.
     """
     open_txs = await upkeep.open_txs(desk, chain.key, address)
-    # Asked in this order, so that a transaction mined in between is not taken for gone.
     block = await chain.block("finalized")
     nonce = await chain.nonce(address, "finalized")
-    dead = [row.tx_hash for row in open_txs if await chain.receipt(row.tx_hash) is None]
+    at_block = block.number if block is not None else 0
+    dead: list[str] = []
+    unsure = []
+    for siblings in moving.lineages(open_txs):
+        hashes = [row.tx_hash for row in siblings]
+        if siblings[0].nonce >= nonce or any([await chain.receipt(one) for one in hashes]):
+            continue
+        place = (address, siblings[0].nonce)
+        why_not = await not_proven_gone(desk, chain, place, hashes, at_block)
+        dead += hashes
+        unsure += [] if why_not is None else [why_not]
+    if unsure:
+        msg = f"nothing was changed; ask again in a few minutes. {'; '.join(unsure)}"
+        raise OutOfPlace(msg)
     return await upkeep.thaw(
         desk,
         chain.key,
         address,
         finalized_nonce=nonce,
-        at_block=block.number if block is not None else 0,
+        at_block=at_block,
         dead=dead,
         by=by,
         reason=reason,

@@ -1,14 +1,14 @@
 """What keeps a wallet's queue moving: dearer siblings, and lost nonces that are used up."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 import structlog
 
-from counterfoil.chains.port import Chain
+from counterfoil.chains.port import Chain, NonceSeen
 from counterfoil.desk import children, stuck
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.moving import (
@@ -37,8 +37,50 @@ from counterfoil.workers.evm_moves import (
 _log: Final = structlog.get_logger("counterfoil.move")
 
 SIGHTINGS: Final = 3
-"""How often a nonce must look consumed by something else before that is believed; one node may
-have the nonce already and another not yet the receipt."""
+"""How often a nonce must look consumed by something else before its wallet is frozen for it; one
+node may have the nonce already and another not yet the receipt. Before anything is made again all
+nodes are asked, see `not_proven_gone`."""
+
+
+async def not_proven_gone(
+    desk: Desk, chain: Chain, place: tuple[str, int], tx_hashes: Sequence[str], at_block: int
+) -> str | None:
+    """Why it is not sure that a nonce was consumed by none of these transactions of ours.
+
+    ``place`` is its wallet and number. None once every endpoint of the chain said so at a
+    finalized block, and again `stuck.GONE_PATIENCE` later: only then may what they were to do be
+    made anew. One that is away or behind decides nothing.
+    """
+    wallet, nonce = place
+    told = await chain.nonce_by_each(wallet, tx_hashes, at_block)
+    silent = sorted(name for name, seen in told.items() if seen is None)
+    against = _against([seen for seen in told.values() if seen is not None], nonce)
+    if against is not None:
+        await stuck.seen_otherwise(desk, chain.key, wallet, nonce)
+        return f"nonce {nonce}: {against}"
+    if silent or not told:
+        names = " and ".join(silent) or "no endpoint"
+        return f"nonce {nonce}: {names} gave no answer for the finalized block {at_block}"
+    if await stuck.seen_gone(desk, chain.key, wallet, nonce):
+        return None
+    minutes = int(stuck.GONE_PATIENCE.total_seconds() // 60)
+    return (
+        f"nonce {nonce}: every node says that something else consumed it; they have to say so"
+        f" again, {minutes} minutes after the first time"
+    )
+
+
+def _against(told: Sequence[NonceSeen], nonce: int) -> str | None:
+    """What speaks against it in the answers that there are."""
+    if len({seen.block_hash for seen in told}) > 1:
+        return "the nodes have different blocks at the finalized height"
+    if any(seen.count <= nonce for seen in told):
+        return "a node does not count it as consumed"
+    if landed := sorted({tx_hash for seen in told for tx_hash in seen.landed}):
+        return f"a node has {' and '.join(landed)}, which is ours"
+    if len({seen.reverted for seen in told}) > 1:
+        return "only some of the nodes have a transaction of ours that reverted"
+    return None
 
 
 class Unblocker:
@@ -137,11 +179,8 @@ class Unblocker:
     async def _settle_lost(
         self, chain: Chain, lost: LostSignature, siblings: tuple[TxRow, ...]
     ) -> None:
-        key = (lost.chain, lost.wallet, lost.nonce)
         block = await chain.block("finalized")
         if block is None or await chain.nonce(lost.wallet, "finalized") <= lost.nonce:
-            # Two nodes that differ now and then must not add up to a proof in the end.
-            self.seen_well(key)
             return
         hashes = {*lost.tx_hashes, *(row.tx_hash for row in siblings)}
         for tx_hash in sorted(hashes):
@@ -150,8 +189,13 @@ class Unblocker:
                 _log.error("move.lost_and_landed", chain=chain.key, tx_hash=tx_hash)
                 await stuck.settle_lost(self._desk, lost, "landed", receipt.block_number)
                 return
-        if self.seen_gone(key):
+        why_not = await not_proven_gone(
+            self._desk, chain, (lost.wallet, lost.nonce), sorted(hashes), block.number
+        )
+        if why_not is None:
             await stuck.settle_lost(self._desk, lost, "gone", block.number)
+        else:
+            _log.info("move.not_proven_gone", wallet=lost.wallet, nonce=lost.nonce, reason=why_not)
 
     async def _cancelling(
         self, wallet: WalletRow, hole: LostSignature

@@ -1,14 +1,14 @@
-"""What each endpoint says about one transfer: its block, and the logs in its receipt."""
+"""What each endpoint says by itself: of a transfer, its block and logs; of a nonce, whose it is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 import msgspec
 
-from counterfoil.chains.evm.rpc import Query, quantity
+from counterfoil.chains.evm.rpc import Query, Unusable, quantity
 from counterfoil.chains.evm.transfers import RawLog, decode_transfers
-from counterfoil.chains.port import Attestation, Block, Log, Transfer
+from counterfoil.chains.port import Attestation, Block, Log, NonceSeen, Transfer
 
 Said = Block | list[Transfer] | None
 """A header, the transfers that a receipt shows, or nothing of the kind."""
@@ -17,9 +17,14 @@ Said = Block | list[Transfer] | None
 class _Receipt(msgspec.Struct, frozen=True):
     status: str
     logs: list[RawLog]
+    tx_hash: str = msgspec.field(name="transactionHash")
 
+
+Fate = Block | int | bool | None
+"""A header, a count of transactions, whether one succeeded; None for nothing of the kind."""
 
 _RECEIPT: Final = msgspec.json.Decoder(_Receipt | None)
+_TEXT: Final = msgspec.json.Decoder(str)
 
 
 def shown_query(transfer: Transfer) -> Query[Said]:
@@ -63,4 +68,44 @@ def read_log(raw: RawLog) -> Log:
         topics=tuple(topic.lower() for topic in raw.topics),
         data=bytes.fromhex(raw.data.removeprefix("0x")),
         log_index=quantity(raw.log_index or ""),
+    )
+
+
+def fate_queries(address: str, tx_hashes: Sequence[str], at_block: int) -> list[Query[Fate]]:
+    """Ask how many transactions an address had sent at a block, and what became of these."""
+
+    def count(raw: msgspec.Raw) -> int:
+        return quantity(_TEXT.decode(raw))
+
+    def fate(tx_hash: str) -> Query[Fate]:
+        def read(raw: msgspec.Raw) -> bool | None:
+            found = _RECEIPT.decode(raw)
+            if found is not None and found.tx_hash.lower() != tx_hash:
+                msg = f"asked for the receipt of {tx_hash}, got {found.tx_hash}"
+                raise Unusable(msg)
+            return None if found is None else quantity(found.status) == 1
+
+        return Query("eth_getTransactionReceipt", (tx_hash,), read)
+
+    sent: Query[Fate] = Query("eth_getTransactionCount", (address, hex(at_block)), count)
+    return [sent, *map(fate, tx_hashes)]
+
+
+def nonce_seen(
+    answers: Sequence[Fate] | None, tx_hashes: Sequence[str], at_block: int
+) -> NonceSeen | None:
+    """Sum up one endpoint's answers: its finalized header, that of the block, then the fates."""
+    if answers is None:
+        return None
+    finalized, block, count, *fates = answers
+    if not isinstance(finalized, Block) or not isinstance(block, Block):
+        return None
+    if finalized.number < at_block or not isinstance(count, int):
+        return None
+    ends = list(zip(tx_hashes, fates, strict=True))
+    return NonceSeen(
+        block.hash,
+        count,
+        landed=tuple(tx_hash for tx_hash, fate in ends if fate is True),
+        reverted=tuple(tx_hash for tx_hash, fate in ends if fate is False),
     )

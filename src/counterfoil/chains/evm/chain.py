@@ -8,7 +8,15 @@ import msgspec
 
 from counterfoil.chains.evm.abi import WORD, keccak256
 from counterfoil.chains.evm.addresses import ZERO_ADDRESS
-from counterfoil.chains.evm.attesting import Said, attestation, read_log, shown_query
+from counterfoil.chains.evm.attesting import (
+    Fate,
+    Said,
+    attestation,
+    fate_queries,
+    nonce_seen,
+    read_log,
+    shown_query,
+)
 from counterfoil.chains.evm.native import (
     TRACER,
     RawBlock,
@@ -18,6 +26,7 @@ from counterfoil.chains.evm.native import (
     read_traces,
     top_level,
 )
+from counterfoil.chains.evm.refusals import reverted, send_outcome
 from counterfoil.chains.evm.rpc import (
     JsonRpc,
     Limits,
@@ -45,6 +54,7 @@ from counterfoil.chains.port import (
     ChainMoved,
     Fees,
     NativeSweep,
+    NonceSeen,
     Receipt,
     Recipients,
     SendOutcome,
@@ -87,18 +97,6 @@ _RECEIPT: Final = msgspec.json.Decoder(_Receipt | None)
 _SWEEP_LOGS: Final = msgspec.json.Decoder(list[RawLog])
 _FULL_BLOCK: Final = msgspec.json.Decoder(RawBlock | None)
 _TEXT: Final = msgspec.json.Decoder(str)
-
-# How nodes word the same few facts: geth and its descendants Nitro and op-geth, Erigon,
-# Nethermind, Reth and anvil.
-_SEND_WORDS: Final = (
-    (SendOutcome.ALREADY_KNOWN, ("already known", "alreadyknown", "known transaction")),
-    (SendOutcome.ALREADY_KNOWN, ("already imported", "already in mempool", "already exists")),
-    (SendOutcome.NONCE_TOO_LOW, ("nonce too low", "oldnonce", "nonce is too low")),
-    (SendOutcome.UNDERPRICED, ("underpriced", "less than block base fee", "feetoolow")),
-    (SendOutcome.UNDERPRICED, ("fee too low", "gas price too low", "tip needed")),
-    (SendOutcome.NO_GAS_MONEY, ("insufficient funds", "insufficientfunds")),
-    (SendOutcome.NO_GAS_MONEY, ("insufficient balance", "overshot")),
-)
 
 
 class EvmChain:
@@ -279,6 +277,15 @@ class EvmChain:
         """See `port.Chain.nonce`."""
         return await self._rpc.ask(Query("eth_getTransactionCount", (address, at), _read_quantity))
 
+    async def nonce_by_each(
+        self, address: str, tx_hashes: Sequence[str], at_block: int
+    ) -> dict[str, NonceSeen | None]:
+        """See `port.Chain.nonce_by_each`."""
+        questions: list[Query[Fate]] = [_header_query("finalized"), _header_query(at_block)]
+        questions += fate_queries(address, tx_hashes, at_block)
+        told = await self._rpc.ask_each(questions)
+        return {name: nonce_seen(answers, tx_hashes, at_block) for name, answers in told.items()}
+
     async def fees(self) -> Fees:
         """See `port.Chain.fees`."""
         base_fee_wei, asked_tip_wei = await self._rpc.ask_all(
@@ -302,14 +309,14 @@ class EvmChain:
         try:
             return await self._rpc.ask(Query("eth_estimateGas", (call,), _read_quantity))
         except RpcError as error:
-            raise _reverted(error) from error
+            raise reverted(error) from error
 
     async def call(self, to: str, data: bytes, at: At = "latest") -> bytes:
         """See `port.Chain.call`."""
         try:
             return await self._rpc.ask(Query("eth_call", (_call(to, data), _height(at)), _read_hex))
         except RpcError as error:
-            raise _reverted(error) from error
+            raise reverted(error) from error
 
     async def code(self, address: str) -> bytes:
         """See `port.Chain.code`."""
@@ -328,7 +335,7 @@ class EvmChain:
         try:
             return await self._rpc.ask(Query("eth_sendRawTransaction", ("0x" + raw.hex(),), read))
         except RpcError as error:
-            return Sent(_outcome(error.message), error.message)
+            return Sent(send_outcome(error.message), error.message)
 
     async def receipt(self, tx_hash: str) -> Receipt | None:
         """See `port.Chain.receipt`."""
@@ -462,31 +469,3 @@ def _read_base_fee(raw: msgspec.Raw) -> int:
         msg = "the node has no latest block"
         raise Unusable(msg)
     return quantity(header.base_fee)
-
-
-def _outcome(message: str) -> SendOutcome:
-    text = message.lower()
-    return next(
-        (outcome for outcome, words in _SEND_WORDS if any(word in text for word in words)),
-        SendOutcome.REFUSED,
-    )
-
-
-def _reverted(error: RpcError) -> CallReverted:
-    """Give the contract's own sentence where there is one, else the node's."""
-    text = error.data if isinstance(error.data, str) else ""
-    try:
-        data = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        data = b""
-    return CallReverted(_reason(data) or error.message, data)
-
-
-def _reason(data: bytes) -> str:
-    """Read Solidity's ``Error(string)``; anything else has no sentence in it."""
-    error_string = bytes.fromhex("08c379a0")
-    if data[:4] != error_string:
-        return ""
-    body = data[4 + WORD :]
-    length = int.from_bytes(body[:WORD])
-    return body[WORD : WORD + length].decode(errors="replace")

@@ -268,17 +268,14 @@ class JsonRpc:
     async def ask_each(self, queries: Sequence[Query[T]]) -> dict[str, list[T] | None]:
         """Ask every endpoint the same by itself, once; None from one that gives no answer.
 
+        All are asked at the same time, so that one that hangs costs no more than its own time.
         Keyed by the endpoints' names, in order of preference.
         """
+        answers = await asyncio.gather(*(self._ask_one(e, queries) for e in self._endpoints))
         found: dict[str, list[T] | None] = {}
-        for place, endpoint in enumerate(self._endpoints):
+        for place, (endpoint, answer) in enumerate(zip(self._endpoints, answers, strict=True)):
             name = endpoint.name if endpoint.name not in found else f"{endpoint.name} #{place + 1}"
-            try:
-                found[name] = await self._ask_endpoint(endpoint, queries, _RAW)
-            except (Unusable, ChainError) as problem:
-                found[name] = None
-                if isinstance(problem, Unusable):
-                    self._failed(endpoint)
+            found[name] = answer
         return found
 
     async def check_endpoints(self) -> None:
@@ -346,6 +343,15 @@ class JsonRpc:
             part = queries[start : start + self._limits.batch_size]
             found += await self._exchange(endpoint, part, answers)
         return found
+
+    async def _ask_one(self, endpoint: _Endpoint, queries: Sequence[Query[T]]) -> list[T] | None:
+        try:
+            return await self._ask_endpoint(endpoint, queries, _RAW)
+        except Unusable:
+            self._failed(endpoint)
+            return None
+        except ChainError:
+            return None
 
     async def _check_chain_id(self, endpoint: _Endpoint) -> None:
         (text,) = await self._exchange(endpoint, (Query("eth_chainId", (), _TEXT.decode),), _RAW)
