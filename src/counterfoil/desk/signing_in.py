@@ -7,7 +7,7 @@ with every request, so that whoever loses a role loses it at once (specs/reliabi
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -68,6 +68,21 @@ class Visitor:
     actor: Actor
     session: SessionRow
     memberships: tuple[Membership, ...]
+
+    def actor_in(self, org_id: int) -> Actor:
+        """The same person as a member of another of their organisations.
+
+        Raises `Forbidden` where they are none.
+        """
+        for one in self.memberships:
+            if one.org_id == org_id:
+                return replace(
+                    self.actor,
+                    uid=ids.public("user", one.member_id),
+                    org_id=org_id,
+                    permissions=permissions_of(tuple(one.roles)),
+                )
+        raise Forbidden("you are not a member of that organisation")
 
     @property
     def needs_factor(self) -> bool:

@@ -6,7 +6,16 @@ from litestar import Router
 from litestar.exceptions import HTTPException
 
 from counterfoil.core.errors import Refusal
-from counterfoil.studio import home, invoice, invoices, signing_in
+from counterfoil.studio import (
+    approvals,
+    attached,
+    home,
+    invoice,
+    invoices,
+    queues,
+    refunding,
+    signing_in,
+)
 from counterfoil.studio.door import (
     PREFIX,
     Door,
@@ -27,6 +36,10 @@ HANDLERS: Final = (
     *home.HANDLERS,
     *invoices.HANDLERS,
     *invoice.HANDLERS,
+    *approvals.HANDLERS,
+    *queues.HANDLERS,
+    *refunding.HANDLERS,
+    *attached.HANDLERS,
 )
 
 

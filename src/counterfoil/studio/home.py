@@ -1,39 +1,15 @@
 """Home: what waits for whoever looks."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from litestar import get
 
 from counterfoil.core import ids
 from counterfoil.core.invoice import Status
-from counterfoil.core.roles import Permission
 from counterfoil.desk import queries
 from counterfoil.desk.queries import Filters
-from counterfoil.pages.language import N_
 from counterfoil.studio.door import Answer, PageRequest, desk_of, show
-
-S = Status
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """Invoices that wait for people with one permission to do one thing."""
-
-    name: str
-    title: str
-    permission: Permission
-    statuses: tuple[Status, ...]
-
-
-QUEUES: Final = (
-    Queue("approve", N_("To approve"), Permission.APPROVE, (S.APPROVAL_PENDING,)),
-    Queue("sign", N_("To sign"), Permission.SIGN, (S.SIGN_PENDING,)),
-    Queue("resolve", N_("To decide"), Permission.SIGN, (S.RESOLUTION_REQUIRED,)),
-    Queue("refund", N_("Refunds to approve"), Permission.SIGN, (S.REFUND_PENDING,)),
-    Queue("clear", N_("Held money"), Permission.REVIEW, (S.COMPLIANCE_HOLD,)),
-)
-"""What may wait for somebody, in the order of an invoice's life."""
+from counterfoil.studio.queues import QUEUES
 
 
 @get("/")

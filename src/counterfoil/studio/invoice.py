@@ -10,10 +10,12 @@ from litestar import get, post
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from counterfoil.core import ids, resolution
+from counterfoil.core import ids, reckoning, resolution
 from counterfoil.core.errors import NotFound, Refusal
 from counterfoil.core.invoice import pay_to
 from counterfoil.core.lifecycle import command_name
+from counterfoil.core.money import Money
+from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Permission
 from counterfoil.desk import commands, delivering, queries
 from counterfoil.desk.desk import Desk
@@ -123,11 +125,16 @@ async def act(request: PageRequest, public_id: FromPath[str], name: FromPath[str
     except NotFound:
         raise
     except Refusal as refusal:
-        return await _page(request, invoice_id, refusal)
+        return await _page(request, invoice_id, refusal, name)
     return go(f"{PREFIX}/invoices/{public_id}", done=name)
 
 
-async def _page(request: PageRequest, invoice_id: UUID, refusal: Refusal | None = None) -> Answer:
+async def _page(
+    request: PageRequest,
+    invoice_id: UUID,
+    refusal: Refusal | None = None,
+    refused_action: str = "",
+) -> Answer:
     by = request.user.actor
     found = await dossier(desk_of(request), invoice_id, by)
     return show(
@@ -137,6 +144,7 @@ async def _page(request: PageRequest, invoice_id: UUID, refusal: Refusal | None 
             **shown(found.view),
             "found": found,
             "refusal": refusal,
+            "refused_action": refused_action,
             "actions": [command_name(c) for c in possible(found.view, by)],
             "shows_names": Permission.REVIEW in by.permissions,
             "event_id_of": partial(ids.public, "evt"),
@@ -171,7 +179,24 @@ def shown(view: InvoiceView) -> dict[str, Any]:
         "payable_at": [(r, pay_to(invoice, r.asset)) for r in invoice.requests],
         "choices": resolution.choices(invoice),
         "suggested": resolution.suggested(invoice),
+        "consequences": {c: _numbers(view, c) for c in resolution.choices(invoice)},
+        "holdings": reckoning.holdings(invoice),
+        "to_return": resolution.to_return(invoice),
     }
+
+
+def _numbers(view: InvoiceView, choice: Choice) -> list[str]:
+    """What a choice comes to, in amounts."""
+    invoice = view.invoice
+    match choice:
+        case Choice.ACCEPT | Choice.REFUND_ALL:
+            return [str(money) for money in reckoning.holdings(invoice)]
+        case Choice.REFUND_SURPLUS:
+            return [str(money) for money in reckoning.surplus(invoice)]
+        case Choice.WAIT:
+            return [str(money) for money in reckoning.missing(invoice)[:1]]
+        case Choice.RECALCULATE:
+            return [str(Money(r.due_units, r.asset)) for r in view.repriced[:1]]
 
 
 def invoice_id_of(public_id: str) -> UUID:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from counterfoil.core.invoice import Context, RefundStatus, Status
+from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Permission
 from counterfoil.pages.language import N_
 
@@ -128,14 +129,53 @@ BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
     "sign_off": (N_("Sign for the money"), "btn-primary"),
     "approve_refund": (N_("Approve the refund"), "btn-primary"),
     "withdraw_refund": (N_("Withdraw the refund"), "btn-outline-danger"),
+    "take_note": (N_("Take a note"), ""),
     "archive": (N_("Archive"), ""),
 }
 """Command to its button's words and look, in the order in which they are shown."""
 
+CONSEQUENCES: Final[Mapping[str, str]] = {
+    "approve": N_("The customer can pay from then on. What you approve is exactly what you see."),
+    "reject": N_("The invoice ends here. Nobody can pay it; whoever does is refunded."),
+    "cancel": N_("Nobody can pay it any more. Money that still comes is kept for you to refund."),
+    "release": N_("With a second person's word the payment goes on to be signed for."),
+    "decline": N_(
+        "With a second person's word the money is refused for good and waits for a refund."
+    ),
+    "quarantine": N_(
+        "The money is taken from its address to the quarantine wallet, apart from all other."
+    ),
+    "accept": N_("What came counts as paid. Nothing moves before somebody signs for it."),
+    "recalculate": N_("What came is judged against the price at the current rate."),
+    "sign_off": N_("The money is collected into your pool and paid out. This cannot be undone."),
+    "approve_refund": N_("The money leaves the pool for the address above. This cannot be undone."),
+    "withdraw_refund": N_("Nothing is sent; the invoice goes on where it stood."),
+    "take_note": N_("Only compliance officers see it."),
+}
+"""What follows from a command, said before the button."""
+
 WITH_REASON: Final = frozenset(
-    {"reject", "cancel", "release", "decline", "quarantine", "accept", "withdraw_refund"}
+    {
+        "reject",
+        "cancel",
+        "release",
+        "decline",
+        "quarantine",
+        "accept",
+        "recalculate",
+        "take_note",
+        "withdraw_refund",
+    }
 )
 """Commands that are given with a reason."""
+
+CHOICES: Final[Mapping[Choice, str]] = {
+    Choice.ACCEPT: N_("Accept it as it is"),
+    Choice.RECALCULATE: N_("Price it anew at the current rate"),
+    Choice.REFUND_SURPLUS: N_("Sign for what is due and send the rest back"),
+    Choice.REFUND_ALL: N_("Send everything back"),
+    Choice.WAIT: N_("Wait for the customer to pay the rest"),
+}
 
 VERDICTS: Final[Mapping[str, str]] = {
     "clear": N_("clear"),

@@ -69,6 +69,14 @@ document.addEventListener("click", (event) => {
   if (print) window.print();
 });
 
+document.addEventListener("change", (event) => {
+  const all = event.target.closest("[data-all]");
+  if (!all) return;
+  for (const box of all.form.querySelectorAll(`input[type=checkbox][name="${all.dataset.all}"]`)) {
+    box.checked = all.checked;
+  }
+});
+
 // A form that was sent is not sent twice by an impatient hand.
 document.addEventListener("submit", (event) => {
   if (event.defaultPrevented) return;

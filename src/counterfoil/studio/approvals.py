@@ -1,0 +1,159 @@
+"""Approvals: all that waits for this person, in every organisation of theirs, decided at once.
+
+Each invoice is decided on its own, so one that was changed meanwhile holds no other up, and each
+row tells what became of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from litestar import get, post
+
+from counterfoil.core import ids
+from counterfoil.core.errors import Invalid, NotFound, Refusal
+from counterfoil.core.events import Approve
+from counterfoil.core.invoice import Status, number_label
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.desk import commands, queries
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.possible import possible
+from counterfoil.desk.queries import Filters, InvoiceView
+from counterfoil.pages.forms import read_form
+from counterfoil.studio.door import Answer, PageRequest, desk_of, show, status_code_of
+
+AT_ONCE: Final = 100
+
+_PENDING: Final = Filters(statuses=((Status.APPROVAL_PENDING, None),), archived=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One invoice that waits. ``key`` names it in the form, with the content that is shown."""
+
+    org_id: int
+    org_name: str
+    public_id: str
+    view: InvoiceView
+    mine: bool
+    """Whether the visitor may decide it: four eyes keep makers from approving."""
+
+    @property
+    def key(self) -> str:
+        """Organisation, invoice and content hash."""
+        return f"{self.org_id}:{self.public_id}:{self.view.content_hash}"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One row of the form: as whom, which invoice, and the content that was shown."""
+
+    by: Actor
+    public_id: str
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one row."""
+
+    number: str
+    public_id: str
+    refusal: Refusal | None
+
+
+@get("/approvals")
+async def approvals(request: PageRequest) -> Answer:
+    """What waits to be approved."""
+    return await _page(request)
+
+
+@post("/approvals", status_code=200)
+async def decide(request: PageRequest) -> Answer:
+    """Approve or reject what was chosen, one after the other."""
+    form = await read_form(request)
+    try:
+        decision = form.chosen("decision", ("approve", "reject"))
+        chosen = form.all("invoice", at_most=AT_ONCE)
+        if not chosen:
+            raise Invalid.field("invoice", "choose at least one invoice")
+        reason = form.text("reason", empty=decision == "approve", lines=True)
+        parsed = [_parsed(request, one) for one in chosen]
+    except Invalid as refusal:
+        return await _page(request, refusal=refusal)
+    results = [await _decided(desk_of(request), one, decision, reason) for one in parsed]
+    return await _page(request, results=results, decision=decision)
+
+
+def actors_of(request: PageRequest, permission: Permission) -> list[tuple[Actor, str]]:
+    """The visitor as a member of each organisation in which they have a permission."""
+    found = [(request.user.actor_in(one.org_id), one.org_name) for one in request.user.memberships]
+    return [(by, name) for by, name in found if permission in by.permissions]
+
+
+async def _page(
+    request: PageRequest,
+    *,
+    results: Sequence[Result] = (),
+    decision: str = "",
+    refusal: Refusal | None = None,
+) -> Answer:
+    rows: list[Waiting] = []
+    total = 0
+    everywhere = actors_of(request, Permission.APPROVE)
+    if not everywhere:
+        request.user.actor.require(Permission.APPROVE)
+    for by, org_name in everywhere:
+        page = await queries.page(desk_of(request), _PENDING, by, number=1, size=AT_ONCE)
+        total += page.total
+        rows += [
+            Waiting(
+                by.org_id,
+                org_name,
+                ids.public("inv", view.invoice.invoice_id),
+                view,
+                Approve in possible(view, by),
+            )
+            for view in page.views
+        ]
+    rows.sort(key=lambda row: row.view.invoice.created_at)
+    return show(
+        request,
+        "studio/approvals.html",
+        {
+            "waiting": rows[:AT_ONCE],
+            "total": total,
+            "several": len(everywhere) > 1,
+            "results": results,
+            "decision": decision,
+            "refusal": refusal,
+        },
+        status_code=200 if refusal is None else status_code_of(refusal),
+    )
+
+
+def _parsed(request: PageRequest, key: str) -> Chosen:
+    org, _, rest = key.partition(":")
+    public_id, _, seen = rest.partition(":")
+    if not (org.isascii() and org.isdigit() and len(org) < 19):  # noqa: PLR2004 - digits of a bigint
+        raise Invalid.field("invoice", "is not one that this page has shown")
+    return Chosen(request.user.actor_in(int(org)), public_id, seen)
+
+
+async def _decided(desk: Desk, one: Chosen, decision: str, reason: str) -> Result:
+    label = one.public_id
+    try:
+        invoice_id = ids.parse("inv", one.public_id)
+        if invoice_id is None:
+            raise NotFound("there is no such invoice")
+        label = number_label((await queries.view(desk, invoice_id, one.by)).invoice)
+        if decision == "approve":
+            await commands.approve(desk, invoice_id, one.by, seen_hash=one.seen)
+        else:
+            await commands.reject(desk, invoice_id, one.by, reason)
+    except Refusal as refusal:
+        return Result(label, one.public_id, refusal)
+    return Result(label, one.public_id, None)
+
+
+HANDLERS: Final = (approvals, decide)

@@ -1,0 +1,102 @@
+"""What waits for signers and for compliance: one row each, with what is best done about it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from litestar import get
+from litestar.params import FromPath
+
+from counterfoil.core import ids, resolution
+from counterfoil.core.errors import NotFound
+from counterfoil.core.invoice import Status
+from counterfoil.core.lifecycle import command_name
+from counterfoil.core.roles import Permission
+from counterfoil.desk import queries
+from counterfoil.desk.possible import possible
+from counterfoil.desk.queries import Filters
+from counterfoil.pages.language import N_
+from counterfoil.studio.door import Answer, PageRequest, desk_of, show
+
+S = Status
+AT_ONCE: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Invoices at some statuses, which people with one permission bring on."""
+
+    name: str
+    title: str
+    permission: Permission
+    statuses: tuple[Status, ...]
+    nothing: str
+
+    @property
+    def address(self) -> str:
+        """Where it is shown; approvals have a page of their own."""
+        return "/studio/approvals" if self.name == "approve" else f"/studio/queue/{self.name}"
+
+
+QUEUES: Final = (
+    Queue(
+        "approve",
+        N_("To approve"),
+        Permission.APPROVE,
+        (S.APPROVAL_PENDING,),
+        N_("No invoice waits for approval."),
+    ),
+    Queue(
+        "sign",
+        N_("To sign"),
+        Permission.SIGN,
+        (S.SIGN_PENDING,),
+        N_("No payment waits for a signature."),
+    ),
+    Queue(
+        "resolve",
+        N_("To decide"),
+        Permission.SIGN,
+        (S.RESOLUTION_REQUIRED,),
+        N_("No payment is short, late or otherwise particular."),
+    ),
+    Queue(
+        "refund",
+        N_("Refunds to approve"),
+        Permission.SIGN,
+        (S.REFUND_PENDING,),
+        N_("No refund waits for a second person."),
+    ),
+    Queue(
+        "clear",
+        N_("Held money"),
+        Permission.REVIEW,
+        (S.COMPLIANCE_HOLD, S.COMPLIANCE_DECLINED),
+        N_("No money is held."),
+    ),
+)
+"""What may wait for somebody, in the order of an invoice's life."""
+
+
+@get("/queue/{name:str}")
+async def queue(request: PageRequest, name: FromPath[str]) -> Answer:
+    """The invoices of one queue, with what the visitor could do about each."""
+    found = next((q for q in QUEUES if q.name == name), None)
+    if found is None:
+        raise NotFound("there is no such queue")
+    by = request.user.actor
+    by.require(found.permission)
+    filters = Filters(statuses=tuple((s, None) for s in found.statuses), archived=False)
+    page = await queries.page(desk_of(request), filters, by, number=1, size=AT_ONCE)
+    rows = [
+        (
+            ids.public("inv", view.invoice.invoice_id),
+            view,
+            resolution.suggested(view.invoice),
+            [command_name(command) for command in possible(view, by)],
+        )
+        for view in page.views
+    ]
+    return show(request, "studio/queue.html", {"queue": found, "rows": rows, "total": page.total})
+
+
+HANDLERS: Final = (queue,)

@@ -1,0 +1,157 @@
+"""Reviewers, signers and compliance at their pages: in bulk, with numbers, by two people."""
+
+import re
+from datetime import timedelta
+
+import aiohttp
+
+from support.payments import Payments
+from support.site import PASSWORD, Firm, Site
+
+RITA = "rita1@merchant.example"
+SAM = "sam1@merchant.example"
+SUE = "sue1@merchant.example"
+OTTO = "otto1@merchant.example"
+CUSTOMER = "0x" + "c0" * 20
+PDF = b"%PDF-1.7\nx\nstartxref\n0\n%%EOF"
+
+
+def keys(text: str) -> list[str]:
+    return re.findall(r'name="invoice" value="([^"]+)"', text)
+
+
+async def ready_to_sign(firm: Firm, payments: Payments) -> str:
+    """An invoice that is paid, screened, and waits for a signature."""
+    made: str = (await firm.merchant.create()).data["id"]
+    await firm.reviewer.approve(made)
+    await payments.paid(made)
+    return made
+
+
+async def statuses(firm: Firm, *made: str) -> list[str]:
+    return [(await firm.auditor.look(one)).data["status"] for one in made]
+
+
+async def test_rita_approves_many_at_once_and_hears_of_each(site: Site, firm: Firm) -> None:
+    made = [(await firm.merchant.create()).data["id"] for _ in range(3)]
+    rita = await site.at_the_pages(RITA)
+    page = await rita.open("/studio/approvals")
+    assert "3 invoices wait for you" in page.words
+    chosen = keys(page.text)
+    assert len(chosen) == 3
+    await firm.merchant.update(made[1], recipient_name="Somebody Else")
+    after = await rita.send(
+        "/studio/approvals", {"decision": "approve", "invoice": chosen}, token=page.form_token
+    )
+    assert after.words.count(": approved") == 2
+    assert "the invoice was changed since you opened it" in after.words
+    assert await statuses(firm, *made) == [
+        "pending_payment",
+        "approval_pending",
+        "pending_payment",
+    ]
+
+
+async def test_rejecting_many_needs_a_reason(site: Site, firm: Firm) -> None:
+    made = [(await firm.merchant.create()).data["id"] for _ in range(2)]
+    rita = await site.at_the_pages(RITA)
+    page = await rita.open("/studio/approvals")
+    fields = {"decision": "reject", "invoice": keys(page.text)}
+    refused = await rita.send("/studio/approvals", fields, token=page.form_token)
+    assert refused.status == 422
+    assert await statuses(firm, *made) == ["approval_pending"] * 2
+    await rita.send("/studio/approvals", {**fields, "reason": "Not ours"}, token=page.form_token)
+    assert await statuses(firm, *made) == ["approval_rejected"] * 2
+
+
+async def test_nobody_approves_their_own_work_in_bulk_either(site: Site, firm: Firm) -> None:
+    made = (await firm.all_roles.create()).data["id"]
+    alma = await site.at_the_pages("alma1@merchant.example")
+    page = await alma.open("/studio/approvals")
+    assert keys(page.text) == []
+    assert "somebody else approves it" in page.words
+    content = (await firm.auditor.look(made)).data["content_hash"]
+    forced = await alma.send(
+        "/studio/approvals",
+        {"decision": "approve", "invoice": [f"1:{made}:{content}"]},
+        token=(await alma.open("/studio")).form_token,
+    )
+    assert "not decided" in forced.words
+    assert await statuses(firm, made) == ["approval_pending"]
+
+
+async def test_another_organisations_invoices_cannot_be_decided(site: Site, firm: Firm) -> None:
+    other = await site.firm(2)
+    theirs = (await other.merchant.create()).data
+    rita = await site.at_the_pages(RITA)
+    token = (await rita.open("/studio")).form_token
+    for key in (f"2:{theirs['id']}:{theirs['content_hash']}", f"1:{theirs['id']}:x"):
+        sent = await rita.send(
+            "/studio/approvals", {"decision": "approve", "invoice": [key]}, token=token
+        )
+        assert ": approved" not in sent.words
+    assert await statuses(other, theirs["id"]) == ["approval_pending"]
+    assert firm.org_id == 1
+
+
+async def test_sam_signs_with_the_password_and_not_without(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    made = await ready_to_sign(firm, payments)
+    sam = await site.at_the_pages(SAM)
+    site.clock.advance(timedelta(minutes=20))
+    page = await sam.open("/studio/queue/sign")
+    assert "Sign for it" in page.words
+    path = f"/studio/invoices/{made}/sign_off"
+    page = await sam.open(f"/studio/invoices/{made}")
+    assert "Your password, to confirm that it is you" in page.words
+    for proof in ({}, {"proof": "wrong"}):
+        assert (await sam.send(path, proof, token=page.form_token)).status == 403
+    assert await statuses(firm, made) == ["sign_pending"]
+    signed = await sam.send(path, {"proof": PASSWORD}, token=page.form_token)
+    assert "Signed." in signed.words
+    assert await statuses(firm, made) == ["sweep_processing"]
+
+
+async def test_a_refund_with_papers_is_ordered_by_one_and_approved_by_another(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    made = await ready_to_sign(firm, payments)
+    sam = await site.at_the_pages(SAM)
+    page = await sam.open(f"/studio/invoices/{made}/refund")
+    assert "What can go back now" in page.words
+    form = aiohttp.FormData({"address": CUSTOMER, "reason": "", "amount": "", "asset": ""})
+    form.add_field("attachments", PDF, filename="order.pdf", content_type="application/pdf")
+    refused = await sam.send(f"/studio/invoices/{made}/refund", form, token=page.form_token)
+    assert refused.status == 422
+    kept = re.findall(r'name="file_id" value="([^"]+)"', refused.text)
+    assert len(kept) == 1, refused.words
+    fields = {
+        "address": CUSTOMER,
+        "reason": "Wrong order",
+        "amount": "",
+        "asset": "",
+        "file_id": kept,
+    }
+    ordered = await sam.send(f"/studio/invoices/{made}/refund", fields, token=page.form_token)
+    assert "a second person has to approve it" in ordered.words
+    mine = await sam.send(f"/studio/invoices/{made}/approve_refund", token=page.form_token)
+    assert mine.status == 403
+    sue = await site.at_the_pages(SUE)
+    page = await sue.open(f"/studio/invoices/{made}")
+    assert "Wrong order" in page.words
+    approved = await sue.send(f"/studio/invoices/{made}/approve_refund", token=page.form_token)
+    assert "The refund is approved" in approved.words
+    assert await statuses(firm, made) == ["refund_processing"]
+    file = await sue.open(f"/studio/files/{kept[0]}")
+    assert file.headers["Content-Disposition"].startswith("attachment")
+
+
+async def test_roles_see_only_their_queues(site: Site, firm: Firm) -> None:
+    assert firm.org_id == 1
+    otto = await site.at_the_pages(OTTO)
+    assert (await otto.open("/studio/queue/clear")).status == 200
+    assert (await otto.open("/studio/queue/sign")).status == 403
+    refused = await otto.open("/studio/approvals")
+    assert refused.status == 403
+    assert "transfer:approve" in refused.words
