@@ -26,7 +26,7 @@ else
 NPM := npm
 endif
 
-.PHONY: help setup demo demo-reset serve test check bench simulate simulate-planted soak races docs schema contracts format lock clean
+.PHONY: help setup demo demo-reset serve test check bench simulate simulate-planted soak races screens docs schema contracts format lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ soak: setup ## Real processes killed and paused at random: KILLS=60, MINUTES=5, 
 races: setup ## Fifty calls at once on one invoice, again and again: ROUNDS=200
 	@COUNTERFOIL_RACE_ROUNDS=$(or $(ROUNDS),200) $(BIN)/python -m pytest -q -p no:cacheprovider \
 		tests/attack/test_races.py
+
+screens: setup ## Photograph every page into var/screens: desktop and phone, light and dark, both languages
+	@COUNTERFOIL_SCREENS=$(CURDIR)/var/screens $(BIN)/python -m pytest -q -p no:cacheprovider \
+		tests/browser/test_screens.py $(if $(ONLY),-k "$(ONLY)")
 
 docs: setup ## Write the pages that are generated from code
 	@$(BIN)/python tools/docs.py

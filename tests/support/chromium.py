@@ -15,7 +15,13 @@ from typing import Final, Literal
 from xml.sax.saxutils import escape
 
 import playwright
-from playwright.async_api import Browser, BrowserContext, BrowserType, async_playwright
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    BrowserType,
+    StorageState,
+    async_playwright,
+)
 
 from support.sources import ROOT
 
@@ -74,6 +80,9 @@ class Look:
     def is_phone(self) -> bool:
         return self.width < 576
 
+    def __str__(self) -> str:
+        return f"{'phone' if self.is_phone else 'desktop'}-{self.scheme}-{self.language}"
+
 
 DESKTOP: Final = Look()
 PHONE: Final = Look(width=390, height=844)
@@ -96,8 +105,10 @@ class Chromium:
             )
         return self._browser
 
-    async def context(self, look: Look = DESKTOP) -> BrowserContext:
-        """A new person at the browser: no cookie, nothing cached, nothing moves by itself."""
+    async def context(
+        self, look: Look = DESKTOP, cookies: StorageState | None = None
+    ) -> BrowserContext:
+        """A new person at the browser: nothing cached, nothing moves; no cookie but those given."""
         browser = await self.browser()
         return await browser.new_context(
             viewport={"width": look.width, "height": look.height},
@@ -108,6 +119,8 @@ class Chromium:
             timezone_id="Asia/Taipei",
             reduced_motion="reduce",
             service_workers="block",
+            device_scale_factor=2 if look.is_phone else 1,
+            storage_state=cookies,
         )
 
     async def close(self) -> None:

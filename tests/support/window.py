@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ from playwright.async_api import (
     Error,
     Page,
     Request,
+    StorageState,
     WebSocket,
 )
 
@@ -56,6 +56,14 @@ class Window:
     async def check_accessibility(self) -> None:
         """Ask axe-core about the page as it now is; what is serious or critical is a finding."""
         self.findings += await accessibility(self.page)
+
+    async def check_width(self) -> None:
+        """A page that has to be moved sideways is a finding."""
+        wide, window = await self.page.evaluate(
+            "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        )
+        if wide > window:
+            self._found("width", f"the page is {wide} pixels wide, the window {window}")
 
     def excuse(self, pattern: str) -> list[str]:
         """Take back what was provoked on purpose; raises AssertionError if nothing matches."""
@@ -145,11 +153,13 @@ class Window:
 
 @asynccontextmanager
 async def opened_window(
-    chromium: Chromium, origin: str, look: Look = DESKTOP
+    chromium: Chromium, origin: str, look: Look = DESKTOP, cookies: StorageState | None = None
 ) -> AsyncIterator[Window]:
-    """A window of somebody new, on an empty page; fails at the end for what was found."""
-    context = await chromium.context(look)
+    """A window on an empty page, for somebody new or with cookies; fails for what was found."""
+    context = await chromium.context(look, cookies)
     try:
+        # Loaded so it takes a tenth of the time that it takes on a page that is there already.
+        await context.add_init_script(path=MODULES / "axe-core" / "axe.min.js")
         window = await Window(context, origin, await context.new_page()).watched()
         try:
             yield window
@@ -163,8 +173,10 @@ async def opened_window(
 
 
 async def accessibility(page: Page) -> list[str]:
-    """What axe-core finds serious or critical on a page, with the elements and what to do."""
-    await page.evaluate(_axe())
+    """What axe-core finds serious or critical on a page, with the elements and what to do.
+
+    The page must be in an `opened_window`, which brings axe-core along.
+    """
     report = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
         _described(violation, page.url)
@@ -179,8 +191,3 @@ def _described(violation: dict[str, Any], url: str) -> str:
         advice = re.sub(r"\s*\n\s*", "; ", node["failureSummary"].strip())
         lines += [f"  {json.dumps(node['target'])} {node['html'][:200]}", f"    {advice}"]
     return "\n".join([*lines, f"  (on {url})"])
-
-
-@cache
-def _axe() -> str:
-    return (MODULES / "axe-core" / "axe.min.js").read_text(encoding="utf-8")

@@ -1,0 +1,88 @@
+"""The pages that are looked at, and how. Every page people work on has a line here.
+
+Each line is opened, checked and, by `make screens`, photographed into ``var/screens``.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from playwright.async_api import StorageState
+
+from support.chromium import DESKTOP, PHONE, Chromium, Look
+from support.window import opened_window
+
+CHINESE: Final = "zh-TW"
+
+PHOTOGRAPHED: Final = (
+    *(replace(look, scheme=scheme) for look in (DESKTOP, PHONE) for scheme in ("light", "dark")),
+    *(replace(look, language=CHINESE) for look in (DESKTOP, PHONE)),
+)
+"""How `make screens` looks at a page."""
+
+CHECKED: Final = (DESKTOP, replace(PHONE, scheme="dark"))
+"""How the tests do: each size and scheme once."""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One page: where it is, who is signed in there, and what it answers with.
+
+    ``path`` may name what the sample organisation has, as in ``/studio/invoices/{paid}``.
+    """
+
+    name: str
+    path: str
+    who: str | None = None
+    status: int = 200
+
+    def __str__(self) -> str:
+        return self.name
+
+
+SCREENS: Final = (
+    Screen("sign-in", "/studio/sign-in"),
+    Screen("home", "/studio", "maya"),
+    Screen("home-of-a-reviewer", "/studio", "rita"),
+    Screen("invoices", "/studio/invoices", "maya"),
+    Screen("invoices-none-found", "/studio/invoices?q=nothing+is+called+this", "maya"),
+    Screen("invoice-to-approve", "/studio/invoices/{to_approve}", "rita"),
+    Screen("invoice-long", "/studio/invoices/{long}", "rita"),
+    Screen("invoice-hostile", "/studio/invoices/{hostile}", "rita"),
+    Screen("invoice-rejected", "/studio/invoices/{rejected}", "maya"),
+    Screen("invoice-awaiting", "/studio/invoices/{awaiting}", "maya"),
+    Screen("invoice-underpaid", "/studio/invoices/{underpaid}", "sam"),
+    Screen("invoice-to-sign", "/studio/invoices/{to_sign}", "sam"),
+    Screen("invoice-held", "/studio/invoices/{held}", "otto"),
+    Screen("invoice-to-refund", "/studio/invoices/{to_refund}", "sam"),
+    Screen("invoice-completed", "/studio/invoices/{completed}", "ada"),
+    Screen("nothing-here", "/studio/invoices/none", "maya", status=404),
+)
+
+
+async def look_at(  # noqa: PLR0913 - a look has this many sides
+    chromium: Chromium,
+    origin: str,
+    screen: Screen,
+    look: Look,
+    *,
+    cookies: StorageState | None = None,
+    photographs: Path | None = None,
+) -> None:
+    """Open a page and raise AssertionError for whatever is wrong with it.
+
+    Its photograph is taken first, so that what is wrong can be seen.
+    """
+    async with opened_window(chromium, origin, look, cookies) as window:
+        status = await window.open(screen.path)
+        # Parts that pages fetch by themselves, once they are there.
+        await window.page.wait_for_function("!document.querySelector('.htmx-request')")
+        if photographs is not None:
+            await window.page.screenshot(
+                path=photographs / f"{screen.name}-{look}.png", full_page=True
+            )
+        if screen.status != 200:
+            window.excuse(f"status of {screen.status}")
+        assert status == screen.status, f"{screen.path} answers {status}"
+        await window.check_width()
+        await window.check_accessibility()

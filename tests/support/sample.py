@@ -1,0 +1,111 @@
+"""`Sample`: a running site whose organisation has an invoice for each thing people look at."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from playwright.async_api import StorageState
+
+from counterfoil.db.pool import Database
+from support.payments import Payments, order_refund
+from support.site import Firm, Site, open_site
+
+LONG_NAME: Final = "Wolfeschlegelsteinhausenbergerdorff International Trading and Shipping " * 2
+CHINESE_NAME: Final = "台灣積體電路製造股份有限公司"
+SCRIPT: Final = "<img src=x onerror=alert('T10')><script>alert('T10')</script>"
+"""What must never run (specs/reliability.md T10)."""
+
+
+@dataclass
+class Sample:
+    """The site, its people, and invoices by what is the matter with them."""
+
+    site: Site
+    firm: Firm
+    invoices: dict[str, str] = field(default_factory=dict)
+    _cookies: dict[str, StorageState] = field(default_factory=dict)
+
+    async def cookies(self, who: str) -> StorageState:
+        """What the browser of a member of the firm keeps once they have signed in."""
+        if who not in self._cookies:
+            self._cookies[who] = await signed_in(self.site, f"{who}{self.firm.org_id}")
+        return self._cookies[who]
+
+
+async def signed_in(site: Site, name: str) -> StorageState:
+    """The cookies of somebody who signed in with their password; ``name`` is before the @."""
+    visitor = await site.at_the_pages(f"{name}@merchant.example")
+    kept = [
+        {
+            "name": cookie.key,
+            "value": cookie.value,
+            "domain": "127.0.0.1",
+            "path": "/",
+            "expires": -1.0,
+            "httpOnly": True,
+            "secure": bool(cookie["secure"]),
+            "sameSite": "Lax",
+        }
+        for cookie in visitor.session.cookie_jar
+    ]
+    assert kept, f"{name} cannot sign in"
+    return {"cookies": kept, "origins": []}  # type: ignore[typeddict-item]  # - the same keys
+
+
+@asynccontextmanager
+async def sampled(database: Database) -> AsyncIterator[Sample]:
+    """The site, running, with all invoices in their places."""
+    async with open_site(database) as site:
+        sample = Sample(site, await site.firm())
+        await _fill(sample, Payments(site.desk))
+        yield sample
+
+
+async def _fill(sample: Sample, payments: Payments) -> None:
+    firm, made = sample.firm, sample.invoices
+
+    async def create(name: str, **changes: object) -> str:
+        made[name] = (await firm.merchant.create(None, **changes)).data["id"]
+        return made[name]
+
+    async def approved(name: str, **changes: object) -> str:
+        invoice_id = await create(name, **changes)
+        assert (await firm.reviewer.approve(invoice_id)).status == 200
+        return invoice_id
+
+    await create("to_approve", recipient_name="Orchid Studio")
+    items = [
+        {"name": f"第 {n} 項 {LONG_NAME if n == 1 else 'Service'}", "quantity": n, "unit_price": 10}
+        for n in range(1, 101)
+    ]
+    await create(
+        "long",
+        recipient_name=f"{CHINESE_NAME} {LONG_NAME}",
+        amount="50500.00",
+        detail_items=items,
+    )
+    scripted = [{"name": SCRIPT, "quantity": 1, "unit_price": 3000, "tax": 0}]
+    await create(
+        "hostile",
+        recipient_name=SCRIPT,
+        creator=SCRIPT,
+        detail_items=scripted,
+        order_data={"external_invoice_id": SCRIPT},
+    )
+    rejected = await create("rejected")
+    await firm.reviewer.reject(rejected, f"{SCRIPT} 金額不符")
+    await approved("awaiting", recipient_name=CHINESE_NAME)
+    await payments.paid(await approved("underpaid"), percent=40)
+    await payments.paid(await approved("to_sign"))
+    held = await approved("held")
+    await payments.arrives(held)
+    await payments.screened(held, "aml_hold")
+    settled = await approved("completed")
+    await payments.paid(settled)
+    assert (await firm.signer.act("sign", settled)).status == 200
+    await payments.swept(settled, more_to_move=True)
+    await payments.paid_out(settled)
+    to_refund = await approved("to_refund")
+    await payments.paid(to_refund)
+    assert (await order_refund(firm, to_refund)).status == 200
