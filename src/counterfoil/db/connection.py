@@ -92,7 +92,10 @@ class Cursor(AsyncCursor[Any]):
 
     async def execute(self, query: Any, params: Any = None, **options: Any) -> Self:  # noqa: ANN401 - as the parent has it
         """Ask, and wait for the answer."""
-        await super().execute(query, params, **options)
+        if self._only_queues():
+            _at_once(self._execute_gen(query, params, **options))
+        else:
+            await super().execute(query, params, **options)
         await self._answered()
         return self
 
@@ -103,7 +106,10 @@ class Cursor(AsyncCursor[Any]):
         **options: Any,  # noqa: ANN401 - as the parent has it
     ) -> None:
         """Ask for each of many, and wait for all answers together."""
-        await super().executemany(query, params_seq, **options)
+        if self._only_queues():
+            _at_once(self._executemany_gen_pipeline(query, params_seq, returning=False))
+        else:
+            await super().executemany(query, params_seq, **options)
         await self._answered()
 
     @asynccontextmanager
@@ -120,11 +126,28 @@ class Cursor(AsyncCursor[Any]):
         if isinstance(connection, Connection) and not is_gathering(connection):
             await connection.answered()
 
+    def _only_queues(self) -> bool:
+        """Whether to ask is to queue: then the driver's lock and its waiting are for nothing."""
+        connection = self.connection
+        return isinstance(connection, Connection) and connection.is_only_queueing()
+
 
 def is_gathering(connection: AsyncConnection[Any]) -> bool:
     """Whether what is asked now goes out later, with more."""
     trips = connection._pipeline  # noqa: SLF001 - ours, put there by `Connection.begun`
-    return trips is not None and trips.level > _ONE_BLOCK
+    return trips is not None and (trips.level > _ONE_BLOCK or is_together(connection))
+
+
+def is_together(connection: AsyncConnection[Any]) -> bool:
+    """Whether several pieces of work ask by turns, and are answered all at once."""
+    return isinstance(connection, Connection) and connection.together and connection.has_trips
+
+
+def _at_once(steps: PQGen[None]) -> None:
+    """Do what the driver would wait for, where it has nothing to wait for."""
+    for _ in steps:
+        msg = "the driver wants to wait where it only had to queue"
+        raise errors.InternalError(msg)
 
 
 class Connection(AsyncConnection[TupleRow]):
@@ -133,12 +156,24 @@ class Connection(AsyncConnection[TupleRow]):
     standby_missed: bool = False
     """Whether the last commit went ahead without the standby."""
 
+    together: bool = False
+    """Set while several pieces of work ask by turns (`counterfoil.db.rows.together`)."""
+
     _trips: Trips | None = None
+
+    @property
+    def has_trips(self) -> bool:
+        """Whether what is asked is queued until an answer is wanted."""
+        return self._trips is not None
 
     @property
     def trips(self) -> int:
         """How many trips this transaction has made."""
         return 0 if self._trips is None else self._trips.made
+
+    def is_only_queueing(self) -> bool:
+        """Whether what is asked now is queued, and nobody is reading answers meanwhile."""
+        return self._trips is not None and not self.lock.locked()
 
     def is_quiet(self) -> bool:
         """Whether the server has nothing to say; one that went away has: that it did."""
@@ -151,7 +186,7 @@ class Connection(AsyncConnection[TupleRow]):
         """A transaction that ``how`` begins. The caller ends it with `end`, or by an exception."""
         self.standby_missed = False
         self._pipeline = self._trips = trips = Trips(self)
-        await trips.__aenter__()
+        _at_once(trips._enter_gen())  # noqa: SLF001 - ours
         trips.queue(how)
         try:
             yield self
@@ -179,13 +214,18 @@ class Connection(AsyncConnection[TupleRow]):
 
     async def answered(self) -> None:
         """Wait until everything asked so far is answered."""
-        if self._trips is not None:
+        if self._trips is not None and self._trips.result_queue:
             await self._trips.sync()
 
     async def leave(self, error: BaseException | None = None) -> None:
         """Go on one statement a trip; no-op where that is so."""
         trips, self._trips = self._trips, None
         if trips is None:
+            return
+        if error is None and not trips.result_queue and not self.lock.locked():
+            self._pipeline = None
+            _at_once(trips._exit_gen())  # noqa: SLF001 - ours
+            trips._exit(None)  # noqa: SLF001 - ours
             return
         kind, traceback = (type(error), error.__traceback__) if error else (None, None)
         try:

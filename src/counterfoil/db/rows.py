@@ -1,13 +1,15 @@
 """From rows to values: one helper per shape of answer, all over named parameters."""
 
-import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from typing import LiteralString, TypeVar
+from collections.abc import Coroutine, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import coroutine
+from typing import Any, Final, LiteralString, TypeVar
 
-from psycopg import errors
+from psycopg import Error, errors
 from psycopg.rows import BaseRowFactory, TupleRow, class_row, tuple_row
 
-from counterfoil.db.connection import is_gathering
+from counterfoil.db.connection import Connection, is_together
 from counterfoil.db.pool import Tx
 
 T = TypeVar("T")
@@ -48,8 +50,7 @@ async def execute(tx: Tx, query: LiteralString, params: Params) -> int:
 
 async def execute_many(tx: Tx, query: LiteralString, rows: Sequence[Params]) -> None:
     """Run one statement for each row of parameters, in one round trip."""
-    async with tx.cursor() as cursor:
-        await cursor.executemany(query, rows)
+    await tx.cursor().executemany(query, rows)
 
 
 def array_text(numbers: Iterable[int]) -> str:
@@ -58,30 +59,104 @@ def array_text(numbers: Iterable[int]) -> str:
 
 
 async def together(
-    tx: Tx, first: Awaitable[A], second: Awaitable[B], third: Awaitable[C]
+    tx: Tx,
+    first: Coroutine[Any, Any, A],
+    second: Coroutine[Any, Any, B],
+    third: Coroutine[Any, Any, C],
 ) -> tuple[A, B, C]:
     """Three pieces of work in one transaction, whose first queries go out in one trip.
 
-    None may need what another one finds out, and only the first may do things together in turn.
-    All of them end before this does, and of several that fail the first one's error is raised.
+    None may need what another one finds out. Each goes on until it needs an answer; once all of
+    them do, they are answered together. All of them end before this does, and of several that
+    fail the first one's error is raised.
     """
-    async with tx.pipeline():
-        found = await asyncio.gather(first, second, third, return_exceptions=True)
-    _raise_first([one for one in found if isinstance(one, BaseException)])
-    return tuple(found)  # type: ignore[return-value]  # none of them is an exception
+    works = [_Work(first), _Work(second), _Work(third)]
+    was = is_together(tx)
+    _set_together(tx, is_so=True)
+    try:
+        await _ended(tx, works, within_another=was)
+    finally:
+        for work in works:
+            work.steps.close()
+        _set_together(tx, is_so=was)
+    found: Any = tuple(work.result for work in works)
+    return found
 
 
-def _raise_first(failures: Sequence[BaseException]) -> None:
+def _set_together(tx: Tx, *, is_so: bool) -> None:
+    if isinstance(tx, Connection):
+        tx.together = is_so
+
+
+@dataclass(slots=True, eq=False)
+class _Work:
+    """A piece of work: where it has got to, and what it came to."""
+
+    steps: Coroutine[Any, Any, Any]
+    is_open: bool = True
+    result: Any = None
+    failure: Exception | None = None
+
+
+_ANSWER: Final = object()
+"""What a piece of work says that goes on as soon as it is answered."""
+
+
+@coroutine
+def _answer() -> Generator[object, None, None]:
+    yield _ANSWER
+
+
+@coroutine
+def _ended(tx: Tx, works: Sequence[_Work], *, within_another: bool) -> Generator[Any, Any, None]:
+    """Take each as far as it comes without an answer, have all answered, and so on.
+
+    Without tasks: making and waking one costs as much as asking the database.
+    """
+    connection = tx if isinstance(tx, Connection) else None
+    lost: Exception | None = None
+    while True:
+        for work in works:
+            if work.is_open:
+                yield from _as_far_as_it_comes(work)
+        if not any(work.is_open for work in works):
+            break
+        if within_another:
+            yield _ANSWER
+        elif connection is not None:
+            try:
+                yield from connection.answered().__await__()
+            except Error as error:
+                # Whose it is finds out by itself; only a lost connection is everybody's.
+                lost = lost or error
+    _raise_first([work.failure for work in works if work.failure], lost)
+
+
+def _as_far_as_it_comes(work: _Work) -> Generator[Any, Any, None]:
+    """Until it has ended, or waits for an answer; what else it waits for, all wait for."""
+    go_on = partial(work.steps.send, None)
+    try:
+        while (wanted := go_on()) is not _ANSWER:
+            try:
+                go_on = partial(work.steps.send, (yield wanted))
+            except BaseException as error:  # noqa: BLE001 - handed on to whom it is meant for
+                go_on = partial(work.steps.throw, error)
+    except StopIteration as ended:
+        work.is_open, work.result = False, ended.value
+    except Exception as error:  # noqa: BLE001 - raised once all have ended
+        work.is_open, work.failure = False, error
+
+
+def _raise_first(failures: Sequence[Exception], lost: Exception | None) -> None:
     """The server does nothing of a trip after what it refused: that one says why."""
-    for failure in sorted(failures, key=_is_aftermath):  # which leaves their order otherwise
-        raise failure
+    if not failures:
+        return
+    causes = [failure for failure in failures if not _is_aftermath(failure)]
+    raise (causes or [lost or failures[0]])[0]
 
 
-def _is_aftermath(failure: BaseException) -> bool:
-    """Whether it only says that another one's failure left it without an answer.
-
-    Whoever waits for a trip is told the first failure in it, the others find no answer.
-    """
+def _is_aftermath(failure: Exception) -> bool:
+    """Whether it only says that another one's failure left it without an answer."""
     without_answer = isinstance(failure, errors.ProgrammingError) and failure.sqlstate is None
     return without_answer or isinstance(failure, errors.PipelineAborted)
 
@@ -89,11 +164,11 @@ def _is_aftermath(failure: BaseException) -> bool:
 async def _fetch(
     tx: Tx, factory: BaseRowFactory[T], query: LiteralString, params: Params
 ) -> list[T]:
-    async with tx.cursor(row_factory=factory) as cursor:
-        await cursor.execute(query, params)
-        if is_gathering(tx):
-            await asyncio.sleep(0)  # the others ask too, before somebody waits for an answer
-        return await cursor.fetchall()
+    cursor = tx.cursor(row_factory=factory)
+    await cursor.execute(query, params)
+    if is_together(tx):
+        await _answer()
+    return await cursor.fetchall()
 
 
 def _at_most_one(rows: list[T]) -> T | None:
