@@ -79,8 +79,7 @@ async def together(
         for work in works:
             work.steps.close()
         _set_together(tx, is_so=was)
-    found: Any = tuple(work.result for work in works)
-    return found
+    return works[0].result, works[1].result, works[2].result
 
 
 def _set_together(tx: Tx, *, is_so: bool) -> None:

@@ -7,6 +7,7 @@ not be left without them.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -285,6 +286,6 @@ def _handler(action: Action) -> HTTPRouteHandler:
         def give(key: Idempotent | None) -> Awaitable[InvoiceView]:
             return action.give(Asked(desk_of(request), invoice_id, by_of(request), found, key))
 
-        return await once(request, canonical(body), give, intent(request))
+        return await once(request, partial(canonical, body), give, intent(request))
 
     return act

@@ -92,13 +92,14 @@ def read_query(request: StudioRequest, fields: tuple[Field, ...]) -> dict[str, A
 
 async def once(
     request: StudioRequest,
-    content: bytes,
+    content: Callable[[], bytes],
     work: Callable[[Idempotent | None], Awaitable[T]],
     render: Callable[[T], bytes],
 ) -> Answer:
     """Do it, or give the answer that was given when it was done.
 
-    ``content`` is what the request says, the same bytes for the same meaning.
+    ``content`` answers what the request says, the same bytes for the same meaning; it is asked
+    only where there is a key.
     """
     key = request.headers.get(HEADER)
     idempotent = None
@@ -107,7 +108,7 @@ async def once(
         idempotent = Idempotent(
             member_id=request.user.member_id,
             key=check_key(key),
-            fingerprint=hashlib.sha256(asked + content).digest(),
+            fingerprint=hashlib.sha256(asked + content()).digest(),
             render=lambda result: (200, render(result)),
         )
     try:

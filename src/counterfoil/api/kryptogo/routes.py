@@ -8,6 +8,7 @@ those of sources/kryptogo-invoice-payout-api.txt; files and callbacks are ours.
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 from uuid import UUID
@@ -70,7 +71,7 @@ async def create(request: StudioRequest) -> Answer:
         except Invalid as wrong:
             raise schema.under_the_clients_names(wrong, body) from None
 
-    return await once(request, canonical(body), work, intent(request))
+    return await once(request, partial(canonical, body), work, intent(request))
 
 
 @get("/invoice/intent/{intent_id:str}", opt=needs(P.READ))
@@ -155,7 +156,7 @@ async def upload(request: StudioRequest) -> Answer:
     fingerprint = hashlib.sha256(content).digest() + name.encode("utf-8", "backslashreplace")
     return await once(
         request,
-        fingerprint,
+        lambda: fingerprint,
         lambda idempotent: files.store(desk_of(request), content, name, by_of(request), idempotent),
         lambda file: views.envelope(views.stored_file(file)),
     )

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, Protocol
 
 from counterfoil.chains.evm.abi import address_word, bytes32, keccak256, padded, word
@@ -19,6 +20,8 @@ FACTORY_SALT: Final = bytes(32)
 makes its address unique. Changing it moves every deposit address."""
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
+_REMEMBERED: Final = 1_000
+"""Checksums that are kept: a merchant is paid out to the same few addresses again and again."""
 # EIP-1167, as Vyper's create_minimal_proxy_to lays it out.
 _CLONE_HEAD: Final = bytes.fromhex("602d3d8160093d39f3363d3d373d3d3d363d73")
 _CLONE_TAIL: Final = bytes.fromhex("5af43d82803e903d91602b57fd5bf3")
@@ -40,6 +43,7 @@ class DepositScheme(Protocol):
         ...
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def checksum(address: str) -> str:
     """Write a lower-case address with EIP-55's mixed-case checksum, for people to read."""
     digits = address[2:].lower()
