@@ -204,7 +204,7 @@ def migrate() -> None:
 
 @audit_cli.command("verify")
 def audit_verify() -> None:
-    """Recompute the whole audit log; status 1 when anything in it does not hold."""
+    """Recompute the whole audit log, and the kept counts; status 1 when anything does not hold."""
 
     async def verify(desk: Desk) -> int:
         with busy("recomputing every seal"):
@@ -214,7 +214,10 @@ def audit_verify() -> None:
             invoice = ids.public("inv", broken.invoice_id)
             out.print(f"[red]{invoice}, entry {broken.sequence}: {broken.finding}[/]")
         out.print("[green]every seal holds[/]" if not found.breaks else "[red]it does not hold[/]")
-        return 1 if found.breaks else 0
+        counts = await proving.miscounted(desk)
+        for sentence in counts:
+            out.print(f"[red]{sentence}[/]")
+        return 1 if found.breaks or counts else 0
 
     raise typer.Exit(with_desk(DatabaseConfig.from_env(os.environ), verify))
 

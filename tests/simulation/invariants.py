@@ -2,7 +2,7 @@
 
 Each is one query that finds whatever breaks it, so an empty answer is the good one. The cheap ones
 are asked after every step, all in one question; the others where everything is at rest. What needs
-a look at the chain is in `checker`. I23 is about pages, which this harness does not turn.
+a look at the chain is in `checker`. The pages of I23 this harness does not turn.
 """
 
 from dataclasses import dataclass
@@ -440,6 +440,20 @@ INVARIANTS: Final = (
                    SELECT FROM rate_snapshot AS s
                     WHERE (s.base, s.quote, s.observed_at, s.source, s.rate)
                         = (q.base, q.quote, q.observed_at, q.source, q.rate))))
+        """,
+        "at rest",
+    ),
+    Invariant(
+        "I23",
+        "the kept counts are those of the invoices",
+        """
+        SELECT format('%%s %%s %%s of organisation %%s: %%s too many', status, context,
+                      settlement, org_id, sum(n))
+          FROM (SELECT org_id, status, context, settlement, archived, count AS n
+                  FROM invoice_count
+                 UNION ALL
+                SELECT org_id, status, context, settlement, archived, -1 FROM invoice) AS sides
+         GROUP BY org_id, status, context, settlement, archived HAVING sum(n) <> 0
         """,
         "at rest",
     ),

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from counterfoil.core.content import content_hash
+from counterfoil.core.content import content_hash, is_approved_content
 from counterfoil.core.errors import Invalid, OutOfPlace
 from counterfoil.core.events import Accept, Leg, PlanMoves, Recalculate, SignOff
 from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Status, Tally
@@ -243,7 +243,20 @@ class TestRules:
 class TestHash:
     def test_what_was_approved_before_there_were_rules_still_is(self) -> None:
         # As the first release computed it for this invoice.
-        assert content_hash(invoice()) == FIRST_RELEASE_HASH
+        assert is_approved_content(invoice(approved_hash=FIRST_RELEASE_HASH))
+        changed = invoice(approved_hash=FIRST_RELEASE_HASH, payout_to={"evm": STRANGER})
+        assert not is_approved_content(changed)
+        assert not is_approved_content(invoice(approved_hash=None))
+
+    def test_how_the_dues_were_computed_is_covered(self) -> None:
+        bill = invoice(requests=PRICED)
+        bill = replace(bill, approved_hash=content_hash(bill))
+        assert is_approved_content(bill)
+        (request, *others) = PRICED
+        assert request.quote is not None
+        dearer = replace(request, quote=replace(request.quote, rate=Decimal(99)))
+        assert not is_approved_content(replace(bill, requests=(dearer, *others)))
+        assert not is_approved_content(replace(bill, use_fixed_stablecoin_rate=True))
 
     def test_a_rule_cannot_be_set_or_unset_behind_an_approval(self) -> None:
         plain = content_hash(invoice())

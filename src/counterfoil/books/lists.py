@@ -133,6 +133,39 @@ async def fold_counts(tx: Tx, *, at_least: int) -> int:
     return folded or 0
 
 
+@dataclass(frozen=True, slots=True)
+class Miscounted:
+    """A standing of which another number of invoices is kept than there are."""
+
+    org_id: int
+    status: str
+    context: str | None
+    settlement: str
+    archived: bool
+    kept: int
+    there: int
+
+
+async def miscounted(tx: Tx) -> list[Miscounted]:
+    """Where the kept counts are not those of the invoices (specs/reliability.md I23)."""
+    return await all_rows(
+        tx,
+        Miscounted,
+        """
+        SELECT org_id, status, context, settlement, archived,
+               sum(kept)::bigint AS kept, sum(there)::bigint AS there
+          FROM (SELECT org_id, status, context, settlement, archived, count AS kept, 0 AS there
+                  FROM invoice_count
+                 UNION ALL
+                SELECT org_id, status, context, settlement, archived, 0, 1 FROM invoice) AS sides
+         GROUP BY org_id, status, context, settlement, archived
+        HAVING sum(kept) <> sum(there)
+         ORDER BY org_id, status, context, settlement, archived
+        """,
+        {},
+    )
+
+
 async def make_searchable(tx: Tx, *, limit: int) -> int:
     """Give invoices from before there was a search their grams; answers how many."""
     rows = await all_rows(

@@ -3,9 +3,11 @@
 import hashlib
 import json
 from dataclasses import fields, is_dataclass
+from datetime import UTC
 from typing import Final
 
-from counterfoil.core.invoice import Invoice, Policy
+from counterfoil.core.invoice import Invoice, Policy, Quote
+from counterfoil.core.money import plain_text
 
 _FIRST_POLICY: Final = frozenset(
     {
@@ -25,15 +27,33 @@ _FIRST_POLICY: Final = frozenset(
 """The rules that the first release knew, which are always hashed."""
 
 
-def content_hash(invoice: Invoice) -> str:
-    """SHA-256 (hex) over everything the approval covers: document, price, dues, destination, terms.
+_SECOND: Final = "2:"
+"""How a hash begins that covers how the dues were computed, too; those before have no such mark."""
 
-    What changes by itself afterwards (status, money that arrives, the deadline of an invoice
-    that is due on receipt) is left out. Rules that are younger than the first release count
-    where they are set: so what was approved before they existed keeps its hash, and nobody can
-    set or unset one of them without changing it.
+
+def content_hash(invoice: Invoice) -> str:
+    """A hash over everything the approval covers: document, price, dues and rates, destination.
+
+    ``2:`` and SHA-256 in hex. What changes by itself afterwards (status, money that arrives, the
+    deadline of an invoice that is due on receipt) is left out. Rules that are younger than the
+    first release count where they are set: so nobody can set or unset one without changing it.
     """
-    content = {
+    return _SECOND + _digest({**_first(invoice), **_second(invoice)})
+
+
+def is_approved_content(invoice: Invoice) -> bool:
+    """Whether an invoice is still what was approved, by the version of hash of that approval."""
+    approved = invoice.approved_hash
+    if approved is None:
+        return False
+    if approved.startswith(_SECOND):
+        return approved == content_hash(invoice)
+    return approved == _digest(_first(invoice))
+
+
+def _first(invoice: Invoice) -> dict[str, object]:
+    """What the first release hashed."""
+    content: dict[str, object] = {
         "document": invoice.document,
         "price": invoice.price,
         "requests": [[r.asset.key, str(r.due_units)] for r in invoice.requests],
@@ -47,6 +67,24 @@ def content_hash(invoice: Invoice) -> str:
     }
     if invoice.hd_chains:
         content["hd"] = [invoice.hd_address, *invoice.hd_chains]
+    return content
+
+
+def _second(invoice: Invoice) -> dict[str, object]:
+    """How what is due was computed."""
+    return {
+        "use_fixed_stablecoin_rate": invoice.use_fixed_stablecoin_rate,
+        "quotes": [None if r.quote is None else _quote(r.quote) for r in invoice.requests],
+    }
+
+
+def _quote(quote: Quote) -> list[str]:
+    times = (quote.observed_at, quote.locked_at)
+    seconds = [at.astimezone(UTC).isoformat(timespec="microseconds") for at in times]
+    return [quote.base, quote.quote, plain_text(quote.rate), quote.source, *seconds]
+
+
+def _digest(content: dict[str, object]) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_plain)
     return hashlib.sha256(canonical.encode()).hexdigest()
 

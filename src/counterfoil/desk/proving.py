@@ -1,19 +1,32 @@
 """Proof: the audit log recomputed, and the books as they stood at a block."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from uuid import UUID
 
-from counterfoil.books import addresses, audit, cursors, invoices, ledger, orgs, proof
-from counterfoil.books.moves import EMPTYING
+from counterfoil.books import (
+    addresses,
+    audit,
+    cursors,
+    invoices,
+    ledger,
+    lists,
+    moves,
+    orgs,
+    proof,
+    refunds,
+)
+from counterfoil.books.moves import EMPTYING, OUTGOING, MoveRow
 from counterfoil.books.orgs import Org
 from counterfoil.core import seal
-from counterfoil.core.content import content_hash
-from counterfoil.core.invoice import Invoice
+from counterfoil.core.content import is_approved_content
+from counterfoil.core.invoice import Invoice, Refund
 from counterfoil.core.journal import DEPOSITED
 from counterfoil.core.seal import Break, LogEntry
 from counterfoil.db.pool import Tx
+from counterfoil.desk import sealing
 from counterfoil.desk.desk import Desk
 
 _BATCH = 500
@@ -51,7 +64,8 @@ async def verify_audit(desk: Desk) -> Verified:
     """Recompute every seal of every invoice, batch by batch.
 
     A chain must hold link by link, end at the version and in the status that its invoice shows,
-    and an approved invoice must still be what the log says was approved.
+    and an approved invoice must still be what the log says was approved. Refunds, payments and
+    decisions about held money must be those that the log tells of.
     """
     after = (0, UUID(int=0))
     count = entries = 0
@@ -61,6 +75,7 @@ async def verify_audit(desk: Desk) -> Verified:
             heads = await audit.heads(tx, after=after, limit=_BATCH)
             chains = await audit.of_invoices(tx, heads) if heads else {}
             stored = await _stored(tx, heads)
+            sent_back, planned = await _beside(tx, heads)
         for head in heads:
             chain = chains[head.invoice_id]
             count += 1
@@ -69,6 +84,12 @@ async def verify_audit(desk: Desk) -> Verified:
                 seal.verify(chain)
                 or _ends_well(head, chain)
                 or _still_as_approved(chain, stored[head.invoice_id])
+                or sealing.against(
+                    chain,
+                    stored[head.invoice_id],
+                    sent_back.get(head.invoice_id, ()),
+                    planned.get(head.invoice_id, ()),
+                )
             )
             if found is not None:
                 breaks.append(found)
@@ -85,6 +106,33 @@ async def _stored(tx: Tx, heads: Sequence[audit.ChainHead]) -> dict[UUID, Invoic
     return found
 
 
+async def _beside(
+    tx: Tx, heads: Sequence[audit.ChainHead]
+) -> tuple[dict[UUID, tuple[Refund, ...]], dict[UUID, list[MoveRow]]]:
+    """Every refund and every payment of these invoices, whatever their transfers say."""
+    sent_back: dict[UUID, tuple[Refund, ...]] = {}
+    planned: defaultdict[UUID, list[MoveRow]] = defaultdict(list)
+    for org_id, of_org in groupby(heads, key=lambda head: head.org_id):
+        ids = [head.invoice_id for head in of_org]
+        sent_back |= await refunds.by_invoice(tx, org_id, ids)
+        for move in await moves.of_invoices(tx, org_id, ids):
+            if move.purpose in OUTGOING and move.invoice_id is not None:
+                planned[move.invoice_id].append(move)
+    return sent_back, planned
+
+
+async def miscounted(desk: Desk) -> list[str]:
+    """One sentence for each standing of which another number is kept than there are invoices."""
+    async with desk.database.reading() as tx:
+        found = await lists.miscounted(tx)
+    return [
+        f"organisation {one.org_id} counts {one.kept} invoices that are {one.status}"
+        f" ({one.context or 'no context'}, {one.settlement}, archived: {one.archived}), there are"
+        f" {one.there}"
+        for one in found
+    ]
+
+
 def _ends_well(head: audit.ChainHead, chain: Chain) -> Break | None:
     if len(chain) != head.version:
         return Break(head.invoice_id, len(chain) + 1, "the end of the log is missing")
@@ -98,7 +146,8 @@ def _still_as_approved(chain: Chain, stored: Invoice) -> Break | None:
     if not approvals:
         return None
     approval = approvals[-1]
-    if not approval.metadata["content_hash"] == stored.approved_hash == content_hash(stored):
+    approved = approval.metadata["content_hash"] == stored.approved_hash
+    if not approved or not is_approved_content(stored):
         finding = "the invoice is not what was approved here"
         return Break(stored.invoice_id, approval.sequence, finding)
     return None

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from counterfoil.core import pricing, resolution
-from counterfoil.core.content import content_hash
+from counterfoil.core.content import content_hash, is_approved_content
 from counterfoil.core.errors import Conflict, OutOfPlace, Refusal
 from counterfoil.core.events import Accept, Command, Event, Recalculate, Release, Screened
 from counterfoil.core.invoice import Invoice, PaymentRequest, Quote, Status
@@ -104,7 +104,7 @@ def check_approved_content(invoice: Invoice, by: str) -> None:
     if invoice.status not in {Status.SIGN_PENDING, Status.RESOLUTION_REQUIRED}:
         return
     stored = content_hash(invoice)
-    if invoice.approved_hash == stored:
+    if is_approved_content(invoice):
         return
     _log.critical(
         "approved_content_changed",

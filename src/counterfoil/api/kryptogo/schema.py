@@ -202,7 +202,7 @@ UPDATE_FIELDS: Final = (
 APPROVE_FIELDS: Final = (
     Field(
         "content_hash",
-        Text(64),
+        Text(66),
         "The invoice's content_hash as you saw it; refused when it changed meanwhile.",
     ),
 )

@@ -1,0 +1,159 @@
+"""Rows beside the log against what the log sealed: refunds, payments, and who decided what.
+
+A row that somebody changed by hand, or added, is found here; that a payment cannot be forged at all
+is the signer's to see, who checks its warrant (decision 2).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from counterfoil.books.moves import MoveRow
+from counterfoil.core import ids
+from counterfoil.core.invoice import Invoice, Refund, RefundStatus, Status
+from counterfoil.core.seal import Break, LogEntry
+
+Chain = Sequence[tuple[LogEntry, bytes]]
+
+_SIGNED: Final = frozenset(
+    status.value for status in (Status.SWEEPING, Status.PAYOUT_PROCESSING, Status.COMPLETED)
+)
+
+
+def against(
+    chain: Chain, stored: Invoice, refunds: Sequence[Refund], payments: Sequence[MoveRow]
+) -> Break | None:
+    """The first row that says something else than an invoice's log, oldest entry first."""
+    entries = [entry for entry, _ in chain]
+    told = _told(entries)
+    for refund in refunds:
+        broken = _refund(stored, entries, told.pop(_name(refund), []), refund)
+        if broken is not None:
+            return broken
+    for name, about in told.items():
+        return Break(stored.invoice_id, about[0].sequence, f"its refund {name} is missing")
+    by_id = {refund.refund_id.hex: refund for refund in refunds}
+    for move in payments:
+        refund = by_id.get(move.source_id)
+        wrong = _payment(stored, entries, move, None if move.purpose == "payout" else refund)
+        if wrong:
+            finding = f"payment {move.move_id} {wrong}"
+            return Break(stored.invoice_id, len(entries), finding)
+    return _amounts(stored, entries, refunds, payments) or _decided(stored, entries)
+
+
+def _name(refund: Refund) -> str:
+    return ids.public("ref", refund.refund_id)
+
+
+def _told(entries: Sequence[LogEntry]) -> dict[str, list[LogEntry]]:
+    """The entries about each refund, by its public id, oldest first."""
+    found: dict[str, list[LogEntry]] = {}
+    for entry in entries:
+        name = entry.metadata.get("refund")
+        if isinstance(name, str):
+            found.setdefault(name, []).append(entry)
+    return found
+
+
+def _refund(
+    stored: Invoice, entries: Sequence[LogEntry], about: Sequence[LogEntry], refund: Refund
+) -> Break | None:
+    if not about:
+        if any(e.event == "order_refund" and "refund" not in e.metadata for e in entries):
+            return None  # It was ordered before the log named refunds.
+        return Break(stored.invoice_id, len(entries), f"the log knows of no {_name(refund)}")
+    ordered, newest = about[0], about[-1]
+    facts = {
+        "amounts": (
+            {money.asset.key: str(money.units) for money in refund.amounts},
+            ordered.metadata.get("refund_amounts"),
+        ),
+        "address": (refund.address, ordered.metadata.get("refund_address")),
+        "orderer": (refund.ordered_by, ordered.operator_uid),
+        "reason": (refund.reason, ordered.reason),
+        "status": (refund.status.value, newest.metadata.get("refund_status")),
+        "attachments": (
+            [str(file_id) for file_id in refund.attachment_file_ids],
+            ordered.metadata.get(
+                "attachments", [str(file_id) for file_id in refund.attachment_file_ids]
+            ),
+        ),
+    }
+    going = [e for e in about if e.metadata.get("refund_status") == RefundStatus.PROCESSING]
+    approval = (going[0].operator_uid, going[0].at) if going else (None, None)
+    facts["approval"] = ((refund.approved_by, refund.approved_at), approval)
+    for what, (row, log) in facts.items():
+        if row != log:
+            finding = f"{_name(refund)} has another {what} than is sealed here"
+            return Break(stored.invoice_id, ordered.sequence, finding)
+    return None
+
+
+def _payment(
+    stored: Invoice, entries: Sequence[LogEntry], move: MoveRow, refund: Refund | None
+) -> str | None:
+    """Why a payment is not what the log says was approved."""
+    if move.generation:
+        again = [
+            e
+            for e in entries
+            if e.event == "approved_again"
+            and (e.metadata.get("move_id"), e.metadata.get("generation"))
+            == (str(move.move_id), move.generation)
+        ]
+        approved = _by(again, move)
+    elif refund is not None:
+        approved = (move.approved_by, move.approved_at) == (refund.approved_by, refund.approved_at)
+    else:
+        approved = _by([e for e in entries if e.to_status in _SIGNED], move)
+    if not approved:
+        return "was approved by somebody or at a time that the log does not know"
+    if refund is not None and move.destination != refund.address:
+        return "goes elsewhere than its refund"
+    if refund is None and move.purpose == "payout":
+        fits = move.destination in stored.payout_to.values()
+        return None if fits else "goes elsewhere than the invoice says"
+    return None
+
+
+def _by(entries: Sequence[LogEntry], move: MoveRow) -> bool:
+    return any((e.operator_uid, e.at) == (move.approved_by, move.approved_at) for e in entries)
+
+
+def _amounts(
+    stored: Invoice,
+    entries: Sequence[LogEntry],
+    refunds: Sequence[Refund],
+    payments: Sequence[MoveRow],
+) -> Break | None:
+    """Where the movements of an approved refund are not all of it, and no more."""
+    for refund in refunds:
+        planned: Counter[tuple[str, str]] = Counter()
+        for move in payments:
+            if move.source_id == refund.refund_id.hex and move.purpose != "payout":
+                planned[move.chain, move.contract] += move.amount_units
+        meant = {(m.asset.chain, m.asset.contract): m.units for m in refund.amounts}
+        if refund.approved_at is not None and dict(planned) != meant:
+            finding = f"the payments of {_name(refund)} are not its amounts"
+            return Break(stored.invoice_id, len(entries), finding)
+    return None
+
+
+def _decided(stored: Invoice, entries: Sequence[LogEntry]) -> Break | None:
+    """Where somebody is said to have decided of whom the log says nothing of the kind."""
+
+    def did(*events: str) -> Callable[[str | None], bool]:
+        people = {e.operator_uid for e in entries if e.event in events}
+        return lambda person: person is None or person in people
+
+    for people, has in (
+        (stored.releases, did("release")),
+        (stored.declines, did("decline")),
+        ((stored.quarantined_by,), did("quarantine")),
+    ):
+        for person in people:
+            if not has(person):
+                finding = f"{person} has decided nothing of the kind by the log"
+                return Break(stored.invoice_id, len(entries), finding)
+    return None
