@@ -1,4 +1,4 @@
-"""``counterfoil move`` and ``counterfoil wallet``: what stands still, and how to get it going."""
+"""``counterfoil move``, ``wallet`` and ``balance``: what stands still, and how to get it going."""
 
 import getpass
 import os
@@ -26,13 +26,14 @@ Reason = Annotated[str, typer.Option(help="what you found; kept for those who lo
 
 
 def add_to(cli: typer.Typer) -> None:
-    """Give the command line its ``move`` and ``wallet`` commands."""
+    """Give the command line its ``move``, ``wallet`` and ``balance`` commands."""
     moves = typer.Typer(no_args_is_help=True, help="Money on its way out that stands still.")
     wallets = typer.Typer(no_args_is_help=True, help="The wallets that send it.")
     cli.add_typer(moves, name="move")
     # A group, so that its one command keeps its name.
     wallets.callback()(_wallets)
     cli.add_typer(wallets, name="wallet")
+    _add_balances(cli)
 
     @moves.command("list")
     def move_list() -> None:
@@ -104,6 +105,28 @@ def add_to(cli: typer.Typer) -> None:
                 out.print(f"  parked, as its nonce is gone: move {move_id}", soft_wrap=True)
 
         with_desk(DatabaseConfig.from_env(os.environ), thaw)
+
+
+def _add_balances(cli: typer.Typer) -> None:
+    balances = typer.Typer(no_args_is_help=True, help="What addresses hold beyond the books.")
+    balances.callback()(_balances)
+    cli.add_typer(balances, name="balance")
+
+    @balances.command("dismiss")
+    def balance_dismiss(chain: str, address: str, reason: Reason) -> None:
+        """Let an invoice go on whose address holds more than the books say, once you know why."""
+        from counterfoil.desk import comparing
+
+        async def dismiss(desk: Desk) -> None:
+            at = (chain, address.lower())
+            tokens = await comparing.dismiss(desk, *at, by=_operator(), reason=reason)
+            out.print(f"{address} on {chain}: {tokens} balances dismissed", soft_wrap=True)
+
+        with_desk(DatabaseConfig.from_env(os.environ), dismiss)
+
+
+def _balances() -> None:
+    """What addresses hold beyond the books."""
 
 
 def _wallets() -> None:

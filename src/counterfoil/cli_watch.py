@@ -86,7 +86,8 @@ def needing_a_person(
         yield (
             f"not on record: {more} at {one.address} of {ids.public('inv', one.invoice_id)} of"
             f" organisation {one.org_id} on {one.chain}, since {one.since:%Y-%m-%d %H:%M} UTC: its"
-            " balance shows it and no node lists it; the invoice does not expire meanwhile"
+            " balance shows it and no node lists it; the invoice does not expire meanwhile, and its"
+            " money is not swept; counterfoil balance dismiss lets it go on"
         )
 
 

@@ -6,13 +6,17 @@ from datetime import timedelta
 
 import pytest
 
+from counterfoil.books import audit
 from counterfoil.chains.port import Attestation, ChainUnreachable
 from counterfoil.cli_watch import needing_a_person
 from counterfoil.core.assets import CHAINS
+from counterfoil.core.errors import Invalid, NotFound
 from counterfoil.core.invoice import Status
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
-from counterfoil.desk import comparing, doubting
+from counterfoil.desk import comparing, doubting, landing, moving, proving
+from counterfoil.desk.landing import Landed, LandedItem, Settled
+from counterfoil.desk.moving import Reserved
 from counterfoil.workers import witness
 from counterfoil.workers.comparing import AT_ONCE
 from counterfoil.workers.expire import Expirer
@@ -20,6 +24,7 @@ from support.fake_chain import FakeChain
 from support.fake_clock import NOON, FakeClock
 from support.invoices import CUSTOMER, DUE, USDC, USDT
 from support.shop import desk_on
+from support.till import Till, reserve
 from support.tower import Tower
 
 SOON = NOON + timedelta(seconds=60)
@@ -247,3 +252,75 @@ async def test_of_two_contents_only_what_two_nodes_confirm_is_taken(tower: Tower
     tower.chain.told[paid.tx_hash] = Attestation(confirms=("a",), denies=("b",))
     assert await witness.one_content(tower.chain, [false, true]) == []
     assert await witness.one_content(tower.chain, [true, true]) == [true]
+
+
+async def test_a_person_dismisses_it_and_the_invoice_goes_on(tower: Tower) -> None:
+    bill = await tower.shop.bill(deadline_at=SOON)
+    paid = tower.chain.pay(USDT.contract, bill.deposit_address, 7, CUSTOMER)
+    tower.chain.faults.omitted.add(paid.tx_hash)
+    tower.mine(90)
+    await tower.watch()
+    await rounds(tower)
+    assert len(await comparing.every(tower.desk)) == 1
+    why = {"by": "operator:me", "reason": "a gift, said the sender"}
+    with pytest.raises(Invalid, match="reason"):
+        await comparing.dismiss(tower.desk, "arb", bill.deposit_address, by="me", reason=" ")
+    assert await comparing.dismiss(tower.desk, "arb", bill.deposit_address, **why) == 1
+    with pytest.raises(NotFound):
+        await comparing.dismiss(tower.desk, "arb", bill.deposit_address, **why)
+
+    await rounds(tower)
+    assert await comparing.every(tower.desk) == []
+    async with tower.desk.database.reading() as tx:
+        (*_, (entry, _)) = await audit.of_invoice(tx, 1, bill.invoice_id)
+    assert (entry.event, entry.operator_uid, entry.reason) == (
+        "balance_dismissed",
+        "operator:me",
+        "a gift, said the sender",
+    )
+    assert entry.metadata["amount_units"] == "7"
+    assert (await proving.verify_audit(tower.desk)).breaks == ()
+    (place,) = [
+        place
+        for place in await proving.places(tower.desk, "arb", (await tower.position()).final_number)
+        if place.address == bill.deposit_address
+    ]
+    assert place.units[USDT.contract] == 7
+    await expire(tower)
+    assert await tower.shop.status(bill) is Status.EXPIRED
+
+    again = tower.chain.pay(USDT.contract, bill.deposit_address, 5, CUSTOMER)
+    tower.chain.faults.omitted.add(again.tx_hash)
+    await rounds(tower, 2)
+    (missing,) = await comparing.every(tower.desk)
+    assert (missing.known_units, missing.chain_units) == (7, 12), "later money is missed anew"
+
+
+async def test_a_sweep_waits_while_its_address_holds_more_than_is_on_record(
+    database: Database,
+) -> None:
+    till = Till(desk_on(database, FakeClock()))
+    await till.open()
+    await till.ready()
+    bill = await till.signed_bill()
+    more = comparing.Unexplained(
+        "arb", bill.deposit_address, USDT.contract, 1, bill.invoice_id, DUE, DUE + 7, 99, NOON
+    )
+    await comparing.keep(till.desk, "arb", 99, (), [more])
+
+    assert await reserve(till) is Reserved.WAITING
+    assert "more than is on record" in ((await till.move(bill, "sweep")).wait_reason or "")
+    await comparing.dismiss(till.desk, "arb", bill.deposit_address, by="me", reason="a gift")
+    clock = till.desk.clock
+    assert isinstance(clock, FakeClock)
+    clock.advance(timedelta(minutes=1))
+    assert await reserve(till) is Reserved.SIGNED
+
+    # What the sweep takes along is no longer at the address.
+    (flying,) = await moving.open_txs(till.desk, "arb")
+    items = tuple(LandedItem(i.move.move_id, DUE + 7) for i in flying.items)
+    landed = Landed("arb", flying.tx.tx_hash, 100, ok=True, fee_wei=1, items=items)
+    assert await landing.settle(till.desk, landed) is Settled.BOOKED
+    (at,) = await comparing.addresses(till.desk, "arb", [bill.deposit_address])
+    known = await comparing.known_at(till.desk, "arb", [at], [USDT.contract], 100)
+    assert known == {(bill.deposit_address, USDT.contract): 0}

@@ -252,10 +252,10 @@ class TestHash:
         bill = invoice(requests=PRICED)
         bill = replace(bill, approved_hash=content_hash(bill))
         assert is_approved_content(bill)
-        (request, *others) = PRICED
+        request = PRICED[0]
         assert request.quote is not None
         dearer = replace(request, quote=replace(request.quote, rate=Decimal(99)))
-        assert not is_approved_content(replace(bill, requests=(dearer, *others)))
+        assert not is_approved_content(replace(bill, requests=(dearer, *PRICED[1:])))
         assert not is_approved_content(replace(bill, use_fixed_stablecoin_rate=True))
 
     def test_a_rule_cannot_be_set_or_unset_behind_an_approval(self) -> None:

@@ -9,7 +9,10 @@ from counterfoil.db.rows import all_rows
 
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """What came to a deposit address without belonging to its invoice, and still lies there."""
+    """What came to a deposit address without belonging to its invoice, and still lies there.
+
+    What a person dismissed is among it.
+    """
 
     org_id: int
     address: str
@@ -39,8 +42,13 @@ async def asides_at(tx: Tx, chain: str, block_number: int) -> list[Aside]:
         """
         WITH kept AS (
             SELECT org_id, address, contract, sum(amount_units) AS units
-              FROM ingest.unassigned_transfer
-             WHERE chain = %(chain)s AND depth = 3 AND block_number <= %(block_number)s
+              FROM (SELECT org_id, address, contract, amount_units
+                      FROM ingest.unassigned_transfer
+                     WHERE chain = %(chain)s AND depth = 3 AND block_number <= %(block_number)s
+                     UNION ALL
+                    SELECT org_id, address, contract, amount_units
+                      FROM ingest.dismissed_balance
+                     WHERE chain = %(chain)s AND block_number <= %(block_number)s) AS gifts
              GROUP BY org_id, address, contract
         ), swept AS (
             SELECT m.org_id, coalesce(h.address, d.address) AS address, p.contract,

@@ -8,7 +8,7 @@ from uuid import UUID
 from counterfoil.core.invoice import DepositMode
 from counterfoil.core.journal import DEPOSITED
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute, execute_many
+from counterfoil.db.rows import all_rows, execute, execute_many, one_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +126,19 @@ async def known_at(
                     WHERE u.chain = %(chain)s AND u.address = k.address
                       AND u.contract = c.contract AND u.depth > 0
                       AND u.block_number <= %(block_number)s), 0)
+                + coalesce((
+                   SELECT sum(d.amount_units) FROM ingest.dismissed_balance d
+                    WHERE d.chain = %(chain)s AND d.address = k.address
+                      AND d.contract = c.contract
+                      AND d.block_number <= %(block_number)s), 0)
                 - coalesce((
                    SELECT sum(p.amount_units)
-                     FROM posting p JOIN journal_entry e USING (org_id, cause)
-                    WHERE p.org_id = k.org_id AND p.invoice_id = k.invoice_id
+                     FROM move m
+                     JOIN posting p ON p.org_id = m.org_id AND p.cause = 'stray:' || m.move_id
+                     JOIN journal_entry e ON e.org_id = p.org_id AND e.cause = p.cause
+                    WHERE m.org_id = k.org_id AND m.invoice_id = k.invoice_id
+                      AND m.purpose IN ('sweep', 'quarantine') AND m.deposit_mode = k.mode
                       AND p.chain = %(chain)s AND p.contract = c.contract
-                      AND p.cause LIKE 'stray:%%' AND k.account = 'deposit'
                       AND e.block_number <= %(block_number)s), 0))::numeric(78, 0) AS units
           FROM unnest(%(orgs)s::bigint[], %(invoices)s::uuid[], %(addresses)s::text[],
                       %(modes)s::text[], %(accounts)s::text[])
@@ -197,6 +204,77 @@ async def every(tx: Tx, chain: str | None = None) -> list[Unexplained]:
         """,
         {"chain": chain},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Dismissed:
+    """What an address held beyond our records, that a person has looked into, and why it is so."""
+
+    dismissal_id: UUID
+    chain: str
+    address: str
+    contract: str
+    org_id: int
+    invoice_id: UUID
+    amount_units: int
+    block_number: int
+    dismissed_by: str
+    reason: str
+    dismissed_at: datetime
+
+
+async def lock_at(tx: Tx, chain: str, address: str, invoice_id: UUID) -> list[Unexplained]:
+    """What is not explained at an address of an invoice, held until the transaction ends."""
+    return await all_rows(
+        tx,
+        Unexplained,
+        """
+        SELECT chain, address, contract, org_id, invoice_id, known_units, chain_units,
+               block_number, since
+          FROM ingest.unexplained_balance
+         WHERE chain = %(chain)s AND address = %(address)s AND invoice_id = %(invoice_id)s
+         ORDER BY contract FOR UPDATE
+        """,
+        {"chain": chain, "address": address, "invoice_id": invoice_id},
+    )
+
+
+async def dismiss(tx: Tx, found: Sequence[Dismissed]) -> None:
+    """Count this as known from now on; it is no longer unexplained."""
+    await execute_many(
+        tx,
+        """
+        INSERT INTO ingest.dismissed_balance (dismissal_id, chain, address, contract, org_id,
+            invoice_id, amount_units, block_number, dismissed_by, reason, dismissed_at)
+        VALUES (%(dismissal_id)s, %(chain)s, %(address)s, %(contract)s, %(org_id)s,
+            %(invoice_id)s, %(amount_units)s, %(block_number)s, %(dismissed_by)s, %(reason)s,
+            %(dismissed_at)s)
+        """,
+        [asdict(one) for one in found],
+    )
+    await execute_many(
+        tx,
+        """
+        DELETE FROM ingest.unexplained_balance
+         WHERE chain = %(chain)s AND address = %(address)s AND contract = %(contract)s
+        """,
+        [asdict(one) for one in found],
+    )
+
+
+async def is_open(tx: Tx, org_id: int, invoice_id: UUID, chain: str, contract: str) -> bool:
+    """Whether an address of an invoice holds more of a token than our records explain."""
+    found = await one_value(
+        tx,
+        bool,
+        """
+        SELECT EXISTS (SELECT FROM ingest.unexplained_balance
+            WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
+              AND chain = %(chain)s AND contract = %(contract)s)
+        """,
+        {"org_id": org_id, "invoice_id": invoice_id, "chain": chain, "contract": contract},
+    )
+    return bool(found)
 
 
 async def of_addresses(tx: Tx, family: str, addresses: Collection[str]) -> list[Compared]:

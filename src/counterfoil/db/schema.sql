@@ -62,6 +62,21 @@ CREATE TABLE ingest.chain_tx (
     CONSTRAINT chain_tx_tip_wei_check CHECK (((tip_wei >= (0)::numeric) AND (tip_wei < '1000000000000000000000000000000000000000000000000000000000000'::numeric)))
 );
 
+CREATE TABLE ingest.dismissed_balance (
+    dismissal_id uuid NOT NULL,
+    chain text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL COLLATE pg_catalog."C",
+    contract text NOT NULL COLLATE pg_catalog."C",
+    org_id bigint NOT NULL,
+    invoice_id uuid NOT NULL,
+    amount_units numeric(78,0) NOT NULL,
+    block_number bigint NOT NULL,
+    dismissed_by text NOT NULL,
+    reason text NOT NULL,
+    dismissed_at timestamp with time zone NOT NULL,
+    CONSTRAINT dismissed_balance_amount_units_check CHECK (((amount_units > (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric)))
+);
+
 CREATE TABLE ingest.doubted_transfer (
     chain text NOT NULL COLLATE pg_catalog."C",
     tx_hash text NOT NULL COLLATE pg_catalog."C",
@@ -615,6 +630,9 @@ ALTER TABLE ONLY ingest.chain_tx
 ALTER TABLE ONLY ingest.chain_tx
     ADD CONSTRAINT chain_tx_pkey PRIMARY KEY (chain, wallet, nonce, attempt);
 
+ALTER TABLE ONLY ingest.dismissed_balance
+    ADD CONSTRAINT dismissed_balance_pkey PRIMARY KEY (dismissal_id);
+
 ALTER TABLE ONLY ingest.doubted_transfer
     ADD CONSTRAINT doubted_transfer_pkey PRIMARY KEY (chain, tx_hash, log_index);
 
@@ -757,6 +775,8 @@ ALTER TABLE ONLY public.transfer
     ADD CONSTRAINT transfer_pkey PRIMARY KEY (org_id, chain, tx_hash, log_index);
 
 CREATE INDEX chain_tx_open ON ingest.chain_tx USING btree (chain, status) WHERE (status = ANY (ARRAY['signed'::text, 'sent'::text]));
+
+CREATE INDEX dismissed_balance_by_address ON ingest.dismissed_balance USING btree (chain, address);
 
 CREATE INDEX lost_signature_by_move ON ingest.lost_signature USING gin (move_ids);
 

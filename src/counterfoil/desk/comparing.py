@@ -11,14 +11,20 @@ from typing import Final
 from counterfoil.books import unexplained
 from counterfoil.books.unexplained import Compared, Unexplained
 from counterfoil.core.assets import CHAINS
+from counterfoil.core.errors import Invalid, NotFound
 from counterfoil.core.invoice import Status
+from counterfoil.core.roles import Actor
 from counterfoil.db.pool import Tx
+from counterfoil.desk.act import locked
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.metadata import BalanceDismissed
+from counterfoil.desk.record import record
 
 __all__ = [
     "Compared",
     "Unexplained",
     "addresses",
+    "dismiss",
     "due_addresses",
     "every",
     "keep",
@@ -89,3 +95,51 @@ async def addresses(desk: Desk, chain: str, wanted: Collection[str]) -> list[Com
     """These addresses of invoices again, for another look."""
     async with desk.database.reading() as tx:
         return await unexplained.of_addresses(tx, CHAINS[chain].family, wanted) if wanted else []
+
+
+async def dismiss(desk: Desk, chain: str, address: str, *, by: str, reason: str) -> int:
+    """Say that what an address holds beyond the books is nobody's payment; answers how many tokens.
+
+    A person has looked: it is known from now on, the invoice may expire and its money be swept
+    again, and what comes later is missed anew. Raises `NotFound` where nothing is unexplained there
+    and `Invalid` without a reason.
+    """
+    if not reason.strip():
+        raise Invalid.field("reason", "is required: say what you found, for those who look later")
+
+    async def work(tx: Tx) -> int:
+        at = (chain, address)
+        open_ = [o for o in await unexplained.every(tx, chain) if o.address == address]
+        if not open_:
+            raise NotFound(f"{address} on {chain} holds nothing that the books do not explain")
+        org_id, invoice_id = open_[0].org_id, open_[0].invoice_id
+        invoice = await locked(tx, org_id, invoice_id)
+        now, actor = desk.clock.now(), Actor(by, org_id, frozenset())
+        found = await unexplained.lock_at(tx, *at, invoice_id)
+        for one in found:
+            dismissed = unexplained.Dismissed(
+                dismissal_id=desk.ids.new(),
+                chain=chain,
+                address=address,
+                contract=one.contract,
+                org_id=org_id,
+                invoice_id=invoice_id,
+                amount_units=one.chain_units - one.known_units,
+                block_number=one.block_number,
+                dismissed_by=by,
+                reason=reason,
+                dismissed_at=now,
+            )
+            await unexplained.dismiss(tx, [dismissed])
+            event = BalanceDismissed(
+                at=now,
+                by=by,
+                reason=reason,
+                address=address,
+                asset=f"{chain}:{one.contract}",
+                amount_units=dismissed.amount_units,
+            )
+            invoice = await record(desk, tx, invoice, invoice, event=event, by=actor, todo=())
+        return len(found)
+
+    return await desk.database.run(work)

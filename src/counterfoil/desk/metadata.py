@@ -58,6 +58,16 @@ class ApprovedAgain(Fact):
     replaces_nonce: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceDismissed(Fact):
+    """A person says that what an address holds beyond the books is nobody's payment."""
+
+    reason: str
+    address: str
+    asset: str
+    amount_units: int
+
+
 def metadata(event: Event, before: Invoice | None, after: Invoice) -> dict[str, object]:
     """What a reader of the log needs to follow what happened without any other table."""
     context = {} if after.context is None else {"context": after.context.value}
@@ -162,6 +172,9 @@ def _naming(event: Event) -> dict[str, object]:
         case TransactionChecked():
             found = {"transfer": event.transfer, "tx_hash": event.tx_hash}
             return {**found, "confirmed": not event.reason}
+        case BalanceDismissed():
+            units = str(event.amount_units)
+            return {"address": event.address, "asset": event.asset, "amount_units": units}
         case _:
             return {}
 

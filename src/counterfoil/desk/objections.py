@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from counterfoil.books import effects, ledger, lost, moves, screening
+from counterfoil.books import effects, ledger, lost, moves, screening, unexplained
 from counterfoil.books.lost import LostSignature
 from counterfoil.books.moves import EMPTYING, OUTGOING, MoveRow
 from counterfoil.books.screening import ScreeningRun
@@ -86,7 +86,11 @@ async def objections(
             found[move.move_id] = Objection(reason, until)
         elif stop := await _stops(tx, move):
             found[move.move_id] = Objection(stop)
-        elif not_yet := await _short_of_coin(tx, move) or await _may_land(tx, move):
+        elif not_yet := (
+            await _short_of_coin(tx, move)
+            or await _may_land(tx, move)
+            or await _unexplained(tx, move)
+        ):
             until = pause_until(desk.clock.now(), move.updated_at, SHORT)
             found[move.move_id] = Objection(not_yet, until)
     for invoice in held.values():
@@ -233,6 +237,19 @@ async def _may_land(tx: Tx, move: MoveRow) -> str | None:
                 f" {one.nonce} of {one.wallet} may still land; waiting until that nonce is used up"
             )
     return None
+
+
+async def _unexplained(tx: Tx, move: MoveRow) -> str | None:
+    """Why a sweep would take along what may be somebody's payment that no list tells of."""
+    if move.purpose not in EMPTYING or move.invoice_id is None:
+        return None
+    where = (move.chain, move.contract)
+    if not await unexplained.is_open(tx, move.org_id, move.invoice_id, *where):
+        return None
+    return (
+        "its address holds more than is on record; waiting until a node tells what came, or"
+        " somebody dismisses it with counterfoil balance dismiss"
+    )
 
 
 async def _lost(tx: Tx, move: MoveRow) -> list[LostSignature]:

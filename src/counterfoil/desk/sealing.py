@@ -34,8 +34,8 @@ def against(
         return Break(stored.invoice_id, about[0].sequence, f"its refund {name} is missing")
     by_id = {refund.refund_id.hex: refund for refund in refunds}
     for move in payments:
-        refund = by_id.get(move.source_id)
-        wrong = _payment(stored, entries, move, None if move.purpose == "payout" else refund)
+        source = None if move.purpose == "payout" else by_id.get(move.source_id)
+        wrong = _payment(stored, entries, move, source)
         if wrong:
             finding = f"payment {move.move_id} {wrong}"
             return Break(stored.invoice_id, len(entries), finding)
@@ -64,7 +64,7 @@ def _refund(
             return None  # It was ordered before the log named refunds.
         return Break(stored.invoice_id, len(entries), f"the log knows of no {_name(refund)}")
     ordered, newest = about[0], about[-1]
-    facts = {
+    facts: dict[str, tuple[object, object]] = {
         "amounts": (
             {money.asset.key: str(money.units) for money in refund.amounts},
             ordered.metadata.get("refund_amounts"),
