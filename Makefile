@@ -26,7 +26,7 @@ else
 NPM := npm
 endif
 
-.PHONY: help setup demo demo-reset serve test check bench simulate simulate-planted soak races screens docs schema contracts format lock clean
+.PHONY: help setup demo demo-reset serve test check bench simulate simulate-planted soak races screens docs catalogues schema contracts format lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ screens: setup ## Photograph every page into var/screens: desktop and phone, lig
 
 docs: setup ## Write the pages that are generated from code
 	@$(BIN)/python tools/docs.py
+
+catalogues: setup ## Bring the translators' catalogues up to date with the pages
+	@$(BIN)/python tools/catalogue.py
 
 schema: setup ## Write db/schema.sql from the migrations
 	@$(BIN)/python tools/schema.py

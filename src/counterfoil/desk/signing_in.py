@@ -251,6 +251,11 @@ class SigningIn:
         async with self._desk.database.reading() as tx:
             return await sessions.of_person(tx, visitor.session.person_id, self._desk.clock.now())
 
+    async def codes_left(self, visitor: Visitor) -> int:
+        """How many of one's own recovery codes were not used yet."""
+        async with self._desk.database.reading() as tx:
+            return await sessions.recovery_codes_left(tx, visitor.session.person_id)
+
     async def look_at(self, visitor: Visitor, org_id: int) -> None:
         """Turn to another of one's organisations; `Forbidden` where one is no member."""
         if org_id not in {one.org_id for one in visitor.memberships}:

@@ -7,6 +7,7 @@ from litestar.exceptions import HTTPException
 
 from counterfoil.core.errors import Refusal
 from counterfoil.studio import (
+    account,
     approvals,
     attached,
     home,
@@ -33,6 +34,7 @@ MAX_FORM_BYTES: Final = 256 * 1024
 
 HANDLERS: Final = (
     *signing_in.HANDLERS,
+    *account.HANDLERS,
     *home.HANDLERS,
     *invoices.HANDLERS,
     *invoice.HANDLERS,

@@ -96,6 +96,7 @@ DONE: Final[Mapping[str, str]] = {
     "create": N_("The invoice is created and waits for approval."),
     "edit": N_("The invoice is changed."),
     "saved": N_("Saved."),
+    "password": N_("The password is changed, and your other sessions have ended."),
 }
 """What was done, by the name in ``?done=``; any other name says nothing."""
 
