@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from counterfoil.desk.upkeep import Held
 
 Reason = Annotated[str, typer.Option(help="what you found; kept for those who look later")]
+ApiKey = Annotated[
+    str,
+    typer.Option(
+        envvar="COUNTERFOIL_API_KEY",
+        prompt="your API key",
+        hide_input=True,
+        help="of a member who may sign",
+    ),
+]
 
 
 def add_to(cli: typer.Typer) -> None:
@@ -55,37 +64,7 @@ def add_to(cli: typer.Typer) -> None:
 
         with_desk(DatabaseConfig.from_env(os.environ), again)
 
-    @moves.command("approve-again")
-    def move_approve_again(
-        move_id: UUID,
-        reason: Reason,
-        api_key: Annotated[
-            str,
-            typer.Option(
-                envvar="COUNTERFOIL_API_KEY",
-                prompt="your API key",
-                hide_input=True,
-                help="of a member who may sign",
-            ),
-        ],
-    ) -> None:
-        """Approve a payment again that reverted, lost its nonce or waited too long."""
-        from counterfoil.desk import approving, members
-
-        approval_key = read_approval_secret(os.environ).reveal().encode()
-
-        async def approve(desk: Desk) -> None:
-            person = await members.authenticate(desk, api_key)
-            if person is None:
-                fail("this API key is not good")
-            desk = replace(desk, approval_key=approval_key)
-            await approving.approve_again(desk, move_id, person.actor, reason=reason)
-            out.print(
-                f"move {move_id} is approved again by {person.actor.uid}, and ready",
-                soft_wrap=True,
-            )
-
-        with_desk(DatabaseConfig.from_env(os.environ), approve)
+    _add_decisions(moves)
 
     @wallets.command("thaw")
     def wallet_thaw(chain: str, address: str, reason: Reason) -> None:
@@ -127,6 +106,44 @@ def _add_balances(cli: typer.Typer) -> None:
 
 def _balances() -> None:
     """What addresses hold beyond the books."""
+
+
+def _add_decisions(moves: typer.Typer) -> None:
+    """What only a member decides who may sign."""
+
+    @moves.command("withdraw")
+    def move_withdraw(move_id: UUID, reason: Reason, api_key: ApiKey) -> None:
+        """Give up a parked refund, or payout of declined money, that can never be made."""
+        from counterfoil.desk import approving, members
+
+        async def withdraw(desk: Desk) -> None:
+            person = await members.authenticate(desk, api_key)
+            if person is None:
+                fail("this API key is not good")
+            await approving.withdraw(desk, move_id, person.actor, reason=reason)
+            out.print(f"move {move_id} is withdrawn by {person.actor.uid}", soft_wrap=True)
+
+        with_desk(DatabaseConfig.from_env(os.environ), withdraw)
+
+    @moves.command("approve-again")
+    def move_approve_again(move_id: UUID, reason: Reason, api_key: ApiKey) -> None:
+        """Approve a payment again that reverted, lost its nonce or waited too long."""
+        from counterfoil.desk import approving, members
+
+        approval_key = read_approval_secret(os.environ).reveal().encode()
+
+        async def approve(desk: Desk) -> None:
+            person = await members.authenticate(desk, api_key)
+            if person is None:
+                fail("this API key is not good")
+            desk = replace(desk, approval_key=approval_key)
+            await approving.approve_again(desk, move_id, person.actor, reason=reason)
+            out.print(
+                f"move {move_id} is approved again by {person.actor.uid}, and ready",
+                soft_wrap=True,
+            )
+
+        with_desk(DatabaseConfig.from_env(os.environ), approve)
 
 
 def _wallets() -> None:

@@ -2,19 +2,21 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from counterfoil.books import notes
+from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace
 from counterfoil.core.events import ApproveRefund, Decline, OrderRefund
-from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.invoice import Invoice, RefundStatus, Status
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import landing, moving, progress, upkeep
+from counterfoil.desk import approving, landing, moving, progress, proving, upkeep
 from counterfoil.desk.act import act
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Reserved
 from support.fake_clock import FakeClock
-from support.invoices import CHECKER, DUE, OFFICERS, SIGNER, STRANGER, USDC
+from support.invoices import CHECKER, DUE, MAKER, OFFICERS, SIGNER, STRANGER, USDC, USDT
 from support.till import Till, reserve
 
 
@@ -36,10 +38,10 @@ async def declined(till: Till, bill: Invoice) -> None:
         await act(till.desk, bill.org_id, bill.invoice_id, event, by)
 
 
-async def refund(till: Till, bill: Invoice) -> None:
+async def refund(till: Till, bill: Invoice, address: str = STRANGER) -> None:
     """One person orders all of it back, another lets it go."""
     at = till.desk.clock.now()
-    order = OrderRefund(at=at, by=SIGNER, address=STRANGER, reason="", attachment_file_ids=())
+    order = OrderRefund(at=at, by=SIGNER, address=address, reason="", attachment_file_ids=())
     for event in (order, ApproveRefund(at=at, by=CHECKER)):
         by = Actor(event.by, till.org_id, frozenset({Permission.SIGN}))
         await act(till.desk, till.org_id, bill.invoice_id, event, by)
@@ -110,3 +112,140 @@ async def test_only_the_same_address_and_token_emptied_later_counts(
         replace(later, status="parked"),
     ):
         assert progress.overtaken([parked, other]) == []
+
+
+THIRD = "user_third"
+WHY = "the issuer blocked this address for good"
+PERSON = Actor(THIRD, 1, frozenset({Permission.SIGN}))
+OTHER_ADDRESS = "0x" + "a7" * 20
+
+
+async def withdraw(till: Till, move_id: UUID, by: Actor = PERSON, reason: str = WHY) -> None:
+    await approving.withdraw(till.desk, move_id, by, reason=reason)
+
+
+async def parked_refund(till: Till, *, signed: bool) -> Invoice:
+    """A refund that reverted, or that no node would take."""
+    bill = await till.paid_bill()
+    await refund(till, bill)
+    await reserve(till)
+    await land(till)
+    if signed:
+        await reserve(till, "pool")
+        await land(till, ok=False)
+    else:
+        leg = (await till.move(bill, "refund")).move_id
+        await moving.park(till.desk, 1, {leg: "the chain would refuse it: blacklisted"})
+    return bill
+
+
+@pytest.mark.parametrize("signed", [True, False])
+async def test_a_refund_to_a_blocked_address_is_withdrawn_and_goes_to_another_once(
+    till: Till, *, signed: bool
+) -> None:
+    bill = await parked_refund(till, signed=signed)
+    leg = await till.move(bill, "refund")
+    await withdraw(till, leg.move_id)
+
+    assert await till.status(bill) is Status.SIGN_PENDING
+    assert (await till.history(bill))[-2:] == ["payment_withdrawn", "withdraw_refund"]
+    assert (await till.move(bill, "refund")).status == "failed"
+    async with till.desk.database.reading() as tx:
+        (note,) = await notes.of_move(tx, 1, leg.move_id)
+    assert (note.by, note.reason) == (THIRD, WHY)
+    assert note.what.startswith("withdrawn; it stood still because: ")
+
+    await refund(till, bill, OTHER_ADDRESS)
+    assert await reserve(till, "pool") is Reserved.SIGNED
+    await land(till)
+    assert await till.status(bill) is Status.REFUNDED
+    first, second = await till.moves(bill, "refund")
+    assert (first.status, first.destination) == ("failed", STRANGER)
+    assert (second.status, second.destination) == ("final", OTHER_ADDRESS)
+    books = await till.books()
+    assert (books.deposit, books.pool, books.merchant, books.payer) == (0, 0, 0, 0)
+    assert (await proving.verify_audit(till.desk)).breaks == ()
+
+
+async def test_a_payout_signed_before_its_money_was_declined_leaves_the_budget_to_the_refund(
+    till: Till, clock: FakeClock
+) -> None:
+    bill = await till.signed_bill()
+    await reserve(till)
+    await land(till)
+    await reserve(till, "pool")
+    clock.advance(timedelta(minutes=1))
+    await till.screened(bill, "aml_hold")
+    payout = (await till.move(bill, "payout")).move_id
+    with pytest.raises(OutOfPlace, match="is signed; only what is parked"):
+        await withdraw(till, payout)
+    await land(till, ok=False)
+    with pytest.raises(OutOfPlace, match="its invoice is compliance_hold"):
+        await withdraw(till, payout)
+    await declined(till, bill)
+    await withdraw(till, payout)
+    assert await till.status(bill) is Status.COMPLIANCE_DECLINED
+
+    clock.advance(timedelta(minutes=1))
+    await refund(till, bill)
+    assert await reserve(till, "pool") is Reserved.SIGNED
+    await land(till)
+    assert await till.status(bill) is Status.REFUNDED
+    books = await till.books()
+    assert (books.pool, books.merchant, books.payer) == (0, 0, 0)
+
+
+async def test_only_who_may_withdraws_and_only_what_is_dead(till: Till) -> None:
+    bill = await parked_refund(till, signed=True)
+    leg = (await till.move(bill, "refund")).move_id
+    with pytest.raises(Forbidden, match="transfer:sign"):
+        await withdraw(till, leg, Actor(THIRD, 1, frozenset({Permission.REVIEW})))
+    with pytest.raises(Forbidden, match="you ordered this refund"):
+        await withdraw(till, leg, Actor(SIGNER, 1, frozenset({Permission.SIGN})))
+    with pytest.raises(Forbidden, match="you made this invoice"):
+        await withdraw(till, leg, Actor(MAKER, 1, frozenset({Permission.SIGN})))
+    with pytest.raises(NotFound):
+        await withdraw(till, leg, Actor(THIRD, 2, frozenset({Permission.SIGN})))
+    with pytest.raises(Invalid, match="say what you found"):
+        await withdraw(till, leg, reason=" ")
+    async with till.desk.database.transaction() as tx:
+        await tx.execute("UPDATE ingest.chain_tx SET status = 'sent' WHERE status = 'reverted'")
+    with pytest.raises(OutOfPlace, match="not known to be dead"):
+        await withdraw(till, leg)
+    assert (await till.move(bill, "refund")).status == "parked"
+    assert await till.status(bill) is Status.REFUND_PROCESSING
+
+
+async def test_a_payout_that_is_still_to_be_made_is_not_withdrawn(till: Till) -> None:
+    bill = await till.signed_bill()
+    await reserve(till)
+    await land(till)
+    await reserve(till, "pool")
+    await land(till, ok=False)
+    with pytest.raises(OutOfPlace, match="its invoice is payout_processing"):
+        await withdraw(till, (await till.move(bill, "payout")).move_id)
+
+
+async def test_a_refund_of_two_tokens_ends_with_the_one_that_went_out(till: Till) -> None:
+    bill = await till.bill(assets=(USDT, USDC), due_units=DUE, status=Status.SIGN_PENDING)
+    for asset in (USDT, USDC):
+        await till.receive(bill, DUE // 2, asset)
+    await till.screened(bill)
+    await refund(till, bill)
+    for _ in range(2):
+        await reserve(till)
+        await land(till)
+    await reserve(till, "pool")
+    await land(till)
+    (leg,) = [move for move in await till.moves(bill, "refund") if move.status == "ready"]
+    await moving.park(till.desk, 1, {leg.move_id: "the chain would refuse it: blacklisted"})
+    await withdraw(till, leg.move_id)
+
+    after = await till.look(bill)
+    assert after.status is not Status.REFUND_PROCESSING
+    assert [one.status for one in after.refunds] == [RefundStatus.SETTLED]
+    assert (await till.history(bill))[-2:] == ["payment_withdrawn", "refund_settled"]
+    await refund(till, bill, OTHER_ADDRESS)
+    assert await reserve(till, "pool") is Reserved.SIGNED
+    await land(till)
+    assert await till.status(bill) is Status.REFUNDED

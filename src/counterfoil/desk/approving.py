@@ -1,4 +1,4 @@
-"""A payment approved again, by a person, once its earlier nonce is known to be dead.
+"""A payment approved again or withdrawn, by a person, once its earlier nonce is known to be dead.
 
 The signer gives a payment one nonce. It gives it another only under a new warrant, which says how
 many there were before and which nonce it replaces. What that rests on is looked up here in what
@@ -12,20 +12,21 @@ from typing import Final
 from uuid import UUID
 
 from counterfoil.books import lost, moves, notes, retries, wallets
-from counterfoil.books.moves import MoveRow
+from counterfoil.books.moves import MovePurpose, MoveRow
 from counterfoil.books.notes import MoveNote
 from counterfoil.books.wallets import TxRow
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace
-from counterfoil.core.invoice import Invoice
-from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.events import WithdrawRefund
+from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.roles import Actor, Permission, system
 from counterfoil.core.rules import makers
 from counterfoil.core.warrant import Warrant, check_warrant, seal_warrant
 from counterfoil.db.pool import Tx
-from counterfoil.desk import queries
-from counterfoil.desk.act import locked
+from counterfoil.desk import progress, queries
+from counterfoil.desk.act import happen, locked
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import Idempotent, once
-from counterfoil.desk.metadata import ApprovedAgain
+from counterfoil.desk.metadata import ApprovedAgain, PaymentWithdrawn
 from counterfoil.desk.moving import RUNS_WHILE
 from counterfoil.desk.objections import OUTGOING, over_budget
 from counterfoil.desk.queries import InvoiceView
@@ -77,6 +78,65 @@ async def approve_payments_again(
         return await once(desk, tx, by, idempotent, do)
 
     return await desk.database.run(approve)
+
+
+async def withdraw(desk: Desk, move_id: UUID, by: Actor, *, reason: str) -> None:
+    """Give up a parked payment that can never be made, so that its money may go another way.
+
+    A payout of money that was declined since, and whatever is to go back for a refund. The refund
+    ends where nothing of it is left to be made: called off if none of it went out, else with what
+    did; another one, to another address, then takes its own order, approval and screening. Raises
+    `NotFound`, `Forbidden`, `Invalid` without a reason, and `OutOfPlace` as `approve_again` does.
+    """
+    _must_be_said(by, reason)
+
+    async def give_up(tx: Tx) -> None:
+        invoice, move = await _held(tx, by, move_id)
+        _must_be_parked(move)
+        _must_have_another_way(move, invoice)
+        _must_be_checker(invoice, move, by)
+        await _dead_nonce(tx, move)
+        now = desk.clock.now()
+        await moves.give_up(tx, by.org_id, [move.move_id], now)
+        what = f"withdrawn; it stood still because: {move.park_reason}"
+        note = MoveNote(by.org_id, desk.ids.new(), move.move_id, now, by.uid, what, reason)
+        await notes.add_to_move(tx, note)
+        event = PaymentWithdrawn(at=now, by=by.uid, reason=reason, move_id=move.move_id)
+        after = await record(desk, tx, invoice, invoice, event=event, by=by, todo=())
+        if invoice.status is Status.REFUND_PROCESSING:
+            await _end_refund(desk, tx, after, by, reason)
+
+    await desk.database.run(give_up)
+
+
+async def _end_refund(desk: Desk, tx: Tx, invoice: Invoice, by: Actor, reason: str) -> None:
+    """End the open refund unless some of it is still to be made."""
+    refund, now = invoice.open_refund, desk.clock.now()
+    planned = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
+    name = "" if refund is None else refund.refund_id.hex
+    legs = [m for m in planned if m.source_id == name and m.purpose in OUTGOING]
+    if any(leg.status not in {"final", "failed"} for leg in legs):
+        return
+    if all(leg.status == "failed" for leg in legs):
+        event = WithdrawRefund(at=now, by=by.uid, reason=reason)
+        await happen(desk, tx, invoice, event, by)
+        return
+    landed: set[MovePurpose] = {leg.purpose for leg in legs}
+    for fact in await progress.facts(tx, invoice, now, landed):
+        invoice = await happen(desk, tx, invoice, fact, system("move", invoice.org_id))
+
+
+def _must_have_another_way(move: MoveRow, invoice: Invoice) -> None:
+    """Refuse where nothing could be done with the money instead."""
+    if invoice.status is Status.COMPLIANCE_DECLINED:
+        return
+    refund = invoice.open_refund
+    ours = refund is not None and refund.refund_id.hex == move.source_id
+    if invoice.status is not Status.REFUND_PROCESSING or not ours:
+        raise OutOfPlace(
+            f"its invoice is {invoice.status.value}; a payment is withdrawn only when its money was"
+            " declined, or when it belongs to the refund that is being made"
+        )
 
 
 def _must_be_said(by: Actor, reason: str) -> None:
@@ -160,15 +220,20 @@ def _must_be_checker(invoice: Invoice, move: MoveRow, by: Actor) -> None:
         raise Forbidden(message, data={"rule": "maker_is_not_checker"})
 
 
-def _must_be_in_place(move: MoveRow, invoice: Invoice) -> None:
+def _must_be_parked(move: MoveRow) -> None:
     if move.status != "parked":
         raise OutOfPlace(
-            f"move {move.move_id} is {move.status}; only what is parked is approved again"
+            f"move {move.move_id} is {move.status}; only what is parked is approved again or"
+            " withdrawn"
         )
     if move.moved_units:
         raise OutOfPlace(
             f"move {move.move_id} moved {move.moved_units} base units in {move.tx_hash} already"
         )
+
+
+def _must_be_in_place(move: MoveRow, invoice: Invoice) -> None:
+    _must_be_parked(move)
     if (move.purpose, invoice.status.value) not in RUNS_WHILE:
         raise OutOfPlace(f"its invoice is {invoice.status.value}, so nothing is paid for it now")
 

@@ -68,6 +68,14 @@ class BalanceDismissed(Fact):
     amount_units: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentWithdrawn(Fact):
+    """A person gave up a parked payment that can never be made."""
+
+    reason: str
+    move_id: UUID
+
+
 def metadata(event: Event, before: Invoice | None, after: Invoice) -> dict[str, object]:
     """What a reader of the log needs to follow what happened without any other table."""
     context = {} if after.context is None else {"context": after.context.value}
@@ -125,6 +133,8 @@ def _asking(event: Event, before: Invoice | None, after: Invoice) -> dict[str, o
 
 
 def _paying(event: Event) -> dict[str, object]:
+    if isinstance(event, PaymentWithdrawn):
+        return {"move_id": str(event.move_id)}
     if not isinstance(event, ApprovedAgain):
         return {}
     return {
