@@ -69,7 +69,6 @@ async def crowd(
                 (%(statuses)s::text[])[1 + member.number %% cardinality(%(statuses)s::text[])],
             'context', NULL,
             'search_text', member.text,
-            'search_grams', member.grams,
             'deadline_at', now() + interval '30 days',
             'created_at', now() - interval '1 minute' * (%(last)s - member.number)))).*
           FROM member_of_crowd AS member, invoice AS model
@@ -83,6 +82,14 @@ async def crowd(
             "last": _ABOVE_ALL_OTHERS + how_many,
             "statuses": list(statuses),
         },
+    )
+    await connection.execute(
+        """
+        INSERT INTO invoice_search (org_id, invoice_id, grams)
+        SELECT org_id, invoice_id, grams
+          FROM invoice JOIN member_of_crowd USING (number) WHERE org_id = %(org_id)s
+        """,
+        {"org_id": org_id},
     )
     for take in (
         """
@@ -127,7 +134,9 @@ async def crowd(
 async def settled_in(url: str) -> None:
     """What autovacuum does to tables that have stood for a while."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        await connection.execute("VACUUM (ANALYZE) invoice, payment_request, invoice_count")
+        await connection.execute(
+            "VACUUM (ANALYZE) invoice, invoice_search, payment_request, invoice_count"
+        )
 
 
 def _texts(how_many: int) -> Iterator[tuple[int, str, str]]:

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from counterfoil.books import effects
+from counterfoil.books.effects import NewEffect
 from counterfoil.db.pool import Database
 from support.fake_clock import NOON
 
@@ -43,14 +44,8 @@ async def leave(
 ) -> UUID:
     effect_id = uuid4()
     async with database.transaction() as tx:
-        await effects.add(
-            tx,
-            1,
-            effect_id=effect_id,
-            kind="screen",
-            invoice_id=invoice_id or uuid4(),
-            due_at=due_at,
-            created_at=NOON,
+        await effects.add_all(
+            tx, [NewEffect(1, effect_id, "screen", invoice_id or uuid4(), due_at, NOON)]
         )
     return effect_id
 
@@ -72,15 +67,7 @@ async def test_work_left_by_a_change_that_failed_does_not_exist(database: Databa
 
     with pytest.raises(ChangeError):
         async with database.transaction() as tx:
-            await effects.add(
-                tx,
-                1,
-                effect_id=uuid4(),
-                kind="screen",
-                invoice_id=uuid4(),
-                due_at=NOON,
-                created_at=NOON,
-            )
+            await effects.add_all(tx, [NewEffect(1, uuid4(), "screen", uuid4(), NOON, NOON)])
             raise ChangeError
     assert await Worker(database).claims() == []
 

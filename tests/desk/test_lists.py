@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterfoil.books import invoices, lists
+from counterfoil.books.invoices import Changed
 from counterfoil.books.lists import Filters
 from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.roles import Actor, Permission
@@ -36,7 +37,7 @@ async def put(shop: Shop, bill: Invoice, **changes: Any) -> Invoice:  # noqa: AN
         before = await invoices.lock(tx, bill.org_id, bill.invoice_id)
         assert before is not None
         after = replace(before, version=before.version + 1, **changes)
-        await invoices.save(tx, before, after, shop.desk.clock.now())
+        await invoices.save_all(tx, [Changed(before, after, shop.desk.clock.now())])
     return after
 
 
@@ -148,7 +149,7 @@ async def test_invoices_from_before_the_search_are_found_once_tidied(
 ) -> None:
     bill = await shop.bill()
     async with desk.database.transaction() as tx:
-        await tx.execute("UPDATE invoice SET search_grams = NULL")
+        await tx.execute("UPDATE invoice_search SET grams = NULL")
     wanted = Filters(search=f"INV-2026-{bill.number:06d}")
     assert (await listed(desk, wanted)).total == 0
 

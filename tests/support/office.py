@@ -77,24 +77,26 @@ class Office:
         )
         event_id = self.desk.ids.new()
         async with self.desk.database.transaction() as tx:
-            await outbox.add(
+            await outbox.add_all(
                 tx,
-                outbox.NewOutboxEvent(
-                    org_id=org_id,
-                    event_id=event_id,
-                    invoice_id=told.invoice_id,
-                    sequence=sequence,
-                    dialect="kryptogo",
-                    url=url,
-                    from_status=before,
-                    to_status=after,
-                    from_context=None,
-                    to_context=context,
-                    snapshot=snapshot(told, [], []),
-                    status="pending",
-                    due_at=self.clock.now(),
-                    created_at=self.clock.now(),
-                ),
+                [
+                    outbox.NewOutboxEvent(
+                        org_id=org_id,
+                        event_id=event_id,
+                        invoice_id=told.invoice_id,
+                        sequence=sequence,
+                        dialect="kryptogo",
+                        url=url,
+                        from_status=before,
+                        to_status=after,
+                        from_context=None,
+                        to_context=context,
+                        snapshot=snapshot(told, [], []),
+                        status="pending",
+                        due_at=self.clock.now(),
+                        created_at=self.clock.now(),
+                    )
+                ],
             )
         return event_id
 

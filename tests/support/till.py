@@ -159,7 +159,7 @@ class Till(Shop):
         )
         by = system("screen", bill.org_id)
         async with self.desk.database.transaction() as tx:
-            await screening.add_run(tx, run)
+            await screening.add_runs(tx, [run])
             before = await locked(tx, bill.org_id, bill.invoice_id)
             verdict = Screening(
                 run_id=run.run_id,

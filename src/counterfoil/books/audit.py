@@ -1,14 +1,14 @@
 """The invoice log: append-only, sealed."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from counterfoil.core.seal import GENESIS, LogEntry, link
+from counterfoil.core.seal import LogEntry, link
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute
+from counterfoil.db.rows import all_rows, as_records, execute
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,37 +43,23 @@ class ChainHead:
     status: str
 
 
-async def append(tx: Tx, entry: LogEntry, previous: bytes | None = None) -> None:
-    """Seal an entry to the one before it. The caller holds the invoice locked.
+async def append_all(tx: Tx, entries: Sequence[tuple[bytes, LogEntry]]) -> None:
+    """Seal each entry to the one before it, whose seal goes with it.
 
-    ``previous`` is that one's seal, where the caller has it from `last_seals`.
+    No two are of one invoice. The caller holds the invoices locked.
     """
-    if previous is None:
-        last = await last_seals(tx, entry.org_id, [(entry.invoice_id, entry.sequence - 1)])
-        previous = last.get(entry.invoice_id, GENESIS)
     await execute(
         tx,
         """
         INSERT INTO invoice_log (org_id, invoice_id, sequence, from_status, to_status, event,
             operator_uid, reason, metadata, request_id, at, seal)
-        VALUES (%(org_id)s, %(invoice_id)s, %(sequence)s, %(from_status)s, %(to_status)s,
-            %(event)s, %(operator_uid)s, %(reason)s, %(metadata)s, %(request_id)s, %(at)s,
-            %(seal)s)
+        SELECT org_id, invoice_id, sequence, from_status, to_status, event, operator_uid, reason,
+               metadata, request_id, at, decode(seal, 'hex')
+          FROM json_to_recordset(%(rows)s) AS entry (org_id bigint, invoice_id uuid,
+               sequence integer, from_status text, to_status text, event text, operator_uid text,
+               reason text, metadata text, request_id text, at timestamptz, seal text)
         """,
-        {
-            "org_id": entry.org_id,
-            "invoice_id": entry.invoice_id,
-            "sequence": entry.sequence,
-            "from_status": entry.from_status,
-            "to_status": entry.to_status,
-            "event": entry.event,
-            "operator_uid": entry.operator_uid,
-            "reason": entry.reason,
-            "metadata": json.dumps(entry.metadata, ensure_ascii=False),
-            "request_id": entry.request_id,
-            "at": entry.at,
-            "seal": link(previous, entry),
-        },
+        {"rows": as_records([_columns(previous, entry) for previous, entry in entries])},
     )
 
 
@@ -170,3 +156,20 @@ def _entry(row: _LogRow) -> LogEntry:
         request_id=row.request_id,
         at=row.at,
     )
+
+
+def _columns(previous: bytes, entry: LogEntry) -> Mapping[str, object]:
+    return {
+        "org_id": entry.org_id,
+        "invoice_id": entry.invoice_id,
+        "sequence": entry.sequence,
+        "from_status": entry.from_status,
+        "to_status": entry.to_status,
+        "event": entry.event,
+        "operator_uid": entry.operator_uid,
+        "reason": entry.reason,
+        "metadata": json.dumps(entry.metadata, ensure_ascii=False),
+        "request_id": entry.request_id,
+        "at": entry.at,
+        "seal": link(previous, entry).hex(),
+    }

@@ -5,12 +5,12 @@ lease changes nothing (specs/reliability.md 1.3 item 8).
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, all_values, execute
+from counterfoil.db.rows import all_rows, all_values, as_records, execute
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +28,28 @@ class EffectRow:
     created_at: datetime
 
 
-async def add(  # noqa: PLR0913 - one argument per column
-    tx: Tx,
-    org_id: int,
-    *,
-    effect_id: UUID,
-    kind: str,
-    invoice_id: UUID,
-    due_at: datetime,
-    created_at: datetime,
-) -> None:
-    """Leave work behind, in the transaction of the change that asks for it."""
+@dataclass(frozen=True, slots=True)
+class NewEffect:
+    """Work that a change asks for."""
+
+    org_id: int
+    effect_id: UUID
+    kind: str
+    invoice_id: UUID
+    due_at: datetime
+    created_at: datetime
+
+
+async def add_all(tx: Tx, work: Sequence[NewEffect]) -> None:
+    """Leave work behind, in the transaction of the changes that ask for it."""
     await execute(
         tx,
         """
         INSERT INTO effect (org_id, effect_id, kind, invoice_id, due_at, created_at)
-        VALUES (%(org_id)s, %(effect_id)s, %(kind)s, %(invoice_id)s, %(due_at)s, %(created_at)s)
+        SELECT * FROM json_to_recordset(%(rows)s) AS new (org_id bigint, effect_id uuid, kind text,
+            invoice_id uuid, due_at timestamptz, created_at timestamptz)
         """,
-        {
-            "org_id": org_id,
-            "effect_id": effect_id,
-            "kind": kind,
-            "invoice_id": invoice_id,
-            "due_at": due_at,
-            "created_at": created_at,
-        },
+        {"rows": as_records([asdict(one) for one in work])},
     )
 
 

@@ -1,6 +1,6 @@
 """The invoice tables: one row each, what it may be paid in, and all that came in."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +29,14 @@ from counterfoil.core.invoice import (
     number_label,
 )
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, array_text, execute, execute_many, one_row
+from counterfoil.db.rows import (
+    all_rows,
+    array_text,
+    as_records,
+    execute,
+    execute_many,
+    one_row,
+)
 
 
 class _Detail(msgspec.Struct, frozen=True):
@@ -125,54 +132,99 @@ async def insert(tx: Tx, invoice: Invoice) -> None:
         WITH counted AS (
             INSERT INTO invoice_count (org_id, status, context, settlement, archived, count)
             VALUES (%(org_id)s, %(status)s, %(context)s, %(settlement)s, %(archived)s, 1)
+        ), searched AS (
+            INSERT INTO invoice_search (org_id, invoice_id, grams)
+            VALUES (%(org_id)s, %(invoice_id)s, %(grams)s::integer[])
         )
         INSERT INTO invoice (org_id, invoice_id, number, dialect, status, context, settlement,
-            archived, recipient_email, group_key, search_text, search_grams, deposit_address,
-            deadline_at, created_at, updated_at, version, detail)
+            archived, recipient_email, group_key, search_text, deposit_address, deadline_at,
+            created_at, updated_at, version, detail)
         VALUES (%(org_id)s, %(invoice_id)s, %(number)s, %(dialect)s, %(status)s, %(context)s,
             %(settlement)s, %(archived)s, %(recipient_email)s, %(group_key)s, %(search_text)s,
-            %(search_grams)s::integer[], %(deposit_address)s, %(deadline_at)s, %(created_at)s,
-            %(created_at)s, %(version)s, %(detail)s)
+            %(deposit_address)s, %(deadline_at)s, %(created_at)s, %(created_at)s, %(version)s,
+            %(detail)s)
         """,
-        _parameters(invoice, invoice.created_at),
+        _parameters(invoice, invoice.created_at)
+        | _text_parameters(invoice)
+        | {"detail": _encode(_detail(invoice)).decode()},
     )
     await _insert_requests(tx, invoice)
 
 
-async def save(tx: Tx, before: Invoice, after: Invoice, updated_at: datetime) -> None:
-    """Write a changed invoice, which the caller holds locked."""
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """An invoice as it was when it was locked, as it is now, and since when."""
+
+    before: Invoice
+    after: Invoice
+    at: datetime
+
+
+async def save_all(tx: Tx, changed: Sequence[Changed]) -> None:
+    """Write changed invoices, no two the same, all of which the caller holds locked."""
     await execute(
         tx,
         """
         WITH counted AS (
             INSERT INTO invoice_count (org_id, status, context, settlement, archived, count)
-            SELECT org_id, status, context, settlement, archived, -1 FROM invoice
-             WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s AND %(stands_anew)s
-             UNION ALL
-            SELECT %(org_id)s, %(status)s, %(context)s, %(settlement)s, %(archived)s, 1
-             WHERE %(stands_anew)s
+            SELECT * FROM json_to_recordset(%(counts)s) AS moved (org_id bigint, status text,
+                context text, settlement text, archived boolean, count bigint)
         )
         UPDATE invoice
-           SET status = %(status)s, context = %(context)s, settlement = %(settlement)s,
-               archived = %(archived)s, recipient_email = %(recipient_email)s,
-               group_key = %(group_key)s, search_text = %(search_text)s,
-               search_grams = %(search_grams)s::integer[], deadline_at = %(deadline_at)s,
-               updated_at = %(updated_at)s, version = %(version)s, detail = %(detail)s
+           SET status = new.status, context = new.context, settlement = new.settlement,
+               archived = new.archived, deadline_at = new.deadline_at,
+               updated_at = new.updated_at, version = new.version, detail = new.detail
+          FROM json_to_recordset(%(rows)s) AS new (org_id bigint, invoice_id uuid, status text,
+               context text, settlement text, archived boolean, deadline_at timestamptz,
+               updated_at timestamptz, version integer, detail jsonb)
+         WHERE invoice.org_id = new.org_id AND invoice.invoice_id = new.invoice_id
+        """,
+        {
+            "counts": as_records(_moved(changed)),
+            "rows": as_records(
+                [
+                    _parameters(one.after, one.at)
+                    | {"detail": msgspec.Raw(_encode(_detail(one.after)))}
+                    for one in changed
+                ]
+            ),
+        },
+    )
+    for before, after in ((one.before, one.after) for one in changed):
+        if after.document != before.document:
+            await _save_text(tx, after)
+        if after.requests != before.requests:
+            await _save_requests(tx, after)
+        await refunds.save(tx, before, after)
+
+
+async def _save_text(tx: Tx, invoice: Invoice) -> None:
+    await execute(
+        tx,
+        """
+        WITH searched AS (
+            UPDATE invoice_search SET grams = %(grams)s::integer[]
+             WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
+        )
+        UPDATE invoice
+           SET recipient_email = %(recipient_email)s, group_key = %(group_key)s,
+               search_text = %(search_text)s
          WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
         """,
-        {**_parameters(after, updated_at), "stands_anew": _counts_as(before) != _counts_as(after)},
+        {"org_id": invoice.org_id, "invoice_id": invoice.invoice_id} | _text_parameters(invoice),
     )
-    if after.requests != before.requests:
-        await execute(
-            tx,
-            """
-            DELETE FROM payment_request
-             WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
-            """,
-            {"org_id": after.org_id, "invoice_id": after.invoice_id},
-        )
-        await _insert_requests(tx, after)
-    await refunds.save(tx, before, after)
+
+
+async def _save_requests(tx: Tx, invoice: Invoice) -> None:
+    await execute(
+        tx,
+        """
+        DELETE FROM payment_request
+         WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
+        """,
+        {"org_id": invoice.org_id, "invoice_id": invoice.invoice_id},
+    )
+    await _insert_requests(tx, invoice)
 
 
 async def lock(tx: Tx, org_id: int, invoice_id: UUID) -> Invoice | None:
@@ -381,8 +433,6 @@ async def _insert_requests(tx: Tx, invoice: Invoice) -> None:
 
 
 def _parameters(invoice: Invoice, updated_at: datetime) -> dict[str, Any]:
-    document = invoice.document
-    text = _search_text(invoice)
     return {
         "org_id": invoice.org_id,
         "invoice_id": invoice.invoice_id,
@@ -391,24 +441,43 @@ def _parameters(invoice: Invoice, updated_at: datetime) -> dict[str, Any]:
         "status": invoice.status.value,
         "context": None if invoice.context is None else invoice.context.value,
         "settlement": invoice.settlement,
-        "recipient_email": document.recipient_email,
-        "group_key": document.group_key,
         "archived": invoice.archived_at is not None,
-        "search_text": text,
-        "search_grams": array_text(search.grams(text, number_label(invoice))),
         "deposit_address": invoice.deposit_address,
         "deadline_at": invoice.deadline_at,
         "created_at": invoice.created_at,
         "updated_at": updated_at,
         "version": invoice.version,
-        "detail": _encode(_detail(invoice)).decode(),
     }
 
 
+def _text_parameters(invoice: Invoice) -> dict[str, Any]:
+    """What an invoice is found by, which changes with its document only."""
+    text = _search_text(invoice)
+    return {
+        "recipient_email": invoice.document.recipient_email,
+        "group_key": invoice.document.group_key,
+        "search_text": text,
+        "grams": array_text(search.grams(text, number_label(invoice))),
+    }
+
+
+def _moved(changed: Sequence[Changed]) -> list[dict[str, object]]:
+    """How many fewer and more stand where, for `counterfoil.books.lists`."""
+    counts: Counter[tuple[object, ...]] = Counter()
+    for one in changed:
+        counts[_counts_as(one.before)] -= 1
+        counts[_counts_as(one.after)] += 1
+    names = ("org_id", "status", "context", "settlement", "archived")
+    return [
+        dict(zip(names, where, strict=True)) | {"count": count}
+        for where, count in counts.items()
+        if count
+    ]
+
+
 def _counts_as(invoice: Invoice) -> tuple[object, ...]:
-    """What `counterfoil.books.lists` counts it by."""
     archived = invoice.archived_at is not None
-    return invoice.status, invoice.context, invoice.settlement, archived
+    return invoice.org_id, invoice.status, invoice.context, invoice.settlement, archived
 
 
 def _search_text(invoice: Invoice) -> str:

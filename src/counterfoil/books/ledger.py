@@ -8,7 +8,7 @@ from uuid import UUID
 from counterfoil.core.invoice import Settlement, Units
 from counterfoil.core.journal import JournalEntry, LedgerAccount
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, all_values, execute_many, one_value
+from counterfoil.db.rows import all_rows, all_values, as_records, execute, one_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,29 +70,31 @@ async def post_all(tx: Tx, org_id: int, entries: Sequence[JournalEntry]) -> froz
 
 
 async def _insert_postings(tx: Tx, org_id: int, entries: Sequence[JournalEntry]) -> None:
-    await execute_many(
+    rows = [
+        {
+            "org_id": org_id,
+            "cause": entry.cause,
+            "position": position,
+            "invoice_id": entry.invoice_id,
+            "source": posting.source,
+            "destination": posting.destination,
+            "chain": posting.money.asset.chain,
+            "contract": posting.money.asset.contract,
+            "units": str(posting.money.units),
+        }
+        for entry in entries
+        for position, posting in enumerate(entry.postings)
+    ]
+    await execute(
         tx,
         """
         INSERT INTO posting (org_id, cause, position, invoice_id, source, destination, chain,
             contract, amount_units)
-        VALUES (%(org_id)s, %(cause)s, %(position)s, %(invoice_id)s, %(source)s,
-            %(destination)s, %(chain)s, %(contract)s, %(units)s)
+        SELECT * FROM json_to_recordset(%(rows)s) AS new (org_id bigint, cause text,
+            position smallint, invoice_id uuid, source text, destination text, chain text,
+            contract text, units numeric)
         """,
-        [
-            {
-                "org_id": org_id,
-                "cause": entry.cause,
-                "position": position,
-                "invoice_id": entry.invoice_id,
-                "source": posting.source,
-                "destination": posting.destination,
-                "chain": posting.money.asset.chain,
-                "contract": posting.money.asset.contract,
-                "units": posting.money.units,
-            }
-            for entry in entries
-            for position, posting in enumerate(entry.postings)
-        ],
+        {"rows": as_records(rows)},
     )
 
 

@@ -172,17 +172,18 @@ async def make_searchable(tx: Tx, *, limit: int) -> int:
         tx,
         _Unsearchable,
         """
-        SELECT org_id, invoice_id, search_text FROM invoice
-         WHERE search_grams IS NULL
+        SELECT org_id, invoice_id, search_text
+          FROM invoice_search AS unsearchable JOIN invoice USING (org_id, invoice_id)
+         WHERE grams IS NULL
          LIMIT %(limit)s
-           FOR UPDATE SKIP LOCKED
+           FOR UPDATE OF unsearchable SKIP LOCKED
         """,
         {"limit": limit},
     )
     await execute_many(
         tx,
         """
-        UPDATE invoice SET search_grams = %(grams)s::integer[]
+        UPDATE invoice_search SET grams = %(grams)s::integer[]
          WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
         """,
         [
@@ -256,7 +257,10 @@ def _matching(filters: Filters, at_most: LiteralString, *, by_age: bool) -> Lite
 
 
 _HAS_THE_TEXT: Final[LiteralString] = "search_text LIKE %(search)s"
-_IS_INDEXED: Final[LiteralString] = f"search_grams @> %(grams)s::integer[] AND {_HAS_THE_TEXT}"
+_IS_INDEXED: Final[LiteralString] = (
+    "invoice_id IN (SELECT invoice_id FROM invoice_search"
+    f" WHERE org_id = %(org_id)s AND grams @> %(grams)s::integer[]) AND {_HAS_THE_TEXT}"
+)
 
 
 def _standing_clauses(filters: Filters) -> LiteralString:

@@ -11,13 +11,11 @@ from functools import lru_cache
 from typing import Literal
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
-
 from counterfoil.core.callback_url import check_callback_url
 from counterfoil.core.errors import Invalid
 from counterfoil.core.invoice import Context, Status
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, all_values, execute, one_row
+from counterfoil.db.rows import all_rows, all_values, as_records, execute, one_row
 
 OutboxStatus = Literal["pending", "delivered", "silent", "parked"]
 
@@ -102,35 +100,40 @@ class AttemptRow:
     duration_ms: int
 
 
-async def add(tx: Tx, event: NewOutboxEvent) -> None:
-    """Leave an event behind, in the transaction of the change it tells about."""
+async def add_all(tx: Tx, events: Sequence[NewOutboxEvent]) -> None:
+    """Leave events behind, in the transaction of the changes they tell about."""
     await execute(
         tx,
         """
         INSERT INTO outbox (org_id, event_id, invoice_id, sequence, dialect, url, endpoint,
             from_status, to_status, from_context, to_context, snapshot, status, due_at, created_at)
-        VALUES (%(org_id)s, %(event_id)s, %(invoice_id)s, %(sequence)s, %(dialect)s, %(url)s,
-            %(endpoint)s, %(from_status)s, %(to_status)s, %(from_context)s, %(to_context)s,
-            %(snapshot)s, %(status)s, %(due_at)s, %(created_at)s)
+        SELECT * FROM json_to_recordset(%(rows)s) AS new (org_id bigint, event_id uuid,
+            invoice_id uuid, sequence integer, dialect text, url text, endpoint text,
+            from_status text, to_status text, from_context text, to_context text, snapshot jsonb,
+            status text, due_at timestamptz, created_at timestamptz)
         """,
-        {
-            "org_id": event.org_id,
-            "event_id": event.event_id,
-            "invoice_id": event.invoice_id,
-            "sequence": event.sequence,
-            "dialect": event.dialect,
-            "url": event.url,
-            "endpoint": _endpoint(event.url),
-            "from_status": event.from_status,
-            "to_status": event.to_status,
-            "from_context": event.from_context,
-            "to_context": event.to_context,
-            "snapshot": Jsonb(dict(event.snapshot)),
-            "status": event.status,
-            "due_at": event.due_at,
-            "created_at": event.created_at,
-        },
+        {"rows": as_records([_columns(event) for event in events])},
     )
+
+
+def _columns(event: NewOutboxEvent) -> Mapping[str, object]:
+    return {
+        "org_id": event.org_id,
+        "event_id": event.event_id,
+        "invoice_id": event.invoice_id,
+        "sequence": event.sequence,
+        "dialect": event.dialect,
+        "url": event.url,
+        "endpoint": _endpoint(event.url),
+        "from_status": event.from_status,
+        "to_status": event.to_status,
+        "from_context": event.from_context,
+        "to_context": event.to_context,
+        "snapshot": event.snapshot,
+        "status": event.status,
+        "due_at": event.due_at,
+        "created_at": event.created_at,
+    }
 
 
 @lru_cache(maxsize=1024)

@@ -10,10 +10,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
-
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute, execute_many, one_row
+from counterfoil.db.rows import all_rows, as_records, execute, execute_many, one_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +60,18 @@ class ListedRow:
     programs: Sequence[str]
 
 
-async def add_run(tx: Tx, run: ScreeningRun) -> None:
-    """Keep a run."""
+async def add_runs(tx: Tx, runs: Sequence[ScreeningRun]) -> None:
+    """Keep runs."""
     await execute(
         tx,
         """
         INSERT INTO screening_run
             (org_id, run_id, invoice_id, decision, total, scores, record, created_at, is_stray)
-        VALUES (%(org_id)s, %(run_id)s, %(invoice_id)s, %(decision)s, %(total)s, %(scores)s,
-            %(record)s, %(created_at)s, %(is_stray)s)
+        SELECT * FROM json_to_recordset(%(rows)s) AS run (org_id bigint, run_id uuid,
+            invoice_id uuid, decision text, total numeric, scores jsonb, record jsonb,
+            created_at timestamptz, is_stray boolean)
         """,
-        {
-            "org_id": run.org_id,
-            "run_id": run.run_id,
-            "invoice_id": run.invoice_id,
-            "decision": run.decision,
-            "total": run.total,
-            "scores": Jsonb(dict(run.scores)),
-            "record": Jsonb(dict(run.record)),
-            "created_at": run.created_at,
-            "is_stray": run.is_stray,
-        },
+        {"rows": as_records([_columns(run) for run in runs])},
     )
 
 
@@ -233,4 +222,18 @@ def _listed_parameters(row: ListedRow, version: int) -> dict[str, object]:
         "names": list(row.names),
         "programs": list(row.programs),
         "version": version,
+    }
+
+
+def _columns(run: ScreeningRun) -> dict[str, object]:
+    return {
+        "org_id": run.org_id,
+        "run_id": run.run_id,
+        "invoice_id": run.invoice_id,
+        "decision": run.decision,
+        "total": run.total,
+        "scores": run.scores,
+        "record": run.record,
+        "created_at": run.created_at,
+        "is_stray": run.is_stray,
     }

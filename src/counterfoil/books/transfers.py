@@ -16,7 +16,7 @@ from counterfoil.core.invoice import DepositMode
 from counterfoil.core.money import Asset
 from counterfoil.core.reckoning import Depth, Received
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute, execute_many, one_value
+from counterfoil.db.rows import all_rows, as_records, execute, execute_many, one_value
 
 Key = tuple[str, int]
 """Transaction hash and log index: with the chain, what is credited at most once."""
@@ -269,18 +269,19 @@ async def seen_in_blocks(
 
 
 async def save(tx: Tx, rows: Sequence[TransferRow]) -> None:
-    """Write rows as they now are, in one round trip; what is final never changes again."""
+    """Write rows as they now are, each at most once; what is final never changes again."""
     if not rows:
         return
-    await execute_many(
+    await execute(
         tx,
         """
         INSERT INTO transfer (org_id, chain, tx_hash, log_index, invoice_id, contract,
             from_address, amount_units, block_number, block_hash, block_at, first_seen_at, depth,
             deposit_mode)
-        VALUES (%(org_id)s, %(chain)s, %(tx_hash)s, %(log_index)s, %(invoice_id)s, %(contract)s,
-            %(from_address)s, %(amount_units)s, %(block_number)s, %(block_hash)s, %(block_at)s,
-            %(first_seen_at)s, %(depth)s, %(deposit_mode)s)
+        SELECT * FROM json_to_recordset(%(rows)s) AS new (org_id bigint, chain text, tx_hash text,
+            log_index integer, invoice_id uuid, contract text, from_address text,
+            amount_units numeric, block_number bigint, block_hash text, block_at timestamptz,
+            first_seen_at timestamptz, depth smallint, deposit_mode text)
         ON CONFLICT (org_id, chain, tx_hash, log_index) DO UPDATE
            SET invoice_id = EXCLUDED.invoice_id, contract = EXCLUDED.contract,
                from_address = EXCLUDED.from_address, amount_units = EXCLUDED.amount_units,
@@ -289,7 +290,7 @@ async def save(tx: Tx, rows: Sequence[TransferRow]) -> None:
                depth = EXCLUDED.depth, deposit_mode = EXCLUDED.deposit_mode
          WHERE transfer.depth < 3
         """,
-        [_columns(row) for row in rows],
+        {"rows": as_records([_columns(row) for row in rows])},
     )
 
 
@@ -381,4 +382,7 @@ async def quarantine(tx: Tx, rows: Sequence[Quarantined]) -> None:
 
 def _columns(row: TransferRow | Quarantined) -> dict[str, object]:
     # Not `asdict`, which copies every value and takes as long as writing them.
-    return {f.name: getattr(row, f.name) for f in fields(row)} | {"depth": int(row.depth)}
+    return {f.name: getattr(row, f.name) for f in fields(row)} | {
+        "amount_units": str(row.amount_units),
+        "depth": int(row.depth),
+    }

@@ -6,6 +6,7 @@ from functools import partial
 from types import coroutine
 from typing import Any, Final, LiteralString, TypeVar
 
+import msgspec
 from psycopg import Error, errors
 from psycopg.rows import BaseRowFactory, TupleRow, class_row, tuple_row
 
@@ -51,6 +52,14 @@ async def execute(tx: Tx, query: LiteralString, params: Params) -> int:
 async def execute_many(tx: Tx, query: LiteralString, rows: Sequence[Params]) -> None:
     """Run one statement for each row of parameters, in one round trip."""
     await tx.cursor().executemany(query, rows)
+
+
+def as_records(rows: Sequence[Params]) -> str:
+    """Rows as one parameter for ``json_to_recordset``: quicker than one for each of their values.
+
+    Whole numbers that may need more than 64 bits are given as text, bytes in hexadecimal.
+    """
+    return msgspec.json.encode(rows).decode()
 
 
 def array_text(numbers: Iterable[int]) -> str:

@@ -274,7 +274,6 @@ CREATE TABLE public.invoice (
     version integer NOT NULL,
     detail jsonb NOT NULL,
     archived boolean DEFAULT false NOT NULL,
-    search_grams integer[],
     CONSTRAINT invoice_settlement_check CHECK ((settlement = ANY (ARRAY['crypto'::text, 'fiat'::text]))),
     CONSTRAINT invoice_version_check CHECK ((version >= 1))
 );
@@ -303,6 +302,12 @@ CREATE TABLE public.invoice_log (
     seal bytea NOT NULL,
     CONSTRAINT invoice_log_seal_check CHECK ((length(seal) = 32)),
     CONSTRAINT invoice_log_sequence_check CHECK ((sequence >= 1))
+);
+
+CREATE TABLE public.invoice_search (
+    org_id bigint NOT NULL,
+    invoice_id uuid NOT NULL,
+    grams integer[]
 );
 
 CREATE TABLE public.journal_entry (
@@ -690,6 +695,9 @@ ALTER TABLE ONLY public.invoice
 ALTER TABLE ONLY public.invoice
     ADD CONSTRAINT invoice_pkey PRIMARY KEY (org_id, invoice_id);
 
+ALTER TABLE ONLY public.invoice_search
+    ADD CONSTRAINT invoice_search_pkey PRIMARY KEY (org_id, invoice_id);
+
 ALTER TABLE ONLY public.journal_entry
     ADD CONSTRAINT journal_entry_pkey PRIMARY KEY (org_id, cause);
 
@@ -814,9 +822,9 @@ CREATE INDEX invoice_count_of_org ON public.invoice_count USING btree (org_id);
 
 CREATE INDEX invoice_due ON public.invoice USING btree (deadline_at, org_id, invoice_id) WHERE (status = ANY (ARRAY['awaiting_payment'::text, 'expired'::text]));
 
-CREATE INDEX invoice_search ON public.invoice USING gin (search_grams) WITH (fastupdate='on', gin_pending_list_limit='256');
+CREATE INDEX invoice_search_grams ON public.invoice_search USING gin (grams) WITH (fastupdate='on', gin_pending_list_limit='256');
 
-CREATE INDEX invoice_unsearchable ON public.invoice USING btree (org_id, invoice_id) WHERE (search_grams IS NULL);
+CREATE INDEX invoice_unsearched ON public.invoice_search USING btree (org_id, invoice_id) WHERE (grams IS NULL);
 
 CREATE INDEX move_by_child ON public.move USING btree (chain, created_at) WHERE ((status = 'ready'::text) AND (deposit_mode = 'hd'::text));
 
@@ -892,6 +900,9 @@ ALTER TABLE ONLY public.invoice_log
 
 ALTER TABLE ONLY public.invoice
     ADD CONSTRAINT invoice_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
+
+ALTER TABLE ONLY public.invoice_search
+    ADD CONSTRAINT invoice_search_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);
 
 ALTER TABLE ONLY public.journal_entry
     ADD CONSTRAINT journal_entry_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);

@@ -14,6 +14,7 @@ from counterfoil.db.pool import Tx
 from counterfoil.desk import progress, resolving
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.record import Beside, record
+from counterfoil.desk.sheet import Sheet
 
 MakeEvent = Callable[[Invoice, datetime], Event]
 """Builds the event from the locked invoice and the time, for what depends on either."""
@@ -48,24 +49,36 @@ async def happen(  # noqa: PLR0913 - one event, whole, and what is known beside 
     by: Actor,
     *,
     known: Beside | None = None,
+    sheet: Sheet | None = None,
 ) -> Invoice:
     """Authorise, decide and record within the caller's transaction, which holds the lock.
 
     An event that changes nothing leaves no trace, so a fact may be told any number of times.
     Where it brings up a choice that a rule of the invoice makes, the choice happens as well.
+    With ``sheet`` the caller writes it afterwards, with what is noted there of other invoices.
     """
     require(by, event)
     after, effects = decide(before, event)
     if after == before and not effects:
         return before
-    now = await record(desk, tx, before, after, event=event, by=by, todo=effects, known=known)
+    now = await record(
+        desk, tx, before, after, event=event, by=by, todo=effects, known=known, sheet=sheet
+    )
     if (before.status, now.status) == (Status.COMPLIANCE_HOLD, Status.SWEEPING):
+        await _written(tx, sheet)
         return await _catch_up(desk, tx, now, event.at)
     chosen = await resolving.by_rule(desk, tx, now, event)
     if chosen is None:
         return now
+    await _written(tx, sheet)
     command, policy = chosen
     return await happen(desk, tx, now, command, policy)
+
+
+async def _written(tx: Tx, sheet: Sheet | None) -> None:
+    """What happens next to the same invoice builds on what is in the database."""
+    if sheet is not None:
+        await sheet.write(tx)
 
 
 async def _catch_up(desk: Desk, tx: Tx, invoice: Invoice, at: datetime) -> Invoice:

@@ -153,15 +153,15 @@ def _is_asked_too_little(invoice: Invoice, ready: Sequence[MoveRow]) -> bool:
 
 async def _ask(desk: Desk, tx: Tx, invoice: Invoice) -> None:
     now = desk.clock.now()
-    await effects.add(
-        tx,
-        invoice.org_id,
+    asked = effects.NewEffect(
+        org_id=invoice.org_id,
         effect_id=desk.ids.new(),
         kind="screen",
         invoice_id=invoice.invoice_id,
         due_at=now,
         created_at=now,
     )
+    await effects.add_all(tx, [asked])
 
 
 def _uncleared(move: MoveRow, invoice: Invoice, run: ScreeningRun | None) -> str | None:

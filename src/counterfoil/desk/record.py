@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from counterfoil.books import audit, effects, invoices, moves, outbox, transfers
+from counterfoil.books import audit, invoices, moves, outbox, transfers
+from counterfoil.books.effects import NewEffect
+from counterfoil.books.invoices import Changed
 from counterfoil.books.moves import MoveRow
 from counterfoil.books.transfers import TransferRow
 from counterfoil.core.events import (
@@ -25,12 +27,13 @@ from counterfoil.core.invoice import DepositMode, Invoice
 from counterfoil.core.lifecycle import command_name
 from counterfoil.core.planning import INWARD
 from counterfoil.core.roles import Actor
-from counterfoil.core.seal import LogEntry
+from counterfoil.core.seal import GENESIS, LogEntry
 from counterfoil.core.warrant import Warrant, seal_warrant
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.metadata import Created, metadata
 from counterfoil.desk.placing import by_address
+from counterfoil.desk.sheet import Sheet
 from counterfoil.desk.snapshot import snapshot
 
 
@@ -60,10 +63,14 @@ async def beside(tx: Tx, org_id: int, held: Collection[Invoice]) -> dict[UUID, B
 async def opened(desk: Desk, tx: Tx, invoice: Invoice, by: Actor) -> Invoice:
     """Write down a new invoice as the first entry of its history."""
     first = replace(invoice, version=1)
+    created = Created(at=invoice.created_at, by=by.uid)
+    sheet = Sheet(entries=[(GENESIS, _entry(None, first, created, by))])
+    if _tells(desk, None, first):
+        unpaid = Beside(None, (), ())
+        sheet.events.append(_event(desk, None, first, unpaid, invoice.created_at))
     async with tx.pipeline():  # nothing here reads, so all of it is one trip to the server
         await invoices.insert(tx, first)
-        await _log(tx, None, first, Created(at=invoice.created_at, by=by.uid), by)
-        await _tell(desk, tx, None, first, invoice.created_at)
+        await sheet.write(tx)
     return first
 
 
@@ -77,62 +84,74 @@ async def record(  # noqa: PLR0913 - one decision, whole
     by: Actor,
     todo: tuple[Effect, ...],
     known: Beside | None = None,
+    sheet: Sheet | None = None,
 ) -> Invoice:
     """Write down what ``event`` made of an invoice, which the caller holds locked.
 
-    With ``known`` it only writes, so that a pipeline need not stop for an answer.
+    With ``known`` it reads nothing, unless money moves. With ``sheet`` it is noted there, to be
+    written with others; where money moves it is written at once.
     """
     next_version = replace(after, version=before.version + 1)
-    await invoices.save(tx, before, next_version, event.at)
-    await _log(tx, before, next_version, event, by, previous=known.seal if known else None)
-    for effect in todo:
-        await _leave(desk, tx, next_version, effect, event)
-    if (before.status, before.context) != (after.status, after.context):
-        planned = any(isinstance(effect, PlanMoves | ReleaseMoves | GiveUpMoves) for effect in todo)
-        await _tell(desk, tx, before, next_version, event.at, known=None if planned else known)
+    noted = Sheet() if sheet is None else sheet
+    noted.changes.append(Changed(before, next_version, event.at))
+    previous = await _seal(tx, before, known)
+    noted.entries.append((previous, _entry(before, next_version, event, by)))
+    moving = [effect for effect in todo if not isinstance(effect, Screen)]
+    if len(moving) < len(todo):
+        noted.work.append(_screening(desk, next_version, event.at))
+    if moving:
+        await noted.write(tx)
+    for effect in moving:
+        await _move(desk, tx, next_version, effect, event)
+    if (before.status, before.context) != (after.status, after.context) and _tells(
+        desk, before, next_version
+    ):
+        beside_it = await _beside(tx, next_version) if moving or known is None else known
+        noted.events.append(_event(desk, before, next_version, beside_it, event.at))
+    if sheet is None:
+        await noted.write(tx)
     return next_version
 
 
-async def _log(  # noqa: PLR0913 - one entry, whole, and what it is sealed to
-    tx: Tx,
-    before: Invoice | None,
-    after: Invoice,
-    event: Event,
-    by: Actor,
-    *,
-    previous: bytes | None = None,
-) -> None:
-    await audit.append(
-        tx,
-        LogEntry(
-            org_id=after.org_id,
-            invoice_id=after.invoice_id,
-            sequence=after.version,
-            from_status=None if before is None else before.status.value,
-            to_status=after.status.value,
-            event=command_name(type(event)),
-            operator_uid=by.uid,
-            reason=getattr(event, "reason", ""),
-            metadata=metadata(event, before, after),
-            request_id=by.request_id,
-            at=event.at,
-        ),
-        previous,
+async def _seal(tx: Tx, before: Invoice, known: Beside | None) -> bytes:
+    """That of the last entry, which the next one is sealed to."""
+    if known is not None and known.seal is not None:
+        return known.seal
+    last = (before.invoice_id, before.version)
+    return (await audit.last_seals(tx, before.org_id, [last])).get(before.invoice_id, GENESIS)
+
+
+def _entry(before: Invoice | None, after: Invoice, event: Event, by: Actor) -> LogEntry:
+    return LogEntry(
+        org_id=after.org_id,
+        invoice_id=after.invoice_id,
+        sequence=after.version,
+        from_status=None if before is None else before.status.value,
+        to_status=after.status.value,
+        event=command_name(type(event)),
+        operator_uid=by.uid,
+        reason=getattr(event, "reason", ""),
+        metadata=metadata(event, before, after),
+        request_id=by.request_id,
+        at=event.at,
     )
 
 
-async def _leave(desk: Desk, tx: Tx, invoice: Invoice, effect: Effect, event: Event) -> None:
+def _screening(desk: Desk, invoice: Invoice, at: datetime) -> NewEffect:
+    return NewEffect(
+        org_id=invoice.org_id,
+        effect_id=desk.ids.new(),
+        kind="screen",
+        invoice_id=invoice.invoice_id,
+        due_at=at,
+        created_at=at,
+    )
+
+
+async def _move(desk: Desk, tx: Tx, invoice: Invoice, effect: Effect, event: Event) -> None:
     match effect:
         case Screen():
-            await effects.add(
-                tx,
-                org_id=invoice.org_id,
-                effect_id=desk.ids.new(),
-                kind="screen",
-                invoice_id=invoice.invoice_id,
-                due_at=event.at,
-                created_at=event.at,
-            )
+            """Not about money that moves."""
         case PlanMoves():
             await moves.plan(
                 tx,
@@ -217,41 +236,37 @@ def _warrant(desk: Desk, org_id: int, move_id: UUID, leg: Leg, event: Event) -> 
     return seal_warrant(warrant, desk.approval_key)
 
 
-async def _tell(  # noqa: PLR0913 - one change, whole, and what is known beside it
-    desk: Desk,
-    tx: Tx,
-    before: Invoice | None,
-    after: Invoice,
-    at: datetime,
-    *,
-    known: Beside | None = None,
-) -> None:
+def _tells(desk: Desk, before: Invoice | None, after: Invoice) -> bool:
+    """Whether somebody wants to be told, and the dialect tells it."""
     was = None if before is None else (before.status, before.context)
     tells = desk.tells.get(after.dialect)
-    if after.callback_url is None or (tells and not tells(was, (after.status, after.context))):
-        return
-    if before is None:
-        known = Beside(None, (), ())
-    elif known is None:
-        ids = [after.invoice_id]
-        received = await transfers.of_invoices(tx, after.org_id, ids)
-        known = Beside(None, received, await moves.of_invoices(tx, after.org_id, ids))
-    await outbox.add(
-        tx,
-        outbox.NewOutboxEvent(
-            org_id=after.org_id,
-            event_id=desk.ids.new(),
-            invoice_id=after.invoice_id,
-            sequence=after.version,
-            dialect=after.dialect,
-            url=after.callback_url,
-            from_status=None if before is None else before.status,
-            to_status=after.status,
-            from_context=None if before is None else before.context,
-            to_context=after.context,
-            snapshot=snapshot(after, known.received, known.moves),
-            status="pending",
-            due_at=at,
-            created_at=at,
-        ),
+    return after.callback_url is not None and (
+        tells is None or tells(was, (after.status, after.context))
+    )
+
+
+async def _beside(tx: Tx, invoice: Invoice) -> Beside:
+    ids = [invoice.invoice_id]
+    received = await transfers.of_invoices(tx, invoice.org_id, ids)
+    return Beside(None, received, await moves.of_invoices(tx, invoice.org_id, ids))
+
+
+def _event(
+    desk: Desk, before: Invoice | None, after: Invoice, known: Beside, at: datetime
+) -> outbox.NewOutboxEvent:
+    return outbox.NewOutboxEvent(
+        org_id=after.org_id,
+        event_id=desk.ids.new(),
+        invoice_id=after.invoice_id,
+        sequence=after.version,
+        dialect=after.dialect,
+        url=after.callback_url or "",
+        from_status=None if before is None else before.status,
+        to_status=after.status,
+        from_context=None if before is None else before.context,
+        to_context=after.context,
+        snapshot=snapshot(after, known.received, known.moves),
+        status="pending",
+        due_at=at,
+        created_at=at,
     )

@@ -23,6 +23,7 @@ from counterfoil.desk.act import happen, locked
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.record import Beside, beside
 from counterfoil.desk.scan import UNTOLD, fact
+from counterfoil.desk.sheet import Sheet
 
 __all__ = ["EffectRow", "Untold", "claim", "owe", "put_off", "tell", "tell_again"]
 
@@ -115,21 +116,23 @@ async def _tell_of_org(desk: Desk, tx: Tx, org_id: int, held: Collection[Invoice
     now = desk.clock.now()
     missed = await effects.waiting(tx, org_id, _TELL, [invoice.invoice_id for invoice in held])
     known = await beside(tx, org_id, held)
+    sheet = Sheet()
     async with tx.pipeline():  # from here on nothing reads: one trip for however many
         for invoice in held:
             before = replace(invoice, tally=UNTOLD) if invoice.invoice_id in missed else invoice
-            await _tell(desk, tx, before, known[invoice.invoice_id])
+            await _tell(desk, tx, before, known[invoice.invoice_id], sheet)
+        await sheet.write(tx)
         if missed:
             await effects.complete_others(tx, org_id, _TELL, missed, at=now)
 
 
-async def _tell(desk: Desk, tx: Tx, before: Invoice, known: Beside) -> None:
+async def _tell(desk: Desk, tx: Tx, before: Invoice, known: Beside, sheet: Sheet) -> None:
     by = system(ACTOR, before.org_id)
     received = map(transfers.received, known.received)
     tally = reckoning.tally(before.requests, received, before.policy)
     event = fact(before.tally, tally, desk.clock.now(), by.uid)
     if event is not None:
-        await happen(desk, tx, before, event, by, known=known)
+        await happen(desk, tx, before, event, by, known=known, sheet=sheet)
 
 
 def _place(invoice: Invoice) -> tuple[int, UUID]:

@@ -30,6 +30,7 @@ from counterfoil.desk.screening import (
     Finding,
     lacks_answers,
 )
+from counterfoil.desk.sheet import Sheet
 
 Found = tuple[Case, Finding | None]
 """A case and what it came to; None where there was nothing left to screen."""
@@ -101,8 +102,10 @@ async def _keep_of_org(desk: Desk, tx: Tx, org_id: int, found: Sequence[Found]) 
         answered = [one.invoice.invoice_id for one in mine if one.covers_all]
         if answered:
             await effects.complete_others(tx, org_id, SCREEN, answered, at=now)
+        sheet = Sheet()
         for one in mine:
-            await _follow(desk, tx, one, known[one.invoice.invoice_id])
+            await _follow(desk, tx, one, known[one.invoice.invoice_id], sheet)
+        await sheet.write(tx)
     return [case.effect.effect_id in done for case, _ in found]
 
 
@@ -135,10 +138,9 @@ def _screening(case: Case, finding: Finding) -> Screening:
     )
 
 
-async def _follow(desk: Desk, tx: Tx, verdict: _Verdict, known: Beside) -> None:
+async def _follow(desk: Desk, tx: Tx, verdict: _Verdict, known: Beside, sheet: Sheet) -> None:
     effect, finding, now = verdict.effect, verdict.finding, desk.clock.now()
-    await screening.add_run(
-        tx,
+    sheet.runs.append(
         screening.ScreeningRun(
             org_id=effect.org_id,
             run_id=finding.run_id,
@@ -149,25 +151,26 @@ async def _follow(desk: Desk, tx: Tx, verdict: _Verdict, known: Beside) -> None:
             record=finding.record,
             created_at=now,
             is_stray=verdict.case.is_stray,
-        ),
+        )
     )
     by = system("screen", effect.org_id)
     if verdict.case.is_stray:
         found = StrayScreened(at=now, by=by.uid, screening=verdict.screening)
-        await happen(desk, tx, verdict.invoice, found, by, known=known)
+        await happen(desk, tx, verdict.invoice, found, by, known=known, sheet=sheet)
         return
     reason = _ANSWERED if lifts_hold(verdict.invoice, verdict.screening) else ""
     event = Screened(at=now, by=by.uid, screening=verdict.screening, reason=reason)
-    after = await happen(desk, tx, verdict.invoice, event, by, known=known)
+    after = await happen(desk, tx, verdict.invoice, event, by, known=known, sheet=sheet)
     if lacks_answers(after):
-        await effects.add(
-            tx,
-            effect.org_id,
-            effect_id=desk.ids.new(),
-            kind=effect.kind,
-            invoice_id=effect.invoice_id,
-            due_at=now + timedelta(seconds=ASK_AGAIN_SECONDS),
-            created_at=now,
+        sheet.work.append(
+            effects.NewEffect(
+                org_id=effect.org_id,
+                effect_id=desk.ids.new(),
+                kind=effect.kind,
+                invoice_id=effect.invoice_id,
+                due_at=now + timedelta(seconds=ASK_AGAIN_SECONDS),
+                created_at=now,
+            )
         )
 
 
