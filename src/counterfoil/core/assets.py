@@ -125,6 +125,10 @@ def known_asset(chain: str, contract: str) -> Asset | None:
 
     The empty contract is the chain's own coin.
     """
-    known = CHAINS[chain]
-    assets = (known.native, *known.accepted, *known.known_other)
-    return next((asset for asset in assets if asset.contract == contract), None)
+    return _BY_CONTRACT[chain].get(contract)
+
+
+_BY_CONTRACT: Final = {
+    key: {a.contract: a for a in (chain.native, *chain.accepted, *chain.known_other)}
+    for key, chain in CHAINS.items()
+}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 from fractions import Fraction
-from math import ceil
+from math import ceil, prod
 from typing import Final
 
 from counterfoil.core.invoice import (
@@ -91,7 +91,10 @@ def _totals(
 
 def is_dust(asset: Asset, amount_units: int, policy: Policy) -> bool:
     """Whether a transfer is too small to count as somebody paying."""
-    return rough_dollars(asset, amount_units) < Fraction(policy.dust_below)
+    # In whole numbers: every transfer is asked about, again with each that follows.
+    least, share = policy.dust_below.as_integer_ratio()
+    one_coin: int = 10**asset.decimals
+    return amount_units * _weight(asset) * share < least * one_coin
 
 
 COIN_DOLLARS: Final = 1_000
@@ -101,8 +104,11 @@ Nothing is priced or let through by it, so it need not follow the market."""
 
 def rough_dollars(asset: Asset, amount_units: int) -> Fraction:
     """The size of an amount: a stablecoin is a dollar, a chain's own coin `COIN_DOLLARS`."""
-    coins = Fraction(amount_units, 10**asset.decimals)
-    return coins * COIN_DOLLARS if asset.is_native else coins
+    return Fraction(amount_units * _weight(asset), 10**asset.decimals)
+
+
+def _weight(asset: Asset) -> int:
+    return COIN_DOLLARS if asset.is_native else 1
 
 
 _TWD_IN_DOLLAR_AT_LEAST: Final = 20
@@ -131,7 +137,9 @@ def _confirming_depth(
     worth = Fraction(0)
     for request in requests:
         units = sum(t.amount_units for t in counted if t.asset == request.asset)
-        dollars = _dollars(request, units) if units else Fraction(0)
+        if not units:
+            continue
+        dollars = _dollars(request, units)
         if dollars is None:
             return Depth.FINAL
         worth += dollars
@@ -141,13 +149,16 @@ def _confirming_depth(
 def _paid_at(
     requests: Sequence[PaymentRequest], counted: Sequence[Received], policy: Policy
 ) -> datetime | None:
-    share = Fraction(0)
+    """When enough had come; the shares of several assets are added over one denominator."""
+    whole = prod(r.due_units for r in requests)
+    weights = {r.asset.key: whole // r.due_units for r in requests}
+    enough, of = policy.underpay_ratio.as_integer_ratio()
+    paid = 0
     arrived = None
-    due = {r.asset.key: r.due_units for r in requests}
     for transfer in sorted(counted, key=lambda t: t.arrived_at):
-        share += Fraction(transfer.amount_units, due[transfer.asset.key])
+        paid += transfer.amount_units * weights[transfer.asset.key]
         arrived = transfer.arrived_at
-        if share >= Fraction(policy.underpay_ratio):
+        if paid * of >= enough * whole:
             break
     return arrived
 

@@ -7,6 +7,7 @@ a person; nothing is ever taken for clean because somebody was silent (specs/aml
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
@@ -254,6 +255,7 @@ def _forms(case: Case) -> list[tuple[str, str]]:
     return [(form.family, form.address) for suspect in suspects for form in suspect.forms]
 
 
+@lru_cache(maxsize=1_000)
 def _suspect(payer: Payer) -> _Suspect:
     if payer.address == _ZERO_ADDRESS:
         # Newly minted tokens come from nobody.
