@@ -176,12 +176,21 @@ def _sql(place: int, statement: Statement, ids: Sequence[UUID], variables: dict[
         if value == "":
             return "''"
         if value in ids:
-            return f"('{ids.index(value)}' || lpad(:seed::text, {_ID_DIGITS}, '0'))::uuid"
+            return _made_anew(ids, value)
         variable = f"s{place}_{name}"
-        variables[variable] = _text(value)
-        return f":{variable}"
+        variables[variable] = text = _text(value)
+        written = f":{variable}"
+        for one in ids:
+            if str(one) in text:  # within rows that go as one parameter
+                written = f"replace({written}, '{one}', {_made_anew(ids, one)}::text)"
+        return written
 
     return _PLACEHOLDER.sub(put, statement.query).strip()
+
+
+def _made_anew(ids: Sequence[UUID], value: Any) -> str:  # noqa: ANN401 - one of them
+    """An id of this run's own, the same wherever the recorded one stands."""
+    return f"('{ids.index(value)}' || lpad(:seed::text, {_ID_DIGITS}, '0'))::uuid"
 
 
 def _text(value: object) -> str:

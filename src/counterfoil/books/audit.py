@@ -55,7 +55,7 @@ async def append_all(tx: Tx, entries: Sequence[tuple[bytes, LogEntry]]) -> None:
             operator_uid, reason, metadata, request_id, at, seal)
         SELECT org_id, invoice_id, sequence, from_status, to_status, event, operator_uid, reason,
                metadata, request_id, at, decode(seal, 'hex')
-          FROM json_to_recordset(%(rows)s) AS entry (org_id bigint, invoice_id uuid,
+          FROM json_to_recordset(%(rows)s::json) AS entry (org_id bigint, invoice_id uuid,
                sequence integer, from_status text, to_status text, event text, operator_uid text,
                reason text, metadata text, request_id text, at timestamptz, seal text)
         """,

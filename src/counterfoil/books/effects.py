@@ -46,8 +46,8 @@ async def add_all(tx: Tx, work: Sequence[NewEffect]) -> None:
         tx,
         """
         INSERT INTO effect (org_id, effect_id, kind, invoice_id, due_at, created_at)
-        SELECT * FROM json_to_recordset(%(rows)s) AS new (org_id bigint, effect_id uuid, kind text,
-            invoice_id uuid, due_at timestamptz, created_at timestamptz)
+        SELECT * FROM json_to_recordset(%(rows)s::json) AS new (org_id bigint, effect_id uuid,
+            kind text, invoice_id uuid, due_at timestamptz, created_at timestamptz)
         """,
         {"rows": as_records([asdict(one) for one in work])},
     )

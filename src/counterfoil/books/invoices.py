@@ -9,8 +9,8 @@ from uuid import UUID
 
 import msgspec
 
-from counterfoil.books import ledger, refunds, transfers
-from counterfoil.core import reckoning, search
+from counterfoil.books import ledger, refunds, searched, transfers
+from counterfoil.core import reckoning
 from counterfoil.core.assets import known_asset
 from counterfoil.core.invoice import (
     Context,
@@ -26,12 +26,10 @@ from counterfoil.core.invoice import (
     Screening,
     Settlement,
     Status,
-    number_label,
 )
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import (
     all_rows,
-    array_text,
     as_records,
     execute,
     execute_many,
@@ -145,7 +143,7 @@ async def insert(tx: Tx, invoice: Invoice) -> None:
             %(detail)s)
         """,
         _parameters(invoice, invoice.created_at)
-        | _text_parameters(invoice)
+        | searched.columns(invoice)
         | {"detail": _encode(_detail(invoice)).decode()},
     )
     await _insert_requests(tx, invoice)
@@ -167,16 +165,16 @@ async def save_all(tx: Tx, changed: Sequence[Changed]) -> None:
         """
         WITH counted AS (
             INSERT INTO invoice_count (org_id, status, context, settlement, archived, count)
-            SELECT * FROM json_to_recordset(%(counts)s) AS moved (org_id bigint, status text,
+            SELECT * FROM json_to_recordset(%(counts)s::json) AS moved (org_id bigint, status text,
                 context text, settlement text, archived boolean, count bigint)
         )
         UPDATE invoice
            SET status = new.status, context = new.context, settlement = new.settlement,
                archived = new.archived, deadline_at = new.deadline_at,
                updated_at = new.updated_at, version = new.version, detail = new.detail
-          FROM json_to_recordset(%(rows)s) AS new (org_id bigint, invoice_id uuid, status text,
-               context text, settlement text, archived boolean, deadline_at timestamptz,
-               updated_at timestamptz, version integer, detail jsonb)
+          FROM json_to_recordset(%(rows)s::json) AS new (org_id bigint, invoice_id uuid,
+               status text, context text, settlement text, archived boolean,
+               deadline_at timestamptz, updated_at timestamptz, version integer, detail jsonb)
          WHERE invoice.org_id = new.org_id AND invoice.invoice_id = new.invoice_id
         """,
         {
@@ -211,7 +209,7 @@ async def _save_text(tx: Tx, invoice: Invoice) -> None:
                search_text = %(search_text)s
          WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
         """,
-        {"org_id": invoice.org_id, "invoice_id": invoice.invoice_id} | _text_parameters(invoice),
+        {"org_id": invoice.org_id, "invoice_id": invoice.invoice_id} | searched.columns(invoice),
     )
 
 
@@ -450,17 +448,6 @@ def _parameters(invoice: Invoice, updated_at: datetime) -> dict[str, Any]:
     }
 
 
-def _text_parameters(invoice: Invoice) -> dict[str, Any]:
-    """What an invoice is found by, which changes with its document only."""
-    text = _search_text(invoice)
-    return {
-        "recipient_email": invoice.document.recipient_email,
-        "group_key": invoice.document.group_key,
-        "search_text": text,
-        "grams": array_text(search.grams(text, number_label(invoice))),
-    }
-
-
 def _moved(changed: Sequence[Changed]) -> list[dict[str, object]]:
     """How many fewer and more stand where, for `counterfoil.books.lists`."""
     counts: Counter[tuple[object, ...]] = Counter()
@@ -478,22 +465,6 @@ def _moved(changed: Sequence[Changed]) -> list[dict[str, object]]:
 def _counts_as(invoice: Invoice) -> tuple[object, ...]:
     archived = invoice.archived_at is not None
     return invoice.org_id, invoice.status, invoice.context, invoice.settlement, archived
-
-
-def _search_text(invoice: Invoice) -> str:
-    document = invoice.document
-    return "\n".join(
-        (
-            number_label(invoice),
-            document.recipient_name,
-            document.recipient_email,
-            document.organization_name,
-            document.organization_email,
-            document.description,
-            document.group_key or "",
-            document.order_data,
-        )
-    ).casefold()
 
 
 def _detail(invoice: Invoice) -> _Detail:

@@ -90,7 +90,7 @@ async def _insert_postings(tx: Tx, org_id: int, entries: Sequence[JournalEntry])
         """
         INSERT INTO posting (org_id, cause, position, invoice_id, source, destination, chain,
             contract, amount_units)
-        SELECT * FROM json_to_recordset(%(rows)s) AS new (org_id bigint, cause text,
+        SELECT * FROM json_to_recordset(%(rows)s::json) AS new (org_id bigint, cause text,
             position smallint, invoice_id uuid, source text, destination text, chain text,
             contract text, units numeric)
         """,

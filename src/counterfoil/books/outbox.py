@@ -107,7 +107,7 @@ async def add_all(tx: Tx, events: Sequence[NewOutboxEvent]) -> None:
         """
         INSERT INTO outbox (org_id, event_id, invoice_id, sequence, dialect, url, endpoint,
             from_status, to_status, from_context, to_context, snapshot, status, due_at, created_at)
-        SELECT * FROM json_to_recordset(%(rows)s) AS new (org_id bigint, event_id uuid,
+        SELECT * FROM json_to_recordset(%(rows)s::json) AS new (org_id bigint, event_id uuid,
             invoice_id uuid, sequence integer, dialect text, url text, endpoint text,
             from_status text, to_status text, from_context text, to_context text, snapshot jsonb,
             status text, due_at timestamptz, created_at timestamptz)

@@ -67,7 +67,7 @@ async def add_runs(tx: Tx, runs: Sequence[ScreeningRun]) -> None:
         """
         INSERT INTO screening_run
             (org_id, run_id, invoice_id, decision, total, scores, record, created_at, is_stray)
-        SELECT * FROM json_to_recordset(%(rows)s) AS run (org_id bigint, run_id uuid,
+        SELECT * FROM json_to_recordset(%(rows)s::json) AS run (org_id bigint, run_id uuid,
             invoice_id uuid, decision text, total numeric, scores jsonb, record jsonb,
             created_at timestamptz, is_stray boolean)
         """,

@@ -278,8 +278,8 @@ async def save(tx: Tx, rows: Sequence[TransferRow]) -> None:
         INSERT INTO transfer (org_id, chain, tx_hash, log_index, invoice_id, contract,
             from_address, amount_units, block_number, block_hash, block_at, first_seen_at, depth,
             deposit_mode)
-        SELECT * FROM json_to_recordset(%(rows)s) AS new (org_id bigint, chain text, tx_hash text,
-            log_index integer, invoice_id uuid, contract text, from_address text,
+        SELECT * FROM json_to_recordset(%(rows)s::json) AS new (org_id bigint, chain text,
+            tx_hash text, log_index integer, invoice_id uuid, contract text, from_address text,
             amount_units numeric, block_number bigint, block_hash text, block_at timestamptz,
             first_seen_at timestamptz, depth smallint, deposit_mode text)
         ON CONFLICT (org_id, chain, tx_hash, log_index) DO UPDATE
