@@ -237,3 +237,21 @@ async def test_what_a_wallet_has_must_pay_for_data_as_well(house: House, rollup:
     assert waits.reason.startswith("waiting for gas: gas wallet")
     assert rollup.refused == []
     assert await house.arb.balance(USDT, child(bill)) == DUE
+
+
+async def test_a_days_fuel_is_bounded_and_the_rest_waits_for_midnight(house: House) -> None:
+    bill = await house.signed_bill()
+    spent = 2 * FuelLevels().target_wei
+    little = ChildFueler(house.desk, house.chains, house.signer, FuelLevels(day_wei=spent + 10**12))
+    assert not await little.step()
+    waits = await house.move(bill, "sweep")
+    assert waits.status == "ready"
+    assert "may hand out 1000000000000 wei more today" in str(waits.wait_reason)
+    assert await fuel_wei(house, bill) == []
+
+    clock(house).advance(timedelta(hours=12))
+    assert await ChildFueler(
+        house.desk, house.chains, house.signer, FuelLevels(day_wei=10**17)
+    ).step()
+    await house.drive(rounds=4)
+    assert await house.status(bill) is Status.COMPLETED

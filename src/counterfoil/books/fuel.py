@@ -1,5 +1,7 @@
 """Fuellings: the moves by which the gas station supplies the wallets that sign."""
 
+from datetime import datetime
+
 from counterfoil.books.moves import SELECT_MOVE, MoveRow
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import one_row, one_value
@@ -46,5 +48,20 @@ async def open_fuel_units(tx: Tx, org_id: int, chain: str) -> int:
           AND status IN ('ready', 'signed')
         """,
         {"org_id": org_id, "chain": chain},
+    )
+    return units or 0
+
+
+async def planned_units(tx: Tx, org_id: int, chain: str, since: datetime) -> int:
+    """The native coin that the gas station was told to hand out since then, unless given up."""
+    units = await one_value(
+        tx,
+        int,
+        """
+        SELECT coalesce(sum(amount_units), 0)::numeric(78, 0) FROM move
+        WHERE org_id = %(org_id)s AND chain = %(chain)s AND purpose = 'fuel'
+          AND status <> 'failed' AND created_at >= %(since)s
+        """,
+        {"org_id": org_id, "chain": chain, "since": since},
     )
     return units or 0

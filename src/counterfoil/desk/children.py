@@ -22,7 +22,7 @@ from counterfoil.db.pool import Tx
 from counterfoil.desk import moving
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.moving import Batch
-from counterfoil.desk.provisioning import Seen, is_open, own_move
+from counterfoil.desk.provisioning import FUEL_DAY_WEI, Seen, is_open, left_today_wei, own_move
 
 __all__ = ["WAITING_FOR_GAS", "ChildSweep", "Seen"]
 
@@ -35,11 +35,13 @@ class Levels:
 
     ``least_wei`` and ``most_wei`` are both the cost of a sweep: what lies between keeps a fee that
     rises by a little from asking for fuel again, which takes as long as a chain takes to be final.
+    ``day_wei`` bounds what the station hands out in a day.
     """
 
     least_wei: int
     most_wei: int
     reserve_wei: int
+    day_wei: int = FUEL_DAY_WEI
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +153,18 @@ async def plan_fuel(
         lacks_wei = levels.most_wei - has_wei
         left_wei = await ledger.balance(tx, sweep.org_id, "gas", chain, "")
         left_wei -= await fuel.open_fuel_units(tx, sweep.org_id, chain)
+        today_wei = await left_today_wei(desk, tx, sweep.org_id, chain, levels.day_wei)
         if lacks_wei + levels.reserve_wei > left_wei:
-            short = await _wait(desk, tx, sweep, signed, station)
+            why = f"the station {station.address} has too little to fuel this address"
+            short = await _wait(desk, tx, sweep, signed, why)
+            return Purse(has_wei, fuelled=False, short=short)
+        if lacks_wei > today_wei:
+            why = (
+                f"the station {station.address} may hand out {max(today_wei, 0)} wei more today of"
+                f" {levels.day_wei}, and this address needs {lacks_wei}; it goes on after midnight"
+                " UTC"
+            )
+            short = await _wait(desk, tx, sweep, signed, why)
             return Purse(has_wei, fuelled=False, short=short)
         if last is not None:
             # Were it retried later, the child would be fuelled twice.
@@ -188,11 +200,9 @@ def _refused_since(signed: TxRow, last: MoveRow | None) -> bool:
     return last is None or last.final_at is None or signed.sent_at > last.final_at
 
 
-async def _wait(
-    desk: Desk, tx: Tx, sweep: ChildSweep, signed: TxRow | None, station: WalletRow
-) -> str:
+async def _wait(desk: Desk, tx: Tx, sweep: ChildSweep, signed: TxRow | None, why: str) -> str:
     until = desk.clock.now() + STATION_PAUSE
-    reason = f"{WAITING_FOR_GAS}: the station {station.address} has too little to fuel this address"
+    reason = f"{WAITING_FOR_GAS}: {why}"
     if signed is None:
         await moves.wait(tx, sweep.org_id, [sweep.move_id], reason, until)
     else:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from counterfoil.books import addresses, fuel, ledger, moves, orgs, wallets
@@ -13,6 +13,7 @@ from counterfoil.books.wallets import WalletRole, WalletRow
 from counterfoil.core.assets import CHAINS, Family
 from counterfoil.core.journal import JournalEntry, LedgerAccount, Posting
 from counterfoil.core.money import Money
+from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 
 __all__ = ["Org"]
@@ -20,6 +21,10 @@ __all__ = ["Org"]
 PARKED_REST: Final = timedelta(hours=1)
 """How long a parked fuelling keeps the next one back: long enough for a person to see why, and
 for what is refused for ever not to be planned without end."""
+
+FUEL_DAY_WEI: Final = 10**18
+"""What a gas station hands out in a day, of an organisation on a chain: a hundred times what a busy
+one needs, and less than somebody could burn who makes us pay for gas without end."""
 
 _STOCK_BATCH: Final = 1_000
 """Addresses in one transaction: the counter they are numbered from is locked that long."""
@@ -52,12 +57,17 @@ class Funded:
 
 @dataclass(frozen=True, slots=True)
 class GasLow:
-    """The gas station cannot fuel a wallet: it has less than what is needed."""
+    """The gas station cannot fuel a wallet: it has less than what is needed.
+
+    Or it may not: with ``day_wei`` it has handed out so much of its day's fuel that too little is
+    left of that until midnight UTC.
+    """
 
     gas_address: str
     has_wei: int
     needs_wei: int
     wallet: WalletRow
+    day_wei: int | None = None
 
 
 _COIN: Final[tuple[tuple[WalletRole, LedgerAccount], ...]] = (
@@ -206,15 +216,28 @@ async def book_funding(
         return found
 
 
-async def plan_fuel(
-    desk: Desk, org_id: int, chain: str, *, low_wei: int, target_wei: int
+async def left_today_wei(desk: Desk, tx: Tx, org_id: int, chain: str, day_wei: int) -> int:
+    """What may still be handed out today, UTC. The caller holds the organisation's wallets."""
+    midnight = desk.clock.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day_wei - await fuel.planned_units(tx, org_id, chain, midnight)
+
+
+async def plan_fuel(  # noqa: PLR0913 - whose wallets, and the three levels that decide
+    desk: Desk,
+    org_id: int,
+    chain: str,
+    *,
+    low_wei: int,
+    target_wei: int,
+    day_wei: int = FUEL_DAY_WEI,
 ) -> list[GasLow]:
     """Have wallets that hold less than ``low_wei`` filled up to ``target_wei`` by the gas station.
 
     The hold wallet gets some only once something is to leave it. At most one fuelling of a wallet
     is open at a time. A parked one is given up after
     `PARKED_REST`, and a new one takes its place. The station keeps ``low_wei`` for its own fees.
-    Answers the wallets for which it has too little.
+    In a day it hands out at most ``day_wei``, to children as well. Answers the wallets for which
+    it has too little, or may not give so much today.
     """
     async with desk.database.transaction() as tx:
         ours = await wallets.lock_all(tx, chain, org_id)
@@ -223,6 +246,7 @@ async def plan_fuel(
             return []
         left_wei = await ledger.balance(tx, org_id, "gas", chain, "")
         left_wei -= await fuel.open_fuel_units(tx, org_id, chain)
+        today_wei = await left_today_wei(desk, tx, org_id, chain, day_wei)
         short = []
         for wallet in ours:
             has_wei = await ledger.balance(tx, org_id, wallet.role, chain, "")
@@ -234,7 +258,12 @@ async def plan_fuel(
             if needs_wei + low_wei > left_wei:
                 short.append(GasLow(station.address, max(left_wei, 0), needs_wei, wallet))
                 continue
+            if needs_wei > today_wei:
+                has = max(today_wei, 0)
+                short.append(GasLow(station.address, has, needs_wei, wallet, day_wei))
+                continue
             left_wei -= needs_wei
+            today_wei -= needs_wei
             if last is not None and last.status == "parked":
                 # Were it retried later, the wallet would be fuelled twice.
                 await moves.give_up(tx, org_id, [last.move_id], desk.clock.now())

@@ -20,11 +20,13 @@ class FuelLevels:
     """When to fuel and how far, in wei.
 
     ``target_wei`` stays within the signer's cap for one fuelling
-    (`counterfoil.signer.policy.Limits.fuel_wei`).
+    (`counterfoil.signer.policy.Limits.fuel_wei`). ``day_wei`` bounds what a station hands out in a
+    day, to an organisation's wallets and deposit addresses on a chain together.
     """
 
     low_wei: int = 10**16
     target_wei: int = 5 * 10**16
+    day_wei: int = provisioning.FUEL_DAY_WEI
 
 
 class FuelWorker:
@@ -90,10 +92,11 @@ class FuelWorker:
             chain.key,
             low_wei=self._levels.low_wei,
             target_wei=self._levels.target_wei,
+            day_wei=self._levels.day_wei,
         )
         for one in short:
             _log.warning(
-                "fuel.station_low",
+                "fuel.station_low" if one.day_wei is None else "fuel.day_used_up",
                 chain=chain.key,
                 station=one.gas_address,
                 has_wei=one.has_wei,
