@@ -17,7 +17,7 @@ from counterfoil.core.money import Asset
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
 from counterfoil.db.rows import all_values, execute
-from counterfoil.desk import intake, proving, provisioning, settings, watching
+from counterfoil.desk import children, intake, proving, provisioning, settings, watching
 from counterfoil.desk.intake import Draft
 from counterfoil.desk.provisioning import Stock
 from counterfoil.signer.keys import Keyring
@@ -277,3 +277,17 @@ async def test_the_branch_is_in_no_table(till: Till) -> None:
                 {"secrets": f"{BRANCH.public_key}|{BRANCH.chain_code}"},
             )
             assert found == 0, table
+
+
+async def test_sweeps_by_child_keys_come_in_turns_so_that_none_starves(till: Till) -> None:
+    await choose(till, arb="hd")
+    await stock(till, 5, children=5)
+    for _ in range(3):
+        bill = await till.bill(status=Status.SIGN_PENDING)
+        await till.receive(bill, DUE, mode="hd")
+        await till.screened(bill)
+        await till.sign_off(bill)
+    turns = children.Turns(till.desk, at_once=2)
+    pages = [[one.move_id for one in await turns.sweeps("arb")] for _ in range(3)]
+    assert [len(page) for page in pages] == [2, 1, 2]
+    assert (pages[0], len({*pages[0], *pages[1]})) == (pages[2], 3)

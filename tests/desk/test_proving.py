@@ -2,11 +2,12 @@
 
 import pytest
 
+from counterfoil.books import ledger
 from counterfoil.core.errors import Invalid, NotFound
 from counterfoil.core.invoice import Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
-from counterfoil.db.rows import execute
+from counterfoil.db.rows import all_values, execute
 from counterfoil.desk import commands, landing, moving, proving, settings
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.landing import Landed, LandedItem
@@ -139,3 +140,19 @@ class TestSettings:
     async def test_an_unknown_organisation_has_no_rules(self, till: Till) -> None:
         with pytest.raises(NotFound):
             await settings.change_policy(till.desk, 99, {})
+
+
+async def test_a_balance_is_summed_in_an_index_however_long_its_history(till: Till) -> None:
+    bill = await till.bill()
+    for units in (DUE, 7):
+        await till.receive(bill, units)
+    where = {"org_id": 1, "account": "deposit", "chain": "arb", "contract": USDT.contract}
+    async with till.desk.database.transaction() as tx:
+        assert await ledger.balance(tx, 1, "deposit", "arb", USDT.contract) == DUE + 7
+        assert await ledger.balance(tx, 1, "outside:payer", "arb", USDT.contract) == -DUE - 7
+        of_bill = {"invoice_id": bill.invoice_id}
+        assert await ledger.balance(tx, 1, "deposit", "arb", USDT.contract, **of_bill) == DUE + 7
+        await execute(tx, "SET LOCAL enable_seqscan = off", {})
+        await execute(tx, "SET LOCAL enable_bitmapscan = off", {})
+        plan = await all_values(tx, str, "EXPLAIN " + ledger.BALANCE, where)
+    assert sum("Index Only Scan using posting_" in line for line in plan) == 2

@@ -58,6 +58,8 @@ async def test_it_goes_back_by_its_name_and_shows_in_the_refund_fields(
 
     done = (await firm.signer.look(invoice_id)).data
     assert (done["status"], done["refunds"][0]["status"]) == ("completed", "settled")
+    (went,) = done["refunds"][0]["amounts"]
+    assert (went["token"], went["amount"], went["returned"]) == ("USDC.e", "4.00", "4.00")
     assert done["payment_intent"]["partial_refund_amount"] == "4.00"
     assert done["payment_intent"]["received_crypto_amount"] == "92.307693"
     assert [(r["token"], r["amount"]) for r in done["refundable"]] == [

@@ -119,6 +119,7 @@ def test_a_refund_order_is_shown_with_its_reason() -> None:
             "token": "USDT",
             "token_address": USDT.contract,
             "amount": "0.000005",
+            "returned": "0.00",
             "tx_hash": None,
         }
     ]

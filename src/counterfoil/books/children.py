@@ -26,12 +26,13 @@ class ChildSweep:
     address: str
     contract: str
     amount_units: int
-    purpose: MovePurpose = "sweep"
+    purpose: MovePurpose
+    created_at: datetime
 
 
 _READY: Final = """
     SELECT m.org_id, m.move_id, m.invoice_id, h.number, h.address, m.contract, m.amount_units,
-           m.purpose
+           m.purpose, m.created_at
       FROM move m
       JOIN invoice i ON i.org_id = m.org_id AND i.invoice_id = m.invoice_id
       JOIN hd_address h ON h.org_id = i.org_id AND h.family = %(family)s AND h.number = i.number
@@ -51,7 +52,10 @@ _READY: Final = """
            SELECT FROM move f
             WHERE f.org_id = m.org_id AND f.purpose = 'fuel' AND f.chain = m.chain
               AND f.destination = h.address AND f.status IN ('ready', 'signed'))
+       AND (%(after_at)s::timestamptz IS NULL
+            OR (m.created_at, m.move_id) > (%(after_at)s, %(after_id)s::uuid))
      ORDER BY m.created_at, m.move_id
+     LIMIT %(limit)s
     """
 
 
@@ -62,10 +66,13 @@ async def ready_sweeps(  # noqa: PLR0913 - where, when, and of which of them
     while_invoice: Iterable[tuple[MovePurpose, str]],
     now: datetime,
     *,
+    limit: int,
+    after: tuple[datetime, UUID] | None = None,
     address: str | None = None,
 ) -> list[ChildSweep]:
-    """The sweeps by child keys that may start, or by one of them, oldest first, unlocked.
+    """The oldest sweeps by child keys that may start, or by one of them, unlocked.
 
+    ``after`` is the place of the last one of the page before: when it was planned, and its id.
     Left out: where fuel is on its way to the address, and where another sweep of the same
     address and token is in flight, as the balance could not be judged otherwise.
     """
@@ -79,6 +86,9 @@ async def ready_sweeps(  # noqa: PLR0913 - where, when, and of which of them
             "family": family,
             "now": now,
             "address": address,
+            "limit": limit,
+            "after_at": None if after is None else after[0],
+            "after_id": None if after is None else after[1],
             "pair_purposes": [purpose for purpose, _ in pairs],
             "pair_statuses": [status for _, status in pairs],
         },
@@ -96,7 +106,7 @@ async def short_of_gas(tx: Tx, chain: str, family: str) -> list[ChildSweep]:
         ChildSweep,
         """
         SELECT m.org_id, m.move_id, m.invoice_id, h.number, h.address, m.contract, m.amount_units,
-               m.purpose
+               m.purpose, m.created_at
           FROM ingest.chain_tx t
           JOIN move m ON m.chain = t.chain AND m.wallet = t.wallet AND m.nonce = t.nonce
           JOIN invoice i ON i.org_id = m.org_id AND i.invoice_id = m.invoice_id

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from counterfoil.core.invoice import Settlement, Units
@@ -108,28 +109,41 @@ async def balance(  # noqa: PLR0913 - the coordinates of one balance
     invoice_id: UUID | None = None,
 ) -> int:
     """What an account holds of an asset, in base units; of one invoice when it is named."""
-    return (
-        await one_value(
-            tx,
-            int,
-            """
-            SELECT coalesce(sum(CASE WHEN destination = %(account)s THEN amount_units
-                                     ELSE -amount_units END), 0)::numeric(78, 0)
-              FROM posting
-             WHERE org_id = %(org_id)s AND %(account)s IN (source, destination)
-               AND chain = %(chain)s AND contract = %(contract)s
-               AND (%(invoice_id)s::uuid IS NULL OR invoice_id = %(invoice_id)s)
-            """,
-            {
-                "org_id": org_id,
-                "account": account,
-                "chain": chain,
-                "contract": contract,
-                "invoice_id": invoice_id,
-            },
-        )
-        or 0
+    units = await one_value(
+        tx,
+        int,
+        BALANCE if invoice_id is None else BALANCE_OF_INVOICE,
+        {
+            "org_id": org_id,
+            "account": account,
+            "chain": chain,
+            "contract": contract,
+            "invoice_id": invoice_id,
+        },
     )
+    return units or 0
+
+
+BALANCE: Final = """
+    SELECT (coalesce((
+               SELECT sum(amount_units) FROM posting
+                WHERE org_id = %(org_id)s AND destination = %(account)s
+                  AND chain = %(chain)s AND contract = %(contract)s), 0)
+          - coalesce((
+               SELECT sum(amount_units) FROM posting
+                WHERE org_id = %(org_id)s AND source = %(account)s
+                  AND chain = %(chain)s AND contract = %(contract)s), 0))::numeric(78, 0)
+"""
+"""Each side out of an index alone, which holds the amounts: no posting is looked up."""
+
+BALANCE_OF_INVOICE: Final = """
+    SELECT coalesce(sum(CASE WHEN destination = %(account)s THEN amount_units
+                             ELSE -amount_units END), 0)::numeric(78, 0)
+      FROM posting
+     WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
+       AND %(account)s IN (source, destination)
+       AND chain = %(chain)s AND contract = %(contract)s
+"""
 
 
 @dataclass(frozen=True, slots=True)

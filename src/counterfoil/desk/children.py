@@ -7,7 +7,7 @@ everywhere (specs/chains.md 2.1 design a).
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -53,24 +53,57 @@ class Purse:
     short: str | None = None
 
 
-async def sweeps(desk: Desk, chain: str, address: str | None = None) -> list[ChildSweep]:
-    """Sweeps by child keys that may start, oldest first, without those whose fuel is coming.
+AT_ONCE: Final = 100
+"""Sweeps looked at in one round; the next round goes on behind them."""
 
-    Those of one address, when it is named.
+
+class Turns:
+    """Goes through the sweeps by child keys page by page, each chain by itself.
+
+    What stands still at the front must not starve what is behind it.
     """
+
+    def __init__(self, desk: Desk, at_once: int = AT_ONCE) -> None:
+        """Begin with the oldest."""
+        self._desk = desk
+        self._at_once = at_once
+        self._after: dict[str, tuple[datetime, UUID]] = {}
+
+    async def sweeps(self, chain: str) -> list[ChildSweep]:
+        """The next sweeps that may start, without those whose fuel is coming."""
+        async with self._desk.database.reading() as tx:
+            page = await children.ready_sweeps(
+                tx,
+                chain,
+                CHAINS[chain].family,
+                moving.RUNS_WHILE,
+                self._desk.clock.now(),
+                limit=self._at_once,
+                after=self._after.pop(chain, None),
+            )
+        if len(page) == self._at_once:
+            self._after[chain] = page[-1].created_at, page[-1].move_id
+        return page
+
+    async def wallets(self, chain: str) -> list[WalletRow]:
+        """The next children that have something to sweep or a lost nonce, with known nonces."""
+        found = {sweep.address for sweep in await self.sweeps(chain)}
+        async with self._desk.database.reading() as tx:
+            found |= {hole.wallet for hole in await lost.open_ones(tx, chain)}
+            return await children.wallets_of(tx, chain, found) if found else []
+
+
+async def _sweeps_of(desk: Desk, wallet: WalletRow) -> list[ChildSweep]:
     async with desk.database.reading() as tx:
-        family, now = CHAINS[chain].family, desk.clock.now()
         return await children.ready_sweeps(
-            tx, chain, family, moving.RUNS_WHILE, now, address=address
+            tx,
+            wallet.chain,
+            CHAINS[wallet.chain].family,
+            moving.RUNS_WHILE,
+            desk.clock.now(),
+            limit=AT_ONCE,
+            address=wallet.address,
         )
-
-
-async def wallets_to_use(desk: Desk, chain: str) -> list[WalletRow]:
-    """The children that have something to sweep or a lost nonce, and whose nonces are known."""
-    found = {sweep.address for sweep in await sweeps(desk, chain)}
-    async with desk.database.reading() as tx:
-        found |= {hole.wallet for hole in await lost.open_ones(tx, chain)}
-        return await children.wallets_of(tx, chain, found) if found else []
 
 
 async def number_of(desk: Desk, wallet: WalletRow) -> int | None:
@@ -82,7 +115,7 @@ async def number_of(desk: Desk, wallet: WalletRow) -> int | None:
 
 async def next_batch(desk: Desk, wallet: WalletRow, *, skip: Collection[UUID]) -> Batch | None:
     """A child's oldest work that need not wait, without ``skip``; None when there is none."""
-    for sweep in await sweeps(desk, wallet.chain, wallet.address):
+    for sweep in await _sweeps_of(desk, wallet):
         if sweep.move_id not in skip:
             return await moving.batch_of(desk, wallet, [sweep.move_id])
     return None

@@ -39,6 +39,7 @@ class ChildFueler:
         self._chains = chains
         self._signer = signer
         self._levels = levels or FuelLevels()
+        self._turns = children.Turns(desk)
 
     async def step(self) -> bool:
         """Look at every sweep that may start or lacks gas; answers whether fuel was planned."""
@@ -49,7 +50,7 @@ class ChildFueler:
                 seen.add(sweep.address)
                 with _alone(chain, sweep):
                     busy |= await self._look_again(chain, sweep, signed)
-            for sweep in await children.sweeps(self._desk, chain.key):
+            for sweep in await self._turns.sweeps(chain.key):
                 # One at a time from each address: the next is reckoned when this one is paid for.
                 if sweep.address in seen:
                     continue

@@ -74,11 +74,12 @@ class MoveWorker:
     """Carries out the moves of all organisations on the chains it is given."""
 
     def __init__(self, desk: Desk, chains: Mapping[str, Chain], signer: SignerClient) -> None:
-        """Hold what to work with; nothing of what is going on is kept here."""
+        """Hold what to work with; only whose turn it is is kept here."""
         self._desk = desk
         self._chains = chains
         self._signer = signer
         self._unblocker = Unblocker(desk, signer)
+        self._children = children.Turns(desk)
 
     async def step(self) -> bool:
         """One round over chains with work; answers whether anything was signed, sent or settled.
@@ -106,7 +107,7 @@ class MoveWorker:
         """Have everything signed that may move; answers whether anything was."""
         signed = False
         standing = await moving.wallets_of(self._desk, chain.key)
-        for wallet in (*standing, *await children.wallets_to_use(self._desk, chain.key)):
+        for wallet in (*standing, *await self._children.wallets(chain.key)):
             if wallet.frozen_reason is None:
                 with _alone(chain, wallet=wallet.address):
                     signed |= await self._unblocker.cancel(chain, wallet)

@@ -438,18 +438,22 @@ def _refund(view: InvoiceView, refund: Refund) -> Json:
 
 
 def _refund_amount(money: Money, made: Sequence[Any]) -> Json:
+    """One of a refund's amounts; ``returned`` is what of it went, also where it was withdrawn."""
     asset = money.asset
-    back = (
-        move.tx_hash
+    back = [
+        move
         for move in made
-        if (move.chain, move.contract) == (asset.chain, asset.contract) and move.purpose != "sweep"
-    )
+        if (move.chain, move.contract) == (asset.chain, asset.contract)
+        and move.purpose in {"refund", "partial_refund"}
+    ]
+    returned_units = sum(move.moved_units or 0 for move in back)
     return {
         "chain": asset.chain,
         "token": asset.symbol,
         "token_address": asset.contract,
         "amount": format_units(money.units, asset.decimals),
-        "tx_hash": next(back, None),
+        "returned": format_units(returned_units, asset.decimals),
+        "tx_hash": next((move.tx_hash for move in back if move.tx_hash), None),
     }
 
 
