@@ -235,12 +235,13 @@ async def test_a_parked_fuelling_gives_way_to_a_new_one_after_a_while(till: Till
     assert {m.status for m in await fuel(till) if m.move_id in parked} == {"failed"}
 
 
-async def test_a_station_hands_out_only_so_much_in_a_day(till: Till, clock: FakeClock) -> None:
+async def test_a_station_hands_out_only_so_much_in_a_day(till: Till) -> None:
     levels = {"low_wei": 2 * ETHER, "target_wei": 3 * ETHER, "day_wei": 3 * ETHER}
     await till.ready()
     await till.fund("gas", 20 * ETHER)
     (capped,) = await provisioning.plan_fuel(till.desk, 1, "arb", **levels)
     assert (capped.day_wei, capped.has_wei, capped.needs_wei) == (3 * ETHER, ETHER, 2 * ETHER)
 
-    clock.advance(timedelta(hours=12))
+    assert isinstance(till.desk.clock, FakeClock)
+    till.desk.clock.advance(timedelta(hours=12))
     assert await provisioning.plan_fuel(till.desk, 1, "arb", **levels) == []
