@@ -211,7 +211,7 @@ async def show_on_their_way(desk: Desk) -> bool:
 async def show_low_stations(desk: Desk) -> None:
     """Say which gas stations cannot fuel a wallet, and what to send them."""
     from counterfoil.desk import provisioning
-    from counterfoil.workers.fuel import FuelLevels
+    from counterfoil.desk.provisioning import FuelLevels
 
     levels = FuelLevels()
     short = await provisioning.low_stations(

@@ -56,6 +56,13 @@ SCREENS: Final = (
     Screen("invoice-held", "/studio/invoices/{held}", "otto"),
     Screen("invoice-to-refund", "/studio/invoices/{to_refund}", "sam"),
     Screen("invoice-completed", "/studio/invoices/{completed}", "ada"),
+    Screen("approvals", "/studio/approvals", "rita"),
+    Screen("queue-to-sign", "/studio/queue/sign", "sam"),
+    Screen("queue-of-nothing", "/studio/queue/refund", "alma"),
+    Screen("queue-held", "/studio/queue/clear", "otto"),
+    Screen("refund", "/studio/invoices/{to_sign}/refund", "sam"),
+    Screen("account", "/studio/account", "maya"),
+    Screen("second-factor", "/studio/account/second-factor", "maya"),
     Screen("nothing-here", "/studio/invoices/none", "maya", status=404),
 )
 

@@ -14,8 +14,8 @@ from counterfoil.db.rows import all_values, execute
 from counterfoil.desk import settings, stuck
 from counterfoil.desk.act import act
 from counterfoil.desk.moving import Batch, SignedBytes, Terms
+from counterfoil.desk.provisioning import FuelLevels
 from counterfoil.workers.children import ChildFueler
-from counterfoil.workers.fuel import FuelLevels
 from counterfoil.workers.move import MoveWorker
 from counterfoil.workers.reconcile import reconcile
 from support.fake_clock import FakeClock

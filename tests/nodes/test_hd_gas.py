@@ -11,8 +11,8 @@ from counterfoil.core.invoice import Invoice, Status
 from counterfoil.db.rows import all_values
 from counterfoil.desk import moving, settings, stuck, upkeep
 from counterfoil.desk.moving import TxRow
+from counterfoil.desk.provisioning import FuelLevels
 from counterfoil.workers.children import ChildFueler
-from counterfoil.workers.fuel import FuelLevels
 from counterfoil.workers.move import MoveWorker
 from counterfoil.workers.reconcile import reconcile
 from support.fake_clock import FakeClock

@@ -10,8 +10,7 @@ from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import approving, provisioning, stuck
 from counterfoil.desk.moving import Batch, SignedBytes, Terms
-from counterfoil.desk.provisioning import GasLow
-from counterfoil.workers.fuel import FuelLevels
+from counterfoil.desk.provisioning import FuelLevels, GasLow
 from counterfoil.workers.move import MoveWorker, thaw
 from support.fake_clock import FakeClock
 from support.house import House

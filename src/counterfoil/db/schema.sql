@@ -864,6 +864,8 @@ CREATE INDEX screening_run_by_invoice ON public.screening_run USING btree (org_i
 
 CREATE UNIQUE INDEX transfer_attached ON public.transfer USING btree (org_id, chain, attached_tx_hash) WHERE (attached_tx_hash IS NOT NULL);
 
+CREATE INDEX transfer_by_age ON public.transfer USING btree (org_id, block_at);
+
 CREATE INDEX transfer_by_invoice ON public.transfer USING btree (org_id, invoice_id);
 
 CREATE INDEX transfer_claim_of_invoice ON public.transfer_claim USING btree (org_id, invoice_id);

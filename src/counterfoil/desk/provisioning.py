@@ -31,6 +31,20 @@ _STOCK_BATCH: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
+class FuelLevels:
+    """When to fuel and how far, in wei.
+
+    ``target_wei`` stays within the signer's cap for one fuelling
+    (`counterfoil.signer.policy.Limits.fuel_wei`). ``day_wei`` bounds what a station hands out in a
+    day, to an organisation's wallets and deposit addresses on a chain together.
+    """
+
+    low_wei: int = 10**16
+    target_wei: int = 5 * 10**16
+    day_wei: int = FUEL_DAY_WEI
+
+
+@dataclass(frozen=True, slots=True)
 class Stock:
     """Free deposit addresses of an organisation: below ``low_water``, fill up to ``target``."""
 

@@ -178,6 +178,36 @@ CHOICES: Final[Mapping[Choice, str]] = {
     Choice.WAIT: N_("Wait for the customer to pay the rest"),
 }
 
+ALERTS: Final[Mapping[str, str]] = {
+    "halted": N_(
+        "%(subject)s stands still until somebody looks: %(detail)s. Payments there are not seen."
+    ),
+    "unwatched": N_(
+        "Nobody watches %(subject)s just now. Payments there are found once a worker runs again."
+    ),
+    "lagging": N_(
+        "%(subject)s is seen with a delay of %(detail)s seconds. Payments appear later, none is"
+        " lost."
+    ),
+    "disputed": N_(
+        "Nodes of %(subject)s disagree about a payment (%(detail)s). It is not credited before"
+        " they agree."
+    ),
+    "unexplained": N_(
+        "There is more money at %(detail)s on %(subject)s than any transfer explains. It is not"
+        " moved before somebody looks."
+    ),
+    "gas_low": N_(
+        "The gas station %(detail)s on %(subject)s is running dry. Send it some coin, or payouts"
+        " wait."
+    ),
+    "callbacks": N_(
+        "%(subject)s callbacks of the last seven days were given up. See the invoices and send"
+        " them again."
+    ),
+}
+"""What needs somebody: what it is, what it means for the money, what to do."""
+
 VERDICTS: Final[Mapping[str, str]] = {
     "clear": N_("clear"),
     "manual_review": N_("to be looked at"),

@@ -11,6 +11,7 @@ from counterfoil.chains.port import Chain, ChainError
 from counterfoil.desk import children, moving, stuck
 from counterfoil.desk.children import WAITING_FOR_GAS, ChildSweep, Levels, Seen
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.provisioning import FuelLevels
 from counterfoil.desk.stuck import TxRow
 from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreachable
 from counterfoil.workers.evm_moves import (
@@ -19,7 +20,6 @@ from counterfoil.workers.evm_moves import (
     least_fee_wei,
     most_data_fee_wei,
 )
-from counterfoil.workers.fuel import FuelLevels
 
 _log: Final = structlog.get_logger("counterfoil.children")
 

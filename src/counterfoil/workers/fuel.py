@@ -1,7 +1,6 @@
 """Gas: book what comes from outside, and keep the wallets that sign supplied from one station."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -10,23 +9,9 @@ from counterfoil.chains.port import Chain, ChainError
 from counterfoil.desk import moving, provisioning
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.moving import WalletRow
-from counterfoil.desk.provisioning import Seen
+from counterfoil.desk.provisioning import FuelLevels, Seen
 
 _log: Final = structlog.get_logger("counterfoil.fuel")
-
-
-@dataclass(frozen=True, slots=True)
-class FuelLevels:
-    """When to fuel and how far, in wei.
-
-    ``target_wei`` stays within the signer's cap for one fuelling
-    (`counterfoil.signer.policy.Limits.fuel_wei`). ``day_wei`` bounds what a station hands out in a
-    day, to an organisation's wallets and deposit addresses on a chain together.
-    """
-
-    low_wei: int = 10**16
-    target_wei: int = 5 * 10**16
-    day_wei: int = provisioning.FUEL_DAY_WEI
 
 
 class FuelWorker:

@@ -5,9 +5,9 @@
 const language = document.documentElement.lang;
 
 function localTimes(root) {
-  const format = new Intl.DateTimeFormat(language, {
-    year: "numeric", month: "2-digit", day: "2-digit",
-    hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+  // Year first, which nobody takes for a month: Swedes write it so.
+  const format = new Intl.DateTimeFormat("sv-SE", {
+    year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit",
   });
   const zone = new Intl.DateTimeFormat(language, { timeZoneName: "long" });
   for (const time of root.querySelectorAll("time[data-local]")) {

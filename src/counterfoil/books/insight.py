@@ -1,0 +1,90 @@
+"""Sums over many invoices, for those who look at how the business goes."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import all_rows, one_value
+
+
+@dataclass(frozen=True, slots=True)
+class CameIn:
+    """What came in of one asset in the week that begins then."""
+
+    week_at: datetime
+    chain: str
+    contract: str
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Unpaid invoices of one currency, as far before or behind their deadline.
+
+    ``currency`` is None for those that ask for tokens. ``age`` is one of `AGES`.
+    """
+
+    currency: str | None
+    age: str
+    count: int
+    amount: Decimal | int
+
+
+AGES: Final = ("later", "soon", "overdue_30", "overdue_60", "overdue_more")
+"""Due in more than a week, within it, overdue up to 30 days, up to 60, and longer."""
+
+
+async def came_in(tx: Tx, org_id: int, since: datetime) -> list[CameIn]:
+    """Confirmed transfers by week and asset, the oldest week first; weeks begin on Mondays, UTC."""
+    return await all_rows(
+        tx,
+        CameIn,
+        """
+        SELECT date_trunc('week', block_at, 'UTC') AS week_at, chain, contract,
+               sum(amount_units) AS units
+          FROM transfer
+         WHERE org_id = %(org_id)s AND block_at >= %(since)s AND depth >= 2
+         GROUP BY 1, 2, 3 ORDER BY 1
+        """,
+        {"org_id": org_id, "since": since},
+    )
+
+
+async def receivables(tx: Tx, org_id: int, now: datetime) -> list[Open]:
+    """What customers still owe, by currency and age."""
+    return await all_rows(
+        tx,
+        Open,
+        """
+        SELECT detail->'price'->>'currency' AS currency,
+               CASE WHEN deadline_at > %(now)s + interval '7 days' THEN 'later'
+                    WHEN deadline_at > %(now)s THEN 'soon'
+                    WHEN deadline_at > %(now)s - interval '30 days' THEN 'overdue_30'
+                    WHEN deadline_at > %(now)s - interval '60 days' THEN 'overdue_60'
+                    ELSE 'overdue_more' END AS age,
+               count(*) AS count, sum((detail->'price'->>'amount')::numeric) AS amount
+          FROM invoice
+         WHERE org_id = %(org_id)s AND NOT archived
+           AND status IN ('awaiting_payment', 'payment_detected', 'expired')
+         GROUP BY 1, 2
+        """,
+        {"org_id": org_id, "now": now},
+    )
+
+
+async def given_up_callbacks(tx: Tx, org_id: int, since: datetime) -> int:
+    """How many callbacks were given up since then."""
+    return (
+        await one_value(
+            tx,
+            int,
+            """
+            SELECT count(*) FROM outbox
+             WHERE org_id = %(org_id)s AND status = 'parked' AND created_at >= %(since)s
+            """,
+            {"org_id": org_id, "since": since},
+        )
+        or 0
+    )

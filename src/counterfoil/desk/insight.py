@@ -1,0 +1,127 @@
+"""How the business goes, and what of the machinery needs somebody: the numbers of the home page."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from counterfoil.books import insight
+from counterfoil.books.insight import AGES, Open
+from counterfoil.core.assets import known_asset
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.desk import comparing, doubting, provisioning, watching
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.provisioning import FuelLevels
+
+__all__ = ["AGES", "Alert", "Insight", "alerts", "insight_of"]
+
+WEEKS: Final = 12
+LAG_SECONDS: Final = 120
+_CALLBACKS_SINCE: Final = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """What came in of stablecoins in one week, in whole dollars' worth of them."""
+
+    begins_at: datetime
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What is owed in one currency (None: tokens), by age: amount and number of invoices."""
+
+    currency: str | None
+    by_age: Mapping[str, tuple[Decimal, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Insight:
+    """Cash-in by week, the oldest first, every week there; and receivables by age."""
+
+    weeks: tuple[Week, ...]
+    owed: tuple[Owed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something that stands still or runs dry. ``kind`` names the sentence about it."""
+
+    kind: str
+    subject: str
+    detail: str = ""
+
+
+async def insight_of(desk: Desk, by: Actor) -> Insight:
+    """The organisation's numbers. Ether is left out: it is no sum with dollars."""
+    by.require(Permission.READ)
+    now = desk.clock.now()
+    monday = (now - timedelta(days=now.weekday())).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
+    first = monday - timedelta(weeks=WEEKS - 1)
+    async with desk.database.reading() as tx:
+        came = await insight.came_in(tx, by.org_id, first)
+        unpaid = await insight.receivables(tx, by.org_id, now)
+    sums = {first + timedelta(weeks=n): Decimal(0) for n in range(WEEKS)}
+    for row in came:
+        asset = known_asset(row.chain, row.contract)
+        if asset is not None and not asset.is_native and row.week_at in sums:
+            sums[row.week_at] += Decimal(row.units).scaleb(-asset.decimals)
+    owed = tuple(
+        Owed(
+            currency,
+            {
+                row.age: (Decimal(row.amount), row.count)
+                for row in unpaid
+                if row.currency == currency
+            },
+        )
+        for currency in sorted({row.currency for row in unpaid}, key=lambda c: c or "")
+    )
+    return Insight(tuple(Week(at, amount) for at, amount in sums.items()), owed)
+
+
+def _owed(currency: str | None, unpaid: Iterable[Open]) -> Owed:
+    own = (row for row in unpaid if row.currency == currency)
+    return Owed(currency, {row.age: (Decimal(row.amount), row.count) for row in own})
+
+
+async def alerts(desk: Desk, by: Actor) -> list[Alert]:
+    """What needs somebody just now, as far as it concerns the actor's organisation."""
+    by.require(Permission.READ)
+    now = desk.clock.now()
+    found: list[Alert] = []
+    for at in await watching.positions(desk):
+        if at.halted_reason is not None:
+            found.append(Alert("halted", at.chain, at.halted_reason))
+        elif not at.watched:
+            found.append(Alert("unwatched", at.chain))
+        elif at.head_age_seconds > LAG_SECONDS:
+            found.append(Alert("lagging", at.chain, str(round(at.head_age_seconds))))
+    found += [
+        Alert("disputed", d.chain, d.reason)
+        for d in await doubting.doubted(desk)
+        if d.org_id == by.org_id
+    ]
+    found += [
+        Alert("unexplained", one.chain, one.address)
+        for one in await comparing.every(desk)
+        if one.org_id == by.org_id
+    ]
+    levels = FuelLevels()
+    low = await provisioning.low_stations(
+        desk, low_wei=levels.low_wei, target_wei=levels.target_wei
+    )
+    found += [
+        Alert("gas_low", one.wallet.chain, one.gas_address)
+        for one in low
+        if one.wallet.org_id == by.org_id
+    ]
+    async with desk.database.reading() as tx:
+        given_up = await insight.given_up_callbacks(tx, by.org_id, now - _CALLBACKS_SINCE)
+    if given_up:
+        found.append(Alert("callbacks", str(given_up)))
+    return found
