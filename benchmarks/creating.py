@@ -62,7 +62,7 @@ async def creating(sandbox: Sandbox, script_path: Path) -> Created:
     body = msgspec.json.encode(example(sandbox.facts))
     member = sandbox.facts.member("finance")
     script = await recorded_create(sandbox.database_url, member.api_key, body)
-    await fill_stock(sandbox.database_url)
+    await fill_stock(sandbox.database_url, _STOCK)
     asked = request(sandbox, body)
     await over_http(sandbox.facts.base_url, asked, WARM_SECONDS)
     took: list[float] = []
@@ -175,14 +175,14 @@ def _invoices(url: str) -> int:
     return int(row[0]) if row else 0
 
 
-async def fill_stock(url: str) -> None:
-    """Put by more deposit addresses than both sides can take: deriving them is nobody's turn."""
+async def fill_stock(url: str, how_many: int) -> None:
+    """Put by so many deposit addresses that nobody runs out: deriving them is nobody's turn."""
     database = Database(url, name="counterfoil-bench", max_connections=1)
     await database.open()
     try:
         desk = Desk(database, SystemClock(), TimeSortedIds(), {"evm": parse_evm_address})
         (org,) = await provisioning.all_orgs(desk)
         derive = DepositAddresses(org.factory_address).address
-        await provisioning.fill(desk, ORG_ID, "evm", Stock(_STOCK, _STOCK), derive)
+        await provisioning.fill(desk, ORG_ID, "evm", Stock(how_many, how_many), derive)
     finally:
         await database.close()

@@ -17,6 +17,7 @@ OPEN_INVOICES: Final = 100_000
 ROUNDS: Final = 3
 ROUND_SECONDS: Final = 5
 
+_STOCK: Final = 20_000
 _LEARNING_SECONDS: Final = 5
 """Until the watchers have learnt the addresses."""
 
@@ -36,7 +37,7 @@ class Crowded:
 
 async def crowded(sandbox: Sandbox) -> Crowded:
     """Create, let so many more be open, and create again."""
-    await fill_stock(sandbox.database_url)
+    await fill_stock(sandbox.database_url, _STOCK)
     empty = await _pace(sandbox)
     async with await psycopg.AsyncConnection.connect(sandbox.database_url) as connection:
         await crowd(connection, ORG_ID, ORG_ID, OPEN_INVOICES, OPEN)

@@ -7,9 +7,13 @@ from typing import Final
 import psutil
 
 from counterfoil.sandbox.demo import Sandbox
-from counterfoil.supervisor import Child, counterfoil
+from counterfoil.supervisor import Child, Supervisor, counterfoil
 
-_SETTLING_SECONDS: Final = 5
+_PAUSE_SECONDS: Final = 5
+_MOST_LOOKS: Final = 24
+_AT_REST: Final = 1.0
+"""Mebibytes more or less than at the look before: nobody is still starting."""
+
 _MEBIBYTE: Final = 2**20
 
 
@@ -30,8 +34,24 @@ async def weighing(sandbox: Sandbox) -> Weighed:
     first = psutil.Process(sandbox.supervisor.pids()["work"])
     environment = await asyncio.to_thread(first.environ)
     await sandbox.supervisor.start(Child("second worker", counterfoil("work"), environment))
-    await asyncio.sleep(_SETTLING_SECONDS)
-    return await asyncio.to_thread(_weigh, sandbox.supervisor.pids())
+    before = await _looked(sandbox.supervisor)
+    for _ in range(_MOST_LOOKS):
+        now = await _looked(sandbox.supervisor)
+        if abs(now.sum - before.sum) < _AT_REST:
+            break
+        before = now
+    return now
+
+
+async def _looked(supervisor: Supervisor) -> Weighed:
+    """Weigh after a pause; ``RuntimeError`` where a process died, which would weigh nothing."""
+    await asyncio.sleep(_PAUSE_SECONDS)
+    alive = supervisor.alive()
+    dead = supervisor.pids().keys() - alive.keys()
+    if dead:
+        msg = f"cannot weigh what died: {', '.join(sorted(dead))}"
+        raise RuntimeError(msg)
+    return await asyncio.to_thread(_weigh, alive)
 
 
 def _weigh(pids: dict[str, int]) -> Weighed:

@@ -113,6 +113,64 @@ async def test_a_refusal_waits_until_the_others_have_ended(bank: Database) -> No
     assert ended == ["alice", "bob"]
 
 
+async def test_as_many_trips_as_the_longest_piece_of_work_asks_questions(bank: Database) -> None:
+    async def twice(tx: Tx, name: str) -> tuple[int | None, int | None]:
+        return await units(tx, name), await units(tx, name)
+
+    async def thinks_first(tx: Tx) -> int | None:
+        await asyncio.sleep(0.001)
+        return await units(tx, "alice")
+
+    async with bank.transaction() as tx:
+        await add(tx, "alice", 3)
+        before = made(tx)
+        found = await rows.together(
+            tx,
+            rows.together(tx, twice(tx, "alice"), units(tx, "bob"), thinks_first(tx)),
+            units(tx, "bob"),
+            twice(tx, "alice"),
+        )
+        assert found == (((3, 3), None, 3), None, (3, 3))
+        assert made(tx) - before == 2
+
+
+async def test_each_of_several_is_told_its_own_failure(bank: Database) -> None:
+    async def explain(tx: Tx) -> int | None:
+        try:
+            return await rows.one_value(tx, int, "SELECT 1 / 0", {})
+        except errors.DivisionByZero:
+            raise RuntimeError("explained") from None
+
+    for _ in range(3):  # also once the server has each statement prepared
+        with pytest.raises(RuntimeError, match="explained"):
+            async with bank.transaction() as tx:
+                await add(tx, "alice")
+                deeper = rows.together(tx, units(tx, "a"), explain(tx), units(tx, "b"))
+                await rows.together(tx, deeper, units(tx, "c"), units(tx, "d"))
+    assert await names(bank) == []
+
+
+async def test_interrupted_between_questions_the_next_is_answered_by_itself(bank: Database) -> None:
+    async def sleeps(tx: Tx) -> None:
+        await units(tx, "alice")
+        await asyncio.sleep(30)
+
+    async def asks() -> None:
+        async with bank.transaction() as tx:
+            deeper = rows.together(tx, sleeps(tx), units(tx, "a"), units(tx, "b"))
+            await rows.together(tx, deeper, units(tx, "c"), units(tx, "d"))
+
+    asking = asyncio.create_task(asks())
+    await asyncio.sleep(0.1)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    async with bank.transaction() as tx:
+        await add(tx, "alice", 2)
+        assert await units(tx, "alice") == 2
+        assert made(tx) == 2
+
+
 async def test_what_fails_beside_the_commit_is_told_by_name_and_leaves_nothing(
     bank: Database,
 ) -> None:

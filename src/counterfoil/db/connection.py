@@ -14,6 +14,7 @@ from typing import Any, Final, Self, TypeAlias
 from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline, AsyncTransaction, errors
 from psycopg.abc import PQGen
 from psycopg.generators import send
+from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
@@ -54,7 +55,12 @@ class Trips(AsyncPipeline):
         return unsent
 
     def _process_results(self, queued: PendingResult, results: list[PGresult]) -> None:
-        super()._process_results(queued, results)
+        try:
+            super()._process_results(queued, results)
+        except errors.Error as error:
+            if queued is not None and isinstance(queued[0], Cursor):
+                queued[0].refused = error
+            raise
         if queued is None and len(self.result_queue) == _ONLY_THE_SYNC:
             self.ended = (results[0].command_status or b"").decode()
 
@@ -90,8 +96,12 @@ class Trips(AsyncPipeline):
 class Cursor(AsyncCursor[Any]):
     """Has its answer when `execute` returns, except within ``async with tx.pipeline()``."""
 
+    refused: errors.Error | None = None
+    """What the server said to this one, where others were asked in the same trip."""
+
     async def execute(self, query: Any, params: Any = None, **options: Any) -> Self:  # noqa: ANN401 - as the parent has it
         """Ask, and wait for the answer."""
+        self.refused = None
         if self._only_queues():
             _at_once(self._execute_gen(query, params, **options))
         else:
@@ -111,6 +121,12 @@ class Cursor(AsyncCursor[Any]):
         else:
             await super().executemany(query, params_seq, **options)
         await self._answered()
+
+    async def fetchall(self) -> list[Any]:
+        """Every row; raises what this statement was refused with."""
+        if self.refused is not None:
+            raise self.refused
+        return await super().fetchall()
 
     @asynccontextmanager
     async def copy(self, *asked: Any, **options: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - as the parent has it
@@ -195,6 +211,25 @@ class Connection(AsyncConnection[TupleRow]):
             await self.leave(error)
             raise
         await self.leave()
+
+    async def commit(self) -> None:
+        """Commit; nothing is said where no transaction stands open, as after `end`."""
+        if self.pgconn.transaction_status != TransactionStatus.IDLE or self.lock.locked():
+            await super().commit()
+
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[AsyncPipeline]:
+        """What is asked within waits for what comes next, or for the first who needs an answer."""
+        trips = self._trips
+        if trips is None or self.lock.locked():
+            async with super().pipeline() as pipeline:
+                yield pipeline
+            return
+        trips.level += 1
+        try:
+            yield trips
+        finally:
+            trips.level -= 1
 
     async def end(self) -> None:
         """Commit; raises what the driver raises, also for what was queued before it.
