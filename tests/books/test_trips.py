@@ -171,6 +171,16 @@ async def test_interrupted_between_questions_the_next_is_answered_by_itself(bank
         assert made(tx) == 2
 
 
+async def test_who_asks_while_another_one_waits_is_answered_after_it(bank: Database) -> None:
+    async with asyncio.timeout(20), bank.transaction() as tx:
+        slow = asyncio.create_task(tx.execute("SELECT 1, pg_sleep(0.05)"))
+        await asyncio.sleep(0.01)
+        await add(tx, "alice", 4)
+        assert await units(tx, "alice") == 4
+        assert (await (await slow).fetchone())[0] == 1
+    assert await names(bank) == ["alice"]
+
+
 async def test_what_fails_beside_the_commit_is_told_by_name_and_leaves_nothing(
     bank: Database,
 ) -> None:
