@@ -34,13 +34,12 @@ async def weighing(sandbox: Sandbox) -> Weighed:
     first = psutil.Process(sandbox.supervisor.pids()["work"])
     environment = await asyncio.to_thread(first.environ)
     await sandbox.supervisor.start(Child("second worker", counterfoil("work"), environment))
-    before = await _looked(sandbox.supervisor)
+    weighed = await _looked(sandbox.supervisor)
     for _ in range(_MOST_LOOKS):
-        now = await _looked(sandbox.supervisor)
-        if abs(now.sum - before.sum) < _AT_REST:
+        before, weighed = weighed, await _looked(sandbox.supervisor)
+        if abs(weighed.sum - before.sum) < _AT_REST:
             break
-        before = now
-    return now
+    return weighed
 
 
 async def _looked(supervisor: Supervisor) -> Weighed:
