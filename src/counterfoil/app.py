@@ -110,6 +110,7 @@ def _studio_parts(desk: Desk, settings: WebSettings, changes: Changes) -> studio
         form_key=hmac.new(key, b"counterfoil.forms.1", hashlib.sha256).digest(),
         secure=settings.secure,
         sandbox=settings.sandbox,
+        allow_private_callbacks=settings.allow_private_callbacks,
     )
 
 

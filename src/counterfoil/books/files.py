@@ -60,6 +60,16 @@ async def get(tx: Tx, org_id: int, file_id: UUID) -> FileRow | None:
     )
 
 
+async def name_of(tx: Tx, org_id: int, file_id: UUID) -> str | None:
+    """What a file is called, or None when this organisation has none such."""
+    return await one_value(
+        tx,
+        str,
+        "SELECT name FROM file WHERE org_id = %(org_id)s AND file_id = %(file_id)s",
+        {"org_id": org_id, "file_id": file_id},
+    )
+
+
 async def exist(tx: Tx, org_id: int, file_ids: Collection[UUID]) -> bool:
     """Whether every one of these files is this organisation's."""
     wanted = set(file_ids)

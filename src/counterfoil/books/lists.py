@@ -65,6 +65,14 @@ class StatusCount:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom an invoice was made out to."""
+
+    name: str
+    email: str
+
+
 async def page(  # noqa: PLR0913 - whose, which, and the slice of them
     tx: Tx, org_id: int, filters: Filters, *, limit: int, offset: int, many: bool = False
 ) -> list[Invoice]:
@@ -72,17 +80,26 @@ async def page(  # noqa: PLR0913 - whose, which, and the slice of them
 
     Where ``many`` have the text, looking through the newest is quicker than sorting all of them.
     """
-    parameters = {**_parameters(org_id, filters), "limit": limit, "offset": offset}
-    ids = await all_values(
-        tx,
-        UUID,
-        "SELECT invoice_id FROM ("
-        + _matching(filters, "%(offset)s + %(limit)s", by_age=many)
-        + ") AS found ORDER BY created_at DESC, invoice_id DESC LIMIT %(limit)s OFFSET %(offset)s",
-        parameters,
-    )
+    ids = await _ids(tx, org_id, filters, limit=limit, offset=offset, many=many)
     found = {invoice.invoice_id: invoice for invoice in await invoices.of_ids(tx, org_id, ids)}
     return [found[invoice_id] for invoice_id in ids]
+
+
+async def recipients(
+    tx: Tx, org_id: int, filters: Filters, *, limit: int, many: bool
+) -> list[Recipient]:
+    """To whom the newest invoices that match were sent, each invoice's recipient, newest first."""
+    ids = await _ids(tx, org_id, filters, limit=limit, offset=0, many=many)
+    return await all_rows(
+        tx,
+        Recipient,
+        """
+        SELECT detail -> 'document' ->> 'recipient_name' AS name, recipient_email AS email
+          FROM invoice WHERE org_id = %(org_id)s AND invoice_id = ANY(%(ids)s)
+         ORDER BY created_at DESC, invoice_id DESC
+        """,
+        {"org_id": org_id, "ids": ids},
+    )
 
 
 async def counts(tx: Tx, org_id: int, filters: Filters) -> list[StatusCount]:
@@ -99,6 +116,19 @@ async def counts(tx: Tx, org_id: int, filters: Filters) -> list[StatusCount]:
         + _matching(filters, "%(limit)s", by_age=False)
         + ") AS found LIMIT %(limit)s) AS counted GROUP BY status, context",
         {**_parameters(org_id, filters), "limit": COUNTED_AT_MOST + 1},
+    )
+
+
+async def _ids(  # noqa: PLR0913 - as `page`
+    tx: Tx, org_id: int, filters: Filters, *, limit: int, offset: int, many: bool
+) -> list[UUID]:
+    return await all_values(
+        tx,
+        UUID,
+        "SELECT invoice_id FROM ("
+        + _matching(filters, "%(offset)s + %(limit)s", by_age=many)
+        + ") AS found ORDER BY created_at DESC, invoice_id DESC LIMIT %(limit)s OFFSET %(offset)s",
+        {**_parameters(org_id, filters), "limit": limit, "offset": offset},
     )
 
 

@@ -70,6 +70,15 @@ class KeyRow:
 
 
 @dataclass(frozen=True, slots=True)
+class BankAccount:
+    """A bank account that an invoice may be settled to."""
+
+    bank_account_id: int
+    label: str
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
 class _OrgRow:
     org_id: int
     name: str
@@ -192,6 +201,19 @@ async def has_bank_account(tx: Tx, org_id: int, bank_account_id: int) -> bool:
             """,
             {"org_id": org_id, "bank_account_id": bank_account_id},
         )
+    )
+
+
+async def bank_accounts(tx: Tx, org_id: int) -> list[BankAccount]:
+    """The bank accounts that the organisation registered, by id."""
+    return await all_rows(
+        tx,
+        BankAccount,
+        """
+        SELECT bank_account_id, label, currency FROM bank_account
+         WHERE org_id = %(org_id)s ORDER BY bank_account_id
+        """,
+        {"org_id": org_id},
     )
 
 

@@ -80,6 +80,7 @@ class OutboxRow:
     invoice_id: UUID
     sequence: int
     url: str
+    to_status: str
     status: OutboxStatus
     attempts: int
     due_at: datetime
@@ -322,8 +323,8 @@ async def lock(tx: Tx, org_id: int, event_id: UUID) -> OutboxRow | None:
         tx,
         OutboxRow,
         """
-        SELECT org_id, event_id, invoice_id, sequence, url, status, attempts, due_at, created_at,
-               delivered_at
+        SELECT org_id, event_id, invoice_id, sequence, url, to_status, status, attempts, due_at,
+               created_at, delivered_at
           FROM outbox
          WHERE org_id = %(org_id)s AND event_id = %(event_id)s
            FOR UPDATE
@@ -350,8 +351,8 @@ async def of_invoice(tx: Tx, org_id: int, invoice_id: UUID) -> list[OutboxRow]:
         tx,
         OutboxRow,
         """
-        SELECT org_id, event_id, invoice_id, sequence, url, status, attempts, due_at, created_at,
-               delivered_at
+        SELECT org_id, event_id, invoice_id, sequence, url, to_status, status, attempts, due_at,
+               created_at, delivered_at
           FROM outbox
          WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s AND status <> 'silent'
          ORDER BY sequence

@@ -72,6 +72,16 @@ async def fetch(desk: Desk, file_id: UUID, by: Actor) -> tuple[StoredFile, bytes
     return _stored(row), row.content
 
 
+async def name_of(desk: Desk, file_id: UUID, by: Actor) -> str:
+    """What a file of the actor's organisation is called; `NotFound` otherwise."""
+    by.require(Permission.READ)
+    async with desk.database.looking() as tx:
+        name = await files.name_of(tx, by.org_id, file_id)
+    if name is None:
+        raise NotFound("there is no such file")
+    return name
+
+
 def _keep(tx: Tx, row: files.FileRow) -> Callable[[], Awaitable[StoredFile]]:
     async def do() -> StoredFile:
         used = await files.usage(tx, row.org_id)

@@ -74,6 +74,18 @@ class Draft:
     reviewer: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A draft that passed every check, priced. No ``deadline_at``: due on receipt."""
+
+    draft: Draft
+    document: Document
+    price: Price
+    requests: tuple[PaymentRequest, ...]
+    payout_to: dict[str, str]
+    deadline_at: datetime | None
+
+
 Change = Callable[[Draft], Draft]
 """An edit, as a function from what the invoice asks for now to what it shall ask for."""
 
@@ -138,6 +150,16 @@ async def edit(
     return await desk.database.run(work)
 
 
+async def look_over(desk: Desk, draft: Draft, by: Actor) -> Asked:
+    """Check and price an invoice that somebody is still writing; nothing is stored.
+
+    Raises as `create` does.
+    """
+    by.require(Permission.CREATE)
+    async with desk.database.reading() as tx:
+        return await _asked_for(desk, tx, draft, by.org_id, desk.clock.now())
+
+
 def draft_of(invoice: Invoice) -> Draft:
     """What an invoice asks for now, in the form in which it was asked."""
     document = invoice.document
@@ -173,18 +195,6 @@ def draft_of(invoice: Invoice) -> Draft:
         bank_account_id=invoice.bank_account_id,
         reviewer=invoice.reviewer,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A draft that passed every check, priced. No ``deadline_at``: due on receipt."""
-
-    draft: Draft
-    document: Document
-    price: Price
-    requests: tuple[PaymentRequest, ...]
-    payout_to: dict[str, str]
-    deadline_at: datetime | None
 
 
 async def _create(desk: Desk, tx: Tx, draft: Draft, by: Actor) -> Invoice:
@@ -265,7 +275,7 @@ async def _approved_by_policy(desk: Desk, tx: Tx, invoice: Invoice, by: Actor) -
     return await happen(desk, tx, invoice, event, policy)
 
 
-async def _asked_for(desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetime) -> _Asked:
+async def _asked_for(desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetime) -> Asked:
     price = Price(mode=draft.pricing_mode, amount=draft.amount, currency=_currency(draft))
     pricing.check_amount(price)
     pricing.check_items(draft.detail_items, price)
@@ -282,7 +292,7 @@ async def _asked_for(desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetim
         _requests(desk, tx, draft, price, now),
         check_payouts(desk, tx, dict(draft.payout_addresses)),
     )
-    return _Asked(
+    return Asked(
         draft=draft,
         document=_document(draft, issued_on),
         price=price,

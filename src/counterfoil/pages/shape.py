@@ -13,6 +13,7 @@ from markupsafe import Markup
 from counterfoil.core import ids
 from counterfoil.core.assets import CHAINS, known_asset
 from counterfoil.core.invoice import Invoice, number_label
+from counterfoil.core.lookalike import mixes_scripts
 from counterfoil.core.money import Asset, Money, format_units, plain_text
 from counterfoil.pages.language import locale_of
 
@@ -63,6 +64,7 @@ def filters(language: str) -> dict[str, Callable[..., Any]]:
         "chain_name": chain_name,
         "short": short,
         "file_id": partial(ids.public, "file"),
+        "mixes_scripts": mixes_scripts,
         "plain": plain_text,
         "tx_link": tx_link,
         "address_link": address_link,

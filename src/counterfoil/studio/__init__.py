@@ -10,6 +10,7 @@ from counterfoil.studio import (
     account,
     approvals,
     attached,
+    drafting,
     home,
     invoice,
     invoices,
@@ -42,6 +43,7 @@ HANDLERS: Final = (
     *queues.HANDLERS,
     *refunding.HANDLERS,
     *attached.HANDLERS,
+    *drafting.HANDLERS,
 )
 
 

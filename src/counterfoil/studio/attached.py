@@ -1,15 +1,41 @@
-"""Files that were attached, given back to be saved and never opened in place (T11)."""
+"""Files that people attach: taken in once they are chosen, given back to be saved (T11)."""
 
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
+from uuid import UUID
 
-from litestar import Response, get
+from litestar import Request, Response, get, post
 from litestar.params import FromPath
 
 from counterfoil.core import ids
-from counterfoil.core.errors import NotFound
+from counterfoil.core.errors import NotFound, Refusal
 from counterfoil.desk import files
-from counterfoil.studio.door import Answer, PageRequest, desk_of
+from counterfoil.pages.forms import Form, read_form
+from counterfoil.studio.door import Answer, PageRequest, desk_of, show, status_code_of
+
+MAX_UPLOAD_BYTES: Final = files.MAX_FILE_BYTES + 512 * 1024
+"""One file with a form around it."""
+
+FIELD: Final = "upload"
+
+
+@post("/files", status_code=200, request_max_body_size=MAX_UPLOAD_BYTES)
+async def upload(request: PageRequest) -> Answer:
+    """Take a file in, and answer the field that names it in the form around it."""
+    form = await read_form(request)
+    problem = None
+    attachment = form.raw("attachment")
+    try:
+        attachment = await uploaded(request, form) or attachment
+    except Refusal as refusal:
+        problem = refusal
+    values = {"attachment": attachment, "attachment_name": await name_of(request, attachment)}
+    return show(
+        request,
+        "studio/draft_attachment.html",
+        {**values, "problem": problem.fields.get("file", problem.message) if problem else ""},
+        status_code=200 if problem is None else status_code_of(problem),
+    )
 
 
 @get("/files/{public_id:str}")
@@ -33,4 +59,22 @@ async def attached(request: PageRequest, public_id: FromPath[str]) -> Answer:
     )
 
 
-HANDLERS: Final = (attached,)
+async def uploaded(request: Request[Any, Any, Any], form: Form) -> str | None:
+    """Keep the file of a form and answer its public name; None without one. As `files.store`."""
+    found = form.files(FIELD, at_most=1)
+    if not found:
+        return None
+    content = await found[0].read()
+    stored = await files.store(desk_of(request), content, found[0].filename, request.user.actor)
+    return ids.public("file", stored.file_id)
+
+
+async def name_of(request: PageRequest, public_id: str) -> str:
+    """What a file is called; empty without one."""
+    file_id: UUID | None = ids.parse("file", public_id) if public_id else None
+    if file_id is None:
+        return ""
+    return await files.name_of(desk_of(request), file_id, request.user.actor)
+
+
+HANDLERS: Final = (upload, attached)

@@ -72,6 +72,7 @@ class Parts:
     form_key: bytes = field(repr=False)
     secure: bool = False
     sandbox: bool = False
+    allow_private_callbacks: bool = False
 
     @property
     def cookie(self) -> str:

@@ -94,7 +94,7 @@ DONE: Final[Mapping[str, str]] = {
     "withdraw_refund": N_("The refund is withdrawn."),
     "redeliver": N_("The callback is sent again."),
     "create": N_("The invoice is created and waits for approval."),
-    "edit": N_("The invoice is changed."),
+    "edit": N_("The invoice is changed. Whoever approves it approves what it says now."),
     "saved": N_("Saved."),
     "password": N_("The password is changed, and your other sessions have ended."),
 }
@@ -117,6 +117,37 @@ PERMISSIONS: Final[Mapping[Permission, str]] = {
     Permission.REVIEW: N_("decide about held money"),
     Permission.ADMINISTER: N_("administer the organisation"),
 }
+
+FIELDS: Final[Mapping[str, str]] = {
+    "recipient_name": N_("Recipient"),
+    "recipient_email": N_("Recipient's e-mail"),
+    "organization_name": N_("Your organisation"),
+    "organization_email": N_("E-mail for questions"),
+    "origin": N_("Your web address"),
+    "invoice_issue_date": N_("Date of the invoice"),
+    "items": N_("Lines"),
+    "item_name": N_("Item"),
+    "item_quantity": N_("Quantity"),
+    "item_unit_price": N_("Unit price"),
+    "item_tax": N_("Tax"),
+    "price_in": N_("Priced in"),
+    "pay_token": N_("Paid in"),
+    "chain": N_("On chain"),
+    "allow_any_token": N_("Any stablecoin"),
+    "due": N_("Due"),
+    "payment_terms": N_("Days until due"),
+    "payment_deadline": N_("Deadline"),
+    "payment_method_type": N_("Settled"),
+    "bank_account_id": N_("Bank account"),
+    "payout_address": N_("Payout address"),
+    "description": N_("Description"),
+    "reviewer": N_("Whom you ask to approve"),
+    "callback_url": N_("Callback address"),
+    "group_key": N_("Group"),
+    "order_data": N_("Your own data"),
+    "attachment": N_("Attachment"),
+}
+"""Field of an invoice's form to its name, where something is said about it."""
 
 BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
     "approve": (N_("Approve"), "btn-success"),

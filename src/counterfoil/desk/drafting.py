@@ -1,0 +1,89 @@
+"""What somebody who writes an invoice is offered: earlier recipients, addresses, reviewers."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from counterfoil.books import lists, orgs
+from counterfoil.books.lists import COUNTED_AT_MOST, Filters, Recipient
+from counterfoil.books.orgs import BankAccount
+from counterfoil.core import lookalike
+from counterfoil.core.errors import NotFound
+from counterfoil.core.roles import Actor, Permission, permissions_of
+from counterfoil.db.pool import Tx
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.intake import Draft, draft_of
+
+__all__ = ["BankAccount", "Offered", "Recipient", "offered", "recipients", "taken_for"]
+
+SHOWN_AT_MOST: Final = 12
+"""Recipients in a directory; whoever types on sees others."""
+
+_LOOKED_THROUGH: Final = 100
+_LATEST: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What a form for an invoice offers, beside recipients.
+
+    ``latest`` is the newest invoice as it was asked for; ``payout_addresses`` those of the newest
+    ones on chains of the EVM family, newest first; ``reviewers`` the e-mails of who may approve.
+    """
+
+    organization_name: str
+    latest: Draft | None
+    payout_addresses: tuple[str, ...]
+    reviewers: tuple[str, ...]
+    bank_accounts: tuple[BankAccount, ...]
+
+
+async def offered(desk: Desk, by: Actor) -> Offered:
+    """What may be chosen just now. Raises `Forbidden` without ``transfer:create``."""
+    by.require(Permission.CREATE)
+    async with desk.database.reading() as tx:
+        org = await orgs.get(tx, by.org_id)
+        if org is None:
+            raise NotFound("this organisation does not exist any more")
+        newest = await lists.page(tx, by.org_id, Filters(), limit=_LATEST, offset=0)
+        members = await orgs.members(tx, by.org_id)
+        accounts = await orgs.bank_accounts(tx, by.org_id)
+    drafts = [draft_of(invoice) for invoice in newest]
+    return Offered(
+        organization_name=org.name,
+        latest=drafts[0] if drafts else None,
+        payout_addresses=tuple(
+            dict.fromkeys(a for d in drafts for family, a in d.payout_addresses if family == "evm")
+        ),
+        reviewers=tuple(
+            member.email for member in members if Permission.APPROVE in permissions_of(member.roles)
+        ),
+        bank_accounts=tuple(accounts),
+    )
+
+
+async def recipients(desk: Desk, text: str, by: Actor) -> tuple[Recipient, ...]:
+    """To whom invoices were made out whose name or e-mail has this text, the newest first."""
+    by.require(Permission.CREATE)
+    wanted = text.casefold()
+    async with desk.database.reading() as tx:
+        found = await _of_invoices(tx, by.org_id, text)
+    named = [r for r in found if wanted in r.name.casefold() or wanted in r.email.casefold()]
+    return tuple(dict.fromkeys(named))[:SHOWN_AT_MOST]
+
+
+async def taken_for(desk: Desk, name: str, by: Actor) -> Recipient | None:
+    """An earlier recipient whose name is drawn like this one and is another (T22); None without.
+
+    Looked for among the newest invoices that have the name as it looks.
+    """
+    by.require(Permission.CREATE)
+    async with desk.database.reading() as tx:
+        found = await _of_invoices(tx, by.org_id, lookalike.skeleton(name))
+    return next((r for r in found if lookalike.looks_like(r.name, name)), None)
+
+
+async def _of_invoices(tx: Tx, org_id: int, text: str) -> list[Recipient]:
+    filters = Filters(search=text or None)
+    counted = sum(c.count for c in await lists.counts(tx, org_id, filters)) if text else 0
+    many = counted > COUNTED_AT_MOST
+    return await lists.recipients(tx, org_id, filters, limit=_LOOKED_THROUGH, many=many)
