@@ -12,6 +12,7 @@ from benchmarks.crowd import INVOICES_PER_CUSTOMER, crowd, new_org, settled_in
 from counterfoil.api.kryptogo import views
 from counterfoil.clock import SystemClock, TimeSortedIds
 from counterfoil.core.invoice import Status
+from counterfoil.core.pay_links import PayLinks
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
 from counterfoil.desk import queries
@@ -27,6 +28,7 @@ ROUNDS: Final = 40
 _TWICE: Final = 2
 _TEN_TIMES: Final = 10
 _FEW_ID: Final = 901
+_LINKS: Final = PayLinks(b"benchmark", "https://pay.example")
 _MANY_ID: Final = 902
 
 
@@ -96,7 +98,7 @@ async def _page_ms(desk: Desk, org_id: int, filters: Filters, number: int) -> fl
     by = Actor(uid="benchmark", org_id=org_id, permissions=frozenset({Permission.READ}))
     started = time.perf_counter()
     page = await queries.page(desk, filters, by, number=number, size=PAGE)
-    views.list_envelope(page, by, number=number, size=PAGE)
+    views.list_envelope(page, by, _LINKS, number=number, size=PAGE)
     took = time.perf_counter() - started
     if not page.views:
         msg = f"{filters} finds nothing in organisation {org_id}, so there is nothing to measure"

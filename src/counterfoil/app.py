@@ -9,6 +9,7 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from socket import socket
 from typing import Any, Final
 
@@ -22,14 +23,16 @@ from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
 from psycopg_pool import PoolTimeout
 
-from counterfoil import studio
+from counterfoil import checkout, studio
 from counterfoil.api import kryptogo
 from counterfoil.api.kryptogo import errors
 from counterfoil.api.kryptogo.auth import request_id_of
-from counterfoil.api.pace import Pace
 from counterfoil.chains.evm.addresses import parse_evm_address
+from counterfoil.checkout.live import Live
 from counterfoil.clock import SystemClock, TimeSortedIds
 from counterfoil.config import WebConfig
+from counterfoil.core.pace import Pace
+from counterfoil.core.pay_links import PayLinks
 from counterfoil.db.pool import CommitUnknown, Database
 from counterfoil.desk.changes import Changes
 from counterfoil.desk.desk import AddressParser, Desk
@@ -37,6 +40,7 @@ from counterfoil.desk.factors import Factors
 from counterfoil.desk.passwords import Passwords
 from counterfoil.desk.signing_in import SigningIn
 from counterfoil.pages import assets
+from counterfoil.providers.demo_customer import HttpDemoCustomer
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 _KEEP_ALIVE_SECONDS: Final = 15
@@ -53,31 +57,51 @@ _HEADERS: Final = (
 )
 
 
+_ONLY_BY_HTTPS: Final = (b"strict-transport-security", b"max-age=31536000")
+
+
 @dataclass(frozen=True, slots=True)
 class WebSettings:
     """What the doors need to know; ``allow_private_callbacks`` only in sandboxes.
 
     ``requests_per_second`` bounds each member in each web process, twice as many at once; None
-    for no bound.
+    for no bound. ``payers_per_second`` bounds each address at the payment pages likewise.
+    ``public_url`` is where people reach us; ``secure``: by https alone. A ``demo_customer`` pays
+    in sandboxes.
     """
 
     allow_private_callbacks: bool = False
     requests_per_second: int | None = None
+    payers_per_second: int = 50
+    public_url: str = ""
+    payment_page_days: int = checkout.KEPT_DAYS
     secure: bool = False
     sandbox: bool = False
+    demo_customer: checkout.DemoCustomer | None = None
 
 
 def create_app(desk: Desk, settings: WebSettings) -> Litestar:
     """The application around a desk whose database the caller opens and closes."""
     rate = settings.requests_per_second
+    links = PayLinks(_key_of(desk), settings.public_url)
     pace = None if rate is None else Pace(desk.clock, per_second=rate, burst=2 * rate)
     changes = Changes(desk)
     return Litestar(
-        route_handlers=[healthz, front_door, assets.asset, kryptogo.router(), studio.router()],
+        route_handlers=[
+            healthz,
+            front_door,
+            assets.asset,
+            kryptogo.router(),
+            studio.router(),
+            checkout.router(),
+        ],
         state=State(
             {
                 "desk": desk,
+                "headers": (*_HEADERS, _ONLY_BY_HTTPS) if settings.secure else _HEADERS,
                 "changes": changes,
+                "pay_links": links,
+                "checkout": _checkout_parts(desk, settings, links, changes),
                 "studio": _studio_parts(desk, settings, changes),
                 **kryptogo.state(
                     allow_private_callbacks=settings.allow_private_callbacks, pace=pace
@@ -99,9 +123,26 @@ def create_app(desk: Desk, settings: WebSettings) -> Litestar:
     )
 
 
+def _key_of(desk: Desk) -> bytes:
+    # Without a secret of its own a process still serves pages; sessions and links end with it.
+    return desk.approval_key or secrets.token_bytes(32)
+
+
+def _checkout_parts(
+    desk: Desk, settings: WebSettings, links: PayLinks, changes: Changes
+) -> checkout.Parts:
+    rate = settings.payers_per_second
+    return checkout.Parts(
+        links=links,
+        live=Live(changes),
+        pace=Pace(desk.clock, per_second=rate, burst=2 * rate),
+        keep=timedelta(days=settings.payment_page_days),
+        customer=settings.demo_customer,
+    )
+
+
 def _studio_parts(desk: Desk, settings: WebSettings, changes: Changes) -> studio.Parts:
-    # Without a secret of its own a process still serves pages; its sessions end with it.
-    key = desk.approval_key or secrets.token_bytes(32)
+    key = _key_of(desk)
     factors = Factors(key)
     return studio.Parts(
         signing_in=SigningIn(desk, Passwords(), factors),
@@ -141,6 +182,12 @@ async def _serve(config: WebConfig, database: Database) -> None:
             WebSettings(
                 allow_private_callbacks=config.callback_allow_private,
                 requests_per_second=config.requests_per_second,
+                payers_per_second=config.payers_per_second,
+                public_url=config.public_url,
+                payment_page_days=config.payment_page_days,
+                secure=config.public_url.startswith("https://"),
+                sandbox=config.sandbox,
+                demo_customer=_demo_customer(config),
             ),
         )
         _leave_alone_what_stays()
@@ -157,6 +204,11 @@ def _leave_alone_what_stays() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_ALLOCATIONS_BETWEEN_LOOKS)
+
+
+def _demo_customer(config: WebConfig) -> HttpDemoCustomer | None:
+    url = config.demo_customer_url
+    return None if url is None else HttpDemoCustomer(url)
 
 
 def desk_of(config: WebConfig, database: Database) -> Desk:
@@ -218,7 +270,7 @@ async def _finish(message: Message, scope: Scope) -> None:
     request_id = request_id_of(scope, scope["litestar_app"].state.desk)
     message["headers"] = [
         *given,
-        *(header for header in _HEADERS if header[0] not in names),
+        *(header for header in scope["litestar_app"].state.headers if header[0] not in names),
         (b"x-request-id", request_id.encode()),
     ]
 

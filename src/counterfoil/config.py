@@ -79,7 +79,9 @@ class WebConfig:
     """What ``counterfoil serve`` needs.
 
     ``approval_secret`` seals the warrants by which the signer knows what people approved; the
-    workers never have it. ``chains`` are the keys of those that are on.
+    workers never have it. ``chains`` are the keys of those that are on. ``public_url`` is where
+    people reach the pages, without a path. In a ``sandbox`` somebody at ``demo_customer_url``
+    pays for those who try it out.
     """
 
     database: DatabaseConfig
@@ -89,16 +91,28 @@ class WebConfig:
     chains: tuple[str, ...]
     rate_max_age_seconds: int
     requests_per_second: int
+    payers_per_second: int
     callback_allow_private: bool
+    public_url: str
+    payment_page_days: int
+    sandbox: bool
+    demo_customer_url: str | None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
         """Read the web's settings; raises `ConfigError`."""
         env = _Environment(environ)
+        host, port = env.text("HOST", "127.0.0.1"), env.whole("PORT", 8080, 1, 65_535)
+        sandbox = env.switch("SANDBOX")
         return cls(
             database=DatabaseConfig.from_env(environ),
-            host=env.text("HOST", "127.0.0.1"),
-            port=env.whole("PORT", 8080, 1, 65_535),
+            host=host,
+            port=port,
+            public_url=env.origin("PUBLIC_URL") or f"http://{_bracketed(host)}:{port}",
+            payment_page_days=env.whole("PAYMENT_PAGE_DAYS", 30, 1, 3_650),
+            payers_per_second=env.whole("PAYERS_PER_SECOND", 50, 1, 1_000_000),
+            sandbox=sandbox,
+            demo_customer_url=env.demo_customer_url() if sandbox else None,
             approval_secret=env.secret("APPROVAL_SECRET"),
             chains=tuple(read_chains(environ)),
             requests_per_second=env.whole("REQUESTS_PER_SECOND", 100, 1, 1_000_000),
@@ -257,6 +271,22 @@ class _Environment:
             _check_url(name, text, ("http", "https"))
         return text
 
+    def origin(self, name: str) -> str | None:
+        """Where people reach us: scheme, host and port, and nothing behind them."""
+        text = self._read(name)
+        if text is None:
+            return None
+        found = re.fullmatch(r"(https?://[a-z0-9.\[\]:-]+)/?", text)
+        if found is None:
+            raise _wrong(name, "must be an address such as https://pay.merchant.example, no path")
+        return found[1]
+
+    def demo_customer_url(self) -> str | None:
+        text = self._read("DEMO_CUSTOMER_URL")
+        if text is not None and not re.fullmatch(r"http://127\.0\.0\.1:[0-9]{1,5}/\S*", text):
+            raise _wrong("DEMO_CUSTOMER_URL", "must be an address on this machine, 127.0.0.1")
+        return text
+
     def endpoints(self, name: str) -> tuple[Secret, ...]:
         """Addresses of nodes, hidden because they often carry the key to a paid service."""
         parts = [part.strip() for part in self.text(name, "").split(",")]
@@ -307,6 +337,11 @@ class _Environment:
         except (OSError, UnicodeDecodeError) as error:
             name_of_file = f"{name}_FILE"
             raise _wrong(name_of_file, f"names a file that cannot be read: {file}") from error
+
+
+def _bracketed(host: str) -> str:
+    """A host as it stands in an address."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _check_url(name: str, text: str, schemes: tuple[str, ...]) -> None:

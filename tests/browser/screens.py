@@ -66,6 +66,13 @@ SCREENS: Final = (
     Screen("refund", "/studio/invoices/{to_sign}/refund", "sam"),
     Screen("account", "/studio/account", "maya"),
     Screen("second-factor", "/studio/account/second-factor", "maya"),
+    Screen("pay-awaiting", "{pay_awaiting}"),
+    Screen("pay-long", "{pay_long}"),
+    Screen("pay-hostile", "{pay_hostile}"),
+    Screen("pay-underpaid", "{pay_underpaid}?qr=address"),
+    Screen("pay-completed", "{pay_completed}"),
+    Screen("pay-receipt", "{pay_completed}/receipt"),
+    Screen("pay-nowhere", "/pay/nowhere", status=404),
     Screen("nothing-here", "/studio/invoices/none", "maya", status=404),
 )
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 from playwright.async_api import StorageState
 
@@ -19,7 +20,10 @@ SCRIPT: Final = "<img src=x onerror=alert('T10')><script>alert('T10')</script>"
 
 @dataclass
 class Sample:
-    """The site, its people, and invoices by what is the matter with them."""
+    """The site, its people, and invoices by what is the matter with them.
+
+    ``pay_`` before an invoice's name is the path of its payment page.
+    """
 
     site: Site
     firm: Firm
@@ -66,7 +70,9 @@ async def _fill(sample: Sample, payments: Payments) -> None:
     firm, made = sample.firm, sample.invoices
 
     async def create(name: str, **changes: object) -> str:
-        made[name] = (await firm.merchant.create(None, **changes)).data["id"]
+        bill = (await firm.merchant.create(None, **changes)).data
+        made[name] = bill["id"]
+        made[f"pay_{name}"] = urlsplit(bill["payment_page_url"]).path
         return made[name]
 
     async def approved(name: str, **changes: object) -> str:

@@ -57,10 +57,11 @@ class Site:
     """A running server. Its clock stands still until a test moves it."""
 
     def __init__(
-        self, app: Litestar, desk: Desk, clock: FakeClock, session: aiohttp.ClientSession
+        self, serving: Server, app: Litestar, clock: FakeClock, session: aiohttp.ClientSession
     ) -> None:
+        self.serving = serving
         self.app = app
-        self.desk = desk
+        self.desk: Desk = app.state.desk
         self.clock = clock
         self.session = session
         self.stranger = Stranger(session, None, "")
@@ -138,7 +139,7 @@ async def open_site(database: Database, settings: WebSettings | None = None) -> 
         session = aiohttp.ClientSession(f"http://127.0.0.1:{port}")
         stack.push_async_callback(_stop, quiet, serving)
         stack.push_async_callback(session.close)
-        site = Site(app, desk, clock, session)
+        site = Site(quiet, app, clock, session)
         await site.publish_rates()
         yield site
         for visitor in site.visitors:

@@ -11,6 +11,7 @@ from counterfoil.books.screening import ScreeningRun
 from counterfoil.core.events import OrderRefund
 from counterfoil.core.invoice import Context, PaymentRequest, Status
 from counterfoil.core.money import Money
+from counterfoil.core.pay_links import PayLinks
 from counterfoil.core.reckoning import Depth
 from counterfoil.core.roles import Actor, permissions_of
 from counterfoil.desk.queries import InvoiceView
@@ -18,6 +19,7 @@ from support.invoices import CUSTOMER, DUE, NOON, STRANGER, USDC, USDT, invoice,
 from support.life import sign_pending, through
 from support.rows import a_move, a_transfer
 
+LINKS = PayLinks(b"k" * 32, "https://pay.example")
 CLERK = Actor(uid="user_clerk", org_id=1, permissions=permissions_of(("finance",)))
 OFFICER = Actor(uid="user_officer", org_id=1, permissions=permissions_of(("compliance",)))
 
@@ -107,7 +109,7 @@ def test_a_refund_order_is_shown_with_its_reason() -> None:
         attachment_file_ids=(UUID(int=9),),
         amounts=(Money(5, USDT),),
     )
-    shown = invoice_intent(view(invoice=through(sign_pending(), order)), CLERK)
+    shown = invoice_intent(view(invoice=through(sign_pending(), order)), CLERK, LINKS)
 
     assert shown["refund"] == shown["refunds"][0]
     assert shown["refund"]["refund_reason"] == "why"
@@ -169,7 +171,7 @@ def test_line_items_never_show_an_exponent() -> None:
     made = invoice()
     item = replace(made.document.items[0], quantity=Decimal("1E+3"), tax=Decimal("1E-7"))
     shown = invoice_intent(
-        view(invoice=replace(made, document=replace(made.document, items=(item,)))), CLERK
+        view(invoice=replace(made, document=replace(made.document, items=(item,)))), CLERK, LINKS
     )
 
     assert str(shown["detail_items"][0]["quantity"]) == "1000"

@@ -210,6 +210,25 @@ def missing(invoice: Invoice) -> tuple[Money, ...]:
     return tuple(Money(ceil(share * r.due_units), r.asset) for r in invoice.requests)
 
 
+def still_due(invoice: Invoice) -> tuple[Money, ...]:
+    """What the payer would still have to send, in any one of these assets; rounded up.
+
+    Unlike `missing` it counts what is merely seen, and asks for nothing within the tolerance.
+    """
+    due = {r.asset.key: r.due_units for r in invoice.requests}
+    returned_units = invoice.settled.returned_units
+    share = sum(
+        (
+            Fraction(max(a.seen_units - returned_units(a.asset), 0), due[a.asset.key])
+            for a in invoice.tally.assets
+        ),
+        start=Fraction(0),
+    )
+    if share >= Fraction(invoice.policy.underpay_ratio):
+        return ()
+    return tuple(Money(ceil((1 - share) * r.due_units), r.asset) for r in invoice.requests)
+
+
 def surplus(invoice: Invoice) -> tuple[Money, ...]:
     """What came in above the amount due, to be returned when the invoice is signed for.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from litestar import Request
 from litestar.datastructures import FormMultiDict, UploadFile
@@ -62,6 +63,20 @@ class Form:
         if len(chosen) > at_most:
             raise Invalid.field(name, f"must be at most {at_most} files")
         return chosen
+
+
+def comes_from_here(request: Request[Any, Any, Any]) -> bool:
+    """Whether a form was sent by a page of ours: what browsers say of it, and no page can change.
+
+    An unsafe request that says nothing of where it comes from does not (specs/reliability.md T9).
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is not None and site != "same-origin":
+        return False
+    origin = request.headers.get("origin")
+    if origin is None:
+        return site is not None
+    return urlsplit(origin).netloc == request.headers.get("host", "")
 
 
 async def read_form(request: Request[Any, Any, Any]) -> Form:

@@ -31,8 +31,10 @@ def translations(language: str) -> NullTranslations:
     """A language's catalogue; sentences that it lacks stay English."""
     if language == DEFAULT:
         return NullTranslations()
-    folder = files("counterfoil.pages") / "locale" / language
-    with (folder / "counterfoil.po").open("rb") as file:
+    catalogue_file = files("counterfoil.pages") / "locale" / language / "counterfoil.po"
+    if not catalogue_file.is_file():
+        return NullTranslations()
+    with catalogue_file.open("rb") as file:
         catalogue = read_po(file, locale=language.replace("-", "_"))
     compiled = io.BytesIO()
     write_mo(compiled, catalogue)

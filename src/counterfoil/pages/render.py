@@ -27,6 +27,7 @@ def environment(tag: str) -> Environment:
     env = Environment(
         loader=PrefixLoader(
             {
+                "checkout": PackageLoader("counterfoil.checkout"),
                 "pages": PackageLoader("counterfoil.pages"),
                 "studio": PackageLoader("counterfoil.studio"),
             }

@@ -39,6 +39,7 @@ from counterfoil.sandbox.places import (
     Places,
     tokens_of,
 )
+from counterfoil.sandbox.purse import Purse
 from counterfoil.sandbox.tokens import install_tokens, mint
 from counterfoil.signer.client import SignerClient
 from counterfoil.signer.orders import WalletAddresses
@@ -116,6 +117,7 @@ async def running(  # noqa: PLR0913 - what may differ between two sandboxes
         environment = _environment(
             places, url, nodes, port or free_port(_last_port(places, "base_url") or DEFAULT_PORT)
         )
+        environment["COUNTERFOIL_DEMO_CUSTOMER_URL"] = await _start_purse(nodes, stack)
         environment |= settings or {}
         supervisor = Supervisor(say, longest_pause_seconds=crew.longest_pause_seconds)
         stack.push_async_callback(supervisor.stop)
@@ -241,6 +243,14 @@ async def _start_inbox(places: Places, stack: AsyncExitStack) -> CallbackInbox:
     return inbox
 
 
+async def _start_purse(nodes: Mapping[str, AnvilNode], stack: AsyncExitStack) -> str:
+    """Let the web process have the customer pay; answers where to ask for it."""
+    purse = Purse(Customer.known(), nodes, free_port())
+    await purse.start()
+    stack.push_async_callback(purse.stop)
+    return purse.url
+
+
 async def _start_signer(
     places: Places, supervisor: Supervisor, environment: Mapping[str, str]
 ) -> SignerClient:
@@ -271,6 +281,7 @@ def _environment(
         "COUNTERFOIL_RATE_FILE": str(places.rates),
         "COUNTERFOIL_SCREENERS": "simulated",
         "COUNTERFOIL_CALLBACK_ALLOW_PRIVATE": "true",
+        "COUNTERFOIL_SANDBOX": "true",
         **{f"COUNTERFOIL_RPC_{key.upper()}": node.url for key, node in nodes.items()},
     }
 

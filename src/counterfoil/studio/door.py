@@ -42,7 +42,7 @@ from counterfoil.desk.signing_in import (
     form_token,
 )
 from counterfoil.pages import language, render
-from counterfoil.pages.forms import Form, read_form
+from counterfoil.pages.forms import Form, comes_from_here, read_form
 from counterfoil.studio import words
 
 PREFIX: Final = "/studio"
@@ -144,23 +144,12 @@ def _check_visitor(request: PageRequest, visitor: Visitor | None) -> None:
 
 async def _check_form(request: PageRequest, parts: Parts, cookie: str) -> None:
     """Refuse what another site may have had a browser send."""
-    if not _comes_from_here(request):
+    if not comes_from_here(request):
         raise StrangeForm("this form came from another site, so nothing was done")
     given = request.headers.get(FORM_HEADER) or (await read_form(request)).raw(FORM_FIELD)
     expected = form_token(parts.form_key, cookie)
     if not cookie or not secrets.compare_digest(given.encode(), expected.encode()):
         raise StrangeForm("this form is too old; load the page again and send it once more")
-
-
-def _comes_from_here(request: PageRequest) -> bool:
-    """What browsers say of where a request comes from, and no page can change."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None and site != "same-origin":
-        return False
-    origin = request.headers.get("origin")
-    if origin is None:
-        return site is not None
-    return urlsplit(origin).netloc == request.headers.get("host", "")
 
 
 def session_cookie(parts: Parts, token: str, *, ended: bool = False) -> Cookie:

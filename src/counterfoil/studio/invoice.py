@@ -147,6 +147,7 @@ async def _page(
             "refused_action": refused_action,
             "actions": [command_name(c) for c in possible(found.view, by)],
             "shows_names": Permission.REVIEW in by.permissions,
+            "payment_page_url": request.app.state.pay_links.address(found.view.invoice),
             "event_id_of": partial(ids.public, "evt"),
         },
         status_code=200 if refusal is None else status_code_of(refusal),

@@ -10,9 +10,9 @@ from litestar.middleware import AbstractAuthenticationMiddleware, Authentication
 from litestar.types import Scope
 
 from counterfoil.api.kryptogo.errors import NotYou, TooMany, WrongClient
-from counterfoil.api.pace import Pace
 from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden
+from counterfoil.core.pace import Pace
 from counterfoil.core.roles import ROLES, Permission
 from counterfoil.core.strict_json import Unreadable
 from counterfoil.desk.desk import Desk

@@ -17,6 +17,7 @@ from counterfoil.api.kryptogo.auth import StudioRequest
 from counterfoil.api.kryptogo.errors import BadQuery
 from counterfoil.core import ids
 from counterfoil.core.errors import Invalid, NotFound
+from counterfoil.core.pay_links import PayLinks
 from counterfoil.core.roles import Actor
 from counterfoil.core.strict_json import Json, Number, Unreadable, read_object
 from counterfoil.desk.desk import Desk
@@ -39,6 +40,12 @@ def by_of(request: StudioRequest) -> Actor:
     return request.user.actor
 
 
+def pay_links_of(request: StudioRequest) -> PayLinks:
+    """What makes the addresses of payment pages."""
+    links: PayLinks = request.app.state.pay_links
+    return links
+
+
 def ok(body: bytes) -> Answer:
     """Answer a success."""
     return Response(body, media_type=MediaType.JSON)
@@ -46,8 +53,8 @@ def ok(body: bytes) -> Answer:
 
 def intent(request: StudioRequest) -> Callable[[InvoiceView], bytes]:
     """Writes an invoice as whoever asks may see it."""
-    by = by_of(request)
-    return lambda view: views.envelope(views.invoice_intent(view, by))
+    by, links = by_of(request), pay_links_of(request)
+    return lambda view: views.envelope(views.invoice_intent(view, by, links))
 
 
 def invoice_id_of(text: str) -> UUID:

@@ -38,14 +38,15 @@ from counterfoil.api.kryptogo.requests import (
     invoice_id_of,
     ok,
     once,
+    pay_links_of,
     read_body,
     read_query,
 )
 from counterfoil.api.kryptogo.status import CATEGORIES, standings
-from counterfoil.api.pace import Pace
 from counterfoil.core import ids
 from counterfoil.core.errors import Invalid, NotFound, Refusal
 from counterfoil.core.invoice import Context, Status
+from counterfoil.core.pace import Pace
 from counterfoil.core.roles import Permission
 from counterfoil.core.strict_json import Unreadable, canonical
 from counterfoil.desk import delivering, files, intake, queries
@@ -108,7 +109,10 @@ async def page(request: StudioRequest) -> Answer:
     found = await queries.page(
         desk_of(request), _filters(query), by_of(request), number=number, size=size
     )
-    return ok(views.list_envelope(found, by_of(request), number=number, size=size))
+    shown = views.list_envelope(
+        found, by_of(request), pay_links_of(request), number=number, size=size
+    )
+    return ok(shown)
 
 
 @get("/invoice/intent/{intent_id:str}/logs", opt=needs(P.READ))

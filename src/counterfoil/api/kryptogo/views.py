@@ -34,6 +34,8 @@ from counterfoil.core.invoice import (
     pay_to,
 )
 from counterfoil.core.money import Money, format_units, plain_text
+from counterfoil.core.pay_links import PayLinks
+from counterfoil.core.payment_uri import payment_uri
 from counterfoil.core.pricing import FIAT_DECIMALS, due_text
 from counterfoil.core.reckoning import Depth, rough_dollars
 from counterfoil.core.risk import without_names
@@ -69,7 +71,7 @@ def envelope(data: object) -> bytes:
     return _encode({"code": 0, "data": data})
 
 
-def list_envelope(page: Page, by: Actor, *, number: int, size: int) -> bytes:
+def list_envelope(page: Page, by: Actor, links: PayLinks, *, number: int, size: int) -> bytes:
     """``ListEnvelope<InvoiceIntent>``, with how many match in each status and category."""
     counts: Json = dict.fromkeys(INVOICE_STATUSES, 0)
     for row in page.counts:
@@ -81,7 +83,7 @@ def list_envelope(page: Page, by: Actor, *, number: int, size: int) -> bytes:
     return _encode(
         {
             "code": 0,
-            "data": [invoice_intent(view, by) for view in page.views],
+            "data": [invoice_intent(view, by, links) for view in page.views],
             "paging": {
                 "page_number": number,
                 "page_size": size,
@@ -93,7 +95,7 @@ def list_envelope(page: Page, by: Actor, *, number: int, size: int) -> bytes:
     )
 
 
-def invoice_intent(view: InvoiceView, by: Actor) -> Json:
+def invoice_intent(view: InvoiceView, by: Actor, links: PayLinks) -> Json:
     """``InvoiceIntent`` as this member sees it."""
     invoice = view.invoice
     document = invoice.document
@@ -124,6 +126,7 @@ def invoice_intent(view: InvoiceView, by: Actor) -> Json:
         "description": document.description,
         "attachment": None if file_id is None else {"file_id": ids.public("file", file_id)},
         "origin": document.origin,
+        "payment_page_url": links.address(invoice),
         "invoice_issue_date": document.issued_on.isoformat(),
         "reviewer": invoice.reviewer,
         "allow_any_chain": invoice.allow_any_chain,
@@ -369,13 +372,6 @@ def _option(invoice: Invoice, request: PaymentRequest) -> Json:
     asset = request.asset
     chain = CHAINS[asset.chain]
     address = pay_to(invoice, asset)
-    # ERC-681: what wallets read from a QR code.
-    payment_uri = (
-        f"ethereum:{address}@{chain.chain_id}?value={request.due_units}"
-        if asset.is_native
-        else f"ethereum:{asset.contract}@{chain.chain_id}/transfer"
-        f"?address={address}&uint256={request.due_units}"
-    )
     return {
         "chain": asset.chain,
         "chain_id": chain.chain_id,
@@ -384,7 +380,7 @@ def _option(invoice: Invoice, request: PaymentRequest) -> Json:
         "decimals": asset.decimals,
         "address": address,
         "amount": due_text(request),
-        "payment_uri": payment_uri,
+        "payment_uri": payment_uri(Money(request.due_units, asset), address),
     }
 
 
