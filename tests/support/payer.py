@@ -79,7 +79,7 @@ async def invited(
     site: Site, firm: Firm, *, approve: bool = True, **changes: object
 ) -> tuple[str, Payer]:
     """A new invoice's id, and its customer with the link that the merchant's server was given."""
-    bill: Any = (await firm.merchant.create(**changes)).data
+    bill: Any = (await firm.merchant.create(None, **changes)).data
     if approve:
         assert (await firm.reviewer.approve(bill["id"])).status == 200
     path = urlsplit(bill["payment_page_url"]).path
