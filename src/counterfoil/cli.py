@@ -213,11 +213,16 @@ def audit_verify() -> None:
         for broken in found.breaks:
             invoice = ids.public("inv", broken.invoice_id)
             out.print(f"[red]{invoice}, entry {broken.sequence}: {broken.finding}[/]")
-        out.print("[green]every seal holds[/]" if not found.breaks else "[red]it does not hold[/]")
+        out.print(f"{found.org_entries} entries about organisations recomputed")
+        for wrong in found.org_breaks:
+            out.print(
+                f"[red]organisation {wrong.org_id}, entry {wrong.sequence}: {wrong.finding}[/]"
+            )
+        out.print("[green]every seal holds[/]" if found.holds else "[red]it does not hold[/]")
         counts = await proving.miscounted(desk)
         for sentence in counts:
             out.print(f"[red]{sentence}[/]")
-        return 1 if found.breaks or counts else 0
+        return 0 if found.holds and not counts else 1
 
     raise typer.Exit(with_desk(DatabaseConfig.from_env(os.environ), verify))
 

@@ -162,6 +162,15 @@ async def all_orgs(tx: Tx) -> list[Org]:
     return [_org(row) for row in rows]
 
 
+async def hold(tx: Tx, org_id: int) -> None:
+    """Keep others from changing an organisation until the transaction ends."""
+    await execute(
+        tx,
+        "SELECT FROM org WHERE org_id = %(org_id)s FOR NO KEY UPDATE",
+        {"org_id": org_id},
+    )
+
+
 async def save_policy(tx: Tx, org_id: int, policy: OrgPolicy) -> None:
     """Replace an organisation's rules."""
     await execute(

@@ -35,6 +35,7 @@ class Permission(StrEnum):
     READ = "transfer:read"
     REVIEW = "compliance:review"
     ADMINISTER = "organization:administer"
+    AUDIT = "organization:audit"
 
 
 P = Permission
@@ -44,8 +45,8 @@ ROLES: Final = {
     "reviewer": frozenset({P.APPROVE, P.READ}),
     "signer": frozenset({P.SIGN, P.READ}),
     "compliance": frozenset({P.REVIEW, P.READ}),
-    "auditor": frozenset({P.READ}),
-    "administrator": frozenset({P.ADMINISTER, P.READ}),
+    "auditor": frozenset({P.AUDIT, P.READ}),
+    "administrator": frozenset({P.ADMINISTER, P.AUDIT, P.READ}),
 }
 """Role to permissions. A member may hold several roles."""
 

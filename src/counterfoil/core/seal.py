@@ -33,11 +33,41 @@ class LogEntry:
     at: datetime
 
 
-def canonical(entry: LogEntry) -> bytes:
-    """The exact bytes that are sealed."""
-    return json.dumps(
+@dataclass(frozen=True, slots=True)
+class OrgEntry:
+    """One line of an organisation's own history: what was done to its members, keys and rules.
+
+    ``subject`` names what it was done to, as in ``user_...``.
+    """
+
+    org_id: int
+    sequence: int
+    at: datetime
+    operator_uid: str
+    event: str
+    subject: str
+    metadata: Mapping[str, object]
+    request_id: str | None
+
+
+def canonical(entry: LogEntry | OrgEntry) -> bytes:
+    """The exact bytes that are sealed. The two kinds of entry have other keys, so none is both."""
+    if isinstance(entry, OrgEntry):
+        return _bytes(
+            {
+                "at": _time(entry.at),
+                "event": entry.event,
+                "metadata": entry.metadata,
+                "operator_uid": entry.operator_uid,
+                "org_id": entry.org_id,
+                "request_id": entry.request_id,
+                "sequence": entry.sequence,
+                "subject": entry.subject,
+            }
+        )
+    return _bytes(
         {
-            "at": entry.at.astimezone(UTC).isoformat(timespec="microseconds"),
+            "at": _time(entry.at),
             "event": entry.event,
             "from_status": entry.from_status,
             "invoice_id": str(entry.invoice_id),
@@ -48,14 +78,19 @@ def canonical(entry: LogEntry) -> bytes:
             "request_id": entry.request_id,
             "sequence": entry.sequence,
             "to_status": entry.to_status,
-        },
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-    ).encode()
+        }
+    )
 
 
-def link(previous: bytes, entry: LogEntry) -> bytes:
+def _time(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _bytes(content: Mapping[str, object]) -> bytes:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def link(previous: bytes, entry: LogEntry | OrgEntry) -> bytes:
     """The seal of ``entry`` when it follows the entry sealed with ``previous``."""
     return hashlib.sha256(previous + canonical(entry)).digest()
 
@@ -81,4 +116,30 @@ def verify(chain: Iterable[tuple[LogEntry, bytes]]) -> Break | None:
         if link(previous, entry) != stored:
             return Break(entry.invoice_id, expected, "its seal does not match its content")
         previous, from_status = stored, entry.to_status
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class OrgBreak:
+    """Where an organisation's own history does not hold, and in which way."""
+
+    org_id: int
+    sequence: int
+    finding: str
+
+
+def verify_org(
+    org_id: int, chain: Iterable[tuple[OrgEntry, bytes]], length: int
+) -> OrgBreak | None:
+    """Recompute an organisation's own chain, oldest first, which should have ``length`` entries."""
+    previous = GENESIS
+    expected = 0
+    for expected, (entry, stored) in enumerate(chain, start=1):
+        if entry.sequence != expected:
+            return OrgBreak(org_id, expected, "an entry is missing")
+        if link(previous, entry) != stored:
+            return OrgBreak(org_id, expected, "its seal does not match its content")
+        previous = stored
+    if expected != length:
+        return OrgBreak(org_id, expected + 1, "the end of the log is missing")
     return None

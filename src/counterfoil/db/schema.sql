@@ -256,6 +256,15 @@ CREATE TABLE public.idempotency_key (
     created_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.invitation (
+    token_hash bytea NOT NULL,
+    org_id bigint NOT NULL,
+    member_id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone
+);
+
 CREATE TABLE public.invoice (
     org_id bigint NOT NULL,
     invoice_id uuid NOT NULL,
@@ -389,7 +398,22 @@ CREATE TABLE public.org (
     policy jsonb NOT NULL,
     callback_secret_version integer DEFAULT 1 NOT NULL,
     next_number bigint DEFAULT 1 NOT NULL,
-    created_at timestamp with time zone NOT NULL
+    created_at timestamp with time zone NOT NULL,
+    log_length integer DEFAULT 0 NOT NULL
+);
+
+CREATE TABLE public.org_log (
+    org_id bigint NOT NULL,
+    sequence integer NOT NULL,
+    at timestamp with time zone NOT NULL,
+    operator_uid text NOT NULL COLLATE pg_catalog."C",
+    event text NOT NULL COLLATE pg_catalog."C",
+    subject text NOT NULL,
+    metadata text NOT NULL,
+    request_id text,
+    seal bytea NOT NULL,
+    CONSTRAINT org_log_seal_check CHECK ((length(seal) = 32)),
+    CONSTRAINT org_log_sequence_check CHECK ((sequence >= 1))
 );
 
 CREATE TABLE public.outbox (
@@ -686,6 +710,9 @@ ALTER TABLE ONLY public.hd_address
 ALTER TABLE ONLY public.idempotency_key
     ADD CONSTRAINT idempotency_key_pkey PRIMARY KEY (org_id, member_id, key);
 
+ALTER TABLE ONLY public.invitation
+    ADD CONSTRAINT invitation_pkey PRIMARY KEY (token_hash);
+
 ALTER TABLE ONLY public.invoice_log
     ADD CONSTRAINT invoice_log_pkey PRIMARY KEY (org_id, invoice_id, sequence);
 
@@ -718,6 +745,9 @@ ALTER TABLE ONLY public.move
 
 ALTER TABLE ONLY public.org
     ADD CONSTRAINT org_client_id_key UNIQUE (client_id);
+
+ALTER TABLE ONLY public.org_log
+    ADD CONSTRAINT org_log_pkey PRIMARY KEY (org_id, sequence);
 
 ALTER TABLE ONLY public.org
     ADD CONSTRAINT org_pkey PRIMARY KEY (org_id);
@@ -812,6 +842,8 @@ CREATE INDEX failed_attempt_subject ON public.failed_attempt USING btree (subjec
 
 CREATE INDEX idempotency_key_by_age ON public.idempotency_key USING btree (created_at);
 
+CREATE INDEX invitation_member ON public.invitation USING btree (org_id, member_id);
+
 CREATE INDEX invoice_by_age ON public.invoice USING btree (org_id, created_at DESC, invoice_id DESC) INCLUDE (archived, settlement);
 
 CREATE INDEX invoice_by_recipient ON public.invoice USING btree (org_id, recipient_email, created_at DESC);
@@ -894,6 +926,9 @@ ALTER TABLE ONLY public.file
 ALTER TABLE ONLY public.hd_address
     ADD CONSTRAINT hd_address_org_id_number_fkey FOREIGN KEY (org_id, number) REFERENCES public.deposit_address(org_id, number);
 
+ALTER TABLE ONLY public.invitation
+    ADD CONSTRAINT invitation_org_id_member_id_fkey FOREIGN KEY (org_id, member_id) REFERENCES public.member(org_id, member_id);
+
 ALTER TABLE ONLY public.invoice_count
     ADD CONSTRAINT invoice_count_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
 
@@ -920,6 +955,9 @@ ALTER TABLE ONLY public.move_note
 
 ALTER TABLE ONLY public.move
     ADD CONSTRAINT move_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
+
+ALTER TABLE ONLY public.org_log
+    ADD CONSTRAINT org_log_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
 
 ALTER TABLE ONLY public.outbox_attempt
     ADD CONSTRAINT outbox_attempt_org_id_event_id_fkey FOREIGN KEY (org_id, event_id) REFERENCES public.outbox(org_id, event_id);

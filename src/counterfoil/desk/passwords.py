@@ -40,6 +40,12 @@ class Passwords:
             return await asyncio.to_thread(_hasher.hash, password)
 
 
+def must_agree(password: str, again: str) -> None:
+    """Raise `Invalid` where a new password was not written the same way twice."""
+    if password != again:
+        raise Invalid.field("again", "is not the same as the new password")
+
+
 def _fits(stored: str, password: str) -> bool:
     try:
         return _hasher.verify(stored, password)

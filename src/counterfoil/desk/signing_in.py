@@ -111,7 +111,7 @@ class SigningIn:
     def __init__(self, desk: Desk, passwords: Passwords, factors: Factors) -> None:
         """Keep the parts."""
         self._desk = desk
-        self._passwords = passwords
+        self.passwords = passwords
         self._factors = factors
 
     async def sign_in(self, email: str, password: str, place: Place) -> tuple[str, bool]:
@@ -123,7 +123,7 @@ class SigningIn:
         await self._check_tries(subject, place)
         async with self._desk.database.looking() as tx:
             person = await sessions.person_by_email(tx, email.strip())
-        right = await self._passwords.fit(person.password_hash if person else None, password)
+        right = await self.passwords.fit(person.password_hash if person else None, password)
         if person is None or not right:
             await self._failed(subject, place)
             raise _not_signed_in()
@@ -210,7 +210,7 @@ class SigningIn:
         else:
             async with self._desk.database.looking() as tx:
                 person = await sessions.person_by_email(tx, visitor.session.email)
-            right = await self._passwords.fit(person.password_hash if person else None, proof)
+            right = await self.passwords.fit(person.password_hash if person else None, proof)
         if not right:
             await self._failed(subject, place)
             raise NotSignedIn("this is not right; nothing was changed")
@@ -269,10 +269,10 @@ class SigningIn:
         await self._check_tries(subject, place)
         async with self._desk.database.looking() as tx:
             person = await sessions.person_by_email(tx, visitor.session.email)
-        if not await self._passwords.fit(person.password_hash if person else None, old):
+        if not await self.passwords.fit(person.password_hash if person else None, old):
             await self._failed(subject, place)
             raise NotSignedIn("the present password is not right; nothing was changed")
-        hashed = await self._passwords.hashed(new)
+        hashed = await self.passwords.hashed(new)
         now = self._desk.clock.now()
         async with self._desk.database.transaction() as tx:
             await sessions.set_password(tx, visitor.session.person_id, hashed, now)

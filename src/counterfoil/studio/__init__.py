@@ -16,6 +16,7 @@ from counterfoil.studio import (
     invoices,
     queues,
     refunding,
+    settings,
     signing_in,
 )
 from counterfoil.studio.door import (
@@ -44,6 +45,7 @@ HANDLERS: Final = (
     *refunding.HANDLERS,
     *attached.HANDLERS,
     *drafting.HANDLERS,
+    *settings.HANDLERS,
 )
 
 

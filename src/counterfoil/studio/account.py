@@ -56,8 +56,7 @@ async def password(request: PageRequest) -> Answer:
     form = await read_form(request)
     try:
         new = form.raw("password")
-        if new != form.raw("again"):
-            raise Invalid.field("again", "is not the same as the new password")
+        passwords.must_agree(new, form.raw("again"))
         await parts_of(request).signing_in.change_password(
             request.user, form.raw("old"), new, place_of(request)
         )

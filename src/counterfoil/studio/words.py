@@ -96,6 +96,15 @@ DONE: Final[Mapping[str, str]] = {
     "create": N_("The invoice is created and waits for approval."),
     "edit": N_("The invoice is changed. Whoever approves it approves what it says now."),
     "saved": N_("Saved."),
+    "member_roles": N_("The roles are changed; they hold from the next click."),
+    "member_disabled": N_("The member is disabled. Sessions and keys have ended."),
+    "member_enabled": N_("The member may come in again. Their old keys stay revoked."),
+    "factor_reset": N_("The second factor is gone, and the person is signed out everywhere."),
+    "member_added": N_(
+        "This person had a password here already and is a member now. Make sure with them that"
+        " it is they who use it."
+    ),
+    "invited": N_("The password is set. Sign in with it."),
     "password": N_("The password is changed, and your other sessions have ended."),
 }
 """What was done, by the name in ``?done=``; any other name says nothing."""
@@ -116,6 +125,7 @@ PERMISSIONS: Final[Mapping[Permission, str]] = {
     Permission.READ: N_("see invoices"),
     Permission.REVIEW: N_("decide about held money"),
     Permission.ADMINISTER: N_("administer the organisation"),
+    Permission.AUDIT: N_("see members and the organisation's history, and take the logs along"),
 }
 
 FIELDS: Final[Mapping[str, str]] = {
@@ -148,6 +158,17 @@ FIELDS: Final[Mapping[str, str]] = {
     "attachment": N_("Attachment"),
 }
 """Field of an invoice's form to its name, where something is said about it."""
+
+ORG_EVENTS: Final[Mapping[str, str]] = {
+    "member_added": N_("added a member"),
+    "member_roles_changed": N_("changed a member's roles"),
+    "member_disabled": N_("disabled a member"),
+    "member_enabled": N_("let a member in again"),
+    "invitation_renewed": N_("made a new invitation link"),
+    "invitation_used": N_("followed the invitation and chose a password"),
+    "factor_reset": N_("took a member's second factor away"),
+}
+"""Event of an organisation's own log to what its operator did."""
 
 BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
     "approve": (N_("Approve"), "btn-success"),

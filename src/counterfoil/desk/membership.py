@@ -1,0 +1,288 @@
+"""Who belongs to an organisation: bringing people in, changing what they may, keeping them out.
+
+Nobody changes what they may do themselves, and one administrator always stays. People sign in
+with one password wherever they belong, so what opens their account (a new invitation, a second
+factor taken away) is only for the organisation that is their only one.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, TypeVar
+from uuid import UUID
+
+from psycopg.errors import UniqueViolation
+
+from counterfoil.books import members, orgs, sessions
+from counterfoil.books.members import InvitationRow, MemberRow
+from counterfoil.books.orgs import Member
+from counterfoil.core import ids
+from counterfoil.core.errors import Conflict, Forbidden, Invalid, NotFound
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.text import clean_email, clean_text
+from counterfoil.db.pool import Tx
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.members import check_roles
+from counterfoil.desk.org_log import note
+from counterfoil.desk.passwords import Passwords
+from counterfoil.desk.signing_in import hash_of
+
+T = TypeVar("T")
+
+INVITED_FOR: Final = timedelta(days=7)
+NAME_LENGTH: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """A member who was added.
+
+    ``token`` belongs into the link, and is None for whoever has a password already.
+    """
+
+    member_id: UUID
+    token: str | None
+
+
+async def everybody(desk: Desk, by: Actor) -> list[MemberRow]:
+    """All members, disabled ones too. Raises `Forbidden`."""
+    by.require(Permission.AUDIT)
+    async with desk.database.reading() as tx:
+        return await members.of_org(tx, by.org_id)
+
+
+async def one(desk: Desk, member_id: UUID, by: Actor) -> MemberRow:
+    """A member. Raises `Forbidden`, and `NotFound` also for those of other organisations."""
+    by.require(Permission.AUDIT)
+    async with desk.database.reading() as tx:
+        return await _member(tx, member_id, by)
+
+
+async def add(  # noqa: PLR0913 - what a person and a membership have
+    desk: Desk,
+    passwords: Passwords,
+    by: Actor,
+    *,
+    email: str,
+    name: str,
+    roles: tuple[str, ...],
+) -> Invited:
+    """Make somebody a member; whoever is a person here already stays the same person.
+
+    Raises `Forbidden`, `Invalid` naming the field, and `Conflict` for somebody who is a member.
+    """
+    by.require(Permission.ADMINISTER)
+    address = clean_email(email.strip(), "email")
+    called = clean_text(name, "name", max_length=NAME_LENGTH)
+    wanted = _roles(roles)
+    token = secrets.token_urlsafe(32)
+    # A password that nobody knows, so that signing in takes as long as for anybody else.
+    unknown = await passwords.hashed(secrets.token_urlsafe(32))
+
+    async def work(tx: Tx) -> Invited:
+        now = desk.clock.now()
+        member_id = desk.ids.new()
+        person = await sessions.person_by_email(tx, address)
+        person_id = desk.ids.new() if person is None else person.person_id
+        uid = ids.public("user", member_id)
+        await note(desk, tx, by, "member_added", uid, email=address, roles=sorted(wanted))
+        if person is None:
+            row = Member(by.org_id, member_id, person_id, address, called, wanted)
+            await orgs.insert_member(tx, row, unknown, now)
+            await members.invite(
+                tx, by.org_id, member_id, hash_of(token), now=now, expires_at=now + INVITED_FOR
+            )
+            return Invited(member_id, token)
+        await members.insert(
+            tx,
+            by.org_id,
+            member_id=member_id,
+            person_id=person_id,
+            roles=wanted,
+            created_at=now,
+        )
+        return Invited(member_id, None)
+
+    try:
+        return await desk.database.run(work)
+    except UniqueViolation:
+        sentence = "is a member here already; a disabled member is let in again on their page"
+        raise Conflict(f"email: {sentence}", fields={"email": sentence}) from None
+
+
+async def change_roles(desk: Desk, member_id: UUID, roles: tuple[str, ...], by: Actor) -> None:
+    """Give a member these roles and no others.
+
+    Raises `Forbidden` for oneself, `Invalid` for unknown roles or none, `Conflict` where no
+    administrator would be left.
+    """
+    wanted = _roles(roles)
+
+    async def change(tx: Tx, member: MemberRow) -> None:
+        if "administrator" not in wanted:
+            await _one_stays(tx, member, by)
+        before, after = sorted(member.roles), sorted(wanted)
+        await note(desk, tx, by, "member_roles_changed", _uid(member), before=before, after=after)
+        await members.set_roles(tx, by.org_id, member_id, wanted)
+
+    await _with_other(desk, member_id, by, change)
+
+
+async def disable(desk: Desk, member_id: UUID, by: Actor) -> None:
+    """Keep a member out: their sessions here and their keys end at once.
+
+    Raises as `change_roles`, and `Conflict` for one who is disabled.
+    """
+
+    async def change(tx: Tx, member: MemberRow) -> None:
+        if member.disabled_at is not None:
+            raise Conflict("this member is disabled already")
+        await _one_stays(tx, member, by)
+        now = desk.clock.now()
+        await members.set_disabled(tx, by.org_id, member_id, now)
+        ended = await members.end_sessions_here(tx, by.org_id, member.person_id, now)
+        keys = await members.revoke_keys(tx, by.org_id, member_id, now)
+        await note(
+            desk,
+            tx,
+            by,
+            "member_disabled",
+            _uid(member),
+            sessions_ended=ended,
+            keys_revoked=keys,
+        )
+
+    await _with_other(desk, member_id, by, change)
+
+
+async def enable(desk: Desk, member_id: UUID, by: Actor) -> None:
+    """Let a member in again, with the roles they had. Raises as `disable`."""
+
+    async def change(tx: Tx, member: MemberRow) -> None:
+        if member.disabled_at is None:
+            raise Conflict("this member is not disabled")
+        await members.set_disabled(tx, by.org_id, member_id, None)
+        await note(desk, tx, by, "member_enabled", _uid(member), roles=sorted(member.roles))
+
+    await _with_other(desk, member_id, by, change)
+
+
+async def reset_factor(desk: Desk, member_id: UUID, by: Actor) -> None:
+    """Take a member's second factor and passkeys away; they are signed out everywhere.
+
+    Raises `Forbidden` for oneself, `Conflict` for whoever belongs to other organisations too.
+    """
+
+    async def change(tx: Tx, member: MemberRow) -> None:
+        _only_ours(member)
+        now = desk.clock.now()
+        await sessions.set_totp(tx, member.person_id, None, None)
+        await sessions.set_recovery_codes(tx, member.person_id, [], now)
+        await members.forget_passkeys(tx, member.person_id)
+        await sessions.revoke_all(tx, member.person_id, now)
+        await note(desk, tx, by, "factor_reset", _uid(member))
+
+    await _with_other(desk, member_id, by, change)
+
+
+async def invite_again(desk: Desk, member_id: UUID, by: Actor) -> str:
+    """A new link for somebody who has not chosen a password yet; the one before ends.
+
+    Raises as `reset_factor`, and `Conflict` for whoever has a password.
+    """
+    token = secrets.token_urlsafe(32)
+
+    async def change(tx: Tx, member: MemberRow) -> str:
+        _only_ours(member)
+        if member.invited_until is None:
+            raise Conflict("this member has chosen a password already")
+        now = desk.clock.now()
+        await members.invite(
+            tx, by.org_id, member_id, hash_of(token), now=now, expires_at=now + INVITED_FOR
+        )
+        await note(desk, tx, by, "invitation_renewed", _uid(member))
+        return token
+
+    return await _with_other(desk, member_id, by, change)
+
+
+async def invitation(desk: Desk, token: str) -> InvitationRow:
+    """Whom a link is for. Raises `NotFound` once it is used or too old."""
+    async with desk.database.reading() as tx:
+        found = await members.invitation(tx, hash_of(token), desk.clock.now())
+    if found is None:
+        raise _no_invitation()
+    return found
+
+
+async def accept(desk: Desk, passwords: Passwords, token: str, password: str) -> None:
+    """Choose a password with a link, once. Raises `NotFound`, and `Invalid` for the password."""
+    await invitation(desk, token)
+    hashed = await passwords.hashed(password)
+
+    async def work(tx: Tx) -> None:
+        now = desk.clock.now()
+        found = await members.invitation(tx, hash_of(token), now)
+        if found is None or not await members.use_invitation(tx, hash_of(token), now):
+            raise _no_invitation()
+        await sessions.set_password(tx, found.person_id, hashed, now)
+        uid = ids.public("user", found.member_id)
+        by = Actor(uid, found.org_id, frozenset())
+        await note(desk, tx, by, "invitation_used", uid)
+
+    await desk.database.run(work)
+
+
+async def _with_other(
+    desk: Desk, member_id: UUID, by: Actor, change: Callable[[Tx, MemberRow], Awaitable[T]]
+) -> T:
+    """Change a member other than oneself, with the organisation held so that all see the same."""
+    by.require(Permission.ADMINISTER)
+
+    async def work(tx: Tx) -> T:
+        await orgs.hold(tx, by.org_id)
+        member = await _member(tx, member_id, by)
+        if _uid(member) == by.uid:
+            raise Forbidden("nobody changes their own membership; ask another administrator")
+        return await change(tx, member)
+
+    return await desk.database.run(work)
+
+
+async def _member(tx: Tx, member_id: UUID, by: Actor) -> MemberRow:
+    found = await members.get(tx, by.org_id, member_id)
+    if found is None:
+        raise NotFound("there is no such member")
+    return found
+
+
+async def _one_stays(tx: Tx, member: MemberRow, by: Actor) -> None:
+    if "administrator" not in member.roles or member.disabled_at is not None:
+        return
+    if not await members.other_administrators(tx, by.org_id, member.member_id):
+        raise Conflict("this is the last administrator; make another one first")
+
+
+def _only_ours(member: MemberRow) -> None:
+    if member.elsewhere:
+        sentence = (
+            "this person belongs to other organisations too, whose money the same sign-in opens;"
+            " they have to use a recovery code, or whoever runs this installation helps"
+        )
+        raise Conflict(sentence)
+
+
+def _roles(roles: tuple[str, ...]) -> tuple[str, ...]:
+    check_roles(roles)
+    if not roles:
+        raise Invalid.field("roles", "must be at least one")
+    return tuple(dict.fromkeys(roles))
+
+
+def _uid(member: MemberRow) -> str:
+    return ids.public("user", member.member_id)
+
+
+def _no_invitation() -> NotFound:
+    return NotFound("this invitation was used or is too old; ask for a new one")

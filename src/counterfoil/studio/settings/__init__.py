@@ -1,0 +1,9 @@
+"""The organisation's settings: a page for each subject, with tabs that are links."""
+
+from typing import Final
+
+from counterfoil.studio.settings import log, members, roles
+
+__all__ = ["HANDLERS"]
+
+HANDLERS: Final = (*roles.HANDLERS, *members.HANDLERS, *log.HANDLERS)
