@@ -154,3 +154,26 @@ def test_nothing_secret_shows() -> None:
         repr(SignConfig.from_env(environ)),
     ):
         assert not any(text in shown for text in ("hunter2", GOOD, OTHER))
+
+
+def test_the_public_address_is_where_the_web_listens_unless_it_is_said() -> None:
+    def public(**changes: str) -> str:
+        return WebConfig.from_env(
+            WEB | {f"COUNTERFOIL_{k}": v for k, v in changes.items()}
+        ).public_url
+
+    assert public() == "http://127.0.0.1:8080"
+    assert public(HOST="::1", PORT="81") == "http://[::1]:81"
+    assert public(PUBLIC_URL="https://pay.merchant.example/") == "https://pay.merchant.example"
+    for wrong in ("pay.merchant.example", "https://pay.example/here", "https://a@b", "ftp://x"):
+        with pytest.raises(ConfigError, match="COUNTERFOIL_PUBLIC_URL must be an address such as"):
+            public(PUBLIC_URL=wrong)
+
+
+def test_the_demo_customer_is_asked_on_this_machine_and_in_sandboxes_only() -> None:
+    there = {"COUNTERFOIL_DEMO_CUSTOMER_URL": "http://127.0.0.1:9/pay"}
+    sandbox = WEB | {"COUNTERFOIL_SANDBOX": "true"}
+    assert WebConfig.from_env(WEB | there).demo_customer_url is None
+    assert WebConfig.from_env(sandbox | there).demo_customer_url == "http://127.0.0.1:9/pay"
+    with pytest.raises(ConfigError, match="must be an address on this machine"):
+        WebConfig.from_env(sandbox | {"COUNTERFOIL_DEMO_CUSTOMER_URL": "http://evil.example/pay"})
