@@ -93,7 +93,7 @@ async def look_at(  # noqa: PLR0913 - a look has this many sides
     async with opened_window(chromium, origin, look, cookies) as window:
         status = await window.open(screen.path)
         # Parts that pages fetch by themselves, once they are there.
-        await window.page.wait_for_function("!document.querySelector('.htmx-request')")
+        await window.page.locator(".htmx-request").first.wait_for(state="detached")
         if photographs is not None:
             await window.page.screenshot(
                 path=photographs / f"{screen.name}-{look}.png", full_page=True
