@@ -23,7 +23,7 @@ from benchmarks.scanning import scanning
 from benchmarks.telling import telling
 from benchmarks.weighing import weighing
 from counterfoil.db import postgres_binaries
-from counterfoil.sandbox.demo import ORG_ID, running
+from counterfoil.sandbox.demo import ORG_ID, free_port, running
 from counterfoil.sandbox.places import passing_places
 
 VAR: Final = Path(os.environ.get("COUNTERFOIL_VAR_DIR", "var"))
@@ -63,7 +63,10 @@ async def measured() -> Measured:
     with passing_places() as places:
         caught_up = await catching_up(places)
     with passing_places() as places:
-        async with running(places, lambda _, __: None, step, settings=UNBOUNDED) as sandbox:
+        # A demo may be running here, or another run of this.
+        async with running(
+            places, lambda _, __: None, step, settings=UNBOUNDED, port=free_port()
+        ) as sandbox:
             step("Timing callbacks")
             told = await telling(sandbox)
             step("Deciding, and verifying the audit log")

@@ -179,13 +179,13 @@ def up() -> None:
             await supervisor.start(Child("work", counterfoil("work"), no_keys))
             await supervisor.start(Child("serve", counterfoil("serve"), no_seed))
             out.print(f"Counterfoil is up at http://{config.host}:{config.port}")
-            await until_signalled()
+            await asyncio.Event().wait()
         finally:
             await supervisor.stop()
 
     with database(config.database, create=True) as url:
         apply_migrations(url)
-        asyncio.run(supervise(url))
+        run_until(supervise(url), until=until_signalled)
 
 
 # -- upkeep --------------------------------------------------------------------------------------

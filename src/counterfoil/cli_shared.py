@@ -95,8 +95,9 @@ def run_until(job: Coroutine[Any, Any, None], until: Callable[[], Awaitable[None
     """Run a job that never ends by itself until somebody asks for its end."""
 
     async def both() -> None:
-        running = asyncio.ensure_future(job)
+        # First, so that it is heard before the job has begun anything.
         asked = asyncio.ensure_future(until())
+        running = asyncio.ensure_future(job)
         await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()

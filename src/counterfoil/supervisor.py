@@ -18,6 +18,7 @@ _STOP_TIMEOUT_SECONDS: Final = 15.0
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 _STEADY_SECONDS: Final = 30.0
+_LONGEST_LINE_BYTES: Final = 2**20
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -92,6 +93,7 @@ class Supervisor:
             stdout=PIPE,
             stderr=STDOUT,
             env=child.environment,
+            limit=_LONGEST_LINE_BYTES,
             start_new_session=True,  # Ctrl-C reaches us alone, so that we stop them in order
             preexec_fn=end_with_parent,
         )
@@ -100,7 +102,14 @@ class Supervisor:
 
     async def _relay(self, child: Child, process: Process) -> None:
         assert process.stdout is not None  # noqa: S101 - a PIPE was asked for
-        async for line in process.stdout:
+        while True:
+            try:
+                line = await process.stdout.readline()
+            except ValueError:
+                # Were nobody reading any more, the child would stand still at its next lines.
+                line = f"(a line of more than {_LONGEST_LINE_BYTES} bytes)\n".encode()
+            if not line:
+                return
             text = line.decode(errors="replace").rstrip()
             self._last_lines[child.name] = text
             self._say(child.name, text)
@@ -158,7 +167,8 @@ async def until_signalled() -> None:
     """Wait for Ctrl-C or a polite request to end.
 
     Further ones are taken and ignored: an impatient second Ctrl-C must not cut off the stopping,
-    which would leave processes behind.
+    which would leave processes behind. Begin to wait before anything is started: a request that
+    comes meanwhile would end this process at once, and leave behind what was started.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

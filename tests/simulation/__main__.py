@@ -2,14 +2,11 @@
 
 import argparse
 import asyncio
-import shutil
 import sys
-import tempfile
-from pathlib import Path
 
+from simulation import server
 from simulation.report import Report
 from simulation.run import STEPS, Lines, simulate
-from support.postgres import TestServer
 
 
 def main() -> int:
@@ -25,16 +22,8 @@ def main() -> int:
     if asked.server:
         url, admin_url = asked.server
         return asyncio.run(_run(url, admin_url, asked))
-    folder = Path(tempfile.mkdtemp(prefix="counterfoil-simulate-"))
-    folder.chmod(0o711)
-    server = TestServer(folder)
-    try:
-        server.start()
-        with server.fresh_database() as url:
-            return asyncio.run(_run(url, server.as_admin(url), asked))
-    finally:
-        server.destroy()
-        shutil.rmtree(folder)
+    with server.standing() as (url, admin_url):
+        return asyncio.run(_run(url, admin_url, asked))
 
 
 async def _run(url: str, admin_url: str, asked: argparse.Namespace) -> int:

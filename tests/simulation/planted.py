@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from counterfoil.supervisor import end_with_parent
+from simulation import server
 from simulation.run import STEPS
 
 ROOT: Final = Path(__file__).parents[2]
@@ -55,6 +57,7 @@ def hunt(patch: Path, seeds: Sequence[str]) -> Found:
             capture_output=True,
             text=True,
             check=False,
+            preexec_fn=end_with_parent,
         )
     lines = [line for line in done.stdout.splitlines() if line.startswith("found: ")]
     return Found(patch.stem, bool(lines), lines[0] if lines else done.stdout + done.stderr)
@@ -70,19 +73,18 @@ def main() -> int:
     """Exit 1 where a planted bug was not found."""
     parser = argparse.ArgumentParser(prog="make simulate-planted")
     parser.add_argument("--seeds", type=int, default=40, help="at most so many for each")
+    parser.add_argument("--first", help="the first of them, else one that is known to find it")
     parser.add_argument("--only", default="", help="those whose name contains this")
     parser.add_argument("--steps", default=str(STEPS), help="in each seed")
     asked = parser.parse_args()
     missed = 0
-    for patch in PATCHES:
-        if asked.only not in patch.stem:
-            continue
-        known = known_seed(patch)
-        result = hunt(
-            patch, ["--first", known or "1", "--seeds", str(asked.seeds), "--steps", asked.steps]
-        )
-        missed += not result.found
-        print(f"{patch.stem:<48}{result.said if result.found else 'NOT FOUND'}", flush=True)
+    with server.standing() as urls:
+        for patch in (one for one in PATCHES if asked.only in one.stem):
+            first = asked.first or known_seed(patch) or "1"
+            seeds = ["--first", first, "--seeds", str(asked.seeds), "--steps", asked.steps]
+            result = hunt(patch, [*seeds, "--server", *urls])
+            missed += not result.found
+            print(f"{patch.stem:<48}{result.said if result.found else 'NOT FOUND'}", flush=True)
     return 1 if missed else 0
 
 

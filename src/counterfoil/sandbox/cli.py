@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
+from counterfoil.cli_shared import run_until
 from counterfoil.core.assets import accepted_asset, find_chain
 from counterfoil.core.errors import Invalid, NotFound, OutOfPlace
 from counterfoil.core.money import format_units, parse_units
@@ -93,11 +94,13 @@ def demo_up(
                     await samples.ensure(sandbox.facts)
                     status.stop()
                     _welcome(sandbox.facts, home)
-                    await until_signalled()
-                    _out.print("Stopping")
+                    try:
+                        await asyncio.Event().wait()
+                    finally:
+                        _out.print("Stopping")
 
     with home.alone():
-        asyncio.run(up())
+        run_until(up(), until=until_signalled)
 
 
 @demo_cli.command("reset")

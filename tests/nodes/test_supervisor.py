@@ -1,0 +1,57 @@
+"""Processes of ours on one machine: whatever they print, and whenever their end is asked for."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+
+from counterfoil.supervisor import Child, Supervisor
+
+CHATTY = "import sys; print('x' * 3_000_000); print('y' * 500_000); sys.stdout.flush(); import time; time.sleep(60)"
+
+ASKED_AT_ONCE = """
+import asyncio, os, signal
+from counterfoil.cli_shared import run_until
+from counterfoil.supervisor import until_signalled
+
+async def job():
+    os.kill(os.getpid(), signal.SIGTERM)
+    try:
+        await asyncio.sleep(60)
+    finally:
+        await asyncio.sleep(0.01)
+        print("everything is put away")
+
+run_until(job(), until=until_signalled)
+"""
+
+
+@pytest.fixture
+async def said() -> AsyncIterator["asyncio.Queue[str]"]:
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    supervisor = Supervisor(lambda _, line: lines.put_nowait(line))
+    await supervisor.start(Child("chatty", [sys.executable, "-c", CHATTY], dict(os.environ)))
+    yield lines
+    await supervisor.stop()
+
+
+async def test_lines_of_any_length_are_read_and_none_stops_the_reading(
+    said: "asyncio.Queue[str]",
+) -> None:
+    lines = [await asyncio.wait_for(said.get(), 20)]
+    while not lines[-1].startswith("y"):
+        lines.append(await asyncio.wait_for(said.get(), 20))
+
+    assert lines[-1] == "y" * 500_000
+    assert "(a line of more than 1048576 bytes)" in lines
+
+
+def test_an_end_that_is_asked_for_in_the_first_moment_leaves_nothing_behind() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", ASKED_AT_ONCE], capture_output=True, text=True, check=False
+    )
+
+    assert (ended.returncode, ended.stdout) == (0, "everything is put away\n")
