@@ -36,7 +36,7 @@ from counterfoil.chains.port import (
 )
 from counterfoil.core.assets import CHAINS
 from simulation.chaos import Life
-from support.fake_chain import FakeChain, FakeTx, Moved
+from support.fake_chain import NOBODY, FakeChain, FakeTx, Moved
 from support.fake_logs import transfers_in
 
 _SWEEP: Final = selector("sweep(address,bytes32[],bool)")
@@ -89,10 +89,16 @@ class Factory:
 
 @dataclass
 class SimulatedChain(FakeChain):
-    """One chain. ``ours`` are the calls that were ever broadcast, by hash."""
+    """One chain. ``ours`` are the calls that were ever broadcast, by hash.
+
+    ``wallets`` have keys of ours; with those that were ``misused`` somebody else signed as well.
+    What is ``frozen`` stays where it is by its issuer's word, what is ``doomed`` reverts.
+    """
 
     ours: dict[str, Call] = field(default_factory=dict)
     factories: dict[str, Factory] = field(default_factory=dict)
+    wallets: set[str] = field(default_factory=set)
+    misused: set[str] = field(default_factory=set)
     frozen: set[str] = field(default_factory=set)
     doomed: set[str] = field(default_factory=set)
     _plain: dict[str, FakeTx] = field(default_factory=dict)
@@ -140,6 +146,23 @@ class SimulatedChain(FakeChain):
             for tx in mined.txs:
                 yield mined.block.number, tx
 
+    def use_key(self, wallet: str) -> FakeTx:
+        """Let somebody else sign with a wallet's key: its next nonce is used up for nothing."""
+        nonce = self._count(wallet, len(self._chain) - 1)
+        tx = FakeTx(self._new_hash("foreign"), wallet, nonce)
+        self.misused.add(wallet)
+        self.pool.insert(0, tx)
+        return tx
+
+    def paid_in_coin(self, upto: int) -> Counter[str]:
+        """How much native coin strangers paid to each address, up to a height."""
+        found: Counter[str] = Counter()
+        for _, tx in self.canonical(upto):
+            for move in () if tx.reverts or tx.tx_hash in self.ours else tx.moves:
+                if not move.contract:
+                    found[move.to_address] += move.amount_units
+        return found
+
     def holdings(self, contract: str, height: int) -> Counter[str]:
         """Everybody's balance after a block, in base units."""
         return self._balances(contract, height)
@@ -158,6 +181,12 @@ class SimulatedChain(FakeChain):
     def _next_txs(self) -> tuple[FakeTx, ...]:
         taken = super()._next_txs()
         moved: Counter[tuple[str, str]] = Counter()
+        # What another transaction with its nonce overtook can never be mined.
+        used = Counter(tx.sender for tx in taken)
+        head = len(self._chain) - 1
+        self.pool = [
+            tx for tx in self.pool if tx.nonce >= self._count(tx.sender, head) + used[tx.sender]
+        ]
         return tuple(self._carried_out(tx, moved) for tx in taken)
 
     def _carried_out(self, tx: FakeTx, moved: Counter[tuple[str, str]]) -> FakeTx:
@@ -176,7 +205,7 @@ class SimulatedChain(FakeChain):
         if (payment := call.payment) is not None:
             token, receiver, units = payment
             has = self._holds(token, call.sender, moved)
-            if has < units or {call.sender, receiver} & self.frozen:
+            if has < units or (token and {call.sender, receiver} & self.frozen):
                 return replace(tx, reverts=True)
             return replace(tx, moves=(Moved(token, call.sender, receiver, units),))
         if call.to == DETERMINISTIC_DEPLOYER:
@@ -194,15 +223,16 @@ class SimulatedChain(FakeChain):
         factory = self.factories[call.to]
         to = factory.hold if to_hold else factory.pool
         moves, logs = [], []
+        contract = "" if token == NOBODY else token
         for salt in salts:
             account = DepositAddresses(factory.address).address_of(salt)
-            units = self._holds(token, account, moved)
+            units = self._holds(contract, account, moved)
             head = (call.to, salt, "0x" + address_word(token).hex(), account)
-            if account in self.frozen:
+            if contract and account in self.frozen:
                 logs.append(_event(_SWEEP_FAILED, *head, word(to_hold)))
                 continue
             if units:
-                moves.append(Moved(token, account, to, units))
+                moves.append(Moved(contract, account, to, units, "call"))
             logs.append(_event(_SWEPT, *head, word(units), word(to_hold)))
         return replace(tx, moves=tuple(moves), logs=tuple(logs))
 

@@ -32,6 +32,7 @@ FAULTS: Final[Mapping[str, float]] = {
     "replaced by its payer": 0.10,
     "mined and reverted": 0.03,
     "address blacklisted": 0.03,
+    "foreign nonce": 0.015,
     "signer unreachable": 0.06,
     "signer answer lost": 0.08,
     "signer killed": 0.05,
@@ -90,6 +91,8 @@ class Record:
     faults: Counter[str] = field(default_factory=Counter)
     passed: Counter[str] = field(default_factory=Counter)
     crashed: Counter[str] = field(default_factory=Counter)
+    acts: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=400))
     loud: bool = False
     _hash: "hashlib._Hash" = field(default_factory=hashlib.sha256)

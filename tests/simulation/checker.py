@@ -90,6 +90,7 @@ class Checker(Committed):
         self.people: dict[str, Person] = {}
         self.checks = 0
         self.thawed: list[str] = []
+        self.listed: list[str] = []
         self._ever_final: Counter[str] = Counter()
         self._found: Violation | None = None
         self._state = _State()
@@ -110,19 +111,19 @@ class Checker(Committed):
         """Whatever address can be paid: those of invoices, and one that nobody was given yet."""
         rows = await self.ask(
             """
-            SELECT i.deposit_address,
+            SELECT i.deposit_address, i.detail->>'hd_address', i.detail->'hd_chains',
                    array_agg(json_build_array(chain, contract, due_units::text)
                              ORDER BY r.position),
                    (SELECT count(*) FROM transfer AS t
                      WHERE (t.org_id, t.invoice_id) = (i.org_id, i.invoice_id))
               FROM invoice AS i JOIN payment_request AS r USING (org_id, invoice_id)
-             GROUP BY i.org_id, i.invoice_id, i.deposit_address, i.created_at
+             GROUP BY i.org_id, i.invoice_id
              ORDER BY i.created_at, i.invoice_id
             """
         )
         return [
-            Payable(address, tuple((c, k, int(units)) for c, k, units in due), received)
-            for address, due, received in rows
+            Payable(address, hd, on or (), tuple((c, k, int(u)) for c, k, u in due), received)
+            for address, hd, on, due, received in rows
         ]
 
     async def next_deadline(self) -> float | None:
@@ -171,11 +172,21 @@ class Checker(Committed):
             )
         )
 
+    async def edges(self) -> Counter[str]:
+        """The ways that invoices went, as in the lifecycle's table."""
+        rows = await self.ask(
+            "SELECT from_status, event, to_status, count(*) FROM invoice_log"
+            " WHERE from_status <> to_status GROUP BY 1, 2, 3"
+        )
+        return Counter({f"{was} by {event} to {to}": count for was, event, to, count in rows})
+
     def heard(self, scene: Scene, what: str, answer: object) -> None:
         """The same request with the same key must be given the same answer, whenever."""
         if not scene.key or answer is None or is_refusal(answer):
             return
         said = answer.body.decode() if isinstance(answer, Answered) else _said(answer)
+        if not said:
+            return
         self.checks += 1
         before = self._answers.setdefault((what, scene.key), said)
         if before != said:
@@ -219,6 +230,8 @@ class Checker(Committed):
             "keys": list(self.chains),
             "finals": [self._finals(chain) for chain in self.chains.values()],
             "thawed": self.thawed,
+            "were_frozen": sorted(before.frozen),
+            "listed": self.listed,
             "keys_since": self.world.clock.now() - KEPT,
             "signers": [uid for uid, role in roles.items() if role == "signer"],
             "reviewers": [uid for uid, role in roles.items() if role == "reviewer"],
@@ -280,6 +293,8 @@ class Checker(Committed):
             """,
             {"chain": chain.key, "final": final},
         )
+        await self._check_coin(chain, final)
+        books = [row for row in books if row[2]]
         times = Counter((row[0], row[1]) for row in books)
         for key, count in times.items():
             if count > 1:
@@ -289,15 +304,37 @@ class Checker(Committed):
             if truth.get(key) != found.get(key):
                 raise Violation("I4", f"{key}: chain {truth.get(key)}, books {found.get(key)}")
 
+    async def _check_coin(self, chain: SimulatedChain, final: int) -> None:
+        """I4 for native coin, which has no log: all that came to each address that asks for it."""
+        paid = chain.paid_in_coin(final)
+        for address, units in await self.ask(
+            """
+            SELECT i.deposit_address,
+                   coalesce((SELECT sum(amount_units) FROM transfer AS t
+                              WHERE (t.org_id, t.invoice_id) = (i.org_id, i.invoice_id)
+                                AND (t.chain, t.contract, depth) = (%(chain)s, '', 3)), 0)
+              FROM invoice AS i WHERE EXISTS (
+                   SELECT FROM payment_request AS r
+                    WHERE (r.org_id, r.invoice_id) = (i.org_id, i.invoice_id) AND contract = '')
+            """,
+            {"chain": chain.key},
+        ):
+            if paid[address] != units:
+                said = f"{address} was paid {paid[address]} wei, the books say {units}"
+                raise Violation("I4", said)
+
     async def _check_our_calls(self, chain: SimulatedChain) -> None:
         """I7, I8, I9: what was mined is what was approved, once, and no nonce is missing."""
         rows = await self.ask(
             """
-            SELECT c.tx_hash, c.wallet, c.nonce, m.move_id, m.purpose, m.destination, m.contract,
-                   m.amount_units, i.detail->'payout_to'->>'evm'
+            SELECT c.tx_hash, m.move_id, m.purpose, CASE m.purpose
+                   WHEN 'sweep' THEN o.pool_address WHEN 'restore' THEN o.pool_address
+                   WHEN 'quarantine' THEN o.hold_address ELSE m.destination END,
+                   m.contract, m.amount_units, i.detail->'payout_to'->>'evm'
               FROM ingest.chain_tx AS c
               LEFT JOIN move AS m ON (m.chain, m.wallet, m.nonce) = (c.chain, c.wallet, c.nonce)
               LEFT JOIN invoice AS i ON (i.org_id, i.invoice_id) = (m.org_id, m.invoice_id)
+              LEFT JOIN org AS o ON o.org_id = m.org_id
              WHERE c.chain = %(chain)s
             """,
             {"chain": chain.key},
@@ -326,7 +363,9 @@ class Checker(Committed):
             {"chain": chain.key},
         ):
             used = await chain.nonce(address, "finalized")
-            if used != next_nonce:
+            # Of a wallet without work nobody asks whether somebody else used its key.
+            idle = used > next_nonce and address in chain.misused
+            if used != next_nonce and not idle:
                 msg = f"{address} used {used} nonces, the books say {next_nonce}"
                 raise Violation("I9", msg)
 
@@ -348,6 +387,14 @@ class Checker(Committed):
             SELECT d.address, contract, sum(units)
               FROM side JOIN deposit_address AS d USING (org_id, invoice_id)
              WHERE account = 'deposit' GROUP BY 1, 2
+             UNION ALL
+            SELECT h.address, contract, sum(units)
+              FROM side JOIN deposit_address AS d USING (org_id, invoice_id)
+              JOIN hd_address AS h USING (org_id, number)
+             WHERE account = 'child' GROUP BY 1, 2
+             UNION ALL
+            SELECT o.hold_address, contract, sum(units) FROM side JOIN org AS o USING (org_id)
+             WHERE account IN ('hold', 'hold:coin') GROUP BY 1, 2
              UNION ALL
             SELECT o.pool_address, contract, sum(units) FROM side JOIN org AS o USING (org_id)
              WHERE account IN ('pool', 'pool:coin') GROUP BY 1, 2
@@ -432,7 +479,7 @@ class Checker(Committed):
 def _paid_for(payment: tuple[str, str, int], rows: Sequence[Any]) -> list[UUID]:
     """The moves that a mined payment carried out, which must be exactly what it paid."""
     found = []
-    for tx_hash, _, _, move_id, purpose, destination, contract, units, payout in rows:
+    for tx_hash, move_id, purpose, destination, contract, units, payout in rows:
         if move_id is None:
             raise Violation("I7", f"{tx_hash} paid {payment} for no move")
         if payment != (contract, destination, units):
@@ -444,8 +491,9 @@ def _paid_for(payment: tuple[str, str, int], rows: Sequence[Any]) -> list[UUID]:
 
 
 def _said(answer: object) -> str:
+    """What a client would be answered; empty where an act takes no key."""
     invoice: Any = getattr(answer, "invoice", None)
-    return f"{invoice.invoice_id} {invoice.status} {invoice.version}"
+    return f"{invoice.invoice_id} {invoice.status} {invoice.version}" if invoice else ""
 
 
 def _sealed_text(row: Any) -> bytes:  # noqa: ANN401 - a row of the log

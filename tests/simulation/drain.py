@@ -1,13 +1,10 @@
 """The second phase: no more faults, and everything that waits for us must come to rest in time."""
 
 import itertools
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from counterfoil.core.errors import OutOfPlace
-from counterfoil.desk import upkeep
 from counterfoil.workers.lists import import_list
-from counterfoil.workers.move import thaw
+from simulation import operators
 from simulation.invariants import Violation
 from support.bureau import sdn
 
@@ -20,7 +17,7 @@ MINUTES: Final = 90
 DAYS_OF_CALLBACKS: Final = 5
 """A callback is tried for 75 hours before it is parked."""
 
-_SELDOM: Final = frozenset({"price", "provision", "fuel", "tidy", "retell", "attach"})
+_SELDOM: Final = frozenset({"price", "provision", "fuel", "children", "tidy", "retell", "attach"})
 
 _OPEN: Final = """
 SELECT (SELECT count(*) FROM move WHERE status = 'signed'
@@ -56,10 +53,11 @@ async def drain(run: "Run") -> None:
         before = world.commits()
         await _round(run, number)
         idle = idle + 1 if world.commits() == before else 0
-        await _operate(run)
+        helped = await operators.look(run)
+        await run.checker.after_step()
         ((open_, callbacks, due_at),) = await run.checker.ask(_OPEN)
         passed = world.clock.now() - began
-        if not open_ and not callbacks:
+        if not open_ and not callbacks and not helped:
             # What was sent last becomes final and is read, so that books and chain can be compared.
             for last in range(3):
                 await _round(run, 4 * last)
@@ -75,8 +73,8 @@ async def drain(run: "Run") -> None:
             told = told or passed
             if passed.days > DAYS_OF_CALLBACKS:
                 raise Violation("I25", f"{callbacks} callbacks are neither delivered nor parked")
-            ahead = (due_at - world.clock.now()).total_seconds()
-            world.pass_time(max(ahead, 0))
+            if due_at is not None:
+                world.pass_time(max((due_at - world.clock.now()).total_seconds(), 0))
         # Pauses before something is tried again double, up to a quarter of an hour.
         world.pass_time(min(20 * 2**idle, 300))
 
@@ -94,14 +92,3 @@ async def _round(run: "Run", number: int) -> None:
             again -= 1
             await run.checker.after_step()
         await run.checker.after_step()
-
-
-async def _operate(run: "Run") -> None:
-    """What operators do about money that stands still: thaw, and try again what may be."""
-    desk = run.web.desk
-    for wallet in await upkeep.frozen_wallets(desk):
-        chain = run.chains[wallet.chain]
-        # All nodes have to say twice what became of a nonce, minutes apart.
-        with suppress(OutOfPlace):
-            await thaw(desk, chain, wallet.address, by="operator", reason="looked at it")
-            run.checker.thawed.append(wallet.address)

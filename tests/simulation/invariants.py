@@ -68,7 +68,7 @@ INVARIANTS: Final = (
          UNION ALL
         SELECT format('%%s of invoice %%s holds %%s', account, invoice_id, units)
           FROM ({_BALANCES}) AS b
-         WHERE account = 'deposit' AND invoice_id IS NOT NULL AND units < 0
+         WHERE account IN ('deposit', 'child') AND invoice_id IS NOT NULL AND units < 0
          UNION ALL
         SELECT format('entry %%s has no posting', cause) FROM journal_entry AS e
          WHERE NOT EXISTS (SELECT FROM posting AS p
@@ -97,13 +97,14 @@ INVARIANTS: Final = (
         SELECT format('%%s: transfer %%s, booked %%s', coalesce(e.cause, t.cause), t.amount_units,
                       p.amount_units)
           FROM (SELECT org_id, format('transfer:%%s:%%s:%%s', chain, tx_hash, log_index) AS cause,
-                       amount_units, invoice_id
+                       amount_units, invoice_id,
+                       CASE deposit_mode WHEN 'hd' THEN 'child' ELSE 'deposit' END AS lies
                   FROM transfer WHERE depth = 3) AS t
           FULL JOIN (SELECT org_id, cause, invoice_id FROM journal_entry
                       WHERE cause LIKE 'transfer:%%') AS e USING (org_id, cause)
           LEFT JOIN posting AS p ON (p.org_id, p.cause) = (e.org_id, e.cause)
          WHERE t.cause IS NULL OR e.cause IS NULL OR p.amount_units <> t.amount_units
-            OR e.invoice_id IS DISTINCT FROM t.invoice_id OR p.destination <> 'deposit'
+            OR e.invoice_id IS DISTINCT FROM t.invoice_id OR p.destination <> t.lies
          UNION ALL
         SELECT format('%%s:%%s is credited and kept aside', t.tx_hash, t.log_index)
           FROM transfer AS t JOIN ingest.unassigned_transfer AS u USING (chain, tx_hash, log_index)
@@ -130,10 +131,30 @@ INVARIANTS: Final = (
                 ORDER BY created_at DESC, run_id DESC LIMIT 1) AS s ON true
          WHERE c.tx_hash = ANY(%(fresh)s) AND (
                coalesce(r.final_units, 0) < m.amount_units
-            OR i.status NOT IN ('sweeping', 'payout_processing', 'refund_processing')
             OR s.decision IS NULL
-            OR (s.decision <> 'clear' AND i.status <> 'refund_processing'
+            OR (m.purpose = 'quarantine'
+                AND i.status NOT IN ('compliance_hold', 'compliance_declined'))
+            OR (m.purpose <> 'quarantine'
+                AND i.status NOT IN ('sweeping', 'payout_processing', 'refund_processing'))
+            OR (s.decision <> 'clear' AND m.purpose <> 'quarantine'
+                AND i.status <> 'refund_processing'
                 AND jsonb_array_length(i.detail->'releases') < 2))
+        """,
+    ),
+    Invariant(
+        "I20",
+        "nothing is signed by a frozen wallet, for held money, or to a sanctioned address",
+        """
+        SELECT format('%%s %%s of %%s to %%s was signed by %%s while %%s', m.purpose, m.move_id,
+                      m.amount_units, m.destination, c.wallet, coalesce(i.status, 'it was frozen'))
+          FROM ingest.chain_tx AS c
+          JOIN move AS m ON (m.chain, m.wallet, m.nonce) = (c.chain, c.wallet, c.nonce)
+          LEFT JOIN invoice AS i ON (i.org_id, i.invoice_id) = (m.org_id, m.invoice_id)
+         WHERE c.tx_hash = ANY(%(fresh)s) AND (
+               c.wallet = ANY(%(were_frozen)s)
+            OR m.destination = ANY(%(listed)s)
+            OR (i.status IN ('compliance_hold', 'compliance_declined')
+                AND m.purpose <> 'quarantine'))
         """,
     ),
     Invariant(
@@ -179,8 +200,9 @@ INVARIANTS: Final = (
                       GROUP BY 1, 2, 3, 4) AS m USING (org_id, invoice_id, chain, contract)
           FULL JOIN (SELECT org_id, invoice_id, chain, contract, sum(units) AS units
                        FROM ({_BALANCES}) AS b
-                      WHERE account IN ('deposit', 'pool', 'pool:coin', 'hold')
+                      WHERE account IN ('deposit', 'pool', 'pool:coin', 'hold', 'hold:coin')
                         AND invoice_id IS NOT NULL
+                         OR account = 'child' AND contract <> ''
                       GROUP BY 1, 2, 3, 4) AS b USING (org_id, invoice_id, chain, contract)
          WHERE coalesce(t.units, 0) <> coalesce(m.units, 0) + coalesce(b.units, 0)
         """,
@@ -262,6 +284,8 @@ INVARIANTS: Final = (
                       to_status, event)
           FROM invoice_log
          WHERE from_status IS NOT NULL AND (from_status, event, to_status) NOT IN (VALUES {_EDGES})
+           AND NOT (from_status = to_status
+                    AND event IN ('transaction_named', 'transaction_checked'))
          UNION ALL
         SELECT format('invoice %%s: entry %%s begins at %%s', b.invoice_id, b.sequence,
                       b.from_status)
@@ -410,7 +434,8 @@ INVARIANTS: Final = (
                SELECT sum(amount_units) AS units FROM transfer AS t
                 WHERE (t.org_id, t.invoice_id, t.chain, t.contract)
                     = (i.org_id, i.invoice_id, r.chain, r.contract)
-                  AND t.depth > 0 AND amount_units >= 10000
+                  AND t.depth > 0
+                  AND amount_units >= CASE t.contract WHEN '' THEN 1000000000000 ELSE 10000 END
                   AND least(t.first_seen_at, t.block_at) <= i.deadline_at) AS t ON true
          WHERE i.context = 'paid_late' AND t.units >= r.due_units
            AND i.status IN ('resolution_required', 'sign_pending')
@@ -429,13 +454,15 @@ INVARIANTS: Final = (
         """
         SELECT format('invoice %%s owes %%s at %%s', r.invoice_id, r.due_units, q.rate)
           FROM payment_request AS r JOIN invoice AS i USING (org_id, invoice_id)
+          JOIN LATERAL (SELECT CASE r.contract WHEN '' THEN 1e18 ELSE 1e6 END AS units) AS one
+               ON true
           LEFT JOIN LATERAL jsonb_to_record(r.quote)
                AS q (base text, quote text, rate numeric, source text, observed_at timestamptz)
                ON true
          WHERE (r.quote IS NULL AND i.detail->'price'->>'mode' = 'crypto'
-                AND r.due_units <> (i.detail->'price'->>'amount')::numeric * 1000000)
+                AND r.due_units <> (i.detail->'price'->>'amount')::numeric * one.units)
             OR (r.quote IS NOT NULL AND (
-                r.due_units <> ceil((i.detail->'price'->>'amount')::numeric * 1000000 / q.rate)
+                r.due_units <> ceil((i.detail->'price'->>'amount')::numeric * one.units / q.rate)
                 OR NOT EXISTS (
                    SELECT FROM rate_snapshot AS s
                     WHERE (s.base, s.quote, s.observed_at, s.source, s.rate)

@@ -1,8 +1,7 @@
 """What payers do, and what the chain does by itself."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 
@@ -16,37 +15,50 @@ PAYERS: Final = tuple("0x" + f"{number:02x}" * 20 for number in (0xC1, 0xC2, 0xC
 
 @dataclass(frozen=True, slots=True)
 class Payable:
-    """An address with what is asked of it: ``(chain, contract, units)``. Ended ones, too."""
+    """An invoice's addresses with what is asked: ``(chain, contract, units)``. Ended ones, too.
+
+    ``child`` is the one with a key of its own; tokens are to be paid there on ``child_chains``.
+    """
 
     address: str
+    child: str | None
+    child_chains: Collection[str]
     due: tuple[tuple[str, str, int], ...]
     received: int
+
+    def place(self, chain: str, contract: str, *, wrong: bool) -> str:
+        """Where a token is to be paid on a chain, or the invoice's other address."""
+        asks_child = chain in self.child_chains and contract != ""
+        return self.child if self.child and asks_child != wrong else self.address
 
 
 def pay(
     dice: Dice,
     chains: Mapping[str, SimulatedChain],
     invoices: Sequence[Payable],
-    now: datetime,
     listed: str,
+    *,
+    plain: bool = False,
 ) -> str:
-    """Somebody pays something to an address of ours, in one of many ways."""
-    del now
+    """Somebody pays something to an address of ours, in one of many ways; ``plain``: as asked."""
     chance = dice.random
     wanted = [i for i in invoices if any(chain in chains for chain, _, _ in i.due)]
     if not wanted:
         return ""
     unpaid = [i for i in wanted if not i.received]
-    target = chance.choice(unpaid if unpaid and chance.random() < 0.75 else wanted)
+    target = chance.choice(unpaid if unpaid and (plain or chance.random() < 0.6) else wanted)
     key, contract, due = chance.choice([d for d in target.due if d[0] in chains])
     payer = chance.choice(PAYERS) if chance.random() < 0.94 else listed
     chain, known = chains[key], CHAINS[key]
-    way = chance.choices(list(_WAYS), [_WAYS[way] for way in _WAYS])[0]
-    moves, reverts = _moves(way, dice, known, Moved(contract, payer, target.address, due))
-    chain.include(*moves, reverts=reverts)
+    way = "exactly" if plain else chance.choices(list(_WAYS), list(_WAYS.values()))[0]
+    address = target.place(key, contract, wrong=contract != "" and chance.random() < 0.05)
+    moves, reverts = _moves(way, dice, known, Moved(contract, payer, address, due))
+    chain.include(*_in_coin(dice, moves), reverts=reverts)
     amounts = ", ".join(str(move.amount_units) for move in moves)
-    return f"{payer[:6]} pays {target.address[:8]} on {key}, {way}: {amounts} of {due}"
+    return f"{payer[:6]} pays {address[:8]} on {key}, {way}: {amounts} of {due}"
 
+
+_HOWS: Final = ("plain", "plain", "call", "forced")
 
 _WAYS: Final = {
     "exactly": 40,
@@ -97,6 +109,18 @@ def _moves(way: str, dice: Dice, chain: Chain, whole: Moved) -> tuple[tuple[Move
     return plain[way], way == "and it fails"
 
 
+def _in_coin(dice: Dice, moves: Sequence[Moved]) -> list[Moved]:
+    """Coin comes with the transaction itself, from inside it, or in a way that nothing shows.
+
+    A transaction pays one address itself at most.
+    """
+    found: list[Moved] = []
+    for move in moves:
+        how = dice.random.choice(_HOWS if not found else _HOWS[2:])
+        found.append(move if move.contract else replace(move, how=how))
+    return found
+
+
 def weather(dice: Dice, chain: SimulatedChain, record: Record) -> list[str]:
     """Reorgs, drops, replacements, and nodes that lag: what happens to a chain by itself."""
     said = []
@@ -120,6 +144,10 @@ def weather(dice: Dice, chain: SimulatedChain, record: Record) -> list[str]:
         if victims:
             chain.frozen.add(dice.random.choice(victims))
             said.append(f"an issuer on {chain.key} blacklists somebody")
+    if chain.wallets and falls("foreign nonce"):
+        victim = dice.random.choice(sorted(chain.wallets))
+        chain.use_key(victim)
+        said.append(f"somebody else signs with the key of {victim[:8]} on {chain.key}")
     if chain.head.number > chain.final_lag + 2 and falls("reorg"):
         said.append(_reorg(dice, chain, falls))
     return said

@@ -5,7 +5,7 @@ by the right person, and sometimes anywhere by anybody. A refusal is an answer; 
 a finding.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -17,11 +17,12 @@ from counterfoil.core.errors import Refusal
 from counterfoil.core.invoice import LineItem, Status
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import ROLES, Actor
-from counterfoil.desk import approving, commands, delivering, intake
+from counterfoil.desk import approving, attaching, commands, delivering, intake, queries
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import Answered, Idempotent
 from counterfoil.desk.intake import Draft
 from counterfoil.desk.refunding import Part
+from simulation.chain import SimulatedChain
 from simulation.chaos import Dice
 
 S = Status
@@ -56,6 +57,7 @@ class Scene:
     person: Person
     invoice: Known
     files: Sequence[UUID]
+    chains: Mapping[str, SimulatedChain]
     key: str
     address: str
 
@@ -137,7 +139,7 @@ async def _order_refund(s: Scene) -> object:
 
 async def _order_part(s: Scene) -> object:
     """Some of it: a coin, a third of what such invoices cost, or more than there is."""
-    amount = s.dice.random.choice((Decimal(1), Decimal(33), Decimal("0.000001"), Decimal(10_000)))
+    amount = s.dice.random.choice((Decimal(1), Decimal(33), Decimal("0.01"), Decimal(10_000)))
     return await commands.order_refund(
         s.desk,
         s.invoice.invoice_id,
@@ -145,7 +147,7 @@ async def _order_part(s: Scene) -> object:
         address=s.address,
         reason="a part of it",
         attachments=tuple(s.files),
-        part=Part(amount, s.dice.random.choice((None, "USDT", "USDC"))),
+        part=Part(amount, s.dice.random.choice((None, None, "USDT", "ETH"))),
         idempotent=s.idempotent("part"),
     )
 
@@ -184,6 +186,37 @@ async def _approve_again(s: Scene) -> object:
     )
 
 
+async def _quarantine(s: Scene) -> object:
+    return await commands.quarantine(
+        s.desk, s.invoice.invoice_id, s.person.actor, "stolen", s.idempotent("quarantine")
+    )
+
+
+async def _attach(s: Scene) -> object:
+    """Name the transaction of a payment that only the balance shows, mostly the right one."""
+    seen = await queries.view(s.desk, s.invoice.invoice_id, s.person.actor)
+    unknown = [row for row in seen.transfers if row.is_unattributed]
+    if not unknown:
+        return seen
+    row = s.dice.random.choice(unknown)
+    blocks, ours = s.chains[row.chain].canonical(), seen.invoice.deposit_address
+    brought = [
+        tx.tx_hash
+        for number, tx in blocks
+        if number == row.block_number and any(m.to_address == ours for m in tx.moves)
+    ]
+    named = brought[0] if brought and s.dice.random.random() < 0.8 else "0x" + "ab" * 32
+    return await attaching.attach(
+        s.desk,
+        s.invoice.invoice_id,
+        s.person.actor,
+        transfer=row.tx_hash,
+        tx_hash=named,
+        reason="found in an explorer",
+        idempotent=s.idempotent(f"attach {row.tx_hash} {named}"),
+    )
+
+
 async def _take_note(s: Scene) -> object:
     return await commands.take_note(
         s.desk, s.invoice.invoice_id, s.person.actor, "asked the payer", s.idempotent("note")
@@ -218,6 +251,7 @@ async def _redeliver(s: Scene) -> object:
 
 
 _REFUNDABLE: Final = (S.SIGN_PENDING, S.RESOLUTION_REQUIRED, S.COMPLETED, S.COMPLIANCE_DECLINED)
+_PAID: Final = (S.COMPLIANCE_HOLD, S.SIGN_PENDING, S.RESOLUTION_REQUIRED)
 _MOVING: Final = (S.SWEEPING, S.PAYOUT_PROCESSING, S.REFUND_PROCESSING)
 _ENDS: Final = (S.COMPLETED, S.REFUNDED, S.CANCELLED, S.APPROVAL_REJECTED)
 
@@ -237,9 +271,13 @@ RULES: Final = (
     Rule("order refund", "signer", _at(*_REFUNDABLE), _order_refund, 4),
     Rule("order a part", "signer", _at(*_REFUNDABLE), _order_part, 3),
     Rule("resolve", "signer", _at(S.RESOLUTION_REQUIRED), _resolve, 4),
-    Rule("withdraw refund", "signer", _at(S.REFUND_PENDING, S.REFUND_PROCESSING), _withdraw_refund),
+    Rule(
+        "withdraw refund", "signer", _at(S.REFUND_PENDING, S.REFUND_PROCESSING), _withdraw_refund, 1
+    ),
     Rule("approve again", "signer", _at(*_MOVING), _approve_again, 2),
     Rule("take note", "compliance", _at(S.COMPLIANCE_HOLD, S.COMPLIANCE_DECLINED), _take_note, 1),
+    Rule("quarantine", "compliance", _at(S.COMPLIANCE_HOLD, S.COMPLIANCE_DECLINED), _quarantine, 4),
+    Rule("name a transaction", "compliance", _at(*_PAID), _attach, 3),
     Rule("approve refund", "signer", _at(S.REFUND_PENDING), _approve_refund, 8),
     Rule("release", "compliance", _at(S.COMPLIANCE_HOLD), _release, 6),
     Rule("decline", "compliance", _at(S.COMPLIANCE_HOLD), _decline, 3),
@@ -248,12 +286,32 @@ RULES: Final = (
 )
 """Whatever people can do to an invoice. A new command is one line here and one function above."""
 
+RULE: Final = {rule.name: rule for rule in RULES}
+
+NEXT: Final[Mapping[Status, tuple[str, ...]]] = {
+    S.APPROVAL_PENDING: ("approve",),
+    S.AWAITING_PAYMENT: (),
+    S.SIGN_PENDING: (*["sign off"] * 8, "order refund", "order a part"),
+    S.RESOLUTION_REQUIRED: ("accept", "recalculate", "order refund", "resolve", "resolve"),
+    S.COMPLIANCE_HOLD: (*["release"] * 5, "quarantine", "decline", "name a transaction"),
+    S.COMPLIANCE_DECLINED: ("order refund", "quarantine"),
+    S.REFUND_PENDING: (*["approve refund"] * 6, "withdraw refund"),
+    S.COMPLETED: ("order refund", "order a part", "order a part"),
+}
+"""What an invoice waits for in a status; nothing where it waits for its payer."""
+
+DECIDING: Final = tuple(
+    name for names in NEXT.values() for name in dict.fromkeys(names) if name != "order a part"
+)
+"""What ends the waiting, when people decide all that waits for them."""
+
 
 async def create(s: Scene, *, chain: str, token: str, org: int) -> object:
     """A new invoice: small, payable soon, with or without a place to pay out to."""
     dice = s.dice.random
-    amount = Decimal(dice.choice((25, 100, 100, 250, 1500)))
     fiat = dice.random() < 0.3
+    amounts = ("0.05", "1") if token == "ETH" and not fiat else ("25", "100", "100", "250", "1500")
+    amount = Decimal(dice.choice(amounts))
     now = s.desk.clock.now()
     soon = now + timedelta(minutes=dice.choice((3, 10, 60, 60 * 24)))
     draft = Draft(
@@ -274,7 +332,7 @@ async def create(s: Scene, *, chain: str, token: str, org: int) -> object:
         callback_url=f"https://shop{org}.example/callback" if dice.random() < 0.8 else None,
         payout_addresses=(("evm", _merchant(org)),) if dice.random() < 0.8 else (),
         payment_deadline=soon if dice.random() < 0.6 else None,
-        allow_any_token=dice.random() < 0.2,
+        allow_any_token=token != "ETH" and dice.random() < 0.2,
         allow_any_chain=dice.random() < 0.2,
         description=s.key,
     )

@@ -19,6 +19,7 @@ from counterfoil.desk.provisioning import Stock
 from counterfoil.desk.tidying import tidy
 from counterfoil.signer.client import SignerUnreachable
 from counterfoil.workers.attach import Attacher
+from counterfoil.workers.children import ChildFueler
 from counterfoil.workers.expire import Expirer
 from counterfoil.workers.fuel import FuelWorker
 from counterfoil.workers.move import MoveWorker
@@ -139,6 +140,7 @@ class Process:
                 desk, self.chains, signer, Stock(low_water=10, target=20)
             ).step,
             "fuel": FuelWorker(desk, self.chains).step,
+            "children": ChildFueler(desk, self.chains, signer).step,
             "tidy": partial(tidy, desk),
         }
 

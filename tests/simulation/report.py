@@ -3,8 +3,19 @@
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
 
+from counterfoil.core.lifecycle import LIFECYCLE, command_name
+from simulation.people import RULES
 from simulation.run import Result
+
+EDGES: Final = {
+    f"{was.value} by {command_name(on)} to {to.value}"
+    for was, on, _, tos in LIFECYCLE
+    for to in tos
+    if to is not was
+}
+"""The documented ways from one status to another."""
 
 
 @dataclass(slots=True)
@@ -15,6 +26,9 @@ class Report:
     faults: Counter[str] = field(default_factory=Counter)
     passed: Counter[str] = field(default_factory=Counter)
     crashed: Counter[str] = field(default_factory=Counter)
+    acts: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    edges: Counter[str] = field(default_factory=Counter)
     began: float = field(default_factory=time.monotonic)
 
     def add(self, result: Result) -> None:
@@ -22,6 +36,9 @@ class Report:
         self.faults += result.record.faults
         self.passed += result.record.passed
         self.crashed += result.record.crashed
+        self.acts += result.record.acts
+        self.refused += result.record.refused
+        self.edges += result.edges
         result.record.passed.clear()
         if result.violation is None:
             result.record.lines.clear()
@@ -44,6 +61,7 @@ class Report:
     def text(self) -> str:
         seconds = time.monotonic() - self.began
         never = sorted(set(self.passed) - set(self.crashed))
+        untaken = sorted(EDGES - set(self.edges))
         faults = (f"  {kind:<26}{count:>8}" for kind, count in sorted(self.faults.items()))
         lines = [
             f"seeds              {len(self.results):>10}",
@@ -57,6 +75,10 @@ class Report:
             f"crash points       {len(self.crashed):>10} of {len(self.passed)} passed",
             "faults",
             *faults,
+            "what people did, and how often they were refused",
+            *(f"  {r.name:<26}{self.acts[r.name]:>8}{self.refused[r.name]:>8}" for r in RULES),
+            f"edges of the lifecycle that were never taken: {len(untaken)} of {len(EDGES)}",
+            *(f"  {edge}" for edge in untaken),
             f"crash points that were passed and never hit: {len(never)}",
             *(f"  {name}" for name in never),
         ]

@@ -2,8 +2,9 @@
 
 import asyncio
 import tempfile
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,10 +13,10 @@ from uuid import UUID
 
 from counterfoil.books import files, orgs
 from counterfoil.core import ids
-from counterfoil.core.invoice import Policy, Status
+from counterfoil.core.invoice import DepositMode, Policy, Status
 from counterfoil.desk import provisioning
 from counterfoil.workers.lists import import_list
-from simulation import drain, payers, people
+from simulation import drain, operators, payers, people
 from simulation.chain import Committed, Factory, SimulatedChain
 from simulation.chaos import Dice, Record
 from simulation.checker import Checker
@@ -30,6 +31,7 @@ from support.till import ETHER
 
 STEPS: Final = 160
 LISTED: Final = "0x098b716b8aaf21512996dc57eb0615e2383e2f96"
+_TOKENS: Final = ("USDT", "USDT", "USDT", "USDC", "ETH")
 _PDF: Final = b"%PDF-1.4\n%%EOF\n"
 
 
@@ -43,7 +45,7 @@ class Result:
     checks: int = 0
     days: float = 0.0
     violation: Violation | None = None
-    statuses: dict[str, int] = field(default_factory=dict)
+    edges: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -91,6 +93,8 @@ class Run:
             for name, line in zip(("A", "B"), lines.workers, strict=True)
         ]
         self.dice.calm = with_calm
+        # Some acts are rife in some runs and rare in others, as faults are.
+        self.weights = [r.weight * self.dice.random.choice((0.2, 1.0, 4.0)) for r in people.RULES]
         self.staff: dict[int, list[Person]] = {}
         self.files: dict[int, UUID] = {}
         self.keys: dict[str, tuple[str, object]] = {}
@@ -110,6 +114,7 @@ class Run:
         for chain in self.chains.values():
             chain.mine(6)
         await self._each("fuel", *(f"watch:{key}" for key in self.chains))
+        self.checker.listed = [LISTED]
         self.checker.people = {p.actor.uid: p for staff in self.staff.values() for p in staff}
         self.dice.calm = False
         self.record.say(f"seed {self.seed}: {', '.join(self.dice.kinds)}")
@@ -129,6 +134,7 @@ class Run:
             auto_recalculate_late_minutes=chance.choice((None, None, 600)),
             auto_accept_several_payers=chance.random() < 0.3,
         )
+        deposits: dict[str, DepositMode] = {"arb": "hd"} if chance.random() < 0.35 else {}
         org = orgs.Org(
             org_id=org_id,
             name=f"Merchant {org_id}",
@@ -138,7 +144,7 @@ class Run:
             pool_address=ours.pool,
             hold_address=ours.hold,
             gas_address=ours.gas,
-            policy=orgs.OrgPolicy(invoice=policy),
+            policy=orgs.OrgPolicy(invoice=policy, deposits=deposits),
         )
         self.staff[org_id] = people.staff(desk.ids.new, org_id, lambda m: ids.public("user", m))
         self.files[org_id] = desk.ids.new()
@@ -170,7 +176,8 @@ class Run:
                 continue  # without wallets nothing of it can move, which saves many questions
             nonces = dict.fromkeys((ours.operator, ours.pool, ours.gas), 0)
             await provisioning.ensure_wallets(desk, org, key, nonces)
-            chain.pay("", ours.gas, ETHER)
+            chain.wallets |= {ours.operator, ours.pool, ours.gas}
+            chain.pay("", ours.gas, ETHER if chance.random() < 0.8 else ETHER // 40)
             if chance.random() < 0.85:
                 chain.pay("", ours.operator, ETHER)
                 chain.pay("", ours.pool, ETHER)
@@ -186,10 +193,12 @@ class Run:
         """The first phase: everything goes wrong that the seed has chosen."""
         happenings: tuple[tuple[Callable[[], Awaitable[None]], int], ...] = (
             (self._work, 50),
-            (self._person, 20),
-            (self._payer, 9),
+            (self._forward, 16),
+            (self._person, 14),
+            (self._payer, 7),
             (self._chain, 16),
             (self._time, 4),
+            (self._operate, 3),
             (self._outage, 1),
         )
         kinds = [do for do, _ in happenings]
@@ -197,7 +206,7 @@ class Run:
         for number in range(steps):
             self.result.steps += 1
             do = self.dice.random.choices(kinds, weights)[0]
-            if number < 12 and self.dice.random.random() < 0.5:
+            if number < 8 and self.dice.random.random() < 0.5:
                 do = self._create
             await do()
             await self.checker.after_step()
@@ -206,6 +215,9 @@ class Run:
         worker = self.dice.random.choice(self.workers)
         if worker.is_paused:
             if self.dice.random.random() < 0.3:
+                if self.dice.random.random() < 0.5:
+                    # Longer than a lease, so that it believes to hold what others took over.
+                    self._pass(90)
                 await worker.go_on()
             else:
                 await self._step(next(w for w in self.workers if w is not worker))
@@ -226,6 +238,23 @@ class Run:
             again -= 1
             await self.checker.after_step()
 
+    async def _forward(self) -> None:
+        """Somebody does what an invoice waits for, so that money gets to where it can be lost."""
+        if self.web.is_paused:
+            await self.web.go_on()
+            return
+        chance = self.dice.random
+        invoices = [i for i in await self.checker.invoices() if i.status in people.NEXT]
+        if not invoices:
+            await self._create()
+            return
+        invoice = chance.choice(invoices)
+        names = people.NEXT[invoice.status]
+        if not names:
+            await self._payer(plain=True)
+            return
+        await self._act(people.RULE[chance.choice(names)], invoice, odd=False)
+
     async def _person(self) -> None:
         if self.web.is_paused:
             await self.web.go_on()
@@ -235,7 +264,7 @@ class Run:
             return
         invoices = await self.checker.invoices()
         chance = self.dice.random
-        rule = chance.choices(people.RULES, [r.weight for r in people.RULES])[0]
+        rule = chance.choices(people.RULES, self.weights)[0]
         fitting = [i for i in invoices if i.status in rule.statuses]
         odd = chance.random() < 0.08
         pick = invoices if odd else fitting
@@ -254,6 +283,9 @@ class Run:
             f" {_short(invoice)} ({invoice.status})"
         )
         answer = await self._ask(rule.name, scene, rule.do)
+        if answer is not None:
+            counts = self.record.refused if people.is_refusal(answer) else self.record.acts
+            counts[rule.name] += 1
         if org_id != invoice.org_id and answer is not None and not people.is_refusal(answer):
             self._violated("I18", f"{rule.name} by somebody of organisation {org_id} was answered")
         return answer
@@ -280,8 +312,11 @@ class Run:
             person=person,
             invoice=invoice,
             files=[self.files[person.actor.org_id]],
+            chains=self.chains,
             key=key,
-            address="0x" + f"{chance.randrange(16**4):04x}" * 10,
+            address="0x" + f"{chance.randrange(16**4):04x}" * 10
+            if chance.random() < 0.97
+            else LISTED,
         )
 
     async def _create(self) -> None:
@@ -293,7 +328,7 @@ class Run:
         person = chance.choice([p for p in self.staff[org_id] if p.role == "finance"])
         nobody = Known(org_id, UUID(int=0), Status.APPROVAL_PENDING, None, 0)
         scene = self._scene(person, nobody)
-        chain, token = chance.choice(list(self.chains)), chance.choice(("USDT", "USDT", "USDC"))
+        chain, token = chance.choice(list(self.chains)), chance.choice(_TOKENS)
         salt = chance.randrange(10**9)
         self.record.say(f"{self._now}  finance {org_id}: create {token}")
 
@@ -305,13 +340,12 @@ class Run:
         answer = await self._ask("create", scene, do)
         made = getattr(answer, "invoice", None)
         if made is not None and chance.random() < 0.6:
-            rule = next(r for r in people.RULES if r.name == "approve")
             known = Known(org_id, made.invoice_id, made.status, None, made.version)
-            await self._act(rule, known, odd=False)
+            await self._act(people.RULE["approve"], known, odd=False)
 
-    async def _payer(self) -> None:
+    async def _payer(self, *, plain: bool = False) -> None:
         invoices = await self.checker.payable()
-        line = payers.pay(self.dice, self.chains, invoices, self.world.clock.now(), LISTED)
+        line = payers.pay(self.dice, self.chains, invoices, LISTED, plain=plain)
         if line:
             self.record.say(f"{self._now}  {line}")
 
@@ -331,6 +365,13 @@ class Run:
             seconds = max(int(ahead) + chance.choice((-1, 1, 15)), 1)
         self.record.say(f"{self._now}  {seconds} seconds pass")
         self._pass(seconds)
+
+    async def _operate(self) -> None:
+        if self.web.is_paused:
+            await self.web.go_on()
+            return
+        self.record.say(f"{self._now}  operators look around")
+        await self.web.do("operate", lambda: operators.look(self))
 
     async def _outage(self) -> None:
         """Nobody of ours runs for hours, while the chain and its payers go on."""
@@ -378,19 +419,21 @@ class Run:
     async def _decide_everything(self) -> None:
         """People come back to their desks and decide whatever waits for them."""
         self.record.say(f"{self._now}  people decide all that waits for them")
+        refused: set[tuple[str, Known]] = set()
         for _ in range(60):
             invoices = await self.checker.invoices()
-            rules = [r for r in people.RULES if r.name not in {"redeliver", "archive", "edit"}]
+            rules = [people.RULE[name] for name in people.DECIDING]
             open_ = [
                 (rule, i)
                 for i in invoices
                 for rule in rules
-                if i.status in rule.statuses and i.status is not Status.COMPLETED
+                if i.status in rule.statuses and (rule.name, i) not in refused
             ]
             if not open_:
                 return
             rule, invoice = self.dice.random.choice(open_)
-            await self._act(rule, invoice, odd=False)
+            if people.is_refusal(await self._act(rule, invoice, odd=False)):
+                refused.add((rule.name, invoice))
             await self.checker.after_step()
 
 
@@ -417,6 +460,7 @@ async def simulate(seed: int, lines: Lines, *, steps: int = STEPS, loud: bool = 
             run.world.signer.stop()
             loop.set_task_factory(None)
     run.result.checks = run.checker.checks
+    run.result.edges = await run.checker.edges()
     run.result.days = (run.world.clock.now() - NOON) / timedelta(days=1)
     return run.result
 
@@ -426,6 +470,4 @@ def _short(invoice: Known) -> str:
 
 
 def _with(scene: Scene, dice: Dice) -> Scene:
-    return Scene(
-        scene.desk, dice, scene.person, scene.invoice, scene.files, scene.key, scene.address
-    )
+    return replace(scene, dice=dice)
