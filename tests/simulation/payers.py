@@ -48,7 +48,7 @@ def pay(
     unpaid = [i for i in wanted if not i.received]
     target = chance.choice(unpaid if unpaid and (plain or chance.random() < 0.6) else wanted)
     key, contract, due = chance.choice([d for d in target.due if d[0] in chains])
-    payer = chance.choice(PAYERS) if chance.random() < 0.94 else listed
+    payer = chance.choice(PAYERS) if chance.random() < 0.97 else listed
     chain, known = chains[key], CHAINS[key]
     way = "exactly" if plain else chance.choices(list(_WAYS), list(_WAYS.values()))[0]
     address = target.place(key, contract, wrong=contract != "" and chance.random() < 0.05)
@@ -155,7 +155,12 @@ def weather(dice: Dice, chain: SimulatedChain, record: Record) -> list[str]:
 
 def _reorg(dice: Dice, chain: SimulatedChain, falls: Callable[[str], bool]) -> str:
     depth = dice.random.choice((1, 1, 2, 3, chain.final_lag))
-    dropped = chain.reorg(depth, forget=dice.random.random() < 0.15)
+    # Most reorgs hit nothing of ours; those that take a payment back are what this is about.
+    paid = [at for at, tx in chain.canonical() if tx.moves and tx.tx_hash not in chain.ours]
+    reach = chain.head.number - max(paid, default=0) + 1
+    if reach <= chain.final_lag and dice.random.random() < 0.6:
+        depth = reach
+    dropped = chain.reorg(depth, forget=dice.random.random() < 0.25)
     how = "and its transactions wait again"
     if dice.random.random() < 0.3:
         # Somebody else's transfer comes first now, so that ours get other log indexes.
