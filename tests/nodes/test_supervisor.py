@@ -10,7 +10,12 @@ import pytest
 
 from counterfoil.supervisor import Child, Supervisor
 
-CHATTY = "import sys; print('x' * 3_000_000); print('y' * 500_000); sys.stdout.flush(); import time; time.sleep(60)"
+CHATTY = """
+import time
+print("x" * 3_000_000)
+print("y" * 500_000, flush=True)
+time.sleep(60)
+"""
 
 ASKED_AT_ONCE = """
 import asyncio, os, signal

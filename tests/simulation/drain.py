@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from counterfoil.workers.lists import import_list
 from simulation import operators
-from simulation.invariants import Violation
+from simulation.parts import Violation
 from support.bureau import sdn
 
 if TYPE_CHECKING:

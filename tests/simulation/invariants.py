@@ -5,232 +5,13 @@ are asked after every step, all in one question; the others where everything is 
 a look at the chain is in `checker`. The pages of I23 this harness does not turn.
 """
 
-from dataclasses import dataclass
 from typing import Final, Literal
 
-from counterfoil.api.kryptogo.status import intent_status
-from counterfoil.core.invoice import Context, Status
-from counterfoil.core.lifecycle import LIFECYCLE, command_name
-
-
-class Violation(Exception):  # noqa: N818 - named for what is found
-    """An invariant does not hold."""
-
-    def __init__(self, name: str, sentence: str) -> None:
-        super().__init__(f"{name}: {sentence}")
-        self.name = name
-        self.sentence = sentence
-
-
-@dataclass(frozen=True, slots=True)
-class Invariant:
-    """``query`` answers one column of text, a line for each thing that breaks the invariant."""
-
-    name: str
-    says: str
-    query: str
-    when: Literal["always", "at rest"] = "always"
-
-
-_BALANCES: Final = """
-    SELECT org_id, account, invoice_id, chain, contract, sum(units) AS units FROM (
-        SELECT org_id, destination AS account, invoice_id, chain, contract, amount_units AS units
-          FROM posting
-         UNION ALL
-        SELECT org_id, source, invoice_id, chain, contract, -amount_units FROM posting) AS sides
-     GROUP BY org_id, account, invoice_id, chain, contract
-"""
-
-_OUT: Final = "('payout', 'refund', 'partial_refund')"
-
-_EDGES: Final = ", ".join(
-    f"('{was.value}', '{command_name(on)}', '{to.value}')"
-    for was, on, _, tos in LIFECYCLE
-    for to in sorted(tos)
-)
-"""The documented table, as rows of from, event and to."""
-
-_INTENTS: Final = ", ".join(
-    f"('{status.value}', '{context.value if context else ''}', '{intent_status(status, context)}')"
-    for status in Status
-    for context in (None, *Context)
-)
-"""What the wire calls each standing, as rows of status, context and intent."""
+from simulation.money import MONEY
+from simulation.parts import EDGES, INTENTS, OUT, Invariant
 
 INVARIANTS: Final = (
-    Invariant(
-        "I1",
-        "no account of ours is below zero, and every journal entry has its postings",
-        f"""
-        SELECT format('%%s of %%s holds %%s of %%s', account, org_id, sum(units), contract)
-          FROM ({_BALANCES}) AS b WHERE account NOT LIKE 'outside:%%'
-         GROUP BY org_id, account, chain, contract HAVING sum(units) < 0
-         UNION ALL
-        SELECT format('%%s of invoice %%s holds %%s', account, invoice_id, units)
-          FROM ({_BALANCES}) AS b
-         WHERE account IN ('deposit', 'child') AND invoice_id IS NOT NULL AND units < 0
-         UNION ALL
-        SELECT format('entry %%s has no posting', cause) FROM journal_entry AS e
-         WHERE NOT EXISTS (SELECT FROM posting AS p
-                            WHERE (p.org_id, p.cause) = (e.org_id, e.cause))
-        """,
-    ),
-    Invariant(
-        "I2",
-        "no amount is NaN, infinite, negative or finer than a base unit",
-        """
-        SELECT format('%%s: %%s', kind, units) FROM (
-            SELECT 'posting' AS kind, amount_units AS units FROM posting
-             UNION ALL SELECT 'transfer', amount_units FROM transfer
-             UNION ALL SELECT 'aside', amount_units FROM ingest.unassigned_transfer
-             UNION ALL SELECT 'move', amount_units FROM move
-             UNION ALL SELECT 'moved', moved_units FROM move WHERE moved_units IS NOT NULL
-             UNION ALL SELECT 'due', due_units FROM payment_request) AS amounts
-         WHERE units::text !~ '^[0-9]+$'
-        """,
-        "at rest",
-    ),
-    Invariant(
-        "I4",
-        "each final transfer is credited exactly once, and nothing else ever is",
-        """
-        SELECT format('%%s: transfer %%s, booked %%s', coalesce(e.cause, t.cause), t.amount_units,
-                      p.amount_units)
-          FROM (SELECT org_id, format('transfer:%%s:%%s:%%s', chain, tx_hash, log_index) AS cause,
-                       amount_units, invoice_id,
-                       CASE deposit_mode WHEN 'hd' THEN 'child' ELSE 'deposit' END AS lies
-                  FROM transfer WHERE depth = 3) AS t
-          FULL JOIN (SELECT org_id, cause, invoice_id FROM journal_entry
-                      WHERE cause LIKE 'transfer:%%') AS e USING (org_id, cause)
-          LEFT JOIN posting AS p ON (p.org_id, p.cause) = (e.org_id, e.cause)
-         WHERE t.cause IS NULL OR e.cause IS NULL OR p.amount_units <> t.amount_units
-            OR e.invoice_id IS DISTINCT FROM t.invoice_id OR p.destination <> t.lies
-         UNION ALL
-        SELECT format('%%s:%%s is credited and kept aside', t.tx_hash, t.log_index)
-          FROM transfer AS t JOIN ingest.unassigned_transfer AS u USING (chain, tx_hash, log_index)
-         WHERE t.depth = 3 AND u.depth = 3
-        """,
-    ),
-    Invariant(
-        "I5",
-        "what is signed for is final, screened and not on hold",
-        """
-        SELECT format('%%s %%s of %%s units was signed with %%s final, status %%s, screening %%s',
-                      m.purpose, m.move_id, m.amount_units, coalesce(r.final_units, 0), i.status,
-                      s.decision)
-          FROM ingest.chain_tx AS c
-          JOIN move AS m ON (m.chain, m.wallet, m.nonce) = (c.chain, c.wallet, c.nonce)
-          JOIN invoice AS i ON (i.org_id, i.invoice_id) = (m.org_id, m.invoice_id)
-          LEFT JOIN LATERAL (
-               SELECT sum(amount_units) AS final_units FROM transfer AS t
-                WHERE (t.org_id, t.invoice_id, t.chain, t.contract)
-                    = (m.org_id, m.invoice_id, m.chain, m.contract) AND depth = 3) AS r ON true
-          LEFT JOIN LATERAL (
-               SELECT decision FROM screening_run AS s
-                WHERE (s.org_id, s.invoice_id) = (m.org_id, m.invoice_id)
-                ORDER BY created_at DESC, run_id DESC LIMIT 1) AS s ON true
-         WHERE c.tx_hash = ANY(%(fresh)s) AND (
-               coalesce(r.final_units, 0) < m.amount_units
-            OR s.decision IS NULL
-            OR (m.purpose = 'quarantine'
-                AND i.status NOT IN ('compliance_hold', 'compliance_declined'))
-            OR (m.purpose <> 'quarantine'
-                AND i.status NOT IN ('sweeping', 'payout_processing', 'refund_processing'))
-            OR (s.decision <> 'clear' AND m.purpose <> 'quarantine'
-                AND i.status <> 'refund_processing'
-                AND jsonb_array_length(i.detail->'releases') < 2))
-        """,
-    ),
-    Invariant(
-        "I20",
-        "nothing is signed by a frozen wallet, for held money, or to a sanctioned address",
-        """
-        SELECT format('%%s %%s of %%s to %%s was signed by %%s while %%s', m.purpose, m.move_id,
-                      m.amount_units, m.destination, c.wallet, coalesce(i.status, 'it was frozen'))
-          FROM ingest.chain_tx AS c
-          JOIN move AS m ON (m.chain, m.wallet, m.nonce) = (c.chain, c.wallet, c.nonce)
-          LEFT JOIN invoice AS i ON (i.org_id, i.invoice_id) = (m.org_id, m.invoice_id)
-         WHERE c.tx_hash = ANY(%(fresh)s) AND (
-               c.wallet = ANY(%(were_frozen)s)
-            OR m.destination = ANY(%(listed)s)
-            OR (i.status IN ('compliance_hold', 'compliance_declined')
-                AND m.purpose <> 'quarantine'))
-        """,
-    ),
-    Invariant(
-        "I5 final",
-        "nothing counts as final that the chain can still undo",
-        """
-        SELECT format('%%s of block %%s counts as final, the chain is final up to %%s', what,
-                      block_number, final)
-          FROM (SELECT chain, tx_hash AS what, block_number FROM transfer WHERE depth = 3
-                 UNION ALL
-                SELECT chain, tx_hash, block_number FROM ingest.chain_tx
-                 WHERE status IN ('final', 'reverted')) AS f
-          JOIN unnest(%(keys)s::text[], %(finals)s::bigint[]) AS c (chain, final) USING (chain)
-         WHERE block_number > final
-        """,
-    ),
-    Invariant(
-        "I6",
-        "what leaves for an invoice is never more than what came in for it",
-        f"""
-        SELECT format('invoice %%s: %%s out of %%s', m.invoice_id, m.units, t.units)
-          FROM (SELECT org_id, invoice_id, chain, contract, sum(amount_units) AS units FROM move
-                 WHERE purpose IN {_OUT} AND status IN ('signed', 'final')
-                   AND invoice_id IS NOT NULL
-                 GROUP BY 1, 2, 3, 4) AS m
-          LEFT JOIN (SELECT org_id, invoice_id, chain, contract, sum(amount_units) AS units
-                       FROM transfer WHERE depth = 3 GROUP BY 1, 2, 3, 4) AS t
-               USING (org_id, invoice_id, chain, contract)
-         WHERE m.units > coalesce(t.units, 0)
-        """,
-    ),
-    Invariant(
-        "I6 closed",
-        "for each invoice: received = paid out + sent back + still with us",
-        f"""
-        SELECT format('invoice %%s: %%s came in, %%s went out, %%s is with us', invoice_id,
-                      coalesce(t.units, 0), coalesce(m.units, 0), coalesce(b.units, 0))
-          FROM (SELECT org_id, invoice_id, chain, contract, sum(amount_units) AS units
-                  FROM transfer WHERE depth = 3 GROUP BY 1, 2, 3, 4) AS t
-          FULL JOIN (SELECT org_id, invoice_id, chain, contract, sum(moved_units) AS units
-                       FROM move WHERE purpose IN {_OUT} AND status IN ('final', 'parked')
-                        AND invoice_id IS NOT NULL AND moved_units > 0
-                      GROUP BY 1, 2, 3, 4) AS m USING (org_id, invoice_id, chain, contract)
-          FULL JOIN (SELECT org_id, invoice_id, chain, contract, sum(units) AS units
-                       FROM ({_BALANCES}) AS b
-                      WHERE account IN ('deposit', 'pool', 'pool:coin', 'hold', 'hold:coin')
-                        AND invoice_id IS NOT NULL
-                         OR account = 'child' AND contract <> ''
-                      GROUP BY 1, 2, 3, 4) AS b USING (org_id, invoice_id, chain, contract)
-         WHERE coalesce(t.units, 0) <> coalesce(m.units, 0) + coalesce(b.units, 0)
-        """,
-        "at rest",
-    ),
-    Invariant(
-        "I9",
-        "each nonce has one lineage, and none is left out",
-        """
-        SELECT format('wallet %%s: %%s nonces for %%s', w.address, c.used, w.next_nonce)
-          FROM ingest.wallet AS w
-          JOIN (SELECT chain, wallet, count(DISTINCT nonce) AS used, min(nonce) AS low,
-                       max(nonce) AS high
-                  FROM ingest.chain_tx GROUP BY 1, 2) AS c
-               ON (c.chain, c.wallet) = (w.chain, w.address)
-         WHERE w.address <> ALL(%(thawed)s)
-           AND (c.high <> w.next_nonce - 1 OR c.used <> c.high - c.low + 1)
-         UNION ALL
-        SELECT format('two transactions with nonce %%s of %%s ended on the chain', nonce, wallet)
-          FROM ingest.chain_tx WHERE status IN ('final', 'reverted')
-         GROUP BY chain, wallet, nonce HAVING count(*) > 1
-         UNION ALL
-        SELECT format('move %%s is signed and no transaction carries it', move_id) FROM move AS m
-         WHERE status = 'signed' AND NOT EXISTS (
-               SELECT FROM ingest.chain_tx AS c
-                WHERE (c.chain, c.wallet, c.nonce) = (m.chain, m.wallet, m.nonce))
-        """,
-    ),
+    *MONEY,
     Invariant(
         "I10",
         "nothing is signed that nobody entitled, and not the maker alone, approved",
@@ -238,7 +19,7 @@ INVARIANTS: Final = (
         SELECT format('%%s %%s approved by %%s, invoice made by %%s, approved by %%s', m.purpose,
                       m.move_id, m.approved_by, i.detail->>'created_by', i.detail->>'approved_by')
           FROM move AS m JOIN invoice AS i USING (org_id, invoice_id)
-         WHERE m.status IN ('signed', 'final') AND m.purpose IN {_OUT} AND (
+         WHERE m.status IN ('signed', 'final') AND m.purpose IN {OUT} AND (
                m.warrant IS NULL OR m.approved_by IS NULL
             OR m.approved_by <> ALL(%(signers)s)
             OR i.detail->>'approved_by' IS NULL
@@ -283,7 +64,7 @@ INVARIANTS: Final = (
         SELECT format('invoice %%s went from %%s to %%s by %%s', invoice_id, from_status,
                       to_status, event)
           FROM invoice_log
-         WHERE from_status IS NOT NULL AND (from_status, event, to_status) NOT IN (VALUES {_EDGES})
+         WHERE from_status IS NOT NULL AND (from_status, event, to_status) NOT IN (VALUES {EDGES})
            AND NOT (from_status = to_status
                     AND event IN ('transaction_named', 'transaction_checked'))
          UNION ALL
@@ -346,9 +127,9 @@ INVARIANTS: Final = (
                   FROM invoice_log AS l
                 WINDOW history AS (PARTITION BY org_id, invoice_id ORDER BY sequence)) AS l
           JOIN invoice AS i USING (org_id, invoice_id)
-          LEFT JOIN (VALUES {_INTENTS}) AS was (status, context, intent)
+          LEFT JOIN (VALUES {INTENTS}) AS was (status, context, intent)
                ON (was.status, was.context) = (l.from_status, coalesce(l.from_context, ''))
-          JOIN (VALUES {_INTENTS}) AS became (status, context, intent)
+          JOIN (VALUES {INTENTS}) AS became (status, context, intent)
                ON (became.status, became.context) = (l.to_status, coalesce(l.context, ''))
           LEFT JOIN outbox AS o USING (org_id, invoice_id, sequence)
          WHERE (o.event_id IS NOT NULL) <> (i.detail->>'callback_url' IS NOT NULL

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Final
+from typing import Final, Literal
 
 from counterfoil.core.assets import CHAINS, Chain
 from simulation.chain import SimulatedChain
@@ -58,7 +58,7 @@ def pay(
     return f"{payer[:6]} pays {address[:8]} on {key}, {way}: {amounts} of {due}"
 
 
-_HOWS: Final = ("plain", "plain", "call", "forced")
+_HOWS: Final[tuple[Literal["plain", "call", "forced"], ...]] = ("plain", "plain", "call", "forced")
 
 _WAYS: Final = {
     "exactly": 40,

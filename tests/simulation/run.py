@@ -21,8 +21,8 @@ from simulation.chain import Committed, Factory, SimulatedChain
 from simulation.chaos import Dice, Record
 from simulation.checker import Checker
 from simulation.database import Line, all_tables, connect, empty
-from simulation.invariants import Violation
 from simulation.outsiders import SignerBox, World
+from simulation.parts import Violation
 from simulation.people import Known, Person, Scene
 from simulation.processes import Process, Strange, mine_tasks, quiet_logs
 from support.bureau import sdn

@@ -139,6 +139,8 @@ class Proof:
             "keys": list(heights),
             "finals": list(heights.values()),
             "thawed": [],
+            "were_frozen": [],
+            "listed": [],
             "signers": [uid for uid, roles in uids.items() if "signer" in roles],
             "reviewers": [uid for uid, roles in uids.items() if "reviewer" in roles],
             "uids": list(uids),
