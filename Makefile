@@ -61,7 +61,7 @@ simulate: setup ## Seeds of the simulation: SEEDS=50, FIRST=1, or one SEED=17 wi
 		$(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),50) --first $(or $(FIRST),1))
 
 simulate-planted: setup ## Bugs planted on purpose, each of which the simulation has to find
-	@PYTHONPATH=tests:src $(BIN)/python -m simulation.planted $(if $(ONLY),--only $(ONLY))
+	@PYTHONPATH=tests:src PYTHONHASHSEED=0 $(BIN)/python -m simulation.planted $(if $(ONLY),--only $(ONLY)) $(if $(FIRST),--first $(FIRST))
 
 soak: setup ## Real processes killed and paused at random: KILLS=60, MINUTES=5, SEED=
 	@PYTHONPATH=tests:src $(BIN)/python -m soak $(if $(SEED),--seed $(SEED)) \

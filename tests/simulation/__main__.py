@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 import sys
+from itertools import count, islice
 
 from simulation import server
+from simulation.chaos import Dice
 from simulation.report import Report
 from simulation.run import STEPS, Lines, simulate
 
@@ -16,6 +18,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--seed", type=int, help="this one only, with every step")
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--rife", help="only seeds in which this fault is frequent")
     parser.add_argument("--until-found", action="store_true", help="stop at the first violation")
     parser.add_argument("--server", nargs=2, metavar=("URL", "ADMIN_URL"), help="one that runs")
     asked = parser.parse_args()
@@ -30,7 +33,8 @@ async def _run(url: str, admin_url: str, asked: argparse.Namespace) -> int:
     lines = await Lines.open(url, admin_url)
     report = Report()
     one = asked.seed is not None
-    seeds = [asked.seed] if one else range(asked.first, asked.first + asked.seeds)
+    fitting = (n for n in count(asked.first) if not asked.rife or Dice(n).rife(asked.rife))
+    seeds = [asked.seed] if one else islice(fitting, asked.seeds)
     for seed in seeds:
         result = await simulate(seed, lines, steps=asked.steps, loud=one)
         report.add(result)

@@ -74,6 +74,10 @@ class Dice:
     def on(self, kind: str) -> bool:
         return not self.calm and kind in self._rates
 
+    def rife(self, kind: str) -> bool:
+        """Whether this kind of fault falls more often in this run than in most."""
+        return self._rates.get(kind, 0) > FAULTS[kind]
+
     def falls(self, kind: str) -> bool:
         """Whether this fault happens here and now; never once the run is calm."""
         return self.on(kind) and self.random.random() < self._rates[kind]

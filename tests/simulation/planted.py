@@ -1,11 +1,13 @@
 """Plant each bug of ``planted/`` in a copy of the source and let the simulation find it.
 
 ``make simulate-planted`` says for each which seed found it and how many steps that took. A patch
-carries its seed as ``Found by seed n`` once one is known, which is then tried first.
+carries its seed as ``Found by seed n.`` once one is known, which is then tried first, and names the
+fault that it ``Needs:`` to show, so that seeds with little of it are not tried.
 """
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -65,8 +67,15 @@ def hunt(patch: Path, seeds: Sequence[str]) -> Found:
 
 def known_seed(patch: Path) -> str | None:
     """The seed that is known to find it."""
-    words = patch.read_text().partition("\n\n")[0].split()
-    return words[-1].rstrip(".") if "seed" in words else None
+    found = re.search(r"^Found by seed (\d+)\.$", patch.read_text(), re.MULTILINE)
+    return found[1] if found else None
+
+
+def seeds_for(patch: Path, first: str | None, seeds: int) -> list[str]:
+    """Which seeds to run: where it needs a kind of fault to show, those with much of it."""
+    chosen = ["--first", first or known_seed(patch) or "1", "--seeds", str(seeds)]
+    needs = re.search(r"^Needs: (.+)\.$", patch.read_text(), re.MULTILINE)
+    return [*chosen, "--rife", needs[1]] if needs else chosen
 
 
 def main() -> int:
@@ -80,9 +89,8 @@ def main() -> int:
     missed = 0
     with server.standing() as urls:
         for patch in (one for one in PATCHES if asked.only in one.stem):
-            first = asked.first or known_seed(patch) or "1"
-            seeds = ["--first", first, "--seeds", str(asked.seeds), "--steps", asked.steps]
-            result = hunt(patch, [*seeds, "--server", *urls])
+            seeds = seeds_for(patch, asked.first, asked.seeds)
+            result = hunt(patch, [*seeds, "--steps", asked.steps, "--server", *urls])
             missed += not result.found
             print(f"{patch.stem:<48}{result.said if result.found else 'NOT FOUND'}", flush=True)
     return 1 if missed else 0

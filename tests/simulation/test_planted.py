@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from simulation.planted import PATCHES, hunt, planted_source
+from simulation.planted import PATCHES, hunt, planted_source, seeds_for
 from support.postgres import TestServer
 
 AT_ONCE = ("01-", "04-", "17-")
@@ -30,6 +30,6 @@ def test_the_simulation_finds_what_is_planted(
 ) -> None:
     servers = (database_url, postgres.as_admin(database_url))
 
-    result = hunt(patch, ["--seeds", "8", "--server", *servers])
+    result = hunt(patch, [*seeds_for(patch, None, 8), "--server", *servers])
 
     assert result.found, result.said
