@@ -21,7 +21,9 @@ _SELDOM: Final = frozenset({"price", "provision", "fuel", "children", "tidy", "r
 
 _OPEN: Final = """
 SELECT (SELECT count(*) FROM move WHERE status = 'signed'
-            OR (status = 'ready' AND EXISTS (
+            OR (status = 'ready'
+                -- For people: what was found after they approved a refund.
+                AND NOT starts_with(coalesce(wait_reason, ''), 'screening ') AND EXISTS (
                 SELECT FROM ingest.wallet AS w
                  WHERE (w.org_id, w.chain) = (move.org_id, move.chain))))
      + (SELECT count(*) FROM effect WHERE done_at IS NULL)

@@ -271,7 +271,9 @@ INVARIANTS: Final = (
         """
         SELECT format('%%s of %%s is %%s since %%s, %%s', purpose, invoice_id, status, updated_at,
                       wait_reason)
-          FROM move AS m WHERE status = 'signed' OR (status = 'ready' AND EXISTS (
+          FROM move AS m WHERE status = 'signed' OR (status = 'ready'
+           -- For people: what was found after they approved a refund.
+           AND NOT starts_with(coalesce(wait_reason, ''), 'screening ') AND EXISTS (
                SELECT FROM ingest.wallet AS w WHERE w.org_id = m.org_id AND w.chain = m.chain))
          UNION ALL
         SELECT format('%%s for %%s is due at %%s: %%s', kind, invoice_id, due_at, last_error)
