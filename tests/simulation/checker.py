@@ -235,7 +235,7 @@ class Checker(Committed):
 
     async def _check_credits(self, chain: SimulatedChain) -> None:
         """I4: each final transfer to an address of ours is credited or kept aside, as it is."""
-        final = await self._final(chain)
+        final = await self.final(chain)
         rows = await self.ask("SELECT address FROM ingest.address_owner WHERE family = 'evm'")
         ours = {row[0] for row in rows}
         known = CHAINS[chain.key]
@@ -337,7 +337,7 @@ class Checker(Committed):
         async for compared in reconcile(self.desk, chain):
             for difference in compared.differences:
                 raise Violation("I24", f"unexplained: {difference}")
-        final = await self._final(chain)
+        final = await self.final(chain)
         rows = await self.ask(
             """
             WITH side AS (
@@ -420,7 +420,8 @@ class Checker(Committed):
         self._ever_final[key] = max(self._ever_final[key], chain.final_number)
         return self._ever_final[key]
 
-    async def _final(self, chain: SimulatedChain) -> int:
+    async def final(self, chain: SimulatedChain) -> int:
+        """The height up to which the watcher has booked."""
         rows = await self.ask(
             "SELECT final_number FROM ingest.chain_cursor WHERE chain = %(chain)s",
             {"chain": chain.key},

@@ -61,10 +61,12 @@ async def drain(run: "Run") -> None:
         passed = world.clock.now() - began
         if not open_ and not callbacks and not helped:
             # What was sent last becomes final and is read, so that books and chain can be compared.
+            heights = {key: chain.final_number for key, chain in run.chains.items()}
             for last in range(3):
                 await _round(run, 4 * last)
             ((open_, callbacks, due_at),) = await run.checker.ask(_OPEN)
-            if not open_ and not callbacks:
+            read = [await run.checker.final(run.chains[key]) >= n for key, n in heights.items()]
+            if not open_ and not callbacks and all(read):
                 break
         if open_ and passed.total_seconds() > MINUTES * 60 and told is None:
             await run.checker.after_step(when="at rest")

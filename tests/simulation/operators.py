@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from counterfoil.core.errors import OutOfPlace
 from counterfoil.desk import provisioning, upkeep
-from counterfoil.workers.fuel import FuelLevels
+from counterfoil.desk.provisioning import FuelLevels
 from counterfoil.workers.move import thaw
 from support.till import ETHER
 
