@@ -34,9 +34,11 @@ from counterfoil.config import WebConfig
 from counterfoil.core.pace import Pace
 from counterfoil.core.pay_links import PayLinks
 from counterfoil.db.pool import CommitUnknown, Database
+from counterfoil.desk import exporting
 from counterfoil.desk.changes import Changes
 from counterfoil.desk.desk import AddressParser, Desk
 from counterfoil.desk.factors import Factors
+from counterfoil.desk.jobs import Jobs
 from counterfoil.desk.passwords import Passwords
 from counterfoil.desk.signing_in import SigningIn
 from counterfoil.pages import assets
@@ -86,6 +88,7 @@ def create_app(desk: Desk, settings: WebSettings) -> Litestar:
     links = PayLinks(_key_of(desk), settings.public_url)
     pace = None if rate is None else Pace(desk.clock, per_second=rate, burst=2 * rate)
     changes = Changes(desk)
+    jobs = Jobs(desk, {exporting.KIND: exporting.EXPORT})
     return Litestar(
         route_handlers=[
             healthz,
@@ -100,9 +103,10 @@ def create_app(desk: Desk, settings: WebSettings) -> Litestar:
                 "desk": desk,
                 "headers": (*_HEADERS, _ONLY_BY_HTTPS) if settings.secure else _HEADERS,
                 "changes": changes,
+                "jobs": jobs,
                 "pay_links": links,
                 "checkout": _checkout_parts(desk, settings, links, changes),
-                "studio": _studio_parts(desk, settings, changes),
+                "studio": _studio_parts(desk, settings, changes, jobs),
                 **kryptogo.state(
                     allow_private_callbacks=settings.allow_private_callbacks, pace=pace
                 ),
@@ -141,13 +145,14 @@ def _checkout_parts(
     )
 
 
-def _studio_parts(desk: Desk, settings: WebSettings, changes: Changes) -> studio.Parts:
+def _studio_parts(desk: Desk, settings: WebSettings, changes: Changes, jobs: Jobs) -> studio.Parts:
     key = _key_of(desk)
     factors = Factors(key)
     return studio.Parts(
         signing_in=SigningIn(desk, Passwords(), factors),
         factors=factors,
         changes=changes,
+        jobs=jobs,
         form_key=hmac.new(key, b"counterfoil.forms.1", hashlib.sha256).digest(),
         secure=settings.secure,
         sandbox=settings.sandbox,
@@ -233,6 +238,7 @@ class Server(uvicorn.Server):
         app = self.config.app
         if isinstance(app, Litestar):
             app.state.changes.end()
+            app.state.jobs.end()
         await super().shutdown(sockets)
 
 

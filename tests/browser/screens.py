@@ -46,6 +46,12 @@ SCREENS: Final = (
     Screen("home-of-a-reviewer", "/studio", "rita"),
     Screen("invoices", "/studio/invoices", "maya"),
     Screen("invoices-none-found", "/studio/invoices?q=nothing+is+called+this", "maya"),
+    Screen(
+        "invoices-filtered",
+        "/studio/invoices?status=completed&status=expired&archived=yes&order=due_last",
+        "maya",
+    ),
+    Screen("exports", "/studio/jobs", "maya"),
     Screen("draft-new", "/studio/invoices/new", "maya"),
     Screen("draft-copy-of-a-long-one", "/studio/invoices/new?from={long}", "maya"),
     Screen("draft-change", "/studio/invoices/{to_approve}/edit", "maya"),

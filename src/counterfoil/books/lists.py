@@ -6,7 +6,7 @@ else is counted, up to `COUNTED_AT_MOST`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal, LiteralString
 from uuid import UUID
@@ -25,11 +25,15 @@ SEARCHED_WITHOUT_GRAMS: Final = 20_000
 """Among how many of the newest invoices a text too short for the index is looked for."""
 
 
+Order = Literal["newest", "oldest", "due_first", "due_last"]
+"""By when they were created or by when they are due; what an index can give among a million."""
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
     """Which invoices a list shows. ``statuses`` pairs a status with its contexts (None: any).
 
-    ``archived`` None shows both those put away and those not.
+    ``archived`` None shows both those put away and those not. ``order`` says which come first.
     """
 
     statuses: tuple[tuple[Status, tuple[Context | None, ...] | None], ...] | None = None
@@ -41,6 +45,12 @@ class Filters:
     search: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    order: Order = "newest"
+
+    @property
+    def by_due(self) -> bool:
+        """Whether the order is that in which they are due."""
+        return self.order in {"due_first", "due_last"}
 
     @property
     def by_standing_only(self) -> bool:
@@ -76,20 +86,20 @@ class Recipient:
 async def page(  # noqa: PLR0913 - whose, which, and the slice of them
     tx: Tx, org_id: int, filters: Filters, *, limit: int, offset: int, many: bool = False
 ) -> list[Invoice]:
-    """Invoices that match, newest first.
+    """Invoices that match, in the order that is asked for.
 
     Where ``many`` have the text, looking through the newest is quicker than sorting all of them.
     """
-    ids = await _ids(tx, org_id, filters, limit=limit, offset=offset, many=many)
-    found = {invoice.invoice_id: invoice for invoice in await invoices.of_ids(tx, org_id, ids)}
-    return [found[invoice_id] for invoice_id in ids]
+    wanted = await ids(tx, org_id, filters, limit=limit, offset=offset, many=many)
+    found = {invoice.invoice_id: invoice for invoice in await invoices.of_ids(tx, org_id, wanted)}
+    return [found[invoice_id] for invoice_id in wanted]
 
 
 async def recipients(
     tx: Tx, org_id: int, filters: Filters, *, limit: int, many: bool
 ) -> list[Recipient]:
     """To whom the newest invoices that match were sent, each invoice's recipient, newest first."""
-    ids = await _ids(tx, org_id, filters, limit=limit, offset=0, many=many)
+    wanted = await ids(tx, org_id, filters, limit=limit, offset=0, many=many)
     return await all_rows(
         tx,
         Recipient,
@@ -98,7 +108,7 @@ async def recipients(
           FROM invoice WHERE org_id = %(org_id)s AND invoice_id = ANY(%(ids)s)
          ORDER BY created_at DESC, invoice_id DESC
         """,
-        {"org_id": org_id, "ids": ids},
+        {"org_id": org_id, "ids": wanted},
     )
 
 
@@ -113,21 +123,22 @@ async def counts(tx: Tx, org_id: int, filters: Filters) -> list[StatusCount]:
         tx,
         StatusCount,
         "SELECT status, context, count(*) AS count FROM (SELECT status, context FROM ("
-        + _matching(filters, "%(limit)s", by_age=False)
+        + _matching(replace(filters, order="newest"), "%(limit)s", by_age=False)
         + ") AS found LIMIT %(limit)s) AS counted GROUP BY status, context",
         {**_parameters(org_id, filters), "limit": COUNTED_AT_MOST + 1},
     )
 
 
-async def _ids(  # noqa: PLR0913 - as `page`
+async def ids(  # noqa: PLR0913 - as `page`
     tx: Tx, org_id: int, filters: Filters, *, limit: int, offset: int, many: bool
 ) -> list[UUID]:
+    """The ids of `page`."""
     return await all_values(
         tx,
         UUID,
         "SELECT invoice_id FROM ("
         + _matching(filters, "%(offset)s + %(limit)s", by_age=many)
-        + ") AS found ORDER BY created_at DESC, invoice_id DESC LIMIT %(limit)s OFFSET %(offset)s",
+        + f") AS found ORDER BY {_ORDERS[filters.order]} LIMIT %(limit)s OFFSET %(offset)s",
         {**_parameters(org_id, filters), "limit": limit, "offset": offset},
     )
 
@@ -255,30 +266,46 @@ _STANDS_THERE: Final[LiteralString] = (
 )
 
 _SHOWN: Final[LiteralString] = "created_at, invoice_id, status, context"
+_SHOWN_BY_DUE: Final[LiteralString] = f"deadline_at, {_SHOWN}"
 
-_NEWEST_FIRST: Final[LiteralString] = " ORDER BY created_at DESC, invoice_id DESC LIMIT "
+_ORDERS: Final[Mapping[Order, LiteralString]] = {
+    "newest": "created_at DESC, invoice_id DESC",
+    "oldest": "created_at, invoice_id",
+    "due_first": "deadline_at, invoice_id",
+    "due_last": "deadline_at DESC, invoice_id DESC",
+}
 
 
 def _matching(filters: Filters, at_most: LiteralString, *, by_age: bool) -> LiteralString:
-    """A query of what matches, holding at least the newest ``at_most`` of it."""
+    """A query of what matches, holding at least the first ``at_most`` of it."""
     where = f"org_id = %(org_id)s{_standing_clauses(filters)}{_other_clauses(filters)}"
     there = "" if filters.statuses is None else f" AND {_STANDS_THERE}"
+    shown = _SHOWN_BY_DUE if filters.by_due else _SHOWN
+    first = f" ORDER BY {_ORDERS[filters.order]} LIMIT "
     if filters.search is not None and not search.wanted_grams(filters.search):
-        newest = f"SELECT * FROM invoice WHERE {where}{there}{_NEWEST_FIRST}%(newest)s"
-        return f"SELECT {_SHOWN} FROM ({newest}) AS newest WHERE {_HAS_THE_TEXT}"
+        newest = (
+            f"SELECT * FROM invoice WHERE {where}{there} ORDER BY {_ORDERS['newest']}"
+            " LIMIT %(newest)s"
+        )
+        return f"SELECT {shown} FROM ({newest}) AS newest WHERE {_HAS_THE_TEXT}"
     if filters.search is not None and by_age:
-        return f"SELECT {_SHOWN} FROM invoice WHERE {where}{there} AND {_HAS_THE_TEXT}"
+        return f"SELECT {shown} FROM invoice WHERE {where}{there} AND {_HAS_THE_TEXT}"
     if filters.search is not None:
         # All that have the text first: the planner would rather walk a million invoices by age.
-        hits = f"SELECT {_SHOWN} FROM invoice WHERE {where}{there} AND {_IS_INDEXED} OFFSET 0"
+        hits = f"SELECT {shown} FROM invoice WHERE {where}{there} AND {_IS_INDEXED} OFFSET 0"
         return f"SELECT * FROM ({hits}) AS hits"
-    if filters.statuses is None:
-        return f"SELECT {_SHOWN} FROM invoice WHERE {where}{_NEWEST_FIRST}{at_most}"
-    # Each standing is a piece of the index that is sorted by age already.
+    if filters.by_due and not filters.by_standing_only:
+        # No index has what was asked for by due date, so all of it is sorted: not more than is
+        # counted (`desk.queries.page`).
+        hits = f"SELECT {shown} FROM invoice WHERE {where}{there} OFFSET 0"
+        return f"SELECT * FROM ({hits}) AS hits"
+    if filters.statuses is None and not filters.by_due:
+        return f"SELECT {shown} FROM invoice WHERE {where}{first}{at_most}"
+    # Each standing is a piece of an index that is sorted already.
     piece = (
-        f"SELECT {_SHOWN} FROM invoice WHERE {where}"
+        f"SELECT {shown} FROM invoice WHERE {where}"
         " AND status = asked.status AND coalesce(context, '') = asked.context"
-        f"{_NEWEST_FIRST}{at_most}"
+        f"{first}{at_most}"
     )
     return (
         "SELECT piece.* FROM unnest(%(statuses)s::text[], %(contexts)s::text[])"
@@ -318,9 +345,12 @@ def _other_clauses(filters: Filters) -> LiteralString:
 
 
 def _parameters(org_id: int, filters: Filters) -> Mapping[str, Any]:
+    asked = filters.statuses
+    if asked is None:
+        asked = tuple((status, None) for status in Status) if filters.by_due else ()
     pairs = [
         (status.value, context.value if context else "")
-        for status, contexts in filters.statuses or ()
+        for status, contexts in asked
         for context in (contexts if contexts is not None else (None, *Context))
     ]
     text = filters.search

@@ -8,7 +8,7 @@ import msgspec
 
 from counterfoil.core.invoice import DepositMode, Policy
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute, one_row, one_value
+from counterfoil.db.rows import all_rows, all_values, execute, one_row, one_value
 
 
 class OrgPolicy(msgspec.Struct, frozen=True):
@@ -322,6 +322,19 @@ async def everybody(tx: Tx, org_id: int) -> list[Named]:
          WHERE org_id = %(org_id)s
         """,
         {"org_id": org_id},
+    )
+
+
+async def roles_of(tx: Tx, org_id: int, member_id: UUID) -> list[str]:
+    """The roles that a member has just now; none for who is disabled."""
+    return await all_values(
+        tx,
+        str,
+        """
+        SELECT unnest(roles) FROM member
+         WHERE org_id = %(org_id)s AND member_id = %(member_id)s AND disabled_at IS NULL
+        """,
+        {"org_id": org_id, "member_id": member_id},
     )
 
 

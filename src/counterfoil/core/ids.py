@@ -3,7 +3,7 @@
 from typing import Final, Literal
 from uuid import UUID
 
-Kind = Literal["inv", "pi", "file", "user", "evt", "mv", "scr", "req", "key", "ref", "ses"]
+Kind = Literal["inv", "pi", "file", "user", "evt", "mv", "scr", "req", "key", "ref", "ses", "job"]
 
 _HEX_LENGTH: Final = 32
 

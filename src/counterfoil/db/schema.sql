@@ -319,12 +319,40 @@ CREATE TABLE public.invoice_search (
     grams integer[]
 );
 
+CREATE TABLE public.job (
+    org_id bigint NOT NULL,
+    job_id uuid NOT NULL,
+    member_id uuid NOT NULL,
+    kind text NOT NULL COLLATE pg_catalog."C",
+    asked text NOT NULL,
+    invoice_ids uuid[] NOT NULL,
+    done integer DEFAULT 0 NOT NULL,
+    error text,
+    created_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    lease_until timestamp with time zone,
+    lease_token uuid
+);
+
+CREATE TABLE public.job_part (
+    org_id bigint NOT NULL,
+    job_id uuid NOT NULL,
+    "position" integer NOT NULL,
+    content text NOT NULL
+);
+
 CREATE TABLE public.journal_entry (
     org_id bigint NOT NULL,
     cause text NOT NULL COLLATE pg_catalog."C",
     invoice_id uuid,
     at timestamp with time zone NOT NULL,
     block_number bigint NOT NULL
+);
+
+CREATE TABLE public.list_columns (
+    org_id bigint NOT NULL,
+    member_id uuid NOT NULL,
+    columns text[] NOT NULL
 );
 
 CREATE TABLE public.member (
@@ -566,6 +594,14 @@ CREATE TABLE public.refund_amount (
     CONSTRAINT refund_amount_amount_units_check CHECK (((amount_units > (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric)))
 );
 
+CREATE TABLE public.saved_filter (
+    org_id bigint NOT NULL,
+    member_id uuid NOT NULL,
+    name text NOT NULL,
+    query text NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.screening_list (
     list_code text NOT NULL COLLATE pg_catalog."C",
     published_on date,
@@ -725,8 +761,17 @@ ALTER TABLE ONLY public.invoice
 ALTER TABLE ONLY public.invoice_search
     ADD CONSTRAINT invoice_search_pkey PRIMARY KEY (org_id, invoice_id);
 
+ALTER TABLE ONLY public.job_part
+    ADD CONSTRAINT job_part_pkey PRIMARY KEY (org_id, job_id, "position");
+
+ALTER TABLE ONLY public.job
+    ADD CONSTRAINT job_pkey PRIMARY KEY (org_id, job_id);
+
 ALTER TABLE ONLY public.journal_entry
     ADD CONSTRAINT journal_entry_pkey PRIMARY KEY (org_id, cause);
+
+ALTER TABLE ONLY public.list_columns
+    ADD CONSTRAINT list_columns_pkey PRIMARY KEY (org_id, member_id);
 
 ALTER TABLE ONLY public.member
     ADD CONSTRAINT member_org_id_person_id_key UNIQUE (org_id, person_id);
@@ -797,6 +842,9 @@ ALTER TABLE ONLY public.refund
 ALTER TABLE ONLY public.refund
     ADD CONSTRAINT refund_pkey PRIMARY KEY (org_id, refund_id);
 
+ALTER TABLE ONLY public.saved_filter
+    ADD CONSTRAINT saved_filter_pkey PRIMARY KEY (org_id, member_id, name);
+
 ALTER TABLE ONLY public.screening_list_address
     ADD CONSTRAINT screening_list_address_pkey PRIMARY KEY (family, address, list_code, entry_uid, label, version_from);
 
@@ -846,6 +894,8 @@ CREATE INDEX invitation_member ON public.invitation USING btree (org_id, member_
 
 CREATE INDEX invoice_by_age ON public.invoice USING btree (org_id, created_at DESC, invoice_id DESC) INCLUDE (archived, settlement);
 
+CREATE INDEX invoice_by_due ON public.invoice USING btree (org_id, status, COALESCE(context, ''::text), deadline_at, invoice_id) INCLUDE (archived, settlement);
+
 CREATE INDEX invoice_by_recipient ON public.invoice USING btree (org_id, recipient_email, created_at DESC);
 
 CREATE INDEX invoice_by_standing ON public.invoice USING btree (org_id, status, COALESCE(context, ''::text), created_at DESC, invoice_id DESC) INCLUDE (archived, settlement);
@@ -857,6 +907,10 @@ CREATE INDEX invoice_due ON public.invoice USING btree (deadline_at, org_id, inv
 CREATE INDEX invoice_search_grams ON public.invoice_search USING gin (grams) WITH (fastupdate='on', gin_pending_list_limit='256');
 
 CREATE INDEX invoice_unsearched ON public.invoice_search USING btree (org_id, invoice_id) WHERE (grams IS NULL);
+
+CREATE INDEX job_by_age ON public.job USING btree (created_at);
+
+CREATE INDEX job_of_member ON public.job USING btree (org_id, member_id, created_at);
 
 CREATE INDEX move_by_child ON public.move USING btree (chain, created_at) WHERE ((status = 'ready'::text) AND (deposit_mode = 'hd'::text));
 
@@ -941,8 +995,17 @@ ALTER TABLE ONLY public.invoice
 ALTER TABLE ONLY public.invoice_search
     ADD CONSTRAINT invoice_search_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);
 
+ALTER TABLE ONLY public.job
+    ADD CONSTRAINT job_org_id_member_id_fkey FOREIGN KEY (org_id, member_id) REFERENCES public.member(org_id, member_id);
+
+ALTER TABLE ONLY public.job_part
+    ADD CONSTRAINT job_part_org_id_job_id_fkey FOREIGN KEY (org_id, job_id) REFERENCES public.job(org_id, job_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.journal_entry
     ADD CONSTRAINT journal_entry_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
+
+ALTER TABLE ONLY public.list_columns
+    ADD CONSTRAINT list_columns_org_id_member_id_fkey FOREIGN KEY (org_id, member_id) REFERENCES public.member(org_id, member_id);
 
 ALTER TABLE ONLY public.member
     ADD CONSTRAINT member_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
@@ -985,6 +1048,9 @@ ALTER TABLE ONLY public.refund_amount
 
 ALTER TABLE ONLY public.refund
     ADD CONSTRAINT refund_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);
+
+ALTER TABLE ONLY public.saved_filter
+    ADD CONSTRAINT saved_filter_org_id_member_id_fkey FOREIGN KEY (org_id, member_id) REFERENCES public.member(org_id, member_id);
 
 ALTER TABLE ONLY public.screening_list_address
     ADD CONSTRAINT screening_list_address_list_code_fkey FOREIGN KEY (list_code) REFERENCES public.screening_list(list_code);

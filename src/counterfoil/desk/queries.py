@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from counterfoil.books import audit, invoices, lists, moves, screening, transfers
-from counterfoil.books.lists import COUNTED_AT_MOST, Filters, StatusCount
+from counterfoil.books.lists import COUNTED_AT_MOST, Filters, Order, StatusCount
 from counterfoil.core import resolution
 from counterfoil.core.content import content_hash
 from counterfoil.core.errors import NotFound, Refusal
-from counterfoil.core.invoice import Invoice, PaymentRequest
+from counterfoil.core.invoice import Invoice, PaymentRequest, Status
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.seal import LogEntry
@@ -21,6 +21,7 @@ __all__ = [
     "Filters",
     "InvoiceView",
     "NumberedEntry",
+    "Order",
     "Page",
     "StatusCount",
     "fresh_view",
@@ -28,6 +29,7 @@ __all__ = [
     "logs",
     "page",
     "shown_view",
+    "standing",
     "view",
 ]
 
@@ -64,6 +66,7 @@ class Page:
     total: int
     total_is_at_least: bool
     counts: tuple[StatusCount, ...]
+    order: Order = "newest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +88,17 @@ async def view(desk: Desk, invoice_id: UUID, by: Actor) -> InvoiceView:
 
 
 async def page(desk: Desk, filters: Filters, by: Actor, *, number: int, size: int) -> Page:
-    """The ``number``-th page (from 1) of ``size`` invoices that match, newest first."""
+    """The ``number``-th page (from 1) of ``size`` invoices that match.
+
+    The newest come first where so many match that they cannot be sorted by due date.
+    """
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
         counts = await lists.counts(tx, by.org_id, filters)
         total = sum(c.count for c in counts)
         many = total > COUNTED_AT_MOST and not filters.by_standing_only
+        if many and filters.by_due:
+            filters = replace(filters, order="newest")
         found = await lists.page(
             tx, by.org_id, filters, limit=size, offset=(number - 1) * size, many=many
         )
@@ -99,7 +107,20 @@ async def page(desk: Desk, filters: Filters, by: Actor, *, number: int, size: in
             total=COUNTED_AT_MOST if many else total,
             total_is_at_least=many,
             counts=tuple(counts),
+            order=filters.order,
         )
+
+
+async def standing(desk: Desk, by: Actor, *, archived: bool | None) -> dict[Status, int]:
+    """How many of the organisation's invoices stand where, whatever their context."""
+    by.require(Permission.READ)
+    async with desk.database.reading() as tx:
+        counts = await lists.counts(tx, by.org_id, Filters(archived=archived))
+    found: dict[Status, int] = {}
+    for one in counts:
+        status = Status(one.status)
+        found[status] = found.get(status, 0) + one.count
+    return found
 
 
 async def logs(desk: Desk, invoice_id: UUID, by: Actor) -> list[NumberedEntry]:

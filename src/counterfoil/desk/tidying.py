@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 from counterfoil.books import lists, rates
+from counterfoil.desk import jobs
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import forget_old
 
@@ -14,6 +15,7 @@ FOLDED_FROM: Final = 100
 """Changes of an organisation's counts; fewer are summed up in no time."""
 
 _AT_ONCE: Final = 1_000
+_JOBS_AT_ONCE: Final = 10
 
 
 async def tidy(desk: Desk) -> int:
@@ -25,4 +27,5 @@ async def tidy(desk: Desk) -> int:
     async with desk.database.transaction() as tx:
         before = desk.clock.now() - RATES_KEPT
         forgotten = await rates.forget(tx, before, limit=_AT_ONCE)
-    return folded + searchable + forgotten + await forget_old(desk)
+    done = await jobs.forget_old(desk, limit=_JOBS_AT_ONCE)
+    return folded + searchable + forgotten + done + await forget_old(desk)

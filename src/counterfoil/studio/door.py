@@ -6,6 +6,7 @@ of the form show (specs/reliability.md T9).
 """
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from traceback import format_exception
 from typing import Any, Final
@@ -32,6 +33,7 @@ from counterfoil.core.errors import (
 from counterfoil.desk.changes import Changes
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.factors import Factors
+from counterfoil.desk.jobs import Jobs
 from counterfoil.desk.signing_in import (
     ConfirmFirst,
     NotSignedIn,
@@ -69,6 +71,7 @@ class Parts:
     signing_in: SigningIn
     factors: Factors
     changes: Changes
+    jobs: Jobs
     form_key: bytes = field(repr=False)
     secure: bool = False
     sandbox: bool = False
@@ -197,6 +200,11 @@ def language_of(request: PageRequest) -> str:
     visitor = request.scope.get("user")
     chosen = visitor.session.language if isinstance(visitor, Visitor) else None
     return chosen or language.preferred(request.headers.get("accept-language", ""))
+
+
+def translated(request: PageRequest) -> Callable[[str], str]:
+    """What says a sentence in the visitor's language, for what is no page."""
+    return language.translations(language_of(request)).gettext
 
 
 def show(

@@ -128,6 +128,36 @@ PERMISSIONS: Final[Mapping[Permission, str]] = {
     Permission.AUDIT: N_("see members and the organisation's history, and take the logs along"),
 }
 
+METHODS: Final[Mapping[str, str]] = {
+    "crypto": N_("in tokens, on chain"),
+    "fiat": N_("to a bank account"),
+}
+
+COLUMNS: Final[Mapping[str, str]] = {
+    "number": N_("Number"),
+    "id": N_("Id"),
+    "status": N_("Status"),
+    "context": N_("What is particular"),
+    "recipient": N_("Customer"),
+    "email": N_("E-mail"),
+    "organization": N_("From"),
+    "description": N_("Description"),
+    "amount": N_("Amount"),
+    "currency": N_("Currency"),
+    "tokens": N_("Paid in"),
+    "due_in_token": N_("Amount due"),
+    "received": N_("Received"),
+    "method": N_("Settled"),
+    "issued": N_("Issued"),
+    "created": N_("Made"),
+    "due": N_("Due"),
+    "completed": N_("Completed"),
+    "reviewer": N_("Asked to approve"),
+    "group": N_("Group"),
+    "archived": N_("Archived"),
+}
+"""Column of a list or table to its name."""
+
 FIELDS: Final[Mapping[str, str]] = {
     "recipient_name": N_("Recipient"),
     "recipient_email": N_("Recipient's e-mail"),

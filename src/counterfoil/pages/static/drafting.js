@@ -3,14 +3,18 @@
 
 const draft = document.getElementById("draft");
 
-// Whoever picks an earlier recipient gets the e-mail that belongs to the name.
-draft.addEventListener("change", (event) => {
-  if (event.target.id !== "recipient_name") return;
+// Whoever names an earlier recipient gets the e-mail that belongs to the name, until they write one.
+let filledIn = "";
+function complete() {
   const email = draft.elements.recipient_email;
+  if (email.value && email.value !== filledIn) return;
   const known = [...document.getElementById("recipients").options]
-    .find((option) => option.value === event.target.value);
-  if (known && !email.value) email.value = known.dataset.email;
-});
+    .find((option) => option.value === draft.elements.recipient_name.value);
+  filledIn = known?.dataset.email ?? "";
+  email.value = filledIn;
+}
+draft.addEventListener("input", (event) => { if (event.target.id === "recipient_name") complete(); });
+document.addEventListener("htmx:afterSwap", (event) => { if (event.detail.target.id === "recipients") complete(); });
 
 // Writing beside a choice makes the choice.
 draft.addEventListener("input", (event) => {

@@ -1,0 +1,230 @@
+"""The list of invoices: found, sorted, kept under a name, and taken away as a table."""
+
+import asyncio
+import csv
+import io
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from counterfoil.books import invoices
+from counterfoil.books.invoices import Changed
+from counterfoil.core import ids
+from counterfoil.core.invoice import Invoice, Status
+from counterfoil.db.rows import execute
+from support.site import Firm, Site
+from support.visitor import Page, Visitor
+
+LIST = "/studio/invoices"
+FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1")
+
+
+@pytest.fixture
+async def maya(site: Site, firm: Firm) -> Visitor:
+    assert firm.org_id == 1
+    return await site.at_the_pages("maya1@merchant.example")
+
+
+async def put(site: Site, bill: Invoice, **changes: object) -> None:
+    """The invoice as some event would have left it."""
+    async with site.desk.database.transaction() as tx:
+        before = await invoices.lock(tx, bill.org_id, bill.invoice_id)
+        assert before is not None
+        after = replace(before, version=before.version + 1, **changes)  # type: ignore[arg-type]  # any fields
+        await invoices.save_all(tx, [Changed(before, after, site.clock.now())])
+
+
+async def three(site: Site, firm: Firm) -> list[Invoice]:
+    """Three invoices, minutes apart, of which each is due before the one made earlier."""
+    made = []
+    for number in range(3):
+        deadline = site.clock.now() + timedelta(days=20 - 5 * number)
+        made.append(await firm.shop.bill(deadline_at=deadline))
+        async with site.desk.database.transaction() as tx:
+            await execute(
+                tx,
+                "UPDATE invoice SET created_at = %(at)s WHERE invoice_id = %(id)s",
+                {"at": site.clock.now(), "id": made[-1].invoice_id},
+            )
+        site.clock.advance(timedelta(minutes=5))
+    return made
+
+
+def shown(page: Page) -> list[int]:
+    """The numbers of the invoices in a list, from top to bottom."""
+    assert page.status == 200, page.words
+    return [int(n) for n in re.findall(r"data-opens href=[^>]+>INV-2026-0*([0-9]+)<", page.text)]
+
+
+async def test_a_list_is_narrowed_by_everything_that_it_offers(
+    site: Site, firm: Firm, maya: Visitor
+) -> None:
+    first, second, third = await three(site, firm)
+    document = replace(first.document, recipient_email="other@example.com")
+    await put(site, first, document=document, settlement="fiat")
+    await put(site, second, status=Status.COMPLETED)
+    await put(site, third, status=Status.EXPIRED, archived_at=site.clock.now())
+    for query, numbers in (
+        ("", [2, 1]),
+        ("archived=yes", [3, 2, 1]),
+        ("archived=only", [3]),
+        ("status=completed&status=expired&archived=yes", [3, 2]),
+        ("email=other@EXAMPLE.com", [1]),
+        ("method=fiat", [1]),
+        ("method=crypto", [2]),
+        ("since=2026-06-22&until=2026-06-22", [2, 1]),
+        ("until=2026-06-21", []),
+        ("since=2026-06-23", []),
+        ("q=INV-2026-000002", [2]),
+    ):
+        assert shown(await maya.open(f"{LIST}?{query}")) == numbers, query
+    counted = await maya.open(f"{LIST}?archived=yes")
+    assert "Completed 1" in counted.words
+    for wrong in ("status=gone", "since=yesterday", "method=cash", "order=amount", "page=0"):
+        assert (await maya.open(f"{LIST}?{wrong}")).status == 422, wrong
+
+
+async def test_a_list_is_sorted_by_age_and_by_due_date(
+    site: Site, firm: Firm, maya: Visitor
+) -> None:
+    first, *_ = await three(site, firm)
+    await put(site, first, status=Status.COMPLETED)
+    for query, numbers in (
+        ("", [3, 2, 1]),
+        ("order=oldest", [1, 2, 3]),
+        ("order=due_first", [3, 2, 1]),
+        ("order=due_last", [1, 2, 3]),
+        ("order=due_last&status=completed&status=awaiting_payment", [1, 2, 3]),
+        ("order=due_first&status=awaiting_payment", [3, 2]),
+        ("order=due_last&q=acme", [1, 2, 3]),
+        ("order=due_last&since=2026-01-01", [1, 2, 3]),
+        ("order=oldest&q=inv", [1, 2, 3]),
+    ):
+        assert shown(await maya.open(f"{LIST}?{query}")) == numbers, query
+
+
+async def test_a_member_keeps_filters_and_columns_for_themselves(
+    site: Site, firm: Firm, maya: Visitor
+) -> None:
+    await firm.shop.bill()
+    query = "status=awaiting_payment&q=acme"
+    named = {"name": "六月 <open>", "query": query}
+    page = await maya.send("/studio/filters", named)
+    assert "六月 <open>" in page.words
+    assert "六月 <open>" not in page.text
+    assert "status=awaiting_payment&amp;q=acme" in page.text
+    await maya.send("/studio/filters", {**named, "query": "status=expired"})
+    again = await maya.open(LIST)
+    assert again.text.count("btn-group") == 1
+    assert f"{LIST}?status=expired" in again.text
+    await maya.send("/studio/columns", {"query": "", "column": ["email", "tokens"]})
+    after = await maya.open(LIST)
+    assert "USDT · Arbitrum One" in after.words
+    assert 'aria-sort="none"' not in after.text
+
+    colin = await site.at_the_pages("colin1@merchant.example")
+    other = await colin.open(LIST)
+    assert "六月" not in other.words
+    assert "USDT · Arbitrum One" not in other.words
+    assert (await maya.send("/studio/columns", {"query": "", "column": ["secret"]})).status == 422
+    gone = await maya.send("/studio/filters/delete", {"name": "六月 <open>", "query": ""})
+    assert "六月" not in gone.words
+    for number in range(20):
+        await maya.send("/studio/filters", {"name": f"f{number}", "query": query}, follow=False)
+    full = await maya.send("/studio/filters", {"name": "one more", "query": query})
+    assert full.status == 422
+    assert "you keep 20 filters" in full.words
+
+
+async def exported(maya: Visitor, **fields: str | list[str]) -> tuple[Page, list[list[str]]]:
+    """The table that an export comes to, as a program reads it."""
+    page = await maya.send("/studio/exports", {"query": "", "what": "all", **fields})
+    assert page.status == 200, page.words
+    path = page.address.removeprefix(maya.base_url)
+    async with asyncio.timeout(20):
+        while "table.csv" not in page.text:
+            await asyncio.sleep(0.02)
+            page = await maya.open(path)
+    table = await maya.open(f"{path}/table.csv")
+    assert table.status == 200
+    assert table.text.startswith("\ufeff")
+    return table, list(csv.reader(io.StringIO(table.text[1:], newline="")))
+
+
+async def test_no_cell_of_a_table_is_a_formula(site: Site, firm: Firm, maya: Visitor) -> None:
+    for text in FORMULAS:
+        bill = await firm.shop.bill()
+        document = replace(
+            bill.document,
+            recipient_name=text,
+            recipient_email=text,
+            organization_name=text,
+            description=text,
+            group_key=text,
+        )
+        await put(site, bill, document=document, reviewer=text)
+    chinese = await firm.shop.bill()
+    named = replace(chinese.document, recipient_name='王小明, "Ltd"', description="two\nlines")
+    await put(site, chinese, document=named)
+
+    table, (header, *rows) = await exported(maya)
+
+    assert table.headers["Content-Disposition"].startswith('attachment; filename="invoices-')
+    assert table.headers["Content-Type"].startswith("text/csv")
+    assert len(rows) == len(FORMULAS) + 1
+    named_row = dict(zip(header, rows[0], strict=True))
+    assert named_row["Customer"] == '王小明, "Ltd"'
+    assert named_row["Description"] == "two\nlines"
+    assert named_row["Status"] == "Waiting for payment"
+    assert named_row["Amount due"] == "100.00 USDT (arb)"
+    for text, row in zip(reversed(FORMULAS), rows[1:], strict=True):
+        found = dict(zip(header, row, strict=True))
+        for column in ("Customer", "E-mail", "From", "Description", "Asked to approve", "Group"):
+            assert found[column] == f"'{text}", column
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)
+
+
+async def test_a_table_has_what_the_list_showed_or_what_was_picked(
+    site: Site, firm: Firm, maya: Visitor
+) -> None:
+    first, second, third = await three(site, firm)
+    await put(site, second, status=Status.COMPLETED)
+    _, (_, *rows) = await exported(maya, query="status=completed")
+    assert [row[0] for row in rows] == [f"INV-2026-{second.number:06d}"]
+    _, (_, *rows) = await exported(
+        maya, what="picked", invoice=[ids.public("inv", b.invoice_id) for b in (first, third)]
+    )
+    assert [row[0][-1] for row in rows] == ["3", "1"]
+    listed = await maya.open("/studio/jobs")
+    assert listed.words.count("ready") == 2
+
+    nothing = await maya.send("/studio/exports", {"query": "status=expired", "what": "all"})
+    assert nothing.status == 422
+    assert "nothing to export" in nothing.words
+    await site.firm(2)
+    stranger = await site.at_the_pages("maya2@merchant.example")
+    foreign = {"query": "", "what": "picked", "invoice": ids.public("inv", first.invoice_id)}
+    assert (await stranger.send("/studio/exports", foreign)).status == 422
+    job = re.search(r"/studio/jobs/job_[0-9a-f]{32}", listed.text)
+    assert job is not None
+    colin = await site.at_the_pages("colin1@merchant.example")
+    for other in (colin, stranger):
+        assert (await other.open(job[0])).status == 404
+        assert (await other.open(job[0] + "/table.csv")).status == 404
+
+
+async def test_too_many_for_a_table_are_refused_before_they_are_read(
+    site: Site, maya: Visitor
+) -> None:
+    async with site.desk.database.transaction() as tx:
+        await execute(
+            tx,
+            "INSERT INTO invoice_count (org_id, status, settlement, archived, count)"
+            " VALUES (1, 'completed', 'crypto', false, 10001)",
+            {},
+        )
+    refused = await maya.send("/studio/exports", {"query": "", "what": "all"})
+    assert refused.status == 422
+    assert "more than 10000 invoices match" in refused.words
