@@ -17,7 +17,8 @@ from benchmarks.catching_up import catching_up
 from benchmarks.creating import creating
 from benchmarks.crowded import OPEN_INVOICES, crowded
 from benchmarks.deciding import deciding
-from benchmarks.listing import MANY, listing
+from benchmarks.listing import MANY, MANY_ID, listing
+from benchmarks.paging import paging
 from benchmarks.report import Measured, table
 from benchmarks.scanning import scanning
 from benchmarks.telling import telling
@@ -80,7 +81,9 @@ async def measured() -> Measured:
             await sandbox.supervisor.stop()
             step(f"Listing {MANY:,} invoices; filling the tables takes some minutes")
             listed = await listing(sandbox.database_url, ORG_ID)
-    return Measured(created, told, crowd, listed, scanned, caught_up, decided, weighed)
+            step("Opening Studio's pages among them")
+            paged = await paging(sandbox.database_url, MANY_ID)
+    return Measured(created, told, crowd, listed, paged, scanned, caught_up, decided, weighed)
 
 
 def step(what: str) -> None:

@@ -64,7 +64,7 @@ async def crowd(
             'invoice_id', lpad(to_hex(member.number), 32, 'f'),
             'number', member.number,
             'deposit_address',
-                '0x' || lpad(to_hex(%(org_id)s * 100000000 + member.number), 40, 'c'),
+                '0x' || lpad(to_hex(%(org_id)s::bigint * 100000000 + member.number), 40, 'c'),
             'status',
                 (%(statuses)s::text[])[1 + member.number %% cardinality(%(statuses)s::text[])],
             'context', NULL,

@@ -29,7 +29,7 @@ _TWICE: Final = 2
 _TEN_TIMES: Final = 10
 _FEW_ID: Final = 901
 _LINKS: Final = PayLinks(b"benchmark", "https://pay.example")
-_MANY_ID: Final = 902
+MANY_ID: Final = 902
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ async def listing(url: str, like: int) -> list[Listed]:
     ``like`` is an organisation that has an invoice to copy.
     """
     async with await psycopg.AsyncConnection.connect(url) as connection:
-        for org_id, how_many in ((_FEW_ID, FEW), (_MANY_ID, MANY)):
+        for org_id, how_many in ((_FEW_ID, FEW), (MANY_ID, MANY)):
             await new_org(connection, org_id, like)
             await crowd(connection, org_id, like, how_many)
     await settled_in(url)
@@ -88,7 +88,7 @@ async def _measured(
 ) -> Listed:
     many_ms, few_ms = [], []
     for _ in range(ROUNDS):
-        many_ms.append(await _page_ms(desk, _MANY_ID, among_many, deep))
+        many_ms.append(await _page_ms(desk, MANY_ID, among_many, deep))
         few_ms.append(await _page_ms(desk, _FEW_ID, among_few, 1))
     at_most = _TWICE if deep == 1 else _TEN_TIMES
     return Listed(what, at_most, median(many_ms), median(few_ms))

@@ -10,6 +10,7 @@ from benchmarks.creating import Created
 from benchmarks.crowded import OPEN_INVOICES, Crowded
 from benchmarks.deciding import Decided
 from benchmarks.listing import FEW, MANY, Listed
+from benchmarks.paging import P50_MS, Paged
 from benchmarks.scanning import Scanned
 from benchmarks.telling import Told
 from benchmarks.weighing import Weighed
@@ -27,6 +28,7 @@ class Measured:
     callback: Told
     crowded: Crowded
     lists: list[Listed]
+    pages: list[Paged]
     scan: list[Scanned]
     catch_up: list[CaughtUp]
     decide: Decided
@@ -88,6 +90,16 @@ def rows(found: Measured) -> Iterator[Row]:
             f"at most {listed.at_most}",
             listed.ratio <= listed.at_most,
             f"the same among {FEW:,}",
+        )
+    for paged in found.pages:
+        yield Row(
+            f"Studio among {MANY:,}, {paged.what}, p50",
+            f"{paged.page_ms:.1f} ms",
+            f"{paged.floor_ms:.1f} ms",
+            f"{paged.page_ms / paged.floor_ms:.1f}",
+            f"{P50_MS:.0f} ms",
+            paged.page_ms < P50_MS,
+            "a request that only asks the database whether it is there",
         )
     yield from _weighed(found.memory)
     decided = found.decide
