@@ -90,6 +90,9 @@ async def test_a_customer_who_may_choose_sees_what_belongs_to_the_choice(
     options = (await firm.merchant.look(bill)).data["payment_options"]
     assert len(options) == 6
     page = await payer.look()
+    # What the merchant named comes first.
+    assert (options[0]["chain"], options[0]["token"]) == ("arb", "USDT")
+    assert str(qr_code(options[0]["payment_uri"])) in page.text
     for option in options:
         chosen = f"?pay={option['chain']}-{option['token']}"
         assert f'href="{payer.path}{chosen}"' in page.text
