@@ -57,7 +57,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """An API key that is neither revoked nor expired, and the member it acts as."""
+    """An API key that is neither revoked nor expired, and the member it acts as.
+
+    ``scopes`` are the permissions that it is narrowed to; None for all that the member has.
+    """
 
     key_id: str
     secret_hash: bytes
@@ -67,6 +70,9 @@ class KeyRow:
     email: str
     roles: list[str]
     auto_approve: bool
+    scopes: list[str] | None = None
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,9 +350,9 @@ async def insert_key(tx: Tx, key: KeyRow, label: str, created_at: datetime) -> N
         tx,
         """
         INSERT INTO api_key (key_id, secret_hash, org_id, member_id, label, auto_approve,
-            created_at)
+            created_at, scopes, expires_at)
         VALUES (%(key_id)s, %(secret_hash)s, %(org_id)s, %(member_id)s, %(label)s,
-            %(auto_approve)s, %(created_at)s)
+            %(auto_approve)s, %(created_at)s, %(scopes)s, %(expires_at)s)
         """,
         {
             "key_id": key.key_id,
@@ -355,6 +361,8 @@ async def insert_key(tx: Tx, key: KeyRow, label: str, created_at: datetime) -> N
             "member_id": key.member_id,
             "label": label,
             "auto_approve": key.auto_approve,
+            "scopes": key.scopes,
+            "expires_at": key.expires_at,
             "created_at": created_at,
         },
     )
@@ -367,7 +375,7 @@ async def usable_key(tx: Tx, key_id: str, now: datetime) -> KeyRow | None:
         KeyRow,
         """
         SELECT key_id, secret_hash, api_key.org_id, client_id, member_id, email, roles,
-               auto_approve
+               auto_approve, scopes, expires_at, last_used_at
           FROM api_key
           JOIN org USING (org_id)
           JOIN member USING (org_id, member_id)

@@ -185,7 +185,10 @@ CREATE TABLE public.api_key (
     auto_approve boolean DEFAULT false NOT NULL,
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone,
-    revoked_at timestamp with time zone
+    revoked_at timestamp with time zone,
+    scopes text[],
+    last_used_at timestamp with time zone,
+    CONSTRAINT api_key_scopes_check CHECK ((cardinality(scopes) > 0))
 );
 
 CREATE TABLE public.bank_account (
@@ -879,6 +882,8 @@ CREATE INDEX unexplained_balance_by_invoice ON ingest.unexplained_balance USING 
 CREATE UNIQUE INDEX wallet_by_role ON ingest.wallet USING btree (chain, org_id, role) WHERE (role <> 'child'::text);
 
 CREATE INDEX wallet_note_by_wallet ON ingest.wallet_note USING btree (chain, address);
+
+CREATE INDEX api_key_member ON public.api_key USING btree (org_id, member_id);
 
 CREATE INDEX deposit_address_free ON public.deposit_address USING btree (org_id, number) WHERE (invoice_id IS NULL);
 

@@ -4,17 +4,20 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 
-from counterfoil.books import orgs
+from counterfoil.books import keys, orgs
 from counterfoil.books.orgs import KeyRow, Member, Org
 from counterfoil.core import ids
 from counterfoil.core.errors import Conflict, Invalid
-from counterfoil.core.roles import ROLES, Actor, permissions_of
+from counterfoil.core.roles import ROLES, Actor, Permission, permissions_of
 from counterfoil.desk.desk import Desk
+
+USE_NOTED_EVERY: Final = timedelta(minutes=1)
 
 _KEY_PREFIX: Final = "cfk"
 _NOBODY: Final = hashlib.sha256(b"").digest()
@@ -42,20 +45,34 @@ async def authenticate(desk: Desk, presented_key: str) -> Principal | None:
     async with desk.database.looking() as tx:
         row = await orgs.usable_key(tx, key_id, desk.clock.now())
     stored = _NOBODY if row is None else row.secret_hash
-    right = hmac.compare_digest(stored, _hash(secret))
+    right = hmac.compare_digest(stored, hash_of_key(secret))
     if row is None or not right or prefix != _KEY_PREFIX:
         return None
+    await _note_use(desk, row)
     return Principal(
         actor=Actor(
             uid=ids.public("user", row.member_id),
             org_id=row.org_id,
-            permissions=permissions_of(tuple(row.roles)),
+            permissions=_narrowed(row),
             auto_approve=row.auto_approve,
         ),
         client_id=row.client_id,
         member_id=row.member_id,
         email=row.email,
     )
+
+
+async def _note_use(desk: Desk, row: KeyRow) -> None:
+    """Write down that a key is used, once in `USE_NOTED_EVERY`."""
+    now = desk.clock.now()
+    if row.last_used_at is None or now - row.last_used_at >= USE_NOTED_EVERY:
+        async with desk.database.looking() as tx:
+            await keys.used(tx, row.key_id, now, USE_NOTED_EVERY)
+
+
+def _narrowed(row: KeyRow) -> frozenset[Permission]:
+    held = permissions_of(tuple(row.roles))
+    return held if row.scopes is None else held.intersection(row.scopes)
 
 
 def with_request_id(principal: Principal, request_id: str) -> Principal:
@@ -133,7 +150,7 @@ async def issue_key(
     key_id, secret = secrets.token_hex(8), secrets.token_hex(32)
     row = KeyRow(
         key_id=key_id,
-        secret_hash=_hash(secret),
+        secret_hash=hash_of_key(secret),
         org_id=member.org_id,
         client_id="",
         member_id=member.member_id,
@@ -143,8 +160,14 @@ async def issue_key(
     )
     async with desk.database.transaction() as tx:
         await orgs.insert_key(tx, row, label, desk.clock.now())
+    return written_key(key_id, secret)
+
+
+def written_key(key_id: str, secret: str) -> str:
+    """A key as programs send it."""
     return f"{_KEY_PREFIX}_{key_id}_{secret}"
 
 
-def _hash(secret: str) -> bytes:
+def hash_of_key(secret: str) -> bytes:
+    """What is stored of a key's secret."""
     return hashlib.sha256(secret.encode()).digest()

@@ -104,6 +104,7 @@ DONE: Final[Mapping[str, str]] = {
         "This person had a password here already and is a member now. Make sure with them that"
         " it is they who use it."
     ),
+    "key_revoked": N_("The key is revoked; nothing can be done with it any more."),
     "invited": N_("The password is set. Sign in with it."),
     "password": N_("The password is changed, and your other sessions have ended."),
 }
@@ -196,6 +197,8 @@ ORG_EVENTS: Final[Mapping[str, str]] = {
     "member_enabled": N_("let a member in again"),
     "invitation_renewed": N_("made a new invitation link"),
     "invitation_used": N_("followed the invitation and chose a password"),
+    "key_made": N_("made an API key"),
+    "key_revoked": N_("revoked an API key"),
     "factor_reset": N_("took a member's second factor away"),
 }
 """Event of an organisation's own log to what its operator did."""

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from counterfoil.studio.settings import log, members, roles
+from counterfoil.studio.settings import keys, log, members, roles
 
 __all__ = ["HANDLERS"]
 
-HANDLERS: Final = (*roles.HANDLERS, *members.HANDLERS, *log.HANDLERS)
+HANDLERS: Final = (*roles.HANDLERS, *members.HANDLERS, *keys.HANDLERS, *log.HANDLERS)

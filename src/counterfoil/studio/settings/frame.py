@@ -12,6 +12,7 @@ ADDRESS: Final = f"{PREFIX}/settings"
 TABS: Final[tuple[tuple[str, str, Permission], ...]] = (
     (f"{ADDRESS}/members", N_("Members"), Permission.AUDIT),
     (f"{ADDRESS}/roles", N_("Roles"), Permission.READ),
+    (f"{ADDRESS}/keys", N_("API keys"), Permission.READ),
     (f"{ADDRESS}/log", N_("History"), Permission.AUDIT),
 )
 """Address and name of each tab, and the permission without which it is not shown."""
