@@ -5,6 +5,7 @@ from datetime import datetime
 from counterfoil.books import rates
 from counterfoil.core.errors import Unavailable
 from counterfoil.core.invoice import Quote
+from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 
@@ -58,6 +59,13 @@ async def newest(desk: Desk, base: str, quote: str) -> Snapshot | None:
     """The newest observation however old, to judge the next one by; None when there is none."""
     async with desk.database.reading() as tx:
         return await rates.latest(tx, base, quote)
+
+
+async def newest_of_all(desk: Desk, by: Actor) -> list[tuple[str, Snapshot | None]]:
+    """Each pair with its newest observation however old. Raises `Forbidden`."""
+    by.require(Permission.READ)
+    async with desk.database.reading() as tx:
+        return [(f"{base}/{quote}", await rates.latest(tx, base, quote)) for base, quote in PAIRS]
 
 
 async def store(desk: Desk, snapshot: Snapshot) -> bool:

@@ -11,53 +11,88 @@ from counterfoil.books import orgs
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid, NotFound
 from counterfoil.core.invoice import DepositMode, Policy
+from counterfoil.core.roles import Actor, Permission, system
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.org_log import note
 
 _YEAR_MINUTES: Final = 366 * 24 * 60
 
 
-async def change_policy(desk: Desk, org_id: int, changes: Mapping[str, str]) -> Policy:
+async def policy_of(desk: Desk, by: Actor) -> Policy:
+    """The rules as they are. Raises `Forbidden`."""
+    by.require(Permission.READ)
+    async with desk.database.reading() as tx:
+        org = await orgs.get(tx, by.org_id)
+    if org is None:
+        raise NotFound(f"there is no organisation {by.org_id}")
+    return org.policy.invoice
+
+
+async def change_policy(
+    desk: Desk, org_id: int, changes: Mapping[str, str], *, by: Actor | None = None
+) -> Policy:
     """Set policy values given as text, and answer the policy as it then is.
 
-    Invoices that exist keep the rules they were created with. Raises `Invalid` naming a setting
-    that does not exist or a value that it cannot take, `NotFound` for an unknown organisation;
-    then nothing is changed.
+    ``by`` is the administrator who does so, None at the command line. Invoices that exist keep
+    the rules they were created with. Raises `Invalid` naming a setting that does not exist or a
+    value that it cannot take, `NotFound` for an unknown organisation, `Forbidden`; then nothing is
+    changed.
     """
+    operator = _operator(by, org_id)
 
     async def change(tx: Tx) -> Policy:
+        await orgs.hold(tx, org_id)
         org = await orgs.get(tx, org_id)
         if org is None:
             raise NotFound(f"there is no organisation {org_id}")
         policy = _changed(org.policy.invoice, changes)
-        if changes:
+        before, after = msgspec.to_builtins(org.policy.invoice), msgspec.to_builtins(policy)
+        told = {name: [old, after[name]] for name, old in before.items() if after[name] != old}
+        if told:
             await orgs.save_policy(tx, org_id, msgspec.structs.replace(org.policy, invoice=policy))
+            await note(desk, tx, operator, "policy_changed", "", **told)
         return policy
 
     return await desk.database.run(change)
 
 
 async def choose_deposits(
-    desk: Desk, org_id: int, chain: str | None, mode: str | None
+    desk: Desk, org_id: int, chain: str | None, mode: str | None, *, by: Actor | None = None
 ) -> dict[str, DepositMode]:
     """Set how new invoices are paid on a chain, and answer the mode of every chain as it then is.
 
     Changes nothing where no chain is named. Invoices that exist keep their addresses. Raises
-    `Invalid` for an unknown chain or mode, `NotFound` for an unknown organisation.
+    `Invalid` for an unknown chain or mode, `NotFound` for an unknown organisation, `Forbidden`.
     """
+    operator = _operator(by, org_id)
 
     async def choose(tx: Tx) -> dict[str, DepositMode]:
+        if chain is not None:
+            await orgs.hold(tx, org_id)
         org = await orgs.get(tx, org_id)
         if org is None:
             raise NotFound(f"there is no organisation {org_id}")
         chosen = dict(org.policy.deposits)
         if chain is not None:
-            chosen[_chain(chain)] = _mode(mode)
+            before = chosen.get(_chain(chain), "factory")
+            chosen[chain] = _mode(mode)
+            await note(
+                desk, tx, operator, "deposits_changed", chain, before=before, after=chosen[chain]
+            )
             policy = msgspec.structs.replace(org.policy, deposits=chosen)
             await orgs.save_policy(tx, org_id, policy)
         return {key: chosen.get(key, "factory") for key in CHAINS}
 
     return await desk.database.run(choose)
+
+
+def _operator(by: Actor | None, org_id: int) -> Actor:
+    """Who is written down. Raises `Forbidden` for a member who does not administer."""
+    if by is None:
+        return system("command-line", org_id)
+    by.require(Permission.ADMINISTER)
+    return by
 
 
 def _chain(key: str) -> str:

@@ -105,6 +105,7 @@ DONE: Final[Mapping[str, str]] = {
         " it is they who use it."
     ),
     "key_revoked": N_("The key is revoked; nothing can be done with it any more."),
+    "rules": N_("The rules are changed; new invoices live by them."),
     "invited": N_("The password is set. Sign in with it."),
     "password": N_("The password is changed, and your other sessions have ended."),
 }
@@ -197,6 +198,8 @@ ORG_EVENTS: Final[Mapping[str, str]] = {
     "member_enabled": N_("let a member in again"),
     "invitation_renewed": N_("made a new invitation link"),
     "invitation_used": N_("followed the invitation and chose a password"),
+    "policy_changed": N_("changed the rules"),
+    "deposits_changed": N_("changed how new invoices are paid on a chain"),
     "key_made": N_("made an API key"),
     "key_revoked": N_("revoked an API key"),
     "factor_reset": N_("took a member's second factor away"),

@@ -2,8 +2,14 @@
 
 from typing import Final
 
-from counterfoil.studio.settings import keys, log, members, roles
+from counterfoil.studio.settings import keys, log, members, roles, rules
 
 __all__ = ["HANDLERS"]
 
-HANDLERS: Final = (*roles.HANDLERS, *members.HANDLERS, *keys.HANDLERS, *log.HANDLERS)
+HANDLERS: Final = (
+    *roles.HANDLERS,
+    *members.HANDLERS,
+    *keys.HANDLERS,
+    *rules.HANDLERS,
+    *log.HANDLERS,
+)

@@ -13,6 +13,8 @@ TABS: Final[tuple[tuple[str, str, Permission], ...]] = (
     (f"{ADDRESS}/members", N_("Members"), Permission.AUDIT),
     (f"{ADDRESS}/roles", N_("Roles"), Permission.READ),
     (f"{ADDRESS}/keys", N_("API keys"), Permission.READ),
+    (f"{ADDRESS}/rules", N_("Rules"), Permission.READ),
+    (f"{ADDRESS}/rates", N_("Rates"), Permission.READ),
     (f"{ADDRESS}/log", N_("History"), Permission.AUDIT),
 )
 """Address and name of each tab, and the permission without which it is not shown."""

@@ -1,0 +1,103 @@
+"""The rules that new invoices start with, how they are paid on each chain, and the rates."""
+
+from typing import Any, Final
+
+from litestar import get, post
+
+from counterfoil.core.assets import CHAINS
+from counterfoil.core.errors import Forbidden, Refusal
+from counterfoil.core.invoice import Policy
+from counterfoil.core.roles import Permission
+from counterfoil.desk import rates as desk_rates
+from counterfoil.desk import settings
+from counterfoil.pages.forms import read_form
+from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, go
+from counterfoil.studio.settings.frame import ADDRESS, settings_page
+from counterfoil.studio.settings.words import DEPOSITS, RULES
+
+NAMES: Final = tuple(name for group in RULES.values() for name in group)
+
+
+@get("/settings/rules")
+async def rules(request: PageRequest) -> Answer:
+    """Every rule with its present value."""
+    return await _page(request, None)
+
+
+@post("/settings/rules", status_code=303)
+async def change(request: PageRequest) -> Answer:
+    """Change what differs; refused, the form keeps what was written."""
+    actor = request.user.actor
+    actor.require(Permission.ADMINISTER)
+    form = await read_form(request)
+    written = {name: form.raw(name).strip() for name in NAMES}
+    present = _written(await settings.policy_of(desk_of(request), actor))
+    changes = {n: text or "null" for n, text in written.items() if text != present[n]}
+    try:
+        await confirm_with(request, form)
+        await settings.change_policy(desk_of(request), actor.org_id, changes, by=actor)
+    except Forbidden:
+        raise
+    except Refusal as refusal:
+        return await _page(request, written, refusal)
+    return go(f"{ADDRESS}/rules", done="rules")
+
+
+@post("/settings/rules/deposits", status_code=303)
+async def deposits(request: PageRequest) -> Answer:
+    """Choose how new invoices are paid on a chain."""
+    actor = request.user.actor
+    actor.require(Permission.ADMINISTER)
+    form = await read_form(request)
+    try:
+        await confirm_with(request, form)
+        await settings.choose_deposits(
+            desk_of(request), actor.org_id, form.raw("chain"), form.raw("mode"), by=actor
+        )
+    except Forbidden:
+        raise
+    except Refusal as refusal:
+        return await _page(request, None, refusal)
+    return go(f"{ADDRESS}/rules", done="rules")
+
+
+@get("/settings/rates")
+async def rates(request: PageRequest) -> Answer:
+    """The newest rate of each pair, and whether it still prices anything."""
+    desk = desk_of(request)
+    values = {
+        "rows": await desk_rates.newest_of_all(desk, request.user.actor),
+        "now": desk.clock.now(),
+        "max_age_seconds": desk.rate_max_age_seconds,
+    }
+    return settings_page(request, "rates", values)
+
+
+async def _page(
+    request: PageRequest, written: dict[str, str] | None, refusal: Refusal | None = None
+) -> Answer:
+    desk, actor = desk_of(request), request.user.actor
+    policy = await settings.policy_of(desk, actor)
+    modes = await settings.choose_deposits(desk, actor.org_id, None, None)
+    values: dict[str, Any] = {
+        "groups": RULES,
+        "written": written or _written(policy),
+        "present": _written(policy),
+        "modes": {key: modes[key] for key in CHAINS if key in desk.chains},
+        "deposits": DEPOSITS,
+    }
+    return settings_page(request, "rules", values, refusal)
+
+
+def _written(policy: Policy) -> dict[str, str]:
+    """The values as they stand in the form."""
+    return {name: _text(getattr(policy, name)) for name in NAMES}
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+HANDLERS: Final = (rules, change, deposits, rates)

@@ -1,0 +1,141 @@
+"""The rules in words: what each is called, what it means for the money, and how it is chosen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from counterfoil.pages.language import N_
+
+Kind = Literal["switch", "number", "choice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One setting of `counterfoil.core.invoice.Policy`. ``choices`` maps value to name.
+
+    ``empty``: may be left empty, which leaves the matter to people.
+    """
+
+    title: str
+    sentence: str
+    kind: Kind
+    choices: Mapping[str, str] | None = None
+    empty: bool = False
+
+
+_YES_NO: Final = {"true": N_("yes"), "false": N_("no")}
+
+RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
+    N_("Approval"): {
+        "approval_required": Rule(
+            N_("Invoices have to be approved"),
+            N_("Nobody can pay an invoice before somebody has approved it."),
+            "switch",
+            _YES_NO,
+        ),
+        "maker_is_not_checker": Rule(
+            N_("Two people"),
+            N_("Nobody approves what they made, changed or asked for themselves."),
+            "switch",
+            _YES_NO,
+        ),
+    },
+    N_("Tolerance"): {
+        "underpay_ratio": Rule(
+            N_("Least share of what is due that counts as paid"),
+            N_("1 means every unit; 0.995 forgives half a per cent, which you then do not get."),
+            "number",
+        ),
+        "overpay_ratio": Rule(
+            N_("Most share of what is due that counts as exact"),
+            N_("1 means every unit; with 1.02, two per cent too much are no surplus."),
+            "number",
+        ),
+        "overpaid": Rule(
+            N_("When too much came"),
+            N_("Who pays too much gets the rest back when you sign, or waits for your decision."),
+            "choice",
+            {
+                "refund_at_sign_off": N_("send the rest back at sign-off"),
+                "resolve": N_("let a person decide"),
+            },
+        ),
+        "several_payers": Rule(
+            N_("When several addresses paid"),
+            N_("Money from several senders may be a customer's two wallets, or somebody else's."),
+            "choice",
+            {"accept": N_("accept it"), "resolve": N_("let a person decide")},
+        ),
+        "dust_below": Rule(
+            N_("Transfers below this many whole coins count for nothing"),
+            N_("So that nobody can disturb a payment with a fraction of a cent."),
+            "number",
+        ),
+    },
+    N_("Time"): {
+        "receipt_window_seconds": Rule(
+            N_("Seconds in which an invoice priced in fiat can be paid"),
+            N_("Its amount in tokens is fixed for that long; afterwards a payment is late."),
+            "number",
+        ),
+        "grace_days": Rule(
+            N_("Days of grace"),
+            N_("So long after the deadline a payment still wakes the invoice up, as a late one."),
+            "number",
+        ),
+    },
+    N_("Finality"): {
+        "confirm_soft_below_usd": Rule(
+            N_("Payments worth less than this many dollars are confirmed sooner"),
+            N_(
+                "They count as confirmed when the chain calls them safe, all others when final."
+                " Money only ever leaves when it is final."
+            ),
+            "number",
+        ),
+    },
+    N_("What rules decide instead of people"): {
+        "auto_accept_underpaid_from": Rule(
+            N_("Accept too little from this share on"),
+            N_("0.98 accepts payments that lack up to two per cent. Empty: people decide."),
+            "number",
+            empty=True,
+        ),
+        "auto_accept_overpaid_to": Rule(
+            N_("Accept too much up to this share"),
+            N_("The surplus is kept for the customer to be refunded. Empty: people decide."),
+            "number",
+            empty=True,
+        ),
+        "auto_accept_late_minutes": Rule(
+            N_("Accept payments that are late by up to this many minutes"),
+            N_("At the price that was asked, whatever the rate did. Empty: people decide."),
+            "number",
+            empty=True,
+        ),
+        "auto_recalculate_late_minutes": Rule(
+            N_("Price payments anew that are late by up to this many minutes"),
+            N_("At the rate of the moment they came. Empty: people decide."),
+            "number",
+            empty=True,
+        ),
+        "auto_recalculate_late_from": Rule(
+            N_("Share of the new price that a late payment must reach"),
+            N_("1 means all of it; what reaches less waits for a person."),
+            "number",
+        ),
+        "auto_accept_several_payers": Rule(
+            N_("Accept payments from several addresses without a person"),
+            N_("Each sender is screened either way."),
+            "switch",
+            _YES_NO,
+        ),
+    },
+}
+"""Group to its settings, in the order in which they are shown."""
+
+DEPOSITS: Final[Mapping[str, str]] = {
+    "factory": N_("a contract for each invoice, emptied by the operator"),
+    "hd": N_("a key for each invoice, fuelled before it is emptied"),
+}
+"""How an invoice of a chain is paid."""

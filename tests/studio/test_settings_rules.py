@@ -1,0 +1,126 @@
+"""Settings: the rules of new invoices, how they are paid, and the rates they are priced with."""
+
+import re
+from dataclasses import fields as fields_of
+from datetime import timedelta
+from html import unescape
+
+import pytest
+
+from counterfoil.core.invoice import Policy
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.desk import org_log, settings
+from counterfoil.studio.settings.rules import NAMES
+from support.site import PASSWORD, Firm, Site
+from support.visitor import Page, Visitor
+
+RULES = "/studio/settings/rules"
+READER = Actor("user_test", 1, frozenset({Permission.AUDIT, Permission.READ}))
+
+
+@pytest.fixture
+async def anna(site: Site, firm: Firm) -> Visitor:
+    """The administrator, at the pages."""
+    await site.person(firm.org_id, "anna", "administrator")
+    return await site.at_the_pages("anna1@merchant.example")
+
+
+def written(page: Page) -> dict[str, str]:
+    """What stands in the form."""
+    inputs = re.findall(
+        r'<input class="form-control[^>]*name="(\w+)"[^>]*value="([^"]*)"', page.text
+    )
+    found = {name: unescape(value) for name, value in inputs if name in NAMES}
+    for name, options in re.findall(r'(?s)<select[^>]*name="(\w+)"[^>]*>(.*?)</select>', page.text):
+        found[name] = "".join(re.findall(r'value="(\w+)" selected', options))
+    return found
+
+
+def test_every_rule_but_the_one_that_never_changes_is_in_the_form() -> None:
+    names = {field.name for field in fields_of(Policy)} - {"sign_off_required"}
+    assert set(NAMES) == names
+
+
+async def test_anna_changes_rules_and_new_invoices_live_by_them(
+    site: Site, firm: Firm, anna: Visitor
+) -> None:
+    form = written(await anna.open(RULES))
+    assert form["underpay_ratio"] == "1"
+    assert form["auto_accept_late_minutes"] == ""
+    changes = {"maker_is_not_checker": "false", "auto_accept_late_minutes": "15"}
+    done = await anna.send(RULES, {**form, **changes})
+    assert "The rules are changed" in done.words
+    assert written(done) == {**form, **changes}
+    invoice = (await firm.all_roles.create()).data["id"]
+    assert (await firm.all_roles.approve(invoice)).status == 200
+    ((entry, _),) = (await org_log.history(site.desk, READER)).entries
+    assert entry.event == "policy_changed"
+    assert entry.metadata == {
+        "maker_is_not_checker": [True, False],
+        "auto_accept_late_minutes": [None, 15],
+    }
+    emptied = await anna.send(RULES, {**form, **changes, "auto_accept_late_minutes": ""})
+    assert emptied.status == 200
+    assert (await settings.policy_of(site.desk, READER)).auto_accept_late_minutes is None
+
+
+async def test_a_rule_that_would_lose_money_is_refused_at_its_field(
+    site: Site, anna: Visitor
+) -> None:
+    form = written(await anna.open(RULES))
+    for name, value, sentence in (
+        ("underpay_ratio", "0", "must be above 0"),
+        ("overpay_ratio", "0.9", "must be at least 1"),
+        ("overpay_ratio", "NaN", "must be a plain number"),
+        ("grace_days", "two", "cannot be"),
+        ("grace_days", "", "cannot be"),
+        ("overpaid", "keep", "cannot be"),
+        ("auto_accept_underpaid_from", "1", "must be below underpay_ratio"),
+    ):
+        refused = await anna.send(RULES, {**form, "receipt_window_seconds": "60", name: value})
+        assert refused.status == 422, name
+        assert refused.words.count(sentence) == 2, name
+        assert written(refused)["receipt_window_seconds"] == "60"
+        assert "now: 86400" in refused.words
+    assert await settings.policy_of(site.desk, READER) == Policy()
+    assert (await org_log.history(site.desk, READER)).entries == []
+
+
+async def test_how_invoices_are_paid_is_chosen_by_chain(site: Site, anna: Visitor) -> None:
+    done = await anna.send(f"{RULES}/deposits", {"chain": "arb", "mode": "hd"})
+    assert "a key for each invoice" in done.words
+    modes = await settings.choose_deposits(site.desk, 1, None, None)
+    assert [chain for chain, mode in modes.items() if mode == "hd"] == ["arb"]
+    for wrong in ({"chain": "doge", "mode": "hd"}, {"chain": "arb", "mode": "paper"}):
+        assert (await anna.send(f"{RULES}/deposits", wrong)).status == 422
+    ((entry, _),) = (await org_log.history(site.desk, READER)).entries
+    assert (entry.subject, entry.metadata) == ("arb", {"before": "factory", "after": "hd"})
+
+
+async def test_everybody_reads_the_rules_and_administrators_change_them(
+    site: Site, anna: Visitor
+) -> None:
+    form = written(await anna.open(RULES))
+    changed = {**form, "grace_days": "3"}
+    for name in ("maya", "rita", "sam", "otto", "ada"):
+        visitor = await site.at_the_pages(f"{name}1@merchant.example")
+        page = await visitor.open(RULES)
+        assert "Changes need the permission" in page.words
+        assert "Change the rules" not in page.words
+        for path, fields in ((RULES, changed), (f"{RULES}/deposits", {"chain": "arb"})):
+            refused = await visitor.send(path, fields, token=page.form_token)
+            assert refused.status == 403
+            assert "organization:administer" in refused.words
+    site.clock.advance(timedelta(minutes=11))
+    assert (await anna.send(RULES, changed)).status == 403
+    assert await settings.policy_of(site.desk, READER) == Policy()
+    assert (await anna.send(RULES, {**changed, "proof": PASSWORD})).status == 200
+
+
+async def test_rates_show_their_age(site: Site, anna: Visitor) -> None:
+    page = await anna.open("/studio/settings/rates")
+    assert "USDT/TWD 32.5 test" in page.words
+    assert page.words.count("in use") == 7
+    site.clock.advance(timedelta(seconds=901))
+    page = await anna.open("/studio/settings/rates")
+    assert page.words.count("too old") == 7
