@@ -186,7 +186,7 @@ async def test_a_refused_form_comes_back_as_it_was_typed(maya: Writer) -> None:
     assert await maya.count() == 0
 
 
-async def test_fields_that_are_not_in_the_form_change_nothing(maya: Writer) -> None:
+async def test_fields_that_are_not_in_the_form_change_nothing(site: Site, maya: Writer) -> None:
     stranger = {
         "status": "completed",
         "org_id": "2",
@@ -225,6 +225,13 @@ async def test_fields_that_are_not_in_the_form_change_nothing(maya: Writer) -> N
         plain.status,
     )
     assert (edited.callback_url, edited.deposit_address) == (None, plain.deposit_address)
+    alma = Writer(site, await site.at_the_pages("alma1@merchant.example"))
+    page = await alma.visitor.open(path)
+    seen = re.search(r'name="seen" value="([0-9a-f]+)"', page.text)
+    assert seen is not None
+    await alma.send(path, seen=seen[1], description="by Alma")
+    edited = await maya.look(after.address)
+    assert (edited.document.creator, edited.document.description) == ("Maya", "by Alma")
 
 
 async def test_sent_twice_by_an_impatient_hand_it_is_one_invoice(maya: Writer) -> None:

@@ -82,8 +82,17 @@ async def test_a_list_is_narrowed_by_everything_that_it_offers(
         assert shown(await maya.open(f"{LIST}?{query}")) == numbers, query
     counted = await maya.open(f"{LIST}?archived=yes")
     assert "Completed 1" in counted.words
-    for wrong in ("status=gone", "since=yesterday", "method=cash", "order=amount", "page=0"):
+    for wrong in (
+        "status=gone",
+        "since=yesterday",
+        "method=cash",
+        "order=amount",
+        "page=0",
+        "page=5001",
+    ):
         assert (await maya.open(f"{LIST}?{wrong}")).status == 422, wrong
+    assert shown(await maya.open(f"{LIST}?order=due_first&page=500")) == []
+    assert (await maya.open(f"{LIST}?order=due_first&page=501")).status == 422
 
 
 async def test_a_list_is_sorted_by_age_and_by_due_date(

@@ -266,7 +266,7 @@ _STANDS_THERE: Final[LiteralString] = (
 )
 
 _SHOWN: Final[LiteralString] = "created_at, invoice_id, status, context"
-_SHOWN_BY_DUE: Final[LiteralString] = f"deadline_at, {_SHOWN}"
+_SHOWN_BY_DUE: Final[LiteralString] = "deadline_at, invoice_id, status, context"
 
 _ORDERS: Final[Mapping[Order, LiteralString]] = {
     "newest": "created_at DESC, invoice_id DESC",

@@ -35,6 +35,8 @@ LIST: Final = f"{PREFIX}/invoices"
 PAGE_SIZE: Final = 20
 SEARCH_LENGTH: Final = 200
 MAX_PAGE: Final = 5_000
+MAX_PAGE_BY_DUE: Final = 500
+"""Each standing is read that far and merged, so pages further on would take long."""
 
 ORDERS: Final[Mapping[str, Order]] = {
     "newest": "newest",
@@ -104,6 +106,11 @@ class Asked:
         kept += [("order", "" if self.order == "newest" else self.order)]
         return urlencode([(name, value) for name, value in kept if value])
 
+    @property
+    def last_page(self) -> int:
+        """As far as pages are shown."""
+        return MAX_PAGE_BY_DUE if self.filters.by_due else MAX_PAGE
+
     def with_order(self, order: str) -> str:
         """The query of the same list in another order."""
         return replace(self, order=order).query
@@ -118,7 +125,8 @@ class Asked:
 async def page(request: PageRequest) -> Answer:
     """A page of invoices that match."""
     asked = read(request.query_params)
-    return await _list(request, asked, _page_number(request.query_params.get("page", "1")))
+    number = _page_number(request.query_params.get("page", "1"), asked.last_page)
+    return await _list(request, asked, number)
 
 
 async def _list(
@@ -137,7 +145,7 @@ async def _list(
             "found": found,
             "rows": [(ids.public("inv", v.invoice.invoice_id), v) for v in found.views],
             "counts": counts,
-            "last": max(1, -(-found.total // PAGE_SIZE)),
+            "last": min(asked.last_page, max(1, -(-found.total // PAGE_SIZE))),
             "number": number,
             "asked": asked,
             "saved": kept.filters,
@@ -269,9 +277,9 @@ def _end(day: date) -> datetime:
     return _start(day) + timedelta(days=1) - timedelta(microseconds=1)
 
 
-def _page_number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_PAGE):
-        raise Invalid.field("page", f"must be a whole number from 1 to {MAX_PAGE}")
+def _page_number(text: str, last: int) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= last):
+        raise Invalid.field("page", f"must be a whole number from 1 to {last}")
     return int(text)
 
 
