@@ -42,6 +42,7 @@ from counterfoil.desk.jobs import Jobs
 from counterfoil.desk.passwords import Passwords
 from counterfoil.desk.signing_in import SigningIn
 from counterfoil.pages import assets
+from counterfoil.pages.press import Press
 from counterfoil.providers.demo_customer import HttpDemoCustomer
 
 MAX_BODY_BYTES: Final = 1024 * 1024
@@ -89,6 +90,7 @@ def create_app(desk: Desk, settings: WebSettings) -> Litestar:
     pace = None if rate is None else Pace(desk.clock, per_second=rate, burst=2 * rate)
     changes = Changes(desk)
     jobs = Jobs(desk, {exporting.KIND: exporting.EXPORT})
+    press = Press()
     return Litestar(
         route_handlers=[
             healthz,
@@ -105,8 +107,8 @@ def create_app(desk: Desk, settings: WebSettings) -> Litestar:
                 "changes": changes,
                 "jobs": jobs,
                 "pay_links": links,
-                "checkout": _checkout_parts(desk, settings, links, changes),
-                "studio": _studio_parts(desk, settings, changes, jobs),
+                "checkout": _checkout_parts(desk, settings, links, changes, press),
+                "studio": _studio_parts(desk, settings, changes, jobs, press),
                 **kryptogo.state(
                     allow_private_callbacks=settings.allow_private_callbacks, pace=pace
                 ),
@@ -133,7 +135,7 @@ def _key_of(desk: Desk) -> bytes:
 
 
 def _checkout_parts(
-    desk: Desk, settings: WebSettings, links: PayLinks, changes: Changes
+    desk: Desk, settings: WebSettings, links: PayLinks, changes: Changes, press: Press
 ) -> checkout.Parts:
     rate = settings.payers_per_second
     return checkout.Parts(
@@ -141,11 +143,14 @@ def _checkout_parts(
         live=Live(changes),
         pace=Pace(desk.clock, per_second=rate, burst=2 * rate),
         keep=timedelta(days=settings.payment_page_days),
+        press=press,
         customer=settings.demo_customer,
     )
 
 
-def _studio_parts(desk: Desk, settings: WebSettings, changes: Changes, jobs: Jobs) -> studio.Parts:
+def _studio_parts(
+    desk: Desk, settings: WebSettings, changes: Changes, jobs: Jobs, press: Press
+) -> studio.Parts:
     key = _key_of(desk)
     factors = Factors(key)
     return studio.Parts(
@@ -153,6 +158,7 @@ def _studio_parts(desk: Desk, settings: WebSettings, changes: Changes, jobs: Job
         factors=factors,
         changes=changes,
         jobs=jobs,
+        press=press,
         form_key=hmac.new(key, b"counterfoil.forms.1", hashlib.sha256).digest(),
         secure=settings.secure,
         sandbox=settings.sandbox,

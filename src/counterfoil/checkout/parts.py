@@ -9,6 +9,7 @@ from counterfoil.core.errors import Refusal
 from counterfoil.core.money import Money
 from counterfoil.core.pace import Pace
 from counterfoil.core.pay_links import PayLinks
+from counterfoil.pages.press import Press
 
 KEPT_DAYS: Final = 30
 """How long after an invoice was closed its page is still shown, unless a setting says otherwise."""
@@ -29,6 +30,7 @@ class Parts:
     links: PayLinks
     live: Live
     pace: Pace
+    press: Press
     keep: timedelta = timedelta(days=KEPT_DAYS)
     customer: DemoCustomer | None = None
 

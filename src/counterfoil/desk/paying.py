@@ -5,10 +5,12 @@ from datetime import timedelta
 from uuid import UUID
 
 from counterfoil.books import invoices, orgs, paying
+from counterfoil.books.orgs import BankAccount
 from counterfoil.core.errors import NotFound
 from counterfoil.core.pay_links import PayLinks, claimed
 from counterfoil.desk import queries
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.printing import bank_account_of
 from counterfoil.desk.queries import InvoiceView
 
 Watched = tuple[int, UUID]
@@ -17,10 +19,11 @@ Watched = tuple[int, UUID]
 
 @dataclass(frozen=True, slots=True)
 class PaymentView:
-    """An invoice and who it is from."""
+    """An invoice, who it is from, and the bank account where it is paid by bank."""
 
     merchant: str
     view: InvoiceView
+    bank_account: BankAccount | None
 
     @property
     def watched(self) -> Watched:
@@ -47,9 +50,10 @@ async def payment_page(desk: Desk, links: PayLinks, token: str, keep: timedelta)
                 raise _nowhere()
         org = await orgs.get(tx, org_id)
         view = await queries.full_view(tx, invoice)
+        bank_account = await bank_account_of(tx, invoice)
     if org is None:
         raise _nowhere()
-    return PaymentView(org.name, view)
+    return PaymentView(org.name, view, bank_account)
 
 
 def _nowhere() -> NotFound:

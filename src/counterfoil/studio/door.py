@@ -45,6 +45,7 @@ from counterfoil.desk.signing_in import (
 )
 from counterfoil.pages import language, render
 from counterfoil.pages.forms import Form, comes_from_here, read_form
+from counterfoil.pages.press import Press
 from counterfoil.studio import words
 
 PREFIX: Final = "/studio"
@@ -72,6 +73,7 @@ class Parts:
     factors: Factors
     changes: Changes
     jobs: Jobs
+    press: Press
     form_key: bytes = field(repr=False)
     secure: bool = False
     sandbox: bool = False

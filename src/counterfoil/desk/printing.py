@@ -1,0 +1,41 @@
+"""What an invoice's printed sheet needs, as one moment saw it."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from counterfoil.books import invoices, orgs
+from counterfoil.books.orgs import BankAccount
+from counterfoil.core.errors import NotFound
+from counterfoil.core.invoice import Invoice
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.db.pool import Tx
+from counterfoil.desk import queries
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.queries import InvoiceView
+
+
+@dataclass(frozen=True, slots=True)
+class Printable:
+    """The invoice with what came in, and the bank account where it is paid by bank."""
+
+    view: InvoiceView
+    bank_account: BankAccount | None
+
+
+async def printable(desk: Desk, invoice_id: UUID, by: Actor) -> Printable:
+    """One invoice of the actor's organisation; `NotFound` otherwise."""
+    by.require(Permission.READ)
+    async with desk.database.reading() as tx:
+        invoice = await invoices.get(tx, by.org_id, invoice_id)
+        if invoice is None:
+            raise NotFound("there is no such invoice")
+        view = await queries.full_view(tx, invoice)
+        return Printable(view, await bank_account_of(tx, invoice))
+
+
+async def bank_account_of(tx: Tx, invoice: Invoice) -> BankAccount | None:
+    """Where the invoice is paid by bank; None where it is paid on chain."""
+    if invoice.settlement != "fiat":
+        return None
+    known = await orgs.bank_accounts(tx, invoice.org_id)
+    return next((a for a in known if a.bank_account_id == invoice.bank_account_id), None)

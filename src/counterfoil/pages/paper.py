@@ -1,0 +1,266 @@
+"""An invoice as the data of its printed sheet, in the reader's language.
+
+The sheet shows where to pay only while that is wanted: an invoice that is not approved, or over,
+bears no address that somebody could send money to.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import segno
+from babel.dates import format_datetime
+
+from counterfoil.core.invoice import Context, Invoice, Status, number_label, pay_to
+from counterfoil.core.money import Money
+from counterfoil.core.payment_uri import payment_uri
+from counterfoil.core.reckoning import Depth, still_due
+from counterfoil.pages import shape
+from counterfoil.pages.language import N_, locale_of, translations
+
+_WATERMARKS: Final[Mapping[Status, tuple[str, str]]] = {
+    Status.APPROVAL_PENDING: (N_("Not approved yet"), "red"),
+    Status.APPROVAL_REJECTED: (N_("Rejected"), "red"),
+    Status.CANCELLED: (N_("Cancelled"), "red"),
+    Status.EXPIRED: (N_("Expired"), "grey"),
+    Status.REFUNDED: (N_("Refunded"), "grey"),
+}
+_PAID: Final = frozenset(
+    {Status.SIGN_PENDING, Status.SWEEPING, Status.PAYOUT_PROCESSING, Status.COMPLETED}
+)
+_MISSING: Final = "\N{EN DASH}"
+
+
+@dataclass(frozen=True, slots=True)
+class Letterhead:
+    """Who the sheet is from. ``lines`` stand below the name; ``logo`` is a PNG or JPEG."""
+
+    name: str
+    lines: tuple[str, ...] = ()
+    logo: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What is printed. ``transfers`` are what came in; ``bank`` is where it is paid by bank."""
+
+    invoice: Invoice
+    transfers: Sequence[Any]
+    letterhead: Letterhead
+    bank: tuple[str, str] | None = None
+    """The bank account's label and currency."""
+
+
+def sheet_of(view: Any, bank_account: Any = None) -> Sheet:  # noqa: ANN401 - the desk's types, which pages leave alone
+    """The sheet of what the desk found: a view, and a bank account or None."""
+    bank = None if bank_account is None else (bank_account.label, bank_account.currency)
+    return Sheet(view.invoice, view.transfers, letterhead_of(view.invoice), bank)
+
+
+def letterhead_of(invoice: Invoice) -> Letterhead:
+    """Who the document itself says it is from."""
+    document = invoice.document
+    return Letterhead(document.organization_name, (document.organization_email,))
+
+
+def file_name(invoice: Invoice) -> str:
+    """What the PDF is saved as."""
+    return f"{number_label(invoice)}.pdf"
+
+
+def paper(sheet: Sheet, language: str, now: datetime) -> dict[str, Any]:
+    """The data of ``sheets/invoice.typ``."""
+    return _Writer(sheet, language, now).paper()
+
+
+class _Writer:
+    def __init__(self, sheet: Sheet, language: str, now: datetime) -> None:
+        self.sheet = sheet
+        self.invoice = sheet.invoice
+        self.now = now
+        self.locale = locale_of(language)
+        self.language = language
+        self.say = translations(language).gettext
+        self.filters = shape.filters(language)
+
+    def paper(self) -> dict[str, Any]:
+        say, invoice, document = self.say, self.invoice, self.invoice.document
+        head = self.sheet.letterhead
+        logo = None if head.logo is None else list(head.logo)
+        lang, _, region = self.language.partition("-")
+        return {
+            "lang": lang,
+            "region": region.rpartition("-")[2] or "GB",
+            "title": say("Invoice"),
+            "number": number_label(invoice),
+            "pages": say("Page {page} of {pages}"),
+            "merchant": {"name": head.name, "logo": logo},
+            "watermark": self.watermark(),
+            "stamp": self.stamp(),
+            "parties": [
+                _party(say("From"), head.name, head.lines),
+                _party(say("To"), document.recipient_name, (document.recipient_email,)),
+            ],
+            "facts": [
+                (say("Issued"), self.day(document.issued_on)),
+                (say("Terms"), self.terms()),
+                (say("Due"), self.due()),
+            ],
+            "description": document.description,
+            "columns": [
+                "",
+                say("Item"),
+                say("Quantity"),
+                say("Unit price"),
+                say("Tax"),
+                say("Total"),
+            ],
+            "items": [
+                (
+                    str(number),
+                    item.name,
+                    self.number(item.quantity),
+                    self.cash(item.unit_price),
+                    self.cash(item.tax) if item.tax else _MISSING,
+                    self.cash(item.total),
+                )
+                for number, item in enumerate(document.items, start=1)
+            ],
+            "sums": self.sums(),
+            "total": (say("Total"), self.filters["price"](invoice)),
+            "payment": self.payment(),
+            "arrived": {"heading": say("What has arrived"), "rows": list(self.arrived())},
+        }
+
+    def watermark(self) -> dict[str, str] | None:
+        found = _WATERMARKS.get(self.invoice.status)
+        return None if found is None else {"text": self.say(found[0]), "colour": found[1]}
+
+    def stamp(self) -> dict[str, str] | None:
+        paid_at = self.invoice.tally.paid_at
+        if self.invoice.status not in _PAID or paid_at is None:
+            return None
+        on = self.day(paid_at.astimezone(UTC).date())
+        return {"text": self.say("Paid on %(date)s") % {"date": on}, "colour": "green"}
+
+    def terms(self) -> str:
+        days = self.invoice.document.terms_days
+        if self.invoice.explicit_deadline_at is not None:
+            return self.say("Fixed date")
+        if days == 0:
+            return self.say("Due on receipt")
+        one, many = N_("%(num)s day"), N_("%(num)s days")
+        return translations(self.language).ngettext(one, many, days) % {"num": days}
+
+    def due(self) -> str:
+        invoice = self.invoice
+        if invoice.deadline_follows_approval and invoice.approved_at is None:
+            return self.say("On approval")
+        return self.moment(invoice.deadline_at)
+
+    def sums(self) -> list[tuple[str, str]]:
+        items = self.invoice.document.items
+        tax = sum((item.tax for item in items), start=Decimal(0))
+        net = sum((item.total - item.tax for item in items), start=Decimal(0))
+        return [(self.say("Subtotal"), self.cash(net)), (self.say("Tax"), self.cash(tax))]
+
+    def payment(self) -> dict[str, Any] | None:
+        invoice, say = self.invoice, self.say
+        heading, address = say("How to pay"), say("Address")
+        plain: dict[str, Any] = {"heading": heading, "address": address, "text": [], "ways": []}
+        plain |= {"bank": [], "qr": None}
+        if invoice.status is Status.APPROVAL_PENDING:
+            told = say("How to pay is printed here once the invoice is approved. Send nothing yet.")
+            return {**plain, "text": [told]}
+        if not self.is_open():
+            return None
+        if invoice.settlement == "fiat":
+            return {
+                **plain,
+                "text": [say("By bank transfer; send no tokens.")],
+                "bank": self.bank(),
+            }
+        due = still_due(invoice)
+        if not due:
+            return None
+        told = say(
+            "Send exactly one of these amounts, in the token and on the chain that are named. What"
+            " is sent on another chain may be lost."
+        )
+        first = due[0]
+        uri = payment_uri(first, pay_to(invoice, first.asset))
+        caption = say("For wallets: %(amount)s on %(chain)s") % {
+            "amount": str(first),
+            "chain": shape.chain_name(first.asset.chain),
+        }
+        return {
+            **plain,
+            "text": [told],
+            "ways": [self.way(money) for money in due],
+            "qr": {"drawing": _qr(uri), "caption": caption},
+        }
+
+    def is_open(self) -> bool:
+        """Whether money is awaited: as long as there is time, and some of it is missing."""
+        invoice = self.invoice
+        waiting = {Status.AWAITING_PAYMENT, Status.PAYMENT_DETECTED}
+        short = (Status.RESOLUTION_REQUIRED, Context.UNDERPAID)
+        awaited = invoice.status in waiting or (invoice.status, invoice.context) == short
+        return awaited and self.now < invoice.deadline_at
+
+    def bank(self) -> list[tuple[str, str]]:
+        bank = self.sheet.bank
+        account = [] if bank is None else [(self.say("Bank account"), f"{bank[0]} ({bank[1]})")]
+        return [*account, (self.say("Reference"), number_label(self.invoice))]
+
+    def way(self, money: Money) -> dict[str, Any]:
+        quote = next(r.quote for r in self.invoice.requests if r.asset == money.asset)
+        rate = None
+        if quote is not None:
+            numbers = {"base": quote.base, "quote": quote.quote, "rate": self.number(quote.rate)}
+            rate = self.say("1 %(base)s = %(rate)s %(quote)s") % numbers
+        return {
+            "amount": str(money),
+            "chain": shape.chain_name(money.asset.chain),
+            "address": pay_to(self.invoice, money.asset),
+            "rate": rate,
+        }
+
+    def arrived(self) -> Iterable[dict[str, str]]:
+        for transfer in self.sheet.transfers:
+            if transfer.depth is not Depth.ORPHANED:
+                yield {
+                    "at": self.moment(transfer.block_at),
+                    "chain": shape.chain_name(transfer.chain),
+                    "tx": transfer.known_tx_hash or _MISSING,
+                    "amount": shape.transferred(transfer),
+                }
+
+    def moment(self, at: datetime) -> str:
+        shown = format_datetime(at.astimezone(UTC), "yyyy-MM-dd HH:mm", locale=self.locale)
+        return f"{shown} UTC"
+
+    def day(self, on: Any) -> str:  # noqa: ANN401 - as the filter takes it
+        return str(self.filters["day"](on))
+
+    def number(self, value: Decimal) -> str:
+        return str(self.filters["number"](value))
+
+    def cash(self, value: Decimal) -> str:
+        """An amount of the invoice's currency: all its digits, and at least the cents."""
+        if self.invoice.price.mode == "crypto":
+            return self.number(value)
+        exact = value == value.quantize(Decimal("0.01"))
+        return str(self.filters["fiat"](value, None)) if exact else self.number(value)
+
+
+def _party(label: str, name: str, lines: Iterable[str]) -> dict[str, Any]:
+    return {"label": label, "name": name, "lines": [line for line in lines if line]}
+
+
+def _qr(text: str) -> str:
+    return segno.make(text, error="m", micro=False).svg_inline(
+        border=4, dark="#000", light="#fff", lineclass=None, svgclass=None
+    )
