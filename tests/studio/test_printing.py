@@ -50,7 +50,9 @@ async def test_ada_and_the_customer_get_the_same_with_amounts_and_the_address_of
         assert words in page.words
 
     customers = await printed(payer.visitor, f"{payer.path}/invoice.pdf")
-    assert (customers.status, customers.pages) == (200, page.pages)
+    assert customers.status == 200
+    assert customers.words.split() == [word for word in page.words.split() if "@" not in word]
+    assert page.words.count("@") == 2
     assert "noindex" in customers.headers["X-Robots-Tag"]
     assert f'href="{payer.path}/invoice.pdf"' in (await payer.look()).text
 
@@ -96,7 +98,9 @@ async def test_what_is_paid_says_when_and_by_which_transaction(
     assert "Paid on 2026-06-22" in page.words
     assert f"{tx_hash} 46.153846 USDT" in page.words
     assert "How to pay" not in page.words
-    assert (await printed(payer.visitor, f"{payer.path}/invoice.pdf")).pages == page.pages
+    customers = await printed(payer.visitor, f"{payer.path}/invoice.pdf")
+    assert "Paid on 2026-06-22" in customers.words
+    assert tx_hash in customers.words
 
 
 async def test_after_half_is_paid_the_rest_is_asked_for(
@@ -125,7 +129,8 @@ async def test_who_is_paid_by_bank_is_given_the_account_and_no_address(
     assert "First Bank" not in page.words
     assert "Reference INV-2026-000001" in page.words
     assert "0x" not in page.words
-    assert (await printed(payer.visitor, f"{payer.path}/invoice.pdf")).pages == page.pages
+    customers = await printed(payer.visitor, f"{payer.path}/invoice.pdf")
+    assert "Bank account 富邦 012-3456 (TWD) Reference INV-2026-000001" in customers.words
 
 
 async def test_nobody_gets_another_organisations(site: Site, firm: Firm) -> None:

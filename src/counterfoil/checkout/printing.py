@@ -24,7 +24,7 @@ async def pdf(request: PageRequest, token: FromPath[str]) -> Answer:
     keep_pace(request)
     desk, parts = desk_of(request), parts_of(request)
     found = await payment_page(desk, parts.links, token, parts.keep)
-    sheet = paper.sheet_of(found.view, found.bank_account)
+    sheet = paper.sheet_of(found.view, found.bank_account, mail=False)
     made = await parts.press.pdf(paper.paper(sheet, language_of(request), desk.clock.now()))
     return press.answer(made, paper.file_name(sheet.invoice), HEADERS)
 

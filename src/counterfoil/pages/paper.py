@@ -51,18 +51,30 @@ class Sheet:
     letterhead: Letterhead
     bank: tuple[str, str] | None = None
     """The bank account's label and currency."""
+    mail: bool = True
+    """Whether the recipient's e-mail address is shown."""
 
 
-def sheet_of(view: Any, bank_account: Any = None) -> Sheet:  # noqa: ANN401 - the desk's types, which pages leave alone
-    """The sheet of what the desk found: a view, and a bank account or None."""
+def sheet_of(
+    view: Any,  # noqa: ANN401 - the desk's type, which pages leave alone
+    bank_account: Any,  # noqa: ANN401 - the same
+    *,
+    mail: bool,
+) -> Sheet:
+    """The sheet of what the desk found: a view, and a bank account or None.
+
+    ``mail``: with the addresses of e-mail that the document bears. Whoever has nothing but a link
+    is shown none.
+    """
+    invoice = view.invoice
     bank = None if bank_account is None else (bank_account.label, bank_account.currency)
-    return Sheet(view.invoice, view.transfers, letterhead_of(view.invoice), bank)
+    return Sheet(invoice, view.transfers, letterhead_of(invoice, mail=mail), bank, mail=mail)
 
 
-def letterhead_of(invoice: Invoice) -> Letterhead:
+def letterhead_of(invoice: Invoice, *, mail: bool = True) -> Letterhead:
     """Who the document itself says it is from."""
     document = invoice.document
-    return Letterhead(document.organization_name, (document.organization_email,))
+    return Letterhead(document.organization_name, (document.organization_email,) if mail else ())
 
 
 def file_name(invoice: Invoice) -> str:
@@ -101,7 +113,7 @@ class _Writer:
             "stamp": self.stamp(),
             "parties": [
                 _party(say("From"), head.name, head.lines),
-                _party(say("To"), document.recipient_name, (document.recipient_email,)),
+                _party(say("To"), document.recipient_name, self.mail()),
             ],
             "facts": [
                 (say("Issued"), self.day(document.issued_on)),
@@ -144,6 +156,9 @@ class _Writer:
             return None
         on = self.day(paid_at.astimezone(UTC).date())
         return {"text": self.say("Paid on %(date)s") % {"date": on}, "colour": "green"}
+
+    def mail(self) -> tuple[str, ...]:
+        return (self.invoice.document.recipient_email,) if self.sheet.mail else ()
 
     def terms(self) -> str:
         days = self.invoice.document.terms_days
