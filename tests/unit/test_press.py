@@ -16,7 +16,7 @@ class Setter:
 
     def __init__(self) -> None:
         self.may_go = Event()
-        self.set: list[str] = []
+        self.set: list[int] = []
 
     def __call__(self, data: str) -> bytes:
         self.may_go.wait(20)
