@@ -10,6 +10,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from refusals import refusal_sentences
+
 SOURCE = Path(__file__).parents[1] / "src" / "counterfoil"
 LOCALES = SOURCE / "pages" / "locale"
 
@@ -21,12 +23,14 @@ IDLE = ('"POT-', '"PO-', '"Generated', '"Report-', '"Last-', '"Language-Team', '
 
 
 def sentences() -> Catalog:
-    """Every sentence that pages use, with where it stands."""
+    """Every sentence that pages use or show when they refuse, with where it stands."""
     found = Catalog(project="Counterfoil", charset="utf-8", fuzzy=False)
     options = {"**.html": {"silent": "false", "extensions": "jinja2.ext.do"}}
     for name, line, message, _comments, _context in extract_from_dir(
         SOURCE, METHODS + TEMPLATES, options, KEYWORDS
     ):
+        found.add(message, None, [(name, line)])
+    for name, line, message in refusal_sentences(SOURCE):
         found.add(message, None, [(name, line)])
     return found
 
