@@ -10,6 +10,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from counterfoil.pages.language import REFUSAL
 from refusals import refusal_sentences
 
 SOURCE = Path(__file__).parents[1] / "src" / "counterfoil"
@@ -30,8 +31,8 @@ def sentences() -> Catalog:
         SOURCE, METHODS + TEMPLATES, options, KEYWORDS
     ):
         found.add(message, None, [(name, line)])
-    for name, line, message in refusal_sentences(SOURCE):
-        found.add(message, None, [(name, line)])
+    for name, line, message, has_values in refusal_sentences(SOURCE):
+        found.add(message, None, [(name, line)], auto_comments=[REFUSAL] if has_values else [])
     return found
 
 

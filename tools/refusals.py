@@ -1,10 +1,12 @@
 """The sentences of refusals: people read them on pages, so catalogues have to translate them.
 
-Found are sentences that stand whole in the code, at the call or in a name of the same function.
-What is put together from parts (``f"at most {most}"``) has no one translation and stays English.
+A sentence stands at the call of a refusal, or in a name of the same function, or at the call of
+a function of the same module that refuses with what it is given. Values within a sentence
+become placeholders, by which `counterfoil.pages.language.told` recognises it again.
 """
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -14,21 +16,35 @@ PLACES: Final = ("core", "desk", "pages", "studio", "checkout", "providers/demo_
 
 _ROOT: Final = "Refusal"
 
+_FEWEST_LETTERS: Final = 8
+"""Fewer letters around its values make no sentence that could be recognised."""
 
-def refusal_sentences(package: Path) -> Iterator[tuple[str, int, str]]:
-    """File, line and sentence of each constant refusal below the package ``counterfoil``."""
+_NAMES: Final = re.compile(r"(?<=%\()\w+(?=\)s)")
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def refusal_sentences(package: Path) -> Iterator[tuple[str, int, str, bool]]:
+    """File below the package ``counterfoil``, line, sentence, and whether it has placeholders."""
     paths = sorted(path for place in PLACES for path in _files(package / place))
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
     kinds = _kinds(trees.values())
+    same: dict[str, str] = {}
     for path, tree in trees.items():
+        functions = [node for node in ast.walk(tree) if isinstance(node, _Function)]
+        refusing = {f.name: at for f in functions if (at := _refuses_with(f, kinds)) is not None}
         found = {
-            id(constant): constant
-            for node in ast.walk(tree)
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            for constant in _of_function(node, kinds)
+            (told.lineno, told.col_offset): told
+            for function in functions
+            for told in _sentences(function, kinds, refusing)
         }
-        for constant in found.values():
-            yield str(path.relative_to(package)), constant.lineno, str(constant.value)
+        for (line, _), told in sorted(found.items()):
+            sentence = _written(told)
+            if sentence is not None:
+                has_values = isinstance(told, ast.JoinedStr)
+                # What differs in the names of its values alone is one sentence.
+                sentence = same.setdefault(_NAMES.sub("", sentence), sentence)
+                yield str(path.relative_to(package)), line, sentence, has_values
 
 
 def _files(place: Path) -> list[Path]:
@@ -41,26 +57,43 @@ def _kinds(trees: Iterable[ast.Module]) -> set[str]:
     known = {_ROOT}
     while True:
         more = {
-            c.name for c in classes if any(isinstance(b, ast.Name) and b.id in known for b in c.bases)
+            c.name
+            for c in classes
+            if any(isinstance(base, ast.Name) and base.id in known for base in c.bases)
         }
         if more <= known:
             return known
         known |= more
 
 
-def _of_function(function: ast.AST, kinds: set[str]) -> Iterator[ast.Constant]:
+def _refuses_with(function: _Function, kinds: set[str]) -> int | None:
+    """Which of its arguments a function refuses with, if it does."""
+    names = [argument.arg for argument in function.args.args]
+    for call in ast.walk(function):
+        if isinstance(call, ast.Call):
+            for told in _told_by(call, kinds, {}):
+                if isinstance(told, ast.Name) and told.id in names:
+                    return names.index(told.id)
+    return None
+
+
+def _sentences(
+    function: _Function, kinds: set[str], refusing: dict[str, int]
+) -> Iterator[ast.Constant | ast.JoinedStr]:
     named: dict[str, list[ast.expr]] = {}
     for node in ast.walk(function):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             named.setdefault(node.targets[0].id, []).append(node.value)
     for node in ast.walk(function):
         if isinstance(node, ast.Call):
-            for told in _told_by(node, kinds):
+            for told in _told_by(node, kinds, refusing):
                 for value in named.get(told.id, []) if isinstance(told, ast.Name) else [told]:
-                    yield from _constants(value)
+                    for text in _texts(value):
+                        yield text
+                        yield from _within(text, named)
 
 
-def _told_by(call: ast.Call, kinds: set[str]) -> Iterator[ast.expr]:
+def _told_by(call: ast.Call, kinds: set[str], refusing: dict[str, int]) -> Iterator[ast.expr]:
     match call:
         case ast.Call(func=ast.Name(id=name), args=[message, *_]) if name in kinds:
             yield message
@@ -71,12 +104,42 @@ def _told_by(call: ast.Call, kinds: set[str]) -> Iterator[ast.expr]:
             func=ast.Attribute(value=ast.Name(id=name), attr="field"), args=[_, sentence]
         ) if name in kinds:
             yield sentence
+        case ast.Call(func=ast.Name(id=name), args=given) if name in refusing:
+            yield from given[refusing[name] : refusing[name] + 1]
 
 
-def _constants(value: ast.expr) -> Iterator[ast.Constant]:
+def _texts(value: ast.expr) -> Iterator[ast.Constant | ast.JoinedStr]:
     match value:
-        case ast.Constant(value=str()):
+        case ast.Constant(value=str()) | ast.JoinedStr():
             yield value
         case ast.IfExp():
-            yield from _constants(value.body)
-            yield from _constants(value.orelse)
+            yield from _texts(value.body)
+            yield from _texts(value.orelse)
+
+
+def _within(
+    told: ast.Constant | ast.JoinedStr, named: dict[str, list[ast.expr]]
+) -> Iterator[ast.Constant | ast.JoinedStr]:
+    """Clauses that a sentence has from names of its function."""
+    for part in told.values if isinstance(told, ast.JoinedStr) else []:
+        if isinstance(part, ast.FormattedValue) and isinstance(part.value, ast.Name):
+            for value in named.get(part.value.id, []):
+                yield from _texts(value)
+
+
+def _written(told: ast.Constant | ast.JoinedStr) -> str | None:
+    """The sentence as catalogues have it, None where it is hardly one."""
+    if isinstance(told, ast.Constant):
+        return str(told.value)
+    names: list[str] = []
+    parts: list[str] = []
+    for part in told.values:
+        if isinstance(part, ast.FormattedValue):
+            name = re.findall(r"[A-Za-z_]+", ast.unparse(part.value))[-1].strip("_").lower()
+            names.append(name)
+            count = names.count(name)
+            parts.append(f"%({name if count == 1 else f'{name}_{count}'})s")
+        elif isinstance(part, ast.Constant):
+            parts.append(str(part.value).replace("%", "%%"))
+    words = "".join(p for p in parts if not p.startswith("%("))
+    return "".join(parts) if sum(map(str.isalpha, words)) >= _FEWEST_LETTERS else None

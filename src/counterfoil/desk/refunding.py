@@ -33,7 +33,8 @@ class Part:
         named = self.symbol is not None or self.chain is not None
         if not held and not (named and astray):
             return ()
-        left = "what is left is " + " and ".join(f"{m} on {m.asset.chain}" for m in held + astray)
+        amounts = " and ".join(f"{m} on {m.asset.chain}" for m in held + astray)
+        left = f"what is left is {amounts}"
         paid = [part.asset for part in invoice.tally.money if self._names(part.asset)]
         meant = [money for money in (held if paid else astray) if self._names(money.asset)]
         if not meant:

@@ -15,7 +15,7 @@ from counterfoil.core.assets import CHAINS, known_asset
 from counterfoil.core.invoice import Invoice, number_label
 from counterfoil.core.lookalike import mixes_scripts
 from counterfoil.core.money import Asset, Money, format_units, plain_text
-from counterfoil.pages.language import locale_of
+from counterfoil.pages.language import locale_of, told
 
 
 def filters(language: str) -> dict[str, Callable[..., Any]]:
@@ -66,6 +66,7 @@ def filters(language: str) -> dict[str, Callable[..., Any]]:
         "file_id": partial(ids.public, "file"),
         "mixes_scripts": mixes_scripts,
         "plain": plain_text,
+        "told": partial(told, language),
         "tx_link": tx_link,
         "address_link": address_link,
     }

@@ -296,9 +296,12 @@ def refused(request: PageRequest, refusal: Refusal) -> Answer:
 
 def refused_by_http(request: PageRequest, refusal: HTTPException) -> Answer:
     """Answer what the server itself refuses: unknown paths and methods, bodies too large."""
-    told = {404: "there is no such page", 413: "this is too large; nothing was changed"}
-    message = told.get(refusal.status_code, "the request could not be read; nothing was changed")
-    values = {"refusal": Refusal(message), "kind": "http"}
+    told = {
+        404: Refusal("there is no such page"),
+        413: Refusal("this is too large; nothing was changed"),
+    }
+    otherwise = Refusal("the request could not be read; nothing was changed")
+    values = {"refusal": told.get(refusal.status_code, otherwise), "kind": "http"}
     return show(request, "studio/refused.html", values, status_code=refusal.status_code)
 
 
@@ -306,8 +309,11 @@ def failed(request: PageRequest, failure: Exception) -> Answer:
     """Answer a failure of ours without telling anything about our insides; the log has it all."""
     request_id = request_id_of(request)
     _log.error("page_failed", request_id=request_id, trace="".join(format_exception(failure)))
-    sentence = "something went wrong on our side; nothing more is known here than this number"
-    values = {"refusal": Refusal(f"{sentence}: {request_id}"), "kind": "failed"}
+    message = (
+        "something went wrong on our side; nothing more is known here than this number:"
+        f" {request_id}"
+    )
+    values = {"refusal": Refusal(message), "kind": "failed"}
     return show(request, "studio/refused.html", values, status_code=500)
 
 

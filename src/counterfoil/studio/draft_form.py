@@ -98,8 +98,12 @@ class _Reading:
     def settle(self) -> None:
         if self.problems:
             count = len(self.problems)
-            told = "a field needs" if count == 1 else f"{count} fields need"
-            raise Invalid(f"{told} another look; nothing was saved", fields=self.problems)
+            message = (
+                "a field needs another look; nothing was saved"
+                if count == 1
+                else f"{count} fields need another look; nothing was saved"
+            )
+            raise Invalid(message, fields=self.problems)
 
 
 def typed_in(form: Form) -> Typed:

@@ -188,8 +188,23 @@ FIELDS: Final[Mapping[str, str]] = {
     "group_key": N_("Group"),
     "order_data": N_("Your own data"),
     "attachment": N_("Attachment"),
+    "attachments": N_("Attachments"),
+    "file": N_("File"),
+    "choice": N_("Decision"),
+    "reason": N_("Reason"),
+    "refund_address": N_("Address for the refund"),
+    "refund_amount": N_("Amount to refund"),
+    "refund_token": N_("Token to refund"),
+    "refund_attachments": N_("Papers of the refund"),
+    "name": N_("Name"),
+    "email": N_("E-mail"),
+    "roles": N_("Roles"),
+    "password": N_("Password"),
+    "again": N_("The new password again"),
+    "code": N_("Code"),
+    "invoice": N_("Invoice"),
 }
-"""Field of an invoice's form to its name, where something is said about it."""
+"""Field of a form to its name, where something is said about it."""
 
 ORG_EVENTS: Final[Mapping[str, str]] = {
     "member_added": N_("added a member"),
