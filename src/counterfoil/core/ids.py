@@ -3,7 +3,9 @@
 from typing import Final, Literal
 from uuid import UUID
 
-Kind = Literal["inv", "pi", "file", "user", "evt", "mv", "scr", "req", "key", "ref", "ses", "job"]
+Kind = Literal[
+    "inv", "pi", "file", "user", "evt", "mv", "scr", "req", "key", "ref", "ses", "pad", "job"
+]
 
 _HEX_LENGTH: Final = 32
 

@@ -447,6 +447,14 @@ CREATE TABLE public.org_log (
     CONSTRAINT org_log_sequence_check CHECK ((sequence >= 1))
 );
 
+CREATE TABLE public.org_profile (
+    org_id bigint NOT NULL,
+    email text NOT NULL,
+    address text NOT NULL,
+    tax_number text NOT NULL,
+    logo_file_id uuid
+);
+
 CREATE TABLE public.outbox (
     org_id bigint NOT NULL,
     event_id uuid NOT NULL,
@@ -501,6 +509,21 @@ CREATE TABLE public.payment_request (
     due_units numeric(78,0) NOT NULL,
     quote jsonb,
     CONSTRAINT payment_request_due_units_check CHECK (((due_units > (0)::numeric) AND (due_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric)))
+);
+
+CREATE TABLE public.payout_address (
+    org_id bigint NOT NULL,
+    payout_address_id uuid NOT NULL,
+    family text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL COLLATE pg_catalog."C",
+    label text NOT NULL,
+    added_by text NOT NULL COLLATE pg_catalog."C",
+    added_at timestamp with time zone NOT NULL,
+    approved_by text COLLATE pg_catalog."C",
+    approved_at timestamp with time zone,
+    usable_at timestamp with time zone,
+    removed_at timestamp with time zone,
+    CONSTRAINT payout_address_check CHECK ((approved_by <> added_by))
 );
 
 CREATE TABLE public.person (
@@ -800,6 +823,9 @@ ALTER TABLE ONLY public.org_log
 ALTER TABLE ONLY public.org
     ADD CONSTRAINT org_pkey PRIMARY KEY (org_id);
 
+ALTER TABLE ONLY public.org_profile
+    ADD CONSTRAINT org_profile_pkey PRIMARY KEY (org_id);
+
 ALTER TABLE ONLY public.outbox_attempt
     ADD CONSTRAINT outbox_attempt_pkey PRIMARY KEY (org_id, event_id, attempt);
 
@@ -814,6 +840,9 @@ ALTER TABLE ONLY public.passkey
 
 ALTER TABLE ONLY public.payment_request
     ADD CONSTRAINT payment_request_pkey PRIMARY KEY (org_id, invoice_id, "position");
+
+ALTER TABLE ONLY public.payout_address
+    ADD CONSTRAINT payout_address_pkey PRIMARY KEY (org_id, payout_address_id);
 
 ALTER TABLE ONLY public.person
     ADD CONSTRAINT person_email_key UNIQUE (email);
@@ -939,6 +968,8 @@ CREATE INDEX passkey_person ON public.passkey USING btree (person_id);
 
 CREATE INDEX payment_request_native ON public.payment_request USING btree (org_id, invoice_id) WHERE (contract = ''::text);
 
+CREATE UNIQUE INDEX payout_address_once ON public.payout_address USING btree (org_id, family, address) WHERE (removed_at IS NULL);
+
 CREATE INDEX person_by_email ON public.person USING btree (lower(email));
 
 CREATE INDEX person_session_person ON public.person_session USING btree (person_id, created_at);
@@ -1027,6 +1058,12 @@ ALTER TABLE ONLY public.move
 ALTER TABLE ONLY public.org_log
     ADD CONSTRAINT org_log_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
 
+ALTER TABLE ONLY public.org_profile
+    ADD CONSTRAINT org_profile_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
+
+ALTER TABLE ONLY public.org_profile
+    ADD CONSTRAINT org_profile_org_id_logo_file_id_fkey FOREIGN KEY (org_id, logo_file_id) REFERENCES public.file(org_id, file_id);
+
 ALTER TABLE ONLY public.outbox_attempt
     ADD CONSTRAINT outbox_attempt_org_id_event_id_fkey FOREIGN KEY (org_id, event_id) REFERENCES public.outbox(org_id, event_id);
 
@@ -1035,6 +1072,9 @@ ALTER TABLE ONLY public.passkey
 
 ALTER TABLE ONLY public.payment_request
     ADD CONSTRAINT payment_request_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);
+
+ALTER TABLE ONLY public.payout_address
+    ADD CONSTRAINT payout_address_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
 
 ALTER TABLE ONLY public.person_session
     ADD CONSTRAINT person_session_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);

@@ -1,7 +1,6 @@
 """Files that people attach: taken in, given back, and never looked into."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -41,10 +40,20 @@ async def store(
 ) -> StoredFile:
     """Take a file in. Raises `Invalid` naming ``file`` for what is not wanted."""
     _require_upload(by)
+    row = prepared(desk, content, name, by)
+
+    async def work(tx: Tx) -> StoredFile:
+        return await once(desk, tx, by, idempotent, lambda: keep(tx, row))
+
+    return await desk.database.run(work)
+
+
+def prepared(desk: Desk, content: bytes, name: str, by: Actor) -> files.FileRow:
+    """A file that was looked at, to be kept. Raises `Invalid` naming ``file``."""
     if not 0 < len(content) <= MAX_FILE_BYTES:
         raise Invalid.field("file", f"must have from 1 to {MAX_FILE_BYTES} bytes")
     content_type = content_type_of(content)
-    row = files.FileRow(
+    return files.FileRow(
         org_id=by.org_id,
         file_id=desk.ids.new(),
         name=safe_name(name, content_type),
@@ -55,11 +64,6 @@ async def store(
         uploaded_by=_member(by),
         created_at=desk.clock.now(),
     )
-
-    async def work(tx: Tx) -> StoredFile:
-        return await once(desk, tx, by, idempotent, _keep(tx, row))
-
-    return await desk.database.run(work)
 
 
 async def fetch(desk: Desk, file_id: UUID, by: Actor) -> tuple[StoredFile, bytes]:
@@ -82,15 +86,13 @@ async def name_of(desk: Desk, file_id: UUID, by: Actor) -> str:
     return name
 
 
-def _keep(tx: Tx, row: files.FileRow) -> Callable[[], Awaitable[StoredFile]]:
-    async def do() -> StoredFile:
-        used = await files.usage(tx, row.org_id)
-        if used.files >= MAX_FILES_OF_ORG or used.size_bytes + row.size_bytes > MAX_BYTES_OF_ORG:
-            raise Invalid.field("file", "does not fit: your organisation's room for files is full")
-        await files.insert(tx, row)
-        return _stored(row)
-
-    return do
+async def keep(tx: Tx, row: files.FileRow) -> StoredFile:
+    """Keep a file that is `prepared`. Raises `Invalid` where there is no room."""
+    used = await files.usage(tx, row.org_id)
+    if used.files >= MAX_FILES_OF_ORG or used.size_bytes + row.size_bytes > MAX_BYTES_OF_ORG:
+        raise Invalid.field("file", "does not fit: your organisation's room for files is full")
+    await files.insert(tx, row)
+    return _stored(row)
 
 
 def _require_upload(by: Actor) -> None:

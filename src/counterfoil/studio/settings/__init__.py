@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from counterfoil.studio.settings import keys, log, members, roles, rules
+from counterfoil.studio.settings import keys, log, members, profile, roles, rules
 
 __all__ = ["HANDLERS"]
 
 HANDLERS: Final = (
     *roles.HANDLERS,
+    *profile.HANDLERS,
     *members.HANDLERS,
     *keys.HANDLERS,
     *rules.HANDLERS,

@@ -10,9 +10,11 @@ from counterfoil.studio.door import PREFIX, Answer, PageRequest, show, status_co
 ADDRESS: Final = f"{PREFIX}/settings"
 
 TABS: Final[tuple[tuple[str, str, Permission], ...]] = (
+    (f"{ADDRESS}/organisation", N_("Organisation"), Permission.READ),
     (f"{ADDRESS}/members", N_("Members"), Permission.AUDIT),
     (f"{ADDRESS}/roles", N_("Roles"), Permission.READ),
     (f"{ADDRESS}/keys", N_("API keys"), Permission.READ),
+    (f"{ADDRESS}/payout-addresses", N_("Payout addresses"), Permission.READ),
     (f"{ADDRESS}/rules", N_("Rules"), Permission.READ),
     (f"{ADDRESS}/rates", N_("Rates"), Permission.READ),
     (f"{ADDRESS}/log", N_("History"), Permission.AUDIT),

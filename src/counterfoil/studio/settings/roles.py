@@ -12,7 +12,7 @@ from counterfoil.studio.settings.frame import ADDRESS, settings_page
 @get("/settings")
 async def front() -> Answer:
     """The first tab that everybody may see."""
-    return go(f"{ADDRESS}/roles")
+    return go(f"{ADDRESS}/organisation")
 
 
 @get("/settings/roles")

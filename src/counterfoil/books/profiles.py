@@ -1,0 +1,191 @@
+"""What organisations say about themselves, their bank accounts, and where their money may go."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import all_rows, execute, one_row, one_value
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """An organisation as its invoices show it; what was never written is empty."""
+
+    name: str
+    email: str
+    address: str
+    tax_number: str
+    logo_file_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutAddress:
+    """An address that is registered, and not removed. Money may go there from ``usable_at`` on."""
+
+    payout_address_id: UUID
+    family: str
+    address: str
+    label: str
+    added_by: str
+    added_at: datetime
+    approved_by: str | None
+    approved_at: datetime | None
+    usable_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BankAccount:
+    """A bank account into which invoices may be paid."""
+
+    bank_account_id: int
+    label: str
+    currency: str
+    created_at: datetime
+
+
+async def get(tx: Tx, org_id: int) -> Profile | None:
+    """The profile; None where there is no such organisation."""
+    return await one_row(
+        tx,
+        Profile,
+        """
+        SELECT name, coalesce(email, '') AS email, coalesce(address, '') AS address,
+               coalesce(tax_number, '') AS tax_number, logo_file_id
+          FROM org LEFT JOIN org_profile USING (org_id)
+         WHERE org_id = %(org_id)s
+        """,
+        {"org_id": org_id},
+    )
+
+
+async def save(tx: Tx, org_id: int, profile: Profile) -> None:
+    """Replace the profile."""
+    await execute(
+        tx,
+        "UPDATE org SET name = %(name)s WHERE org_id = %(org_id)s",
+        {"org_id": org_id, "name": profile.name},
+    )
+    await execute(
+        tx,
+        """
+        INSERT INTO org_profile (org_id, email, address, tax_number, logo_file_id)
+        VALUES (%(org_id)s, %(email)s, %(address)s, %(tax_number)s, %(logo_file_id)s)
+        ON CONFLICT (org_id) DO UPDATE
+           SET email = excluded.email, address = excluded.address,
+               tax_number = excluded.tax_number, logo_file_id = excluded.logo_file_id
+        """,
+        {
+            "org_id": org_id,
+            "email": profile.email,
+            "address": profile.address,
+            "tax_number": profile.tax_number,
+            "logo_file_id": profile.logo_file_id,
+        },
+    )
+
+
+async def bank_accounts(tx: Tx, org_id: int) -> list[BankAccount]:
+    """The organisation's bank accounts, by number."""
+    return await all_rows(
+        tx,
+        BankAccount,
+        """
+        SELECT bank_account_id, label, currency, created_at FROM bank_account
+         WHERE org_id = %(org_id)s ORDER BY bank_account_id
+        """,
+        {"org_id": org_id},
+    )
+
+
+async def next_bank_account(tx: Tx, org_id: int) -> int:
+    """A number that no bank account has. The caller holds the organisation."""
+    return (
+        await one_value(
+            tx,
+            int,
+            """
+            SELECT coalesce(max(bank_account_id), 0) + 1 FROM bank_account
+             WHERE org_id = %(org_id)s
+            """,
+            {"org_id": org_id},
+        )
+        or 1
+    )
+
+
+async def payout_addresses(tx: Tx, org_id: int) -> list[PayoutAddress]:
+    """The registered addresses, the newest first."""
+    return await all_rows(
+        tx,
+        PayoutAddress,
+        """
+        SELECT payout_address_id, family, address, label, added_by, added_at, approved_by,
+               approved_at, usable_at
+          FROM payout_address
+         WHERE org_id = %(org_id)s AND removed_at IS NULL
+         ORDER BY added_at DESC, payout_address_id
+        """,
+        {"org_id": org_id},
+    )
+
+
+async def insert_payout_address(tx: Tx, org_id: int, row: PayoutAddress) -> None:
+    """Register an address, not approved yet; one that is registered is an error."""
+    await execute(
+        tx,
+        """
+        INSERT INTO payout_address (org_id, payout_address_id, family, address, label, added_by,
+            added_at)
+        VALUES (%(org_id)s, %(payout_address_id)s, %(family)s, %(address)s, %(label)s,
+            %(added_by)s, %(added_at)s)
+        """,
+        {
+            "org_id": org_id,
+            "payout_address_id": row.payout_address_id,
+            "family": row.family,
+            "address": row.address,
+            "label": row.label,
+            "added_by": row.added_by,
+            "added_at": row.added_at,
+        },
+    )
+
+
+async def approve_payout_address(  # noqa: PLR0913 - the columns of the row
+    tx: Tx,
+    org_id: int,
+    payout_address_id: UUID,
+    *,
+    by: str,
+    at: datetime,
+    usable_at: datetime,
+) -> None:
+    """Approve an address."""
+    await execute(
+        tx,
+        """
+        UPDATE payout_address
+           SET approved_by = %(by)s, approved_at = %(at)s, usable_at = %(usable_at)s
+         WHERE org_id = %(org_id)s AND payout_address_id = %(payout_address_id)s
+        """,
+        {
+            "org_id": org_id,
+            "payout_address_id": payout_address_id,
+            "by": by,
+            "at": at,
+            "usable_at": usable_at,
+        },
+    )
+
+
+async def remove_payout_address(tx: Tx, org_id: int, payout_address_id: UUID, at: datetime) -> None:
+    """Take an address away."""
+    await execute(
+        tx,
+        """
+        UPDATE payout_address SET removed_at = %(at)s
+         WHERE org_id = %(org_id)s AND payout_address_id = %(payout_address_id)s
+        """,
+        {"org_id": org_id, "payout_address_id": payout_address_id, "at": at},
+    )

@@ -1,0 +1,143 @@
+"""The organisation's own data: what its invoices say about it, its logo, its bank accounts."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from counterfoil.books import orgs, profiles
+from counterfoil.books.profiles import BankAccount, Profile
+from counterfoil.core import ids
+from counterfoil.core.documents import PDF
+from counterfoil.core.errors import Invalid, NotFound
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.text import clean_email, clean_text
+from counterfoil.db.pool import Tx
+from counterfoil.desk import files
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.org_log import note
+
+__all__ = ["BankAccount", "Profile", "Written", "add_bank_account", "profile"]
+
+CURRENCIES: Final = ("TWD", "USD")
+"""What invoices can be priced in."""
+NAME_LENGTH: Final = 100
+ADDRESS_LENGTH: Final = 500
+TAX_NUMBER_LENGTH: Final = 40
+LABEL_LENGTH: Final = 80
+MAX_LOGO_BYTES: Final = 512 * 1024
+"""It goes into every document and page that customers see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What somebody wrote about the organisation, not looked at yet."""
+
+    name: str
+    email: str
+    address: str
+    tax_number: str
+
+
+async def profile(tx: Tx, org_id: int) -> Profile:
+    """An organisation as its documents show it. Raises `NotFound`."""
+    found = await profiles.get(tx, org_id)
+    if found is None:
+        raise NotFound(f"there is no organisation {org_id}")
+    return found
+
+
+async def own(desk: Desk, by: Actor) -> tuple[Profile, list[BankAccount]]:
+    """One's own organisation with its bank accounts. Raises `Forbidden`."""
+    by.require(Permission.READ)
+    async with desk.database.reading() as tx:
+        return await profile(tx, by.org_id), await profiles.bank_accounts(tx, by.org_id)
+
+
+async def change(desk: Desk, written: Written, by: Actor) -> None:
+    """Replace name, e-mail, address and tax number.
+
+    Raises `Forbidden`, and `Invalid` naming the field.
+    """
+    by.require(Permission.ADMINISTER)
+    name = clean_text(written.name, "name", max_length=NAME_LENGTH)
+    email = clean_email(written.email.strip(), "email") if written.email.strip() else ""
+    address = clean_text(
+        written.address, "address", max_length=ADDRESS_LENGTH, empty=True, lines=True
+    )
+    tax_number = clean_text(
+        written.tax_number, "tax_number", max_length=TAX_NUMBER_LENGTH, empty=True
+    )
+
+    async def work(tx: Tx) -> None:
+        await orgs.hold(tx, by.org_id)
+        before = await profile(tx, by.org_id)
+        after = replace(before, name=name, email=email, address=address, tax_number=tax_number)
+        told = {
+            field: [getattr(before, field), getattr(after, field)]
+            for field in ("name", "email", "address", "tax_number")
+            if getattr(before, field) != getattr(after, field)
+        }
+        if told:
+            await profiles.save(tx, by.org_id, after)
+            await note(desk, tx, by, "profile_changed", "", fields=told)
+
+    await desk.database.run(work)
+
+
+async def set_logo(desk: Desk, content: bytes, name: str, by: Actor) -> None:
+    """Show this picture on documents. Raises `Forbidden`, and `Invalid` naming ``file``."""
+    by.require(Permission.ADMINISTER)
+    if len(content) > MAX_LOGO_BYTES:
+        raise Invalid.field("file", f"must have at most {MAX_LOGO_BYTES} bytes")
+    row = files.prepared(desk, content, name, by)
+    if row.content_type == PDF:
+        raise Invalid.field("file", "must be a PNG or a JPEG")
+
+    async def work(tx: Tx) -> None:
+        await orgs.hold(tx, by.org_id)
+        before = await profile(tx, by.org_id)
+        await files.keep(tx, row)
+        await profiles.save(tx, by.org_id, replace(before, logo_file_id=row.file_id))
+        subject = ids.public("file", row.file_id)
+        await note(desk, tx, by, "logo_changed", subject, sha256=row.sha256.hex())
+
+    await desk.database.run(work)
+
+
+async def drop_logo(desk: Desk, by: Actor) -> None:
+    """Show no picture. Raises `Forbidden`."""
+    by.require(Permission.ADMINISTER)
+
+    async def work(tx: Tx) -> None:
+        await orgs.hold(tx, by.org_id)
+        before = await profile(tx, by.org_id)
+        await profiles.save(tx, by.org_id, replace(before, logo_file_id=None))
+        await note(desk, tx, by, "logo_changed", "")
+
+    await desk.database.run(work)
+
+
+async def add_bank_account(desk: Desk, label: str, currency: str, by: Actor) -> int:
+    """Register a bank account; answers its number.
+
+    Raises `Forbidden`, and `Invalid` naming the field.
+    """
+    by.require(Permission.ADMINISTER)
+    called = clean_text(label, "label", max_length=LABEL_LENGTH)
+    if currency not in CURRENCIES:
+        raise Invalid.field("currency", f"must be one of {', '.join(CURRENCIES)}")
+
+    async def work(tx: Tx) -> int:
+        await orgs.hold(tx, by.org_id)
+        number = await profiles.next_bank_account(tx, by.org_id)
+        await orgs.insert_bank_account(
+            tx,
+            by.org_id,
+            number,
+            label=called,
+            currency=currency,
+            created_at=desk.clock.now(),
+        )
+        await note(desk, tx, by, "bank_account_added", str(number), label=called, currency=currency)
+        return number
+
+    return await desk.database.run(work)

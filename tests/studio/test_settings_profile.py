@@ -1,0 +1,216 @@
+"""Settings: the organisation's profile and logo, bank accounts, and payout addresses."""
+
+import re
+from datetime import timedelta
+from zlib import crc32
+
+import aiohttp
+import pytest
+
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.desk import org_log, payout_addresses, profile
+from support.payments import Payments
+from support.site import PASSWORD, Firm, Site
+from support.visitor import Visitor
+
+PROFILE = "/studio/settings/organisation"
+PAYOUTS = "/studio/settings/payout-addresses"
+GOOD = {
+    "name": "Tea & Söhne",
+    "email": "billing@tea.example",
+    "address": "1 Leaf Road\nTaipei",
+    "tax_number": "12345678",
+}
+ADDRESS = "0x52908400098527886E0F7030069857D2E4169EE7"
+PAYOUT = {"family": "evm", "address": ADDRESS, "label": "Treasury"}
+READER = Actor("user_test", 1, frozenset({Permission.AUDIT, Permission.READ}))
+
+
+@pytest.fixture
+async def anna(site: Site, firm: Firm) -> Visitor:
+    """One administrator, at the pages."""
+    await site.person(firm.org_id, "anna", "administrator")
+    return await site.at_the_pages("anna1@merchant.example")
+
+
+@pytest.fixture
+async def arno(site: Site, firm: Firm) -> Visitor:
+    """The other administrator, at the pages."""
+    await site.person(firm.org_id, "arno", "administrator")
+    return await site.at_the_pages("arno1@merchant.example")
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    checked = kind + content
+    return len(content).to_bytes(4) + checked + crc32(checked).to_bytes(4)
+
+
+PNG = (
+    b"\x89PNG\r\n\x1a\n"
+    + chunk(b"IHDR", (1).to_bytes(4) * 2 + b"\x08\x00\x00\x00\x00")
+    + chunk(b"IDAT", bytes.fromhex("78da63600000000200 01".replace(" ", "")))
+    + chunk(b"IEND", b"")
+)
+
+
+def upload(content: bytes) -> aiohttp.FormData:
+    form = aiohttp.FormData()
+    form.add_field("file", content, filename="logo.png", content_type="image/png")
+    return form
+
+
+async def events(site: Site) -> list[str]:
+    found = await org_log.history(site.desk, READER)
+    assert found.broken is None
+    return [entry.event for entry, _ in found.entries]
+
+
+async def test_anna_writes_what_documents_say(site: Site, anna: Visitor) -> None:
+    done = await anna.send(PROFILE, GOOD)
+    assert "Saved." in done.words
+    assert "Tea & Söhne" in (await anna.open("/studio")).words
+    async with site.desk.database.reading() as tx:
+        found = await profile.profile(tx, 1)
+    assert (found.name, found.address) == (GOOD["name"], GOOD["address"])
+    maya = await site.at_the_pages("maya1@merchant.example")
+    assert "1 Leaf Road Taipei" in (await maya.open(PROFILE)).words
+    for wrong, sentence in (
+        ({"name": ""}, "must not be empty"),
+        ({"email": "x"}, "must be an e-mail address"),
+        ({"address": "x" * 501}, "at most 500 characters"),
+        ({"tax_number": "x" * 41}, "at most 40 characters"),
+    ):
+        refused = await anna.send(PROFILE, {**GOOD, "tax_number": "999", **wrong})
+        assert refused.status == 422
+        assert refused.words.count(sentence) == 2
+        assert ("999" in refused.text) == ("tax_number" not in wrong)
+    assert await events(site) == ["profile_changed"]
+
+
+async def test_the_logo_is_a_picture_and_nothing_else(site: Site, anna: Visitor) -> None:
+    logo = f"{PROFILE}/logo"
+    assert (await anna.open(logo)).status == 404
+    for bad in (
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"<html><script>alert(1)</script>",
+        b"%PDF-1.4\nstartxref\n1\n%%EOF",
+        PNG + b"<script>",
+        PNG.ljust(600_000, b"\0"),
+        b"",
+    ):
+        assert (await anna.send(logo, upload(bad))).status in {413, 422}
+    assert "Saved." in (await anna.send(logo, upload(PNG))).words
+    async with anna.session.get(anna.base_url + logo) as answer:
+        assert (answer.content_type, await answer.read()) == ("image/png", PNG)
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    omar = await _elsewhere(site)
+    assert (await omar.open(logo)).status == 404
+    await anna.send(f"{logo}/drop")
+    assert (await anna.open(logo)).status == 404
+    assert await events(site) == ["logo_changed", "logo_changed"]
+
+
+async def test_bank_accounts_get_the_next_number(site: Site, anna: Visitor) -> None:
+    path = f"{PROFILE}/bank-accounts"
+    await anna.send(path, {"label": "Fubon", "currency": "TWD"})
+    page = await anna.send(path, {"label": "Cathay", "currency": "TWD"})
+    numbers = [int(n) for n in re.findall(r"number (\d+)", page.words)]
+    assert numbers == sorted(set(numbers))
+    assert (await anna.send(path, {"label": "", "currency": "TWD"})).status == 422
+    assert (await anna.send(path, {"label": "x", "currency": "EUR"})).status == 422
+    assert await events(site) == ["bank_account_added"] * 2
+
+
+async def test_an_address_is_added_by_one_approved_by_another_and_good_a_day_later(
+    site: Site, anna: Visitor, arno: Visitor
+) -> None:
+    added = await anna.send(PAYOUTS, PAYOUT)
+    assert "another administrator has to approve it" in added.words
+    (public,) = set(re.findall(r"/(pad_[0-9a-f]{32})/", added.text))
+    approve = f"{PAYOUTS}/{public}/approve"
+    assert approve not in added.text
+    assert (await anna.send(approve)).status == 403
+    assert await _usable(site) == []
+    approved = await arno.send(approve)
+    assert "good from" in approved.words
+    assert (await arno.send(approve)).status == 409
+    site.clock.advance(timedelta(hours=24) - timedelta(microseconds=1))
+    assert await _usable(site) == []
+    site.clock.advance(timedelta(microseconds=1))
+    assert await _usable(site) == [ADDRESS.lower()]
+    await arno.sign_in("arno1@merchant.example", PASSWORD)
+    await arno.send(f"{PAYOUTS}/{public}/remove")
+    assert await _usable(site) == []
+    assert await events(site) == [
+        f"payout_address_{what}" for what in ("added", "approved", "removed")
+    ]
+
+
+async def test_nothing_is_registered_that_would_lose_money_or_break_the_law(
+    site: Site, anna: Visitor, arno: Visitor
+) -> None:
+    for wrong, sentence in (
+        ({"address": "0x0"}, "address"),
+        ({"address": "0x" + "0" * 40}, "is the zero address"),
+        ({"family": "doge"}, "must be one of evm"),
+        ({"label": ""}, "must not be empty"),
+    ):
+        refused = await anna.send(PAYOUTS, {**PAYOUT, **wrong})
+        assert refused.status == 422
+        assert sentence in refused.words
+    added = await anna.send(PAYOUTS, PAYOUT)
+    assert (await anna.send(PAYOUTS, {**PAYOUT, "address": ADDRESS.lower()})).status == 409
+    (public,) = set(re.findall(r"/(pad_[0-9a-f]{32})/", added.text))
+    await Payments(site.desk).lists(ADDRESS.lower())
+    refused = await arno.send(f"{PAYOUTS}/{public}/approve")
+    assert refused.status == 422
+    assert "is on the sanctions list" in refused.words
+    assert (await arno.send(f"{PAYOUTS}/{public}/remove")).status == 200
+    assert (await arno.send(PAYOUTS, PAYOUT)).status == 422
+    assert await events(site) == ["payout_address_added", "payout_address_removed"]
+
+
+async def test_everybody_reads_and_administrators_change(
+    site: Site, anna: Visitor, arno: Visitor
+) -> None:
+    added = await anna.send(PAYOUTS, PAYOUT)
+    (public,) = set(re.findall(r"/(pad_[0-9a-f]{32})/", added.text))
+    before = await events(site)
+    for name in ("maya", "rita", "sam", "otto", "ada"):
+        visitor = await site.at_the_pages(f"{name}1@merchant.example")
+        assert (await visitor.open(PROFILE)).status == 200
+        assert "Treasury" in (await visitor.open(PAYOUTS)).words
+        token = (await visitor.open("/studio")).form_token
+        for path, form in (
+            (PROFILE, GOOD),
+            (f"{PROFILE}/logo", {}),
+            (f"{PROFILE}/logo/drop", {}),
+            (f"{PROFILE}/bank-accounts", {"label": "x", "currency": "TWD"}),
+            (PAYOUTS, PAYOUT),
+            (f"{PAYOUTS}/{public}/approve", {}),
+            (f"{PAYOUTS}/{public}/remove", {}),
+        ):
+            refused = await visitor.send(path, form, token=token)
+            assert refused.status == 403, (name, path)
+            assert "organization:administer" in refused.words
+    omar = await _elsewhere(site)
+    assert "Treasury" not in (await omar.open(PAYOUTS)).words
+    for action in ("approve", "remove"):
+        assert (await omar.send(f"{PAYOUTS}/{public}/{action}")).status == 404
+        assert (await omar.send(f"{PAYOUTS}/x/{action}")).status == 404
+    site.clock.advance(timedelta(minutes=11))
+    assert (await arno.send(f"{PAYOUTS}/{public}/approve")).status == 403
+    assert await events(site) == before
+
+
+async def _usable(site: Site) -> list[str]:
+    async with site.desk.database.reading() as tx:
+        found = await payout_addresses.usable(tx, 1, site.desk.clock.now())
+    return [one.address for one in found]
+
+
+async def _elsewhere(site: Site) -> Visitor:
+    await site.firm(2)
+    await site.person(2, "omar", "administrator")
+    return await site.at_the_pages("omar2@merchant.example")
