@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from socket import socket
 from typing import Any, Final
@@ -80,6 +80,7 @@ class WebSettings:
     payment_page_days: int = checkout.KEPT_DAYS
     secure: bool = False
     sandbox: bool = False
+    callback_master: bytes | None = field(default=None, repr=False)
     demo_customer: checkout.DemoCustomer | None = None
 
 
@@ -162,6 +163,7 @@ def _studio_parts(
         form_key=hmac.new(key, b"counterfoil.forms.1", hashlib.sha256).digest(),
         secure=settings.secure,
         sandbox=settings.sandbox,
+        callback_master=settings.callback_master,
         allow_private_callbacks=settings.allow_private_callbacks,
     )
 
@@ -193,6 +195,7 @@ async def _serve(config: WebConfig, database: Database) -> None:
             WebSettings(
                 allow_private_callbacks=config.callback_allow_private,
                 requests_per_second=config.requests_per_second,
+                callback_master=config.secret and config.secret.reveal().encode(),
                 payers_per_second=config.payers_per_second,
                 public_url=config.public_url,
                 payment_page_days=config.payment_page_days,

@@ -14,10 +14,10 @@ from counterfoil.clock import SystemClock
 from counterfoil.config import DatabaseConfig, SignConfig, WorkConfig
 from counterfoil.core import ids
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.roles import ROLES
+from counterfoil.core.roles import ROLES, Actor, Permission
 from counterfoil.core.secrets import callback_secret, shown_callback_secret
 from counterfoil.core.text import clean_email
-from counterfoil.desk import members, settings
+from counterfoil.desk import callbacks, members, settings
 from counterfoil.desk.desk import Desk
 from counterfoil.providers.screening.lists import READERS
 from counterfoil.signer.client import SignerClient
@@ -124,6 +124,19 @@ def org_policy(
             out.print(f"{field.name}={getattr(policy, field.name)}")
 
     with_desk(DatabaseConfig.from_env(os.environ), change)
+
+
+@org_cli.command("callback-secret")
+def org_callback_secret(org_id: Annotated[int, typer.Argument()] = 1) -> None:
+    """Show the secret that signs the organisation's callbacks, as it is now."""
+    config = WorkConfig.from_env(os.environ)
+
+    async def show(desk: Desk) -> None:
+        by = Actor("system:command-line", org_id, frozenset({Permission.ADMINISTER}))
+        master = config.secret.reveal().encode()
+        out.print(await callbacks.secret(desk, master, by), soft_wrap=True)
+
+    with_desk(config.database, show)
 
 
 @org_cli.command("deposits")

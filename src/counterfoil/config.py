@@ -81,7 +81,8 @@ class WebConfig:
     ``approval_secret`` seals the warrants by which the signer knows what people approved; the
     workers never have it. ``chains`` are the keys of those that are on. ``public_url`` is where
     people reach the pages, without a path. In a ``sandbox`` somebody at ``demo_customer_url``
-    pays for those who try it out.
+    pays for those who try it out. ``secret`` is for showing administrators what signs their
+    callbacks; without it only the command line shows that.
     """
 
     database: DatabaseConfig
@@ -97,6 +98,7 @@ class WebConfig:
     payment_page_days: int
     sandbox: bool
     demo_customer_url: str | None
+    secret: Secret | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -118,6 +120,7 @@ class WebConfig:
             requests_per_second=env.whole("REQUESTS_PER_SECOND", 100, 1, 1_000_000),
             rate_max_age_seconds=env.rate_max_age_seconds(),
             callback_allow_private=env.switch("CALLBACK_ALLOW_PRIVATE"),
+            secret=env.secret_if_set("SECRET"),
         )
 
 
@@ -294,6 +297,9 @@ class _Environment:
         for endpoint in found:
             _check_url(name, endpoint, ("http", "https"))
         return tuple(Secret(endpoint) for endpoint in found)
+
+    def secret_if_set(self, name: str) -> Secret | None:
+        return None if self._secret_text(name) is None else self.secret(name)
 
     def secret(self, name: str) -> Secret:
         text = self._secret_text(name)

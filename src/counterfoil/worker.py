@@ -10,7 +10,7 @@ from typing import Final
 import aiohttp
 import structlog
 
-from counterfoil.api.kryptogo.callbacks import KryptogoCallbacks, tells
+from counterfoil.api.kryptogo.callbacks import KryptogoCallbacks, KryptogoTests, tells
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.chains.evm.chain import EvmChain
 from counterfoil.chains.port import CallReverted, Chain, ChainUnreachable
@@ -41,7 +41,10 @@ from counterfoil.workers.runner import Bell, Step, forever
 from counterfoil.workers.screen import Screener
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
 
-CALLBACK_FORMS: Final[Mapping[str, CallbackForm]] = {"kryptogo": KryptogoCallbacks()}
+CALLBACK_FORMS: Final[Mapping[str, CallbackForm]] = {
+    "kryptogo": KryptogoCallbacks(),
+    "kryptogo-test": KryptogoTests(),
+}
 """How each dialect words its callbacks; the one place that joins dialects and workers."""
 
 TELLS: Final[Mapping[str, Tells]] = {"kryptogo": tells}

@@ -177,6 +177,19 @@ async def hold(tx: Tx, org_id: int) -> None:
     )
 
 
+async def next_callback_secret(tx: Tx, org_id: int) -> int | None:
+    """Retire an organisation's callback secret; answers the version of the new one."""
+    return await one_value(
+        tx,
+        int,
+        """
+        UPDATE org SET callback_secret_version = callback_secret_version + 1
+         WHERE org_id = %(org_id)s RETURNING callback_secret_version
+        """,
+        {"org_id": org_id},
+    )
+
+
 async def save_policy(tx: Tx, org_id: int, policy: OrgPolicy) -> None:
     """Replace an organisation's rules."""
     await execute(

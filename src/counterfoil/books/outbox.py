@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from counterfoil.core.callback_url import check_callback_url
@@ -373,4 +373,69 @@ async def attempts_of(tx: Tx, org_id: int, event_ids: Sequence[UUID]) -> list[At
          ORDER BY event_id, attempt
         """,
         {"org_id": org_id, "event_ids": list(event_ids)},
+    )
+
+
+TEST_DIALECT: Final = "kryptogo-test"
+
+
+async def add_test(  # noqa: PLR0913 - the columns of the row
+    tx: Tx,
+    org_id: int,
+    event_id: UUID,
+    invoice_id: UUID,
+    *,
+    sequence: int,
+    url: str,
+    now: datetime,
+) -> None:
+    """Leave a test message behind, for one attempt."""
+    await execute(
+        tx,
+        """
+        INSERT INTO outbox (org_id, event_id, invoice_id, sequence, dialect, url, endpoint,
+            to_status, snapshot, status, by_hand, due_at, created_at)
+        VALUES (%(org_id)s, %(event_id)s, %(invoice_id)s, %(sequence)s, %(dialect)s, %(url)s,
+            %(endpoint)s, 'test', '{}', 'pending', true, %(now)s, %(now)s)
+        """,
+        {
+            "org_id": org_id,
+            "event_id": event_id,
+            "invoice_id": invoice_id,
+            "sequence": sequence,
+            "dialect": TEST_DIALECT,
+            "url": url,
+            "endpoint": _endpoint(url),
+            "now": now,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """How callbacks to one receiver ended."""
+
+    endpoint: str
+    events: int
+    delivered: int
+    parked: int
+    newest_at: datetime
+
+
+async def receivers(tx: Tx, org_id: int, lately: int) -> list[Receiver]:
+    """Who was told the newest ``lately`` events; ids are made in order of time."""
+    return await all_rows(
+        tx,
+        Receiver,
+        """
+        SELECT endpoint, count(*) AS events,
+               count(*) FILTER (WHERE status = 'delivered') AS delivered,
+               count(*) FILTER (WHERE status = 'parked') AS parked,
+               max(created_at) AS newest_at
+          FROM (SELECT endpoint, status, created_at FROM outbox
+                 WHERE org_id = %(org_id)s ORDER BY event_id DESC LIMIT %(lately)s) AS newest
+         WHERE status <> 'silent'
+         GROUP BY endpoint ORDER BY newest_at DESC, endpoint
+        """,
+        {"org_id": org_id, "lately": lately},
     )

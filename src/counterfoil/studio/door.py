@@ -65,6 +65,9 @@ _log: Final = structlog.get_logger("counterfoil.studio")
 class Parts:
     """What the pages need beside the desk. ``form_key`` makes the tokens of forms.
 
+    ``callback_master`` is there only where administrators may look at the secret that signs
+    callbacks.
+
     ``secure``: browsers reach us by https, so cookies go nowhere else. ``sandbox`` shows what
     only a demo may show.
     """
@@ -78,6 +81,7 @@ class Parts:
     secure: bool = False
     sandbox: bool = False
     allow_private_callbacks: bool = False
+    callback_master: bytes | None = field(default=None, repr=False)
 
     @property
     def cookie(self) -> str:

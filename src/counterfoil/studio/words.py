@@ -109,6 +109,8 @@ DONE: Final[Mapping[str, str]] = {
     "payout_added": N_("The address is added; another administrator has to approve it."),
     "payout_approved": N_("The address is approved; it is good after the time of waiting."),
     "payout_removed": N_("The address is removed; nothing new can be paid to it."),
+    "secret_rotated": N_("A new secret signs every callback from now on. Tell your receiver."),
+    "callback_tested": N_("The test is on its way; what came back is shown below in a moment."),
     "invited": N_("The password is set. Sign in with it."),
     "password": N_("The password is changed, and your other sessions have ended."),
 }
@@ -222,6 +224,9 @@ ORG_EVENTS: Final[Mapping[str, str]] = {
     "payout_address_added": N_("added a payout address"),
     "payout_address_approved": N_("approved a payout address"),
     "payout_address_removed": N_("removed a payout address"),
+    "secret_shown": N_("looked at the secret that signs callbacks"),
+    "secret_rotated": N_("replaced the secret that signs callbacks"),
+    "callback_tested": N_("had a test callback sent"),
     "policy_changed": N_("changed the rules"),
     "deposits_changed": N_("changed how new invoices are paid on a chain"),
     "key_made": N_("made an API key"),

@@ -60,6 +60,14 @@ class KryptogoCallbacks:
         return Letter(signed, {SIGNATURE_HEADER: _mac(key, signed)})
 
 
+class KryptogoTests(KryptogoCallbacks):
+    """Words the test message that an administrator asks for; signed like every callback."""
+
+    def write(self, delivery: Delivery) -> bytes | None:
+        """Only that it is a test, and which."""
+        return canonical({"type": "callback.test", "id": public("evt", delivery.event_id)})
+
+
 def canonical(payload: Mapping[str, object]) -> bytes:
     """The one text of a payload: keys sorted at every level, no blanks, UTF-8 unescaped."""
     text = json.dumps(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from counterfoil.studio.settings import keys, log, members, profile, roles, rules
+from counterfoil.studio.settings import callbacks, keys, log, members, profile, roles, rules
 
 __all__ = ["HANDLERS"]
 
@@ -12,5 +12,6 @@ HANDLERS: Final = (
     *members.HANDLERS,
     *keys.HANDLERS,
     *rules.HANDLERS,
+    *callbacks.HANDLERS,
     *log.HANDLERS,
 )

@@ -17,6 +17,7 @@ TABS: Final[tuple[tuple[str, str, Permission], ...]] = (
     (f"{ADDRESS}/payout-addresses", N_("Payout addresses"), Permission.READ),
     (f"{ADDRESS}/rules", N_("Rules"), Permission.READ),
     (f"{ADDRESS}/rates", N_("Rates"), Permission.READ),
+    (f"{ADDRESS}/callbacks", N_("Callbacks"), Permission.ADMINISTER),
     (f"{ADDRESS}/log", N_("History"), Permission.AUDIT),
 )
 """Address and name of each tab, and the permission without which it is not shown."""
