@@ -195,7 +195,7 @@ async def _serve(config: WebConfig, database: Database) -> None:
             WebSettings(
                 allow_private_callbacks=config.callback_allow_private,
                 requests_per_second=config.requests_per_second,
-                callback_master=config.secret and config.secret.reveal().encode(),
+                callback_master=None if config.secret is None else config.secret.reveal().encode(),
                 payers_per_second=config.payers_per_second,
                 public_url=config.public_url,
                 payment_page_days=config.payment_page_days,

@@ -173,3 +173,36 @@ def _columns(previous: bytes, entry: LogEntry) -> Mapping[str, object]:
         "at": entry.at,
         "seal": link(previous, entry).hex(),
     }
+
+
+async def in_period(  # noqa: PLR0913 - a period, and a place in it
+    tx: Tx,
+    org_id: int,
+    *,
+    start: datetime,
+    end: datetime,
+    after: tuple[UUID, int],
+    limit: int,
+) -> list[tuple[LogEntry, bytes]]:
+    """The next entries of an organisation from ``start`` to before ``end``, invoice by invoice."""
+    rows = await all_rows(
+        tx,
+        _LogRow,
+        """
+        SELECT org_id, invoice_id, sequence, from_status, to_status, event, operator_uid, reason,
+               metadata, request_id, at, seal
+          FROM invoice_log
+         WHERE org_id = %(org_id)s AND at >= %(start)s AND at < %(end)s
+           AND (invoice_id, sequence) > (%(invoice_id)s, %(sequence)s)
+         ORDER BY invoice_id, sequence LIMIT %(limit)s
+        """,
+        {
+            "org_id": org_id,
+            "start": start,
+            "end": end,
+            "invoice_id": after[0],
+            "sequence": after[1],
+            "limit": limit,
+        },
+    )
+    return [(_entry(row), row.seal) for row in rows]

@@ -224,6 +224,7 @@ ORG_EVENTS: Final[Mapping[str, str]] = {
     "payout_address_added": N_("added a payout address"),
     "payout_address_approved": N_("approved a payout address"),
     "payout_address_removed": N_("removed a payout address"),
+    "audit_exported": N_("took the logs of a period along"),
     "secret_shown": N_("looked at the secret that signs callbacks"),
     "secret_rotated": N_("replaced the secret that signs callbacks"),
     "callback_tested": N_("had a test callback sent"),

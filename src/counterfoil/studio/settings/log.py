@@ -1,19 +1,69 @@
-"""The organisation's own history as a timeline, its seals computed anew."""
+"""The organisation's own history as a timeline, its seals computed anew; and all logs to take."""
 
+from datetime import date, timedelta
 from typing import Final
 
-from litestar import get
+from litestar import Response, get, post
+from litestar.response import Stream
 
-from counterfoil.desk import org_log
+from counterfoil.core.errors import Forbidden, Invalid, Refusal
+from counterfoil.desk import audit_export, org_log
+from counterfoil.desk.audit_export import FORMS, Period
+from counterfoil.pages.forms import Form, read_form
 from counterfoil.studio.door import Answer, PageRequest, desk_of
 from counterfoil.studio.settings.frame import settings_page
+
+_MONTH: Final = timedelta(days=30)
+_MEDIA: Final = {"jsonl": "application/jsonl", "csv": "text/csv; charset=utf-8"}
 
 
 @get("/settings/log")
 async def log(request: PageRequest) -> Answer:
     """Newest first."""
+    return await _page(request)
+
+
+@post("/settings/log/export", status_code=200)
+async def export(request: PageRequest) -> Response[bytes] | Stream:
+    """All logs of a period, sent as they are read; that they were taken is on record."""
+    form = await read_form(request)
+    try:
+        period = Period(_day(form, "first"), _day(form, "last"))
+        chosen = form.chosen("form", FORMS)
+        pieces = await audit_export.begin(
+            desk_of(request), period, "csv" if chosen == "csv" else "jsonl", request.user.actor
+        )
+    except Forbidden:
+        raise
+    except Refusal as refusal:
+        return await _page(request, refusal)
+    name = f"audit-{period.first}-{period.last}.{chosen}"
+    return Stream(
+        pieces,
+        media_type=_MEDIA[chosen],
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def _day(form: Form, name: str) -> date:
+    try:
+        found = date.fromisoformat(form.raw(name))
+    except ValueError:
+        found = date.max
+    if found == date.max:
+        raise Invalid.field(name, "must be a day such as 2026-12-31")
+    return found
+
+
+async def _page(request: PageRequest, refusal: Refusal | None = None) -> Answer:
     found = await org_log.history(desk_of(request), request.user.actor)
-    return settings_page(request, "log", {"found": found})
+    today = desk_of(request).clock.now().date()
+    values = {
+        "found": found,
+        "first": (today - _MONTH).isoformat(),
+        "last": today.isoformat(),
+    }
+    return settings_page(request, "log", values, refusal)
 
 
-HANDLERS: Final = (log,)
+HANDLERS: Final = (log, export)
