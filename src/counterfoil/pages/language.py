@@ -34,7 +34,7 @@ def N_(message: str) -> str:  # noqa: N802 - what extractors look for
 
 
 def locale_of(language: str) -> Locale:
-    """How a language writes numbers and dates."""
+    """How a language writes dates in words."""
     return Locale.parse(language, sep="-")
 
 

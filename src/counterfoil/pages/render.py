@@ -50,6 +50,7 @@ def environment(tag: str) -> Environment:
     return env
 
 
+@cache
 def icon(name: str, css: str = "") -> Markup:
     """A drawing of Lucide; it says nothing to those who cannot see it."""
     sheet = assets.address("vendor/icons.svg")
