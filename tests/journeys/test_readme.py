@@ -100,7 +100,7 @@ async def test_a_second_demo_goes_on_where_the_first_one_stopped_until_a_reset_c
 async def demo_up(places: Places) -> AsyncIterator[DemoFacts]:
     """Run ``counterfoil demo up`` until the block ends, and then press Ctrl-C."""
     process = await asyncio.create_subprocess_exec(
-        *(PROGRAMS / "counterfoil", "demo", "up"),
+        *(PROGRAMS / "counterfoil", "demo", "up", "--days", "0"),
         env={**os.environ, "COUNTERFOIL_VAR_DIR": str(places.var)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -57,6 +57,7 @@ class AnvilSettings:
     ``port`` 0 takes a free one. Without ``block_seconds`` every transaction is mined at
     once. The head is ``slots_in_an_epoch`` blocks past safe and twice as many past
     finalized. With ``state_path`` blocks, receipts and the newest state survive a restart.
+    ``genesis_at`` is the time of the first block; left out, it is now.
     """
 
     chain_id: int
@@ -65,6 +66,7 @@ class AnvilSettings:
     slots_in_an_epoch: int = 4
     state_path: Path | None = None
     state_interval_seconds: int = 5
+    genesis_at: datetime | None = None
     mnemonic: str = MNEMONIC
 
     def arguments(self, port: int) -> list[str]:
@@ -79,6 +81,8 @@ class AnvilSettings:
         if self.state_path is not None:
             command += ["--state", str(self.state_path)]
             command += ["--state-interval", str(self.state_interval_seconds)]
+        if self.genesis_at is not None:
+            command += ["--timestamp", str(int(self.genesis_at.timestamp()))]
         # A state weighs 100 kB and more, and a demo may run for days.
         return [*command, "--max-persisted-states", "512"]
 

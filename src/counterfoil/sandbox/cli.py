@@ -3,23 +3,26 @@
 import asyncio
 import os
 import shlex
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from counterfoil.cli_shared import run_until
 from counterfoil.core.assets import accepted_asset, find_chain
 from counterfoil.core.errors import Invalid, NotFound, OutOfPlace
 from counterfoil.core.money import format_units, parse_units
-from counterfoil.db.embedded import EmbeddedPostgres
 from counterfoil.sandbox import samples
 from counterfoil.sandbox.anvil import AnvilNode
+from counterfoil.sandbox.people import NEIGHBOUR_NAME
 from counterfoil.sandbox.places import DemoFacts, Places
 from counterfoil.supervisor import until_signalled
+
+_LENGTH_DAYS: Final = 150
+"""Five months, in which about two hundred invoices go every way there is."""
 
 demo_cli: Final = typer.Typer(
     no_args_is_help=True, help="The sandbox: local chains, a merchant, and a paying customer."
@@ -66,10 +69,15 @@ def places() -> Places:
 @demo_cli.command("up")
 def demo_up(
     port: Annotated[int | None, typer.Option(help="8080, or another if that is taken")] = None,
+    days: Annotated[
+        int, typer.Option(min=0, max=400, help="of business to live through on the first start")
+    ] = _LENGTH_DAYS,
     verbose: Annotated[bool, typer.Option(help="show what the processes log")] = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Bring the whole system up and keep it up until Ctrl-C."""
+    from counterfoil.clock import SystemClock
     from counterfoil.sandbox.demo import running
+    from counterfoil.sandbox.months import Months
 
     home = places()
     log_path = home.var / "demo.log"
@@ -89,8 +97,8 @@ def demo_up(
                     status.update(step)
                     _out.print(f"[dim]·[/] {step}")
 
-                async with running(home, say, tell, port=port) as sandbox:
-                    tell("Making sample invoices")
+                months = Months(SystemClock().now(), days) if days else None
+                async with running(home, say, tell, port=port, months=months) as sandbox:
                     await samples.ensure(sandbox.facts)
                     status.stop()
                     _welcome(sandbox.facts, home)
@@ -108,12 +116,7 @@ def demo_reset() -> None:
     """Clear everything that the sandbox keeps: its database, chains, keys and secrets."""
     home = places()
     with home.alone():
-        if home.postgres.exists():
-            EmbeddedPostgres(home.postgres).destroy()
-        for path in (home.var / "chains", home.var / "signer", home.var / "secrets"):
-            shutil.rmtree(path, ignore_errors=True)
-        for file in (home.facts, home.rates, home.var / "demo.log"):
-            file.unlink(missing_ok=True)
+        home.clear()
     _out.print(f"cleared {home.var}")
 
 
@@ -238,8 +241,13 @@ def _is_settled(invoice: Mapping[str, Any]) -> bool:
 def _welcome(facts: DemoFacts, home: Places) -> None:
     _out.print(f"\n[bold]Counterfoil is up[/] at {facts.base_url}")
     _out.print("Local Arbitrum, Base and Optimism are mining a block a second.\n")
-    for member in facts.members:
-        _out.print(f"  {', '.join(member.roles):14} {member.email}")
+    _out.print(f"Sign in at [bold]{facts.base_url}/studio[/] as any of them:\n")
+    table = Table("who", "may act as", "e-mail", "password", box=None, padding=(0, 2))
+    for member in (*facts.members, *facts.neighbours):
+        table.add_row(member.name, ", ".join(member.roles), member.email, member.password)
+    _out.print(table)
+    if facts.neighbours:
+        _out.print(f"\n{NEIGHBOUR_NAME} is another organisation; the reviewer belongs to both.")
     _out.print(f"\nKeys, chains and the payer:  {home.facts}", soft_wrap=True)
     _out.print(f"Callbacks arrive at:         {facts.callback_inbox_url}")
     _out.print("What the processes log:      " + str(home.var / "demo.log"), soft_wrap=True)

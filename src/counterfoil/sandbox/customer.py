@@ -57,10 +57,11 @@ class Customer:
         }
         raw = self.account.sign_transaction(transaction).raw_transaction
         tx_hash = str(await node.rpc("eth_sendRawTransaction", "0x" + bytes(raw).hex()))
-        return await _included(node, tx_hash)
+        return await included(node, tx_hash)
 
 
-async def _included(node: AnvilNode, tx_hash: str) -> str:
+async def included(node: AnvilNode, tx_hash: str) -> str:
+    """Wait until a block has a transaction; `SandboxError` when it failed, or none takes it."""
     for _ in range(_PATIENCE):
         receipt = await node.rpc("eth_getTransactionReceipt", tx_hash)
         if receipt is not None:

@@ -2,39 +2,43 @@
 
 import asyncio
 import os
-import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
-from io import BytesIO
 from typing import Final, Literal
 
 import aiohttp
-from argon2 import PasswordHasher
 from yarl import URL
 
 from counterfoil.books import addresses
-from counterfoil.books.orgs import Member, Org
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.clock import SystemClock, TimeSortedIds
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.errors import Conflict, Unavailable
+from counterfoil.core.errors import Unavailable
 from counterfoil.core.secrets import callback_secret, shown_callback_secret
 from counterfoil.db.embedded import EmbeddedPostgres
 from counterfoil.db.migrate import migrate
 from counterfoil.db.pool import Database
-from counterfoil.desk import members, rates
+from counterfoil.desk import rates
 from counterfoil.desk.desk import Desk
-from counterfoil.providers.screening.lists import read_csv
 from counterfoil.sandbox.anvil import Anvil, AnvilNode, AnvilSettings
 from counterfoil.sandbox.customer import PRIVATE_KEY, Customer
 from counterfoil.sandbox.inbox import CallbackInbox
+from counterfoil.sandbox.months import Months
+from counterfoil.sandbox.past import Past, opened_past, refresh_list
+from counterfoil.sandbox.people import (
+    CLIENT_ID,
+    NEIGHBOUR_ID,
+    ORG_ID,
+    Team,
+    found,
+    found_neighbour,
+)
 from counterfoil.sandbox.places import (
     DemoChain,
     DemoFacts,
-    DemoMember,
     DemoPayer,
     Places,
     tokens_of,
@@ -45,28 +49,15 @@ from counterfoil.signer.client import SignerClient
 from counterfoil.signer.orders import WalletAddresses
 from counterfoil.signer.service import create_signer_files
 from counterfoil.supervisor import Child, Say, Supervisor, counterfoil
-from counterfoil.workers.lists import import_list
 
-ORG_ID: Final = 1
-ORG_NAME: Final = "Meridian Trading Co."
-CLIENT_ID: Final = "client_demo"
+__all__ = ["ORG_ID", "Crew", "Sandbox", "answers", "found_both", "free_port", "running"]
+
 DEFAULT_PORT: Final = 8080
-TEAM: Final = (
-    ("finance@meridian.example", "Mei-Lin Chen", ("finance",)),
-    ("reviewer@meridian.example", "Robert Lin", ("reviewer",)),
-    ("signer@meridian.example", "Sofia Wang", ("signer",)),
-    ("treasurer@meridian.example", "Daniel Ho", ("signer",)),
-    ("compliance@meridian.example", "Chia-Hao Hsu", ("compliance",)),
-    ("officer@meridian.example", "Ya-Ting Wu", ("compliance",)),
-    ("auditor@meridian.example", "Anna Keller", ("auditor",)),
-    ("admin@meridian.example", "Adam Tsai", ("administrator",)),
-)
 
 _ETHER: Final = 10**18
 _GAS_MONEY_WEI: Final = 10 * _ETHER
 _PAYER_UNITS: Final = 10_000_000 * 10**6
 _BLOCK_SECONDS: Final = 1.0
-_LIST_CODE: Final = "OFAC_SDN"
 _REFRESH_SECONDS: Final = 12 * 3_600
 
 
@@ -100,20 +91,28 @@ async def running(  # noqa: PLR0913 - what may differ between two sandboxes
     port: int | None = None,
     settings: Mapping[str, str] | None = None,
     crew: Crew | None = None,
+    months: Months | None = None,
 ) -> AsyncIterator[Sandbox]:
     """Start everything in order, and stop it in the opposite order.
 
     ``say`` takes the processes' own lines, ``tell`` one sentence a step. What an earlier run left
-    below ``places`` is kept and used. ``settings`` are laid over the processes' environment.
+    below ``places`` is kept and used. ``settings`` are laid over the processes' environment. With
+    ``months`` a sandbox that is new lives through them first.
     """
     crew = crew or Crew()
     async with AsyncExitStack() as stack:
         places.var.mkdir(parents=True, exist_ok=True)
+        if places.unfinished.exists():
+            places.clear()
         tell("Starting PostgreSQL")
         url = await _start_database(places, stack)
+        inbox = await _start_inbox(places, stack)
+        lived = None
+        if months is not None and places.read() is None:
+            places.unfinished.touch()
+            lived = await _live(places, url, inbox.url, months, tell)
         tell("Starting local Arbitrum, Base and Optimism")
         nodes = await _start_chains(places, stack)
-        inbox = await _start_inbox(places, stack)
         environment = _environment(
             places, url, nodes, port or free_port(_last_port(places, "base_url") or DEFAULT_PORT)
         )
@@ -129,11 +128,15 @@ async def running(  # noqa: PLR0913 - what may differ between two sandboxes
         base_url = f"http://127.0.0.1:{environment['COUNTERFOIL_PORT']}"
         desk = await stack.enter_async_context(_desk(url))
         tell("Opening the organisation and its team")
-        team = await _team(places, desk, wallets)
-        await _refresh_list(desk)
+        known = places.read()
+        team = lived or (
+            Team(known.members, known.neighbours) if known else Team(await found(desk, wallets))
+        )
+        await refresh_list(desk)
         stack.push_async_callback(_cancelled, asyncio.create_task(_keep_list_fresh(desk)))
         facts = _facts(base_url, nodes, inbox, team)
         places.write(facts)
+        places.unfinished.unlink(missing_ok=True)
         tell("Starting workers and web")
         worker_environment = {
             k: v for k, v in environment.items() if not k.startswith("COUNTERFOIL_APPROVAL")
@@ -301,53 +304,36 @@ async def _desk(url: str) -> AsyncIterator[Desk]:
         await database.close()
 
 
-async def _team(places: Places, desk: Desk, wallets: WalletAddresses) -> tuple[DemoMember, ...]:
-    """The team of an earlier run, or a new organisation with a new team."""
-    known = places.read()
-    if known is not None:
-        return known.members
-    await members.create_org(
-        desk,
-        Org(
-            org_id=ORG_ID,
-            name=ORG_NAME,
-            client_id=CLIENT_ID,
-            factory_address=wallets.factory,
-            operator_address=wallets.operator,
-            pool_address=wallets.pool,
-            hold_address=wallets.hold,
-            gas_address=wallets.gas,
-        ),
-    )
-    await members.add_bank_account(desk, ORG_ID, 123, label="Taipei Fubon, TWD", currency="TWD")
-    return tuple([await _join(desk, email, name, roles) for email, name, roles in TEAM])
+async def _live(
+    places: Places, url: str, callback_url: str, months: Months, tell: Callable[[str], None]
+) -> Team:
+    """Found both organisations some months ago, and live until now."""
+    tell(f"Living through {months.days} days of business, once and for all")
+    async with opened_past(places, url, months.began_at) as past:
+        team = await found_both(past)
+        for problem in await months.live(past, team, callback_url, tell):
+            tell(f"One invoice did not go as told: {problem}")
+    return team
 
 
-async def _join(desk: Desk, email: str, name: str, roles: tuple[str, ...]) -> DemoMember:
-    password = secrets.token_urlsafe(12)
-    member: Member = await members.add_member(
-        desk,
-        ORG_ID,
-        email=email,
-        name=name,
-        roles=roles,
-        password_hash=PasswordHasher().hash(password),
-    )
-    key = await members.issue_key(desk, member, "sandbox")
-    return DemoMember(email=email, name=name, password=password, roles=roles, api_key=key)
-
-
-async def _refresh_list(desk: Desk) -> None:
-    """Bring the sandbox's own list into force, so that screening is neither empty nor stale."""
-    content = (files("counterfoil.sandbox") / "sanctions.csv").read_bytes()
-    with suppress(Conflict):
-        await import_list(desk, read_csv(BytesIO(content), _LIST_CODE), "sandbox")
+async def found_both(past: Past) -> Team:
+    """Found two organisations in the past, with all that their wallets need."""
+    wallets = [await past.signer.addresses(org_id) for org_id in (ORG_ID, NEIGHBOUR_ID)]
+    for key, node in past.nodes.items():
+        await _fund_customer(node, key)
+        for funded in wallets:
+            await _fund(node, funded)
+    members = await found(past.desk, wallets[0])
+    neighbours = await found_neighbour(past.desk, wallets[1])
+    await past.open_day()
+    await past.provide()
+    return Team(members, neighbours)
 
 
 async def _keep_list_fresh(desk: Desk) -> None:
     while True:
         await asyncio.sleep(_REFRESH_SECONDS)
-        await _refresh_list(desk)
+        await refresh_list(desk)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
@@ -360,13 +346,14 @@ def _facts(
     base_url: str,
     nodes: Mapping[str, AnvilNode],
     inbox: CallbackInbox,
-    team: tuple[DemoMember, ...],
+    team: Team,
 ) -> DemoFacts:
     return DemoFacts(
         base_url=base_url,
         client_id=CLIENT_ID,
         org_id=ORG_ID,
-        members=team,
+        members=team.members,
+        neighbours=team.neighbours,
         chains={
             key: DemoChain(rpc_url=node.url, chain_id=CHAINS[key].chain_id, tokens=tokens_of(key))
             for key, node in nodes.items()

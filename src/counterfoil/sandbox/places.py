@@ -51,6 +51,8 @@ class DemoFacts(msgspec.Struct, frozen=True):
     chains: dict[str, DemoChain]
     payer: DemoPayer
     callback_inbox_url: str
+    neighbours: tuple[DemoMember, ...] = ()
+    """Members of the other organisation."""
 
     def member(self, role: str) -> DemoMember:
         """The first member who holds a role; ``LookupError`` when nobody does."""
@@ -91,6 +93,20 @@ class Places:
     def rates(self) -> Path:
         """The rates that the price worker reads."""
         return self.var / "rates.json"
+
+    @property
+    def unfinished(self) -> Path:
+        """There while a first start is under way, so that one cut short begins anew."""
+        return self.var / "unfinished"
+
+    def clear(self) -> None:
+        """Remove everything that a sandbox keeps, and nothing else."""
+        if self.postgres.exists():
+            EmbeddedPostgres(self.postgres).destroy()
+        for path in (self.var / "chains", self.var / "signer", self.var / "secrets"):
+            shutil.rmtree(path, ignore_errors=True)
+        for file in (self.facts, self.rates, self.unfinished, self.var / "demo.log"):
+            file.unlink(missing_ok=True)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
