@@ -15,7 +15,7 @@ from counterfoil.sandbox.places import passing_places
 from counterfoil.sandbox.stories import CAST
 from counterfoil.workers.reconcile import reconcile
 
-DAYS: Final = 32
+DAYS: Final = 30
 PASSING: Final = {
     Status.PAYMENT_DETECTED,
     Status.SCREENING,
@@ -35,7 +35,7 @@ async def test_months_go_by_with_an_invoice_in_every_status_and_every_unit_expla
     with passing_places() as places:
         async with opened_past(places, database_url, months.began_at) as past:
             team = await found_both(past)
-            assert await months.live(past, team, "http://127.0.0.1:9/callbacks", told.append) == []
+            assert await months.live(past, team, None, told.append) == []
             auditor = await authenticate(past.desk, team.members[-2].api_key)
             assert auditor is not None
             page = await queries.page(past.desk, Filters(), auditor.actor, number=1, size=100)

@@ -45,7 +45,7 @@ class Months:
         self,
         past: Past,
         team: Team,
-        callback_url: str,
+        callback_url: str | None,
         tell: Callable[[str], None],
     ) -> list[str]:
         """Live through them; answers what could not happen as told, which should be nothing."""
@@ -112,7 +112,7 @@ class Months:
         return datetime.combine(date, _OPENS)
 
 
-async def _next_door(past: Past, team: Team, callback_url: str) -> None:
+async def _next_door(past: Past, team: Team, callback_url: str | None) -> None:
     """Two invoices of the other organisation, for the reviewer of both."""
     people = await _people(past, team.neighbours)
     studio = Town(past, people, callback_url, NEIGHBOUR_NAME)
