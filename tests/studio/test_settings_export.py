@@ -75,10 +75,11 @@ async def test_the_table_runs_nothing(site: Site, firm: Firm, ada: Visitor) -> N
 
 async def test_only_what_lies_in_the_period(site: Site, firm: Firm, ada: Visitor) -> None:
     await firm.merchant.create()
+    assert len(lines(await ada.send(EXPORT, period(site, "jsonl")))) == 2
     site.clock.advance(timedelta(days=1))
     ada = await site.at_the_pages("ada1@merchant.example")
     assert len(lines(await ada.send(EXPORT, period(site, "jsonl")))) == 1
-    assert len(lines(await ada.send(EXPORT, period(site, "jsonl", days=1)))) == 3
+    assert len(lines(await ada.send(EXPORT, period(site, "jsonl", days=1)))) == 4
     good = period(site, "jsonl")
     for wrong in (
         {"first": "", "last": "x"},

@@ -8,9 +8,10 @@ import pyotp
 import pytest
 
 from counterfoil.core import ids
+from counterfoil.core.errors import Conflict
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.rows import all_values, execute, one_value
-from counterfoil.desk import org_log, proving
+from counterfoil.desk import membership, org_log, proving
 from support.site import PASSWORD, Firm, Site
 from support.visitor import Page, Visitor
 
@@ -177,6 +178,14 @@ async def test_nobody_changes_themselves_and_one_administrator_stays(
     his = f"{MEMBERS}/{await uid(anna, 'Arno')}"
     assert (await anna.send(f"{his}/roles", {"role": ["auditor"]})).status == 200
     assert (await arno.send(f"{herself}/roles", {"role": ["auditor"]})).status == 403
+    # His click was on its way already when he lost the role.
+    late = Actor(his.rpartition("/")[2], 1, frozenset({Permission.ADMINISTER}))
+    anna_id = ids.parse("user", herself.rpartition("/")[2])
+    assert anna_id is not None
+    with pytest.raises(Conflict, match="last administrator"):
+        await membership.change_roles(site.desk, anna_id, ("auditor",), late)
+    with pytest.raises(Conflict, match="last administrator"):
+        await membership.disable(site.desk, anna_id, late)
     async with site.desk.database.reading() as tx:
         query = "SELECT count(*) FROM member WHERE 'administrator' = ANY(roles)"
         assert await one_value(tx, int, query, {}) == 1
