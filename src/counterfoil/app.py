@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from socket import socket
+from types import ModuleType
 from typing import Any, Final
 
 import psycopg
@@ -31,6 +32,7 @@ from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.checkout.live import Live
 from counterfoil.clock import SystemClock, TimeSortedIds
 from counterfoil.config import WebConfig
+from counterfoil.core.errors import Unavailable
 from counterfoil.core.pace import Pace
 from counterfoil.core.pay_links import PayLinks
 from counterfoil.db.pool import CommitUnknown, Database
@@ -121,7 +123,7 @@ def create_app(desk: Desk, settings: WebSettings) -> Litestar:
         debug=False,
         logging_config=None,
         exception_handlers={
-            HTTPException: errors.refused_by_http,
+            HTTPException: _refused_by_http,
             CommitUnknown: _commit_unknown,
             PoolTimeout: _database_away,
             psycopg.OperationalError: _database_away,
@@ -290,11 +292,29 @@ async def _finish(message: Message, scope: Scope) -> None:
     ]
 
 
-def _commit_unknown(_request: Request[Any, Any, State], _error: CommitUnknown) -> Response[bytes]:
+def _pages_of(request: Request[Any, Any, State]) -> ModuleType | None:
+    """The door whose pages people read at this path; None where programs ask."""
+    path: str = request.scope["path"]
+    doors = (studio, checkout)
+    return next((d for d in doors if path == d.PREFIX or path.startswith(f"{d.PREFIX}/")), None)
+
+
+def _refused_by_http(request: Request[Any, Any, State], refusal: HTTPException) -> Response[bytes]:
+    answer: Response[bytes] = (_pages_of(request) or errors).refused_by_http(request, refusal)
+    return answer
+
+
+def _commit_unknown(request: Request[Any, Any, State], _error: CommitUnknown) -> Response[bytes]:
+    if pages := _pages_of(request):
+        sentence = "it is not certain whether this happened; look before you do it once more"
+        return pages.refused(request, Unavailable(sentence))
     return errors.try_again(
         "it is not certain whether this happened; ask again with the same Idempotency-Key"
     )
 
 
-def _database_away(_request: Request[Any, Any, State], _error: Exception) -> Response[bytes]:
-    return errors.try_again("the system is busy or restarting; nothing was changed, try again")
+def _database_away(request: Request[Any, Any, State], _error: Exception) -> Response[bytes]:
+    sentence = "the system is busy or restarting; nothing was changed, try again"
+    if pages := _pages_of(request):
+        return pages.refused(request, Unavailable(sentence))
+    return errors.try_again(sentence)

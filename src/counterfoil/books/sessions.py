@@ -365,6 +365,15 @@ async def note_failure(tx: Tx, attempt_id: UUID, subject: str, now: datetime) ->
     )
 
 
+async def take_back(tx: Tx, attempt_ids: list[UUID]) -> None:
+    """Forget single failures, which were none."""
+    await execute(
+        tx,
+        "DELETE FROM failed_attempt WHERE attempt_id = ANY(%(attempt_ids)s)",
+        {"attempt_ids": attempt_ids},
+    )
+
+
 async def forget_failures(tx: Tx, subject: str) -> None:
     """Count from nothing again."""
     await execute(

@@ -11,7 +11,15 @@ from counterfoil.checkout.parts import KEPT_DAYS, DemoCustomer, Parts
 from counterfoil.core.errors import Refusal
 from counterfoil.core.pay_links import PREFIX
 
-__all__ = ["KEPT_DAYS", "DemoCustomer", "Parts", "router"]
+__all__ = [
+    "KEPT_DAYS",
+    "PREFIX",
+    "DemoCustomer",
+    "Parts",
+    "refused",
+    "refused_by_http",
+    "router",
+]
 
 MAX_FORM_BYTES: Final = 4 * 1024
 

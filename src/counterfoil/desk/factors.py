@@ -23,6 +23,7 @@ RECOVERY_CODES: Final = 10
 
 _ISSUER: Final = "Counterfoil"
 _NONCE_BYTES: Final = 12
+_SECRET: Final = re.compile(r"[A-Z2-7]{32}")
 _DRIFT: Final = 1
 """Steps before and after the present one whose codes are taken: telephones are never exact."""
 
@@ -90,6 +91,13 @@ class Factors:
             msg = "a second factor was sealed with another secret than this process has"
             raise RuntimeError(msg) from None
         return opened.decode()
+
+
+def read_secret(text: str) -> str:
+    """A secret as `Factors.new_secret` makes them. Raises `Invalid` naming ``secret``."""
+    if not _SECRET.fullmatch(text):
+        raise Invalid.field("secret", "is not one that this page has shown; load the page again")
+    return text
 
 
 def _step_of(secret: str, code: str, now: datetime) -> int | None:

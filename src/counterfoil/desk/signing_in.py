@@ -17,6 +17,7 @@ from counterfoil.books.sessions import Membership, NewSession, PersonRow, Sessio
 from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden, NotFound, Refusal
 from counterfoil.core.roles import Actor, permissions_of
+from counterfoil.core.text import MAX_EMAIL_LENGTH
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.factors import Factors
 from counterfoil.desk.passwords import Passwords
@@ -119,14 +120,14 @@ class SigningIn:
 
         Raises `NotSignedIn` without saying why, and `TooManyTries`.
         """
-        subject = f"person:{email.strip().lower()[:254]}"
-        await self._check_tries(subject, place)
+        name = _name_of(email)
+        attempt = await self._try(f"person:{name}", place)
         async with self._desk.database.looking() as tx:
-            person = await sessions.person_by_email(tx, email.strip())
+            person = await sessions.person_by_email(tx, name)
         right = await self.passwords.fit(person.password_hash if person else None, password)
         if person is None or not right:
-            await self._failed(subject, place)
             raise _not_signed_in()
+        await self._take_back(attempt)
         return await self._begin(person, place, factor_due=person.totp_sealed is not None)
 
     async def begin_for(self, person_id: UUID, place: Place) -> str:
@@ -201,7 +202,7 @@ class SigningIn:
 
     async def _prove(self, visitor: Visitor, proof: str, place: Place) -> None:
         subject = f"person:{visitor.session.email.lower()}"
-        await self._check_tries(subject, place)
+        attempt = await self._try(subject, place)
         now = self._desk.clock.now()
         person_id = visitor.session.person_id
         if visitor.session.has_totp:
@@ -212,8 +213,8 @@ class SigningIn:
                 person = await sessions.person_by_email(tx, visitor.session.email)
             right = await self.passwords.fit(person.password_hash if person else None, proof)
         if not right:
-            await self._failed(subject, place)
             raise NotSignedIn("this is not right; nothing was changed")
+        await self._take_back(attempt)
         async with self._desk.database.transaction() as tx:
             await sessions.confirm(tx, visitor.session.session_id, now)
             await sessions.forget_failures(tx, subject)
@@ -266,12 +267,12 @@ class SigningIn:
     async def change_password(self, visitor: Visitor, old: str, new: str, place: Place) -> None:
         """Replace one's password; every other session ends. Raises as `confirm`, and `Invalid`."""
         subject = f"person:{visitor.session.email.lower()}"
-        await self._check_tries(subject, place)
+        attempt = await self._try(subject, place)
         async with self._desk.database.looking() as tx:
             person = await sessions.person_by_email(tx, visitor.session.email)
         if not await self.passwords.fit(person.password_hash if person else None, old):
-            await self._failed(subject, place)
             raise NotSignedIn("the present password is not right; nothing was changed")
+        await self._take_back(attempt)
         hashed = await self.passwords.hashed(new)
         now = self._desk.clock.now()
         async with self._desk.database.transaction() as tx:
@@ -285,19 +286,42 @@ class SigningIn:
         async with self._desk.database.transaction() as tx:
             await sessions.set_appearance(tx, visitor.session.person_id, language, theme)
 
-    async def _check_tries(self, subject: str, place: Place) -> None:
-        since = self._desk.clock.now() - PATIENCE
+    async def _try(self, subject: str, place: Place) -> list[UUID]:
+        """Count a try as wrong before anybody looks at it; a right one is taken back.
+
+        So a thousand tries at once are no more than one after the other. Raises `TooManyTries`,
+        and those do not count: whoever keeps on locks nobody out for longer.
+        """
+        now, where = self._desk.clock.now(), f"place:{place.address}"
+        attempt = [self._desk.ids.new(), self._desk.ids.new()]
+        await self._check_tries(subject, where, now, more=1)
+        async with self._desk.database.transaction() as tx:
+            await sessions.note_failure(tx, attempt[0], subject, now)
+            await sessions.note_failure(tx, attempt[1], where, now)
+        try:
+            await self._check_tries(subject, where, now)
+        except TooManyTries:
+            await self._take_back(attempt)
+            raise
+        return attempt
+
+    async def _check_tries(self, subject: str, where: str, now: datetime, *, more: int = 0) -> None:
         async with self._desk.database.reading() as tx:
-            mine = await sessions.failures(tx, subject, since)
-            theirs = await sessions.failures(tx, f"place:{place.address}", since)
-        if mine >= TRIES or theirs >= TRIES_FROM_ONE_PLACE:
+            mine = await sessions.failures(tx, subject, now - PATIENCE)
+            theirs = await sessions.failures(tx, where, now - PATIENCE)
+        if mine + more > TRIES or theirs + more > TRIES_FROM_ONE_PLACE:
             raise TooManyTries("too many wrong tries; wait a quarter of an hour and try again")
 
-    async def _failed(self, subject: str, place: Place) -> None:
-        now = self._desk.clock.now()
+    async def _take_back(self, attempt: list[UUID]) -> None:
         async with self._desk.database.transaction() as tx:
-            await sessions.note_failure(tx, self._desk.ids.new(), subject, now)
-            await sessions.note_failure(tx, self._desk.ids.new(), f"place:{place.address}", now)
+            await sessions.take_back(tx, attempt)
+
+
+def _name_of(email: str) -> str:
+    """An e-mail as it is looked for and counted; what can be nobody's is the empty text."""
+    name = email.strip().lower()
+    plain = name.isascii() and name.isprintable() and len(name) <= MAX_EMAIL_LENGTH
+    return name if plain else ""
 
 
 def _not_signed_in() -> NotSignedIn:

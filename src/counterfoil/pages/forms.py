@@ -76,7 +76,10 @@ def comes_from_here(request: Request[Any, Any, Any]) -> bool:
     origin = request.headers.get("origin")
     if origin is None:
         return site is not None
-    return urlsplit(origin).netloc == request.headers.get("host", "")
+    try:
+        return urlsplit(origin).netloc == request.headers.get("host", "")
+    except ValueError:
+        return False
 
 
 async def read_form(request: Request[Any, Any, Any]) -> Form:

@@ -32,7 +32,7 @@ from counterfoil.studio.door import (
     sign_in_first,
 )
 
-__all__ = ["Parts", "router"]
+__all__ = ["PREFIX", "Parts", "refused", "refused_by_http", "router"]
 
 MAX_FORM_BYTES: Final = 256 * 1024
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from counterfoil.core import ids
 from counterfoil.core.errors import Conflict, Forbidden, Invalid, NotFound, Refusal
-from counterfoil.desk import passwords
+from counterfoil.desk import factors, passwords
 from counterfoil.pages.forms import read_form
 from counterfoil.pages.language import LANGUAGES
 from counterfoil.studio.door import (
@@ -77,7 +77,7 @@ async def enrol(request: PageRequest) -> Answer:
     """Begin to ask for codes; answers the recovery codes, which are seen only now."""
     _refuse_second(request)
     form = await read_form(request)
-    secret = form.raw("secret")
+    secret = factors.read_secret(form.raw("secret"))
     try:
         await confirm_with(request, form)
         codes = await parts_of(request).factors.enrol(

@@ -124,10 +124,14 @@ class Door(ASGIMiddleware):
         scope["user"] = visitor
         # Whoever is not signed in yet gets a cookie as well, for the token of the form.
         scope["auth"] = known = cookie or secrets.token_urlsafe(32)
-        if request.method not in _SAFE:
-            await _check_form(request, parts, cookie)
+        is_unsafe = request.method not in _SAFE
+        if is_unsafe and not comes_from_here(request):
+            raise StrangeForm("this form came from another site, so nothing was done")
+        # Before the form is read: nobody sends files whom we do not know.
         if _OPEN not in request.route_handler.opt:
             _check_visitor(request, visitor)
+        if is_unsafe:
+            await _check_form(request, parts, cookie)
 
         async def remember(message: Message) -> None:
             if message["type"] == "http.response.start" and not cookie:
@@ -147,14 +151,12 @@ async def _visitor(request: PageRequest, parts: Parts, cookie: str) -> Visitor |
 def _check_visitor(request: PageRequest, visitor: Visitor | None) -> None:
     if visitor is None:
         raise SignInFirst("sign in first")
-    if visitor.needs_factor and request.url.path != SECOND_FACTOR:
+    if visitor.needs_factor and request.scope["path"] != SECOND_FACTOR:
         raise SignInFirst("show your second factor first")
 
 
 async def _check_form(request: PageRequest, parts: Parts, cookie: str) -> None:
-    """Refuse what another site may have had a browser send."""
-    if not comes_from_here(request):
-        raise StrangeForm("this form came from another site, so nothing was done")
+    """Refuse a form without the token that we wrote into it."""
     given = request.headers.get(FORM_HEADER) or (await read_form(request)).raw(FORM_FIELD)
     expected = form_token(parts.form_key, cookie)
     if not cookie or not secrets.compare_digest(given.encode(), expected.encode()):
@@ -213,6 +215,12 @@ def translated(request: PageRequest) -> Callable[[str], str]:
     return language.translations(language_of(request)).gettext
 
 
+def origin_of(request: PageRequest) -> str:
+    """Where the browser says that it has reached us; for people to read, and never to trust."""
+    scheme = "https" if parts_of(request).secure else "http"
+    return f"{scheme}://{request.headers.get('host', '')}"
+
+
 def show(
     request: PageRequest,
     template: str,
@@ -232,7 +240,7 @@ def show(
         and visitor.is_confirmed(desk_of(request).clock.now()),
         "form_token": form_token(parts.form_key, cookie if isinstance(cookie, str) else ""),
         "theme": visitor.session.theme if isinstance(visitor, Visitor) else "auto",
-        "path": request.url.path,
+        "path": request.scope["path"],
         "words": words,
         "sandbox": parts.sandbox,
         "done": request.query_params.get("done", ""),
@@ -295,6 +303,7 @@ def refused(request: PageRequest, refusal: Refusal) -> Answer:
         template,
         {"refusal": refusal, "kind": refusal.kind},
         status_code=status_code_of(refusal),
+        headers={"Retry-After": "5"} if isinstance(refusal, Unavailable) else None,
     )
 
 
@@ -326,9 +335,11 @@ def sign_in_first(request: PageRequest, _refusal: SignInFirst) -> Answer:
     visitor = request.scope.get("user")
     half = isinstance(visitor, Visitor) and visitor.needs_factor
     target = SECOND_FACTOR if half else SIGN_IN
-    if request.method in _SAFE and request.url.path.startswith(PREFIX):
-        query = f"?{request.url.query}" if request.url.query else ""
-        target = f"{target}?next={quote(request.url.path + query, safe='')}"
+    if request.method in _SAFE:
+        asked = request.scope["path"]
+        if query := request.scope["query_string"].decode("latin-1"):
+            asked = f"{asked}?{query}"
+        target = f"{target}?next={quote(asked, safe='')}"
     if render.is_fragment(request):
         return Response(b"", status_code=200, headers={"HX-Redirect": target})
     return Response(b"", status_code=303, headers={"Location": target})
@@ -336,7 +347,10 @@ def sign_in_first(request: PageRequest, _refusal: SignInFirst) -> Answer:
 
 def next_of(text: str) -> str:
     """Where to go on: one of our own pages, and nothing that a browser could take for more."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return PREFIX
     plain = text.isascii() and text.isprintable() and "\\" not in text and "//" not in text
     ours = parts.path == PREFIX or parts.path.startswith(f"{PREFIX}/")
     return text if plain and ours and not parts.scheme and not parts.netloc else PREFIX

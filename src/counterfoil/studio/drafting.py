@@ -27,6 +27,7 @@ from counterfoil.studio.door import (
     PageRequest,
     desk_of,
     go,
+    origin_of,
     parts_of,
     show,
     status_code_of,
@@ -273,7 +274,7 @@ def _first(offered: Offered, request: PageRequest) -> Typed:
     """A blank form, but for what the newest invoice says that the next one will say, too."""
     blank = (BLANK_ITEM,) * FIRST_ROWS
     if offered.latest is None:
-        here = f"{request.url.scheme}://{request.url.netloc}"
+        here = origin_of(request)
         values = {"organization_name": offered.organization_name, "origin": here}
         values |= {"organization_email": request.user.session.email, "price_in": "USD"}
         values |= {"pay_token": "USDC", "chain": desk_of(request).chains[0], "due": "days"}

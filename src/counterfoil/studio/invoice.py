@@ -90,6 +90,8 @@ SIMPLE: Final[Mapping[str, Give]] = {
 }
 """What one form with at most a reason asks for; by the command's name."""
 
+_VERSION_DIGITS: Final = 9
+
 MOVES_MONEY: Final = frozenset({"sign_off", "approve_refund"})
 """What asks once more who is there."""
 
@@ -105,7 +107,7 @@ async def live(request: PageRequest, public_id: FromPath[str]) -> Stream:
     """Tell the page whenever the invoice changed."""
     invoice_id, by = invoice_id_of(public_id), request.user.actor
     view = await queries.view(desk_of(request), invoice_id, by)
-    since = request.query_params.get("since", "")
+    since = request.query_params.get("since", "")[:_VERSION_DIGITS]
     known = int(since) if since.isascii() and since.isdigit() else view.invoice.version
     return stream(parts_of(request).changes.of(by.org_id, invoice_id, known))
 

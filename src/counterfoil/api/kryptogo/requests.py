@@ -111,7 +111,7 @@ async def once(
     key = request.headers.get(HEADER)
     idempotent = None
     if key is not None:
-        asked = f"{request.method}\n{request.url.path}\n".encode()
+        asked = f"{request.method}\n{request.scope['path']}\n".encode()
         idempotent = Idempotent(
             member_id=request.user.member_id,
             key=check_key(key),

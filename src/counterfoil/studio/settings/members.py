@@ -22,6 +22,7 @@ from counterfoil.studio.door import (
     desk_of,
     go,
     open_to_all,
+    origin_of,
     parts_of,
     show,
     status_code_of,
@@ -184,11 +185,10 @@ def _add_page(
 
 
 def _link_page(request: PageRequest, member_id: UUID, name: str, token: str) -> Answer:
-    scheme = "https" if parts_of(request).secure else request.url.scheme
     values = {
         "id": ids.public("user", member_id),
         "name": name,
-        "link": f"{scheme}://{request.url.netloc}{PREFIX}/invitation/{token}",
+        "link": f"{origin_of(request)}{PREFIX}/invitation/{token}",
         "days": membership.INVITED_FOR.days,
     }
     return settings_page(request, "invited", values)
