@@ -307,7 +307,8 @@ def _refused_by_http(request: Request[Any, Any, State], refusal: HTTPException) 
 def _commit_unknown(request: Request[Any, Any, State], _error: CommitUnknown) -> Response[bytes]:
     if pages := _pages_of(request):
         sentence = "it is not certain whether this happened; look before you do it once more"
-        return pages.refused(request, Unavailable(sentence))
+        answer: Response[bytes] = pages.refused(request, Unavailable(sentence))
+        return answer
     return errors.try_again(
         "it is not certain whether this happened; ask again with the same Idempotency-Key"
     )
@@ -316,5 +317,6 @@ def _commit_unknown(request: Request[Any, Any, State], _error: CommitUnknown) ->
 def _database_away(request: Request[Any, Any, State], _error: Exception) -> Response[bytes]:
     sentence = "the system is busy or restarting; nothing was changed, try again"
     if pages := _pages_of(request):
-        return pages.refused(request, Unavailable(sentence))
+        answer: Response[bytes] = pages.refused(request, Unavailable(sentence))
+        return answer
     return errors.try_again(sentence)

@@ -83,6 +83,8 @@ async def taken_for(desk: Desk, name: str, by: Actor) -> Recipient | None:
 
 
 async def _of_invoices(tx: Tx, org_id: int, text: str) -> list[Recipient]:
+    if not text.isprintable():
+        return []  # Nobody is called so, and no database could be asked for it.
     filters = Filters(search=text or None)
     counted = sum(c.count for c in await lists.counts(tx, org_id, filters)) if text else 0
     many = counted > COUNTED_AT_MOST

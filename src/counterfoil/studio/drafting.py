@@ -132,7 +132,7 @@ async def _answer(request: PageRequest, view: InvoiceView | None) -> Answer:
         if do == "add":
             typed = typed.with_row()
         elif do.startswith("remove-"):
-            typed = typed.without_row(int(do[7:]) if do[7:].isdecimal() else -1)
+            typed = typed.without_row(int(do[7:10]) if do[7:].isdecimal() else -1)
         elif do == "detach":
             typed = typed.with_values(attachment="")
         elif do == "preview":

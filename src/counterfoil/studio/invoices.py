@@ -175,8 +175,9 @@ async def save_filter(request: PageRequest) -> Answer:
 async def delete_filter(request: PageRequest) -> Answer:
     """Forget a filter."""
     form = await read_form(request)
+    name = form.text("name", max_length=keeping.NAME_LENGTH, empty=False)
     member = request.user.session.member_id
-    await keeping.forget_filter(desk_of(request), request.user.actor, member, form.raw("name"))
+    await keeping.forget_filter(desk_of(request), request.user.actor, member, name)
     return go(f"{LIST}?{read(_query(form.raw('query'))).query}", done="saved")
 
 
@@ -248,7 +249,10 @@ def read(query: _Query) -> Asked:
 
 
 def _query(text: str) -> _Query:
-    return MultiDict(parse_qsl(text[:4_000], max_num_fields=60))
+    try:
+        return MultiDict(parse_qsl(text[:4_000], max_num_fields=60))
+    except ValueError:
+        raise Invalid.field("query", "must be the query of a list") from None
 
 
 def _known(value: str, known: Mapping[str, Any], name: str) -> str:

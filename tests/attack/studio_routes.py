@@ -1,0 +1,132 @@
+"""Every route of Studio, with who may use it: written by hand, and compared with the router's.
+
+A page that has no row here fails the tests, so nobody opens one without saying for whom.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from counterfoil.core.roles import Permission
+
+P: Final = Permission
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route. ``permission`` is what a member needs; None where being a member is enough.
+
+    ``path`` names ids in braces: ``invoice``, ``file``, ``event``, ``job``, ``member``,
+    ``session``.
+    ``fields`` are what its form has at least.
+    """
+
+    method: str
+    path: str
+    permission: Permission | None = None
+    is_open: bool = False
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_unsafe(self) -> bool:
+        return self.method != "GET"
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+WHY: Final = {"reason": "Because this is a test of who may do it"}
+
+ROUTES: Final = (
+    Route("GET", "/sign-in", is_open=True),
+    Route("POST", "/sign-in", is_open=True, fields={"email": "a@b.example", "password": "x"}),
+    Route("GET", "/second-factor"),
+    Route("POST", "/second-factor", fields={"code": "000000"}),
+    Route("POST", "/sign-out"),
+    Route("GET", "/account"),
+    Route("POST", "/account/look", fields={"language": "en", "theme": "dark"}),
+    Route("POST", "/account/password", fields={"old": "x", "password": "y", "again": "z"}),
+    Route("GET", "/account/second-factor"),
+    Route("POST", "/account/second-factor", fields={"secret": "A" * 32, "code": "1"}),
+    Route("POST", "/account/second-factor/drop"),
+    Route("POST", "/account/sessions/{session}/end"),
+    Route("POST", "/account/sessions/end-others"),
+    Route("POST", "/organisation", fields={"org_id": "1"}),
+    Route("GET", "/"),
+    Route("GET", "/now"),
+    Route("GET", "/invoices", P.READ),
+    Route("POST", "/filters", P.READ, fields={"query": "q=x", "name": "Mine"}),
+    Route("POST", "/filters/delete", P.READ, fields={"query": "q=x", "name": "Mine"}),
+    Route("POST", "/columns", P.READ, fields={"query": "q=x", "column": "status"}),
+    Route("POST", "/exports", P.READ, fields={"query": "q=x"}),
+    Route("GET", "/jobs", P.READ),
+    Route("GET", "/jobs/{job}", P.READ),
+    Route("GET", "/jobs/{job}/table.csv", P.READ),
+    Route("GET", "/invoices/new", P.CREATE),
+    Route("POST", "/invoices/new", P.CREATE, fields={"do": "add"}),
+    Route("POST", "/invoices/sums", P.CREATE, fields={"item_name": "Tea"}),
+    Route("GET", "/recipients", P.CREATE),
+    Route("GET", "/invoices/{invoice}", P.READ),
+    Route("GET", "/invoices/{invoice}/live", P.READ),
+    Route("GET", "/invoices/{invoice}/edit", P.CREATE),
+    Route("POST", "/invoices/{invoice}/edit", P.CREATE, fields={"do": "add"}),
+    Route("GET", "/invoices/{invoice}/refund", P.READ),
+    Route("POST", "/invoices/{invoice}/refund", P.SIGN, fields=WHY),
+    Route("POST", "/invoices/{invoice}/callbacks/{event}", P.CREATE),
+    Route("POST", "/invoices/{invoice}/approve", P.APPROVE, fields={"content_hash": "x"}),
+    Route("POST", "/invoices/{invoice}/reject", P.APPROVE, fields=WHY),
+    Route("POST", "/invoices/{invoice}/cancel", P.CREATE, fields=WHY),
+    Route("POST", "/invoices/{invoice}/archive", P.CREATE),
+    Route("POST", "/invoices/{invoice}/accept", P.SIGN, fields=WHY),
+    Route("POST", "/invoices/{invoice}/recalculate", P.SIGN, fields=WHY),
+    Route("POST", "/invoices/{invoice}/sign_off", P.SIGN),
+    Route("POST", "/invoices/{invoice}/approve_refund", P.SIGN),
+    Route("POST", "/invoices/{invoice}/withdraw_refund", P.SIGN, fields=WHY),
+    Route("POST", "/invoices/{invoice}/release", P.REVIEW, fields=WHY),
+    Route("POST", "/invoices/{invoice}/decline", P.REVIEW, fields=WHY),
+    Route("POST", "/invoices/{invoice}/quarantine", P.REVIEW, fields=WHY),
+    Route("POST", "/invoices/{invoice}/take_note", P.REVIEW, fields=WHY),
+    Route("GET", "/approvals", P.APPROVE),
+    Route("POST", "/approvals", P.APPROVE, fields={"decision": "approve", "invoice": "1:x:y"}),
+    Route("GET", "/queue/approve", P.APPROVE),
+    Route("GET", "/queue/sign", P.SIGN),
+    Route("GET", "/queue/resolve", P.SIGN),
+    Route("GET", "/queue/refund", P.SIGN),
+    Route("GET", "/queue/clear", P.REVIEW),
+    Route("POST", "/files"),
+    Route("GET", "/files/{file}", P.READ),
+    Route("GET", "/settings"),
+    Route("GET", "/settings/roles"),
+    Route("GET", "/settings/log", P.AUDIT),
+    Route("GET", "/settings/members", P.AUDIT),
+    Route("GET", "/settings/members/add", P.ADMINISTER),
+    Route("POST", "/settings/members/add", P.ADMINISTER, fields={"email": "x", "name": "y"}),
+    Route("GET", "/settings/members/{member}", P.AUDIT),
+    Route("POST", "/settings/members/{member}/roles", P.ADMINISTER, fields={"role": "auditor"}),
+    Route("POST", "/settings/members/{member}/disable", P.ADMINISTER),
+    Route("POST", "/settings/members/{member}/enable", P.ADMINISTER),
+    Route("POST", "/settings/members/{member}/reset-factor", P.ADMINISTER),
+    Route("POST", "/settings/members/{member}/invite", P.ADMINISTER),
+    Route("GET", "/invitation/{token}", is_open=True),
+    Route("POST", "/invitation/{token}", is_open=True, fields={"password": "x", "again": "x"}),
+)
+
+NAMED: Final[Mapping[str, tuple[str, ...]]] = {
+    "/invoices/{public_id}/{name}": (
+        "approve",
+        "reject",
+        "cancel",
+        "archive",
+        "accept",
+        "recalculate",
+        "sign_off",
+        "approve_refund",
+        "withdraw_refund",
+        "release",
+        "decline",
+        "quarantine",
+        "take_note",
+    ),
+    "/queue/{name}": ("approve", "sign", "resolve", "refund", "clear"),
+}
+"""What may stand for ``name``, in routes that take several."""
