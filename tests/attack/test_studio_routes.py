@@ -66,6 +66,7 @@ class Ids:
     member: str
     session: str
     job: str
+    key: str = "nothing"
     token: str = "nothing"
 
     def path(self, route: Route) -> str:
@@ -103,8 +104,8 @@ async def ask(visitor: Visitor, route: Route, ids: Ids, token: str, **headers: s
     """Use a route as somebody at the pages would."""
     path = ids.path(route)
     if not route.is_unsafe:
-        if route.path.endswith("/live"):
-            # Its stream stays open; only who may begin to read it is asked here.
+        if route.path.endswith(("/live", "/pdf")):
+            # A stream that stays open, and what is no text: only who may have it is asked here.
             async with visitor.session.get(
                 visitor.base_url + path, allow_redirects=False, headers=headers
             ) as answer:

@@ -282,7 +282,8 @@ def _end(day: date) -> datetime:
 
 
 def _page_number(text: str, last: int) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= last):
+    readable = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PAGE))
+    if not readable or not 1 <= int(text) <= last:
         raise Invalid.field("page", f"must be a whole number from 1 to {last}")
     return int(text)
 
