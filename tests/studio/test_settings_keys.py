@@ -40,6 +40,9 @@ async def test_a_key_does_what_was_chosen_and_nothing_after_its_last_day(
     invoice = await caller.create()
     assert invoice.status == 200
     assert (await caller.approve(invoice.data["id"])).status == 403
+    reader = program(site, await alma.send(KEYS, fields(site, "transfer:read")))
+    assert (await reader.create()).status == 403
+    assert (await reader.look(invoice.data["id"])).status == 200
     page = await alma.open(KEYS)
     assert "cfk_" in page.text
     assert KEY.search(page.text) is None
