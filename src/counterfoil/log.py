@@ -1,16 +1,18 @@
 """Logs: one JSON object a line where a machine reads them, plain lines where a person does."""
 
 import sys
+from typing import TextIO
 
 import structlog
 
 
-def configure() -> None:
-    """Write structured lines to standard output; JSON unless that is a terminal."""
+def configure(out: TextIO | None = None) -> None:
+    """Write structured lines to ``out``, or standard output; JSON unless that is a terminal."""
+    out = out or sys.stdout
     renderer: structlog.types.Processor = (
         # The default one prints local variables, among which may be a secret.
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        if sys.stdout.isatty()
+        if out.isatty()
         else structlog.processors.JSONRenderer()
     )
     structlog.configure(
@@ -21,5 +23,6 @@ def configure() -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
+        logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=True,
     )

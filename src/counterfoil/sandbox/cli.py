@@ -15,6 +15,7 @@ from counterfoil.cli_shared import run_until
 from counterfoil.core.assets import accepted_asset, find_chain
 from counterfoil.core.errors import Invalid, NotFound, OutOfPlace
 from counterfoil.core.money import format_units, parse_units
+from counterfoil.log import configure as configure_log
 from counterfoil.sandbox import samples
 from counterfoil.sandbox.anvil import AnvilNode
 from counterfoil.sandbox.people import NEIGHBOUR_NAME
@@ -85,6 +86,8 @@ def demo_up(
 
     async def up() -> None:
         with log_path.open("a", encoding="utf-8") as log:
+            # What this process does itself while months go by, beside what the others say.
+            configure_log(log)
 
             def say(name: str, line: str) -> None:
                 print(name, line, file=log, flush=True)
