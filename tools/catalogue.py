@@ -18,7 +18,7 @@ LOCALES = SOURCE / "pages" / "locale"
 
 METHODS = [("pages/**.py", "python"), ("studio/**.py", "python"), ("checkout/**.py", "python")]
 TEMPLATES = [("**.html", "jinja2")]
-KEYWORDS = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2)}
+KEYWORDS = {"_": None, "say": None, "N_": None, "gettext": None, "ngettext": (1, 2)}
 # Headers that say nothing, or change with every run.
 IDLE = ('"POT-', '"PO-', '"Generated', '"Report-', '"Last-', '"Language-Team', '"Project-')
 

@@ -135,11 +135,12 @@ def _written(told: ast.Constant | ast.JoinedStr) -> str | None:
     parts: list[str] = []
     for part in told.values:
         if isinstance(part, ast.FormattedValue):
-            name = re.findall(r"[A-Za-z_]+", ast.unparse(part.value))[-1].strip("_").lower()
+            words = ["part", *re.findall(r"[A-Za-z_]+", ast.unparse(part.value))]
+            name = words[-1].strip("_").lower()
             names.append(name)
             count = names.count(name)
             parts.append(f"%({name if count == 1 else f'{name}_{count}'})s")
         elif isinstance(part, ast.Constant):
             parts.append(str(part.value).replace("%", "%%"))
-    words = "".join(p for p in parts if not p.startswith("%("))
-    return "".join(parts) if sum(map(str.isalpha, words)) >= _FEWEST_LETTERS else None
+    letters = sum(map(str.isalpha, "".join(p for p in parts if not p.startswith("%("))))
+    return "".join(parts) if letters >= _FEWEST_LETTERS else None

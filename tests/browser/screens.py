@@ -20,8 +20,8 @@ PHOTOGRAPHED: Final = (
 )
 """How `make screens` looks at a page."""
 
-CHECKED: Final = (DESKTOP, replace(PHONE, scheme="dark"))
-"""How the tests do: each size and scheme once."""
+CHECKED: Final = (DESKTOP, replace(PHONE, scheme="dark", language=CHINESE))
+"""How the tests do: each size, scheme and language once."""
 
 
 @dataclass(frozen=True)

@@ -166,8 +166,8 @@ class _Writer:
             return self.say("Fixed date")
         if days == 0:
             return self.say("Due on receipt")
-        one, many = N_("%(num)s day"), N_("%(num)s days")
-        return translations(self.language).ngettext(one, many, days) % {"num": days}
+        told = translations(self.language).ngettext("%(num)s day", "%(num)s days", days)
+        return told % {"num": days}
 
     def due(self) -> str:
         invoice = self.invoice

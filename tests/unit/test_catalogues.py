@@ -1,0 +1,151 @@
+"""Pages speak every language whole: each sentence is translated, with the values it carries."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from babel.messages.catalog import Message
+from babel.messages.pofile import read_po
+from jinja2 import Environment, nodes
+
+from counterfoil.pages import render
+from counterfoil.pages.language import DEFAULT, LANGUAGES, LONGEST, told
+from support.sources import PACKAGE, ROOT, at
+
+sys.path.insert(0, str(ROOT / "tools"))
+
+import catalogue
+import refusals
+
+CHINESE: Final = "zh-Hant-TW"
+TRANSLATED: Final = sorted(set(LANGUAGES) - {DEFAULT})
+VALUE: Final = re.compile(r"%\(\w+\)s|%%")
+
+SIMPLIFIED: Final = frozenset(
+    "们这个国为发无时对过还进说请单汇录权设换审户产链币钥额页处笔张证码认应将让问题误错载输开关闭账"
+    "来动转间资变电邮简显选择组织编号书见读写贵阅览销达尝试导缩围结该给约级统维护归拨签驳项际执务类"
+    "验启栏标"
+)
+"""Frequent characters that only simplified Chinese has: Big5 has none of them."""
+
+
+def messages(language: str) -> list[Message]:
+    with (catalogue.LOCALES / language / "counterfoil.po").open("rb") as file:
+        return [message for message in read_po(file) if message.id]
+
+
+def written(text: object) -> tuple[str, ...]:
+    return (text,) if isinstance(text, str) else tuple(map(str, text or ()))  # type: ignore[call-overload]  # plurals are tuples
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_a_catalogue_has_the_sentences_of_the_pages(language: str) -> None:
+    path = catalogue.LOCALES / language / "counterfoil.po"
+    assert path.read_text(encoding="utf-8") == catalogue.updated(language), "run make catalogues"
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_every_sentence_is_translated(language: str) -> None:
+    missing = [m.id for m in messages(language) if not all(written(m.string)) or not m.string]
+    assert missing == []
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_a_translation_carries_the_values_of_its_sentence(language: str) -> None:
+    differing = [
+        m.id
+        for m in messages(language)
+        for translation in written(m.string)
+        if sorted(VALUE.findall(translation)) != sorted(VALUE.findall(written(m.id)[-1]))
+    ]
+    assert differing == []
+
+
+def test_the_chinese_of_taiwan_is_written_in_its_own_characters() -> None:
+    strange = {
+        m.id: found
+        for m in messages(CHINESE)
+        if (found := SIMPLIFIED & set("".join(written(m.string))))
+    }
+    assert strange == {}
+
+
+def test_what_people_may_have_typed_is_translated_as_text_never_as_markup() -> None:
+    """``_()`` trusts its sentence; what a refusal says goes through the filter ``told``."""
+    trusted = [
+        at(path, call.lineno, str(call.args[0]))
+        for path in PACKAGE.rglob("*.html")
+        for call in calls(path)
+        if any(
+            (isinstance(part, nodes.Name) and part.name in {"refusal", "errors", "problems"})
+            or (isinstance(part, nodes.Getattr) and part.attr in {"refusal", "error", "message"})
+            for part in [call.args[0], *call.args[0].find_all((nodes.Name, nodes.Getattr))]
+        )
+    ]
+    assert trusted == []
+
+
+def calls(path: Path) -> Iterator[nodes.Call]:
+    env = Environment(autoescape=True, extensions=["jinja2.ext.do"])
+    for call in env.parse(path.read_text(encoding="utf-8")).find_all(nodes.Call):
+        if isinstance(call.node, nodes.Name) and call.node.name == "_":
+            yield call
+
+
+@pytest.mark.parametrize(
+    ("sentence", "chinese"),
+    [
+        ("must be text", "必須是文字"),
+        ("must have at most 6 digits after the point", "小數點後最多 6 位"),
+        (
+            "must have at most 6 digits after the point for USDC",
+            "USDC 的小數點後最多 6 位",
+        ),
+        (
+            "is more than is still here: you asked for 5 USDC, and what is left is 3 USDC",
+            "超過目前的餘額：您要求 5 USDC，剩餘款項為 3 USDC",
+        ),
+        ("<b>50% off</b> is not one of finance", "<b>50% off</b> 不在可用的選項中：finance"),
+        ("nobody ever wrote this: 50%", "nobody ever wrote this: 50%"),
+        ("must be one of " + "x" * LONGEST, "must be one of " + "x" * LONGEST),
+        ("", ""),
+    ],
+)
+def test_a_refusal_is_recognised_by_the_words_around_its_values(
+    sentence: str, chinese: str
+) -> None:
+    assert told(CHINESE, sentence) == chinese
+    assert told(DEFAULT, sentence) == sentence
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_markup_and_per_cent_signs_in_a_refusal_are_shown_as_they_are(language: str) -> None:
+    template = render.environment(language).from_string("{{ sentence | told }}")
+    shown = template.render(sentence="<b>50% off</b> is not one of finance")
+    assert "&lt;b&gt;50% off&lt;/b&gt;" in shown
+    assert "<b>" not in shown
+
+
+def test_sentences_of_refusals_are_found_wherever_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "core").mkdir()
+    (tmp_path / "core" / "one.py").write_text(
+        """
+class Wrong(Refusal): ...
+def refuse(sentence): raise Wrong.field("name", sentence)
+async def at_once(n, few):
+    message = "is whole" if few else f"has {n} parts of {len(n)}: {0:,.2f}"
+    raise Wrong(message, fields={"n": "is named here"})
+def by_another(): refuse(f"is {wrong} altogether")
+def hardly(a, b): raise Wrong(f"{a}: {b}")
+def no_refusal(): raise ValueError("is for programmers")
+"""
+    )
+    assert [(line, said) for _, line, said, _ in refusals.refusal_sentences(tmp_path)] == [
+        (5, "is whole"),
+        (5, "has %(n)s parts of %(n_2)s: %(part)s"),
+        (6, "is named here"),
+        (7, "is %(wrong)s altogether"),
+    ]
