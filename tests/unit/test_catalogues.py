@@ -24,13 +24,6 @@ CHINESE: Final = "zh-Hant-TW"
 TRANSLATED: Final = sorted(set(LANGUAGES) - {DEFAULT})
 VALUE: Final = re.compile(r"%\(\w+\)s|%%")
 
-SIMPLIFIED: Final = frozenset(
-    "们这个国为发无时对过还进说请单汇录权设换审户产链币钥额页处笔张证码认应将让问题误错载输开关闭账"
-    "来动转间资变电邮简显选择组织编号书见读写贵阅览销达尝试导缩围结该给约级统维护归拨签驳项际执务类"
-    "验启栏标"
-)
-"""Frequent characters that only simplified Chinese has: Big5 has none of them."""
-
 
 def messages(language: str) -> list[Message]:
     with (catalogue.LOCALES / language / "counterfoil.po").open("rb") as file:
@@ -68,9 +61,19 @@ def test_the_chinese_of_taiwan_is_written_in_its_own_characters() -> None:
     strange = {
         m.id: found
         for m in messages(CHINESE)
-        if (found := SIMPLIFIED & set("".join(written(m.string))))
+        if (found := [c for c in "".join(written(m.string)) if is_strange(c)])
     }
     assert strange == {}
+    assert "".join(filter(is_strange, "请款单已储存退款")) == "请单储"
+
+
+def is_strange(character: str) -> bool:
+    """Whether it is a Chinese character that Taiwan does not use: Big5 has none of those."""
+    try:
+        character.encode("big5")
+    except UnicodeEncodeError:
+        return "\u4e00" <= character <= "\u9fff"
+    return False
 
 
 def test_what_people_may_have_typed_is_translated_as_text_never_as_markup() -> None:
@@ -106,9 +109,9 @@ def calls(path: Path) -> Iterator[nodes.Call]:
         ),
         (
             "is more than is still here: you asked for 5 USDC, and what is left is 3 USDC",
-            "超過目前的餘額：您要求 5 USDC，剩餘款項為 3 USDC",
+            "超過目前的餘額：您要求 5 USDC，剩餘款項為 3 USDC",  # noqa: RUF001 - as Chinese writes them
         ),
-        ("<b>50% off</b> is not one of finance", "<b>50% off</b> 不在可用的選項中：finance"),
+        ("<b>50% off</b> is not one of finance", "<b>50% off</b> 不在可用的選項中：finance"),  # noqa: RUF001 - as Chinese writes them
         ("nobody ever wrote this: 50%", "nobody ever wrote this: 50%"),
         ("must be one of " + "x" * LONGEST, "must be one of " + "x" * LONGEST),
         ("", ""),

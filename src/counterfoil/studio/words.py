@@ -40,6 +40,14 @@ CONTEXTS: Final[Mapping[Context, str]] = {
     Context.SANCTIONED: N_("sanctioned address"),
 }
 
+DEPTHS: Final[Mapping[str, str]] = {
+    "ORPHANED": N_("no longer on the chain"),
+    "SEEN": N_("seen"),
+    "SAFE": N_("almost final"),
+    "FINAL": N_("final"),
+}
+"""How settled a transfer is on its chain, by the name of its depth."""
+
 REFUND_STATUSES: Final[Mapping[RefundStatus, str]] = {
     RefundStatus.PENDING: N_("to be approved"),
     RefundStatus.PROCESSING: N_("on its way"),
