@@ -21,6 +21,7 @@ async def test_a_refusal_is_told_in_the_readers_language_and_escapes_what_it_quo
         assert "<b>50%" not in refused.text
 
 
+@pytest.mark.usefixtures("firm")
 @pytest.mark.parametrize(
     ("path", "words"),
     [
