@@ -27,7 +27,7 @@ async def test_a_refusal_is_told_in_the_readers_language_and_escapes_what_it_quo
     [
         ("/studio", "您好，Maya"),  # noqa: RUF001 - as Chinese writes them
         ("/studio/invoices/none", "沒有這張請款單"),
-        ("/studio/settings/members/add", "這需要 organization:admin 權限"),
+        ("/studio/settings/members/add", "這需要 organization:administer 權限"),
     ],
 )
 async def test_maya_reads_pages_and_refusals_in_chinese(site: Site, path: str, words: str) -> None:
