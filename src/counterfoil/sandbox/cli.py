@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from counterfoil.cli_shared import run_until
 from counterfoil.core.assets import accepted_asset, find_chain
@@ -245,10 +244,10 @@ def _welcome(facts: DemoFacts, home: Places) -> None:
     _out.print(f"\n[bold]Counterfoil is up[/] at {facts.base_url}")
     _out.print("Local Arbitrum, Base and Optimism are mining a block a second.\n")
     _out.print(f"Sign in at [bold]{facts.base_url}/studio[/] as any of them:\n")
-    table = Table("who", "may act as", "e-mail", "password", box=None, padding=(0, 2))
     for member in (*facts.members, *facts.neighbours):
-        table.add_row(member.name, ", ".join(member.roles), member.email, member.password)
-    _out.print(table)
+        # Plain and never cut off: people copy it.
+        line = f"  {member.email:27} {member.password}  {', '.join(member.roles)}"
+        _out.print(line, markup=False, highlight=False, soft_wrap=True)
     if facts.neighbours:
         _out.print(f"\n{NEIGHBOUR_NAME} is another organisation; the reviewer belongs to both.")
     _out.print(f"\nKeys, chains and the payer:  {home.facts}", soft_wrap=True)
