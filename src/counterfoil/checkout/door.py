@@ -84,6 +84,7 @@ def show(
         values,
         status_code=status_code,
         headers={**HEADERS, **(headers or {})},
+        packed=render.takes_packed(request),
     )
 
 

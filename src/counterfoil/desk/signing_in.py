@@ -34,6 +34,7 @@ TRIES_FROM_ONE_PLACE: Final = 100
 
 _SEEN_EVERY: Final = timedelta(minutes=1)
 _AGENT_LENGTH: Final = 200
+_SALT_BYTES: Final = 16
 
 
 class NotSignedIn(Refusal):
@@ -102,8 +103,25 @@ def hash_of(token: str) -> bytes:
 
 
 def form_token(key: bytes, cookie: str) -> str:
-    """What a form must carry beside the cookie, so that no other site can fill it in (T9)."""
-    return hmac.new(key, b"form|" + cookie.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+    """What a form must carry beside the cookie, so that no other site can fill it in (T9).
+
+    It begins with a salt, so that no two pages carry the same: pages are compressed, and what stays
+    the same could be guessed from their size, letter by letter (BREACH).
+    """
+    salt = secrets.token_hex(_SALT_BYTES)
+    return salt + _form_seal(key, cookie, salt)
+
+
+def is_form_token(key: bytes, cookie: str, given: str) -> bool:
+    """Whether a form carries a token that we made for this cookie."""
+    salt, seal = given[: 2 * _SALT_BYTES], given[2 * _SALT_BYTES :]
+    expected = _form_seal(key, cookie, salt)
+    return hmac.compare_digest(seal.encode("utf-8", "replace"), expected.encode())
+
+
+def _form_seal(key: bytes, cookie: str, salt: str) -> str:
+    sealed = f"form|{salt}|{cookie}".encode("utf-8", "replace")
+    return hmac.new(key, sealed, hashlib.sha256).hexdigest()
 
 
 class SigningIn:

@@ -1,5 +1,6 @@
 """From a template and values to a page: one environment a language, everything escaped."""
 
+import gzip
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from functools import cache
@@ -12,6 +13,9 @@ from litestar.response import Stream
 from markupsafe import Markup
 
 from counterfoil.pages import assets, language, shape
+
+_PACKING: Final = 4
+"""Quick: a page is made once and read once."""
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}';"
@@ -61,19 +65,23 @@ def icon(name: str, css: str = "") -> Markup:
     ).format(css=css, sheet=sheet, name=name)
 
 
-def page(
+def page(  # noqa: PLR0913 - an answer, whole
     tag: str,
     template: str,
     values: Mapping[str, Any],
     *,
     status_code: int = 200,
     headers: Mapping[str, str] | None = None,
+    packed: bool = False,
 ) -> Response[bytes]:
-    """An HTML answer: never kept, never framed, and with a policy of its own."""
+    """An HTML answer: never kept, never framed, and with a policy of its own.
+
+    ``packed`` where the browser takes it: a hundred line items weigh a tenth then.
+    """
     nonce = secrets.token_urlsafe(16)
-    body = environment(tag).get_template(template).render(nonce=nonce, **values)
+    body = environment(tag).get_template(template).render(nonce=nonce, **values).encode()
     return Response(
-        body.encode(),
+        gzip.compress(body, _PACKING, mtime=0) if packed else body,
         status_code=status_code,
         media_type=MediaType.HTML,
         headers={
@@ -81,10 +89,16 @@ def page(
             "Content-Language": tag,
             # With less, browsers would not say which site a form comes from.
             "Referrer-Policy": "same-origin",
-            "Vary": "HX-Request",
+            "Vary": "HX-Request, Accept-Encoding",
+            **({"Content-Encoding": "gzip"} if packed else {}),
             **(headers or {}),
         },
     )
+
+
+def takes_packed(request: Request[Any, Any, Any]) -> bool:
+    """Whether the browser takes compressed answers."""
+    return "gzip" in request.headers.get("accept-encoding", "")
 
 
 def stream(events: AsyncIterator[int]) -> Stream:

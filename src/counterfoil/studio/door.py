@@ -42,6 +42,7 @@ from counterfoil.desk.signing_in import (
     TooManyTries,
     Visitor,
     form_token,
+    is_form_token,
 )
 from counterfoil.pages import language, render
 from counterfoil.pages.forms import Form, comes_from_here, read_form
@@ -158,8 +159,7 @@ def _check_visitor(request: PageRequest, visitor: Visitor | None) -> None:
 async def _check_form(request: PageRequest, parts: Parts, cookie: str) -> None:
     """Refuse a form without the token that we wrote into it."""
     given = request.headers.get(FORM_HEADER) or (await read_form(request)).raw(FORM_FIELD)
-    expected = form_token(parts.form_key, cookie)
-    if not cookie or not secrets.compare_digest(given.encode(), expected.encode()):
+    if not cookie or not is_form_token(parts.form_key, cookie, given):
         raise StrangeForm("this form is too old; load the page again and send it once more")
 
 
@@ -251,6 +251,7 @@ def show(
         {**known, **(values or {})},
         status_code=status_code,
         headers=headers,
+        packed=render.takes_packed(request),
     )
 
 
