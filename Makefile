@@ -26,7 +26,7 @@ else
 NPM := npm
 endif
 
-.PHONY: help setup demo demo-reset serve test check bench simulate simulate-planted soak races screens docs catalogues schema contracts format lock clean
+.PHONY: help setup demo demo-reset serve test check bench simulate simulate-planted soak races screens pictures docs catalogues schema contracts format lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ races: setup ## Fifty calls at once on one invoice, again and again: ROUNDS=200
 screens: setup ## Photograph every page into var/screens: desktop and phone, light and dark, both languages
 	@COUNTERFOIL_SCREENS=$(CURDIR)/var/screens $(BIN)/python -m pytest -q -p no:cacheprovider \
 		tests/browser/test_screens.py $(if $(ONLY),-k "$(ONLY)")
+
+pictures: setup ## Photograph the running demo for the README, into docs/images
+	@PYTHONPATH=tests:src $(BIN)/python tools/pictures.py
 
 docs: setup ## Write the pages that are generated from code
 	@$(BIN)/python tools/docs.py
