@@ -340,7 +340,6 @@ async def test_nobody_chooses_the_address_that_is_written_down(
     tables = await all_tables(database)
     assert "203.0.113.7" not in repr(tables)
     assert "\x85" not in str(tables)
-    assert "\\x85" not in repr(tables)
     page = await visitor.open("/studio/account")
     assert "127.0.0.1" in page.words
     assert "<script>alert" not in page.text
