@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, LiteralString
 from uuid import UUID
 
 from counterfoil.db.pool import Tx
@@ -42,28 +43,30 @@ class InvitationRow:
     expires_at: datetime
 
 
+_MEMBERS: Final[LiteralString] = """
+    SELECT member_id, person_id, email, name, roles, member.created_at, disabled_at,
+           totp_sealed IS NOT NULL AS has_factor,
+           EXISTS (SELECT FROM member AS other
+                    WHERE other.person_id = member.person_id
+                      AND other.org_id <> member.org_id) AS elsewhere,
+           (SELECT max(seen_at) FROM person_session AS session
+             WHERE session.person_id = member.person_id
+               AND session.org_id = member.org_id) AS seen_at,
+           (SELECT max(expires_at) FROM invitation
+             WHERE invitation.org_id = member.org_id
+               AND invitation.member_id = member.member_id
+               AND used_at IS NULL) AS invited_until
+      FROM member JOIN person USING (person_id)
+     WHERE org_id = %(org_id)s
+"""
+
+
 async def of_org(tx: Tx, org_id: int) -> list[MemberRow]:
     """Every member, disabled ones last, then by name."""
     return await all_rows(
         tx,
         MemberRow,
-        """
-        SELECT member_id, person_id, email, name, roles, member.created_at, disabled_at,
-               totp_sealed IS NOT NULL AS has_factor,
-               EXISTS (SELECT FROM member AS other
-                        WHERE other.person_id = member.person_id
-                          AND other.org_id <> member.org_id) AS elsewhere,
-               (SELECT max(seen_at) FROM person_session AS session
-                 WHERE session.person_id = member.person_id
-                   AND session.org_id = member.org_id) AS seen_at,
-               (SELECT max(expires_at) FROM invitation
-                 WHERE invitation.org_id = member.org_id
-                   AND invitation.member_id = member.member_id
-                   AND used_at IS NULL) AS invited_until
-          FROM member JOIN person USING (person_id)
-         WHERE org_id = %(org_id)s
-         ORDER BY disabled_at IS NOT NULL, lower(name), member_id
-        """,
+        _MEMBERS + " ORDER BY disabled_at IS NOT NULL, lower(name), member_id",
         {"org_id": org_id},
     )
 
@@ -73,22 +76,7 @@ async def get(tx: Tx, org_id: int, member_id: UUID) -> MemberRow | None:
     return await one_row(
         tx,
         MemberRow,
-        """
-        SELECT member_id, person_id, email, name, roles, member.created_at, disabled_at,
-               totp_sealed IS NOT NULL AS has_factor,
-               EXISTS (SELECT FROM member AS other
-                        WHERE other.person_id = member.person_id
-                          AND other.org_id <> member.org_id) AS elsewhere,
-               (SELECT max(seen_at) FROM person_session AS session
-                 WHERE session.person_id = member.person_id
-                   AND session.org_id = member.org_id) AS seen_at,
-               (SELECT max(expires_at) FROM invitation
-                 WHERE invitation.org_id = member.org_id
-                   AND invitation.member_id = member.member_id
-                   AND used_at IS NULL) AS invited_until
-          FROM member JOIN person USING (person_id)
-         WHERE org_id = %(org_id)s AND member_id = %(member_id)s
-        """,
+        _MEMBERS + " AND member_id = %(member_id)s",
         {"org_id": org_id, "member_id": member_id},
     )
 

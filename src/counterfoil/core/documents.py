@@ -8,6 +8,7 @@ import re
 import unicodedata
 import zlib
 from typing import Final
+from urllib.parse import quote
 
 from counterfoil.core.errors import Invalid
 
@@ -70,6 +71,16 @@ def safe_name(name: str, content_type: str) -> str:
     if not stem or _NAMES_OF_DEVICES.fullmatch(stem):
         stem = f"file {stem}".strip()
     return stem + (ending or endings[0])
+
+
+def headers_of(name: str) -> dict[str, str]:
+    """How a file is given back: to be saved under its name, and never opened in place (T11)."""
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in name)
+    return {
+        "Content-Disposition": f'attachment; filename="{plain}";'
+        f" filename*=UTF-8''{quote(name, safe='')}",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
 
 
 def _refused(sentence: str) -> Invalid:

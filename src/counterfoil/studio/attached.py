@@ -1,13 +1,13 @@
 """Files that people attach: taken in once they are chosen, given back to be saved (T11)."""
 
 from typing import Any, Final
-from urllib.parse import quote
 from uuid import UUID
 
 from litestar import Request, Response, get, post
 from litestar.params import FromPath
 
 from counterfoil.core import ids
+from counterfoil.core.documents import headers_of
 from counterfoil.core.errors import NotFound, Refusal
 from counterfoil.desk import files
 from counterfoil.pages.forms import Form, read_form
@@ -45,18 +45,7 @@ async def attached(request: PageRequest, public_id: FromPath[str]) -> Answer:
     if wanted is None:
         raise NotFound("there is no such file")
     file, content = await files.fetch(desk_of(request), wanted, request.user.actor)
-    plain = "".join(
-        c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in file.name
-    )
-    return Response(
-        content,
-        media_type=file.content_type,
-        headers={
-            "Content-Disposition": f'attachment; filename="{plain}";'
-            f" filename*=UTF-8''{quote(file.name, safe='')}",
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-        },
-    )
+    return Response(content, media_type=file.content_type, headers=headers_of(file.name))
 
 
 async def uploaded(request: Request[Any, Any, Any], form: Form) -> str | None:

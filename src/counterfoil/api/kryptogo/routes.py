@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
-from urllib.parse import quote
 from uuid import UUID
 
 from litestar import Response, Router, get, post, put
@@ -44,6 +43,7 @@ from counterfoil.api.kryptogo.requests import (
 )
 from counterfoil.api.kryptogo.status import CATEGORIES, standings
 from counterfoil.core import ids
+from counterfoil.core.documents import headers_of
 from counterfoil.core.errors import Invalid, NotFound, Refusal
 from counterfoil.core.invoice import Context, Status
 from counterfoil.core.pace import Pace
@@ -174,16 +174,7 @@ async def download(request: StudioRequest, file_id: FromPath[str]) -> Answer:
         message = "there is no such file"
         raise NotFound(message)
     file, content = await files.fetch(desk_of(request), wanted, by_of(request))
-    plain = "".join(c if c.isascii() and c.isprintable() else "_" for c in file.name)
-    return Response(
-        content,
-        media_type=file.content_type,
-        headers={
-            "Content-Disposition": f'attachment; filename="{plain}";'
-            f" filename*=UTF-8''{quote(file.name, safe='')}",
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-        },
-    )
+    return Response(content, media_type=file.content_type, headers=headers_of(file.name))
 
 
 @get("/openapi.json", opt=anonymous())
