@@ -44,7 +44,7 @@ serve: setup ## Web, workers and signer on this machine, as COUNTERFOIL_* say
 
 test: check ## Everything below, on real nodes and a real PostgreSQL
 	@echo "== tests"
-	@$(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: setup ## Style, types, import contracts and tidy rules
 	@echo "== ruff check";  $(BIN)/ruff check

@@ -26,15 +26,27 @@ settings.load_profile("counterfoil")
 WITHOUT_SOCKETS: Final = {"unit", "property"}
 """Levels that think and never talk; all others may talk to this machine only."""
 
+TAKE_MINUTES: Final = {"attack", "browser", "journeys", "nodes", "simulation", "soak"}
+"""Levels with files of minutes. Begun last, one would keep a single worker busy alone."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
+    items.sort(key=_turn)
     for item in items:
-        level = item.path.relative_to(here).parts[0]
-        if level in WITHOUT_SOCKETS:
+        if _level(item) in WITHOUT_SOCKETS:
             item.add_marker(pytest.mark.disable_socket)
         else:
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1"]))
+
+
+def _level(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
+def _turn(item: pytest.Item) -> tuple[bool, str, str]:
+    # By name whatever the level, so that two workers seldom have journeys, all of which wait for
+    # blocks of their own nodes, at the same time.
+    return _level(item) not in TAKE_MINUTES, item.path.name, str(item.path)
 
 
 @pytest.fixture(scope="session")
