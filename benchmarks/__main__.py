@@ -4,6 +4,7 @@ What was measured goes to ``var/bench.json`` as well, the ``pgbench`` script bes
 """
 
 import asyncio
+import logging
 import os
 import platform
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import structlog
 from rich.console import Console
 
 from benchmarks.catching_up import catching_up
@@ -93,6 +95,9 @@ def step(what: str) -> None:
 
 def main() -> None:
     """Measure, print, and write down."""
+    # What is measured here in this very process would print lines between the steps.
+    errors_only = structlog.make_filtering_bound_logger(logging.ERROR)
+    structlog.configure(wrapper_class=errors_only)
     VAR.mkdir(parents=True, exist_ok=True)
     here = machine()
     found = asyncio.run(measured())

@@ -3,7 +3,6 @@
 It holds no state and no key that moves money: run as many as you like.
 """
 
-import gc
 import hashlib
 import hmac
 import secrets
@@ -43,6 +42,7 @@ from counterfoil.desk.factors import Factors
 from counterfoil.desk.jobs import Jobs
 from counterfoil.desk.passwords import Passwords
 from counterfoil.desk.signing_in import SigningIn
+from counterfoil.garbage import leave_alone_what_stays
 from counterfoil.pages import assets
 from counterfoil.pages.press import Press
 from counterfoil.providers.demo_customer import HttpDemoCustomer
@@ -50,7 +50,6 @@ from counterfoil.providers.demo_customer import HttpDemoCustomer
 MAX_BODY_BYTES: Final = 1024 * 1024
 _KEEP_ALIVE_SECONDS: Final = 15
 _SHUTDOWN_SECONDS: Final = 20
-_ALLOCATIONS_BETWEEN_LOOKS: Final = 10_000
 
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -206,20 +205,10 @@ async def _serve(config: WebConfig, database: Database) -> None:
                 demo_customer=_demo_customer(config),
             ),
         )
-        _leave_alone_what_stays()
+        leave_alone_what_stays()
         await server(app, config.host, config.port).serve()
     finally:
         await database.close()
-
-
-def _leave_alone_what_stays() -> None:
-    """Have the garbage collector look at requests only, and less often.
-
-    What was loaded by now stays for good; looking through it again and again finds nothing.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_ALLOCATIONS_BETWEEN_LOOKS)
 
 
 def _demo_customer(config: WebConfig) -> HttpDemoCustomer | None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, NoReturn, TypeVar
 
+import uvloop
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -104,7 +105,7 @@ def run_until(job: Coroutine[Any, Any, None], until: Callable[[], Awaitable[None
         running.cancel()
         await asyncio.wait({running})
 
-    asyncio.run(both())
+    uvloop.run(both())
 
 
 def busy(what: str) -> Progress:

@@ -21,6 +21,7 @@ from counterfoil.db.pool import Database
 from counterfoil.desk.delivering import CallbackForm
 from counterfoil.desk.desk import Desk, Tells
 from counterfoil.desk.tidying import tidy
+from counterfoil.garbage import leave_alone_what_stays
 from counterfoil.providers.rates.http import HttpRates, HttpRateSettings
 from counterfoil.providers.rates.port import RateSource
 from counterfoil.providers.rates.static import StaticRates
@@ -33,7 +34,8 @@ from counterfoil.workers.children import ChildFueler
 from counterfoil.workers.expire import Expirer
 from counterfoil.workers.fuel import FuelWorker
 from counterfoil.workers.move import MoveWorker
-from counterfoil.workers.notify import Limits, Notifier, callback_session
+from counterfoil.workers.notify import Limits, Notifier
+from counterfoil.workers.outward import callback_session
 from counterfoil.workers.price import Pricer
 from counterfoil.workers.provision import ProvisionWorker
 from counterfoil.workers.retell import Reteller
@@ -124,6 +126,7 @@ async def work(
                     group.create_task(
                         forever(step, name=name, pause_seconds=pause, rest=rests.get(name))
                     )
+                leave_alone_what_stays()
                 _log.info("working", chains=list(chains))
         finally:
             await notifier.close()

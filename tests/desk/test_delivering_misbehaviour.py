@@ -3,8 +3,7 @@
 import asyncio
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +13,7 @@ import pytest
 from counterfoil.db.pool import Database
 from counterfoil.workers.notify import Limits
 from support.bench import Bench, opened, work
+from support.ruin import Behave, Ruin, asked
 
 PIECE: Final = b"x" * 65_536
 FIVE_GIGABYTES: Final = 5 * 2**30
@@ -22,59 +22,11 @@ BUFFERED_BYTES: Final = 32 * 2**20
 
 IMPATIENT: Final = Limits(timeout_seconds=0.4)
 
-Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
 
 @pytest.fixture
 async def bench(database: Database) -> AsyncIterator[Bench]:
     async with opened(database) as bench:
         yield bench
-
-
-class Ruin:
-    """A server that behaves as it was told, and counts what it got rid of."""
-
-    def __init__(self, behave: Behave) -> None:
-        self.url = ""
-        self.connections = 0
-        self._behave = behave
-        self._serving: set[asyncio.Task[None]] = set()
-
-    @asynccontextmanager
-    async def open(self, tls: ssl.SSLContext | None = None) -> AsyncIterator["Ruin"]:
-        server = await asyncio.start_server(self._take, "127.0.0.1", 0, ssl=tls)
-        port = server.sockets[0].getsockname()[1]
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/callback"
-        try:
-            yield self
-        finally:
-            server.close()
-            for task in self._serving:
-                task.cancel()
-            await asyncio.gather(*self._serving, return_exceptions=True)
-
-    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._serving.add(task)
-        self.connections += 1
-        try:
-            await self._behave(reader, writer)
-        except OSError:
-            pass  # The caller had enough, which is what some of these are about.
-        finally:
-            self._serving.discard(task)
-            writer.close()
-
-
-async def asked(reader: asyncio.StreamReader) -> None:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = next(
-        int(line.split(b":")[1])
-        for line in head.lower().split(b"\r\n")
-        if line.startswith(b"content-length")
-    )
-    await reader.readexactly(length)
 
 
 def says(*pieces: bytes) -> Behave:

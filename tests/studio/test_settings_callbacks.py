@@ -13,7 +13,8 @@ from counterfoil.core.secrets import callback_secret, shown_callback_secret
 from counterfoil.db.pool import Database
 from counterfoil.desk import callbacks, org_log
 from counterfoil.worker import CALLBACK_FORMS
-from counterfoil.workers.notify import Notifier, callback_session
+from counterfoil.workers.notify import Notifier
+from counterfoil.workers.outward import callback_session
 from support.inbox import Inbox
 from support.site import PASSWORD, Firm, Site, open_site
 from support.visitor import Visitor

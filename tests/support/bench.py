@@ -8,7 +8,8 @@ from counterfoil.core.invoice import Invoice
 from counterfoil.db.pool import Database
 from counterfoil.desk import delivering
 from counterfoil.desk.delivering import Delivery, Shares, Told
-from counterfoil.workers.notify import Limits, Lookup, Notifier, callback_session
+from counterfoil.workers.notify import Limits, Notifier
+from counterfoil.workers.outward import KEPT_SECONDS, Lookup, callback_session
 from support.fake_clock import FakeClock
 from support.inbox import Inbox
 from support.office import FINANCE, Office
@@ -35,8 +36,11 @@ class Bench:
         allow_private: bool = True,
         limits: Limits | None = None,
         forms: dict[str, delivering.CallbackForm] | None = None,
+        kept_seconds: float = KEPT_SECONDS,
     ) -> Notifier:
-        session = callback_session(allow_private=allow_private, lookup=lookup)
+        session = callback_session(
+            allow_private=allow_private, lookup=lookup, kept_seconds=kept_seconds
+        )
         await self._stack.enter_async_context(session)
         notifier = Notifier(
             self.desk,

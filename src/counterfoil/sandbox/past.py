@@ -43,7 +43,8 @@ from counterfoil.workers.expire import Expirer
 from counterfoil.workers.fuel import FuelWorker
 from counterfoil.workers.lists import import_list
 from counterfoil.workers.move import MoveWorker
-from counterfoil.workers.notify import Notifier, callback_session
+from counterfoil.workers.notify import Notifier
+from counterfoil.workers.outward import callback_session
 from counterfoil.workers.price import Pricer
 from counterfoil.workers.provision import ProvisionWorker
 from counterfoil.workers.screen import Screener

@@ -1,29 +1,24 @@
 """Delivers callbacks: to addresses that merchants chose, from inside our own network.
 
-So nothing here trusts the receiver. The name is looked up once, every address it leads to must
-be allowed, and the connection goes to exactly those; no redirect is followed, no proxy is asked,
-no cookie is kept, and the answer's body is never read (specs/reliability.md T14).
+So nothing here trusts the receiver: where connections go `counterfoil.workers.outward` says, no
+redirect is followed, and the answer's body is never read (specs/reliability.md T14).
 """
 
 import asyncio
-import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from typing import Final, TypeVar
 from uuid import UUID
 
 import aiohttp
 import structlog
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from counterfoil.core import ids, secrets
-from counterfoil.core.callback_url import check_callback_url, may_be_called
+from counterfoil.core.callback_url import check_callback_url
 from counterfoil.core.errors import Invalid
 from counterfoil.core.standard_webhooks import signed_headers
 from counterfoil.desk import delivering
@@ -41,10 +36,6 @@ from counterfoil.workers.runner import Jitter, quietly, system_jitter
 
 T = TypeVar("T")
 
-Lookup = Callable[[str], Awaitable[Sequence[str]]]
-"""A host name to all of its network addresses, as text; raises ``OSError``."""
-
-_LOOKUP_THREADS: Final = 32
 _MAX_DELAY_DIGITS: Final = 9
 _REMEMBERED: Final = 1_000
 
@@ -83,82 +74,6 @@ class Limits:
     def per_org(self) -> int:
         """Half of the hands: one organisation may name any number of hosts that hang."""
         return max(1, self.concurrency // 2)
-
-
-class SystemLookup:
-    """The machine's own resolver, on threads of its own.
-
-    The event loop's few would all be taken by names that answer slowly on purpose.
-    """
-
-    def __init__(self) -> None:
-        """Threads start when they are needed."""
-        self._threads = ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="lookup")
-
-    async def __call__(self, host: str) -> Sequence[str]:
-        """Look a name up."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _addresses, host)
-
-
-def _addresses(host: str) -> list[str]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return [str(socket_address[0]) for *_, socket_address in found]
-
-
-class CheckedResolver(AbstractResolver):
-    """Answers with addresses that may be called, or not at all.
-
-    One forbidden address among several spoils the answer: whoever mixes them means us to meet
-    the wrong one.
-    """
-
-    def __init__(self, lookup: Lookup, *, allow_private: bool) -> None:
-        """Check what ``lookup`` finds."""
-        self._lookup = lookup
-        self._allow_private = allow_private
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Look a name up; raises ``OSError`` for none, or any that may not be called."""
-        del family
-        found = [ip_address(text) for text in await self._lookup(host)]
-        refused = [a for a in found if not may_be_called(a, allow_private=self._allow_private)]
-        if refused or not found:
-            msg = f"{host} leads to {', '.join(map(str, refused)) or 'nothing'}"
-            raise OSError(msg)
-        return [
-            ResolveResult(
-                hostname=host,
-                host=str(address),
-                port=port,
-                family=socket.AF_INET if address.version == 4 else socket.AF_INET6,  # noqa: PLR2004 - the IP version
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in found
-        ]
-
-    async def close(self) -> None:
-        """Hold nothing."""
-
-
-def callback_session(
-    *, allow_private: bool = False, lookup: Lookup | None = None
-) -> aiohttp.ClientSession:
-    """A session fit for callbacks; the caller closes it. Made inside a running event loop."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            resolver=CheckedResolver(lookup or SystemLookup(), allow_private=allow_private),
-            use_dns_cache=False,
-            # A kept connection that the receiver closes meanwhile would look like a failure.
-            force_close=True,
-            limit=0,
-        ),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        auto_decompress=False,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,9 +205,10 @@ class Notifier:
         jitter: Jitter = system_jitter,
         ended: Callable[[], None] = quietly,
     ) -> None:
-        """``forms`` maps a dialect to how it words callbacks; ``session`` is `callback_session`.
+        """``forms`` maps a dialect to how it words callbacks.
 
-        ``ended`` is called when there are hands again.
+        ``session`` is `counterfoil.workers.outward.callback_session`. ``ended`` is called when
+        there are hands again.
         """
         self._desk = desk
         self._forms = forms
