@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from counterfoil.core.assets import CHAINS
+from counterfoil.core.assets import CHAINS, ETHER_DOLLARS
 
 PREFIX: Final = "COUNTERFOIL_"
 
@@ -200,7 +200,7 @@ class SignConfig:
             approval_secret=env.secret("APPROVAL_SECRET"),
             move_dollars=env.whole("LIMIT_MOVE_DOLLARS", 100_000, 1, 999_999_999),
             day_dollars=env.whole("LIMIT_DAY_DOLLARS", 500_000, 1, 999_999_999),
-            ether_dollars=env.whole("LIMIT_ETHER_DOLLARS", 10_000, 1, 999_999_999),
+            ether_dollars=env.whole("LIMIT_ETHER_DOLLARS", ETHER_DOLLARS, 1, 999_999_999),
         )
 
 

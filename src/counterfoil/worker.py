@@ -184,7 +184,7 @@ def _others(  # noqa: PLR0913, PLR0917 - everything that workers are made of
         "screen": (screener.step, paces.screen),
         "notify": (notifier.step, paces.notify),
         "attach": (Attacher(desk, chains).step, paces.attach),
-        "move": (MoveWorker(desk, chains, signer).step, paces.move),
+        "move": (MoveWorker(desk, chains, signer, config.two_nodes_from_dollars).step, paces.move),
         "retell": (reteller.step, paces.retell),
         "expire": (Expirer(desk, chains.keys()).step, paces.expire),
         "price": (Pricer(desk, _rate_sources(config, desk, outside.session)).step, paces.price),

@@ -147,6 +147,7 @@ class FakeChain(Chain):
     data_fee: int = 0
     call_reverts: dict[str, str] = field(default_factory=dict)
     told: dict[str, Attestation] = field(default_factory=dict)
+    ends: dict[str, Attestation] = field(default_factory=dict)
     says: dict[str, NonceSeen | None] = field(default_factory=dict)
     """What its two nodes say about some transactions, where it is not the truth."""
     views: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
@@ -275,6 +276,18 @@ class FakeChain(Chain):
             or (Attestation(("a", "b")) if t in standing else Attestation(denies=("a", "b")))
             for t in transfers
         ]
+
+    async def receipt_attestations(self, receipts: Sequence[Receipt]) -> list[Attestation]:
+        return [self.ends.get(one.tx_hash) or await self._attested(one) for one in receipts]
+
+    async def _attested(self, told: Receipt) -> Attestation:
+        try:
+            if told.block_number > self._height("finalized"):
+                return Attestation(silent=("a", "b"))
+            there = await self.receipt(told.tx_hash)
+        except ChainUnreachable:
+            return Attestation(silent=("a", "b"))
+        return Attestation(("a", "b")) if there == told else Attestation(denies=("a", "b"))
 
     async def token_balances(
         self, contract: str, addresses: Sequence[str], at_block: int

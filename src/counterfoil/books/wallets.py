@@ -54,7 +54,8 @@ class TxRow:
     by another transaction, a sibling or somebody else's, so it can never land.
     ``sent_at`` is when it was last offered to a node. ``gone_at_block`` is the finalized block at
     which its nonce was consumed and none of its siblings was mined. ``bump_error`` is why no
-    dearer sibling was signed for it, ``bump_after`` when to try that again.
+    dearer sibling was signed for it, ``bump_after`` when to try that again. ``doubt`` is why the
+    end that a node tells of it or of a sibling is not believed.
     """
 
     chain: str
@@ -77,6 +78,7 @@ class TxRow:
     bump_error: str | None = None
     bump_after: datetime | None = None
     data_fee_wei: int = 0
+    doubt: str | None = None
 
     @property
     def cost_wei(self) -> int:
@@ -91,7 +93,7 @@ _SELECT_WALLET: Final = """
 _SELECT_TX: Final = """
     SELECT chain, wallet, nonce, attempt, tx_hash, raw, gas_limit, max_fee_wei,
         tip_wei, cancels, status, signed_at, sent_at, send_error, block_number,
-        fee_wei, gone_at_block, bump_error, bump_after, data_fee_wei
+        fee_wei, gone_at_block, bump_error, bump_after, data_fee_wei, doubt
     FROM ingest.chain_tx
     """
 
@@ -317,6 +319,18 @@ async def note_sent(tx: Tx, chain: str, tx_hash: str, error: str | None, at: dat
     )
 
 
+async def note_doubt(tx: Tx, chain: str, tx_hash: str, reason: str | None) -> None:
+    """Remember why the end that a node tells is not believed; None for no doubt."""
+    await execute(
+        tx,
+        """
+        UPDATE ingest.chain_tx SET doubt = %(reason)s
+        WHERE chain = %(chain)s AND tx_hash = %(tx_hash)s AND status IN ('signed', 'sent')
+        """,
+        {"chain": chain, "tx_hash": tx_hash, "reason": reason},
+    )
+
+
 async def find_tx(tx: Tx, chain: str, tx_hash: str) -> TxRow | None:
     """A transaction of ours by its hash, unlocked."""
     return await one_row(
@@ -351,7 +365,7 @@ async def end_tx(  # noqa: PLR0913 - the columns that are known at the end
         tx,
         """
         UPDATE ingest.chain_tx SET status = %(status)s, block_number = %(block_number)s,
-            fee_wei = %(fee_wei)s, final_at = %(at)s, send_error = NULL
+            fee_wei = %(fee_wei)s, final_at = %(at)s, send_error = NULL, doubt = NULL
         WHERE chain = %(chain)s AND tx_hash = %(tx_hash)s
         """,
         params,
@@ -359,7 +373,7 @@ async def end_tx(  # noqa: PLR0913 - the columns that are known at the end
     await execute(
         tx,
         """
-        UPDATE ingest.chain_tx SET status = 'replaced', final_at = %(at)s
+        UPDATE ingest.chain_tx SET status = 'replaced', final_at = %(at)s, doubt = NULL
         WHERE chain = %(chain)s AND wallet = %(wallet)s AND nonce = %(nonce)s
           AND tx_hash <> %(tx_hash)s
         """,
@@ -376,7 +390,7 @@ async def consume(tx: Tx, dead: TxRow, at_block: int, at: datetime) -> None:
         tx,
         """
         UPDATE ingest.chain_tx SET status = 'replaced', final_at = %(at)s, send_error = NULL,
-            gone_at_block = %(at_block)s
+            doubt = NULL, gone_at_block = %(at_block)s
         WHERE chain = %(chain)s AND wallet = %(wallet)s AND nonce = %(nonce)s
           AND status IN ('signed', 'sent')
         """,

@@ -94,10 +94,10 @@ class NativeSweep:
 
 @dataclass(frozen=True, slots=True)
 class Attestation:
-    """What each endpoint says about one transfer, by the endpoints' names.
+    """What each endpoint says about one transfer or receipt, by the endpoints' names.
 
-    ``confirms``: it has the same block, and in it the same log. ``denies``: it has another block
-    there, or the same without the log. ``silent``: it gave no answer, or is not as far.
+    ``confirms``: it has the same block, and in it the same. ``denies``: it has another block
+    there, or the same without it. ``silent``: it gave no answer, or is not as far.
     """
 
     confirms: tuple[str, ...] = ()
@@ -233,6 +233,15 @@ class Chain(Protocol):
     async def attestations(self, transfers: Sequence[Transfer]) -> list[Attestation]:
         """Ask every endpoint by itself about these transfers; answers in the same order.
 
+        Never raises for an endpoint that fails: that one is silent.
+        """
+        ...
+
+    async def receipt_attestations(self, receipts: Sequence[Receipt]) -> list[Attestation]:
+        """Ask every endpoint by itself for these receipts; answers in the same order.
+
+        It confirms one whose block is finalized for it and in which it shows the same outcome,
+        gas and logs; what is billed beside gas is not compared, as not every node tells it.
         Never raises for an endpoint that fails: that one is silent.
         """
         ...

@@ -105,6 +105,9 @@ PEGGED_TO: Final = {"USDC.e": "USDC", "USDbC": "USDC", "USDT0": "USDT"}
 """What a known other token is worth as much as, where it is only weighed and not priced."""
 
 
+ETHER_DOLLARS: Final = 10_000
+"""What an ether is taken for where caution alone asks: more than it ever cost."""
+
 TOP_LEVEL: Final = -1
 """The log index of native coin that a transaction paid by itself: coin writes no log, and logs
 count from 0. What contracts paid inside it has -2 and below."""

@@ -55,6 +55,7 @@ CREATE TABLE ingest.chain_tx (
     bump_error text,
     bump_after timestamp with time zone,
     data_fee_wei numeric(78,0) DEFAULT 0 NOT NULL,
+    doubt text,
     CONSTRAINT chain_tx_data_fee_wei_check CHECK (((data_fee_wei >= (0)::numeric) AND (data_fee_wei < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
     CONSTRAINT chain_tx_fee_wei_check CHECK (((fee_wei >= (0)::numeric) AND (fee_wei < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
     CONSTRAINT chain_tx_max_fee_wei_check CHECK (((max_fee_wei >= (0)::numeric) AND (max_fee_wei < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),

@@ -34,7 +34,7 @@ from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.objections import Objection, objections, pause_until
 
-__all__ = ["EMPTYING", "Batch", "TxRow", "WalletRole", "WalletRow"]
+__all__ = ["EMPTYING", "Batch", "MoveRow", "TxRow", "WalletRole", "WalletRow"]
 
 SWEEP_BATCH: Final = 100
 """Deposit addresses in one sweep: under half of the gas that a transaction may use, and more

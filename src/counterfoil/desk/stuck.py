@@ -60,8 +60,9 @@ SignBytes = Callable[[int, Terms], Awaitable[SignedBytes]]
 class OnItsWay:
     """A nonce that is not settled yet. ``hole``: its signature was lost and it blocks the wallet.
 
-    ``age`` is since its first signature, or since the loss was found. ``reason`` is why no node
-    took it or no dearer one was signed, empty when nothing is known to be wrong.
+    ``age`` is since its first signature, or since the loss was found. ``reason`` is why its end is
+    not believed, no node took it or no dearer one was signed, empty when nothing is known to be
+    wrong.
     """
 
     org_id: int
@@ -217,6 +218,13 @@ async def settle_lost(
         return await lost.end(tx, *where, ended, desk.clock.now(), at_block)
 
 
+async def note_doubt(desk: Desk, row: TxRow, reason: str | None) -> None:
+    """Remember why the end that one node tells is not believed, or that there is no doubt."""
+    if row.doubt != reason:
+        async with desk.database.transaction() as tx:
+            await wallets.note_doubt(tx, row.chain, row.tx_hash, reason)
+
+
 async def on_their_way(desk: Desk) -> list[OnItsWay]:
     """Every nonce of ours that is not settled, holes among them, of all organisations."""
     now = desk.clock.now()
@@ -270,7 +278,7 @@ async def _on_its_way(tx: Tx, siblings: tuple[TxRow, ...], now: datetime) -> OnI
         nonce=first.nonce,
         attempts=len(siblings),
         age=now - first.signed_at,
-        reason=newest.bump_error or newest.send_error or "",
+        reason=newest.doubt or newest.bump_error or newest.send_error or "",
     )
 
 

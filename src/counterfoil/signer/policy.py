@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 from counterfoil.chains.evm.addresses import ZERO_ADDRESS, DepositAddresses
 from counterfoil.chains.evm.contracts import DETERMINISTIC_DEPLOYER
-from counterfoil.core.assets import CHAINS, Chain, known_asset
+from counterfoil.core.assets import CHAINS, ETHER_DOLLARS, Chain, known_asset
 from counterfoil.core.warrant import check_warrant
 from counterfoil.signer.orders import (
     ChildOrder,
@@ -51,7 +51,7 @@ class Limits:
 
     move_dollars: int = 100_000
     day_dollars: int = 500_000
-    ether_dollars: int = 10_000
+    ether_dollars: int = ETHER_DOLLARS
     fuel_wei: int = 5 * 10**16
     max_gas: int = 16_777_216
     max_fee_wei: int = 100 * 10**9

@@ -18,7 +18,7 @@ from counterfoil.core.errors import OutOfPlace
 from counterfoil.desk import children, landing, moving, upkeep
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.expected import expected_balances
-from counterfoil.desk.landing import Settled
+from counterfoil.desk.landing import Landed, Settled
 from counterfoil.desk.moving import (
     Batch,
     OpenTx,
@@ -38,13 +38,14 @@ from counterfoil.signer.wire import Code
 from counterfoil.workers.evm_moves import (
     affordable_fee_wei,
     gas_limit,
-    landed,
     least_data_fee_wei,
     must_be_the_signers,
     order_for,
     strangers,
 )
+from counterfoil.workers.proven import Mined, Vouching
 from counterfoil.workers.stuck import Unblocker, not_proven_gone
+from counterfoil.workers.witness import TWO_NODES_FROM_DOLLARS
 
 _log: Final = structlog.get_logger("counterfoil.move")
 
@@ -73,12 +74,22 @@ class _MoveSigned(SigningRefused):
 class MoveWorker:
     """Carries out the moves of all organisations on the chains it is given."""
 
-    def __init__(self, desk: Desk, chains: Mapping[str, Chain], signer: SignerClient) -> None:
-        """Hold what to work with; only whose turn it is is kept here."""
+    def __init__(
+        self,
+        desk: Desk,
+        chains: Mapping[str, Chain],
+        signer: SignerClient,
+        two_nodes_from_dollars: int = TWO_NODES_FROM_DOLLARS,
+    ) -> None:
+        """Hold what to work with; only whose turn it is is kept here.
+
+        What moved ``two_nodes_from_dollars`` or more is booked once two nodes say so.
+        """
         self._desk = desk
         self._chains = chains
         self._signer = signer
         self._unblocker = Unblocker(desk, signer)
+        self._vouching = Vouching(desk, two_nodes_from_dollars)
         self._children = children.Turns(desk)
 
     async def step(self) -> bool:
@@ -120,27 +131,25 @@ class MoveWorker:
         return False
 
     async def follow(self, chain: Chain) -> bool:
-        """Settle what stands in a finalized, canonical block; answers whether anything did."""
+        """Settle what is proven to stand in a finalized block; answers whether anything did."""
         open_txs = await moving.open_txs(self._desk, chain.key)
         finalized = await chain.block("finalized") if open_txs else None
         if finalized is None:
             return False
+        mined: list[Mined] = []
         settled = False
         for open_tx in open_txs:
             with _alone(chain, wallet=open_tx.wallet.address, tx_hash=open_tx.tx.tx_hash):
-                settled |= await self._follow_one(chain, open_tx, finalized.number)
+                receipt = await self._receipt(chain, open_tx)
+                if receipt is None:
+                    await self._vouching.unmined(open_tx)
+                    settled |= await self._unblocker.bump(chain, open_tx)
+                elif await _is_final(chain, receipt, finalized.number):
+                    mined.append(Mined.of(open_tx, receipt))
+        for one in await self._vouching.proven(chain, mined):
+            with _alone(chain, wallet=one.open_tx.wallet.address, tx_hash=one.receipt.tx_hash):
+                settled |= await self._settle(one.told)
         return settled
-
-    async def _follow_one(self, chain: Chain, open_tx: OpenTx, finalized_number: int) -> bool:
-        receipt = await self._receipt(chain, open_tx)
-        if receipt is None:
-            return await self._unblocker.bump(chain, open_tx)
-        if receipt.block_number > finalized_number:
-            return False
-        block = await chain.block(receipt.block_number)
-        if block is None or block.hash != receipt.block_hash:
-            return False
-        return await self._settle(open_tx, receipt)
 
     async def _reserve_for(self, chain: Chain, wallet: WalletRow) -> bool:
         skip: set[UUID] = set()
@@ -348,14 +357,21 @@ class MoveWorker:
             hashes = sorted(open_tx.hashes)
             await not_proven_gone(self._desk, chain, place, hashes, block.number)
 
-    async def _settle(self, open_tx: OpenTx, receipt: Receipt) -> bool:
-        told = landed(open_tx, receipt)
+    async def _settle(self, told: Landed) -> bool:
         settled = await landing.settle(self._desk, told)
         for item in told.items:
             if item.problem is not None and settled is Settled.BOOKED:
                 _log.error("move.parked", move_id=str(item.move_id), reason=item.problem)
         _log.info("move.landed", tx_hash=told.tx_hash, ok=told.ok, outcome=settled.value)
         return settled is Settled.BOOKED
+
+
+async def _is_final(chain: Chain, receipt: Receipt, finalized_number: int) -> bool:
+    """Whether a receipt's block is final and canonical, as far as the endpoint says."""
+    if receipt.block_number > finalized_number:
+        return False
+    block = await chain.block(receipt.block_number)
+    return block is not None and block.hash == receipt.block_hash
 
 
 async def _any_receipt(chain: Chain, open_tx: OpenTx) -> Receipt | None:

@@ -33,6 +33,7 @@ from counterfoil.workers.evm_moves import (
     must_be_the_signers,
     order_for,
 )
+from counterfoil.workers.proven import why_unproven
 
 _log: Final = structlog.get_logger("counterfoil.move")
 
@@ -186,6 +187,10 @@ class Unblocker:
         for tx_hash in sorted(hashes):
             receipt = await chain.receipt(tx_hash)
             if receipt is not None and receipt.ok:
+                (told,) = await chain.receipt_attestations([receipt])
+                if why_not := why_unproven(told, everybody=False):
+                    _log.warning("move.not_proven", tx_hash=tx_hash, reason=why_not)
+                    return
                 _log.error("move.lost_and_landed", chain=chain.key, tx_hash=tx_hash)
                 await stuck.settle_lost(self._desk, lost, "landed", receipt.block_number)
                 return

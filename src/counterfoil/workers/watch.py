@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
 
 import structlog
 
@@ -41,10 +40,9 @@ from counterfoil.workers.native import NativeRange, NativeScan
 from counterfoil.workers.reading import RangeReader, Read, Width, dated, headers
 from counterfoil.workers.runner import quietly
 from counterfoil.workers.watched import LISTED_AT_MOST, WatchedAddresses
+from counterfoil.workers.witness import TWO_NODES_FROM_DOLLARS
 
 __all__ = ["ChainWatcher", "FinalityBroken", "WatchLimits", "WatchedAddresses"]
-
-TWO_NODES_FROM_DOLLARS: Final = 10_000
 
 
 class FinalityBroken(Exception):  # noqa: N818 - says what happened, as core/errors.py does

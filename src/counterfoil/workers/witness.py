@@ -14,6 +14,8 @@ from counterfoil.desk.watching import Lease, Recorded, Sighting, TransferRow
 
 ENOUGH: Final = 2
 
+TWO_NODES_FROM_DOLLARS: Final = 10_000
+
 Verdict = Literal["stands", "gone", "doubted"]
 
 
@@ -159,6 +161,11 @@ def _weighed(told: Attestation) -> Weighed:
         return Weighed("stands", "")
     if len(told.denies) >= enough and not told.confirms:
         return Weighed("gone", "")
+    return Weighed("doubted", sentence(told))
+
+
+def sentence(told: Attestation) -> str:
+    """What each node says, for people."""
     parts = [
         f"{', '.join(names)} {says}"
         for names, says in (
@@ -168,7 +175,7 @@ def _weighed(told: Attestation) -> Weighed:
         )
         if names
     ]
-    return Weighed("doubted", "; ".join(parts))
+    return "; ".join(parts)
 
 
 def _dollars(transfer: Transfer) -> Fraction:

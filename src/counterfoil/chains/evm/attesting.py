@@ -1,4 +1,4 @@
-"""What each endpoint says by itself: of a transfer, its block and logs; of a nonce, whose it is."""
+"""What each endpoint says by itself: of a transfer or receipt, its block; of a nonce, its owner."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ import msgspec
 
 from counterfoil.chains.evm.rpc import Query, Unusable, quantity
 from counterfoil.chains.evm.transfers import RawLog, decode_transfers
-from counterfoil.chains.port import Attestation, Block, Log, NonceSeen, Transfer
+from counterfoil.chains.port import Attestation, Block, Log, NonceSeen, Receipt, Transfer
 
 Said = Block | list[Transfer] | None
 """A header, the transfers that a receipt shows, or nothing of the kind."""
@@ -59,6 +59,36 @@ def _shows(shown: Said, transfer: Transfer) -> bool:
     wanted = replace(transfer, block_at=None)
     listed = shown if isinstance(shown, list) else []
     return any(replace(one, block_at=None) == wanted for one in listed)
+
+
+Ending = Block | Receipt | None
+"""A header, a receipt, or nothing of the kind."""
+
+
+def receipt_attestation(
+    receipt: Receipt, place: int, told: Mapping[str, list[Ending] | None]
+) -> Attestation:
+    """Sum up what was told: each endpoint's finalized header first, then at ``place`` the header.
+
+    Its receipt comes after that.
+    """
+    confirms, denies, silent = [], [], []
+    for name, answers in told.items():
+        finalized, block, shown = (
+            (None, None, None) if answers is None else (answers[0], *answers[place : place + 2])
+        )
+        final = isinstance(finalized, Block) and finalized.number >= receipt.block_number
+        if not final or not isinstance(block, Block):
+            silent.append(name)
+        elif block.hash == receipt.block_hash and _same(shown, receipt):
+            confirms.append(name)
+        else:
+            denies.append(name)
+    return Attestation(tuple(confirms), tuple(denies), tuple(silent))
+
+
+def _same(shown: Ending, receipt: Receipt) -> bool:
+    return isinstance(shown, Receipt) and replace(shown, fee_wei=receipt.fee_wei) == receipt
 
 
 def read_log(raw: RawLog) -> Log:

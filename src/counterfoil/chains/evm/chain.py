@@ -9,12 +9,14 @@ import msgspec
 from counterfoil.chains.evm.abi import WORD, keccak256
 from counterfoil.chains.evm.addresses import ZERO_ADDRESS
 from counterfoil.chains.evm.attesting import (
+    Ending,
     Fate,
     Said,
     attestation,
     fate_queries,
     nonce_seen,
     read_log,
+    receipt_attestation,
     shown_query,
 )
 from counterfoil.chains.evm.native import (
@@ -199,6 +201,14 @@ class EvmChain:
         told = await self._rpc.ask_each(questions)
         return [attestation(one, 2 * place, told) for place, one in enumerate(transfers)]
 
+    async def receipt_attestations(self, receipts: Sequence[Receipt]) -> list[Attestation]:
+        """See `port.Chain.receipt_attestations`."""
+        questions: list[Query[Ending]] = [_header_query("finalized")]
+        for one in receipts:
+            questions += [_header_query(one.block_number), _receipt_query(one.tx_hash)]
+        told = await self._rpc.ask_each(questions)
+        return [receipt_attestation(one, 1 + 2 * place, told) for place, one in enumerate(receipts)]
+
     async def token_balances(
         self, contract: str, addresses: Sequence[str], at_block: int
     ) -> list[int]:
@@ -339,17 +349,7 @@ class EvmChain:
 
     async def receipt(self, tx_hash: str) -> Receipt | None:
         """See `port.Chain.receipt`."""
-
-        def read(raw: msgspec.Raw) -> Receipt | None:
-            found = _RECEIPT.decode(raw)
-            if found is None:
-                return None
-            if found.tx_hash.lower() != tx_hash:
-                msg = f"asked for the receipt of {tx_hash}, got {found.tx_hash}"
-                raise Unusable(msg)
-            return _receipt(found)
-
-        return await self._rpc.ask(Query("eth_getTransactionReceipt", (tx_hash,), read))
+        return await self._rpc.ask(_receipt_query(tx_hash))
 
     async def close(self) -> None:
         """See `port.Chain.close`."""
@@ -362,6 +362,19 @@ def _header_query(at: At) -> Query[Block | None]:
         return None if header is None else _asked_for(at, header)
 
     return Query("eth_getBlockByNumber", (_height(at), False), read)
+
+
+def _receipt_query(tx_hash: str) -> Query[Receipt | None]:
+    def read(raw: msgspec.Raw) -> Receipt | None:
+        found = _RECEIPT.decode(raw)
+        if found is None:
+            return None
+        if found.tx_hash.lower() != tx_hash:
+            msg = f"asked for the receipt of {tx_hash}, got {found.tx_hash}"
+            raise Unusable(msg)
+        return _receipt(found)
+
+    return Query("eth_getTransactionReceipt", (tx_hash,), read)
 
 
 def _end_query(to_block: int) -> Query[str]:
