@@ -6,12 +6,14 @@ from uuid import UUID
 
 import pytest
 
+from counterfoil.api.kryptogo.views import invoice_intent
 from counterfoil.books import notes
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace
-from counterfoil.core.events import ApproveRefund, Decline, OrderRefund
+from counterfoil.core.events import ApproveRefund, Decline, OrderRefund, SignOff
 from counterfoil.core.invoice import Invoice, RefundStatus, Status
+from counterfoil.core.pay_links import PayLinks
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import approving, landing, moving, progress, proving, upkeep
+from counterfoil.desk import approving, landing, moving, progress, proving, queries, upkeep
 from counterfoil.desk.act import act
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Reserved
@@ -124,6 +126,15 @@ async def withdraw(till: Till, move_id: UUID, by: Actor = PERSON, reason: str = 
     await approving.withdraw(till.desk, move_id, by, reason=reason)
 
 
+async def told(till: Till, bill: Invoice) -> list[tuple[str, list[str]]]:
+    """What the merchant reads of each refund: how it stands, and what of its amounts went."""
+    by = Actor(SIGNER, till.org_id, frozenset({Permission.READ, Permission.REVIEW}))
+    view = await queries.view(till.desk, bill.invoice_id, by)
+    links = PayLinks(b"k" * 32, "https://pay.merchant.example")
+    refunds = invoice_intent(view, by, links)["refunds"]
+    return [(one["status"], [part["returned"] for part in one["amounts"]]) for one in refunds]
+
+
 async def parked_refund(till: Till, *, signed: bool) -> Invoice:
     """A refund that reverted, or that no node would take."""
     bill = await till.paid_bill()
@@ -148,6 +159,7 @@ async def test_a_refund_to_a_blocked_address_is_withdrawn_and_goes_to_another_on
     await withdraw(till, leg.move_id)
 
     assert await till.status(bill) is Status.SIGN_PENDING
+    assert await told(till, bill) == [("withdrawn", ["0.00"])]
     assert (await till.history(bill))[-2:] == ["payment_withdrawn", "withdraw_refund"]
     assert (await till.move(bill, "refund")).status == "failed"
     async with till.desk.database.reading() as tx:
@@ -193,6 +205,33 @@ async def test_a_payout_signed_before_its_money_was_declined_leaves_the_budget_t
     assert await till.status(bill) is Status.REFUNDED
     books = await till.books()
     assert (books.pool, books.merchant, books.payer) == (0, 0, 0)
+
+
+async def test_a_surplus_that_was_signed_before_its_money_was_declined_is_told_when_it_lands(
+    till: Till, clock: FakeClock
+) -> None:
+    bill = await till.bill(status=Status.SIGN_PENDING)
+    await till.receive(bill, DUE + 9)
+    await till.screened(bill)
+    by = Actor(SIGNER, till.org_id, frozenset({Permission.SIGN}))
+    signing = SignOff(at=clock.now(), by=SIGNER, refund_address=STRANGER, reason="too much")
+    await act(till.desk, till.org_id, bill.invoice_id, signing, by)
+    await reserve(till)
+    await land(till)
+    for _ in range(2):
+        await reserve(till, "pool")
+    clock.advance(timedelta(minutes=1))
+    await till.screened(bill, "aml_hold")
+    await declined(till, bill)
+    assert [one.status for one in (await till.look(bill)).refunds] == [RefundStatus.WITHDRAWN]
+    assert await told(till, bill) == [("processing", ["0.00"])]
+
+    for open_tx in await moving.open_txs(till.desk, "arb"):
+        items = tuple(LandedItem(i.move.move_id, i.move.amount_units) for i in open_tx.items)
+        await landing.settle(
+            till.desk, Landed("arb", open_tx.tx.tx_hash, 90, ok=True, fee_wei=1, items=items)
+        )
+    assert await told(till, bill) == [("settled", ["0.000009"])]
 
 
 async def test_only_who_may_withdraws_and_only_what_is_dead(till: Till) -> None:
@@ -244,6 +283,7 @@ async def test_a_refund_of_two_tokens_ends_with_the_one_that_went_out(till: Till
     after = await till.look(bill)
     assert after.status is not Status.REFUND_PROCESSING
     assert [one.status for one in after.refunds] == [RefundStatus.SETTLED]
+    assert await told(till, bill) == [("partly_settled", ["50.00", "0.00"])]
     assert (await till.history(bill))[-2:] == ["payment_withdrawn", "refund_settled"]
     await refund(till, bill, OTHER_ADDRESS)
     assert await reserve(till, "pool") is Reserved.SIGNED

@@ -331,9 +331,9 @@ class RefundStatus(StrEnum):
     PROCESSING = "processing"
     """Approved; its money is on its way."""
     SETTLED = "settled"
-    """All of it is final on chain."""
+    """All of it that was not given up is final on chain."""
     WITHDRAWN = "withdrawn"
-    """Called off before any of it was sent."""
+    """Called off. Its movements tell what of it was on its way by then (`desk.refunding`)."""
 
     @property
     def is_open(self) -> bool:

@@ -1,14 +1,27 @@
-"""Refunds at the desk: how much is meant, and whether it can still be called off."""
+"""Refunds at the desk: how much is meant, whether it can be called off, and what went out."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 
 from counterfoil.books.moves import OUTGOING, MoveRow
 from counterfoil.core import reckoning
 from counterfoil.core.errors import Invalid
-from counterfoil.core.invoice import Invoice
+from counterfoil.core.invoice import Invoice, Refund
 from counterfoil.core.money import Asset, Money, plain_text, to_units
+
+
+class Standing(StrEnum):
+    """How a refund stands by what became of its movements, however its order ended."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    SETTLED = "settled"
+    PARTLY_SETTLED = "partly_settled"
+    """Some of it went, and no more of it will."""
+    WITHDRAWN = "withdrawn"
+    """Nothing of it went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,47 @@ class Part:
 
     def _names(self, asset: Asset) -> bool:
         return self.symbol in {None, asset.symbol} and self.chain in {None, asset.chain}
+
+
+def returned(refund: Refund, planned: Sequence[MoveRow]) -> tuple[Money, ...]:
+    """How much of each of a refund's amounts went out, in their order, also where it is nothing.
+
+    ``planned`` has all of its invoice's movements.
+    """
+    legs = _legs(refund, planned)
+    return tuple(
+        Money(
+            sum(
+                leg.moved_units or 0
+                for leg in legs
+                if (leg.chain, leg.contract) == (money.asset.chain, money.asset.contract)
+            ),
+            money.asset,
+        )
+        for money in refund.amounts
+    )
+
+
+def standing(refund: Refund, planned: Sequence[MoveRow]) -> Standing:
+    """What to say of a refund: what was sent is told, however its order ended.
+
+    One that was called off while a payment of it was signed is on its way until that has landed or
+    failed; one that was given up half-way went out in part.
+    """
+    legs = _legs(refund, planned)
+    if refund.status.is_open or not legs:
+        return Standing(refund.status.value)
+    if any(leg.status == "signed" for leg in legs):
+        return Standing.PROCESSING
+    went = returned(refund, planned)
+    if went == refund.amounts:
+        return Standing.SETTLED
+    return Standing.PARTLY_SETTLED if any(money.units for money in went) else Standing.WITHDRAWN
+
+
+def _legs(refund: Refund, planned: Sequence[MoveRow]) -> list[MoveRow]:
+    name = refund.refund_id.hex
+    return [move for move in planned if move.source_id == name and move.purpose in OUTGOING]
 
 
 def in_motion(planned: Sequence[MoveRow]) -> bool:

@@ -17,7 +17,7 @@ from counterfoil.core.lifecycle import command_name
 from counterfoil.core.money import Money
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Permission
-from counterfoil.desk import commands, delivering, queries
+from counterfoil.desk import commands, delivering, queries, refunding
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.dossier import dossier
 from counterfoil.desk.possible import possible
@@ -185,6 +185,8 @@ def shown(view: InvoiceView) -> dict[str, Any]:
         "consequences": {c: _numbers(view, c) for c in resolution.choices(invoice)},
         "holdings": reckoning.holdings(invoice),
         "to_return": resolution.to_return(invoice),
+        "standing": {r.refund_id: refunding.standing(r, view.moves) for r in invoice.refunds},
+        "returned": {r.refund_id: refunding.returned(r, view.moves) for r in invoice.refunds},
     }
 
 

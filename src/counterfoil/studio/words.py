@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Final
 
-from counterfoil.core.invoice import Context, RefundStatus, Status
+from counterfoil.core.invoice import Context, Status
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Permission
+from counterfoil.desk.refunding import Standing
 from counterfoil.pages.language import N_
 
 STATUSES: Final[Mapping[Status, tuple[str, str]]] = {
@@ -48,11 +49,12 @@ DEPTHS: Final[Mapping[str, str]] = {
 }
 """How settled a transfer is on its chain, by the name of its depth."""
 
-REFUND_STATUSES: Final[Mapping[RefundStatus, str]] = {
-    RefundStatus.PENDING: N_("to be approved"),
-    RefundStatus.PROCESSING: N_("on its way"),
-    RefundStatus.SETTLED: N_("sent back"),
-    RefundStatus.WITHDRAWN: N_("withdrawn"),
+REFUNDS: Final[Mapping[Standing, str]] = {
+    Standing.PENDING: N_("to be approved"),
+    Standing.PROCESSING: N_("on its way"),
+    Standing.SETTLED: N_("sent back"),
+    Standing.PARTLY_SETTLED: N_("partly sent back"),
+    Standing.WITHDRAWN: N_("withdrawn"),
 }
 
 EVENTS: Final[Mapping[str, str]] = {

@@ -40,6 +40,7 @@ from counterfoil.core.pricing import FIAT_DECIMALS, due_text
 from counterfoil.core.reckoning import Depth, rough_dollars
 from counterfoil.core.risk import without_names
 from counterfoil.core.roles import Actor, Permission
+from counterfoil.desk import refunding
 from counterfoil.desk.delivering import Told
 from counterfoil.desk.files import StoredFile
 from counterfoil.desk.queries import InvoiceView, NumberedEntry, Page
@@ -416,11 +417,16 @@ def _refund(view: InvoiceView, refund: Refund) -> Json:
     made = [move for move in view.moves if move.source_id == refund.refund_id.hex]
     return {
         "refund_id": ids.public("ref", refund.refund_id),
-        "status": refund.status.value,
+        "status": refunding.standing(refund, view.moves).value,
         "refund_address": refund.address,
         "refund_reason": refund.reason,
         "refund_attachments": [ids.public("file", f) for f in refund.attachment_file_ids],
-        "amounts": [_refund_amount(money, made) for money in refund.amounts],
+        "amounts": [
+            _refund_amount(money, back, made)
+            for money, back in zip(
+                refund.amounts, refunding.returned(refund, view.moves), strict=True
+            )
+        ],
         "ordered_by": refund.ordered_by,
         "ordered_at": instant(refund.ordered_at),
         "approved_by": refund.approved_by,
@@ -433,23 +439,22 @@ def _refund(view: InvoiceView, refund: Refund) -> Json:
     }
 
 
-def _refund_amount(money: Money, made: Sequence[Any]) -> Json:
+def _refund_amount(money: Money, back: Money, made: Sequence[Any]) -> Json:
     """One of a refund's amounts; ``returned`` is what of it went, also where it was withdrawn."""
     asset = money.asset
-    back = [
+    legs = [
         move
         for move in made
         if (move.chain, move.contract) == (asset.chain, asset.contract)
         and move.purpose in {"refund", "partial_refund"}
     ]
-    returned_units = sum(move.moved_units or 0 for move in back)
     return {
         "chain": asset.chain,
         "token": asset.symbol,
         "token_address": asset.contract,
         "amount": format_units(money.units, asset.decimals),
-        "returned": format_units(returned_units, asset.decimals),
-        "tx_hash": next((move.tx_hash for move in back if move.tx_hash), None),
+        "returned": format_units(back.units, asset.decimals),
+        "tx_hash": next((move.tx_hash for move in legs if move.tx_hash), None),
     }
 
 
