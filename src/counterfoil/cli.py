@@ -152,6 +152,7 @@ def sign() -> None:
                     move_dollars=config.move_dollars,
                     day_dollars=config.day_dollars,
                     ether_dollars=config.ether_dollars,
+                    fuel_day_wei=config.fuel_day_wei,
                 ),
             ),
             SystemClock(),

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from counterfoil.core.assets import CHAINS, ETHER_DOLLARS
+from counterfoil.core.assets import CHAINS, ETHER_DOLLARS, FUEL_DAY_WEI
+from counterfoil.core.errors import Invalid
+from counterfoil.core.money import parse_units
 
 PREFIX: Final = "COUNTERFOIL_"
 
@@ -26,6 +28,10 @@ _PLACEHOLDER: Final = re.compile(
     re.IGNORECASE,
 )
 _FEWEST_DIFFERENT: Final = 10
+_LEAST_FUEL_DAY_WEI: Final = 10**17
+"""What two wallets get that start from nothing; with less an organisation could not begin."""
+
+_MOST_FUEL_DAY_WEI: Final = 1000 * 10**18
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -126,10 +132,14 @@ class WebConfig:
 
 @dataclass(frozen=True, slots=True)
 class ChainConfig:
-    """How to reach one chain: its endpoints in order of preference, and how often to look."""
+    """How to reach one chain: its endpoints in order of preference, and how often to look.
+
+    ``fuel_day_wei`` is the most that a gas station hands out there in a day.
+    """
 
     endpoints: tuple[Secret, ...]
     poll_seconds: float
+    fuel_day_wei: int = FUEL_DAY_WEI
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +189,7 @@ class SignConfig:
 
     ``move_dollars`` and ``day_dollars`` are the most that may leave at once, and in a day per
     organisation, stablecoins counted one to one and an ether as ``ether_dollars``.
+    ``fuel_day_wei`` is the most that a gas station may hand out in a day, by chain.
     """
 
     signer_socket: Path
@@ -188,6 +199,7 @@ class SignConfig:
     move_dollars: int
     day_dollars: int
     ether_dollars: int
+    fuel_day_wei: Mapping[str, int]
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -201,6 +213,7 @@ class SignConfig:
             move_dollars=env.whole("LIMIT_MOVE_DOLLARS", 100_000, 1, 999_999_999),
             day_dollars=env.whole("LIMIT_DAY_DOLLARS", 500_000, 1, 999_999_999),
             ether_dollars=env.whole("LIMIT_ETHER_DOLLARS", ETHER_DOLLARS, 1, 999_999_999),
+            fuel_day_wei={key: env.fuel_day_wei(key) for key in CHAINS},
         )
 
 
@@ -212,7 +225,7 @@ def read_chains(environ: Mapping[str, str]) -> Mapping[str, ChainConfig]:
         endpoints = env.endpoints(f"RPC_{key.upper()}")
         poll_seconds = env.seconds(f"POLL_SECONDS_{key.upper()}", 0.25)
         if endpoints:
-            chains[key] = ChainConfig(endpoints, poll_seconds)
+            chains[key] = ChainConfig(endpoints, poll_seconds, env.fuel_day_wei(key))
     if not chains:
         names = " or ".join(f"{PREFIX}RPC_{key.upper()}" for key in CHAINS)
         message = f"no chain is on: set {names} to the address of a node"
@@ -249,6 +262,20 @@ class _Environment:
         if not 0 < seconds <= 3600:  # noqa: PLR2004 - an hour; NaN fails the comparison too
             raise _wrong(name, "must be a number of seconds above 0, at most 3600")
         return seconds
+
+    def fuel_day_wei(self, chain: str) -> int:
+        """What a gas station may hand out in a day on a chain; what workers and signer both ask."""
+        name = f"LIMIT_FUEL_DAY_ETHER_{chain.upper()}"
+        text = self._read(name)
+        if text is None:
+            return FUEL_DAY_WEI
+        try:
+            wei = parse_units(text, 18, name)
+        except Invalid:
+            wei = 0
+        if not _LEAST_FUEL_DAY_WEI <= wei <= _MOST_FUEL_DAY_WEI:
+            raise _wrong(name, "must be a number of ether from 0.1 to 1000, such as 0.5")
+        return wei
 
     def switch(self, name: str) -> bool:
         text = self.text(name, "false").lower()

@@ -20,6 +20,7 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.db.pool import Database
 from counterfoil.desk.delivering import CallbackForm
 from counterfoil.desk.desk import Desk, Tells
+from counterfoil.desk.provisioning import FuelLevels
 from counterfoil.desk.tidying import tidy
 from counterfoil.garbage import leave_alone_what_stays
 from counterfoil.providers.rates.http import HttpRates, HttpRateSettings
@@ -180,6 +181,7 @@ def _others(  # noqa: PLR0913, PLR0917 - everything that workers are made of
         concluded=bells.notify.ring,
     )
     reteller = Reteller(desk, lease_seconds=leases.retell)
+    levels = FuelLevels(days_wei={key: one.fuel_day_wei for key, one in config.chains.items()})
     return {
         "screen": (screener.step, paces.screen),
         "notify": (notifier.step, paces.notify),
@@ -190,8 +192,8 @@ def _others(  # noqa: PLR0913, PLR0917 - everything that workers are made of
         "price": (Pricer(desk, _rate_sources(config, desk, outside.session)).step, paces.price),
         "provision": (ProvisionWorker(desk, chains, signer).step, paces.provision),
         "tidy": (partial(tidy, desk), paces.tidy),
-        "fuel": (FuelWorker(desk, chains).step, paces.fuel),
-        "children": (ChildFueler(desk, chains, signer).step, paces.children),
+        "fuel": (FuelWorker(desk, chains, levels).step, paces.fuel),
+        "children": (ChildFueler(desk, chains, signer, levels).step, paces.children),
     }
 
 

@@ -61,6 +61,20 @@ def test_screeners_are_chosen_by_name() -> None:
         screeners("issuer_freeze,astrology")
 
 
+def test_workers_and_signer_read_one_cap_for_a_days_fuel_by_chain() -> None:
+    name = "COUNTERFOIL_LIMIT_FUEL_DAY_ETHER_OPTIMISM"
+    work, sign = (
+        WorkConfig.from_env(WORK | {name: "0.25"}),
+        SignConfig.from_env(SIGN | {name: "0.25"}),
+    )
+    assert work.chains["optimism"].fuel_day_wei == sign.fuel_day_wei["optimism"] == 25 * 10**16
+    assert sign.fuel_day_wei["arb"] == 10**18
+    for wrong in ("0", "0.09", "1001", "-1", "1e2", "much", "0.1234567890123456789"):
+        for read, good in ((WorkConfig.from_env, WORK), (SignConfig.from_env, SIGN)):
+            with pytest.raises(ConfigError, match=f"{name} must be a number of ether from 0.1"):
+                read(good | {name: wrong})
+
+
 def test_the_signer_needs_neither_database_nor_chain() -> None:
     sign = SignConfig.from_env(SIGN | {"COUNTERFOIL_VAR_DIR": "/srv/cf"})
 

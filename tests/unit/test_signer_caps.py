@@ -5,8 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
+from counterfoil.signer.orders import FuelChildOrder, FuelOrder
 from counterfoil.signer.wire import Code
-from support.signing_desk import MONDAY, USDC_ON_BASE, SigningDesk, approved, at_nonce
+from support.signing_desk import ARBITRUM, MONDAY, USDC_ON_BASE, SigningDesk, approved, at_nonce
+
+BASE = 8453
 
 
 def dollars(amount: int) -> int:
@@ -106,3 +109,48 @@ def test_nobody_approves_in_the_future(desk: SigningDesk) -> None:
     desk.sign(approved(approved_at=skewed))
     too_far = approved(move_id="move-b", approved_at=skewed + timedelta(seconds=1))
     assert "check clocks" in desk.refuses(Code.WARRANT, too_far, at_nonce(8)).reason
+
+
+def fuel(
+    number: int, wei: int = 5 * 10**16, chain_id: int = ARBITRUM, org_id: int = 1
+) -> FuelOrder:
+    return FuelOrder(
+        org_id=org_id,
+        move_id=f"fuel-{chain_id}-{number}",
+        chain_id=chain_id,
+        destination_role="pool",
+        value_wei=str(wei),
+    )
+
+
+def test_a_station_hands_out_no_more_than_its_cap_of_the_day_on_a_chain(desk: SigningDesk) -> None:
+    desk.limits = replace_limits(desk.limits, fuel_day_wei={"arb": 10**17})
+    desk.start()
+    desk.sign(fuel(1), at_nonce(1))
+    child = FuelChildOrder(
+        org_id=1,
+        move_id="fuel-2",
+        chain_id=ARBITRUM,
+        number=3,
+        child=desk.signer.child_address(1, 3),
+        value_wei=str(5 * 10**16 - 1),
+    )
+    desk.sign(child, at_nonce(2))
+    over = desk.refuses(Code.DAY_CAP, fuel(3, wei=2), at_nonce(3))
+    assert "99999999999999999 are signed already" in over.reason
+    assert over.retry_at == datetime(2026, 3, 3, tzinfo=UTC)
+    desk.sign(fuel(3, wei=1), at_nonce(3))
+
+    # Neither a restart refills the day, nor does a sibling of what was signed count again.
+    desk.start()
+    desk.refuses(Code.DAY_CAP, fuel(4, wei=1), at_nonce(4))
+    desk.sign(fuel(1), replace(at_nonce(1), max_fee_wei=30_000_000))
+    # Payments, other chains and other organisations have days of their own.
+    desk.sign(approved(amount_units=dollars(1)))
+    for number in range(20):
+        desk.sign(fuel(number, chain_id=BASE), at_nonce(number))
+    desk.refuses(Code.DAY_CAP, fuel(20, wei=1, chain_id=BASE), at_nonce(20))
+    desk.sign(fuel(1, org_id=2), at_nonce(1))
+
+    desk.clock.at = datetime(2026, 3, 3, tzinfo=UTC)
+    desk.sign(fuel(4), at_nonce(4))

@@ -195,7 +195,7 @@ def test_what_an_older_version_wrote_is_still_known(process: Process) -> None:
     memory.remember(signature("move-a", 7, spent=5))
     process.stop()
     origin, line = process.path.read_bytes().splitlines()
-    now = b',"cancels":false,"generation":0,"replaces_nonce":null}'
+    now = b',"cancels":false,"generation":0,"replaces_nonce":null,"fuel_wei":"0"}'
     body = line.partition(b" ")[2]
     assert body.endswith(now)
     before = sealed_line(origin[:64].decode(), body.removesuffix(now) + b"}")

@@ -108,6 +108,11 @@ PEGGED_TO: Final = {"USDC.e": "USDC", "USDbC": "USDC", "USDT0": "USDT"}
 ETHER_DOLLARS: Final = 10_000
 """What an ether is taken for where caution alone asks: more than it ever cost."""
 
+FUEL_DAY_WEI: Final = 10**18
+"""What a gas station hands out in a day, of an organisation on a chain, where no setting says
+otherwise: a hundred times what a busy one needs, and less than somebody could burn who makes us pay
+for gas without end."""
+
 TOP_LEVEL: Final = -1
 """The log index of native coin that a transaction paid by itself: coin writes no log, and logs
 count from 0. What contracts paid inside it has -2 and below."""

@@ -15,14 +15,14 @@ from counterfoil.books import addresses, children, fuel, ledger, lost, moves, wa
 from counterfoil.books.children import WAITING_FOR_GAS, ChildSweep
 from counterfoil.books.moves import MoveRow
 from counterfoil.books.wallets import TxRow, WalletRow
-from counterfoil.core.assets import CHAINS
+from counterfoil.core.assets import CHAINS, FUEL_DAY_WEI
 from counterfoil.core.journal import JournalEntry, Posting
 from counterfoil.core.money import Money
 from counterfoil.db.pool import Tx
 from counterfoil.desk import moving
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.moving import Batch
-from counterfoil.desk.provisioning import FUEL_DAY_WEI, Seen, is_open, left_today_wei, own_move
+from counterfoil.desk.provisioning import Seen, is_open, left_today_wei, own_move
 
 __all__ = ["WAITING_FOR_GAS", "ChildSweep", "Seen"]
 

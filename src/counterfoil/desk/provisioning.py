@@ -1,7 +1,7 @@
 """What has to be there before anything can be paid: addresses, wallets, the factory, gas."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -10,7 +10,7 @@ from counterfoil.books.addresses import DepositAddress
 from counterfoil.books.moves import MovePurpose, MoveRow, NewMove
 from counterfoil.books.orgs import Org
 from counterfoil.books.wallets import WalletRole, WalletRow
-from counterfoil.core.assets import CHAINS, Family
+from counterfoil.core.assets import CHAINS, FUEL_DAY_WEI, Family
 from counterfoil.core.journal import JournalEntry, LedgerAccount, Posting
 from counterfoil.core.money import Money
 from counterfoil.db.pool import Tx
@@ -22,10 +22,6 @@ PARKED_REST: Final = timedelta(hours=1)
 """How long a parked fuelling keeps the next one back: long enough for a person to see why, and
 for what is refused for ever not to be planned without end."""
 
-FUEL_DAY_WEI: Final = 10**18
-"""What a gas station hands out in a day, of an organisation on a chain: a hundred times what a busy
-one needs, and less than somebody could burn who makes us pay for gas without end."""
-
 _STOCK_BATCH: Final = 1_000
 """Addresses in one transaction: the counter they are numbered from is locked that long."""
 
@@ -36,12 +32,18 @@ class FuelLevels:
 
     ``target_wei`` stays within the signer's cap for one fuelling
     (`counterfoil.signer.policy.Limits.fuel_wei`). ``day_wei`` bounds what a station hands out in a
-    day, to an organisation's wallets and deposit addresses on a chain together.
+    day, to an organisation's wallets and deposit addresses on a chain together; ``days_wei`` on
+    some chains. The signer has the same settings and keeps to its own.
     """
 
     low_wei: int = 10**16
     target_wei: int = 5 * 10**16
     day_wei: int = FUEL_DAY_WEI
+    days_wei: Mapping[str, int] = field(default_factory=dict)
+
+    def day_on(self, chain: str) -> int:
+        """What may be handed out in a day on a chain."""
+        return self.days_wei.get(chain, self.day_wei)
 
 
 @dataclass(frozen=True, slots=True)

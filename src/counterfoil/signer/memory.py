@@ -37,7 +37,8 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True):
 
     ``digest`` identifies what the transaction does, its fee terms left out. ``spent`` is
     what it counts against the day's cap, in 10^-18 dollars as digits; zero for a sibling
-    with other fees. ``repeatable`` marks what does no harm when done twice. ``cancels`` marks what
+    with other fees. ``fuel_wei`` is the same of what a gas station hands out. ``repeatable`` marks
+    what does no harm when done twice. ``cancels`` marks what
     uses up a nonce and does nothing. ``generation`` and ``replaces_nonce`` are the warrant's.
     """
 
@@ -56,6 +57,7 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True):
     cancels: bool = False
     generation: int = 0
     replaces_nonce: int | None = None
+    fuel_wei: str = "0"
 
 
 class Lineage(Struct):
@@ -95,6 +97,7 @@ class Memory:
         self._lineages: dict[tuple[int, str, int], Lineage] = {}
         self._places: dict[tuple[int, str], _Place] = {}
         self._spent: dict[tuple[int, date], int] = {}
+        self._fuel_wei: dict[tuple[int, int, date], int] = {}
         self._writable = True
 
     @property
@@ -116,6 +119,10 @@ class Memory:
     def spent(self, org_id: int, day: date) -> int:
         """What an organisation's pool was signed away for on a UTC day, in 10^-18 dollars."""
         return self._spent.get((org_id, day), 0)
+
+    def fuel_wei(self, org_id: int, chain_id: int, day: date) -> int:
+        """What an organisation's gas station was signed to hand out on a chain, on a UTC day."""
+        return self._fuel_wei.get((org_id, chain_id, day), 0)
 
     def recall(self, entry: Entry) -> Lineage | None:
         """What was signed before for this nonce; None when the nonce is new.
@@ -231,6 +238,9 @@ class Memory:
         if entry.spent != "0":
             day = (entry.org_id, entry.at.date())
             self._spent[day] = self._spent.get(day, 0) + int(entry.spent)
+        if entry.fuel_wei != "0":
+            there = (entry.org_id, entry.chain_id, entry.at.date())
+            self._fuel_wei[there] = self._fuel_wei.get(there, 0) + int(entry.fuel_wei)
 
     def load(self) -> bytes:
         """Read every line into the index; return the torn bytes that were cut off the end.

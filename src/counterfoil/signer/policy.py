@@ -3,13 +3,14 @@
 An order that passes can still be refused for what was signed before (`memory`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Final, NoReturn
 
 from counterfoil.chains.evm.addresses import ZERO_ADDRESS, DepositAddresses
 from counterfoil.chains.evm.contracts import DETERMINISTIC_DEPLOYER
-from counterfoil.core.assets import CHAINS, ETHER_DOLLARS, Chain, known_asset
+from counterfoil.core.assets import CHAINS, ETHER_DOLLARS, FUEL_DAY_WEI, Chain, known_asset
 from counterfoil.core.warrant import check_warrant
 from counterfoil.signer.orders import (
     ChildOrder,
@@ -44,7 +45,9 @@ class Limits:
     Dollars are whole and count stablecoins one to one, an ether as ``ether_dollars``: more than
     it ever cost, since a cap that is too tight costs a question and one too wide costs money. The
     day's cap is over all tokens and
-    chains of an organisation and starts again at midnight UTC. ``max_cost_wei`` bounds gas
+    chains of an organisation and starts again at midnight UTC. ``fuel_wei`` is the most that one
+    fuelling brings, ``fuel_day_wei`` what an organisation's gas station hands out in such a day, by
+    chain; `FUEL_DAY_WEI` on those left out. ``max_cost_wei`` bounds gas
     limit times fee of one transaction. ``max_gas`` is what a transaction may use since Osaka
     (EIP-7825).
     """
@@ -53,6 +56,7 @@ class Limits:
     day_dollars: int = 500_000
     ether_dollars: int = ETHER_DOLLARS
     fuel_wei: int = 5 * 10**16
+    fuel_day_wei: Mapping[str, int] = field(default_factory=dict)
     max_gas: int = 16_777_216
     max_fee_wei: int = 100 * 10**9
     max_cost_wei: int = 10**17
@@ -106,6 +110,26 @@ def check_fresh(order: Order, spent: int, limits: Limits, now: datetime) -> int:
             retry_at=_next_midnight(now),
         )
     return adds
+
+
+def check_fuel_day(order: Order, handed_wei: int, limits: Limits, now: datetime) -> int:
+    """Refuse a first signature for fuel that is too much for today.
+
+    ``handed_wei`` is what the organisation's station was signed to hand out today on the order's
+    chain. Returns what this order adds to it, in wei. Raises `SignerRefused`.
+    """
+    if not isinstance(order, FuelOrder | FuelChildOrder):
+        return 0
+    most_wei = limits.fuel_day_wei.get(chain_of(order.chain_id).key, FUEL_DAY_WEI)
+    adds_wei = int(order.value_wei)
+    if handed_wei + adds_wei > most_wei:
+        raise SignerRefused(
+            Code.DAY_CAP,
+            f"this would make more than {most_wei} wei of fuel today; {handed_wei} are signed"
+            " already, and the count starts again at midnight UTC",
+            retry_at=_next_midnight(now),
+        )
+    return adds_wei
 
 
 def check_remembered(order: Order, origin: Origin, now: datetime) -> None:

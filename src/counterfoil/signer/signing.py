@@ -26,6 +26,7 @@ from counterfoil.signer.policy import (
     Limits,
     check_child,
     check_fresh,
+    check_fuel_day,
     check_order,
     check_remembered,
     repeatable,
@@ -155,8 +156,14 @@ class Signer:
 
     def _counted(self, order: Order, entry: Entry) -> Entry:
         check_remembered(order, self._origin, entry.at)
-        spent = self._memory.spent(entry.org_id, entry.at.date())
-        return replace(entry, spent=str(check_fresh(order, spent, self._limits, entry.at)))
+        today = entry.at.date()
+        spent = self._memory.spent(entry.org_id, today)
+        handed_wei = self._memory.fuel_wei(entry.org_id, entry.chain_id, today)
+        return replace(
+            entry,
+            spent=str(check_fresh(order, spent, self._limits, entry.at)),
+            fuel_wei=str(check_fuel_day(order, handed_wei, self._limits, entry.at)),
+        )
 
     def _remember(self, entry: Entry, lineage: Lineage | None) -> None:
         signed = (lineage.cancels if entry.cancels else lineage.hashes) if lineage else {}

@@ -108,7 +108,7 @@ class ChildFueler:
             limit * least_fee_wei(fees) + least_data_fee_wei(data_fee_wei),
             limit * fees.max_fee_wei + most_data_fee_wei(data_fee_wei),
             self._levels.low_wei,
-            self._levels.day_wei,
+            self._levels.day_on(chain.key),
         )
 
     async def _cost_of(self, chain: Chain, sweep: ChildSweep, signed: TxRow) -> Levels:
@@ -125,7 +125,7 @@ class ChildFueler:
             gas_wei + least_data_fee_wei(data_fee_wei),
             most_gas_wei + most_data_fee_wei(data_fee_wei),
             self._levels.low_wei,
-            self._levels.day_wei,
+            self._levels.day_on(chain.key),
         )
 
     async def _calldata(self, sweep: ChildSweep) -> bytes:

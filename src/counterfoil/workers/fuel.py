@@ -77,7 +77,7 @@ class FuelWorker:
             chain.key,
             low_wei=self._levels.low_wei,
             target_wei=self._levels.target_wei,
-            day_wei=self._levels.day_wei,
+            day_wei=self._levels.day_on(chain.key),
         )
         for one in short:
             _log.warning(
