@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import org_log, payout_addresses, profile
+from counterfoil.desk import org_log, profile, registered
 from support.payments import Payments
 from support.site import PASSWORD, Firm, Site
 from support.visitor import Visitor
@@ -126,7 +126,8 @@ async def test_an_address_is_added_by_one_approved_by_another_and_good_a_day_lat
     site: Site, anna: Visitor, arno: Visitor
 ) -> None:
     added = await anna.send(PAYOUTS, PAYOUT)
-    assert "another administrator has to approve it" in added.words
+    assert "The address is added" in added.words
+    assert "to be approved" in added.words
     (public,) = set(re.findall(r"/(pad_[0-9a-f]{32})/", added.text))
     approve = f"{PAYOUTS}/{public}/approve"
     assert approve not in added.text
@@ -206,7 +207,7 @@ async def test_everybody_reads_and_administrators_change(
 
 async def _usable(site: Site) -> list[str]:
     async with site.desk.database.reading() as tx:
-        found = await payout_addresses.usable(tx, 1, site.desk.clock.now())
+        found = await registered.usable(tx, 1, site.desk.clock.now())
     return [one.address for one in found]
 
 

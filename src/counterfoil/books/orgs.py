@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from counterfoil.core.invoice import DepositMode, Policy
+from counterfoil.core.payout_rules import PayoutPolicy
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, all_values, execute, one_row, one_value
 
@@ -15,12 +16,15 @@ class OrgPolicy(msgspec.Struct, frozen=True):
     """An organisation's own rules: what its invoices start with, and how it screens.
 
     ``screening`` overrides parts of the screening policy (specs/aml.md 4.2). ``deposits`` says by
-    chain how new invoices are to be paid; ``factory`` where nothing is said.
+    chain how new invoices are to be paid; ``factory`` where nothing is said. ``payouts`` says where
+    money may go. ``callback_url`` is told of invoices that name no address of their own.
     """
 
     invoice: Policy = msgspec.field(default_factory=Policy)
     screening: dict[str, object] = msgspec.field(default_factory=dict)
     deposits: dict[str, DepositMode] = msgspec.field(default_factory=dict)
+    payouts: PayoutPolicy = msgspec.field(default_factory=PayoutPolicy)
+    callback_url: str | None = None
 
     def chains_in(self, mode: DepositMode) -> tuple[str, ...]:
         """The chains that were set to a mode, sorted."""

@@ -33,6 +33,10 @@ class PayoutAddress:
     approved_at: datetime | None
     usable_at: datetime | None
 
+    def is_usable(self, now: datetime) -> bool:
+        """Whether money may go there."""
+        return self.usable_at is not None and self.usable_at <= now
+
 
 @dataclass(frozen=True, slots=True)
 class BankAccount:
@@ -131,14 +135,14 @@ async def payout_addresses(tx: Tx, org_id: int) -> list[PayoutAddress]:
 
 
 async def insert_payout_address(tx: Tx, org_id: int, row: PayoutAddress) -> None:
-    """Register an address, not approved yet; one that is registered is an error."""
+    """Register an address that nobody has approved; one that is registered is an error."""
     await execute(
         tx,
         """
         INSERT INTO payout_address (org_id, payout_address_id, family, address, label, added_by,
-            added_at)
+            added_at, usable_at)
         VALUES (%(org_id)s, %(payout_address_id)s, %(family)s, %(address)s, %(label)s,
-            %(added_by)s, %(added_at)s)
+            %(added_by)s, %(added_at)s, %(usable_at)s)
         """,
         {
             "org_id": org_id,
@@ -148,6 +152,7 @@ async def insert_payout_address(tx: Tx, org_id: int, row: PayoutAddress) -> None
             "label": row.label,
             "added_by": row.added_by,
             "added_at": row.added_at,
+            "usable_at": row.usable_at,
         },
     )
 

@@ -1,4 +1,4 @@
-"""Names that only look like others: one script's letters in another's word (T22).
+"""Names and addresses that only look like others (T22): one script's letters in another's word.
 
 What looks alike is decided for the scripts whose letters are drawn like Latin ones. Chinese beside
 Latin is how companies are called in Taiwan and is nothing to mark.
@@ -15,6 +15,7 @@ _ALIKE: Final = str.maketrans(
 )
 _CONFUSED: Final = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "COPTIC", "CHEROKEE"})
 _WORD: Final = re.compile(r"[^\W\d_]+")
+_READ: Final = 4
 
 
 def skeleton(text: str) -> str:
@@ -30,6 +31,15 @@ def looks_like(one: str, other: str) -> bool:
 def mixes_scripts(text: str) -> bool:
     """Whether a word has letters of several scripts that are drawn alike."""
     return any(len(_scripts(word)) > 1 for word in _WORD.findall(text))
+
+
+def address_looks_like(one: str, other: str) -> bool:
+    """Whether two different addresses begin and end alike, which is all that people compare.
+
+    Addresses are canonical (lower-case 0x). Such twins are made to be copied by mistake.
+    """
+    ends = ((text.removeprefix("0x")[:_READ], text[-_READ:]) for text in (one, other))
+    return one != other and next(ends) == next(ends)
 
 
 def _scripts(word: str) -> frozenset[str]:

@@ -10,11 +10,13 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from counterfoil.books import orgs, outbox
 from counterfoil.books.outbox import Receiver
 from counterfoil.core import ids
 from counterfoil.core.callback_url import check_callback_url
-from counterfoil.core.errors import Conflict, NotFound
+from counterfoil.core.errors import Conflict, Invalid, NotFound
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.secrets import callback_secret, shown_callback_secret
 from counterfoil.db.pool import Tx
@@ -32,9 +34,13 @@ _SHOWN: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """The version of the signing secret, receivers of late, and the newest tests."""
+    """The version of the signing secret, receivers of late, and the newest tests.
+
+    ``default_url`` is told of invoices that name no address.
+    """
 
     secret_version: int
+    default_url: str | None
     receivers: Sequence[Receiver]
     tests: Sequence[Told]
 
@@ -50,7 +56,35 @@ async def overview(desk: Desk, by: Actor) -> Callbacks:
     if org is None:
         raise NotFound(f"there is no organisation {by.org_id}")
     told = [Told(e, tuple(a for a in attempts if a.event_id == e.event_id)) for e in tests]
-    return Callbacks(org.callback_secret_version, receivers, told)
+    return Callbacks(org.callback_secret_version, org.policy.callback_url, receivers, told)
+
+
+async def choose_default(desk: Desk, url: str, by: Actor, *, allow_private: bool) -> None:
+    """Have new invoices that name no callback address use this one; none where it is empty.
+
+    Raises `Forbidden`, and `Invalid` for an address that callbacks may not go to.
+    """
+    by.require(Permission.ADMINISTER)
+    chosen = url.strip() or None
+    try:
+        if chosen is not None:
+            check_callback_url(chosen, allow_private=allow_private)
+    except Invalid as refused:
+        raise Invalid.field("default_url", refused.fields["callback_url"]) from None
+
+    async def work(tx: Tx) -> None:
+        await orgs.hold(tx, by.org_id)
+        org = await orgs.get(tx, by.org_id)
+        if org is None:
+            raise NotFound(f"there is no organisation {by.org_id}")
+        before = org.policy.callback_url
+        if chosen != before:
+            policy = msgspec.structs.replace(org.policy, callback_url=chosen)
+            await orgs.save_policy(tx, by.org_id, policy)
+            told = {"before": before, "after": chosen}
+            await note(desk, tx, by, "callback_default_changed", "", **told)
+
+    await desk.database.run(work)
 
 
 async def secret(desk: Desk, master: bytes, by: Actor) -> str:

@@ -44,6 +44,7 @@ from counterfoil.desk.destinations import check_refund
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.refunding import Part, in_flight, in_motion, is_unsent
+from counterfoil.desk.registered import must_still_be_registered
 from counterfoil.desk.resolving import check_approved_content, recalculation
 
 MAX_ATTACHMENTS: Final = 10
@@ -213,6 +214,8 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
         check_approved_content(invoice, by.uid)
         if choice is not None:
             resolution.must_be_open(invoice, choice)
+        if stands_to_be_signed(invoice):
+            await must_still_be_registered(desk, tx, invoice)
         await _check_attachments(tx, invoice.org_id, refund_attachments)
         address = refund_address and await check_refund(
             desk, tx, by.org_id, _FAMILY, refund_address
@@ -282,6 +285,12 @@ async def resolve(  # noqa: PLR0913 - a choice, whole
 def signs_as_it_is(status: Status, context: Context | None) -> bool:
     """Whether the payment waits for a choice that signing for it makes as well."""
     return status is Status.RESOLUTION_REQUIRED and context in _SIGNED_AS_IT_IS
+
+
+def stands_to_be_signed(invoice: Invoice) -> bool:
+    """Whether there is a way for a signature where the invoice stands."""
+    at_once = signs_as_it_is(invoice.status, invoice.context)
+    return at_once or (invoice.status, SignOff) in RULES
 
 
 def signing(invoice: Invoice, order: SignOff) -> tuple[Command, ...]:

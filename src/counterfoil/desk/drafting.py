@@ -1,5 +1,6 @@
 """What somebody who writes an invoice is offered: earlier recipients, addresses, reviewers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,34 +13,52 @@ from counterfoil.core.roles import Actor, Permission, permissions_of
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.intake import Draft, draft_of
+from counterfoil.desk.registered import PayoutAddress, usable
 
-__all__ = ["BankAccount", "Offered", "Recipient", "offered", "recipients", "taken_for"]
+__all__ = [
+    "BankAccount",
+    "Offered",
+    "PayoutAddress",
+    "Recipient",
+    "offered",
+    "recipients",
+    "taken_for",
+]
 
 SHOWN_AT_MOST: Final = 12
 """Recipients in a directory; whoever types on sees others."""
 
 _LOOKED_THROUGH: Final = 100
 _LATEST: Final = 20
+_FAMILY: Final = "evm"
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
     """What a form for an invoice offers, beside recipients.
 
-    ``latest`` is the newest invoice as it was asked for; ``payout_addresses`` those of the newest
-    ones on chains of the EVM family, newest first; ``reviewers`` the e-mails of who may approve.
+    ``latest`` is the newest invoice as it was asked for. ``registered`` are the addresses that are
+    good, by name; ``default`` is the one that a new invoice begins with, empty for none. All of
+    them, and the ``payout_addresses`` of the newest invoices, newest first, are for chains of the
+    EVM family; the latter are none where ``registered_only``. ``reviewers`` are the e-mails of who
+    may approve; ``callback_url`` is told where an invoice names no address.
     """
 
     organization_name: str
     latest: Draft | None
+    registered: tuple[PayoutAddress, ...]
+    registered_only: bool
+    default: str
     payout_addresses: tuple[str, ...]
     reviewers: tuple[str, ...]
     bank_accounts: tuple[BankAccount, ...]
+    callback_url: str | None
 
 
 async def offered(desk: Desk, by: Actor) -> Offered:
     """What may be chosen just now. Raises `Forbidden` without ``transfer:create``."""
     by.require(Permission.CREATE)
+    now = desk.clock.now()
     async with desk.database.reading() as tx:
         org = await orgs.get(tx, by.org_id)
         if org is None:
@@ -47,18 +66,28 @@ async def offered(desk: Desk, by: Actor) -> Offered:
         newest = await lists.page(tx, by.org_id, Filters(), limit=_LATEST, offset=0)
         members = await orgs.members(tx, by.org_id)
         accounts = await orgs.bank_accounts(tx, by.org_id)
+        good = [one for one in await usable(tx, by.org_id, now) if one.family == _FAMILY]
+    only = org.policy.payouts.in_force(now).registered_only
+    default = org.policy.payouts.defaults.get(_FAMILY)
     drafts = [draft_of(invoice) for invoice in newest]
     return Offered(
         organization_name=org.name,
         latest=drafts[0] if drafts else None,
-        payout_addresses=tuple(
-            dict.fromkeys(a for d in drafts for family, a in d.payout_addresses if family == "evm")
-        ),
+        registered=tuple(good),
+        registered_only=only,
+        default=next((o.address for o in good if o.payout_address_id == default), ""),
+        payout_addresses=() if only else _earlier(drafts),
         reviewers=tuple(
             member.email for member in members if Permission.APPROVE in permissions_of(member.roles)
         ),
         bank_accounts=tuple(accounts),
+        callback_url=org.policy.callback_url,
     )
+
+
+def _earlier(drafts: Sequence[Draft]) -> tuple[str, ...]:
+    found = (a for d in drafts for family, a in d.payout_addresses if family == _FAMILY)
+    return tuple(dict.fromkeys(found))
 
 
 async def recipients(desk: Desk, text: str, by: Actor) -> tuple[Recipient, ...]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from counterfoil.books import insight
+from counterfoil.books import insight, orgs
 from counterfoil.books.insight import AGES, Open
 from counterfoil.core.assets import known_asset
 from counterfoil.core.roles import Actor, Permission
@@ -122,6 +122,9 @@ async def alerts(desk: Desk, by: Actor) -> list[Alert]:
     ]
     async with desk.database.reading() as tx:
         given_up = await insight.given_up_callbacks(tx, by.org_id, now - _CALLBACKS_SINCE)
+        org = await orgs.get(tx, by.org_id)
+    if org is not None and org.policy.payouts.announced(now) is not None:
+        found.append(Alert("payout_rules", f"{org.policy.payouts.next_at:%Y-%m-%d %H:%M} UTC"))
     if given_up:
         found.append(Alert("callbacks", str(given_up)))
     return found

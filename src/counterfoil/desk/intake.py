@@ -33,6 +33,7 @@ from counterfoil.desk.destinations import check_payouts
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.record import opened
+from counterfoil.desk.registered import must_be_registered
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ async def edit(
         now = desk.clock.now()
         if before.status is not Status.APPROVAL_PENDING:
             await happen(desk, tx, before, _unchanged(before, now, by), by)
-        asked = await _asked_for(desk, tx, change(draft_of(before)), by.org_id, now)
+        asked = await _checked(desk, tx, change(draft_of(before)), by.org_id, now)
         event = Edit(
             at=now,
             by=by.uid,
@@ -157,7 +158,7 @@ async def look_over(desk: Desk, draft: Draft, by: Actor) -> Asked:
     """
     by.require(Permission.CREATE)
     async with desk.database.reading() as tx:
-        return await _asked_for(desk, tx, draft, by.org_id, desk.clock.now())
+        return await _checked(desk, tx, draft, by.org_id, desk.clock.now())
 
 
 def draft_of(invoice: Invoice) -> Draft:
@@ -208,6 +209,7 @@ async def _create(desk: Desk, tx: Tx, draft: Draft, by: Actor) -> Invoice:
     )
     if org is None:
         raise NotFound("this organisation does not exist any more")
+    await must_be_registered(tx, org, asked.payout_to, now)
     policy = org.policy.invoice
     if taken is None:
         raise _no_address()
@@ -231,7 +233,7 @@ async def _create(desk: Desk, tx: Tx, draft: Draft, by: Actor) -> Invoice:
             deposit_address=address,
             hd_address=await _child(tx, by.org_id, number) if hd_chains else None,
             hd_chains=hd_chains,
-            callback_url=draft.callback_url,
+            callback_url=draft.callback_url or org.policy.callback_url,
             created_by=by.uid,
             created_at=now,
             deadline_at=asked.deadline_at or pricing.receipt_deadline(now, policy),
@@ -300,6 +302,15 @@ async def _asked_for(desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetim
         payout_to=payout_to,
         deadline_at=deadline_at,
     )
+
+
+async def _checked(desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetime) -> Asked:
+    """The same, with the organisation's own rule about where its money goes."""
+    asked = await _asked_for(desk, tx, draft, org_id, now)
+    org = await orgs.get(tx, org_id) if asked.payout_to else None
+    if org is not None:
+        await must_be_registered(tx, org, asked.payout_to, now)
+    return asked
 
 
 async def _requests(

@@ -23,6 +23,7 @@ from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.destinations import sanctioning
+from counterfoil.desk.registered import unregistered
 
 __all__ = ["LONG", "OUTGOING", "SHORT", "Objection", "objections", "over_budget", "pause_until"]
 
@@ -84,7 +85,7 @@ async def objections(
         if reason is not None:
             until = pause_until(desk.clock.now(), move.updated_at, SHORT)
             found[move.move_id] = Objection(reason, until)
-        elif stop := await _stops(tx, move):
+        elif stop := await _stops(desk, tx, move):
             found[move.move_id] = Objection(stop)
         elif not_yet := (
             await _short_of_coin(tx, move)
@@ -192,10 +193,11 @@ def _is_released(invoice: Invoice, run: ScreeningRun) -> bool:
     )
 
 
-async def _stops(tx: Tx, move: MoveRow) -> str | None:
+async def _stops(desk: Desk, tx: Tx, move: MoveRow) -> str | None:
     """Why a movement must not be made before a person has looked at it."""
     return (
         await _listed(tx, move)
+        or await unregistered(tx, move, desk.clock.now())
         or await _has_landed(tx, move)
         or await over_budget(tx, move)
         or await _not_in_hold(tx, move)

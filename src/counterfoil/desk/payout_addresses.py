@@ -1,20 +1,29 @@
 """Registered payout addresses: added by one, approved by another, good after a while.
 
 Whoever takes over one account can so neither register an address nor use it at once
-(specs/reliability.md T34). An address is screened when it is added and when it is approved.
+(specs/reliability.md T34). An address is screened when it is added and when it is approved. Where
+the organisation pays out to registered addresses only, `desk.registered` refuses all others.
 """
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
+import msgspec
 from psycopg.errors import UniqueViolation
 
 from counterfoil.books import orgs, profiles
+from counterfoil.books.orgs import Org
 from counterfoil.books.profiles import PayoutAddress
-from counterfoil.core import ids
+from counterfoil.core import ids, lookalike
 from counterfoil.core.errors import Conflict, Forbidden, Invalid, NotFound
+from counterfoil.core.payout_rules import (
+    LONGEST_HOURS,
+    SHORTEST_HOURS,
+    PayoutPolicy,
+    PayoutRules,
+)
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.text import clean_text
 from counterfoil.db.pool import Tx
@@ -22,31 +31,44 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.destinations import check_destination, sanctioning
 from counterfoil.desk.org_log import note
 
-COOL_DOWN: Final = timedelta(hours=24)
-"""From the approval until money may go there: time for everybody to notice what they did not do."""
 LABEL_LENGTH: Final = 80
 
 
-async def registered(desk: Desk, by: Actor) -> tuple[Sequence[PayoutAddress], dict[str, str]]:
-    """The addresses, and people's names by uid. Raises `Forbidden`."""
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """All registered addresses, what is asked of them, and people's names by uid."""
+
+    addresses: Sequence[PayoutAddress]
+    policy: PayoutPolicy
+    names: Mapping[str, str]
+
+
+async def registered(desk: Desk, by: Actor) -> Directory:
+    """The addresses of the actor's organisation, and its rules. Raises `Forbidden`."""
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
         found = await profiles.payout_addresses(tx, by.org_id)
         people = await orgs.everybody(tx, by.org_id)
-    return found, {ids.public("user", one.member_id): one.name for one in people}
+        org = await _org(tx, by.org_id)
+    names = {ids.public("user", one.member_id): one.name for one in people}
+    return Directory(found, org.policy.payouts, names)
 
 
-async def usable(tx: Tx, org_id: int, now: datetime) -> list[PayoutAddress]:
-    """The addresses to which money may go now."""
-    found = await profiles.payout_addresses(tx, org_id)
-    return [one for one in found if one.usable_at is not None and one.usable_at <= now]
+async def to_approve(desk: Desk, by: Actor) -> int:
+    """How many addresses wait for the approval of exactly this member."""
+    if Permission.ADMINISTER not in by.permissions:
+        return 0
+    async with desk.database.reading() as tx:
+        found = await profiles.payout_addresses(tx, by.org_id)
+    return sum(one.usable_at is None and one.added_by != by.uid for one in found)
 
 
 async def add(desk: Desk, family: str, address: str, label: str, *, by: Actor) -> UUID:
-    """Register an address; it is good for nothing before somebody else approves it.
+    """Register an address; where two people are asked for, it waits for another one's approval.
 
-    Raises `Forbidden`, `Invalid` naming the field, also for an address on a sanctions list, and
-    `Conflict` for one that is registered.
+    Raises `Forbidden`, `Invalid` naming the field, also for an address on a sanctions list or a
+    name or an address that only looks like a registered one, and `Conflict` for one that is
+    registered.
     """
     by.require(Permission.ADMINISTER)
     called = clean_text(label, "label", max_length=LABEL_LENGTH)
@@ -54,18 +76,22 @@ async def add(desk: Desk, family: str, address: str, label: str, *, by: Actor) -
         raise Invalid.field("family", f"must be one of {', '.join(sorted(desk.addresses))}")
 
     async def work(tx: Tx) -> UUID:
+        await orgs.hold(tx, by.org_id)
         checked = await check_destination(desk, tx, family, address.strip(), "address")
         await _screen(tx, by.org_id, family, checked)
+        _must_look_like_no_other(await profiles.payout_addresses(tx, by.org_id), called, checked)
+        now = desk.clock.now()
+        rules = (await _org(tx, by.org_id)).policy.payouts.in_force(now)
         row = PayoutAddress(
             payout_address_id=desk.ids.new(),
             family=family,
             address=checked,
             label=called,
             added_by=by.uid,
-            added_at=desk.clock.now(),
+            added_at=now,
             approved_by=None,
             approved_at=None,
-            usable_at=None,
+            usable_at=None if rules.two_people else now + rules.wait,
         )
         await profiles.insert_payout_address(tx, by.org_id, row)
         await note(desk, tx, by, "payout_address_added", checked, family=family, label=called)
@@ -79,10 +105,10 @@ async def add(desk: Desk, family: str, address: str, label: str, *, by: Actor) -
 
 
 async def approve(desk: Desk, payout_address_id: UUID, by: Actor) -> None:
-    """Approve what somebody else added; it is good after `COOL_DOWN`.
+    """Approve what somebody else added; it is good after the time of waiting.
 
-    Raises `Forbidden`, also for whoever added it, `NotFound`, `Conflict` for one that is approved,
-    and `Invalid` where it is on a sanctions list by now.
+    Raises `Forbidden`, also for whoever added it, `NotFound`, `Conflict` for one that needs no
+    approval, and `Invalid` where it is on a sanctions list by now.
     """
     by.require(Permission.ADMINISTER)
 
@@ -91,15 +117,16 @@ async def approve(desk: Desk, payout_address_id: UUID, by: Actor) -> None:
         found = await _one(tx, payout_address_id, by)
         if found.added_by == by.uid:
             raise Forbidden("whoever added an address does not approve it; ask another person")
-        if found.approved_by is not None:
+        if found.usable_at is not None:
             raise Conflict("this address is approved already")
         await _screen(tx, by.org_id, found.family, found.address)
         now = desk.clock.now()
+        usable_at = now + (await _org(tx, by.org_id)).policy.payouts.in_force(now).wait
         await profiles.approve_payout_address(
-            tx, by.org_id, payout_address_id, by=by.uid, at=now, usable_at=now + COOL_DOWN
+            tx, by.org_id, payout_address_id, by=by.uid, at=now, usable_at=usable_at
         )
-        usable_at = (now + COOL_DOWN).isoformat()
-        await note(desk, tx, by, "payout_address_approved", found.address, usable_at=usable_at)
+        at = usable_at.isoformat()
+        await note(desk, tx, by, "payout_address_approved", found.address, usable_at=at)
 
     await desk.database.run(work)
 
@@ -115,6 +142,83 @@ async def remove(desk: Desk, payout_address_id: UUID, by: Actor) -> None:
         await note(desk, tx, by, "payout_address_removed", found.address)
 
     await desk.database.run(work)
+
+
+async def choose_default(desk: Desk, payout_address_id: UUID, by: Actor, *, on: bool) -> None:
+    """Have the form of an invoice begin with an address, or with none again.
+
+    Raises `Forbidden`, `NotFound`, and `Conflict` for an address that is not good yet.
+    """
+    by.require(Permission.ADMINISTER)
+
+    async def work(tx: Tx) -> None:
+        await orgs.hold(tx, by.org_id)
+        found = await _one(tx, payout_address_id, by)
+        if on and not found.is_usable(desk.clock.now()):
+            raise Conflict("this address is not good yet; make it the default once it is")
+        org = await _org(tx, by.org_id)
+        defaults = {**org.policy.payouts.defaults}
+        if on:
+            defaults[found.family] = payout_address_id
+        elif defaults.get(found.family) == payout_address_id:
+            del defaults[found.family]
+        payouts = replace(org.policy.payouts, defaults=defaults)
+        await orgs.save_policy(tx, by.org_id, msgspec.structs.replace(org.policy, payouts=payouts))
+        await note(desk, tx, by, "payout_default_chosen", found.address, family=found.family, on=on)
+
+    await desk.database.run(work)
+
+
+async def change_rules(desk: Desk, to: PayoutRules, by: Actor) -> PayoutPolicy:
+    """Ask for other rules: what is stricter holds at once, what is looser after the waiting.
+
+    Raises `Forbidden`, and `Invalid` naming the field.
+    """
+    by.require(Permission.ADMINISTER)
+    if not SHORTEST_HOURS <= to.wait_hours <= LONGEST_HOURS:
+        sentence = f"must be from {SHORTEST_HOURS} to {LONGEST_HOURS} hours"
+        raise Invalid.field("wait_hours", sentence)
+
+    async def work(tx: Tx) -> PayoutPolicy:
+        await orgs.hold(tx, by.org_id)
+        org = await _org(tx, by.org_id)
+        now = desk.clock.now()
+        before, after = org.policy.payouts, org.policy.payouts.changed(to, now)
+        if (after.rules, after.next_rules) == (before.in_force(now), before.announced(now)):
+            return before
+        await orgs.save_policy(tx, by.org_id, msgspec.structs.replace(org.policy, payouts=after))
+        told = {
+            "before": msgspec.to_builtins(before.in_force(now)),
+            "after": msgspec.to_builtins(after.rules),
+        }
+        if after.next_rules is not None and after.next_at is not None:
+            told |= {"later": msgspec.to_builtins(after.next_rules)}
+            told |= {"from": after.next_at.isoformat()}
+        await note(desk, tx, by, "payout_rules_changed", "", **told)
+        return after
+
+    return await desk.database.run(work)
+
+
+def _must_look_like_no_other(known: Iterable[PayoutAddress], label: str, address: str) -> None:
+    """Refuse what people would take for a registered address when they choose or compare it."""
+    for one in known:
+        if lookalike.skeleton(one.label) == lookalike.skeleton(label) and one.address != address:
+            sentence = f"looks like {one.label}, which is registered; give it a name of its own"
+            raise Invalid.field("label", sentence)
+        if lookalike.address_looks_like(one.address, address):
+            raise Invalid.field(
+                "address",
+                f"begins and ends like {one.label} ({one.address}) and is another; such twins are"
+                " made to be copied by mistake",
+            )
+
+
+async def _org(tx: Tx, org_id: int) -> Org:
+    found = await orgs.get(tx, org_id)
+    if found is None:
+        raise NotFound(f"there is no organisation {org_id}")
+    return found
 
 
 async def _one(tx: Tx, payout_address_id: UUID, by: Actor) -> PayoutAddress:

@@ -20,6 +20,7 @@ from counterfoil.desk.intake import Asked, Draft, draft_of
 from counterfoil.desk.possible import possible
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.pages.forms import read_form
+from counterfoil.pages.shape import short
 from counterfoil.studio import attached
 from counterfoil.studio.door import (
     PREFIX,
@@ -254,6 +255,7 @@ async def _form(  # noqa: PLR0913 - the form, and what is said about it
         "id": "" if view is None else ids.public("inv", view.invoice.invoice_id),
         "chains": [(key, CHAINS[key].name) for key in desk.chains],
         "tokens": [(symbol, symbol) for symbol in SYMBOLS],
+        "payouts": _payout_choices(request, offered, typed["payout_address"]),
         "accounts": [
             (str(one.bank_account_id), f"{one.label} ({one.currency})")
             for one in offered.bank_accounts
@@ -261,6 +263,19 @@ async def _form(  # noqa: PLR0913 - the form, and what is said about it
     }
     status_code = 200 if refusal is None else status_code_of(refusal)
     return show(request, "studio/draft.html", values, status_code=status_code)
+
+
+def _payout_choices(request: PageRequest, offered: Offered, typed: str) -> list[tuple[str, str]]:
+    """Addresses with their names and chains; one that is not among them stays what it is."""
+    chains = [CHAINS[key] for key in desk_of(request).chains]
+    found = [
+        (one.address, f"{one.label}: {short(one.address)} ({names})")
+        for one in offered.registered
+        if (names := ", ".join(c.name for c in chains if c.family == one.family))
+    ]
+    known = {address for address, _ in found}
+    others = [*offered.payout_addresses, *([typed] if offered.registered_only and typed else [])]
+    return [*found, *((address, address) for address in others if address not in known)]
 
 
 async def _attachment_name(request: PageRequest, attachment: str) -> str:
@@ -279,11 +294,15 @@ def _first(offered: Offered, request: PageRequest) -> Typed:
         values |= {"organization_email": request.user.session.email, "price_in": "USD"}
         values |= {"pay_token": "USDC", "chain": desk_of(request).chains[0], "due": "days"}
         values |= {"payment_terms": "30", "payment_method_type": "crypto"}
+        values |= {"payout_address": offered.default}
         return Typed(values, blank)
     like = typed_from(offered.latest)
     own = {"recipient_name": "", "recipient_email": "", "description": "", "attachment": ""}
     own |= {"order_data": "", "group_key": "", "invoice_issue_date": "", "payment_deadline": ""}
     own |= {"due": "days" if like["due"] == "deadline" else like["due"]}
+    known = {one.address for one in offered.registered}
+    kept = not offered.registered_only or like["payout_address"] in known
+    own |= {"payout_address": offered.default or (like["payout_address"] if kept else "")}
     return replace(like.with_values(**own), items=blank)
 
 

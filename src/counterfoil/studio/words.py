@@ -116,9 +116,12 @@ DONE: Final[Mapping[str, str]] = {
     ),
     "key_revoked": N_("The key is revoked; nothing can be done with it any more."),
     "rules": N_("The rules are changed; new invoices live by them."),
-    "payout_added": N_("The address is added; another administrator has to approve it."),
+    "payout_added": N_("The address is added. The list says what it waits for."),
     "payout_approved": N_("The address is approved; it is good after the time of waiting."),
     "payout_removed": N_("The address is removed; nothing new can be paid to it."),
+    "payout_rules_later": N_(
+        "What is stricter holds now. What is looser holds once the time of waiting is over."
+    ),
     "secret_rotated": N_("A new secret signs every callback from now on. Tell your receiver."),
     "callback_tested": N_("The test is on its way; what came back is shown below in a moment."),
     "invited": N_("The password is set. Sign in with it."),
@@ -197,9 +200,11 @@ FIELDS: Final[Mapping[str, str]] = {
     "payment_method_type": N_("Settled"),
     "bank_account_id": N_("Bank account"),
     "payout_address": N_("Payout address"),
+    "wait_hours": N_("Hours of waiting"),
     "description": N_("Description"),
     "reviewer": N_("Whom you ask to approve"),
     "callback_url": N_("Callback address"),
+    "default_url": N_("Default callback address"),
     "group_key": N_("Group"),
     "order_data": N_("Your own data"),
     "attachment": N_("Attachment"),
@@ -234,6 +239,9 @@ ORG_EVENTS: Final[Mapping[str, str]] = {
     "payout_address_added": N_("added a payout address"),
     "payout_address_approved": N_("approved a payout address"),
     "payout_address_removed": N_("removed a payout address"),
+    "payout_default_chosen": N_("chose the default payout address"),
+    "payout_rules_changed": N_("changed the rules about payout addresses"),
+    "callback_default_changed": N_("changed the default callback address"),
     "audit_exported": N_("took the logs of a period along"),
     "secret_shown": N_("looked at the secret that signs callbacks"),
     "secret_rotated": N_("replaced the secret that signs callbacks"),
@@ -328,6 +336,10 @@ ALERTS: Final[Mapping[str, str]] = {
     "gas_low": N_(
         "The gas station %(detail)s on %(subject)s is running dry. Send it some coin, or payouts"
         " wait."
+    ),
+    "payout_rules": N_(
+        "The rules about payout addresses become looser at %(subject)s. An administrator who does"
+        " not want that saves them as they are, in the settings."
     ),
     "callbacks": N_(
         "%(subject)s callbacks of the last seven days were given up. See the invoices and send"

@@ -2,13 +2,23 @@
 
 from typing import Final
 
-from counterfoil.studio.settings import callbacks, keys, log, members, profile, roles, rules
+from counterfoil.studio.settings import (
+    callbacks,
+    keys,
+    log,
+    members,
+    payouts,
+    profile,
+    roles,
+    rules,
+)
 
 __all__ = ["HANDLERS"]
 
 HANDLERS: Final = (
     *roles.HANDLERS,
     *profile.HANDLERS,
+    *payouts.HANDLERS,
     *members.HANDLERS,
     *keys.HANDLERS,
     *rules.HANDLERS,

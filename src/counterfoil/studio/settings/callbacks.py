@@ -1,4 +1,4 @@
-"""Callbacks: the signing secret, receivers of late, and a test message."""
+"""Callbacks: the default address, the signing secret, receivers of late, and a test message."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -20,6 +20,24 @@ CALLBACKS: Final = f"{ADDRESS}/callbacks"
 async def callbacks(request: PageRequest) -> Answer:
     """How callbacks do."""
     return await _page(request)
+
+
+@post("/settings/callbacks/default", status_code=303)
+async def choose_default(request: PageRequest) -> Answer:
+    """Choose where invoices are told of that name no address."""
+    form = await read_form(request)
+    url = form.raw("default_url")
+
+    async def work() -> Answer:
+        await desk_callbacks.choose_default(
+            desk_of(request),
+            url,
+            request.user.actor,
+            allow_private=parts_of(request).allow_private_callbacks,
+        )
+        return go(CALLBACKS, done="saved")
+
+    return await _do(request, form, work, default_url=url)
 
 
 @post("/settings/callbacks/secret", status_code=200)
@@ -69,7 +87,11 @@ async def send_test(request: PageRequest) -> Answer:
 
 
 async def _do(
-    request: PageRequest, form: Form, work: Callable[[], Awaitable[Answer]], url: str = ""
+    request: PageRequest,
+    form: Form,
+    work: Callable[[], Awaitable[Answer]],
+    url: str = "",
+    default_url: str | None = None,
 ) -> Answer:
     request.user.actor.require(Permission.ADMINISTER)
     try:
@@ -78,19 +100,25 @@ async def _do(
     except Forbidden:
         raise
     except Refusal as refusal:
-        return await _page(request, refusal, url)
+        return await _page(request, refusal, url, default_url)
 
 
-async def _page(request: PageRequest, refusal: Refusal | None = None, url: str = "") -> Answer:
+async def _page(
+    request: PageRequest,
+    refusal: Refusal | None = None,
+    url: str = "",
+    default_url: str | None = None,
+) -> Answer:
     found = await desk_callbacks.overview(desk_of(request), request.user.actor)
     values = {
         "found": found,
         "tests": [(ids.public("evt", told.event.event_id), told) for told in found.tests],
         "lately": desk_callbacks.LATELY,
         "url": url or (found.tests[0].event.url if found.tests else ""),
+        "default_url": found.default_url or "" if default_url is None else default_url,
         "shows_secret": parts_of(request).callback_master is not None,
     }
     return settings_page(request, "callbacks", values, refusal)
 
 
-HANDLERS: Final = (callbacks, show_secret, rotate, send_test)
+HANDLERS: Final = (callbacks, choose_default, show_secret, rotate, send_test)

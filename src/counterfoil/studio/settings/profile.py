@@ -1,24 +1,20 @@
-"""The organisation: its profile and logo, its bank accounts, and where its money may go."""
+"""The organisation: its profile and logo, and its bank accounts."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final
-from uuid import UUID
 
 from litestar import Response, get, post
-from litestar.params import FromPath
 
-from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, Refusal
 from counterfoil.core.roles import Permission
-from counterfoil.desk import files, payout_addresses
+from counterfoil.desk import files
 from counterfoil.desk import profile as desk_profile
 from counterfoil.pages.forms import Form, read_form
 from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, go
 from counterfoil.studio.settings.frame import ADDRESS, settings_page
 
 PROFILE: Final = f"{ADDRESS}/organisation"
-PAYOUTS: Final = f"{ADDRESS}/payout-addresses"
 MAX_LOGO_FORM_BYTES: Final = desk_profile.MAX_LOGO_BYTES + 64 * 1024
 
 _FIELDS: Final = ("name", "email", "address", "tax_number")
@@ -89,56 +85,6 @@ async def add_bank_account(request: PageRequest) -> Answer:
     return await _do(request, form, work, {"label": form.raw("label")})
 
 
-@get("/settings/payout-addresses")
-async def payouts(request: PageRequest) -> Answer:
-    """The registered addresses."""
-    return await _payouts(request)
-
-
-@post("/settings/payout-addresses", status_code=303)
-async def add_payout(request: PageRequest) -> Answer:
-    """Register an address."""
-    form = await read_form(request)
-    written = {name: form.raw(name) for name in ("family", "address", "label")}
-    request.user.actor.require(Permission.ADMINISTER)
-    try:
-        await confirm_with(request, form)
-        await payout_addresses.add(desk_of(request), **written, by=request.user.actor)
-    except Refusal as refusal:
-        return await _payouts(request, written, refusal)
-    return go(PAYOUTS, done="payout_added")
-
-
-@post("/settings/payout-addresses/{public_id:str}/approve", status_code=303)
-async def approve_payout(request: PageRequest, public_id: FromPath[str]) -> Answer:
-    """Approve what somebody else added."""
-    return await _decide(request, public_id, payout_addresses.approve, "payout_approved")
-
-
-@post("/settings/payout-addresses/{public_id:str}/remove", status_code=303)
-async def remove_payout(request: PageRequest, public_id: FromPath[str]) -> Answer:
-    """Take an address away."""
-    return await _decide(request, public_id, payout_addresses.remove, "payout_removed")
-
-
-async def _decide(
-    request: PageRequest, public_id: str, decide: Callable[..., Awaitable[None]], done: str
-) -> Answer:
-    request.user.actor.require(Permission.ADMINISTER)
-    form = await read_form(request)
-    wanted = ids.parse("pad", public_id)
-    if wanted is None:
-        raise NotFound("there is no such payout address")
-    try:
-        await confirm_with(request, form)
-        await decide(desk_of(request), wanted, request.user.actor)
-    except NotFound:
-        raise
-    except Refusal as refusal:
-        return await _payouts(request, refusal=refusal)
-    return go(PAYOUTS, done=done)
-
-
 async def _do(
     request: PageRequest,
     form: Form,
@@ -172,27 +118,6 @@ async def _page(
     return settings_page(request, "organisation", values, refusal)
 
 
-async def _payouts(
-    request: PageRequest, written: Mapping[str, str] | None = None, refusal: Refusal | None = None
-) -> Answer:
-    desk, actor = desk_of(request), request.user.actor
-    found, names = await payout_addresses.registered(desk, actor)
-    values = {
-        "rows": [(_public(one.payout_address_id), one) for one in found],
-        "names": names,
-        "me": actor.uid,
-        "now": desk.clock.now(),
-        "families": sorted(desk.addresses),
-        "hours": int(payout_addresses.COOL_DOWN.total_seconds() // 3600),
-        "written": written or {"family": "", "address": "", "label": ""},
-    }
-    return settings_page(request, "payout_addresses", values, refusal)
-
-
-def _public(payout_address_id: UUID) -> str:
-    return ids.public("pad", payout_address_id)
-
-
 HANDLERS: Final = (
     organisation,
     change,
@@ -200,8 +125,4 @@ HANDLERS: Final = (
     drop_logo,
     logo,
     add_bank_account,
-    payouts,
-    add_payout,
-    approve_payout,
-    remove_payout,
 )

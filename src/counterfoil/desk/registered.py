@@ -1,0 +1,105 @@
+"""Whether money may go to an address: the rule to pay out to registered addresses only.
+
+It is asked when an invoice is made or changed, when somebody signs for its money, and once more
+before the signer is asked, since addresses can be removed at any time.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from counterfoil.books import orgs, profiles
+from counterfoil.books.moves import MoveRow
+from counterfoil.books.orgs import Org
+from counterfoil.books.profiles import PayoutAddress
+from counterfoil.core.assets import CHAINS
+from counterfoil.core.errors import Invalid, OutOfPlace
+from counterfoil.core.invoice import Invoice
+from counterfoil.core.lifecycle import standing
+from counterfoil.db.pool import Tx
+from counterfoil.desk.desk import Desk
+
+__all__ = ["PayoutAddress"]
+
+_NAMED_AT_MOST: Final = 10
+
+
+async def usable(tx: Tx, org_id: int, now: datetime) -> list[PayoutAddress]:
+    """The addresses to which money may go now, by name."""
+    found = await profiles.payout_addresses(tx, org_id)
+    return sorted((one for one in found if one.is_usable(now)), key=lambda one: one.label)
+
+
+async def must_be_registered(tx: Tx, org: Org, payout_to: Mapping[str, str], now: datetime) -> None:
+    """Refuse addresses that an organisation does not pay out to; raises `Invalid` by field."""
+    if not payout_to or not org.policy.payouts.in_force(now).registered_only:
+        return
+    known = await profiles.payout_addresses(tx, org.org_id)
+    for family, address in payout_to.items():
+        refuse_unregistered(known, family, address, f"payout_addresses.{family}", now)
+
+
+def refuse_unregistered(
+    known: Sequence[PayoutAddress], family: str, address: str, field: str, now: datetime
+) -> PayoutAddress:
+    """The registered address that this one is; raises `Invalid` where it is none, or not yet."""
+    of_family = [one for one in known if one.family == family]
+    found = next((one for one in of_family if one.address == address), None)
+    if found is not None and found.is_usable(now):
+        return found
+    if found is not None and found.usable_at is not None:
+        since = f"{found.usable_at:%Y-%m-%d %H:%M} UTC"
+        sentence = f"is registered as {found.label}, but good only from {since} on"
+        raise Invalid.field(field, sentence)
+    if found is not None:
+        sentence = f"is registered as {found.label}, but nobody has approved it yet"
+        raise Invalid.field(field, sentence)
+    good = sorted(f"{one.label} ({one.address})" for one in of_family if one.is_usable(now))
+    if not good:
+        raise Invalid.field(
+            field,
+            "is no registered payout address, and this organisation pays out to no others. None is"
+            " good just now: an administrator registers one in Studio's settings",
+        )
+    allowed = ", ".join(good[:_NAMED_AT_MOST])
+    raise Invalid.field(
+        field,
+        "is no registered payout address, and this organisation pays out to no others. Allowed:"
+        f" {allowed}",
+    )
+
+
+async def must_still_be_registered(desk: Desk, tx: Tx, invoice: Invoice) -> None:
+    """Refuse to sign for money that would go where the organisation does not pay out to any more.
+
+    Raises `OutOfPlace`, as nothing in the request is wrong.
+    """
+    now = desk.clock.now()
+    org = await orgs.get(tx, invoice.org_id) if invoice.payout_to else None
+    if org is None or not org.policy.payouts.in_force(now).registered_only:
+        return
+    good = {(one.family, one.address) for one in await usable(tx, invoice.org_id, now)}
+    for family, address in invoice.payout_to.items():
+        if (family, address) not in good:
+            raise OutOfPlace(
+                f"its money would go to {address}, which is no registered payout address or not"
+                " good yet; have it registered, or refund the payment",
+                data={"rule": "registered_payouts", **standing(invoice)},
+            )
+
+
+async def unregistered(tx: Tx, move: MoveRow, now: datetime) -> str | None:
+    """Why a payout must not be made: where it goes to is not registered, or not any more.
+
+    Asked of the organisations that pay out to registered addresses only.
+    """
+    if move.purpose != "payout":
+        return None
+    org = await orgs.get(tx, move.org_id)
+    if org is None or not org.policy.payouts.in_force(now).registered_only:
+        return None
+    family = CHAINS[move.chain].family
+    for one in await usable(tx, move.org_id, now):
+        if (one.family, one.address) == (family, move.destination):
+            return None
+    return f"the destination {move.destination} is no registered payout address, or not any more"

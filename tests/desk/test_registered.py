@@ -1,0 +1,51 @@
+"""Payouts of an organisation that pays out to registered addresses only."""
+
+from datetime import timedelta
+
+from counterfoil.core.invoice import Status
+from counterfoil.desk import upkeep
+from counterfoil.desk.moving import Reserved
+from support.fake_clock import FakeClock
+from support.invoices import DUE
+from support.till import Till, reserve
+from support.treasury import land, register, registered_only, remove
+
+
+async def test_a_payout_to_an_address_that_was_removed_stands_still_and_is_not_signed(
+    till: Till, clock: FakeClock
+) -> None:
+    bill = await till.signed_bill()
+    destination = bill.payout_to["evm"]
+    where = await register(till, destination)
+    await registered_only(till)
+    await reserve(till)
+    await land(till)
+    await remove(till, where)
+
+    assert await reserve(till, "pool") is Reserved.PARKED
+    payout = await till.move(bill, "payout")
+    assert (payout.status, payout.nonce) == ("parked", None)
+    assert payout.park_reason == (
+        f"the destination {destination} is no registered payout address, or not any more"
+    )
+    assert await till.status(bill) is Status.PAYOUT_PROCESSING
+
+    await register(till, destination)
+    clock.advance(timedelta(minutes=1))
+    why = {"by": "operator:kim", "reason": "registered again"}
+    await upkeep.retry(till.desk, till.org_id, payout.move_id, **why)
+    assert await reserve(till, "pool") is Reserved.SIGNED
+    await land(till)
+    assert await till.status(bill) is Status.COMPLETED
+    assert (await till.books()).merchant == DUE
+
+
+async def test_sweeps_and_payouts_of_others_ask_nobody(till: Till) -> None:
+    bill = await till.signed_bill()
+    await registered_only(till)
+    assert await reserve(till) is Reserved.SIGNED
+    await land(till)
+    await registered_only(till, registered_only=False)
+    assert await reserve(till, "pool") is Reserved.SIGNED
+    await land(till)
+    assert await till.status(bill) is Status.COMPLETED
