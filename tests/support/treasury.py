@@ -1,6 +1,7 @@
 """Where a till's money may go: registered addresses without the people who register them."""
 
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -12,7 +13,7 @@ from counterfoil.desk.landing import Landed, LandedItem
 from support.till import Till
 
 
-async def registered_only(till: Till, **rules: bool | int) -> None:
+async def registered_only(till: Till, **rules: Any) -> None:  # noqa: ANN401 - any rule
     """The rule, in force."""
     org = await till.org()
     payouts = PayoutPolicy(rules=replace(PayoutRules(registered_only=True), **rules))
