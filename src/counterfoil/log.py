@@ -1,5 +1,6 @@
 """Logs: one JSON object a line where a machine reads them, plain lines where a person does."""
 
+import logging
 import sys
 from typing import TextIO
 
@@ -7,7 +8,10 @@ import structlog
 
 
 def configure(out: TextIO | None = None) -> None:
-    """Write structured lines to ``out``, or standard output; JSON unless that is a terminal."""
+    """Write structured lines to ``out``, or standard output; JSON unless that is a terminal.
+
+    What is merely for debugging costs a call and is not written.
+    """
     out = out or sys.stdout
     renderer: structlog.types.Processor = (
         # The default one prints local variables, among which may be a secret.
@@ -23,6 +27,7 @@ def configure(out: TextIO | None = None) -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=True,
     )

@@ -184,7 +184,7 @@ def _others(  # noqa: PLR0913, PLR0917 - everything that workers are made of
     levels = FuelLevels(days_wei={key: one.fuel_day_wei for key, one in config.chains.items()})
     return {
         "screen": (screener.step, paces.screen),
-        "notify": (notifier.step, paces.notify),
+        "notify": (notifier.turn, paces.notify),
         "attach": (Attacher(desk, chains).step, paces.attach),
         "move": (MoveWorker(desk, chains, signer, config.two_nodes_from_dollars).step, paces.move),
         "retell": (reteller.step, paces.retell),

@@ -118,7 +118,7 @@ class Process:
             {"kryptogo": KryptogoCallbacks()},
             cast("Any", Post(world.receivers, world.clock, life)),
             MASTER_SECRET,
-            limits=Limits(lease_seconds=60.0),
+            limits=Limits(lease_seconds=60.0, gathering_seconds=0),
             jitter=world.dice.random.random,
         )
         screener = SimulatedScreener(world.clock, life, world.risky)

@@ -48,7 +48,7 @@ class Bench:
             session,
             MASTER,
             allow_private=allow_private,
-            limits=limits,
+            limits=limits or Limits(gathering_seconds=0),
             jitter=lambda: 0.0,
         )
         self._stack.push_async_callback(notifier.close)

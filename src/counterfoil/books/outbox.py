@@ -254,67 +254,71 @@ async def claim(  # noqa: PLR0913 - what to claim, and the lease to claim it wit
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a claim of an event ends; ``body`` is what every later attempt will tell."""
+    """How a claim of an event ends; ``body`` is what every later attempt will tell.
+
+    ``attempt`` is kept with it; None where nothing was sent.
+    """
 
     event: ClaimedEvent
     status: OutboxStatus
     due_at: datetime
     body: bytes | None
+    attempt: AttemptRow | None = None
 
 
 async def finish(tx: Tx, endings: Sequence[Ending], *, at: datetime) -> frozenset[UUID]:
-    """End claims; answers which were still the caller's. No other event is changed."""
+    """End claims, and keep the attempts; answers which were still the caller's.
+
+    Of any other event nothing is changed or kept.
+    """
     return frozenset(
         await all_values(
             tx,
             UUID,
             """
-            UPDATE outbox
-               SET status = ending.status, due_at = ending.due_at, body = ending.body,
-                   delivered_at = CASE WHEN ending.status = 'delivered' THEN %(at)s
-                                       ELSE delivered_at END,
-                   by_hand = false, lease_until = NULL, lease_token = NULL
-              FROM unnest(%(orgs)s::bigint[], %(events)s::uuid[], %(tokens)s::uuid[],
-                          %(statuses)s::text[], %(due)s::timestamptz[], %(bodies)s::bytea[])
-                   AS ending (org_id, event_id, lease_token, status, due_at, body)
-             WHERE outbox.org_id = ending.org_id AND outbox.event_id = ending.event_id
-               AND outbox.lease_token = ending.lease_token AND outbox.status = 'pending'
-            RETURNING outbox.event_id
+            WITH ending AS (
+                SELECT * FROM json_to_recordset(%(rows)s::json) AS one (org_id bigint,
+                    event_id uuid, lease_token uuid, status text, due_at timestamptz, body text,
+                    attempt integer, status_code integer, error text, duration_ms integer)
+            ), ended AS (
+                UPDATE outbox
+                   SET status = ending.status, due_at = ending.due_at,
+                       body = decode(ending.body, 'hex'),
+                       delivered_at = CASE WHEN ending.status = 'delivered' THEN %(at)s
+                                           ELSE delivered_at END,
+                       by_hand = false, lease_until = NULL, lease_token = NULL
+                  FROM ending
+                 WHERE outbox.org_id = ending.org_id AND outbox.event_id = ending.event_id
+                   AND outbox.lease_token = ending.lease_token AND outbox.status = 'pending'
+                RETURNING outbox.org_id, outbox.event_id
+            ), kept AS (
+                INSERT INTO outbox_attempt
+                    (org_id, event_id, attempt, at, status_code, error, duration_ms)
+                SELECT org_id, event_id, attempt, %(at)s, status_code, error, duration_ms
+                  FROM ending JOIN ended USING (org_id, event_id)
+                 WHERE attempt IS NOT NULL
+            )
+            SELECT event_id FROM ended
             """,
-            {
-                "at": at,
-                "orgs": [one.event.org_id for one in endings],
-                "events": [one.event.event_id for one in endings],
-                "tokens": [one.event.lease_token for one in endings],
-                "statuses": [one.status for one in endings],
-                "due": [one.due_at for one in endings],
-                "bodies": [one.body for one in endings],
-            },
+            {"at": at, "rows": as_records([_ending(one) for one in endings])},
         )
     )
 
 
-async def add_attempts(tx: Tx, rows: Sequence[AttemptRow]) -> None:
-    """Keep what attempts came to."""
-    await execute(
-        tx,
-        """
-        INSERT INTO outbox_attempt
-            (org_id, event_id, attempt, at, status_code, error, duration_ms)
-        SELECT * FROM unnest(%(orgs)s::bigint[], %(events)s::uuid[], %(attempts)s::integer[],
-            %(at)s::timestamptz[], %(codes)s::integer[], %(errors)s::text[],
-            %(durations)s::integer[])
-        """,
-        {
-            "orgs": [row.org_id for row in rows],
-            "events": [row.event_id for row in rows],
-            "attempts": [row.attempt for row in rows],
-            "at": [row.at for row in rows],
-            "codes": [row.status_code for row in rows],
-            "errors": [row.error for row in rows],
-            "durations": [row.duration_ms for row in rows],
-        },
-    )
+def _ending(one: Ending) -> Mapping[str, object]:
+    attempt = one.attempt
+    return {
+        "org_id": one.event.org_id,
+        "event_id": one.event.event_id,
+        "lease_token": one.event.lease_token,
+        "status": one.status,
+        "due_at": one.due_at,
+        "body": None if one.body is None else one.body.hex(),
+        "attempt": None if attempt is None else attempt.attempt,
+        "status_code": None if attempt is None else attempt.status_code,
+        "error": None if attempt is None else attempt.error,
+        "duration_ms": None if attempt is None else attempt.duration_ms,
+    }
 
 
 async def lock(tx: Tx, org_id: int, event_id: UUID) -> OutboxRow | None:

@@ -168,10 +168,8 @@ async def _keep(now: datetime, attempts: Sequence[Attempt], tx: Tx) -> list[bool
     endings = []
     for one in attempts:
         status, due_at = _what_follows(one.delivery, one.reply, now, one.jitter)
-        endings.append(outbox.Ending(one.delivery, status, due_at, one.body))
+        endings.append(outbox.Ending(one.delivery, status, due_at, one.body, _row(one, now)))
     ended = await outbox.finish(tx, endings, at=now)
-    rows = [_row(one, now) for one in attempts if one.delivery.event_id in ended]
-    await outbox.add_attempts(tx, rows)
     return [one.delivery.event_id in ended for one in attempts]
 
 

@@ -43,7 +43,7 @@ from counterfoil.workers.expire import Expirer
 from counterfoil.workers.fuel import FuelWorker
 from counterfoil.workers.lists import import_list
 from counterfoil.workers.move import MoveWorker
-from counterfoil.workers.notify import Notifier
+from counterfoil.workers.notify import Limits, Notifier
 from counterfoil.workers.outward import callback_session
 from counterfoil.workers.price import Pricer
 from counterfoil.workers.provision import ProvisionWorker
@@ -254,7 +254,12 @@ async def opened_past(places: Places, url: str, began_at: datetime) -> AsyncIter
         signer, signing = await _signer(places, clock, approval, stack)
         session = await stack.enter_async_context(callback_session(allow_private=True))
         notifier = Notifier(
-            desk, CALLBACK_FORMS, session, _secret(places, "secret").encode(), allow_private=True
+            desk,
+            CALLBACK_FORMS,
+            session,
+            _secret(places, "secret").encode(),
+            allow_private=True,
+            limits=Limits(gathering_seconds=0),
         )
         stack.push_async_callback(notifier.close)
         watched = WatchedAddresses(desk, "evm")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -60,15 +61,17 @@ class Limits:
     ``concurrency`` is for receivers that answer; one that takes longer than
     ``slow_after_seconds`` has its hand taken from it and waits among at most ``slow_at_once``
     others, with one message at a time, until it answers quickly again. ``in_flight`` bounds both.
+    What ends waits for ``gathering_seconds`` for what else ends, to cost the database one trip.
     """
 
     concurrency: int = 128
     slow_at_once: int = 128
     in_flight: int = 512
-    per_endpoint: int = 16
+    per_endpoint: int = 32
     slow_after_seconds: float = 1.0
     timeout_seconds: float = 15.0
     lease_seconds: float = 60.0
+    gathering_seconds: float = 0.02
 
     @property
     def per_org(self) -> int:
@@ -154,10 +157,14 @@ def _remember(known: dict[str, T], endpoint: str, what: T) -> None:
 
 
 class _Keeper:
-    """Writes down what attempts came to: however many end while one write lasts go in the next."""
+    """Writes down what attempts came to: those that end within a moment together.
 
-    def __init__(self, desk: Desk) -> None:
+    However many more end while one write lasts go in the next.
+    """
+
+    def __init__(self, desk: Desk, gathering_seconds: float) -> None:
         self._desk = desk
+        self._gathering_seconds = gathering_seconds
         self._waiting: list[tuple[Attempt, asyncio.Future[bool]]] = []
         self._writing = asyncio.Lock()
 
@@ -167,6 +174,7 @@ class _Keeper:
         self._waiting.append((attempt, kept))
         async with self._writing:
             if not kept.done():
+                await asyncio.sleep(self._gathering_seconds)
                 await self._write()
         return await kept
 
@@ -208,7 +216,7 @@ class Notifier:
         """``forms`` maps a dialect to how it words callbacks.
 
         ``session`` is `counterfoil.workers.outward.callback_session`. ``ended`` is called when
-        there are hands again.
+        there are hands again, for `turn`.
         """
         self._desk = desk
         self._forms = forms
@@ -218,10 +226,11 @@ class Notifier:
         self._limits = limits or Limits()
         self._jitter = jitter
         self._freed = ended
-        self._keeper = _Keeper(desk)
+        self._keeper = _Keeper(desk, self._limits.gathering_seconds)
         self._sending: dict[asyncio.Task[None], Delivery] = {}
         self._unanswered: dict[UUID, _Unanswered] = {}
         self._receivers = Receivers(self._limits)
+        self._looking: asyncio.TimerHandle | None = None
 
     async def step(self) -> int:
         """Start whatever is due and there are hands for; answers how many events that were.
@@ -230,7 +239,7 @@ class Notifier:
         """
         under_way = self._under_way()
         quick = sum(not self._receivers.is_slow(d) for d in under_way)
-        hands = min(self._limits.concurrency - quick, self._limits.in_flight - len(under_way))
+        hands = min(self._limits.concurrency - quick, self._limits.in_flight - len(self._sending))
         if hands <= 0:
             return 0
         deliveries = await delivering.claim(
@@ -244,6 +253,15 @@ class Notifier:
             await delivering.keep_quiet(self._desk, quiet)
         return len(deliveries)
 
+    async def turn(self) -> bool:
+        """Do a `step` for a worker that is woken by ``ended``; False, as it is told of any more.
+
+        Looking again at once would mostly find that everybody's share is taken just now.
+        """
+        if await self.step():
+            self._look_soon()
+        return False
+
     async def settle(self) -> None:
         """Wait until everything that was started has ended."""
         while self._sending:
@@ -251,17 +269,19 @@ class Notifier:
 
     async def close(self) -> None:
         """Stop sending; what is on its way is sent again when its lease ends."""
+        if self._looking is not None:
+            self._looking.cancel()
         for task in self._sending:
             task.cancel()
         await self.settle()
 
     def _under_way(self) -> list[Delivery]:
-        """What is being sent just now; who has not answered for too long is noted as slow."""
+        """What is not answered yet; who has not answered for too long is noted as slow."""
         now = self._desk.clock.monotonic()
         for asked in self._unanswered.values():
             if now - asked.since >= self._limits.slow_after_seconds:
                 self._receivers.took_long(asked.delivery)
-        return list(self._sending.values())
+        return [asked.delivery for asked in self._unanswered.values()]
 
     def _begin(self, delivery: Delivery) -> bool:
         """Start sending one event; False when its dialect keeps quiet about it."""
@@ -274,14 +294,18 @@ class Notifier:
             return False
         task = asyncio.create_task(self._deliver(delivery, body))
         self._sending[task] = delivery
+        self._unanswered[delivery.event_id] = _Unanswered(delivery, self._desk.clock.monotonic())
         task.add_done_callback(self._ended)
         return True
 
     async def _deliver(self, delivery: Delivery, body: bytes) -> None:
         reply = await self._send(delivery, body) if body else Reply(None, _OUR_FAULT, 0)
+        self._answered(delivery)
         attempt = Attempt(delivery, body or None, reply, self._jitter())
         kept = await self._keeper.keep(attempt)
-        _log.info(
+        # What went well stands in the books, for everybody to read.
+        log = _log.debug if kept and reply.accepted else _log.info
+        log(
             "callback_attempted" if kept else "callback_lease_lost",
             event_id=str(delivery.event_id),
             attempt=delivery.attempts,
@@ -293,7 +317,6 @@ class Notifier:
     async def _send(self, delivery: Delivery, body: bytes) -> Reply:
         started = self._desk.clock.monotonic()
         status_code, error, wait = None, None, None
-        self._unanswered[delivery.event_id] = _Unanswered(delivery, started)
         try:
             async with self._post(delivery, self._letter(delivery, body)) as answer:
                 status_code = answer.status
@@ -306,8 +329,6 @@ class Notifier:
         except Exception:  # noqa: BLE001 - an attempt that is not written down would never end
             _log.exception("callback_not_sent", event_id=str(delivery.event_id))
             error = _OUR_FAULT
-        finally:
-            del self._unanswered[delivery.event_id]
         spent = self._desk.clock.monotonic() - started
         if status_code is not None and spent < self._limits.slow_after_seconds:
             self._receivers.was_quick(delivery)
@@ -332,7 +353,7 @@ class Notifier:
         )
 
     def _post(self, delivery: Delivery, letter: Letter) -> "aiohttp.client._RequestContextManager":
-        url = check_callback_url(delivery.url, allow_private=self._allow_private)
+        url = _checked(delivery.url, allow_private=self._allow_private)
         return self._session.post(
             URL(url.text, encoded=True),
             data=letter.body,
@@ -341,11 +362,30 @@ class Notifier:
             timeout=aiohttp.ClientTimeout(total=self._limits.timeout_seconds),
         )
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._sending[task]
+    def _answered(self, delivery: Delivery) -> None:
+        """Free the hand: what came of it is written down without one."""
+        self._unanswered.pop(delivery.event_id, None)
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        """Have one look for all the hands that are freed within a moment."""
+        if self._looking is None:
+            loop = asyncio.get_running_loop()
+            self._looking = loop.call_later(self._limits.gathering_seconds, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
         self._freed()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._answered(self._sending.pop(task))
+        self._look_soon()  # what waited for its turn behind this one may have its turn now
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("callback_lost", exc_info=error)
+
+
+_checked: Final = lru_cache(maxsize=_REMEMBERED)(check_callback_url)
+"""The same address is told of many things. A refusal is not remembered."""
 
 
 def _why(failure: Exception, timeout_seconds: float) -> str:

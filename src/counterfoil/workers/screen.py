@@ -147,7 +147,9 @@ class Screener:
             if isinstance(outcome, Exception):
                 await self._broken(case.effect, outcome)
                 continue
-            _log.info(
+            # A clean one stands in the invoice's own log.
+            log = _log.debug if outcome and _is_clear(finding) else _log.info
+            log(
                 "screened" if outcome else "screening_lease_lost",
                 invoice_id=str(case.effect.invoice_id),
                 decision=finding.decision if finding else None,
@@ -243,6 +245,10 @@ class Screener:
                 _log.exception("provider_failed", provider=provider.code)
                 reason = type(error).__name__
         return ProviderFailure(provider.code, reason)
+
+
+def _is_clear(finding: Finding | None) -> bool:
+    return finding is None or finding.decision == Decision.CLEAR.value
 
 
 def _suspects(case: Case) -> list[_Suspect]:
