@@ -26,7 +26,6 @@ from psycopg_pool import PoolTimeout
 from counterfoil import checkout, studio
 from counterfoil.api import kryptogo
 from counterfoil.api.kryptogo import errors
-from counterfoil.api.kryptogo.auth import request_id_of
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.checkout.live import Live
 from counterfoil.clock import SystemClock, TimeSortedIds
@@ -42,6 +41,7 @@ from counterfoil.desk.factors import Factors
 from counterfoil.desk.jobs import Jobs
 from counterfoil.desk.passwords import Passwords
 from counterfoil.desk.signing_in import SigningIn
+from counterfoil.front import HEALTH, Front, hosts_of, request_id_of
 from counterfoil.garbage import leave_alone_what_stays
 from counterfoil.pages import assets
 from counterfoil.pages.press import Press
@@ -70,14 +70,17 @@ class WebSettings:
 
     ``requests_per_second`` bounds each member in each web process, twice as many at once; None
     for no bound. ``payers_per_second`` bounds each address at the payment pages likewise.
-    ``public_url`` is where people reach us; ``secure``: by https alone. A ``demo_customer`` pays
-    in sandboxes.
+    ``public_url`` is where people reach us; ``secure``: by https alone. ``trusted_proxies`` of
+    ours pass requests on, also those for ``allowed_hosts`` besides the public one. A
+    ``demo_customer`` pays in sandboxes.
     """
 
     allow_private_callbacks: bool = False
     requests_per_second: int | None = None
     payers_per_second: int = 50
     public_url: str = ""
+    trusted_proxies: int = 0
+    allowed_hosts: tuple[str, ...] = ()
     payment_page_days: int = checkout.KEPT_DAYS
     secure: bool = False
     sandbox: bool = False
@@ -93,7 +96,7 @@ def create_app(desk: Desk, settings: WebSettings) -> Litestar:
     changes = Changes(desk)
     jobs = Jobs(desk, {exporting.KIND: exporting.EXPORT})
     press = Press()
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             healthz,
             front_door,
@@ -129,6 +132,10 @@ def create_app(desk: Desk, settings: WebSettings) -> Litestar:
             Exception: errors.failed,
         },
     )
+    hosts = hosts_of(settings.public_url, settings.allowed_hosts)
+    # Around everything, unknown paths too, which no middleware of a route ever sees.
+    app.asgi_handler = Front(settings.trusted_proxies, hosts).before(app.asgi_handler)
+    return app
 
 
 def _key_of(desk: Desk) -> bytes:
@@ -161,6 +168,7 @@ def _studio_parts(
         changes=changes,
         jobs=jobs,
         press=press,
+        public_url=settings.public_url,
         form_key=hmac.new(key, b"counterfoil.forms.1", hashlib.sha256).digest(),
         secure=settings.secure,
         sandbox=settings.sandbox,
@@ -175,7 +183,7 @@ async def front_door() -> Response[bytes]:
     return Response(b"", status_code=303, headers={"Location": "/studio"})
 
 
-@get("/healthz")
+@get(HEALTH)
 async def healthz(request: Request[Any, Any, State]) -> Response[bytes]:
     """Whether this process can serve: it answers, and so does its database."""
     desk: Desk = request.app.state.desk
@@ -199,6 +207,8 @@ async def _serve(config: WebConfig, database: Database) -> None:
                 callback_master=None if config.secret is None else config.secret.reveal().encode(),
                 payers_per_second=config.payers_per_second,
                 public_url=config.public_url,
+                trusted_proxies=config.trusted_proxies,
+                allowed_hosts=config.allowed_hosts,
                 payment_page_days=config.payment_page_days,
                 secure=config.public_url.startswith("https://"),
                 sandbox=config.sandbox,
@@ -273,7 +283,7 @@ async def _finish(message: Message, scope: Scope) -> None:
         return
     given = list(message["headers"])
     names = {name.lower() for name, _ in given}
-    request_id = request_id_of(scope, scope["litestar_app"].state.desk)
+    request_id = request_id_of(scope)
     message["headers"] = [
         *given,
         *(header for header in scope["litestar_app"].state.headers if header[0] not in names),

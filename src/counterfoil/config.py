@@ -32,6 +32,8 @@ _LEAST_FUEL_DAY_WEI: Final = 10**17
 """What two wallets get that start from nothing; with less an organisation could not begin."""
 
 _MOST_FUEL_DAY_WEI: Final = 1000 * 10**18
+_HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]+\]")
+_EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - to ask for more, not to listen
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -86,7 +88,8 @@ class WebConfig:
 
     ``approval_secret`` seals the warrants by which the signer knows what people approved; the
     workers never have it. ``chains`` are the keys of those that are on. ``public_url`` is where
-    people reach the pages, without a path. In a ``sandbox`` somebody at ``demo_customer_url``
+    people reach the pages, without a path; ``allowed_hosts`` are other names they may use.
+    ``trusted_proxies`` of ours pass every request on. In a ``sandbox`` somebody at ``demo_customer_url``
     pays for those who try it out. ``secret`` is for showing administrators what signs their
     callbacks; without it only the command line shows that.
     """
@@ -101,6 +104,8 @@ class WebConfig:
     payers_per_second: int
     callback_allow_private: bool
     public_url: str
+    allowed_hosts: tuple[str, ...]
+    trusted_proxies: int
     payment_page_days: int
     sandbox: bool
     demo_customer_url: str | None
@@ -116,7 +121,9 @@ class WebConfig:
             database=DatabaseConfig.from_env(environ),
             host=host,
             port=port,
-            public_url=env.origin("PUBLIC_URL") or f"http://{_bracketed(host)}:{port}",
+            public_url=env.origin("PUBLIC_URL") or _own_url(host, port),
+            allowed_hosts=env.hosts("ALLOWED_HOSTS"),
+            trusted_proxies=env.whole("TRUSTED_PROXIES", 0, 0, 9),
             payment_page_days=env.whole("PAYMENT_PAGE_DAYS", 30, 1, 3_650),
             payers_per_second=env.whole("PAYERS_PER_SECOND", 50, 1, 1_000_000),
             sandbox=sandbox,
@@ -311,6 +318,14 @@ class _Environment:
             raise _wrong(name, "must be an address such as https://pay.merchant.example, no path")
         return found[1]
 
+    def hosts(self, name: str) -> tuple[str, ...]:
+        """Names of hosts, separated by commas, without ports."""
+        parts = [part.strip() for part in self.text(name, "").split(",")]
+        found = tuple(part for part in parts if part)
+        if not all(_HOST.fullmatch(part) for part in found):
+            raise _wrong(name, "must be names such as pay.merchant.example, separated by commas")
+        return found
+
     def demo_customer_url(self) -> str | None:
         text = self._read("DEMO_CUSTOMER_URL")
         if text is not None and not re.fullmatch(r"http://127\.0\.0\.1:[0-9]{1,5}/\S*", text):
@@ -375,6 +390,14 @@ class _Environment:
 def _bracketed(host: str) -> str:
     """A host as it stands in an address."""
     return f"[{host}]" if ":" in host else host
+
+
+def _own_url(host: str, port: int) -> str:
+    """Where people reach us if nothing stands in front; raises `ConfigError` where that is open."""
+    if host in _EVERYWHERE:
+        sentence = "is missing: HOST listens on every address, so say under which people come"
+        raise _wrong("PUBLIC_URL", sentence)
+    return f"http://{_bracketed(host)}:{port}"
 
 
 def _check_url(name: str, text: str, schemes: tuple[str, ...]) -> None:

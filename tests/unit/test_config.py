@@ -184,6 +184,25 @@ def test_the_public_address_is_where_the_web_listens_unless_it_is_said() -> None
             public(PUBLIC_URL=wrong)
 
 
+def test_proxies_are_counted_and_hosts_are_named() -> None:
+    def web(**changes: str) -> WebConfig:
+        return WebConfig.from_env(WEB | {f"COUNTERFOIL_{k}": v for k, v in changes.items()})
+
+    assert (web().trusted_proxies, web().allowed_hosts) == (0, ())
+    told = web(TRUSTED_PROXIES="2", ALLOWED_HOSTS="inside.example, [::1],")
+    assert (told.trusted_proxies, told.allowed_hosts) == (2, ("inside.example", "[::1]"))
+    for wrong in ("-1", "10", "all", "1.5"):
+        with pytest.raises(ConfigError, match="TRUSTED_PROXIES must be a whole number from 0 to 9"):
+            web(TRUSTED_PROXIES=wrong)
+    for wrong in ("*", "https://x.example", "x.example:80", "a b", ".x"):
+        with pytest.raises(ConfigError, match=r"ALLOWED_HOSTS must be names such as pay\."):
+            web(ALLOWED_HOSTS=wrong)
+    for everywhere in ("0.0.0.0", "::"):  # noqa: S104 - said, not listened on
+        with pytest.raises(ConfigError, match="PUBLIC_URL is missing: HOST listens on every"):
+            web(HOST=everywhere)
+        assert web(HOST=everywhere, PUBLIC_URL="https://x.example").host == everywhere
+
+
 def test_the_demo_customer_is_asked_on_this_machine_and_in_sandboxes_only() -> None:
     there = {"COUNTERFOIL_DEMO_CUSTOMER_URL": "http://127.0.0.1:9/pay"}
     sandbox = WEB | {"COUNTERFOIL_SANDBOX": "true"}

@@ -10,9 +10,9 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from counterfoil.checkout.parts import Parts, TooFast
-from counterfoil.core import ids
 from counterfoil.core.errors import NotFound, Refusal, Unavailable
 from counterfoil.desk.desk import Desk
+from counterfoil.front import neighbourhood_of, request_id_of
 from counterfoil.pages import language, render
 from counterfoil.pages.language import N_
 
@@ -55,9 +55,8 @@ def parts_of(request: PageRequest) -> Parts:
 
 
 def keep_pace(request: PageRequest) -> None:
-    """Hear each address at a bounded pace; the peer itself, whatever its headers claim (T25)."""
-    client = request.client
-    wait_seconds = parts_of(request).pace.wait_seconds(client.host if client else "")
+    """Hear each address at a bounded pace, whatever headers of its own claim (T25)."""
+    wait_seconds = parts_of(request).pace.wait_seconds(neighbourhood_of(request.scope))
     if wait_seconds:
         raise TooFast("too much at once", data={"retry_after_seconds": ceil(wait_seconds)})
 
@@ -112,7 +111,7 @@ def failed(request: PageRequest, failure: Exception) -> Answer:
     """Answer a failure of ours without telling anything about our insides; the log has it all."""
     _log.error(
         "payment_page_failed",
-        request_id=_request_id_of(request),
+        request_id=request_id_of(request.scope),
         trace="".join(format_exception(failure)),
     )
     return _plain(request, 500, _FAILED)
@@ -128,14 +127,6 @@ def _plain(
     return show(
         request, "checkout/plain.html", {"said": said}, status_code=status_code, headers=headers
     )
-
-
-def _request_id_of(request: PageRequest) -> str:
-    state: dict[str, Any] = request.scope.setdefault("state", {})
-    if "request_id" not in state:
-        state["request_id"] = ids.public("req", desk_of(request).ids.new())
-    request_id: str = state["request_id"]
-    return request_id
 
 
 def query(**fields: str) -> str:

@@ -57,10 +57,14 @@ class ConfirmFirst(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a request comes from, as far as we can know: shown in the list of sessions."""
+    """Where a request comes from, as far as we can know: shown in the list of sessions.
+
+    Tries are counted by ``neighbourhood``, the address or the network that one household has.
+    """
 
     agent: str
     address: str
+    neighbourhood: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +314,7 @@ class SigningIn:
         So a thousand tries at once are no more than one after the other. Raises `TooManyTries`,
         and those do not count: whoever keeps on locks nobody out for longer.
         """
-        now, where = self._desk.clock.now(), f"place:{place.address}"
+        now, where = self._desk.clock.now(), f"place:{place.neighbourhood}"
         attempt = [self._desk.ids.new(), self._desk.ids.new()]
         await self._check_tries(subject, where, now, more=1)
         async with self._desk.database.transaction() as tx:

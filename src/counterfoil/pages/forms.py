@@ -77,9 +77,12 @@ def comes_from_here(request: Request[Any, Any, Any]) -> bool:
     if origin is None:
         return site is not None
     try:
-        return urlsplit(origin).netloc == request.headers.get("host", "")
+        parts = urlsplit(origin)
     except ValueError:
         return False
+    # Behind a proxy that says so, what was sent by plain http is no page of ours.
+    is_like = request.scope["scheme"] != "https" or parts.scheme == "https"
+    return is_like and parts.netloc == request.headers.get("host", "")
 
 
 async def read_form(request: Request[Any, Any, Any]) -> Form:

@@ -20,7 +20,6 @@ from litestar.exceptions import HTTPException
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from counterfoil.core import ids
 from counterfoil.core.errors import (
     Conflict,
     Forbidden,
@@ -44,6 +43,7 @@ from counterfoil.desk.signing_in import (
     form_token,
     is_form_token,
 )
+from counterfoil.front import address_of, neighbourhood_of, request_id_of
 from counterfoil.pages import language, render
 from counterfoil.pages.forms import Form, comes_from_here, read_form
 from counterfoil.pages.press import Press
@@ -66,6 +66,8 @@ _log: Final = structlog.get_logger("counterfoil.studio")
 class Parts:
     """What the pages need beside the desk. ``form_key`` makes the tokens of forms.
 
+    ``public_url`` is where people reach us, and the beginning of every link that is handed out.
+
     ``callback_master`` is there only where administrators may look at the secret that signs
     callbacks.
 
@@ -78,6 +80,7 @@ class Parts:
     changes: Changes
     jobs: Jobs
     press: Press
+    public_url: str
     form_key: bytes = field(repr=False)
     secure: bool = False
     sandbox: bool = False
@@ -146,7 +149,7 @@ class Door(ASGIMiddleware):
 
 
 async def _visitor(request: PageRequest, parts: Parts, cookie: str) -> Visitor | None:
-    return await parts.signing_in.who(cookie, request_id_of(request))
+    return await parts.signing_in.who(cookie, request_id_of(request.scope))
 
 
 def _check_visitor(request: PageRequest, visitor: Visitor | None) -> None:
@@ -189,18 +192,9 @@ def parts_of(request: PageRequest) -> Parts:
 
 
 def place_of(request: PageRequest) -> Place:
-    """Where a request comes from: the peer itself, whatever its headers claim (T25)."""
-    client = request.client
-    return Place(request.headers.get("user-agent", ""), client.host if client else "")
-
-
-def request_id_of(request: PageRequest) -> str:
-    """The id of this request, made once; its answer and its log entries carry it."""
-    state: dict[str, Any] = request.scope.setdefault("state", {})
-    if "request_id" not in state:
-        state["request_id"] = ids.public("req", desk_of(request).ids.new())
-    request_id: str = state["request_id"]
-    return request_id
+    """Where a request comes from, whatever headers of its own claim (T25)."""
+    agent = request.headers.get("user-agent", "")
+    return Place(agent, address_of(request.scope), neighbourhood_of(request.scope))
 
 
 def language_of(request: PageRequest) -> str:
@@ -213,12 +207,6 @@ def language_of(request: PageRequest) -> str:
 def translated(request: PageRequest) -> Callable[[str], str]:
     """What says a sentence in the visitor's language, for what is no page."""
     return language.translations(language_of(request)).gettext
-
-
-def origin_of(request: PageRequest) -> str:
-    """Where the browser says that it has reached us; for people to read, and never to trust."""
-    scheme = "https" if parts_of(request).secure else "http"
-    return f"{scheme}://{request.headers.get('host', '')}"
 
 
 def show(
@@ -321,7 +309,7 @@ def refused_by_http(request: PageRequest, refusal: HTTPException) -> Answer:
 
 def failed(request: PageRequest, failure: Exception) -> Answer:
     """Answer a failure of ours without telling anything about our insides; the log has it all."""
-    request_id = request_id_of(request)
+    request_id = request_id_of(request.scope)
     _log.error("page_failed", request_id=request_id, trace="".join(format_exception(failure)))
     message = (
         "something went wrong on our side; nothing more is known here than this number:"

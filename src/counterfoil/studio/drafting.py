@@ -28,7 +28,6 @@ from counterfoil.studio.door import (
     PageRequest,
     desk_of,
     go,
-    origin_of,
     parts_of,
     show,
     status_code_of,
@@ -289,7 +288,7 @@ def _first(offered: Offered, request: PageRequest) -> Typed:
     """A blank form, but for what the newest invoice says that the next one will say, too."""
     blank = (BLANK_ITEM,) * FIRST_ROWS
     if offered.latest is None:
-        here = origin_of(request)
+        here = parts_of(request).public_url
         values = {"organization_name": offered.organization_name, "origin": here}
         values |= {"organization_email": request.user.session.email, "price_in": "USD"}
         values |= {"pay_token": "USDC", "chain": desk_of(request).chains[0], "due": "days"}

@@ -7,16 +7,15 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
-from litestar.types import Scope
 
 from counterfoil.api.kryptogo.errors import NotYou, TooMany, WrongClient
-from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden
 from counterfoil.core.pace import Pace
 from counterfoil.core.roles import ROLES, Permission
 from counterfoil.core.strict_json import Unreadable
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.members import Principal, authenticate, with_request_id
+from counterfoil.front import request_id_of
 
 KEY_HEADER: Final = "X-STUDIO-API-KEY"
 CLIENT_HEADER: Final = "X-Client-ID"
@@ -46,17 +45,8 @@ class StudioKeys(AbstractAuthenticationMiddleware):
             raise NotYou(message)
         _keep_pace(connection.app.state.pace, principal)
         _check_client(connection.headers.get(CLIENT_HEADER), principal, CLIENT_HEADER)
-        request_id = request_id_of(connection.scope, desk)
+        request_id = request_id_of(connection.scope)
         return AuthenticationResult(user=with_request_id(principal, request_id), auth="key")
-
-
-def request_id_of(scope: Scope, desk: Desk) -> str:
-    """The id of this request, made once; its answer and its log entries carry it."""
-    state: dict[str, Any] = scope.setdefault("state", {})
-    if "request_id" not in state:
-        state["request_id"] = ids.public("req", desk.ids.new())
-    request_id: str = state["request_id"]
-    return request_id
 
 
 def needs(*permissions: Permission) -> dict[str, object]:

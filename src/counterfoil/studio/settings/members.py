@@ -22,7 +22,6 @@ from counterfoil.studio.door import (
     desk_of,
     go,
     open_to_all,
-    origin_of,
     parts_of,
     show,
     status_code_of,
@@ -188,7 +187,7 @@ def _link_page(request: PageRequest, member_id: UUID, name: str, token: str) -> 
     values = {
         "id": ids.public("user", member_id),
         "name": name,
-        "link": f"{origin_of(request)}{PREFIX}/invitation/{token}",
+        "link": f"{parts_of(request).public_url}{PREFIX}/invitation/{token}",
         "days": membership.INVITED_FOR.days,
     }
     return settings_page(request, "invited", values)
