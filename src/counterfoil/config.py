@@ -89,9 +89,9 @@ class WebConfig:
     ``approval_secret`` seals the warrants by which the signer knows what people approved; the
     workers never have it. ``chains`` are the keys of those that are on. ``public_url`` is where
     people reach the pages, without a path; ``allowed_hosts`` are other names they may use.
-    ``trusted_proxies`` of ours pass every request on. In a ``sandbox`` somebody at ``demo_customer_url``
-    pays for those who try it out. ``secret`` is for showing administrators what signs their
-    callbacks; without it only the command line shows that.
+    ``trusted_proxies`` of ours pass every request on. In a ``sandbox`` somebody at
+    ``demo_customer_url`` pays for those who try it out. ``secret`` is for showing administrators
+    what signs their callbacks; without it only the command line shows that.
     """
 
     database: DatabaseConfig

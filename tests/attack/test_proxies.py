@@ -1,4 +1,4 @@
-"""Behind proxies and under other names: nobody chooses their address, nor where links lead (T25)."""
+"""Behind proxies, under other names: nobody chooses their address or where links lead (T25)."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -22,6 +22,8 @@ MAYA: Final = "maya1@merchant.example"
 SAM: Final = "sam1@merchant.example"
 RITA: Final = "rita1@merchant.example"
 FACTOR: Final = "/studio/second-factor"
+DROP: Final = "/studio/account/second-factor/drop"
+NEW: Final = "a much longer password than before"
 
 
 async def with_factor(site: Site, email: str) -> pyotp.TOTP:
@@ -31,7 +33,7 @@ async def with_factor(site: Site, email: str) -> pyotp.TOTP:
     who = await parts.signing_in.who(cookie_of(visitor), "req_x")
     totp = pyotp.TOTP(parts.factors.new_secret())
     code = totp.at(site.clock.now())
-    await parts.factors.enrol(site.desk, who.session.person_id, totp.secret, code)
+    await parts.signing_in.enrol_factor(who, totp.secret, code)
     site.clock.advance(timedelta(minutes=2))
     return totp
 
@@ -344,3 +346,92 @@ async def test_nobody_chooses_the_address_that_is_written_down(
     assert "127.0.0.1" in page.words
     assert "<script>alert" not in page.text
     assert "evil.example" not in page.text
+
+
+async def test_a_second_factor_goes_only_for_password_and_code(
+    site: Site, firm: Firm, database: Database
+) -> None:
+    """A thief at an open session, seconds after sign-in, gets nowhere with half of it (T8)."""
+    totp = await with_factor(site, SAM)
+    sam = await site.at_the_pages(SAM)
+    page = await sam.open(FACTOR)
+    codes = totp.at(site.clock.now())
+    inside = await sam.send(FACTOR, {"code": codes}, token=page.form_token)
+    assert inside.address.endswith("/studio")
+    site.clock.advance(timedelta(seconds=60))
+    code = totp.at(site.clock.now())
+    before = await all_tables(database)
+    for fields in (
+        {},
+        {"old": PASSWORD},
+        {"code": code},
+        {"old": code, "code": PASSWORD},
+        {"old": PASSWORD, "code": codes},
+        {"old": "wrong", "code": code},
+        {"proof": code},
+    ):
+        refused = await sam.send(DROP, fields, token=inside.form_token, follow=False)
+        assert refused.status == 403, fields
+        assert "password or code is not right; nothing was changed" in refused.words
+    after = await all_tables(database)
+    assert {name for name in before if before[name] != after[name]} == {"failed_attempt"}
+    gone = await sam.send(DROP, {"old": PASSWORD, "code": code}, token=inside.form_token)
+    assert "The second factor is gone" in gone.words
+    assert firm.signer.uid not in gone.words
+
+
+@pytest.mark.usefixtures("firm")
+async def test_with_a_change_of_password_or_factor_every_known_cookie_ends(site: Site) -> None:
+    """Whoever copied a cookie is out, also that of the very session in which it happened (T7)."""
+    sam, elsewhere = await site.at_the_pages(SAM), await site.at_the_pages(SAM)
+    parts = site.app.state.studio
+    totp = pyotp.TOTP(parts.factors.new_secret())
+
+    async def step(path: str, fields: dict[str, str], told: str) -> None:
+        thief = await site.at_the_pages()
+        thief.session.cookie_jar.update_cookies({"counterfoil": cookie_of(sam)})
+        assert (await thief.open("/studio/account")).words.count("last seen") == 2
+        page = await sam.send(f"/studio/account{path}", fields)
+        assert told in page.words
+        for gone in (thief, elsewhere):
+            assert "sign-in" in (await gone.open("/studio")).address, path
+        # Forms of the page that said so are good for the new cookie.
+        look = {"language": "en", "theme": "dark"}
+        assert (await sam.send("/studio/account/look", look, token=page.form_token)).status == 200
+        assert (await sam.open("/studio/account")).words.count("last seen") == 1
+
+    enrolled = {"secret": totp.secret, "code": totp.at(site.clock.now())}
+    await step("/second-factor", enrolled, "Your other sessions have ended.")
+    for path, fields in (
+        ("/password", {"old": PASSWORD, "password": NEW, "again": NEW}),
+        ("/second-factor/drop", {"old": NEW}),
+    ):
+        site.clock.advance(timedelta(seconds=60))
+        password = fields["old"]
+        await elsewhere.sign_in(SAM, password)
+        code = {"code": totp.at(site.clock.now())}
+        await elsewhere.send(FACTOR, code, token=(await elsewhere.open(FACTOR)).form_token)
+        site.clock.advance(timedelta(seconds=60))
+        asked = {**fields, "code": totp.at(site.clock.now())}
+        await step(path, asked, "and your other sessions have ended.")
+
+
+@pytest.mark.usefixtures("firm")
+async def test_nobody_gets_a_second_second_factor(site: Site) -> None:
+    """Two at once: one holds, so a thief cannot put theirs in place of it (T8)."""
+    sam = await site.at_the_pages(SAM)
+    parts = site.app.state.studio
+    page = await sam.open("/studio/account/second-factor")
+    known = [parts.factors.new_secret() for _ in range(2)]
+    answers = await asyncio.gather(
+        *(
+            sam.send(
+                "/studio/account/second-factor",
+                {"secret": secret, "code": pyotp.TOTP(secret).at(site.clock.now())},
+                token=page.form_token,
+                follow=False,
+            )
+            for secret in known
+        )
+    )
+    assert sorted(answer.status for answer in answers) in ([200, 303], [200, 409])

@@ -14,9 +14,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from counterfoil.books import sessions
-from counterfoil.core.errors import Invalid
+from counterfoil.core.errors import Conflict, Invalid
 from counterfoil.db.pool import Tx
-from counterfoil.desk.desk import Desk
 
 STEP_SECONDS: Final = 30
 RECOVERY_CODES: Final = 10
@@ -43,27 +42,29 @@ class Factors:
         """The ``otpauth:`` address that a telephone reads from the QR code."""
         return pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name=_ISSUER)
 
-    async def enrol(self, desk: Desk, person_id: UUID, secret: str, code: str) -> list[str]:
+    async def enrol(
+        self, tx: Tx, person_id: UUID, secret: str, code: str, now: datetime
+    ) -> list[str]:
         """Begin to ask for codes, once one was shown; answers the recovery codes, seen only now.
 
-        Raises `Invalid` for a code that does not fit.
+        Raises `Invalid` for a code that does not fit, `Conflict` where codes are asked for already.
         """
-        now = desk.clock.now()
+        person = await sessions.lock_person(tx, person_id)
+        if person is None or person.totp_sealed is not None:
+            raise already_on()
         step = _step_of(secret, code, now)
         if step is None:
             sentence = "does not fit; check the clock of your telephone and take the next code"
             raise Invalid.field("code", sentence)
         codes = [_new_recovery_code() for _ in range(RECOVERY_CODES)]
-        async with desk.database.transaction() as tx:
-            await sessions.set_totp(tx, person_id, self._seal(secret, person_id), step)
-            await sessions.set_recovery_codes(tx, person_id, [_hash(c) for c in codes], now)
+        await sessions.set_totp(tx, person_id, self._seal(secret, person_id), step)
+        await sessions.set_recovery_codes(tx, person_id, [_hash(c) for c in codes], now)
         return codes
 
-    async def drop(self, desk: Desk, person_id: UUID) -> None:
+    async def drop(self, tx: Tx, person_id: UUID, now: datetime) -> None:
         """Stop asking for codes."""
-        async with desk.database.transaction() as tx:
-            await sessions.set_totp(tx, person_id, None, None)
-            await sessions.set_recovery_codes(tx, person_id, [], desk.clock.now())
+        await sessions.set_totp(tx, person_id, None, None)
+        await sessions.set_recovery_codes(tx, person_id, [], now)
 
     async def use(self, tx: Tx, person_id: UUID, code: str, now: datetime) -> bool:
         """Use a code up: a one-time code whose step is newer than the last, or a recovery code."""
@@ -91,6 +92,11 @@ class Factors:
             msg = "a second factor was sealed with another secret than this process has"
             raise RuntimeError(msg) from None
         return opened.decode()
+
+
+def already_on() -> Conflict:
+    """The refusal of a second factor beside the one that somebody has."""
+    return Conflict("you have a second factor already; remove it first to get a new one")
 
 
 def read_secret(text: str) -> str:

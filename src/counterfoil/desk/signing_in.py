@@ -18,6 +18,7 @@ from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden, NotFound, Refusal
 from counterfoil.core.roles import Actor, permissions_of
 from counterfoil.core.text import MAX_EMAIL_LENGTH
+from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.factors import Factors
 from counterfoil.desk.passwords import Passwords
@@ -286,8 +287,44 @@ class SigningIn:
         async with self._desk.database.transaction() as tx:
             await sessions.look_at(tx, visitor.session.session_id, org_id)
 
-    async def change_password(self, visitor: Visitor, old: str, new: str, place: Place) -> None:
-        """Replace one's password; every other session ends. Raises as `confirm`, and `Invalid`."""
+    async def enrol_factor(self, visitor: Visitor, secret: str, code: str) -> tuple[list[str], str]:
+        """Begin to ask for codes: the recovery codes, and this session's new cookie.
+
+        Every other session ends. Raises as `Factors.enrol`.
+        """
+        now = self._desk.clock.now()
+        async with self._desk.database.transaction() as tx:
+            person_id = visitor.session.person_id
+            codes = await self._factors.enrol(tx, person_id, secret, code, now)
+            return codes, await _stay_alone(tx, visitor, now)
+
+    async def drop_factor(self, visitor: Visitor, password: str, code: str, place: Place) -> str:
+        """Stop asking for codes; every other session ends. Answers this session's new cookie.
+
+        However short ago somebody proved themselves, it takes all that they are asked for here: the
+        password and a code. Raises `NotSignedIn` without saying which is wrong, and `TooManyTries`.
+        """
+        subject = f"person:{visitor.session.email.lower()}"
+        attempt = await self._try(subject, place)
+        async with self._desk.database.looking() as tx:
+            person = await sessions.person_by_email(tx, visitor.session.email)
+        knows = await self.passwords.fit(person.password_hash if person else None, password)
+        now, person_id = self._desk.clock.now(), visitor.session.person_id
+        async with self._desk.database.transaction() as tx:
+            # A code is used up by being looked at, so only behind the right password.
+            if not knows or not await self._factors.use(tx, person_id, code, now):
+                raise NotSignedIn("password or code is not right; nothing was changed")
+            await self._factors.drop(tx, person_id, now)
+            token = await _stay_alone(tx, visitor, now)
+            await sessions.forget_failures(tx, subject)
+        await self._take_back(attempt)
+        return token
+
+    async def change_password(self, visitor: Visitor, old: str, new: str, place: Place) -> str:
+        """Replace one's password; every other session ends. Answers this session's new cookie.
+
+        Raises as `confirm`, and `Invalid`.
+        """
         subject = f"person:{visitor.session.email.lower()}"
         attempt = await self._try(subject, place)
         async with self._desk.database.looking() as tx:
@@ -299,9 +336,7 @@ class SigningIn:
         now = self._desk.clock.now()
         async with self._desk.database.transaction() as tx:
             await sessions.set_password(tx, visitor.session.person_id, hashed, now)
-            await sessions.revoke_all(
-                tx, visitor.session.person_id, now, but=visitor.session.session_id
-            )
+            return await _stay_alone(tx, visitor, now)
 
     async def appear(self, visitor: Visitor, language: str, theme: str) -> None:
         """Choose how pages look."""
@@ -337,6 +372,14 @@ class SigningIn:
     async def _take_back(self, attempt: list[UUID]) -> None:
         async with self._desk.database.transaction() as tx:
             await sessions.take_back(tx, attempt)
+
+
+async def _stay_alone(tx: Tx, visitor: Visitor, now: datetime) -> str:
+    """End a person's other sessions, and give this one a cookie that nobody can know yet."""
+    session, token = visitor.session, secrets.token_urlsafe(32)
+    await sessions.revoke_all(tx, session.person_id, now, but=session.session_id)
+    await sessions.renew(tx, session.session_id, hash_of(token))
+    return token
 
 
 def _name_of(email: str) -> str:

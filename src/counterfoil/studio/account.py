@@ -9,7 +9,7 @@ from litestar.params import FromPath
 from markupsafe import Markup
 
 from counterfoil.core import ids
-from counterfoil.core.errors import Conflict, Forbidden, Invalid, NotFound, Refusal
+from counterfoil.core.errors import Forbidden, Invalid, NotFound, Refusal
 from counterfoil.desk import factors, passwords
 from counterfoil.pages.forms import read_form
 from counterfoil.pages.language import LANGUAGES
@@ -18,8 +18,8 @@ from counterfoil.studio.door import (
     Answer,
     PageRequest,
     confirm_with,
-    desk_of,
     go,
+    go_on_with,
     next_of,
     parts_of,
     place_of,
@@ -57,11 +57,12 @@ async def password(request: PageRequest) -> Answer:
     try:
         new = form.raw("password")
         passwords.must_agree(new, form.raw("again"))
-        await parts_of(request).signing_in.change_password(
+        token = await parts_of(request).signing_in.change_password(
             request.user, form.raw("old"), new, place_of(request)
         )
     except Refusal as refusal:
         return await _page(request, refusal)
+    go_on_with(request, token)
     return go(ADDRESS, done="password")
 
 
@@ -80,24 +81,27 @@ async def enrol(request: PageRequest) -> Answer:
     secret = factors.read_secret(form.raw("secret"))
     try:
         await confirm_with(request, form)
-        codes = await parts_of(request).factors.enrol(
-            desk_of(request), request.user.session.person_id, secret, form.raw("code")
+        codes, token = await parts_of(request).signing_in.enrol_factor(
+            request.user, secret, form.raw("code")
         )
     except Refusal as refusal:
         return _enrol(request, secret, refusal)
+    go_on_with(request, token)
     return show(request, "studio/recovery_codes.html", {"codes": codes})
 
 
 @post("/account/second-factor/drop", status_code=303)
 async def drop(request: PageRequest) -> Answer:
-    """Stop asking for codes."""
+    """Stop asking for codes; takes password and code, and every other session ends."""
     form = await read_form(request)
     try:
-        await confirm_with(request, form)
+        token = await parts_of(request).signing_in.drop_factor(
+            request.user, form.raw("old"), form.raw("code"), place_of(request)
+        )
     except Refusal as refusal:
         return await _page(request, refusal)
-    await parts_of(request).factors.drop(desk_of(request), request.user.session.person_id)
-    return go(ADDRESS, done="saved")
+    go_on_with(request, token)
+    return go(ADDRESS, done="factor_dropped")
 
 
 @post("/account/sessions/{session_id:str}/end", status_code=303)
@@ -130,7 +134,7 @@ async def turn_to(request: PageRequest) -> Answer:
 
 def _refuse_second(request: PageRequest) -> None:
     if request.user.session.has_totp:
-        raise Conflict("you have a second factor already; remove it first to get a new one")
+        raise factors.already_on()
 
 
 def _enrol(request: PageRequest, secret: str, refusal: Refusal | None = None) -> Answer:

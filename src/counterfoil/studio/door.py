@@ -127,7 +127,7 @@ class Door(ASGIMiddleware):
         visitor = await _visitor(request, parts, cookie) if cookie else None
         scope["user"] = visitor
         # Whoever is not signed in yet gets a cookie as well, for the token of the form.
-        scope["auth"] = known = cookie or secrets.token_urlsafe(32)
+        scope["auth"] = cookie or secrets.token_urlsafe(32)
         is_unsafe = request.method not in _SAFE
         if is_unsafe and not comes_from_here(request):
             raise StrangeForm("this form came from another site, so nothing was done")
@@ -138,10 +138,11 @@ class Door(ASGIMiddleware):
             await _check_form(request, parts, cookie)
 
         async def remember(message: Message) -> None:
-            if message["type"] == "http.response.start" and not cookie:
+            token = scope["auth"]
+            if message["type"] == "http.response.start" and token != cookie:
                 headers = MutableScopeHeaders.from_message(message)
                 if not any(v.startswith(parts.cookie) for v in headers.getall("set-cookie", [])):
-                    header = session_cookie(parts, known).to_header(header="")
+                    header = session_cookie(parts, token).to_header(header="")
                     headers.add("Set-Cookie", header.strip())
             await send(message)
 
@@ -177,6 +178,11 @@ def session_cookie(parts: Parts, token: str, *, ended: bool = False) -> Cookie:
         secure=parts.secure,
         max_age=0 if ended else None,
     )
+
+
+def go_on_with(request: PageRequest, token: str) -> None:
+    """Have the answer carry the session's new cookie, and its forms the tokens that fit it."""
+    request.scope["auth"] = token
 
 
 def desk_of(request: PageRequest) -> Desk:

@@ -126,6 +126,7 @@ DONE: Final[Mapping[str, str]] = {
     "callback_tested": N_("The test is on its way; what came back is shown below in a moment."),
     "invited": N_("The password is set. Sign in with it."),
     "password": N_("The password is changed, and your other sessions have ended."),
+    "factor_dropped": N_("The second factor is gone, and your other sessions have ended."),
 }
 """What was done, by the name in ``?done=``; any other name says nothing."""
 
