@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from counterfoil.db.pool import Database
+from support.payments import Payments
 from support.postgres import TestServer
+from support.site import Firm, Site, open_site
 
 # A busy machine is no finding. Where a failure stops others' work the same examples are tried each
 # time; at a desk Hypothesis looks for new ones.
@@ -84,3 +86,22 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await database.open()
     yield database
     await database.close()
+
+
+@pytest.fixture
+async def site(database: Database) -> AsyncIterator[Site]:
+    """The web application, running, without anybody in it."""
+    async with open_site(database) as site:
+        yield site
+
+
+@pytest.fixture
+async def firm(site: Site) -> Firm:
+    """One organisation at the site, with somebody for each role."""
+    return await site.firm()
+
+
+@pytest.fixture
+def payments(site: Site) -> Payments:
+    """Money that comes in, and what becomes of it."""
+    return Payments(site.desk)

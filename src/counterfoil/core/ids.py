@@ -8,6 +8,7 @@ Kind = Literal[
 ]
 
 _HEX_LENGTH: Final = 32
+_MOST_DIGITS: Final = 18
 
 
 def public(kind: Kind, value: UUID) -> str:
@@ -28,3 +29,12 @@ def parse(kind: Kind, text: str) -> UUID | None:
     except ValueError:
         return None
     return value if value.hex == digits else None
+
+
+def parse_number(text: str) -> int | None:
+    """A number that things are known by (organisations, bank accounts), or None when it is none.
+
+    As many digits as always fit into 64 bits.
+    """
+    plain = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text) if plain else None

@@ -135,9 +135,10 @@ async def _page(
 def _parsed(request: PageRequest, key: str) -> Chosen:
     org, _, rest = key.partition(":")
     public_id, _, seen = rest.partition(":")
-    if not (org.isascii() and org.isdigit() and len(org) < 19):  # noqa: PLR2004 - digits of a bigint
+    org_id = ids.parse_number(org)
+    if org_id is None:
         raise Invalid.field("invoice", "is not one that this page has shown")
-    return Chosen(request.user.actor_in(int(org)), public_id, seen)
+    return Chosen(request.user.actor_in(org_id), public_id, seen)
 
 
 async def _decided(desk: Desk, one: Chosen, decision: str, reason: str) -> Result:

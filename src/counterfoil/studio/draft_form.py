@@ -317,9 +317,10 @@ def _bank_account(typed: Typed) -> int | None:
 
 
 def _whole(written: str, name: str, what: str) -> int:
-    if not (written.isascii() and written.isdigit() and len(written) <= 18):  # noqa: PLR2004 - fits a bigint
+    found = ids.parse_number(written)
+    if found is None:
         raise Invalid.field(name, f"must be {what}")
-    return int(written)
+    return found
 
 
 def _attachment(name: str) -> UUID | None:
