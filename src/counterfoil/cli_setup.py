@@ -14,7 +14,7 @@ from counterfoil.clock import SystemClock
 from counterfoil.config import DatabaseConfig, SignConfig, WorkConfig
 from counterfoil.core import ids
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.roles import ROLES, Actor, Permission
+from counterfoil.core.roles import ROLES, operator
 from counterfoil.core.secrets import callback_secret, shown_callback_secret
 from counterfoil.core.text import clean_email
 from counterfoil.desk import callbacks, members, settings
@@ -132,9 +132,8 @@ def org_callback_secret(org_id: Annotated[int, typer.Argument()] = 1) -> None:
     config = WorkConfig.from_env(os.environ)
 
     async def show(desk: Desk) -> None:
-        by = Actor("system:command-line", org_id, frozenset({Permission.ADMINISTER}))
         master = config.secret.reveal().encode()
-        out.print(await callbacks.secret(desk, master, by), soft_wrap=True)
+        out.print(await callbacks.secret(desk, master, operator(org_id)), soft_wrap=True)
 
     with_desk(config.database, show)
 

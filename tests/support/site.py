@@ -1,6 +1,7 @@
 """`Site`: the real web application on a real socket, with organisations and people in it."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from argon2 import PasswordHasher
 from litestar import Litestar
 
 from counterfoil.app import ADDRESSES, Server, WebSettings, create_app, server
+from counterfoil.books import orgs
 from counterfoil.core import ids
 from counterfoil.db.pool import Database
 from counterfoil.desk import members, rates
@@ -87,18 +89,26 @@ class Site:
     async def person(
         self, org_id: int, name: str, *roles: str, auto_approve: bool = False
     ) -> tuple[aiohttp.ClientSession, str, str, str]:
-        """What a `Caller` is made of, for a new member with these roles."""
-        member = await members.add_member(
-            self.desk,
-            org_id,
-            email=f"{name}{org_id}@merchant.example",
-            name=name.title(),
-            roles=roles,
-            password_hash=PASSWORD_HASH,
+        """What a `Caller` is made of, for a new member with these roles, who was always there."""
+        email, now = f"{name}{org_id}@merchant.example", self.clock.now()
+        member_id, person_id = self.desk.ids.new(), self.desk.ids.new()
+        member = orgs.Member(org_id, member_id, person_id, email, name.title(), roles)
+        key_id, secret = secrets.token_hex(8), secrets.token_hex(32)
+        key = orgs.KeyRow(
+            key_id=key_id,
+            secret_hash=members.hash_of_key(secret),
+            org_id=org_id,
+            client_id="",
+            member_id=member_id,
+            email=email,
+            roles=list(roles),
+            auto_approve=auto_approve,
         )
-        key = await members.issue_key(self.desk, member, "test", auto_approve=auto_approve)
-        uid = ids.public("user", member.member_id)
-        return self.session, key, f"client_{org_id}", uid
+        async with self.desk.database.transaction() as tx:
+            await orgs.insert_member(tx, member, PASSWORD_HASH, now)
+            await orgs.insert_key(tx, key, "test", now)
+        uid = ids.public("user", member_id)
+        return self.session, members.written_key(key_id, secret), f"client_{org_id}", uid
 
     async def at_the_pages(self, email: str | None = None) -> Visitor:
         """Somebody with a browser of their own; signed in where an e-mail is given."""

@@ -82,6 +82,11 @@ def system(part: str, org_id: int) -> Actor:
     return Actor(uid=f"system:{part}", org_id=org_id, permissions=frozenset())
 
 
+def operator(org_id: int) -> Actor:
+    """Whoever runs this installation, at its command line: sets organisations up."""
+    return Actor(uid="system:command-line", org_id=org_id, permissions=frozenset({P.ADMINISTER}))
+
+
 REQUIRED: Final[dict[type[Command], Permission]] = {
     Edit: P.CREATE,
     Cancel: P.CREATE,

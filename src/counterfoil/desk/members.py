@@ -14,8 +14,9 @@ from counterfoil.books import keys, orgs
 from counterfoil.books.orgs import KeyRow, Member, Org
 from counterfoil.core import ids
 from counterfoil.core.errors import Conflict, Invalid
-from counterfoil.core.roles import ROLES, Actor, Permission, permissions_of
+from counterfoil.core.roles import ROLES, Actor, Permission, operator, permissions_of
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.org_log import note
 
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
 
@@ -81,13 +82,15 @@ def with_request_id(principal: Principal, request_id: str) -> Principal:
 
 
 async def create_org(desk: Desk, org: Org) -> None:
-    """Open an organisation; its wallet addresses come from the signer.
+    """Open an organisation, as the operator; its wallet addresses come from the signer.
 
     Raises `Conflict` when the id or the client id is taken.
     """
     try:
         async with desk.database.transaction() as tx:
             await orgs.insert(tx, org, desk.clock.now())
+            by = operator(org.org_id)
+            await note(desk, tx, by, "org_created", "", name=org.name, client_id=org.client_id)
     except UniqueViolation:
         message = f"organisation {org.org_id} or the client id {org.client_id} exists already"
         raise Conflict(message) from None
@@ -96,9 +99,10 @@ async def create_org(desk: Desk, org: Org) -> None:
 async def add_member(  # noqa: PLR0913 - a person and a membership at once
     desk: Desk, org_id: int, *, email: str, name: str, roles: tuple[str, ...], password_hash: str
 ) -> Member:
-    """Add a person to an organisation.
+    """Add a person to an organisation, as the operator.
 
-    Raises `Invalid` for a role that does not exist, `Conflict` for an e-mail that is taken.
+    Raises `Invalid` for a role that does not exist, `Conflict` for an e-mail that is taken,
+    `NotFound` where there is no such organisation.
     """
     check_roles(roles)
     member = Member(
@@ -111,6 +115,8 @@ async def add_member(  # noqa: PLR0913 - a person and a membership at once
     )
     try:
         async with desk.database.transaction() as tx:
+            by, uid = operator(org_id), ids.public("user", member.member_id)
+            await note(desk, tx, by, "member_added", uid, email=email, roles=sorted(roles))
             await orgs.insert_member(tx, member, password_hash, desk.clock.now())
     except UniqueViolation:
         raise Conflict(f"{email} is already somebody's e-mail here") from None
@@ -146,7 +152,10 @@ async def issue_key(
     *,
     auto_approve: bool = False,
 ) -> str:
-    """Make an API key that acts as the member; this answer is the only time it is seen."""
+    """Make an API key that acts as the member, as the operator.
+
+    It may do all that the member may, without end; this answer is the only time it is seen.
+    """
     key_id, secret = secrets.token_hex(8), secrets.token_hex(32)
     row = KeyRow(
         key_id=key_id,
@@ -158,7 +167,9 @@ async def issue_key(
         roles=list(member.roles),
         auto_approve=auto_approve,
     )
+    told = {"label": label, "member": ids.public("user", member.member_id)}
     async with desk.database.transaction() as tx:
+        await note(desk, tx, operator(member.org_id), "key_made", f"key_{key_id}", **told)
         await orgs.insert_key(tx, row, label, desk.clock.now())
     return written_key(key_id, secret)
 

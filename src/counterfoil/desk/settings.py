@@ -11,7 +11,7 @@ from counterfoil.books import orgs
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid, NotFound
 from counterfoil.core.invoice import DepositMode, Policy
-from counterfoil.core.roles import Actor, Permission, system
+from counterfoil.core.roles import Actor, Permission, operator
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.org_log import note
@@ -90,7 +90,7 @@ async def choose_deposits(
 def _operator(by: Actor | None, org_id: int) -> Actor:
     """Who is written down. Raises `Forbidden` for a member who does not administer."""
     if by is None:
-        return system("command-line", org_id)
+        return operator(org_id)
     by.require(Permission.ADMINISTER)
     return by
 

@@ -236,6 +236,7 @@ ORG_EVENTS: Final[Mapping[str, str]] = {
     "invitation_used": N_("followed the invitation and chose a password"),
     "profile_changed": N_("changed what documents say about the organisation"),
     "logo_changed": N_("changed the logo"),
+    "org_created": N_("opened the organisation"),
     "bank_account_added": N_("added a bank account"),
     "payout_address_added": N_("added a payout address"),
     "payout_address_approved": N_("approved a payout address"),
