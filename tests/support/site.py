@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -136,17 +137,22 @@ class Site:
 
 @asynccontextmanager
 async def open_site(database: Database, settings: WebSettings | None = None) -> AsyncIterator[Site]:
-    """The application, served on a free port of this machine."""
+    """The application, served on a free port of this machine, which is where people reach it.
+
+    Unless the settings name another place.
+    """
     clock = FakeClock()
     desk = replace(desk_on(database, clock), addresses=ADDRESSES)
-    app = create_app(desk, settings or WebSettings())
+    listening = socket.create_server(("127.0.0.1", 0))
+    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    known = settings or WebSettings()
+    app = create_app(desk, replace(known, public_url=known.public_url or address))
     quiet = _Quiet(server(app, "127.0.0.1", 0).config)
-    serving = asyncio.create_task(quiet.serve())
+    serving = asyncio.create_task(quiet.serve(sockets=[listening]))
     while not quiet.started:
         await asyncio.sleep(0.005)
-    port = quiet.servers[0].sockets[0].getsockname()[1]
     async with AsyncExitStack() as stack:
-        session = aiohttp.ClientSession(f"http://127.0.0.1:{port}")
+        session = aiohttp.ClientSession(address)
         stack.push_async_callback(_stop, quiet, serving)
         stack.push_async_callback(session.close)
         site = Site(quiet, app, clock, session)
