@@ -76,7 +76,7 @@ async def _visiting(desk: Desk, org_id: int) -> AsyncIterator[aiohttp.ClientSess
             password_hash=PasswordHasher().hash(password),
         )
         parts = app.state.studio
-        here = Place("benchmark", "127.0.0.1")
+        here = Place("benchmark", "127.0.0.1", "127.0.0.1")
         token, _ = await parts.signing_in.sign_in(member.email, password, here)
         session = aiohttp.ClientSession(
             f"http://127.0.0.1:{port}", headers={"Cookie": f"{parts.cookie}={token}"}

@@ -23,9 +23,19 @@ async def told(desk: Desk) -> list[tuple[str, str, dict[str, object]]]:
 
 
 async def opened(desk: Desk) -> None:
-    places = dict.fromkeys(("factory", "operator", "pool", "hold", "gas"), ADDRESS)
-    addresses = {f"{name}_address": address for name, address in places.items()}
-    await members.create_org(desk, Org(org_id=1, name="Tea", client_id="tea", **addresses))
+    await members.create_org(
+        desk,
+        Org(
+            org_id=1,
+            name="Tea",
+            client_id="tea",
+            factory_address=ADDRESS,
+            operator_address=ADDRESS,
+            pool_address=ADDRESS,
+            hold_address=ADDRESS,
+            gas_address=ADDRESS,
+        ),
+    )
 
 
 async def test_organisation_members_keys_and_rules_are_on_record(desk: Desk) -> None:

@@ -57,7 +57,7 @@ def test_what_a_proxy_writes_is_an_address_or_nothing(told: str, means: str) -> 
 
 def test_a_household_counts_as_one_sender() -> None:
     def counted(text: str) -> str:
-        return neighbourhood_of({"client": (text, 0)})  # type: ignore[typeddict-item]  # only what is read
+        return neighbourhood_of({"client": (text, 0)})  # type: ignore[arg-type]  # only what is read
 
     assert counted("2001:db8:1:2::1") == counted("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
     assert counted("2001:db8:1:3::1") != counted("2001:db8:1:2::1")
