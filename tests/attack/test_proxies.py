@@ -172,8 +172,11 @@ async def test_links_begin_with_the_public_address_whatever_was_asked_for(
         page = await adam.send("/studio/settings/members/add", fields, headers=elsewhere)
         assert f"{PUBLIC}/studio/invitation/" in page.text
         away = {"Host": "counterfoil.internal"}
-        async with adam.session.get(f"{adam.base_url}/studio/account", headers=away) as answer:
-            account = await answer.text()
+        maya = await site.at_the_pages(MAYA)
+        new = f"{maya.base_url}/studio/invoices/new"
+        async with maya.session.get(new, headers=away) as answer:
+            draft = await answer.text()
+        assert f'value="{PUBLIC}"' in draft
         _, payer = await invited(site, firm)
         bill = (await firm.merchant.create()).data["id"]
         path = f"/v1/studio/api/invoice/intent/{bill}"
@@ -182,6 +185,6 @@ async def test_links_begin_with_the_public_address_whatever_was_asked_for(
             text = await answer.text()
         assert f'"{PUBLIC}/pay/' in text
         shown = await payer.look(Host="counterfoil.internal", X_Forwarded_Host="evil.example")
-        for told in (page.text, account, text, shown.text):
+        for told in (page.text, draft, text, shown.text):
             assert "evil.example" not in told
             assert "counterfoil.internal" not in told
