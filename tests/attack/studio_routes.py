@@ -109,7 +109,7 @@ ROUTES: Final = (
     Route("POST", "/settings/log/export", P.AUDIT),
     Route("GET", "/settings/organisation", P.READ),
     Route("POST", "/settings/organisation", P.ADMINISTER),
-    Route("GET", "/settings/organisation/logo", P.READ),
+    Route("GET", "/logo/{logo}", P.READ),
     Route("POST", "/settings/organisation/logo", P.ADMINISTER),
     Route("POST", "/settings/organisation/logo/drop", P.ADMINISTER),
     Route("POST", "/settings/organisation/bank-accounts", P.ADMINISTER),

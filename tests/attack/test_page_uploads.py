@@ -64,6 +64,8 @@ async def test_what_no_file_may_be_is_refused_by_every_form(
     made = await refundable(firm, payments)
     maya = await site.at_the_pages("maya1@merchant.example")
     sam = await site.at_the_pages("sam1@merchant.example")
+    await site.person(1, "anna", "administrator")
+    anna = await site.at_the_pages("anna1@merchant.example")
     await maya.open("/studio")
     before = await all_tables(database)
     for name, content in UNWANTED:
@@ -71,6 +73,7 @@ async def test_what_no_file_may_be_is_refused_by_every_form(
             (maya, NEW, "upload"),
             (maya, FILES, "upload"),
             (sam, f"/studio/invoices/{made}/refund", "attachments"),
+            (anna, "/studio/settings/organisation/logo", "file"),
         ):
             page = await send(visitor, path, field, name, content)
             assert page.status == 422, (path, name)

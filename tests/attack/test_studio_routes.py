@@ -68,6 +68,7 @@ class Ids:
     job: str
     key: str = "nothing"
     address: str = "nothing"
+    logo: str = "nothing"
     token: str = "nothing"
 
     def path(self, route: Route) -> str:

@@ -2,14 +2,20 @@
 
 import re
 from datetime import timedelta
+from hashlib import sha256
 from zlib import crc32
 
 import aiohttp
 import pytest
 
+from attack.test_files import jpeg, png
+from counterfoil.core.documents import picture_size
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import org_log, profile, registered
+from support.payer import invited
 from support.payments import Payments
+from support.pictures import drawn
+from support.printed import printed
 from support.site import PASSWORD, Firm, Site
 from support.visitor import Visitor
 
@@ -89,26 +95,64 @@ async def test_anna_writes_what_documents_say(site: Site, anna: Visitor) -> None
 
 async def test_the_logo_is_a_picture_and_nothing_else(site: Site, anna: Visitor) -> None:
     logo = f"{PROFILE}/logo"
-    assert (await anna.open(logo)).status == 404
+    assert "/studio/logo/" not in (await anna.open(PROFILE)).text
     for bad in (
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
         b"<html><script>alert(1)</script>",
         b"%PDF-1.4\nstartxref\n1\n%%EOF",
         PNG + b"<script>",
         PNG.ljust(600_000, b"\0"),
+        PNG.replace(b"\x78\xda", b"\x00\x00"),
+        png(4_001, 1_000),
+        jpeg(),
         b"",
     ):
         assert (await anna.send(logo, upload(bad))).status in {413, 422}
-    assert "Saved." in (await anna.send(logo, upload(PNG))).words
-    async with anna.session.get(anna.base_url + logo) as answer:
-        assert (answer.content_type, await answer.read()) == ("image/png", PNG)
+    assert await events(site) == []
+    sent = drawn(600, 100)
+    commented = sent[:33] + chunk(b"tEXt", b"Comment\0<script>") + sent[33:]
+    assert "Saved." in (await anna.send(logo, upload(commented))).words
+    (address,) = set(re.findall(r"/studio/logo/\w+", (await anna.open(PROFILE)).text))
+    async with anna.session.get(anna.base_url + address) as answer:
+        shown = await answer.read()
+        assert answer.content_type == "image/png"
         assert "sandbox" in answer.headers["Content-Security-Policy"]
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "private, max-age=31536000, immutable"
+    assert address.endswith(sha256(shown).hexdigest())
+    assert b"Comment" not in shown
+    assert picture_size(shown) == (profile.LOGO_WIDTH, profile.LOGO_WIDTH // 6)
+    maya = await site.at_the_pages("maya1@merchant.example")
+    assert address in (await maya.open("/studio")).text
     omar = await _elsewhere(site)
-    assert (await omar.open(logo)).status == 404
+    assert (await omar.open(address)).status == 404
+    assert "/studio/logo/" not in (await omar.open("/studio")).text
     await anna.send(f"{logo}/drop")
-    assert (await anna.open(logo)).status == 404
+    assert (await anna.open(address)).status == 404
+    assert "/studio/logo/" not in (await anna.open("/studio")).text
     assert await events(site) == ["logo_changed", "logo_changed"]
+
+
+async def test_customers_see_the_logo_on_the_page_and_on_paper(
+    site: Site, firm: Firm, anna: Visitor
+) -> None:
+    await anna.send(PROFILE, {**GOOD, "name": "Merchant Ltd."})
+    await anna.send(f"{PROFILE}/logo", upload(drawn(90, 30)))
+    _, payer = await invited(site, firm)
+    (address,) = set(re.findall(rf"{payer.path}/logo/\w+", (await payer.look()).text))
+    async with payer.visitor.session.get(payer.visitor.base_url + address) as answer:
+        assert picture_size(await answer.read()) == (90, 30)
+        assert answer.content_type == "image/png"
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+        assert "noindex" in answer.headers["X-Robots-Tag"]
+    for wrong in (address[:-1], f"{address}0", address.replace(payer.path, payer.path[:-1])):
+        assert (await payer.visitor.open(wrong)).status == 404
+    sheet = await printed(payer.visitor, f"{payer.path}/invoice.pdf")
+    head = "From Merchant Ltd. billing@tea.example 1 Leaf Road Taipei Tax number 12345678"
+    assert head in sheet.words
+    assert sheet.has_picture
+    await anna.send(f"{PROFILE}/logo", upload(drawn(30, 30)))
+    assert (await payer.visitor.open(address)).status == 404
 
 
 async def test_bank_accounts_get_the_next_number(site: Site, anna: Visitor) -> None:

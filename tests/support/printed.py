@@ -1,5 +1,6 @@
 """PDFs as somebody reads them: their words, page by page."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -11,11 +12,15 @@ from support.visitor import Visitor
 
 @dataclass(frozen=True)
 class Printed:
-    """A PDF that came over HTTP. ``pages`` have the words of each page, with single blanks."""
+    """A PDF that came over HTTP. ``pages`` have the words of each page, with single blanks.
+
+    ``has_picture``: one of dots; what is drawn, as QR codes are, is none.
+    """
 
     status: int
     headers: Mapping[str, str]
     pages: tuple[str, ...]
+    has_picture: bool = False
 
     @property
     def words(self) -> str:
@@ -36,4 +41,5 @@ async def printed(visitor: Visitor, path: str, **headers: str) -> Printed:
         content = await response.read()
         is_pdf = response.content_type == "application/pdf"
         pages = pages_of(content) if is_pdf else ()
-        return Printed(response.status, response.headers, pages)
+        has_picture = is_pdf and re.search(rb"/Subtype\s*/Image", content) is not None
+        return Printed(response.status, response.headers, pages, has_picture)

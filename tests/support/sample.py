@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import StorageState
 
+from counterfoil.app import WebSettings
 from counterfoil.db.pool import Database
+from support.furnished import MASTER, furnish
 from support.payments import Payments, order_refund
 from support.site import Firm, Site, open_site
 
@@ -22,7 +24,8 @@ SCRIPT: Final = "<img src=x onerror=alert('T10')><script>alert('T10')</script>"
 class Sample:
     """The site, its people, and invoices by what is the matter with them.
 
-    ``pay_`` before an invoice's name is the path of its payment page.
+    ``pay_`` before an invoice's name is the path of its payment page. Beside invoices stands what
+    addresses of settings name.
     """
 
     site: Site
@@ -60,9 +63,10 @@ async def signed_in(site: Site, name: str) -> StorageState:
 @asynccontextmanager
 async def sampled(database: Database) -> AsyncIterator[Sample]:
     """The site, running, with all invoices in their places."""
-    async with open_site(database) as site:
+    async with open_site(database, WebSettings(callback_master=MASTER)) as site:
         sample = Sample(site, await site.firm())
         await _fill(sample, Payments(site.desk))
+        sample.invoices |= await furnish(site, sample.firm)
         yield sample
 
 

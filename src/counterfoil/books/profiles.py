@@ -10,13 +10,17 @@ from counterfoil.db.rows import all_rows, execute, one_row, one_value
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """An organisation as its invoices show it; what was never written is empty."""
+    """An organisation as its invoices show it; what was never written is empty.
+
+    ``logo_sha256`` is of the logo's content.
+    """
 
     name: str
     email: str
     address: str
     tax_number: str
     logo_file_id: UUID | None
+    logo_sha256: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,26 @@ async def get(tx: Tx, org_id: int) -> Profile | None:
         tx,
         Profile,
         """
-        SELECT name, coalesce(email, '') AS email, coalesce(address, '') AS address,
-               coalesce(tax_number, '') AS tax_number, logo_file_id
-          FROM org LEFT JOIN org_profile USING (org_id)
-         WHERE org_id = %(org_id)s
+        SELECT org.name, coalesce(email, '') AS email, coalesce(address, '') AS address,
+               coalesce(tax_number, '') AS tax_number, logo_file_id, sha256 AS logo_sha256
+          FROM org
+          LEFT JOIN org_profile USING (org_id)
+          LEFT JOIN file ON (file.org_id, file_id) = (org.org_id, logo_file_id)
+         WHERE org.org_id = %(org_id)s
+        """,
+        {"org_id": org_id},
+    )
+
+
+async def logo(tx: Tx, org_id: int) -> bytes | None:
+    """The picture that the organisation shows now, a PNG; None where there is none."""
+    return await one_value(
+        tx,
+        bytes,
+        """
+        SELECT content FROM org_profile
+          JOIN file ON (file.org_id, file_id) = (org_profile.org_id, logo_file_id)
+         WHERE org_profile.org_id = %(org_id)s
         """,
         {"org_id": org_id},
     )

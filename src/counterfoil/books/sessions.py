@@ -42,6 +42,12 @@ class SessionRow:
     seen_at: datetime
     created_at: datetime
     confirmed_at: datetime | None
+    logo_sha256: bytes | None
+
+    @property
+    def logo(self) -> str | None:
+        """The hash of the organisation's logo in hex; None where it has none."""
+        return None if self.logo_sha256 is None else self.logo_sha256.hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +161,15 @@ async def find(
         SessionRow,
         """
         SELECT session_id, person_id, person_session.org_id, org.name AS org_name, client_id,
-               member_id, email, person.name, roles, language, theme,
+               member_id, person.email, person.name, roles, language, theme,
                totp_sealed IS NOT NULL AS has_totp, factor_due, seen_at,
-               person_session.created_at, confirmed_at
+               person_session.created_at, confirmed_at, sha256 AS logo_sha256
           FROM person_session
           JOIN person USING (person_id)
           JOIN org USING (org_id)
           JOIN member USING (org_id, person_id)
+          LEFT JOIN org_profile USING (org_id)
+          LEFT JOIN file ON (file.org_id, file_id) = (person_session.org_id, logo_file_id)
          WHERE token_hash = %(token_hash)s AND revoked_at IS NULL AND disabled_at IS NULL
            AND expires_at > %(now)s AND seen_at > %(seen_since)s
         """,

@@ -181,7 +181,8 @@ def _page(request: PageRequest, found: PaymentView, token: str, template: str) -
     ask = _ask(invoice, choice, now)
     asked = ask.money.asset if ask else _paid_with(invoice)
     values = {
-        "merchant": found.merchant,
+        "merchant": found.profile.name,
+        "logo": _logo(found, choice),
         "invoice": invoice,
         "transfers": view.transfers,
         "returns": [m for m in view.moves if _goes_back(m)],
@@ -204,6 +205,11 @@ def _page(request: PageRequest, found: PaymentView, token: str, template: str) -
         "sandbox": parts_of(request).customer is not None,
     }
     return show(request, template, values)
+
+
+def _logo(found: PaymentView, choice: Choice) -> str | None:
+    sha256 = found.profile.logo_sha256
+    return None if sha256 is None else f"{PREFIX}/{choice.token}/logo/{sha256.hex()}"
 
 
 def _paid_with(invoice: Invoice) -> Asset:

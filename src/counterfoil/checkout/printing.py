@@ -1,4 +1,4 @@
-"""The invoice as a PDF, for the customer who has its link."""
+"""The invoice as a PDF, and the logo on its page, for the customer who has its link."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ from counterfoil.checkout.door import (
     language_of,
     parts_of,
 )
-from counterfoil.desk.paying import payment_page
+from counterfoil.desk.paying import payment_logo, payment_sheet
 from counterfoil.pages import paper, press
 
 
@@ -23,10 +23,19 @@ async def pdf(request: PageRequest, token: FromPath[str]) -> Answer:
     """The invoice in the reader's language; as long as its page is shown."""
     keep_pace(request)
     desk, parts = desk_of(request), parts_of(request)
-    found = await payment_page(desk, parts.links, token, parts.keep)
-    sheet = paper.sheet_of(found.view, found.bank_account, mail=False)
+    found = await payment_sheet(desk, parts.links, token, parts.keep)
+    sheet = paper.sheet_of(found, mail=False)
     made = await parts.press.pdf(paper.paper(sheet, language_of(request), desk.clock.now()))
     return press.answer(made, paper.file_name(sheet.invoice), HEADERS)
 
 
-HANDLERS: Final = (pdf,)
+@get("/{token:str}/logo/{sha256:str}")
+async def logo(request: PageRequest, token: FromPath[str], sha256: FromPath[str]) -> Answer:
+    """The merchant's logo, which its hash names: it never changes, so browsers keep it."""
+    keep_pace(request)
+    desk, parts = desk_of(request), parts_of(request)
+    content = await payment_logo(desk, parts.links, token, parts.keep, sha256=sha256)
+    return press.picture_answer(content, HEADERS)
+
+
+HANDLERS: Final = (pdf, logo)

@@ -52,6 +52,17 @@ def content_type_of(content: bytes) -> str:
     raise _refused("must be a PDF, a PNG or a JPEG; its content is none of these")
 
 
+def picture_size(content: bytes) -> tuple[int, int]:
+    """Width and height of a PNG or JPEG, in pixels; raises `Invalid` as `content_type_of`."""
+    match content_type_of(content):
+        case "image/png":
+            return _png_size(content)
+        case "image/jpeg":
+            return _jpeg_size(content)
+        case _:
+            raise _refused("must be a PNG or a JPEG")
+
+
 def safe_name(name: str, content_type: str) -> str:
     """A file name to show and to download under; it ends as its content does.
 
@@ -136,6 +147,9 @@ def _jpeg_size(content: bytes) -> tuple[int, int]:
             continue
         length = int.from_bytes(content[at + 2 : at + 4])
         if marker in _JPEG_FRAMES:
+            if size is not None:
+                size = None  # Which of two frames counts is for each reader to say.
+                break
             height, width = content[at + 5 : at + 7], content[at + 7 : at + 9]
             size = int.from_bytes(width), int.from_bytes(height)
         if marker == _JPEG_SCAN:

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from counterfoil.books import invoices, orgs, paying
-from counterfoil.books.orgs import BankAccount
+from counterfoil.books import invoices, paying
 from counterfoil.core.errors import NotFound
+from counterfoil.core.invoice import Invoice
 from counterfoil.core.pay_links import PayLinks, claimed
+from counterfoil.db.pool import Tx
 from counterfoil.desk import queries
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.printing import bank_account_of
+from counterfoil.desk.printing import Printable, printable_of
+from counterfoil.desk.profile import Profile, logo_of, profile
 from counterfoil.desk.queries import InvoiceView
 
 Watched = tuple[int, UUID]
@@ -19,11 +21,10 @@ Watched = tuple[int, UUID]
 
 @dataclass(frozen=True, slots=True)
 class PaymentView:
-    """An invoice, who it is from, and the bank account where it is paid by bank."""
+    """An invoice, and who it is from."""
 
-    merchant: str
+    profile: Profile
     view: InvoiceView
-    bank_account: BankAccount | None
 
     @property
     def watched(self) -> Watched:
@@ -36,24 +37,40 @@ async def payment_page(desk: Desk, links: PayLinks, token: str, keep: timedelta)
 
     Raises `NotFound`, in the same words for links that are wrong and links that are over.
     """
+    async with desk.database.reading() as tx:
+        invoice = await _behind(desk, tx, links, token, keep)
+        view = await queries.full_view(tx, invoice)
+        return PaymentView(await profile(tx, invoice.org_id), view)
+
+
+async def payment_sheet(desk: Desk, links: PayLinks, token: str, keep: timedelta) -> Printable:
+    """What the printed sheet of the invoice behind a link needs; raises as `payment_page`."""
+    async with desk.database.reading() as tx:
+        return await printable_of(tx, await _behind(desk, tx, links, token, keep))
+
+
+async def payment_logo(
+    desk: Desk, links: PayLinks, token: str, keep: timedelta, *, sha256: str
+) -> bytes:
+    """The logo of who sent the link, a PNG, if this is its hash in hex; raises `NotFound`."""
+    async with desk.database.reading() as tx:
+        invoice = await _behind(desk, tx, links, token, keep)
+        return await logo_of(tx, invoice.org_id, sha256)
+
+
+async def _behind(desk: Desk, tx: Tx, links: PayLinks, token: str, keep: timedelta) -> Invoice:
     named = claimed(token)
     if named is None:
         raise _nowhere()
     org_id, invoice_id = named
-    async with desk.database.reading() as tx:
-        invoice = await invoices.get(tx, org_id, invoice_id)
-        if invoice is None or not links.fits(token, invoice):
-            raise _nowhere()
-        if invoice.status.is_end:
-            closed_at = await paying.standing_since(tx, org_id, invoice_id)
-            if closed_at is None or desk.clock.now() > closed_at + keep:
-                raise _nowhere()
-        org = await orgs.get(tx, org_id)
-        view = await queries.full_view(tx, invoice)
-        bank_account = await bank_account_of(tx, invoice)
-    if org is None:
+    invoice = await invoices.get(tx, org_id, invoice_id)
+    if invoice is None or not links.fits(token, invoice):
         raise _nowhere()
-    return PaymentView(org.name, view, bank_account)
+    if invoice.status.is_end:
+        closed_at = await paying.standing_since(tx, org_id, invoice_id)
+        if closed_at is None or desk.clock.now() > closed_at + keep:
+            raise _nowhere()
+    return invoice
 
 
 def _nowhere() -> NotFound:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from counterfoil.books import invoices, orgs
+from counterfoil.books import invoices, orgs, profiles
 from counterfoil.books.orgs import BankAccount
 from counterfoil.core.errors import NotFound
 from counterfoil.core.invoice import Invoice
@@ -11,15 +11,18 @@ from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Tx
 from counterfoil.desk import queries
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.profile import Profile, profile
 from counterfoil.desk.queries import InvoiceView
 
 
 @dataclass(frozen=True, slots=True)
 class Printable:
-    """The invoice with what came in, and the bank account where it is paid by bank."""
+    """The invoice with what came in, who it is from, and the account where it is paid by bank."""
 
     view: InvoiceView
     bank_account: BankAccount | None
+    profile: Profile
+    logo: bytes | None
 
 
 async def printable(desk: Desk, invoice_id: UUID, by: Actor) -> Printable:
@@ -29,8 +32,17 @@ async def printable(desk: Desk, invoice_id: UUID, by: Actor) -> Printable:
         invoice = await invoices.get(tx, by.org_id, invoice_id)
         if invoice is None:
             raise NotFound("there is no such invoice")
-        view = await queries.full_view(tx, invoice)
-        return Printable(view, await bank_account_of(tx, invoice))
+        return await printable_of(tx, invoice)
+
+
+async def printable_of(tx: Tx, invoice: Invoice) -> Printable:
+    """What an invoice's sheet needs."""
+    return Printable(
+        view=await queries.full_view(tx, invoice),
+        bank_account=await bank_account_of(tx, invoice),
+        profile=await profile(tx, invoice.org_id),
+        logo=await profiles.logo(tx, invoice.org_id),
+    )
 
 
 async def bank_account_of(tx: Tx, invoice: Invoice) -> BankAccount | None:

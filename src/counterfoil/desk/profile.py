@@ -1,12 +1,13 @@
 """The organisation's own data: what its invoices say about it, its logo, its bank accounts."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from counterfoil.books import orgs, profiles
 from counterfoil.books.profiles import BankAccount, Profile
 from counterfoil.core import ids
-from counterfoil.core.documents import PDF
+from counterfoil.core.documents import PNG, content_type_of, picture_size
 from counterfoil.core.errors import Invalid, NotFound
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.text import clean_email, clean_text
@@ -25,6 +26,13 @@ TAX_NUMBER_LENGTH: Final = 40
 LABEL_LENGTH: Final = 80
 MAX_LOGO_BYTES: Final = 512 * 1024
 """It goes into every document and page that customers see."""
+MAX_LOGO_PIXELS: Final = 4_000_000
+LOGO_WIDTH: Final = 480
+LOGO_HEIGHT: Final = 160
+"""What is kept of it, in pixels: enough for print, little enough for every page."""
+
+Redraw = Callable[[bytes, int, int], Awaitable[bytes]]
+"""Draws a picture anew as a PNG, so many pixels wide and high; raises `Invalid`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +91,42 @@ async def change(desk: Desk, written: Written, by: Actor) -> None:
     await desk.database.run(work)
 
 
-async def set_logo(desk: Desk, content: bytes, name: str, by: Actor) -> None:
-    """Show this picture on documents. Raises `Forbidden`, and `Invalid` naming ``file``."""
+async def logo(desk: Desk, sha256: str, by: Actor) -> bytes:
+    """The logo of one's own organisation, a PNG. ``sha256`` is its hash in hex.
+
+    Raises `Forbidden`, and `NotFound` for any other than the one that is shown now.
+    """
+    by.require(Permission.READ)
+    async with desk.database.reading() as tx:
+        return await logo_of(tx, by.org_id, sha256)
+
+
+async def logo_of(tx: Tx, org_id: int, sha256: str) -> bytes:
+    """The logo that an organisation shows now, if this is its hash; `NotFound` otherwise."""
+    found = await profile(tx, org_id)
+    content = await profiles.logo(tx, org_id)
+    shown = "" if found.logo_sha256 is None else found.logo_sha256.hex()
+    if content is None or shown != sha256:
+        raise NotFound("there is no such logo")
+    return content
+
+
+async def set_logo(desk: Desk, content: bytes, name: str, by: Actor, redraw: Redraw) -> None:
+    """Show this picture on documents: what `redraw` makes of it, never the file as it was sent.
+
+    Raises `Forbidden`, and `Invalid` naming ``file``.
+    """
     by.require(Permission.ADMINISTER)
     if len(content) > MAX_LOGO_BYTES:
         raise Invalid.field("file", f"must have at most {MAX_LOGO_BYTES} bytes")
-    row = files.prepared(desk, content, name, by)
-    if row.content_type == PDF:
-        raise Invalid.field("file", "must be a PNG or a JPEG")
+    width, height = picture_size(content)
+    if width * height > MAX_LOGO_PIXELS:
+        raise Invalid.field("file", f"must have at most {MAX_LOGO_PIXELS} pixels")
+    drawn = await redraw(content, *_fitted(width, height))
+    if content_type_of(drawn) != PNG:
+        msg = "a logo was drawn as something else than a PNG"
+        raise ValueError(msg)
+    row = files.prepared(desk, drawn, f"{name.rpartition('.')[0] or name}.png", by)
 
     async def work(tx: Tx) -> None:
         await orgs.hold(tx, by.org_id)
@@ -141,3 +177,9 @@ async def add_bank_account(desk: Desk, label: str, currency: str, by: Actor) -> 
         return number
 
     return await desk.database.run(work)
+
+
+def _fitted(width: int, height: int) -> tuple[int, int]:
+    """The size of a picture that has to fit, never larger than it is."""
+    share = min(1.0, LOGO_WIDTH / width, LOGO_HEIGHT / height)
+    return max(1, round(width * share)), max(1, round(height * share))

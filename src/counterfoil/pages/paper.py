@@ -40,6 +40,7 @@ class Letterhead:
     name: str
     lines: tuple[str, ...] = ()
     logo: bytes | None = None
+    tax_number: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +57,39 @@ class Sheet:
 
 
 def sheet_of(
-    view: Any,  # noqa: ANN401 - the desk's type, which pages leave alone
-    bank_account: Any,  # noqa: ANN401 - the same
+    found: Any,  # noqa: ANN401 - the desk's type, which pages leave alone
     *,
     mail: bool,
 ) -> Sheet:
-    """The sheet of what the desk found: a view, and a bank account or None.
+    """The sheet of what the desk found: a view, a profile with its logo, perhaps a bank account.
 
     ``mail``: with the addresses of e-mail that the document bears. Whoever has nothing but a link
     is shown none.
     """
-    invoice = view.invoice
-    bank = None if bank_account is None else (bank_account.label, bank_account.currency)
-    return Sheet(invoice, view.transfers, letterhead_of(invoice, mail=mail), bank, mail=mail)
+    invoice, bank = found.view.invoice, found.bank_account
+    account = None if bank is None else (bank.label, bank.currency)
+    head = letterhead_of(invoice, found.profile, found.logo, mail=mail)
+    return Sheet(invoice, found.view.transfers, head, account, mail=mail)
 
 
-def letterhead_of(invoice: Invoice, *, mail: bool = True) -> Letterhead:
-    """Who the document itself says it is from."""
+def letterhead_of(
+    invoice: Invoice,
+    profile: Any = None,  # noqa: ANN401 - as above
+    logo: bytes | None = None,
+    *,
+    mail: bool = True,
+) -> Letterhead:
+    """Who the document itself says it is from.
+
+    Where that is the organisation by its own name, what its profile says stands below it.
+    """
     document = invoice.document
-    return Letterhead(document.organization_name, (document.organization_email,) if mail else ())
+    name = document.organization_name
+    lines = (document.organization_email,) if mail else ()
+    if profile is None or profile.name != name:
+        return Letterhead(name, lines, logo)
+    own = (profile.email or "".join(lines), *profile.address.splitlines())
+    return Letterhead(name, own, logo, profile.tax_number)
 
 
 def file_name(invoice: Invoice) -> str:
@@ -112,7 +127,7 @@ class _Writer:
             "watermark": self.watermark(),
             "stamp": self.stamp(),
             "parties": [
-                _party(say("From"), head.name, head.lines),
+                _party(say("From"), head.name, (*head.lines, self.tax_number())),
                 _party(say("To"), document.recipient_name, self.mail()),
             ],
             "facts": [
@@ -156,6 +171,10 @@ class _Writer:
             return None
         on = self.day(paid_at.astimezone(UTC).date())
         return {"text": self.say("Paid on %(date)s") % {"date": on}, "colour": "green"}
+
+    def tax_number(self) -> str:
+        number = self.sheet.letterhead.tax_number
+        return self.say("Tax number %(number)s") % {"number": number} if number else ""
 
     def mail(self) -> tuple[str, ...]:
         return (self.invoice.document.recipient_email,) if self.sheet.mail else ()

@@ -1,4 +1,4 @@
-"""Sets sheets as PDF with Typst: few at once, in bounded time, and each only once.
+"""Sets sheets as PDF with Typst, and draws pictures anew: few at once, in bounded time, each once.
 
 What is set is data of ours in templates of ours. A template sees nothing but its own folder, the
 fonts that come as packages, and the text it was given; no text is ever read as markup.
@@ -19,7 +19,7 @@ from typing import Any, Final
 import typst
 from litestar import Response
 
-from counterfoil.core.errors import Unavailable
+from counterfoil.core.errors import Invalid, Unavailable
 
 AT_ONCE: Final = 2
 WAITING: Final = 16
@@ -55,6 +55,27 @@ def typeset(data: str) -> bytes:
     )
 
 
+def redraw(data: str) -> bytes:
+    """A picture as a PNG of ours: its pixels, and nothing else that its file had.
+
+    Raises `Invalid` naming ``file`` for what is no picture that can be drawn.
+    """
+    try:
+        return typst.compile(
+            str(_SHEETS / "picture.typ"),
+            root=str(_SHEETS),
+            font_paths=fonts(),
+            format="png",
+            # A point of the page is a pixel of the picture.
+            ppi=72.0,
+            sys_inputs={"picture": data},
+            package_path=str(_SHEETS),
+            package_cache_path=str(_SHEETS),
+        )
+    except typst.TypstError:
+        raise Invalid.field("file", "is a picture that cannot be drawn") from None
+
+
 def answer(pdf: bytes, file_name: str, headers: Mapping[str, str] | None = None) -> Response[bytes]:
     """A PDF to be saved, never opened in place; ``file_name`` is plain ASCII."""
     return Response(
@@ -68,12 +89,26 @@ def answer(pdf: bytes, file_name: str, headers: Mapping[str, str] | None = None)
     )
 
 
+def picture_answer(png: bytes, headers: Mapping[str, str] | None = None) -> Response[bytes]:
+    """A picture whose address has its hash: kept by the browser, and by nobody in between."""
+    return Response(
+        png,
+        media_type="image/png",
+        headers={
+            "Cache-Control": "private, max-age=31536000, immutable",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            **(headers or {}),
+        },
+    )
+
+
 class Press:
     """What makes PDFs in one process, and remembers those it made by what they say."""
 
     def __init__(
         self,
         setter: Callable[[str], bytes] = typeset,
+        drawer: Callable[[str], bytes] = redraw,
         *,
         waiting: int = WAITING,
         seconds: float = SECONDS,
@@ -81,6 +116,7 @@ class Press:
     ) -> None:
         """Bounds: how many may wait, how long each waits in all, how many bytes are kept."""
         self._setter = setter
+        self._drawer = drawer
         self._seconds = seconds
         self._kept_bytes = kept_bytes
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="press")
@@ -90,7 +126,17 @@ class Press:
 
     async def pdf(self, paper: Mapping[str, Any]) -> bytes:
         """The sheet as PDF; raises `Unavailable` where too many wait or it takes too long."""
-        data = json.dumps(paper, ensure_ascii=False)
+        return await self._answer(self._setter, json.dumps(paper, ensure_ascii=False))
+
+    async def picture(self, content: bytes, width: int, height: int) -> bytes:
+        """A PNG or JPEG drawn anew, as a PNG of this size in pixels, whole and unstretched.
+
+        Raises as `redraw` and `pdf` do.
+        """
+        asked = {"content": list(content), "width": width, "height": height}
+        return await self._answer(self._drawer, json.dumps(asked))
+
+    async def _answer(self, make: Callable[[str], bytes], data: str) -> bytes:
         key = sha256(data.encode()).digest()
         made = self._look(key)
         if made is not None:
@@ -99,7 +145,7 @@ class Press:
             if self._places == 0:
                 raise Unavailable(_BUSY)
             self._places -= 1
-        work = self._threads.submit(self._make, key, data)
+        work = self._threads.submit(self._make, make, key, data)
         work.add_done_callback(self._finished)
         waiting = asyncio.wrap_future(work)
         done, _ = await asyncio.wait({waiting}, timeout=self._seconds)
@@ -120,12 +166,12 @@ class Press:
                 self._made.move_to_end(key)
             return made
 
-    def _make(self, key: bytes, data: str) -> bytes:
+    def _make(self, make: Callable[[str], bytes], key: bytes, data: str) -> bytes:
         # Somebody else may have asked for the same while this waited.
         made = self._look(key)
         if made is not None:
             return made
-        made = self._setter(data)
+        made = make(data)
         with self._lock:
             self._made[key] = made
             while sum(map(len, self._made.values())) > self._kept_bytes:

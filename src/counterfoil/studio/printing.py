@@ -16,7 +16,7 @@ async def pdf(request: PageRequest, public_id: FromPath[str]) -> Answer:
     """The invoice in the reader's language."""
     desk = desk_of(request)
     found = await printing.printable(desk, invoice_id_of(public_id), request.user.actor)
-    sheet = paper.sheet_of(found.view, found.bank_account, mail=True)
+    sheet = paper.sheet_of(found, mail=True)
     made = await parts_of(request).press.pdf(
         paper.paper(sheet, language_of(request), desk.clock.now())
     )

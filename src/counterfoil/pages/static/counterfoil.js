@@ -56,6 +56,8 @@ async function copy(button) {
 function begin(root) {
   localTimes(root);
   countdowns(root);
+  // On a phone the tabs are wider than the window.
+  root.querySelector(".nav-tabs .active")?.scrollIntoView({ inline: "center", block: "nearest" });
 }
 
 document.addEventListener("click", (event) => {

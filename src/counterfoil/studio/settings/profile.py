@@ -4,14 +4,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from litestar import Response, get, post
+from litestar import get, post
+from litestar.params import FromPath
 
-from counterfoil.core.errors import Forbidden, Invalid, NotFound, Refusal
+from counterfoil.core.errors import Forbidden, Invalid, Refusal
 from counterfoil.core.roles import Permission
-from counterfoil.desk import files
 from counterfoil.desk import profile as desk_profile
+from counterfoil.pages import press
 from counterfoil.pages.forms import Form, read_form
-from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, go
+from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, go, parts_of
 from counterfoil.studio.settings.frame import ADDRESS, settings_page
 
 PROFILE: Final = f"{ADDRESS}/organisation"
@@ -48,7 +49,8 @@ async def set_logo(request: PageRequest) -> Answer:
             raise Invalid.field("file", "must be a PNG or a JPEG")
         content = await sent[0].read()
         actor = request.user.actor
-        await desk_profile.set_logo(desk_of(request), content, sent[0].filename, actor)
+        redraw = parts_of(request).press.picture
+        await desk_profile.set_logo(desk_of(request), content, sent[0].filename, actor, redraw)
 
     return await _do(request, form, work)
 
@@ -60,16 +62,11 @@ async def drop_logo(request: PageRequest) -> Answer:
     return await _do(request, await read_form(request), work)
 
 
-@get("/settings/organisation/logo")
-async def logo(request: PageRequest) -> Answer:
-    """The picture itself."""
-    desk, actor = desk_of(request), request.user.actor
-    found, _ = await desk_profile.own(desk, actor)
-    if found.logo_file_id is None:
-        raise NotFound("there is no logo")
-    file, content = await files.fetch(desk, found.logo_file_id, actor)
-    policy = {"Content-Security-Policy": "default-src 'none'; sandbox"}
-    return Response(content, media_type=file.content_type, headers=policy)
+@get("/logo/{sha256:str}")
+async def logo(request: PageRequest, sha256: FromPath[str]) -> Answer:
+    """The picture that the hash names, if it is the one that is shown now."""
+    content = await desk_profile.logo(desk_of(request), sha256, request.user.actor)
+    return press.picture_answer(content)
 
 
 @post("/settings/organisation/bank-accounts", status_code=303)
@@ -110,7 +107,8 @@ async def _page(
     values: dict[str, Any] = {
         "written": {"label": "", **present, **(written or {})},
         "present": present,
-        "has_logo": found.logo_file_id is not None,
+        "logo": None if found.logo_sha256 is None else found.logo_sha256.hex(),
+        "most_pixels": desk_profile.MAX_LOGO_PIXELS // 1_000_000,
         "most_kilobytes": desk_profile.MAX_LOGO_BYTES // 1024,
         "accounts": accounts,
         "currencies": desk_profile.CURRENCIES,

@@ -1,0 +1,99 @@
+"""What an organisation's settings look like after a while, for those who look at them."""
+
+from datetime import timedelta
+from typing import Final
+
+from counterfoil.core import ids
+from counterfoil.core.roles import Actor, permissions_of
+from counterfoil.desk import callbacks, keys, membership, payout_addresses, profile, settings
+from counterfoil.worker import CALLBACK_FORMS
+from counterfoil.workers.notify import Notifier, callback_session
+from support.inbox import Inbox
+from support.pictures import drawn
+from support.site import Firm, Site
+
+MASTER: Final = b"master secret of this installation"
+LONG: Final = "Wolfeschlegelsteinhausenbergerdorff International Trading and Shipping"
+
+
+async def furnish(site: Site, firm: Firm) -> dict[str, str]:
+    """Two administrators change something of everything; answers what addresses name of it."""
+    anna, arno = [
+        _administrator(firm, (await site.person(firm.org_id, name, "administrator"))[3])
+        for name in ("anna", "arno")
+    ]
+    await _describe(site, anna)
+    dora = ids.parse("user", (await site.person(firm.org_id, "dora", "signer"))[3])
+    assert dora is not None
+    await membership.disable(site.desk, dora, anna)
+    invited = await membership.add(
+        site.desk,
+        site.app.state.studio.signing_in.passwords,
+        anna,
+        email="wang.xiaoming.of.the.long.address@subsidiary.merchant.example",
+        name=f"王小明 {LONG}",
+        roles=("finance", "reviewer", "auditor"),
+    )
+    await _register(site, anna, arno)
+    await _make_keys(site, anna)
+    rules = {"underpay_ratio": "0.995", "auto_accept_underpaid_from": "0.98"}
+    await settings.change_policy(site.desk, firm.org_id, rules, by=anna)
+    await _tell(site, anna)
+    return {
+        "member": firm.reviewer.uid,
+        "invited": ids.public("user", invited.member_id),
+        "invitation": f"/studio/invitation/{invited.token}",
+    }
+
+
+def _administrator(firm: Firm, uid: str) -> Actor:
+    return Actor(uid, firm.org_id, permissions_of(("administrator",)))
+
+
+async def _describe(site: Site, anna: Actor) -> None:
+    written = profile.Written(
+        name="Merchant 1",
+        email="billing@merchant.example",
+        address="台北市信義區信義路五段七號\n7 Xinyi Road, Section 5, Taipei",
+        tax_number="12345678",
+    )
+    await profile.change(site.desk, written, anna)
+    redraw = site.app.state.studio.press.picture
+    await profile.set_logo(site.desk, drawn(220, 60), "logo.png", anna, redraw)
+    await profile.add_bank_account(site.desk, "台北富邦 0123", "TWD", anna)
+    await profile.add_bank_account(site.desk, f"{LONG} 9", "USD", anna)
+
+
+async def _register(site: Site, anna: Actor, arno: Actor) -> None:
+    treasury = await payout_addresses.add(
+        site.desk, "evm", "0x" + "52" * 20, "Treasury 財務部", by=anna
+    )
+    await payout_addresses.add(site.desk, "evm", "0x" + "53" * 20, LONG, by=anna)
+    await payout_addresses.add(site.desk, "evm", "0x" + "54" * 20, "Exchange", by=arno)
+    await payout_addresses.approve(site.desk, treasury, arno)
+
+
+async def _make_keys(site: Site, anna: Actor) -> None:
+    last_day = (site.clock.now() + timedelta(days=90)).date()
+    for label, permissions in (
+        (f"{LONG} 網路商店", ("transfer:read", "organization:audit")),
+        ("Old shop", ("transfer:read",)),
+    ):
+        await keys.make(site.desk, anna, label=label, permissions=permissions, last_day=last_day)
+    old = next(key for key in await keys.shown(site.desk, anna) if key.label == "Old shop")
+    await keys.revoke(site.desk, old.key_id, anna)
+
+
+async def _tell(site: Site, anna: Actor) -> None:
+    """Of three callbacks one arrives, one is refused, and one is on its way."""
+    async with Inbox().open() as inbox, callback_session(allow_private=True) as session:
+        notifier = Notifier(site.desk, CALLBACK_FORMS, session, MASTER, allow_private=True)
+        for status in (200, 500):
+            if status != 200:
+                inbox.always_refuses(status)
+            await callbacks.test(site.desk, inbox.url, anna, allow_private=True)
+            while await notifier.step():
+                await notifier.settle()
+    hook = f"https://hooks.merchant.example/{'payments/' * 8}"
+    await callbacks.test(site.desk, hook, anna, allow_private=False)
+    assert len((await callbacks.overview(site.desk, anna)).tests) == 3
