@@ -3,14 +3,15 @@
 Each line is opened, checked and, by `make screens`, photographed into ``var/screens``.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from playwright.async_api import StorageState
 
 from support.chromium import DESKTOP, PHONE, Chromium, Look
-from support.window import opened_window
+from support.window import Window, opened_window
 
 CHINESE: Final = "zh-TW"
 
@@ -28,17 +29,66 @@ CHECKED: Final = (DESKTOP, replace(PHONE, scheme="dark", language=CHINESE))
 class Screen:
     """One page: where it is, who is signed in there, and what it answers with.
 
-    ``path`` may name what the sample organisation has, as in ``/studio/invoices/{paid}``.
+    ``path`` may name what the sample organisation has, as in ``/studio/invoices/{paid}``. What is
+    looked at is what its form ``send`` leads to, where one is named by its address: sent with
+    ``fields``, in which ``{look}`` differs each time. ``checked`` is how the tests look at it.
     """
 
     name: str
     path: str
     who: str | None = None
     status: int = 200
+    send: str | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    checked: Sequence[Look] = CHECKED
 
     def __str__(self) -> str:
         return self.name
 
+
+_SETTINGS: Final = "/studio/settings"
+
+SETTINGS: Final = (
+    Screen("organisation", f"{_SETTINGS}/organisation", "anna"),
+    Screen("organisation-to-read", f"{_SETTINGS}/organisation", "maya"),
+    Screen("members", f"{_SETTINGS}/members", "anna"),
+    Screen("member", f"{_SETTINGS}/members/{{member}}", "anna"),
+    Screen("member-invited", f"{_SETTINGS}/members/{{invited}}", "anna"),
+    Screen("member-add", f"{_SETTINGS}/members/add", "anna"),
+    Screen("invitation", "{invitation}"),
+    Screen("roles", f"{_SETTINGS}/roles", "maya"),
+    Screen("keys", f"{_SETTINGS}/keys", "anna"),
+    Screen("keys-of-ones-own", f"{_SETTINGS}/keys", "maya"),
+    Screen("payout-addresses", f"{_SETTINGS}/payout-addresses", "arno"),
+    Screen("rules", f"{_SETTINGS}/rules", "anna"),
+    Screen("rules-to-read", f"{_SETTINGS}/rules", "maya"),
+    Screen("rates", f"{_SETTINGS}/rates", "maya"),
+    Screen("callbacks", f"{_SETTINGS}/callbacks", "anna"),
+    Screen("log", f"{_SETTINGS}/log", "anna"),
+    Screen("refused", f"{_SETTINGS}/members", "maya", status=403),
+    # What is shown once comes of a form, and changes what the pages above show.
+    Screen(
+        "key-made",
+        f"{_SETTINGS}/keys",
+        "colin",
+        send=f"{_SETTINGS}/keys",
+        fields={"label": "{look}", "permission": "transfer:read"},
+    ),
+    Screen(
+        "invited",
+        f"{_SETTINGS}/members/add",
+        "anna",
+        send=f"{_SETTINGS}/members/add",
+        fields={"email": "{look}@merchant.example", "name": "Nora Neumann", "role": "auditor"},
+    ),
+    Screen(
+        "callback-secret",
+        f"{_SETTINGS}/callbacks",
+        "anna",
+        send=f"{_SETTINGS}/callbacks/secret",
+    ),
+)
+"""The organisation's settings, each of which the tests look at once."""
 
 SCREENS: Final = (
     Screen("sign-in", "/studio/sign-in"),
@@ -80,6 +130,10 @@ SCREENS: Final = (
     Screen("pay-receipt", "{pay_completed}/receipt"),
     Screen("pay-nowhere", "/pay/nowhere", status=404),
     Screen("nothing-here", "/studio/invoices/none", "maya", status=404),
+    *(
+        replace(screen, name=f"settings-{screen.name}", checked=CHECKED[number % 2 :][:1])
+        for number, screen in enumerate(SETTINGS)
+    ),
 )
 
 
@@ -100,6 +154,8 @@ async def look_at(  # noqa: PLR0913 - a look has this many sides
         status = await window.open(screen.path)
         # Parts that pages fetch by themselves, once they are there.
         await window.page.locator(".htmx-request").first.wait_for(state="detached")
+        if screen.send is not None:
+            await _send(window, screen, look)
         if photographs is not None:
             await window.page.screenshot(
                 path=photographs / f"{screen.name}-{look}.png", full_page=True
@@ -109,3 +165,16 @@ async def look_at(  # noqa: PLR0913 - a look has this many sides
         assert status == screen.status, f"{screen.path} answers {status}"
         await window.check_width()
         await window.check_accessibility()
+
+
+async def _send(window: Window, screen: Screen, look: Look) -> None:
+    """Fill in the form of a page and send it."""
+    form = window.page.locator(f'form[action="{screen.send}"]')
+    for name, value in screen.fields.items():
+        box = form.locator(f'[name="{name}"][type=checkbox][value="{value}"]')
+        if await box.count():
+            await box.check()
+        else:
+            await form.locator(f'[name="{name}"]').fill(value.format(look=look))
+    async with window.page.expect_navigation():
+        await form.locator("button[type=submit]").click()

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
-from browser.screens import CHECKED, CHINESE, PHOTOGRAPHED, SCREENS, Screen, look_at
+from browser.screens import CHINESE, PHOTOGRAPHED, SCREENS, Screen, look_at
 from support.chromium import DESKTOP, PHONE, Chromium, Look
 from support.sample import Sample
 from support.stage import Stage, staged
@@ -18,7 +18,11 @@ from support.window import opened_window
 PHOTOGRAPHS: Final = (
     Path(os.environ["COUNTERFOIL_SCREENS"]) if "COUNTERFOIL_SCREENS" in os.environ else None
 )
-LOOKS: Final = CHECKED if PHOTOGRAPHS is None else PHOTOGRAPHED
+CASES: Final = tuple(
+    pytest.param(screen, look, id=f"{screen}-{look}")
+    for screen in SCREENS
+    for look in (screen.checked if PHOTOGRAPHS is None else PHOTOGRAPHED)
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -29,8 +33,7 @@ async def stage() -> AsyncIterator[Stage]:
         yield stage
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=str)
-@pytest.mark.parametrize("screen", SCREENS, ids=str)
+@pytest.mark.parametrize(("screen", "look"), CASES)
 async def test_nothing_is_wrong_with_a_page(
     chromium: Chromium, sample: Sample, screen: Screen, look: Look
 ) -> None:

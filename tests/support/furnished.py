@@ -7,7 +7,8 @@ from counterfoil.core import ids
 from counterfoil.core.roles import Actor, permissions_of
 from counterfoil.desk import callbacks, keys, membership, payout_addresses, profile, settings
 from counterfoil.worker import CALLBACK_FORMS
-from counterfoil.workers.notify import Notifier, callback_session
+from counterfoil.workers.notify import Notifier
+from counterfoil.workers.outward import callback_session
 from support.inbox import Inbox
 from support.pictures import drawn
 from support.site import Firm, Site
