@@ -40,7 +40,7 @@ from counterfoil.workers.outward import callback_session
 from counterfoil.workers.price import Pricer
 from counterfoil.workers.provision import ProvisionWorker
 from counterfoil.workers.retell import Reteller
-from counterfoil.workers.runner import Bell, Step, forever
+from counterfoil.workers.runner import Beat, Bell, Step, forever
 from counterfoil.workers.screen import Screener
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
 
@@ -118,8 +118,9 @@ async def work(
             async with asyncio.TaskGroup() as group:
                 for key, watcher in watchers.items():
                     pause = config.chains[key].poll_seconds
+                    name, rest = f"watch:{key}", Beat(outside.desk.clock.monotonic).rest
                     group.create_task(
-                        forever(watcher.step, name=f"watch:{key}", pause_seconds=pause)
+                        forever(watcher.step, name=name, pause_seconds=pause, rest=rest)
                     )
                 rests = {"screen": bells.screen.rest, "notify": bells.notify.rest}
                 steps = _others(config, outside, notifier, paces or Paces(), leases, bells)

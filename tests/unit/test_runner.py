@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from counterfoil.workers.runner import LONGEST_BACKOFF_SECONDS, Bell, forever
+from counterfoil.workers.runner import LONGEST_BACKOFF_SECONDS, Beat, Bell, forever
 
 
 @pytest.fixture(autouse=True)
@@ -150,3 +150,19 @@ async def test_a_bell_does_not_shorten_the_wait_after_an_error() -> None:
             jitter=lambda: 1.0,
         )
     assert naps.taken == [0.5, -0.2, -0.2]
+
+
+async def test_a_beat_counts_the_work_as_rest_but_rests_a_fifth_at_least() -> None:
+    now, slept = 100.0, []
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(round(seconds, 6))
+        now += seconds
+
+    beat = Beat(lambda: now, sleep)
+    for work_seconds in (0.0, 0.1, 0.19, 5.0, 0.0):
+        now += work_seconds
+        await beat.rest(0.25)
+
+    assert slept == [0.25, 0.15, 0.06, 0.05, 0.25]

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import chain, pairwise
-from math import floor
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -304,4 +303,5 @@ def piecewise(x: Decimal, curve: Curve) -> Fraction:
 
 def two_places(value: Fraction) -> Decimal:
     """Round half up to two decimals, exactly and whatever the thread's decimal context is."""
-    return Decimal(floor(value * 100 + Fraction(1, 2))).scaleb(-2)
+    n, d = value.as_integer_ratio()
+    return Decimal((200 * n + d) // (2 * d)).scaleb(-2)

@@ -64,6 +64,10 @@ INVOICES_PER_TRANSACTION: Final = 50
 """Few enough that nobody waits long for one of them, many enough that commits do not count."""
 
 
+def _quietly() -> None:
+    """Tell nobody."""
+
+
 class NeverWatched(LookupError):  # noqa: N818 - says what is the case, as core/errors.py does
     """The chain has no cursor yet; it has to be started somewhere."""
 
@@ -220,12 +224,14 @@ async def record_final(  # noqa: PLR0913 - a range, what was found in it, and wh
     vouched: Collection[Key] = (),
     outflows: Sequence[Outflow] = (),
     doubted: Mapping[Key, str] | None = None,
+    told: Callable[[], None] = _quietly,
 ) -> Recorded:
     """Record a scan of finalized blocks, which alone settles, and move the final cursor.
 
     Money that becomes final is booked from the payer to the deposit. ``outflows`` are what native
     coin is compared with in later ranges. What is ``doubted``, each with the reason, is written
-    down and stays short of final. Raises `LeaseLost`.
+    down and stays short of final. ``told`` is called whenever some of the invoices were. Raises
+    `LeaseLost`.
     """
     scan = Scan(
         lease.chain,
@@ -241,7 +247,7 @@ async def record_final(  # noqa: PLR0913 - a range, what was found in it, and wh
         await natives.keep_outflows(tx, outflows)
         await cursors.move_final(tx, lease.chain, upto, desk.clock.now())
 
-    return await _record(desk, lease, scan, finish)
+    return await _record(desk, lease, scan, finish, told)
 
 
 async def record_missed(
@@ -265,11 +271,16 @@ async def record_missed(
 
 
 async def record_safe(
-    desk: Desk, lease: Lease, safe_number: int, block_hashes: Collection[str]
+    desk: Desk,
+    lease: Lease,
+    safe_number: int,
+    block_hashes: Collection[str],
+    *,
+    told: Callable[[], None] = _quietly,
 ) -> Recorded:
     """Deepen the transfers up to the ``safe`` height in blocks known to be canonical.
 
-    Raises `LeaseLost`.
+    ``told`` is called whenever some of the invoices were. Raises `LeaseLost`.
     """
     found: list[Change] = []
     if block_hashes:
@@ -280,10 +291,16 @@ async def record_safe(
     async def finish(tx: Tx) -> None:
         await cursors.move_safe(tx, lease.chain, safe_number, desk.clock.now())
 
-    return await apply(desk, lease, found, finish)
+    return await apply(desk, lease, found, finish, told)
 
 
-async def _record(desk: Desk, lease: Lease, scan: Scan, finish: "_Finish") -> Recorded:
+async def _record(
+    desk: Desk,
+    lease: Lease,
+    scan: Scan,
+    finish: "_Finish",
+    told: Callable[[], None] = _quietly,
+) -> Recorded:
     record = await _on_record(desk, scan)
     now = desk.clock.now()
     aside = tuple(kept_aside(scan, record, now))
@@ -295,7 +312,7 @@ async def _record(desk: Desk, lease: Lease, scan: Scan, finish: "_Finish") -> Re
         await doubts.save(tx, waiting)
         await finish(tx)
 
-    recorded = await apply(desk, lease, changes(scan, record, now), finish_scan)
+    recorded = await apply(desk, lease, changes(scan, record, now), finish_scan, told)
     return replace(recorded, quarantined=aside, doubted=tuple(waiting))
 
 
@@ -324,12 +341,19 @@ async def _on_record(desk: Desk, scan: Scan) -> OnRecord:
 _Finish = Callable[[Tx], Awaitable[None]]
 
 
-async def apply(desk: Desk, lease: Lease, found: Collection[Change], finish: _Finish) -> Recorded:
+async def apply(
+    desk: Desk,
+    lease: Lease,
+    found: Collection[Change],
+    finish: _Finish,
+    told: Callable[[], None] = _quietly,
+) -> Recorded:
     """Write changes batch by batch, then let ``finish`` move the cursor.
 
-    The cursor stays only where facts could not be written down.
+    The cursor stays only where facts could not be written down. ``told`` is called after each
+    batch, as what it leaves to be done need not wait for the others.
     """
-    attempt = _Attempt(desk, lease)
+    attempt = _Attempt(desk, lease, told)
     for batch in batches(found, INVOICES_PER_TRANSACTION):
         await attempt.write(batch)
     if attempt.troubles:
@@ -352,6 +376,7 @@ class _Attempt:
 
     desk: Desk
     lease: Lease
+    told: Callable[[], None]
     untold: list[Untold] = field(default_factory=list)
     troubles: list[Exception] = field(default_factory=list)
 
@@ -368,6 +393,8 @@ class _Attempt:
                 return
             for one in alone:
                 await self.write(one)
+        else:
+            self.told()
 
     async def _without_telling(self, batch: Sequence[Change], error: Exception) -> None:
         untold = [Untold(*invoice, error) for invoice in _concerned(batch)]

@@ -10,6 +10,7 @@ import structlog
 
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 30.0
+_LEAST_REST: Final = 0.2
 
 Step = Callable[[], Awaitable[object]]
 """One bounded unit of work; true when there may be more of it at once."""
@@ -43,6 +44,25 @@ class Bell:
                 await self._rung.wait()
         self._rung.clear()
         await asyncio.sleep(0)  # a bell that rang already must not keep everybody else waiting
+
+
+class Beat:
+    """Rests from one beginning to the next: what was done meanwhile counts as rest.
+
+    At least a fifth of the time is rest, however long the work takes.
+    """
+
+    def __init__(self, clock: Callable[[], float], sleep: Sleep = asyncio.sleep) -> None:
+        """Begin now, by a ``clock`` in seconds that never goes back."""
+        self._clock = clock
+        self._sleep = sleep
+        self._last = clock()
+
+    async def rest(self, seconds: float) -> None:
+        """Wait until ``seconds`` after the last time this ended."""
+        spent = self._clock() - self._last
+        await self._sleep(max(seconds - spent, seconds * _LEAST_REST))
+        self._last = self._clock()
 
 
 def quietly() -> None:

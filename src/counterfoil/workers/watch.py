@@ -240,6 +240,7 @@ class ChainWatcher:
                 self._desk, self._chain, sightings, vouched, self._limits.two_nodes_from_dollars
             )
             | story.reasons,
+            told=self._recorded,
         )
 
     async def _deepen(self, at: Position, safe_number: int) -> None:
@@ -249,7 +250,9 @@ class ChainWatcher:
         canonical = [b.block_hash for b in blocks if _is(there[b.block_number], b.block_hash)]
         if not canonical and safe_number <= at.safe_number:
             return
-        recorded = await watching.record_safe(self._desk, self._lease, safe_number, canonical)
+        recorded = await watching.record_safe(
+            self._desk, self._lease, safe_number, canonical, told=self._recorded
+        )
         self._report("safe", safe_number, recorded)
 
     async def _common_ancestor(self, at: Position, tip: Block) -> int | None:
