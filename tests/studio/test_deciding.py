@@ -113,6 +113,20 @@ async def test_sam_signs_with_the_password_and_not_without(
     assert await statuses(firm, made) == ["sweep_processing"]
 
 
+async def test_the_page_of_an_overpaid_invoice_says_where_the_money_is_and_puts_the_best_first(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    made = (await firm.merchant.create()).data["id"]
+    await firm.reviewer.approve(made)
+    await payments.paid(made, percent=150)
+    sam = await site.at_the_pages(SAM)
+    page = await sam.open(f"/studio/invoices/{made}")
+    assert "Received 138.461539 USDT With us now 138.461539 USDT" in page.words
+    assert re.findall(r"<details[^>]*open>\s*<summary[^>]*>([^<]+)", page.text) == [
+        "Sign for the money"
+    ]
+
+
 async def test_a_refund_with_papers_is_ordered_by_one_and_approved_by_another(
     site: Site, firm: Firm, payments: Payments
 ) -> None:

@@ -370,7 +370,7 @@ def test_the_record_shows_all_of_the_arithmetic() -> None:
         "weight": 10,
         "peak": "39.60",
         "inputs": {"amount_twd": "600000"},
-        "explain": "a payment of 600,000 TWD",
+        "explain": "a payment of 600,000.00 TWD",
     }
     assert record["rules"][1]["peak"] is None
     assert {"code": "structuring_risk", "reason": "no history source yet"} in record["null_rules"]

@@ -263,6 +263,16 @@ def holdings(invoice: Invoice) -> tuple[Money, ...]:
     return _some((_with_us_units(invoice, a), a.asset) for a in invoice.tally.money)
 
 
+def paid_out(invoice: Invoice) -> tuple[Money, ...]:
+    """What the merchant has been paid, per asset, once that is final."""
+    return _some((invoice.settled.paid_out_units(a.asset), a.asset) for a in invoice.tally.money)
+
+
+def returned(invoice: Invoice) -> tuple[Money, ...]:
+    """What went back to whoever had sent it, per asset, once that is final."""
+    return _some((invoice.settled.returned_units(a.asset), a.asset) for a in invoice.tally.money)
+
+
 def astray(invoice: Invoice) -> tuple[Money, ...]:
     """What strayed here beside the payment and is still with us, per asset."""
     return _some((_with_us_units(invoice, a), a.asset) for a in invoice.tally.aside)

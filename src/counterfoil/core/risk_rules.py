@@ -241,10 +241,10 @@ def _large_transaction(factors: Factors, policy: Policy) -> RuleResult:
     score = piecewise(amount, curve) if amount >= curve[0][0] else Fraction(0)
     expected = factors.expected_max_single_twd
     if expected is None or amount > expected:
-        return _scored(score, f"a payment of {amount:,f} TWD", amount_twd=plain_text(amount))
+        return _scored(score, f"a payment of {amount:,.2f} TWD", amount_twd=plain_text(amount))
     return _scored(
         score / 2,
-        f"a payment of {amount:,f} TWD, within the expected {expected:,f}",
+        f"a payment of {amount:,.2f} TWD, within the expected {expected:,.2f}",
         amount_twd=plain_text(amount),
         expected_max_single_twd=plain_text(expected),
     )

@@ -68,13 +68,22 @@ def price(invoice: Invoice) -> str:
 
 
 def money(value: Money) -> str:
-    """An amount with its token, every digit of it."""
-    return str(value)
+    """An amount with its token, every digit of it; for reading, never for copying."""
+    return amount(value.units, value.asset)
 
 
 def amount(units: int, asset: Asset) -> str:
-    """Base units as people read them, every digit, with the token."""
-    return f"{format_units(units, asset.decimals)} {asset.symbol}"
+    """Base units as people read them, every digit, thousands apart, with the token."""
+    whole, point, fraction = format_units(units, asset.decimals).partition(".")
+    return f"{int(whole):,}{point}{fraction} {asset.symbol}"
+
+
+def roughly(value: Decimal) -> str:
+    """An amount in few letters, to stand above a bar: ``950``, ``12.4k``, ``3.1M``."""
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if value >= size:
+            return f"{value / size:.1f}".removesuffix(".0") + letter
+    return f"{value:.0f}"
 
 
 def transferred(transfer: Any) -> str:  # noqa: ANN401 - its type is the books', which doors leave alone

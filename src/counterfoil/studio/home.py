@@ -1,6 +1,7 @@
 """Home: what waits for whoever looks."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -11,7 +12,7 @@ from counterfoil.core.invoice import Status
 from counterfoil.desk import insight, queries
 from counterfoil.desk.insight import Owed
 from counterfoil.desk.queries import Filters
-from counterfoil.pages import language
+from counterfoil.pages import language, shape
 from counterfoil.pages.language import N_
 from counterfoil.studio.door import Answer, PageRequest, desk_of, language_of, show
 from counterfoil.studio.queues import QUEUES
@@ -23,6 +24,16 @@ SUMMARY: Final = (
     Status.COMPLETED,
 )
 """What is counted for those for whom nothing ever waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a chart: its height out of a hundred, what stands above it, and all of it."""
+
+    name: str
+    height: int
+    above: str
+    told: str
 
 
 @get("/")
@@ -58,12 +69,20 @@ async def now(request: PageRequest) -> Answer:
         {
             "alerts": await insight.alerts(desk, by),
             "cash": _bars([(f"{week.begins_at:%m/%d}", week.amount) for week in found.weeks]),
-            "owed": [(one.currency, _aged(request, one)) for one in found.owed],
+            "cash_sum": sum((week.amount for week in found.weeks), start=Decimal(0)),
+            "owed": [
+                (
+                    one.currency,
+                    sum(amount for amount, _ in one.by_age.values()),
+                    _aged(request, one),
+                )
+                for one in found.owed
+            ],
         },
     )
 
 
-def _aged(request: PageRequest, owed: Owed) -> list[tuple[str, int, str]]:
+def _aged(request: PageRequest, owed: Owed) -> list[Bar]:
     say = language.translations(language_of(request)).gettext
     amounts = [
         (say(AGE_NAMES[age]), owed.by_age.get(age, (Decimal(0), 0))[0]) for age in insight.AGES
@@ -71,11 +90,16 @@ def _aged(request: PageRequest, owed: Owed) -> list[tuple[str, int, str]]:
     return _bars(amounts)
 
 
-def _bars(points: Sequence[tuple[str, Decimal]]) -> list[tuple[str, int, str]]:
-    """Name, height out of a hundred, and the amount in words."""
+def _bars(points: Sequence[tuple[str, Decimal]]) -> list[Bar]:
     most = max((value for _, value in points), default=Decimal(0))
     return [
-        (name, int(value * 100 / most) if most else 0, f"{value:,.2f}") for name, value in points
+        Bar(
+            name=name,
+            height=int(value * 100 / most) if most else 0,
+            above=shape.roughly(value) if value else "",
+            told=f"{value:,.2f}",
+        )
+        for name, value in points
     ]
 
 

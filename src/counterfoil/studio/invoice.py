@@ -12,17 +12,19 @@ from litestar.response import Stream
 
 from counterfoil.core import ids, reckoning, resolution
 from counterfoil.core.errors import NotFound, Refusal
-from counterfoil.core.invoice import pay_to
+from counterfoil.core.invoice import Invoice, Status, pay_to
 from counterfoil.core.lifecycle import command_name
 from counterfoil.core.money import Money
 from counterfoil.core.resolution import Choice
-from counterfoil.core.roles import Permission
+from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import commands, delivering, queries, refunding
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.dossier import dossier
 from counterfoil.desk.possible import possible
 from counterfoil.desk.queries import InvoiceView
+from counterfoil.pages import shape
 from counterfoil.pages.forms import Form, read_form
+from counterfoil.pages.language import N_
 from counterfoil.pages.render import is_fragment, stream
 from counterfoil.studio.door import (
     PREFIX,
@@ -90,6 +92,13 @@ SIMPLE: Final[Mapping[str, Give]] = {
 }
 """What one form with at most a reason asks for; by the command's name."""
 
+DOES: Final[Mapping[Choice, str]] = {
+    Choice.ACCEPT: "accept",
+    Choice.RECALCULATE: "recalculate",
+    Choice.REFUND_SURPLUS: "sign_off",
+}
+"""Which action carries a choice out; the others have a page of their own, or need nobody."""
+
 _VERSION_DIGITS: Final = 9
 
 MOVES_MONEY: Final = frozenset({"sign_off", "approve_refund"})
@@ -147,7 +156,7 @@ async def _page(
             "found": found,
             "refusal": refusal,
             "refused_action": refused_action,
-            "actions": [command_name(c) for c in possible(found.view, by)],
+            "actions": _suggested_first(found.view, by),
             "shows_names": Permission.REVIEW in by.permissions,
             "payment_page_url": request.app.state.pay_links.address(found.view.invoice),
             "event_id_of": partial(ids.public, "evt"),
@@ -187,7 +196,32 @@ def shown(view: InvoiceView) -> dict[str, Any]:
         "to_return": resolution.to_return(invoice),
         "standing": {r.refund_id: refunding.standing(r, view.moves) for r in invoice.refunds},
         "returned": {r.refund_id: refunding.returned(r, view.moves) for r in invoice.refunds},
+        "sums": _sums(invoice),
     }
+
+
+def _suggested_first(view: InvoiceView, by: Actor) -> list[str]:
+    actions = [command_name(c) for c in possible(view, by)]
+    choice = resolution.suggested(view.invoice)
+    wanted = None if choice is None else DOES.get(choice)
+    return sorted(actions, key=lambda name: name != wanted)
+
+
+def _sums(invoice: Invoice) -> list[tuple[str, tuple[Money, ...]]]:
+    """Where the money is, once some has come; what is nothing is left out."""
+    came = reckoning.received(invoice)
+    if not came:
+        return []
+    sums = [
+        (N_("Received"), came),
+        (N_("Paid out"), reckoning.paid_out(invoice)),
+        (N_("Sent back"), reckoning.returned(invoice)),
+        (N_("With us now"), reckoning.holdings(invoice)),
+    ]
+    if invoice.status is Status.RESOLUTION_REQUIRED:
+        sums.append((N_("Still missing"), reckoning.missing(invoice)[:1]))
+        sums.append((N_("More than was due"), reckoning.surplus(invoice)))
+    return [(name, amounts) for name, amounts in sums if amounts]
 
 
 def _numbers(view: InvoiceView, choice: Choice) -> list[str]:
@@ -195,13 +229,13 @@ def _numbers(view: InvoiceView, choice: Choice) -> list[str]:
     invoice = view.invoice
     match choice:
         case Choice.ACCEPT | Choice.REFUND_ALL:
-            return [str(money) for money in reckoning.holdings(invoice)]
+            return [shape.money(money) for money in reckoning.holdings(invoice)]
         case Choice.REFUND_SURPLUS:
-            return [str(money) for money in reckoning.surplus(invoice)]
+            return [shape.money(money) for money in reckoning.surplus(invoice)]
         case Choice.WAIT:
-            return [str(money) for money in reckoning.missing(invoice)[:1]]
+            return [shape.money(money) for money in reckoning.missing(invoice)[:1]]
         case Choice.RECALCULATE:
-            return [str(Money(r.due_units, r.asset)) for r in view.repriced[:1]]
+            return [shape.amount(r.due_units, r.asset) for r in view.repriced[:1]]
 
 
 def invoice_id_of(public_id: str) -> UUID:

@@ -350,6 +350,21 @@ ALERTS: Final[Mapping[str, str]] = {
 }
 """What needs somebody: what it is, what it means for the money, what to do."""
 
+FACTORS: Final[Mapping[str, str]] = {
+    "kya_risk": N_("Who paid, and where the money came from"),
+    "kya_risk_address": N_("The payer's address"),
+    "kya_risk_counter_party": N_("Whom the payer dealt with"),
+    "kya_accumulation_risk": N_("Risk that adds up over payments"),
+    "large_transaction_risk": N_("Size of the payment"),
+    "quick_in_out_risk": N_("Money that hardly stays"),
+    "structuring_risk": N_("Payments split below a limit"),
+    "transaction_frequency_risk": N_("How often payments come"),
+    "volume_spike_risk": N_("Sudden growth"),
+    "dormant_account_risk": N_("An account long unused"),
+    "business_pattern_risk": N_("Unlike the customer's business"),
+}
+"""A screening's factors by their names on the wire (specs/aml.md 3)."""
+
 VERDICTS: Final[Mapping[str, str]] = {
     "clear": N_("clear"),
     "manual_review": N_("to be looked at"),
