@@ -7,7 +7,7 @@ import pytest
 
 from counterfoil.books import lost, moves
 from counterfoil.core.events import ApproveRefund, Decline, OrderRefund
-from counterfoil.core.invoice import Context, Invoice, Status
+from counterfoil.core.invoice import Context, Invoice, Policy, Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import landing, moving, stuck
 from counterfoil.desk.act import act
@@ -297,3 +297,21 @@ async def test_a_hold_a_moment_before_the_signature_wins(till: Till, turn: int) 
     assert seen == ([S.SWEEPING] if outcome is Reserved.SIGNED else [])
     assert ((await till.move(bill, "sweep")).status == "signed") == (outcome is Reserved.SIGNED)
     assert await nothing_to_sign(till)
+
+
+async def test_officers_who_release_money_do_not_approve_a_payment_that_the_policy_signs_for(
+    till: Till,
+) -> None:
+    bill = await till.bill(policy=Policy(sign_off_required=False))
+    await till.receive(bill, DUE)
+    await till.put(bill, S.SCREENING)
+    await till.screened(bill, "aml_hold")
+    assert await till.status(bill) is S.COMPLIANCE_HOLD
+
+    await till.released(bill)
+
+    assert await till.status(bill) is S.SWEEPING
+    payout = await till.move(bill, "payout")
+    assert (payout.amount_units, payout.warrant) == (DUE, None)
+    signed = await till.move(await till.signed_bill(), "payout")
+    assert signed.warrant is not None

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from counterfoil.books import audit, invoices, moves, outbox, transfers
@@ -15,6 +16,7 @@ from counterfoil.books.invoices import Changed
 from counterfoil.books.moves import MoveRow
 from counterfoil.books.transfers import TransferRow
 from counterfoil.core.events import (
+    ApproveRefund,
     Effect,
     Event,
     GiveUpMoves,
@@ -22,6 +24,7 @@ from counterfoil.core.events import (
     PlanMoves,
     ReleaseMoves,
     Screen,
+    SignOff,
 )
 from counterfoil.core.invoice import DepositMode, Invoice
 from counterfoil.core.lifecycle import command_name
@@ -216,10 +219,14 @@ def _planned(  # noqa: PLR0913, PLR0917 - one movement, whole
     )
 
 
+_APPROVING: Final = (SignOff, ApproveRefund)
+"""By which somebody who may says that money leaves."""
+
+
 def _warrant(desk: Desk, org_id: int, move_id: UUID, leg: Leg, event: Event) -> str | None:
-    if desk.approval_key is None:
-        # A policy that signs for itself acts in a worker, which must not be able to approve money:
-        # the payment parks, in sight, instead of stopping the watcher that met it.
+    if desk.approval_key is None or not isinstance(event, _APPROVING):
+        # A policy that signs for itself approves no money: whoever brought it about, a worker, an
+        # officer who released what was held, has not. The payment parks, in sight, for a person.
         return None
     warrant = Warrant(
         org_id=org_id,
