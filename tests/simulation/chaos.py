@@ -6,7 +6,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 
 class Crash(BaseException):
@@ -97,6 +97,8 @@ class Record:
     crashed: Counter[str] = field(default_factory=Counter)
     acts: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    told: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=400))
     loud: bool = False
     _hash: "hashlib._Hash" = field(default_factory=hashlib.sha256)
@@ -125,6 +127,7 @@ class Life:
         self.record = record
         self.dead = False
         self.busy = 0
+        self.fate: tuple[Literal["dies", "stops"], str] | None = None
         self.tasks: set[asyncio.Task[object]] = set()
         self.paused = asyncio.Event()
         self._going = asyncio.Event()
@@ -137,9 +140,10 @@ class Life:
         await self._going.wait()
         passes = self.record.passed[point]
         self.record.passed[point] += 1
-        if self.dice.falls_at_first(passes):
+        fate = self._fated(point)
+        if fate == "dies" or self.dice.falls_at_first(passes):
             self._die(point)
-        if self.dice.falls("pause"):
+        if fate == "stops" or self.dice.falls("pause"):
             self.record.fault("pause", f"{self.name} at {point}")
             self._going.clear()
             self.paused.set()
@@ -175,6 +179,13 @@ class Life:
         self.record.say(f"      ! killed from outside: {self.name}, {why}")
         self.dead = True
         self.resume()
+
+    def _fated(self, point: str) -> str:
+        """What a story has ordered to happen where a point's name begins like this, once."""
+        if self.fate is None or not point.startswith(self.fate[1]):
+            return ""
+        what, self.fate = self.fate[0], None
+        return what
 
     def _die(self, point: str) -> None:
         self.dead = True

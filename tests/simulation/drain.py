@@ -44,6 +44,7 @@ async def drain(run: "Run") -> None:
     """Let workers and chains go on until nothing is open; `Violation` I25 where that never is."""
     world = run.world
     world.risky.clear()
+    world.silent.clear()
     for chain in run.chains.values():
         chain.faults.lag_blocks = 0
         chain.frozen.clear()

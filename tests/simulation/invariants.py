@@ -22,7 +22,12 @@ INVARIANTS: Final = (
          WHERE m.status IN ('signed', 'final') AND m.purpose IN {OUT} AND (
                m.warrant IS NULL OR m.approved_by IS NULL
             OR m.approved_by <> ALL(%(signers)s)
-            OR i.detail->>'approved_by' IS NULL
+            -- Money of an invoice that ended before it was approved can only go back.
+            OR (i.detail->>'approved_by' IS NULL AND (m.purpose = 'payout' OR NOT EXISTS (
+                SELECT FROM invoice_log AS l
+                 WHERE (l.org_id, l.invoice_id, l.from_status)
+                     = (i.org_id, i.invoice_id, 'approval_pending')
+                   AND l.event IN ('reject', 'cancel'))))
             OR i.detail->>'approved_by' <> ALL(%(reviewers)s)
             OR i.detail->>'approved_by' = i.detail->>'created_by'
             OR i.detail->'edited_by' ? (i.detail->>'approved_by'))
@@ -88,14 +93,21 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I14",
-        "what has ended stays ended; only a completed invoice may still be refunded",
+        "what has ended stays ended; only its money may still be sent back",
+        # Also money that came after the end: then the invoice stands there again, or is refunded.
         """
-        SELECT format('invoice %%s left %%s for %%s by %%s', invoice_id, from_status, to_status,
-                      event)
+        SELECT format('invoice %%s had ended as %%s, and went to %%s by %%s', z.invoice_id,
+                      z.to_status, l.to_status, l.event)
+          FROM invoice_log AS z
+          JOIN invoice_log AS l ON (l.org_id, l.invoice_id) = (z.org_id, z.invoice_id)
+           AND l.sequence > z.sequence
+         WHERE z.to_status IN ('approval_rejected', 'cancelled', 'refunded', 'completed')
+           AND l.to_status NOT IN (z.to_status, 'refund_pending', 'refund_processing', 'refunded')
+         UNION ALL
+        SELECT format('invoice %%s left %%s by %%s', invoice_id, from_status, event)
           FROM invoice_log
-         WHERE from_status <> to_status
-           AND (from_status IN ('approval_rejected', 'cancelled', 'refunded')
-                OR (from_status = 'completed' AND to_status <> 'refund_pending'))
+         WHERE from_status IN ('approval_rejected', 'cancelled', 'refunded', 'completed')
+           AND to_status <> from_status AND event <> 'order_refund'
         """,
     ),
     Invariant(

@@ -201,14 +201,15 @@ class SimulatedScreener:
 
     code = "simulated"
 
-    def __init__(self, clock: Clock, life: Life, risky: set[str]) -> None:
+    def __init__(self, clock: Clock, life: Life, risky: set[str], silent: set[str]) -> None:
         self._clock = clock
         self._life = life
         self._risky = risky
+        self._silent = silent
 
     async def screen_address(self, query: AddressQuery) -> AddressRisk:
         await self._life.pass_point("port screener.screen_address")
-        if self._life.hits("screener silent", query.address):
+        if query.address in self._silent or self._life.hits("screener silent", query.address):
             raise ScreeningUnavailable("no answer that can be trusted")
         if self._life.hits("screener slow", query.address):
             raise TimeoutError
@@ -249,6 +250,8 @@ class World:
     signer: SignerBox
     receivers: Receivers = field(default_factory=Receivers)
     risky: set[str] = field(default_factory=set)
+    silent: set[str] = field(default_factory=set)
+    """Addresses that no screener says anything about."""
     rates: dict[str, Decimal] = field(
         default_factory=lambda: {
             "USDT/TWD": Decimal("32.5"),

@@ -7,7 +7,7 @@ a finding.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final
@@ -306,15 +306,23 @@ DECIDING: Final = tuple(
 """What ends the waiting, when people decide all that waits for them."""
 
 
-async def create(s: Scene, *, chain: str, token: str, org: int) -> object:
-    """A new invoice: small, payable soon, with or without a place to pay out to."""
-    dice = s.dice.random
-    fiat = dice.random() < 0.3
-    amounts = ("0.05", "1") if token == "ETH" and not fiat else ("25", "100", "100", "250", "1500")
-    amount = Decimal(dice.choice(amounts))
-    now = s.desk.clock.now()
-    soon = now + timedelta(minutes=dice.choice((3, 10, 60, 60 * 24)))
-    draft = Draft(
+def draft(  # noqa: PLR0913 - what is asked for, whole
+    *,
+    amount: Decimal,
+    token: str,
+    chain: str,
+    org: int,
+    key: str,
+    fiat: bool = False,
+    pays_out: bool = True,
+    calls_back: bool = True,
+    on_receipt: bool = False,
+    deadline: datetime | None = None,
+    any_token: bool = False,
+    any_chain: bool = False,
+) -> Draft:
+    """What finance asks for. The key stands in the description, where an invariant looks for it."""
+    return Draft(
         dialect="kryptogo",
         pricing_mode="fiat" if fiat else "crypto",
         amount=amount,
@@ -327,16 +335,40 @@ async def create(s: Scene, *, chain: str, token: str, org: int) -> object:
         organization_name="Merchant Ltd.",
         organization_email="finance@merchant.example",
         creator="finance-bot",
-        payment_terms=0 if dice.random() < 0.3 else 1,
+        payment_terms=0 if on_receipt else 1,
         detail_items=(LineItem("Consulting", Decimal(1), amount, Decimal(0)),),
-        callback_url=f"https://shop{org}.example/callback" if dice.random() < 0.8 else None,
-        payout_addresses=(("evm", _merchant(org)),) if dice.random() < 0.8 else (),
-        payment_deadline=soon if dice.random() < 0.6 else None,
-        allow_any_token=token != "ETH" and dice.random() < 0.2,
-        allow_any_chain=dice.random() < 0.2,
-        description=s.key,
+        callback_url=f"https://shop{org}.example/callback" if calls_back else None,
+        payout_addresses=(("evm", _merchant(org)),) if pays_out else (),
+        payment_deadline=deadline,
+        allow_any_token=any_token,
+        allow_any_chain=any_chain,
+        description=key,
     )
-    return await intake.create(s.desk, draft, s.person.actor, s.idempotent("create"))
+
+
+async def create(s: Scene, *, chain: str, token: str, org: int) -> object:
+    """A new invoice: small, payable soon, with or without a place to pay out to."""
+    dice = s.dice.random
+    fiat = dice.random() < 0.3
+    amounts = ("0.05", "1") if token == "ETH" and not fiat else ("25", "100", "100", "250", "1500")
+    amount = Decimal(dice.choice(amounts))
+    now = s.desk.clock.now()
+    soon = now + timedelta(minutes=dice.choice((3, 10, 60, 60 * 24)))
+    asked = draft(
+        amount=amount,
+        token=token,
+        chain=chain,
+        org=org,
+        key=s.key,
+        fiat=fiat,
+        on_receipt=dice.random() < 0.3,
+        calls_back=dice.random() < 0.8,
+        pays_out=dice.random() < 0.8,
+        deadline=soon if dice.random() < 0.6 else None,
+        any_token=token != "ETH" and dice.random() < 0.2,
+        any_chain=dice.random() < 0.2,
+    )
+    return await intake.create(s.desk, asked, s.person.actor, s.idempotent("create"))
 
 
 async def answered(work: Awaitable[object]) -> object:

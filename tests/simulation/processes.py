@@ -121,7 +121,7 @@ class Process:
             limits=Limits(lease_seconds=60.0, gathering_seconds=0),
             jitter=world.dice.random.random,
         )
-        screener = SimulatedScreener(world.clock, life, world.risky)
+        screener = SimulatedScreener(world.clock, life, world.risky, world.silent)
         rates = SimulatedRates(world.clock, life, world.rates)
         watchers = {
             f"watch:{key}": ChainWatcher(desk, chain, watched, WatchLimits(start_block=0)).step
@@ -129,7 +129,8 @@ class Process:
         }
         return {
             **watchers,
-            "screen": Screener(desk, [screener]).step,
+            # So that a few steps without an answer are enough for people to be asked.
+            "screen": Screener(desk, [screener], patience_seconds=10.0).step,
             "notify": self._notify,
             "move": MoveWorker(desk, self.chains, signer).step,
             "retell": Reteller(desk).step,

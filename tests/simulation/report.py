@@ -3,19 +3,11 @@
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final
 
-from counterfoil.core.lifecycle import LIFECYCLE, command_name
+from simulation.edges import CANNOT, EDGES
 from simulation.people import RULES
 from simulation.run import Result
-
-EDGES: Final = {
-    f"{was.value} by {command_name(on)} to {to.value}"
-    for was, on, _, tos in LIFECYCLE
-    for to in tos
-    if to is not was
-}
-"""The documented ways from one status to another."""
+from simulation.stories import STORIES
 
 
 @dataclass(slots=True)
@@ -28,6 +20,8 @@ class Report:
     crashed: Counter[str] = field(default_factory=Counter)
     acts: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    told: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
     edges: Counter[str] = field(default_factory=Counter)
     began: float = field(default_factory=time.monotonic)
 
@@ -38,6 +32,8 @@ class Report:
         self.crashed += result.record.crashed
         self.acts += result.record.acts
         self.refused += result.record.refused
+        self.told += result.record.told
+        self.lost += result.record.lost
         self.edges += result.edges
         result.record.passed.clear()
         if result.violation is None:
@@ -77,8 +73,12 @@ class Report:
             *faults,
             "what people did, and how often they were refused",
             *(f"  {r.name:<26}{self.acts[r.name]:>8}{self.refused[r.name]:>8}" for r in RULES),
+            "stories, how often they were told, and how often the invoice went another way",
+            *(f"  {name:<50}{self.told[name]:>4}{self.lost[name]:>4}" for name in STORIES),
             f"edges of the lifecycle that were never taken: {len(untaken)} of {len(EDGES)}",
-            *(f"  {edge}" for edge in untaken),
+            f"  of these {len(CANNOT.keys() & set(untaken))} cannot be taken; the others:",
+            *(f"  {edge}" for edge in untaken if edge not in CANNOT),
+            *(f"  {edge}, although that cannot be" for edge in sorted(CANNOT.keys() & self.edges)),
             f"crash points that were passed and never hit: {len(never)}",
             *(f"  {name}" for name in never),
         ]

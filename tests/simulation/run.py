@@ -16,7 +16,7 @@ from counterfoil.core import ids
 from counterfoil.core.invoice import DepositMode, Policy, Status
 from counterfoil.desk import provisioning
 from counterfoil.workers.lists import import_list
-from simulation import drain, operators, payers, people
+from simulation import drain, operators, payers, people, stories
 from simulation.chain import Committed, Factory, SimulatedChain
 from simulation.chaos import Dice, Record
 from simulation.checker import Checker
@@ -25,6 +25,7 @@ from simulation.outsiders import SignerBox, World
 from simulation.parts import Violation
 from simulation.people import Known, Person, Scene
 from simulation.processes import Process, Strange, mine_tasks, quiet_logs
+from simulation.teller import Teller
 from support.bureau import sdn
 from support.fake_clock import NOON, FakeClock
 from support.till import ETHER
@@ -134,6 +135,8 @@ class Run:
             auto_recalculate_late_minutes=chance.choice((None, None, 600)),
             auto_accept_several_payers=chance.random() < 0.3,
         )
+        needed: object = [{"code": "simulated", "required": True}]
+        screening = {"providers": needed} if chance.random() < 0.4 else {}
         deposits: dict[str, DepositMode] = {"arb": "hd"} if chance.random() < 0.35 else {}
         org = orgs.Org(
             org_id=org_id,
@@ -144,7 +147,7 @@ class Run:
             pool_address=ours.pool,
             hold_address=ours.hold,
             gas_address=ours.gas,
-            policy=orgs.OrgPolicy(invoice=policy, deposits=deposits),
+            policy=orgs.OrgPolicy(invoice=policy, deposits=deposits, screening=screening),
         )
         self.staff[org_id] = people.staff(desk.ids.new, org_id, lambda m: ids.public("user", m))
         self.files[org_id] = desk.ids.new()
@@ -203,13 +206,26 @@ class Run:
         )
         kinds = [do for do, _ in happenings]
         weights = [weight for _, weight in happenings]
+        names = stories.of_seed(self.seed, steps)
+        begins = {steps * (n + 1) // (len(names) + 2): name for n, name in enumerate(names)}
         for number in range(steps):
-            self.result.steps += 1
+            if number in begins:
+                await self._tell(begins[number])
             do = self.dice.random.choices(kinds, weights)[0]
             if number < 8 and self.dice.random.random() < 0.5:
                 do = self._create
+            self.result.steps += 1
             await do()
             await self.checker.after_step()
+
+    async def _tell(self, name: str) -> None:
+        """Let a story happen in the middle of everything else."""
+        self.record.say(f"{self.now}  a story begins: {name}")
+        teller = Teller(self, name)
+        ended = await stories.tell(teller)
+        await teller.end()
+        self.record.told[name] += 1
+        self.record.lost[name] += not ended
 
     async def _work(self) -> None:
         worker = self.dice.random.choice(self.workers)
@@ -217,7 +233,7 @@ class Run:
             if self.dice.random.random() < 0.3:
                 if self.dice.random.random() < 0.5:
                     # Longer than a lease, so that it believes to hold what others took over.
-                    self._pass(90)
+                    self.pass_time(90)
                 await worker.go_on()
             else:
                 await self._step(next(w for w in self.workers if w is not worker))
@@ -232,7 +248,7 @@ class Run:
         if not names or self.dice.random.random() < 0.2:
             names = list(worker.steps)
         name = self.dice.random.choice(names)
-        self.record.say(f"{self._now}  {worker.name} {name}")
+        self.record.say(f"{self.now}  {worker.name} {name}")
         again = 6
         while await worker.do(name, worker.steps[name]) and again and not worker.is_paused:
             again -= 1
@@ -277,12 +293,12 @@ class Run:
         chance = self.dice.random
         org_id = invoice.org_id if not odd or chance.random() < 0.5 else 3 - invoice.org_id
         staff = [p for p in self.staff[org_id] if odd or p.role == rule.role]
-        scene = self._scene(chance.choice(staff), invoice)
+        scene = self.scene(chance.choice(staff), invoice)
         self.record.say(
-            f"{self._now}  {scene.person.role} {org_id}: {rule.name}"
+            f"{self.now}  {scene.person.role} {org_id}: {rule.name}"
             f" {_short(invoice)} ({invoice.status})"
         )
-        answer = await self._ask(rule.name, scene, rule.do)
+        answer = await self.ask(rule.name, scene, rule.do)
         if answer is not None:
             counts = self.record.refused if people.is_refusal(answer) else self.record.acts
             counts[rule.name] += 1
@@ -290,7 +306,7 @@ class Run:
             self._violated("I18", f"{rule.name} by somebody of organisation {org_id} was answered")
         return answer
 
-    async def _ask(
+    async def ask(
         self, what: str, scene: Scene, do: Callable[[Scene], Awaitable[object]]
     ) -> object:
         """Ask, and where no answer comes ask again, as a client with a key does."""
@@ -303,7 +319,7 @@ class Run:
         self.checker.heard(scene, what, answer)
         return answer
 
-    def _scene(self, person: Person, invoice: Known) -> Scene:
+    def scene(self, person: Person, invoice: Known) -> Scene:
         chance = self.dice.random
         key = f"key-{chance.randrange(10**9)}" if chance.random() < 0.7 else ""
         return Scene(
@@ -327,17 +343,17 @@ class Run:
         org_id = chance.choice((1, 1, 2))
         person = chance.choice([p for p in self.staff[org_id] if p.role == "finance"])
         nobody = Known(org_id, UUID(int=0), Status.APPROVAL_PENDING, None, 0)
-        scene = self._scene(person, nobody)
+        scene = self.scene(person, nobody)
         chain, token = chance.choice(list(self.chains)), chance.choice(_TOKENS)
         salt = chance.randrange(10**9)
-        self.record.say(f"{self._now}  finance {org_id}: create {token}")
+        self.record.say(f"{self.now}  finance {org_id}: create {token}")
 
         async def do(s: Scene) -> object:
             # The same request each time, whatever the dice have done in between.
             again = Dice(salt)
             return await people.create(_with(s, again), chain=chain, token=token, org=org_id)
 
-        answer = await self._ask("create", scene, do)
+        answer = await self.ask("create", scene, do)
         made = getattr(answer, "invoice", None)
         if made is not None and chance.random() < 0.6:
             known = Known(org_id, made.invoice_id, made.status, None, made.version)
@@ -347,12 +363,12 @@ class Run:
         invoices = await self.checker.payable()
         line = payers.pay(self.dice, self.chains, invoices, LISTED, plain=plain)
         if line:
-            self.record.say(f"{self._now}  {line}")
+            self.record.say(f"{self.now}  {line}")
 
     async def _chain(self) -> None:
         for chain in self.chains.values():
             for line in payers.weather(self.dice, chain, self.record):
-                self.record.say(f"{self._now}  {line}")
+                self.record.say(f"{self.now}  {line}")
             self.world.pass_time(self.dice.random.choice((1, 2, 5)))
             chain.mine(self.dice.random.choice((1, 1, 2, 4)))
 
@@ -363,14 +379,14 @@ class Run:
         seconds = chance.choice((10, 30, 90, 300))
         if ahead is not None and chance.random() < 0.5:
             seconds = max(int(ahead) + chance.choice((-1, 1, 15)), 1)
-        self.record.say(f"{self._now}  {seconds} seconds pass")
-        self._pass(seconds)
+        self.record.say(f"{self.now}  {seconds} seconds pass")
+        self.pass_time(seconds)
 
     async def _operate(self) -> None:
         if self.web.is_paused:
             await self.web.go_on()
             return
-        self.record.say(f"{self._now}  operators look around")
+        self.record.say(f"{self.now}  operators look around")
         await self.web.do("operate", lambda: operators.look(self))
 
     async def _outage(self) -> None:
@@ -381,10 +397,10 @@ class Run:
         for process in (self.web, *self.workers):
             await process.kill("an outage")
         for _ in range(3):
-            self._pass(self.dice.random.choice((600, 7_200, 40_000)))
+            self.pass_time(self.dice.random.choice((600, 7_200, 40_000)))
             await self._payer()
 
-    def _pass(self, seconds: float) -> None:
+    def pass_time(self, seconds: float) -> None:
         blocks = min(int(seconds // 10) + 1, 12)
         for _ in range(blocks):
             self.world.pass_time(seconds / blocks)
@@ -392,7 +408,7 @@ class Run:
                 chain.mine()
 
     @property
-    def _now(self) -> str:
+    def now(self) -> str:
         return f"{self.world.clock.now() - NOON}"[:13]
 
     def _violated(self, name: str, sentence: str) -> None:
@@ -403,7 +419,7 @@ class Run:
     async def end(self) -> None:
         """The second phase: nothing goes wrong any more, and everything must come to rest."""
         self.dice.calm = True
-        self.record.say(f"{self._now}  the faults stop")
+        self.record.say(f"{self.now}  the faults stop")
         for process in (self.web, *self.workers):
             if process.is_paused:
                 await process.go_on()
@@ -418,7 +434,7 @@ class Run:
 
     async def _decide_everything(self) -> None:
         """People come back to their desks and decide whatever waits for them."""
-        self.record.say(f"{self._now}  people decide all that waits for them")
+        self.record.say(f"{self.now}  people decide all that waits for them")
         refused: set[tuple[str, Known]] = set()
         for _ in range(60):
             invoices = await self.checker.invoices()

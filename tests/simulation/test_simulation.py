@@ -33,7 +33,7 @@ def test_whatever_goes_wrong_nothing_is_lost_or_doubled(
     urls: tuple[str, str], seeds: tuple[int, ...]
 ) -> None:
     report = Report()
-    for result in asyncio.run(run_seeds(urls, seeds, steps=60)):
+    for result in asyncio.run(run_seeds(urls, seeds, steps=40)):
         if result.violation is not None:
             pytest.fail(report.violation(result))
         report.add(result)
