@@ -73,6 +73,8 @@ def needing_a_person(
     for at in positions:
         if at.halted_reason is not None:
             yield f"stands still: {at.halted_reason}"
+        if at.lacking is not None:
+            yield f"{at.chain}: {at.lacking}"
     for doubt in doubted:
         amount = _amount(doubt.chain, doubt.contract, doubt.amount_units)
         yield (

@@ -17,7 +17,7 @@ from counterfoil.core.money import Asset
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
 from counterfoil.db.rows import all_values, execute
-from counterfoil.desk import children, intake, proving, provisioning, settings, watching
+from counterfoil.desk import children, intake, proving, provisioning, settings, watched
 from counterfoil.desk.intake import Draft
 from counterfoil.desk.provisioning import Stock
 from counterfoil.signer.keys import Keyring
@@ -182,7 +182,7 @@ async def test_the_watcher_learns_children_whenever_they_come(till: Till) -> Non
     known: dict[int, int] = {}
 
     async def learn() -> list[str]:
-        page = await watching.addresses_since(till.desk, "evm", "hd", known, 3)
+        page = await watched.addresses_since(till.desk, "evm", "hd", known, 3)
         known.update((found.org_id, found.number) for found in page)
         return [found.address for found in page]
 

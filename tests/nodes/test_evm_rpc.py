@@ -15,6 +15,7 @@ from counterfoil.chains.port import (
     ChainMoved,
     ChainUnreachable,
     RangeTooWide,
+    StateNotKept,
 )
 from counterfoil.core.assets import CHAINS
 from support.chain import QUICK, LocalChain, local_chain
@@ -301,3 +302,29 @@ async def test_a_batch_is_cut_to_what_an_endpoint_takes(two: Providers) -> None:
     head = await two.arb.node.height()
     assert await chain.token_balances(two.arb.usdc.contract, everybody, head) == [0] * 29 + [9]
     await chain.close()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "missing trie node 12ab (path ) state 0x34cd is not available, not found",
+        "project ID does not have access to archive state",
+        "state at block #7 is pruned",
+    ],
+)
+async def test_a_node_without_old_state_is_not_put_to_rest_for_it(
+    two: Providers, words: str
+) -> None:
+    for node in (two.first, two.second):
+        node.refuse("eth_getBalance", words)
+    newest = await two.chain.block("latest")
+    assert newest is not None
+    for _ in range(QUICK.breaker_failures + 1):
+        with pytest.raises(StateNotKept):
+            await two.chain.native_balances([DEPOSIT], newest.hash)
+    asked = two.first.asked.count("eth_getBalance")
+    assert asked == QUICK.breaker_failures + 1, "asking again at once makes nobody remember"
+    assert await two.chain.block("latest") == newest
+
+    two.second.recover()
+    assert await two.chain.native_balances([DEPOSIT], newest.hash) == [0]

@@ -31,6 +31,7 @@ from counterfoil.chains.port import (
     Recipients,
     SendOutcome,
     Sent,
+    StateNotKept,
     Transfer,
 )
 from counterfoil.core.assets import TOP_LEVEL
@@ -295,6 +296,9 @@ class FakeChain(Chain):
         if self._reach() < at_block:
             msg = f"{self.key}: no endpoint has block {at_block} yet"
             raise ChainUnreachable(msg)
+        if self.faults.no_state and at_block < self._reach():
+            msg = f"{self.key}: no endpoint keeps the state of block {at_block}"
+            raise StateNotKept(msg)
         balances = self._balances(contract, at_block)
         return [balances[address] for address in addresses]
 

@@ -32,6 +32,7 @@ class CursorRow:
     updated_at: datetime
     halted_reason: str | None = None
     halted_at: datetime | None = None
+    lacking: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ class Overdue:
 
 _SELECT: Final = """
     SELECT chain, head_number, head_hash, head_at, safe_number, final_number, final_hash,
-           final_at, lease_until, lease_token, updated_at, halted_reason, halted_at
+           final_at, lease_until, lease_token, updated_at, halted_reason, halted_at,
+           lacking
       FROM ingest.chain_cursor
 """
 
@@ -244,6 +246,15 @@ async def resume(tx: Tx, chain: str) -> None:
          WHERE chain = %(chain)s
         """,
         {"chain": chain},
+    )
+
+
+async def lack(tx: Tx, chain: str, what: str | None) -> None:
+    """Keep what none of the chain's nodes tells; None where they tell everything."""
+    await execute(
+        tx,
+        "UPDATE ingest.chain_cursor SET lacking = %(what)s WHERE chain = %(chain)s",
+        {"chain": chain, "what": what},
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute_many
+from counterfoil.db.rows import all_rows, all_values, execute_many
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,6 @@ class NativeAddress:
     """
 
     address: str
-    factory: str
     known_wei: int
     swept: bool
 
@@ -37,56 +36,129 @@ class Outflow:
     block_number: int
 
 
-async def watched(  # noqa: PLR0913 - a chain, two heights, and who is left out
+async def open_addresses(tx: Tx, *, ended: Sequence[str], since: datetime) -> list[str]:
+    """Addresses of the invoices that ask for native coin on any chain, the newest first.
+
+    Left out are invoices in one of the statuses ``ended`` that nothing happened to ``since``.
+    """
+    return await all_values(
+        tx,
+        str,
+        """
+        SELECT i.deposit_address
+          FROM (SELECT DISTINCT org_id, invoice_id FROM payment_request WHERE contract = '') AS p
+          JOIN invoice i USING (org_id, invoice_id)
+         WHERE i.status <> ALL(%(ended)s) OR i.updated_at > %(since)s
+         ORDER BY i.created_at DESC, i.deposit_address
+        """,
+        {"ended": list(ended), "since": since},
+    )
+
+
+async def pressing(  # noqa: PLR0913 - a chain, a range of blocks and one of times
+    tx: Tx, chain: str, *, above: int, upto: int, due_after: datetime, due_upto: datetime
+) -> list[str]:
+    """Addresses that must be looked at now, whoever's turn it is.
+
+    Those at which coin was seen in the blocks above ``above`` up to ``upto`` and is not final, and
+    those of unpaid invoices that ask for coin and are due in between the two times.
+    """
+    return await all_values(
+        tx,
+        str,
+        """
+        SELECT i.deposit_address FROM transfer t JOIN invoice i USING (org_id, invoice_id)
+         WHERE t.chain = %(chain)s AND t.contract = '' AND t.depth IN (1, 2)
+           AND t.block_number > %(above)s AND t.block_number <= %(upto)s
+         UNION
+        SELECT u.address FROM ingest.unassigned_transfer u
+         WHERE u.chain = %(chain)s AND u.contract = '' AND u.depth IN (1, 2)
+           AND u.block_number > %(above)s AND u.block_number <= %(upto)s
+         UNION
+        SELECT i.deposit_address FROM invoice i
+         WHERE i.status = 'awaiting_payment'
+           AND i.deadline_at > %(due_after)s AND i.deadline_at <= %(due_upto)s
+           AND EXISTS (
+               SELECT FROM payment_request p
+                WHERE p.org_id = i.org_id AND p.invoice_id = i.invoice_id AND p.contract = '')
+        """,
+        {
+            "chain": chain,
+            "above": above,
+            "upto": upto,
+            "due_after": due_after,
+            "due_upto": due_upto,
+        },
+    )
+
+
+async def sweeping_factories(tx: Tx, chain: str) -> list[str]:
+    """The factories that may be sweeping native coin on a chain, or just did."""
+    return await all_values(
+        tx,
+        str,
+        """
+        SELECT DISTINCT o.factory_address FROM move m JOIN org o USING (org_id)
+         WHERE m.chain = %(chain)s AND m.contract = ''
+           AND m.purpose IN ('sweep', 'quarantine') AND m.status IN ('ready', 'signed', 'parked')
+         ORDER BY o.factory_address
+        """,
+        {"chain": chain},
+    )
+
+
+async def watched(  # noqa: PLR0913 - a chain, whose addresses, and what counts as known
     tx: Tx,
     chain: str,
+    family: str,
+    addresses: Sequence[str],
     *,
     received_upto: int,
     left_upto: int,
-    ended: Sequence[str],
-    since: datetime,
+    final_only: bool,
 ) -> list[NativeAddress]:
-    """Addresses of the invoices that ask for native coin on any chain, and what is known on one.
+    """What is known on a chain of these addresses of invoices.
 
-    Counted is what was received up to one block and what left up to another. Left out are invoices
-    in one of the statuses ``ended`` that nothing happened to ``since``.
+    Counted is what was received up to one block, only what is final or also what is merely seen,
+    and what left up to another.
     """
     return await all_rows(
         tx,
         NativeAddress,
         """
-        SELECT i.deposit_address AS address, o.factory_address AS factory,
+        SELECT a.address,
                (coalesce((
                    SELECT sum(t.amount_units) FROM transfer t
                     WHERE t.org_id = i.org_id AND t.invoice_id = i.invoice_id
-                      AND t.chain = %(chain)s AND t.contract = '' AND t.depth > 0
+                      AND t.chain = %(chain)s AND t.contract = '' AND t.depth >= %(least)s
                       AND t.block_number <= %(received_upto)s), 0)
                 + coalesce((
                    SELECT sum(u.amount_units) FROM ingest.unassigned_transfer u
-                    WHERE u.chain = %(chain)s AND u.address = i.deposit_address
-                      AND u.contract = '' AND u.depth > 0
+                    WHERE u.chain = %(chain)s AND u.address = a.address
+                      AND u.contract = '' AND u.depth >= %(least)s
                       AND u.block_number <= %(received_upto)s), 0)
                 - coalesce((
                    SELECT sum(f.amount_units) FROM ingest.native_outflow f
-                    WHERE f.chain = %(chain)s AND f.address = i.deposit_address
+                    WHERE f.chain = %(chain)s AND f.address = a.address
                       AND f.block_number <= %(left_upto)s), 0))::numeric(78, 0) AS known_wei,
                EXISTS (
                    SELECT FROM move m
                     WHERE m.org_id = i.org_id AND m.invoice_id = i.invoice_id
                       AND m.purpose IN ('sweep', 'quarantine') AND m.chain = %(chain)s
-                       AND m.contract = '') AS swept
-          FROM (SELECT DISTINCT org_id, invoice_id FROM payment_request WHERE contract = '') AS p
-          JOIN invoice i USING (org_id, invoice_id)
-          JOIN org o USING (org_id)
-         WHERE i.status <> ALL(%(ended)s) OR i.updated_at > %(since)s
-         ORDER BY i.deposit_address
+                      AND m.contract = '') AS swept
+          FROM ingest.address_owner a
+          JOIN invoice i ON i.org_id = a.org_id AND i.number = a.number
+         WHERE a.family = %(family)s AND a.address = ANY(%(addresses)s)
+           AND a.deposit_mode = 'factory'
+         ORDER BY a.address
         """,
         {
             "chain": chain,
+            "family": family,
+            "addresses": list(addresses),
             "received_upto": received_upto,
             "left_upto": left_upto,
-            "ended": list(ended),
-            "since": since,
+            "least": 3 if final_only else 1,
         },
     )
 

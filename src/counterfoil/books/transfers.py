@@ -224,14 +224,17 @@ async def of_transactions(
 
 
 async def unsettled(tx: Tx, chain: str, after: int, upto: int) -> list[TransferRow]:
-    """Transfers that are not final, in the blocks above ``after`` up to and with ``upto``."""
+    """Transfers that are not final, in the blocks above ``after`` up to and with ``upto``.
+
+    Native coin of any block up to there: it is found by balances, in whatever range they are told.
+    """
     return await all_rows(
         tx,
         TransferRow,
         _SELECT
         + """
         WHERE chain = %(chain)s AND depth IN (1, 2)
-          AND block_number > %(after)s AND block_number <= %(upto)s
+          AND (block_number > %(after)s OR contract = '') AND block_number <= %(upto)s
         ORDER BY block_number, log_index
         """,
         {"chain": chain, "after": after, "upto": upto},

@@ -28,6 +28,10 @@ class ChainUnreachable(ChainError):  # noqa: N818 - says what happened, as core/
     """Every endpoint of the chain failed; nothing is known, so try again later."""
 
 
+class StateNotKept(ChainUnreachable):
+    """No endpoint keeps what was true at a block as old as that; an archive node would."""
+
+
 class ChainMisconfigured(ChainError):  # noqa: N818 - says what happened, as core/errors.py does
     """An endpoint or a token is not what the registry says; an operator must look."""
 
@@ -249,7 +253,10 @@ class Chain(Protocol):
     async def token_balances(
         self, contract: str, addresses: Sequence[str], at_block: int
     ) -> list[int]:
-        """Read balances in base units, in the order asked; ``""`` means the native coin."""
+        """Read balances in base units, in the order asked; ``""`` means the native coin.
+
+        Raises `StateNotKept`.
+        """
         ...
 
     async def kept_balances(
@@ -262,7 +269,10 @@ class Chain(Protocol):
         ...
 
     async def native_balances(self, addresses: Sequence[str], block_hash: str) -> list[int]:
-        """Read native coin in wei at the end of the very block that has this hash (EIP-1898)."""
+        """Read native coin in wei at the end of the very block that has this hash (EIP-1898).
+
+        Raises `StateNotKept`, as `token_balances` does.
+        """
         ...
 
     async def native_payments(self, block: Block, recipients: Collection[str]) -> list[Transfer]:

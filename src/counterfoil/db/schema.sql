@@ -30,7 +30,8 @@ CREATE TABLE ingest.chain_cursor (
     lease_token uuid,
     updated_at timestamp with time zone NOT NULL,
     halted_reason text,
-    halted_at timestamp with time zone
+    halted_at timestamp with time zone,
+    lacking text
 );
 
 CREATE TABLE ingest.chain_tx (

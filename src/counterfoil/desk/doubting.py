@@ -21,7 +21,7 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.scan import Change, doubt
 from counterfoil.desk.watching import Lease, Recorded, apply
 
-__all__ = ["Doubt", "doubted", "halt", "open_rows", "paid_to", "resolve", "resume"]
+__all__ = ["Doubt", "doubted", "halt", "lack", "open_rows", "paid_to", "resolve", "resume"]
 
 _BEFORE_ALL: Final = -1
 
@@ -84,3 +84,8 @@ async def halt(desk: Desk, chain: str, reason: str) -> None:
 async def resume(desk: Desk, chain: str) -> None:
     """The chain's nodes say again what they said before: it goes on."""
     await desk.database.run(lambda tx: cursors.resume(tx, chain))
+
+
+async def lack(desk: Desk, chain: str, what: str | None) -> None:
+    """Keep what none of a chain's nodes tells, for operators to see; None where nothing."""
+    await desk.database.run(lambda tx: cursors.lack(tx, chain, what))

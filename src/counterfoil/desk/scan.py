@@ -41,7 +41,8 @@ class Scan:
 
     ``depth`` is how settled that range is. ``vouched`` are transfers on record which the query
     left out but whose own receipts say that they stand. ``doubted`` are those that too few nodes
-    vouch for, each with the reason.
+    vouch for, each with the reason. ``tells_coin``: what it has of native coin is all that there
+    is, of earlier blocks as well.
     """
 
     chain: str
@@ -51,6 +52,7 @@ class Scan:
     sightings: tuple[Sighting, ...]
     vouched: frozenset[Key] = frozenset()
     doubted: Mapping[Key, str] = field(default_factory=dict)
+    tells_coin: bool = False
 
     def depth_of(self, key: Key) -> Depth:
         """How settled a transfer of this range is; never final while it is doubted."""
@@ -122,6 +124,15 @@ def in_doubt(scan: Scan, record: OnRecord, now: datetime) -> list[Doubt]:
         doubt(row, scan.doubted[row.key], now)
         for key, row in rows.items()
         if row.key in scan.doubted and not (key in known and known[key].depth is Depth.FINAL)
+    ]
+
+
+def told_coin(found: Iterable[Change]) -> list[Key]:
+    """Native coin that is settled or gone now, which may have been doubted for want of balances."""
+    return [
+        change.after.key
+        for change in found
+        if not change.after.contract and change.after.depth not in _PROVISIONAL
     ]
 
 
@@ -289,7 +300,8 @@ def _unlisted_depth(scan: Scan, row: TransferRow) -> Depth:
 
 
 def _within(scan: Scan, row: TransferRow) -> bool:
-    return scan.after < row.block_number <= scan.upto
+    above = scan.after < row.block_number or (scan.tells_coin and not row.contract)
+    return above and row.block_number <= scan.upto
 
 
 def _by_asset(

@@ -19,12 +19,12 @@ from uuid import UUID
 from psycopg import OperationalError
 
 from counterfoil.books import cursors, doubts, invoices, ledger, natives, transfers
-from counterfoil.books.cursors import Anchor, CursorRow, Mark, WatchedAddress
+from counterfoil.books.cursors import Anchor, CursorRow, Mark
 from counterfoil.books.doubts import Doubt
 from counterfoil.books.natives import Outflow
 from counterfoil.books.transfers import BlockRef, Key, Quarantined, TransferRow
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.invoice import DepositMode, Invoice
+from counterfoil.core.invoice import Invoice
 from counterfoil.core.journal import DEPOSITED, JournalEntry, Posting
 from counterfoil.core.money import Money
 from counterfoil.core.reckoning import Depth
@@ -41,6 +41,7 @@ from counterfoil.desk.scan import (
     deepened,
     in_doubt,
     kept_aside,
+    told_coin,
 )
 from counterfoil.desk.telling import Untold
 
@@ -57,7 +58,6 @@ __all__ = [
     "Sighting",
     "TransferRow",
     "Untold",
-    "WatchedAddress",
 ]
 
 INVOICES_PER_TRANSACTION: Final = 50
@@ -93,6 +93,8 @@ class Position:
     final: Mark
     halted: bool = False
     """It stands still because a node contradicted what was final."""
+    lacking: str | None = None
+    """What none of its nodes tells, while that keeps something from being done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class ChainPosition:
     """A chain's position for operators. Ages are seconds since the block's own time.
 
     ``watched`` is False while nobody holds the chain's lease. ``halted_reason`` says why it
-    stands still, if it does.
+    stands still, if it does, and ``lacking`` what none of its nodes tells.
     """
 
     chain: str
@@ -111,6 +113,7 @@ class ChainPosition:
     final_age_seconds: float
     watched: bool
     halted_reason: str | None = None
+    lacking: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,7 @@ async def positions(desk: Desk) -> list[ChainPosition]:
             final_age_seconds=(now - row.final_at).total_seconds(),
             watched=row.lease_until is not None and row.lease_until > now,
             halted_reason=row.halted_reason,
+            lacking=row.lacking,
         )
         for row in rows
     ]
@@ -179,15 +183,6 @@ async def anchors(desk: Desk, chain: str) -> list[Anchor]:
     """The blocks above the final cursor at which ranges ended, lowest first."""
     async with desk.database.reading() as tx:
         return await cursors.anchors(tx, chain)
-
-
-async def addresses_since(
-    desk: Desk, family: str, mode: DepositMode, known: Mapping[int, int], limit: int
-) -> list[WatchedAddress]:
-    """A mode's addresses with numbers above those known, at most ``limit`` per organisation."""
-    since = cursors.watched_since if mode == "factory" else cursors.children_since
-    async with desk.database.reading() as tx:
-        return await since(tx, family, known, limit)
 
 
 async def unsettled(desk: Desk, chain: str, after: int, upto: int) -> list[TransferRow]:
@@ -224,14 +219,16 @@ async def record_final(  # noqa: PLR0913 - a range, what was found in it, and wh
     vouched: Collection[Key] = (),
     outflows: Sequence[Outflow] = (),
     doubted: Mapping[Key, str] | None = None,
+    tells_coin: bool = False,
     told: Callable[[], None] = _quietly,
 ) -> Recorded:
     """Record a scan of finalized blocks, which alone settles, and move the final cursor.
 
     Money that becomes final is booked from the payer to the deposit. ``outflows`` are what native
     coin is compared with in later ranges. What is ``doubted``, each with the reason, is written
-    down and stays short of final. ``told`` is called whenever some of the invoices were. Raises
-    `LeaseLost`.
+    down and stays short of final. With ``tells_coin`` native coin on record that is not final and
+    not among ``sightings`` is gone, of whatever block. ``told`` is called whenever some of the
+    invoices were. Raises `LeaseLost`.
     """
     scan = Scan(
         lease.chain,
@@ -241,6 +238,7 @@ async def record_final(  # noqa: PLR0913 - a range, what was found in it, and wh
         tuple(sightings),
         frozenset(vouched),
         doubted or {},
+        tells_coin,
     )
 
     async def finish(tx: Tx) -> None:
@@ -305,14 +303,18 @@ async def _record(
     now = desk.clock.now()
     aside = tuple(kept_aside(scan, record, now))
     waiting = in_doubt(scan, record, now)
+    found = changes(scan, record, now)
+    resolved = told_coin(found)
 
     async def finish_scan(tx: Tx) -> None:
+        if resolved:
+            await doubts.end(tx, scan.chain, resolved)
         await transfers.drop_quarantined(tx, scan.chain, scan.after, scan.upto)
         await transfers.quarantine(tx, aside)
         await doubts.save(tx, waiting)
         await finish(tx)
 
-    recorded = await apply(desk, lease, changes(scan, record, now), finish_scan, told)
+    recorded = await apply(desk, lease, found, finish_scan, told)
     return replace(recorded, quarantined=aside, doubted=tuple(waiting))
 
 
@@ -491,4 +493,5 @@ def _position(row: CursorRow) -> Position:
         safe_number=row.safe_number,
         final=Mark(row.final_number, row.final_hash, row.final_at),
         halted=row.halted_reason is not None,
+        lacking=row.lacking,
     )

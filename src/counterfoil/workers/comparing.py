@@ -45,6 +45,8 @@ class BalanceCheck:
         known = CHAINS[chain.key]
         self._contracts = [asset.contract for asset in (*known.accepted, *known.known_other)]
         self._waiting: deque[Compared] = deque()
+        self.told: bool | None = None
+        """Whether a node told balances when last asked for old ones; None before that."""
         self._again_at = self._round_at = desk.clock.now()
         self._log = structlog.get_logger(worker="watch", chain=chain.key)
 
@@ -89,6 +91,7 @@ class BalanceCheck:
         if not some:
             return Recorded()
         over = await self._over(some, final_number)
+        self.told = over is not None
         if over is None:
             self._log.warning("no_node_tells_balances", block=final_number)
             return Recorded()

@@ -6,6 +6,7 @@ transaction's own row; sending the same bytes twice is harmless (specs/reliabili
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -13,11 +14,16 @@ from uuid import UUID
 import structlog
 
 from counterfoil.chains.evm.addresses import DepositAddresses
-from counterfoil.chains.port import CallReverted, Chain, ChainError, Receipt, SendOutcome
+from counterfoil.chains.port import (
+    CallReverted,
+    Chain,
+    ChainError,
+    Receipt,
+    SendOutcome,
+)
 from counterfoil.core.errors import OutOfPlace
 from counterfoil.desk import children, landing, moving, upkeep
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.expected import expected_balances
 from counterfoil.desk.landing import Landed, Settled
 from counterfoil.desk.moving import (
     Batch,
@@ -35,6 +41,7 @@ from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreach
 from counterfoil.signer.orders import TxTerms, WalletAddresses
 from counterfoil.signer.payload import rebuild
 from counterfoil.signer.wire import Code
+from counterfoil.workers.before_sweeping import NotComparable, balance_differences
 from counterfoil.workers.evm_moves import (
     affordable_fee_wei,
     gas_limit,
@@ -230,7 +237,12 @@ class MoveWorker:
     async def _reserve_batch(self, chain: Chain, batch: Batch) -> Reserved:
         wallets = await self._signer.addresses(batch.wallet.org_id)
         must_be_the_signers(batch.wallet, wallets)
-        if odd := await self._strangers(batch, wallets) or await self._unlike_books(chain, batch):
+        try:
+            odd = await self._strangers(batch, wallets) or await self._unlike_books(chain, batch)
+        except NotComparable as unsure:
+            some = tuple(i for i in batch.items if i.move.move_id in unsure.move_ids)
+            return await self._wait(replace(batch, items=some), str(unsure), LONG)
+        if odd:
             return await self._park(batch, odd)
         try:
             terms = await self._terms(chain, batch, wallets)
@@ -383,33 +395,6 @@ async def _any_receipt(chain: Chain, open_tx: OpenTx) -> Receipt | None:
 
 
 _WALLET_STOPS: Final = frozenset({Reserved.FROZEN, Reserved.WAITING_FOR_GAS})
-
-
-class NotWatched(Exception):  # noqa: N818 - says what happened, as core/errors.py does
-    """The watcher has not begun on this chain, so no balance can be compared."""
-
-
-async def balance_differences(desk: Desk, chain: Chain, batch: Batch) -> dict[UUID, str]:
-    """What the chain says about a sweep's deposit addresses against our books, per movement.
-
-    Empty when both agree (specs/chains.md 6.2 item 3). Raises `NotWatched`.
-    """
-    expected = await expected_balances(desk, batch)
-    if expected is None:
-        msg = f"{chain.key} is not watched yet"
-        raise NotWatched(msg)
-    addresses = list(expected.units)
-    found = await chain.token_balances(expected.contract, addresses, expected.at_block)
-    on_chain = dict(zip(addresses, found, strict=True))
-    return {
-        item.move.move_id: (
-            f"{item.deposit_address} holds {on_chain[address]} base units of {expected.contract}"
-            f" at block {expected.at_block}, the books say {expected.units[address]}"
-        )
-        for item in batch.items
-        if (address := item.deposit_address) is not None
-        and on_chain[address] != expected.units[address]
-    }
 
 
 async def thaw(desk: Desk, chain: Chain, address: str, *, by: str, reason: str) -> list[UUID]:

@@ -5,13 +5,15 @@ transfers with hashes; the rest is a payment whose transaction is unknown (specs
 Nothing is ever taken for paid that the balance does not show.
 """
 
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import structlog
 
-from counterfoil.chains.port import Block, Chain, ChainMoved, Transfer
+from counterfoil.chains.port import Block, Chain, ChainMoved, StateNotKept, Transfer
 from counterfoil.core.assets import TOP_LEVEL
 from counterfoil.desk import natives
 from counterfoil.desk.desk import Desk
@@ -20,58 +22,153 @@ from counterfoil.desk.natives import NOBODY, NativeAddress, Outflow, unknown_has
 _log: Final = structlog.get_logger(worker="watch")
 
 
+AT_ONCE: Final = 500
+"""Addresses whose balances are asked for in one scan, five requests to a node. A scan comes with
+every block, so each of ten thousand open invoices is looked at within seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class NativeRange:
-    """The blocks above ``after`` up to ``end``; everything up to ``final`` is settled."""
+    """The blocks above ``after`` up to ``end``; everything up to ``final`` is settled.
+
+    ``settles``: it is read for good. ``since`` is the time up to which invoices were looked at
+    before they are due.
+    """
 
     after: int
     end: Block
     final: int
     widest: int
+    settles: bool
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class NativeFound:
-    """What came to addresses of ours in a range, and what sweeps took out since the final block."""
+    """What came to addresses of ours in a range, and what sweeps took out since the final block.
+
+    ``told`` False: no node keeps the state of the block that ends it, so nobody knows. None: there
+    was nothing to ask.
+    """
 
     transfers: tuple[Transfer, ...] = ()
     outflows: tuple[Outflow, ...] = ()
+    told: bool | None = True
+
+
+class Turn:
+    """Whose balance is asked for next, in one pass over a chain: everybody's, again and again."""
+
+    def __init__(self, desk: Desk, at_once: int = AT_ONCE) -> None:
+        """Begin with the newest invoice. What is kept here may be forgotten."""
+        self._desk = desk
+        self._at_once = at_once
+        self._waiting: deque[str] = deque()
+
+    async def next(self) -> list[str]:
+        """The next addresses, at most so many at once."""
+        if not self._waiting:
+            self._waiting.extend(await natives.open_addresses(self._desk))
+        return [self._waiting.popleft() for _ in range(min(self._at_once, len(self._waiting)))]
 
 
 class NativeScan:
     """Looks at one chain's native coin on behalf of its watcher."""
 
-    def __init__(self, desk: Desk, chain: Chain, witness: Chain | None = None) -> None:
-        """Look at ``chain`` for the invoices at ``desk``.
+    def __init__(self, desk: Desk, chain: Chain, turn: Turn, witness: Chain | None = None) -> None:
+        """Look at ``chain`` for the invoices at ``desk`` whose ``turn`` it is.
 
         With a ``witness`` only what both see is believed. What one of them sees is not lost: it is
         found in a later range, once both do.
         """
         self._desk = desk
         self._chain = chain
+        self._turn = turn
         self._witness = witness
 
     async def scan(self, blocks: NativeRange) -> NativeFound:
-        """Every payment in native coin to an invoice that asks for it, in a range of blocks.
+        """Payments in native coin to invoices that ask for it, up to the end of a range of blocks.
 
-        Raises `ChainMoved` where a block of the range is not there, and whatever the chain does.
+        Looked at are those whose turn it is and those that cannot wait. What came to one before
+        the range, when it was not its turn, is found as well. Raises `ChainMoved` where a block of
+        the range is not there, and whatever the chain does.
         """
-        watched = await natives.watched(
-            self._desk, self._chain.key, after=blocks.after, final=blocks.final
+        turn = await self._turn.next()
+        if not turn:
+            return NativeFound(told=None)
+        pressing = await natives.pressing(
+            self._desk,
+            self._chain.key,
+            after=blocks.after,
+            upto=blocks.end.number,
+            due=(blocks.since, blocks.end.at),
+            settles=blocks.settles,
         )
-        if not watched:
-            return NativeFound()
-        sweeps = await self._sweeps(watched, blocks)
+        watched = await natives.watched(
+            self._desk,
+            self._chain.key,
+            {*turn, *pressing},
+            after=blocks.after,
+            final=blocks.final,
+            settles=blocks.settles,
+        )
+        sweeps = await self._sweeps(blocks)
         known = {one.address: one.known_wei for one in watched}
-        there = await self._agreed(blocks.end, known, sweeps)
+        try:
+            there = await self._agreed(blocks.end, known, sweeps)
+        except StateNotKept:
+            return NativeFound(outflows=tuple(sweeps), told=False)
         found: list[Transfer] = []
-        for block, grown in await self._growth(blocks.after, known, blocks.end, there, sweeps):
-            found += await self._explained(block, grown)
+        for after, some in await self._starts(blocks, watched, there, sweeps):
+            for block, grown in await self._growth(
+                after, known, blocks.end, {a: there[a] for a in some}, sweeps
+            ):
+                found += await self._explained(block, grown)
         return NativeFound(tuple(found), tuple(sweeps))
 
-    async def _sweeps(self, watched: Sequence[NativeAddress], blocks: NativeRange) -> list[Outflow]:
+    async def _starts(
+        self,
+        blocks: NativeRange,
+        watched: Sequence[NativeAddress],
+        there: Mapping[str, int],
+        sweeps: Sequence[Outflow],
+    ) -> list[tuple[int, list[str]]]:
+        """Above which block each address that gained did so: of most it is this range.
+
+        Others gained before, when it was not their turn: they are searched for in ever longer
+        steps. From where coin was taken this cannot be told by balances, nor where no node keeps
+        them; what came there counts as having come where the search ended.
+        """
+        known = {one.address: one.known_wei for one in watched}
+        fixed = {one.address for one in watched if not one.swept}
+        rest = [address for address, wei in there.items() if wei > known[address]]
+        found: list[tuple[int, list[str]]] = []
+        answered = after = blocks.after
+        step = blocks.widest
+        while rest:
+            block = await self._chain.block(after)
+            held = None if block is None else await self._told(block, rest, sweeps)
+            if held is None:
+                return [*found, (answered, rest)]
+            answered = after
+            done = [a for a in rest if held[a] <= known[a] or a not in fixed or not after]
+            found += [(after, done)] if done else []
+            rest = [address for address in rest if address not in done]
+            after, step = max(after - step, 0), step * 2
+        return found
+
+    async def _told(
+        self, block: Block, addresses: Collection[str], sweeps: Sequence[Outflow]
+    ) -> dict[str, int] | None:
+        """What had come to each address by the end of a block; None where no node keeps it."""
+        try:
+            return await self._gross(self._chain, block, addresses, sweeps)
+        except StateNotKept:
+            return None
+
+    async def _sweeps(self, blocks: NativeRange) -> list[Outflow]:
         """What left since the final block; nobody but our factories can take anything away."""
-        factories = sorted({one.factory for one in watched if one.swept})
+        factories = await natives.sweeping_factories(self._desk, self._chain.key)
         found: list[Outflow] = []
         for start in range(blocks.final + 1, blocks.end.number + 1, blocks.widest):
             upto = min(start + blocks.widest - 1, blocks.end.number)
@@ -131,8 +228,10 @@ class NativeScan:
         if middle is None:
             msg = f"{self._chain.key}: a block below {end.number} is gone"
             raise ChainMoved(msg)
+        gross = await self._told(middle, grown, sweeps)
+        if gross is None:
+            return [(end, grown)]
         # What came never falls and never outgrows what is there in the end, whatever a node says.
-        gross = await self._gross(self._chain, middle, grown, sweeps)
         halfway = {a: min(max(gross[a], before[a]), there[a]) for a in grown}
         upper = {a: there[a] for a in grown}
         return [

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 import structlog
 
@@ -24,7 +25,6 @@ from counterfoil.chains.port import (
 from counterfoil.core.assets import TOP_LEVEL
 from counterfoil.desk import doubting, watching
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.natives import Outflow
 from counterfoil.desk.watching import (
     Anchor,
     Lease,
@@ -36,13 +36,20 @@ from counterfoil.desk.watching import (
 )
 from counterfoil.workers import witness
 from counterfoil.workers.comparing import BalanceCheck
-from counterfoil.workers.native import NativeRange, NativeScan
+from counterfoil.workers.native import AT_ONCE as COINS_AT_ONCE
+from counterfoil.workers.native import NativeFound, NativeRange, NativeScan, Turn
 from counterfoil.workers.reading import RangeReader, Read, Width, dated, headers
 from counterfoil.workers.runner import quietly
 from counterfoil.workers.watched import LISTED_AT_MOST, WatchedAddresses
 from counterfoil.workers.witness import TWO_NODES_FROM_DOLLARS
 
 __all__ = ["ChainWatcher", "FinalityBroken", "WatchLimits", "WatchedAddresses"]
+
+
+NO_OLD_STATE: Final = (
+    "no node keeps what was true at final blocks: ether that contracts paid is not confirmed, and"
+    " balances are not compared; add a node that keeps an hour of old state"
+)
 
 
 class FinalityBroken(Exception):  # noqa: N818 - says what happened, as core/errors.py does
@@ -58,7 +65,8 @@ class WatchLimits:
     chain's logs fit into one answer, and that one range is fetched while another is recorded.
     A watcher that says nothing for ``lease_seconds`` is replaced by another. Payments of
     ``two_nodes_from_dollars`` or more need two nodes that agree; what they do not agree on is
-    asked again every ``recheck_seconds``.
+    asked again every ``recheck_seconds``. Balances of ``coins_at_once`` addresses are looked at for
+    native coin in one range.
     """
 
     start_block: int | None = None
@@ -67,6 +75,7 @@ class WatchLimits:
     listed_at_most: int = LISTED_AT_MOST
     two_nodes_from_dollars: int = TWO_NODES_FROM_DOLLARS
     recheck_seconds: float = 10
+    coins_at_once: int = COINS_AT_ONCE
 
 
 class ChainWatcher:
@@ -95,6 +104,9 @@ class ChainWatcher:
         listed = self._limits.listed_at_most
         self._head_pass = RangeReader(chain, chain, watched, self._width, listed)
         self._final_pass = RangeReader(chain, chain.second_view, watched, self._width, listed)
+        self._head_turn = Turn(desk, self._limits.coins_at_once)
+        self._final_turn = Turn(desk, self._limits.coins_at_once)
+        self._coin_told: bool | None = None
         self._recheck_at = desk.clock.now()
         self._balances = BalanceCheck(desk, chain, self._lease, self._limits.two_nodes_from_dollars)
         self._log = structlog.get_logger(worker="watch", chain=chain.key)
@@ -150,7 +162,15 @@ class ChainWatcher:
             raise
         await self._recheck(at)
         self._report("missed", at.final.number, await self._balances.rotate(at.final.number))
+        await self._note_lacking(at)
         return behind
+
+    async def _note_lacking(self, at: Position) -> None:
+        """Keep for operators whether nodes tell what was at blocks as old as the final one."""
+        told = {self._coin_told, self._balances.told}
+        lacking = NO_OLD_STATE if False in told else at.lacking if told == {None} else None
+        if lacking != at.lacking:
+            await doubting.lack(self._desk, self._chain.key, lacking)
 
     async def _must_stand(self, at: Position, last: Block | None) -> None:
         """Raise `FinalityBroken` where the last block that was final has another hash."""
@@ -196,7 +216,7 @@ class ChainWatcher:
             return None
         end = read.end
         async with self._head_pass.fetching_ahead(end.number, tip):
-            sightings, _ = await self._with_native(self._chain, read, at.final.number)
+            sightings, _ = await self._with_native(self._chain, read, at)
             await self._balances.before_deadlines(at.head, end, tip, sightings)
             recorded = await watching.record_seen(
                 self._desk, self._lease, after, _mark(end), sightings
@@ -221,12 +241,15 @@ class ChainWatcher:
 
     async def _record_final(self, at: Position, read: Read, tip: Block) -> watching.Recorded:
         after, end = read.after, read.end
-        sightings, outflows = await self._with_native(self._chain.second_view, read, after)
+        sightings, native = await self._with_native(self._chain.second_view, read, at, settles=True)
+        self._coin_told = native.told
         if end.number > at.head.number:
             await self._balances.before_deadlines(at.head, end, tip, sightings)
         unsettled = await watching.unsettled(self._desk, self._chain.key, after, end.number)
         story = await witness.one_story(self._desk, self._chain, sightings, unsettled)
-        vouched = [*story.kept, *await self._vouched(unsettled, sightings)]
+        untold = _untold(unsettled, read) if native.told is False else {}
+        vouched = [*story.kept, *await self._vouched(unsettled, sightings, native)]
+        vouched += [row for row in unsettled if row.key in untold and row not in vouched]
         sightings = story.sightings
         return await watching.record_final(
             self._desk,
@@ -235,11 +258,13 @@ class ChainWatcher:
             _mark(end),
             sightings,
             vouched=[row.key for row in vouched],
-            outflows=outflows,
+            outflows=native.outflows,
+            tells_coin=native.told is True,
             doubted=await witness.doubted(
                 self._desk, self._chain, sightings, vouched, self._limits.two_nodes_from_dollars
             )
-            | story.reasons,
+            | story.reasons
+            | untold,
             told=self._recorded,
         )
 
@@ -290,17 +315,20 @@ class ChainWatcher:
         return _is(await self._chain.block(anchor.number), anchor.hash)
 
     async def _with_native(
-        self, view: Chain, read: Read, final_number: int
-    ) -> tuple[list[Sighting], tuple[Outflow, ...]]:
-        """Every transfer to an address of ours in a range, and the native coin that left again."""
-        blocks = NativeRange(read.after, read.end, final_number, self._width.blocks)
+        self, view: Chain, read: Read, at: Position, *, settles: bool = False
+    ) -> tuple[list[Sighting], NativeFound]:
+        """Every transfer to an address of ours in a range, and what there is of native coin."""
+        blocks = NativeRange(
+            read.after, read.end, at.final.number, self._width.blocks, settles, at.head.at
+        )
         second = None if view is self._chain else self._chain
-        native = await NativeScan(self._desk, view, second).scan(blocks)
+        turn = self._final_turn if settles else self._head_turn
+        native = await NativeScan(self._desk, view, turn, second).scan(blocks)
         coin = await dated(self._chain, native.transfers, read.end)
-        return [*read.found, *coin], native.outflows
+        return [*read.found, *coin], native
 
     async def _vouched(
-        self, unsettled: Sequence[TransferRow], sightings: Sequence[Sighting]
+        self, unsettled: Sequence[TransferRow], sightings: Sequence[Sighting], native: NativeFound
     ) -> list[TransferRow]:
         """Transfers on record that the final query left out and whose receipts still show them.
 
@@ -313,9 +341,11 @@ class ChainWatcher:
             if row.key in listed or row.is_unattributed:
                 continue
             receipt = await self._chain.receipt(row.tx_hash)
-            if receipt is not None and _shows(receipt, row):
+            if receipt is None or not _shows(receipt, row):
+                continue
+            if row.contract or native.told:
                 self._log.error("node_omitted_a_transfer", tx_hash=row.tx_hash, index=row.log_index)
-                vouched.append(row)
+            vouched.append(row)
         return vouched
 
     async def _recheck(self, at: Position) -> None:
@@ -376,6 +406,15 @@ def _shows(receipt: Receipt, row: TransferRow) -> bool:
     if not row.contract:
         return row.log_index == TOP_LEVEL
     return any((g.log_index, g.contract) == (row.log_index, row.contract) for g in receipt.logs)
+
+
+def _untold(unsettled: Sequence[TransferRow], read: Read) -> dict[tuple[str, int], str]:
+    """Coin on record in a range whose balances no node tells, and that nothing else proves."""
+    return {
+        row.key: NO_OLD_STATE
+        for row in unsettled
+        if row.is_internal and row.block_number > read.after
+    }
 
 
 def _mark(block: Block) -> Mark:

@@ -6,7 +6,7 @@ from typing import Final
 
 from counterfoil.chains.address_set import AddressSet
 from counterfoil.core.invoice import DepositMode
-from counterfoil.desk import watching
+from counterfoil.desk import watched
 from counterfoil.desk.desk import Desk
 
 LISTED_AT_MOST: Final = 2_000
@@ -49,7 +49,7 @@ class WatchedAddresses:
     async def _learn(self, mode: DepositMode, highest: dict[int, int]) -> None:
         full = True
         while full:
-            page = await watching.addresses_since(
+            page = await watched.addresses_since(
                 self._desk, self._family, mode, highest, ADDRESSES_PER_PAGE
             )
             added = [found.address for found in page]

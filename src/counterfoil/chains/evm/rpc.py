@@ -21,6 +21,7 @@ from counterfoil.chains.port import (
     ChainMisconfigured,
     ChainUnreachable,
     RangeTooWide,
+    StateNotKept,
 )
 from counterfoil.core.ports import Clock
 
@@ -79,6 +80,10 @@ class Unusable(Exception):  # noqa: N818 - internal: this endpoint's answer is o
 
 class _TooLarge(Unusable):
     """The answer is bigger than we are willing to read."""
+
+
+class _Forgotten(Unusable):
+    """The endpoint is well, and does not keep what was true at a block as old as that."""
 
 
 class _OtherChain(Unusable):
@@ -169,13 +174,24 @@ _BEHIND_WORDS: Final = (
     "block not found",
     "unknown block",
     "not found: block",
-    "missing trie node",
-    "historical state",
     "block is out of range",
     "blockoutofrange",
     "invalid block height",
     "after last accepted block",
     "block range extends beyond",
+)
+# geth, Nitro, op-geth, Erigon, Nethermind, Besu, reth, and what providers say of their plans. A
+# node that lags says some of it too, of blocks that it does not have yet.
+_FORGOTTEN_WORDS: Final = (
+    "missing trie node",
+    "historical state",
+    "state not available",
+    "state is not available",
+    "state unavailable",
+    "no state available",
+    "pruned",
+    "pruning",
+    "archive",
 )
 _BUSY_CODES: Final = frozenset({429, -32029, -32097})
 _BROKEN_CODES: Final = frozenset({-32601, -32603, -32700})
@@ -230,7 +246,8 @@ class JsonRpc:
 
         ``second_view`` prefers the endpoints that do not serve everything else. Raises
         `RpcError` when a healthy node refuses one of them, `RangeTooWide` when it would have to
-        answer too much, `ChainMisconfigured` when every endpoint serves another chain, and
+        answer too much, `ChainMisconfigured` when every endpoint serves another chain,
+        `StateNotKept` when those that answered keep nothing as old as what was asked about, and
         `ChainUnreachable` when none could answer.
         """
         problems: list[Unusable] = []
@@ -241,11 +258,13 @@ class JsonRpc:
                 try:
                     found = await self._ask_endpoint(endpoint, queries, answers)
                 except Unusable as problem:
-                    self._failed(endpoint)
+                    self._failed(endpoint, problem)
                     problems.append(problem)
                 else:
                     self._works(endpoint, second_view=second_view)
                     return found
+            if problems and all(isinstance(problem, _Forgotten) for problem in problems):
+                break  # Asking again makes nobody remember.
         raise self._verdict(problems)
 
     async def ask_if_offered(self, query: Query[T]) -> T | None:
@@ -290,7 +309,7 @@ class JsonRpc:
             except _OtherChain as wrong:
                 raise ChainMisconfigured(str(wrong)) from wrong
             except Unusable as problem:
-                self._failed(endpoint)
+                self._failed(endpoint, problem)
                 problems.append(problem)
         if len(problems) == len(self._endpoints):
             raise self._verdict(problems)
@@ -312,7 +331,9 @@ class JsonRpc:
         longest = self._limits.backoff_seconds * 2 ** (round_number - 1)
         await self._sleep(longest * (0.5 + self._jitter() / 2))
 
-    def _failed(self, endpoint: _Endpoint) -> None:
+    def _failed(self, endpoint: _Endpoint, problem: Unusable) -> None:
+        if isinstance(problem, _Forgotten):
+            return  # It answers everything else.
         endpoint.failures += 1
         if endpoint.failures >= self._limits.breaker_failures:
             endpoint.resting_until = self._clock.monotonic() + self._limits.breaker_seconds
@@ -331,6 +352,8 @@ class JsonRpc:
             return RangeTooWide(told)
         if problems and all(isinstance(problem, _OtherChain) for problem in problems):
             return ChainMisconfigured(told)
+        if any(isinstance(problem, _Forgotten) for problem in problems):
+            return StateNotKept(f"chain {self.chain_id}: {told}")
         return ChainUnreachable(f"chain {self.chain_id}: {told}")
 
     async def _ask_endpoint(
@@ -347,8 +370,8 @@ class JsonRpc:
     async def _ask_one(self, endpoint: _Endpoint, queries: Sequence[Query[T]]) -> list[T] | None:
         try:
             return await self._ask_endpoint(endpoint, queries, _RAW)
-        except Unusable:
-            self._failed(endpoint)
+        except Unusable as problem:
+            self._failed(endpoint, problem)
             return None
         except ChainError:
             return None
@@ -445,6 +468,8 @@ def _judge(endpoint: _Endpoint, method: str, error: _Error) -> Exception:
     """
     text = error.message.lower()
     told = f"{endpoint.name}: {error.message[:200]} ({error.code})"
+    if any(word in text for word in _FORGOTTEN_WORDS):
+        return _Forgotten(told)
     if error.code in _BUSY_CODES or any(word in text for word in (*_BUSY_WORDS, *_BEHIND_WORDS)):
         return Unusable(told)
     if method == "eth_getLogs" and any(word in text for word in _RANGE_WORDS):

@@ -1,0 +1,65 @@
+"""Whether deposit addresses hold what the books say, asked before anything is swept."""
+
+from uuid import UUID
+
+from counterfoil.chains.port import Chain, StateNotKept
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.expected import Expected, expected_balances
+from counterfoil.desk.moving import Batch
+
+
+class NotWatched(Exception):  # noqa: N818 - says what happened, as core/errors.py does
+    """The watcher has not begun on this chain, so no balance can be compared."""
+
+
+class NotComparable(Exception):  # noqa: N818 - says what is the case, as core/errors.py does
+    """Some deposit addresses cannot be compared with the books just now."""
+
+    def __init__(self, reason: str, move_ids: frozenset[UUID]) -> None:
+        """Keep the sentence, and whose addresses these are."""
+        super().__init__(reason)
+        self.move_ids = move_ids
+
+
+async def balance_differences(desk: Desk, chain: Chain, batch: Batch) -> dict[UUID, str]:
+    """What the chain says about a sweep's deposit addresses against our books, per movement.
+
+    Empty when both agree (specs/chains.md 6.2 item 3). Where no node keeps the state of the last
+    block in the books, the newest one's must be the same: what came since may not be swept along.
+    Raises `NotWatched` and `NotComparable`.
+    """
+    expected = await expected_balances(desk, batch)
+    if expected is None:
+        msg = f"{chain.key} is not watched yet"
+        raise NotWatched(msg)
+    addresses = list(expected.units)
+    try:
+        found = await chain.token_balances(expected.contract, addresses, expected.at_block)
+    except StateNotKept:
+        await _must_agree_now(chain, batch, expected)
+        return {}
+    on_chain = dict(zip(addresses, found, strict=True))
+    return {
+        item.move.move_id: (
+            f"{item.deposit_address} holds {on_chain[address]} base units of {expected.contract}"
+            f" at block {expected.at_block}, the books say {expected.units[address]}"
+        )
+        for item in batch.items
+        if (address := item.deposit_address) is not None
+        and on_chain[address] != expected.units[address]
+    }
+
+
+async def _must_agree_now(chain: Chain, batch: Batch, expected: Expected) -> None:
+    addresses = list(expected.units)
+    newest = await chain.block("latest")
+    at_block = expected.at_block if newest is None else newest.number
+    found = await chain.token_balances(expected.contract, addresses, at_block)
+    unlike = {a for a, held in zip(addresses, found, strict=True) if held != expected.units[a]}
+    odd = frozenset(i.move.move_id for i in batch.items if i.deposit_address in unlike)
+    if odd:
+        msg = (
+            f"no node keeps the balances of block {expected.at_block}, and those of block"
+            f" {at_block} are not what the books say; it goes on once they are the same"
+        )
+        raise NotComparable(msg, odd)
