@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from counterfoil.api import kryptogo
+from counterfoil.api.kryptogo.callbacks import tells
 from counterfoil.api.kryptogo.schema import create_fields, read_draft
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.clock import SystemClock, TimeSortedIds
@@ -131,7 +131,7 @@ async def recorded_create(url: str, api_key: str, body: bytes) -> Script:
             SystemClock(),
             recorder,
             {"evm": parse_evm_address},
-            tells={"kryptogo": kryptogo.tells},
+            tells={"kryptogo": tells},
         )
         # The first request of a minute also notes that the key is used; this is of any other.
         await members.authenticate(desk, api_key)

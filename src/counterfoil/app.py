@@ -24,8 +24,8 @@ from litestar.types import Message, Scope
 from psycopg_pool import PoolTimeout
 
 from counterfoil import checkout, studio
-from counterfoil.api import kryptogo
-from counterfoil.api.kryptogo import errors
+from counterfoil.api.kryptogo import errors, routes
+from counterfoil.api.kryptogo.callbacks import tells
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.checkout.live import Live
 from counterfoil.clock import SystemClock, TimeSortedIds
@@ -101,7 +101,7 @@ def create_app(desk: Desk, settings: WebSettings) -> Litestar:
             healthz,
             front_door,
             assets.asset,
-            kryptogo.router(),
+            routes.router(),
             studio.router(),
             checkout.router(),
         ],
@@ -114,9 +114,7 @@ def create_app(desk: Desk, settings: WebSettings) -> Litestar:
                 "pay_links": links,
                 "checkout": _checkout_parts(desk, settings, links, changes, press),
                 "studio": _studio_parts(desk, settings, changes, jobs, press),
-                **kryptogo.state(
-                    allow_private_callbacks=settings.allow_private_callbacks, pace=pace
-                ),
+                **routes.state(allow_private_callbacks=settings.allow_private_callbacks, pace=pace),
             }
         ),
         request_max_body_size=MAX_BODY_BYTES,
@@ -234,7 +232,7 @@ def desk_of(config: WebConfig, database: Database) -> Desk:
         ids=TimeSortedIds(),
         addresses=ADDRESSES,
         approval_key=config.approval_secret.reveal().encode(),
-        tells={"kryptogo": kryptogo.tells},
+        tells={"kryptogo": tells},
         chains=config.chains,
         rate_max_age_seconds=config.rate_max_age_seconds,
     )

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from importlib import metadata
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn
 
 import typer
 from rich.table import Table
@@ -15,13 +15,10 @@ from counterfoil.cli_shared import (
     busy,
     database,
     fail,
-    lasting_database,
     out,
-    run_until,
     show,
     with_desk,
 )
-from counterfoil.clock import SystemClock
 from counterfoil.config import (
     ConfigError,
     DatabaseConfig,
@@ -36,10 +33,9 @@ from counterfoil.core.errors import Refusal
 from counterfoil.core.money import format_units
 from counterfoil.db.migrate import MigrationError
 from counterfoil.db.migrate import migrate as apply_migrations
-from counterfoil.db.pool import Database
 from counterfoil.desk import proving
 from counterfoil.desk.desk import Desk
-from counterfoil.log import configure as configure_log
+from counterfoil.processes import PROCESSES
 from counterfoil.signer.client import SignerClient
 from counterfoil.signer.refusals import (
     MemoryBroken,
@@ -48,7 +44,14 @@ from counterfoil.signer.refusals import (
     SignerStartRefused,
     SignerUnreachable,
 )
-from counterfoil.supervisor import Child, NotReady, Supervisor, counterfoil, until_signalled
+from counterfoil.supervisor import (
+    Child,
+    NotReady,
+    Supervisor,
+    counterfoil,
+    run_until,
+    until_signalled,
+)
 from counterfoil.workers.reconcile import reconcile as compare_books
 
 _APPROVAL: Final = "COUNTERFOIL_APPROVAL_SECRET"
@@ -110,54 +113,18 @@ def main() -> None:
         fail(str(problem))
 
 
+def explain(problem: Exception) -> NoReturn:
+    """End with one sentence for what a sentence explains; raise anything else again."""
+    if isinstance(problem, _EXPECTED):
+        fail(str(problem))
+    raise problem
+
+
 # -- processes -----------------------------------------------------------------------------------
 
 
-@cli.command()
-def serve() -> None:
-    """Run the web process."""
-    from counterfoil import app as web
-
-    configure_log()
-    config = WebConfig.from_env(os.environ)
-    web.serve(config, Database(lasting_database(config.database), name="counterfoil-web"))
-
-
-@cli.command()
-def work() -> None:
-    """Run the workers: watching, screening, moving, telling."""
-    from counterfoil import worker
-
-    configure_log()
-    config = WorkConfig.from_env(os.environ)
-    run_until(worker.work(config, lasting_database(config.database)), until=until_signalled)
-
-
-@cli.command()
-def sign() -> None:
-    """Run the signer, the only process with keys."""
-    from counterfoil.signer import memory, policy, service
-
-    configure_log()
-    config = SignConfig.from_env(os.environ)
-    asyncio.run(
-        service.serve(
-            service.SignerConfig(
-                socket_path=config.signer_socket,
-                seed_path=config.seed_file,
-                memory_path=memory.memory_beside(config.seed_file),
-                passphrase=config.seed_passphrase.reveal(),
-                approval_key=config.approval_secret.reveal().encode(),
-                limits=policy.Limits(
-                    move_dollars=config.move_dollars,
-                    day_dollars=config.day_dollars,
-                    ether_dollars=config.ether_dollars,
-                    fuel_day_wei=config.fuel_day_wei,
-                ),
-            ),
-            SystemClock(),
-        )
-    )
+for _process in PROCESSES.values():
+    cli.command()(_process)
 
 
 @cli.command()

@@ -1,11 +1,10 @@
 """What the commands share: how they speak, and how they come to a database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, NoReturn, TypeVar
 
-import uvloop
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -51,20 +50,6 @@ def database(config: DatabaseConfig, *, create: bool = False) -> Iterator[str]:
             server.stop()
 
 
-def lasting_database(config: DatabaseConfig) -> str:
-    """The address of the database for a process that stays; checks that its schema is current.
-
-    An embedded server that it starts outlives it, as other processes may be using it by then.
-    """
-    url = (
-        config.url.reveal()
-        if config.url is not None
-        else EmbeddedPostgres(config.embedded_dir).start()
-    )
-    check_current(url)
-    return url
-
-
 def with_desk(config: DatabaseConfig, do: Callable[[Desk], Coroutine[Any, Any, T]]) -> T:
     """Run something with a desk of its own on the database."""
     with database(config) as url:
@@ -90,22 +75,6 @@ async def _desk(url: str) -> AsyncIterator[Desk]:
         )
     finally:
         await pool.close()
-
-
-def run_until(job: Coroutine[Any, Any, None], until: Callable[[], Awaitable[None]]) -> None:
-    """Run a job that never ends by itself until somebody asks for its end."""
-
-    async def both() -> None:
-        # First, so that it is heard before the job has begun anything.
-        asked = asyncio.ensure_future(until())
-        running = asyncio.ensure_future(job)
-        await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            running.result()
-        running.cancel()
-        await asyncio.wait({running})
-
-    uvloop.run(both())
 
 
 def busy(what: str) -> Progress:

@@ -2,9 +2,27 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
-import structlog
+
+@contextmanager
+def _without(*packages: str) -> Iterator[None]:
+    """Have packages look as if they were not installed, unless something loaded them before."""
+    hidden = {name: None for name in packages if name not in sys.modules}
+    sys.modules.update(hidden)  # type: ignore[arg-type]  # None is how Python is told so
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+# structlog takes along what it finds installed: five megabytes in each process, for tracebacks
+# that we print plain and for threads of another kind.
+with _without("rich", "greenlet"):
+    import structlog
 
 
 def configure(out: TextIO | None = None) -> None:

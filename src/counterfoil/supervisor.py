@@ -9,9 +9,9 @@ import ctypes
 import signal
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 READY_TIMEOUT_SECONDS: Final = 60.0
 _STOP_TIMEOUT_SECONDS: Final = 15.0
@@ -161,6 +161,24 @@ def end_with_parent() -> None:
     """
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def run_until(job: Coroutine[Any, Any, None], until: Callable[[], Awaitable[None]]) -> None:
+    """Run a job that never ends by itself until somebody asks for its end."""
+
+    async def both() -> None:
+        # First, so that it is heard before the job has begun anything.
+        asked = asyncio.ensure_future(until())
+        running = asyncio.ensure_future(job)
+        await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+        running.cancel()
+        await asyncio.wait({running})
+
+    import uvloop  # noqa: PLC0415 - the signer, which has one caller, goes without
+
+    uvloop.run(both())
 
 
 async def until_signalled() -> None:

@@ -49,6 +49,27 @@ def test_a_forbidden_import_is_caught(
     assert any(contract in shown for shown in broken), done.stdout
 
 
+@pytest.mark.parametrize(
+    ("module", "strangers"),
+    [
+        ("counterfoil.app", {"typer", "rich", "aiohttp", "cryptography", "typst", "coincurve"}),
+        ("counterfoil.worker", {"typer", "rich", "litestar", "jinja2", "babel", "pyrage"}),
+        (
+            "counterfoil.signer.service",
+            {"typer", "rich", "psycopg", "aiohttp", "litestar", "eth_account", "pydantic"},
+        ),
+    ],
+)
+def test_a_process_loads_what_it_needs(module: str, strangers: set[str]) -> None:
+    program = f"import sys, counterfoil.processes, counterfoil.log, {module}; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert module in loaded
+    assert not strangers & set(loaded)
+    assert not any(name.startswith("counterfoil.sandbox") for name in loaded)
+
+
 def test_core_imports_only_the_standard_library_and_itself() -> None:
     strangers = [
         at(path, node.lineno, name)

@@ -19,8 +19,7 @@ time.sleep(60)
 
 ASKED_AT_ONCE = """
 import asyncio, os, signal
-from counterfoil.cli_shared import run_until
-from counterfoil.supervisor import until_signalled
+from counterfoil.supervisor import run_until, until_signalled
 
 async def job():
     os.kill(os.getpid(), signal.SIGTERM)

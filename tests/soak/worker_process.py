@@ -4,10 +4,10 @@ import os
 from typing import Final
 
 from counterfoil import worker
-from counterfoil.cli_shared import lasting_database, run_until
 from counterfoil.config import WorkConfig
 from counterfoil.log import configure
-from counterfoil.supervisor import until_signalled
+from counterfoil.processes import lasting_database
+from counterfoil.supervisor import run_until, until_signalled
 from counterfoil.worker import Leases
 
 LONGEST_LEASE_SECONDS: Final = 6.0

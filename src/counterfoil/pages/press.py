@@ -14,12 +14,14 @@ from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import typst
 from litestar import Response
 
 from counterfoil.core.errors import Invalid, Unavailable
+
+if TYPE_CHECKING:
+    import typst
 
 AT_ONCE: Final = 2
 WAITING: Final = 16
@@ -34,14 +36,18 @@ _BUSY: Final = "too many documents are being made just now; ask again in a momen
 
 
 @cache
-def fonts() -> typst.Fonts:
+def fonts() -> "typst.Fonts":
     """The fonts that every sheet is set in, the same on every machine."""
+    import typst  # noqa: PLC0415 - seven megabytes, for those who print
+
     folders = [str(files(package)) for package in _FONTS]
     return typst.Fonts(include_system_fonts=False, font_paths=folders)
 
 
 def typeset(data: str) -> bytes:
     """Set the invoice's sheet with this data, JSON; the same bytes for the same data."""
+    import typst  # noqa: PLC0415 - as above
+
     return typst.compile(
         str(_SHEETS / "invoice.typ"),
         root=str(_SHEETS),
@@ -60,6 +66,8 @@ def redraw(data: str) -> bytes:
 
     Raises `Invalid` naming ``file`` for what is no picture that can be drawn.
     """
+    import typst  # noqa: PLC0415 - as above
+
     try:
         return typst.compile(
             str(_SHEETS / "picture.typ"),

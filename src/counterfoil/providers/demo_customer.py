@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-import aiohttp
-
 from counterfoil.core.errors import Unavailable
 from counterfoil.core.money import Money
 
@@ -19,6 +17,8 @@ class HttpDemoCustomer:
 
     async def pay(self, money: Money, address: str) -> None:
         """Have tokens, or coin, sent to an address; raises `Unavailable` where it is refused."""
+        import aiohttp  # noqa: PLC0415 - the web process calls nobody else
+
         asset = money.asset
         wish = {
             "chain": asset.chain,

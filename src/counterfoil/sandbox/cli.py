@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
-from counterfoil.cli_shared import run_until
 from counterfoil.core.assets import accepted_asset, find_chain
 from counterfoil.core.errors import Invalid, NotFound, OutOfPlace
 from counterfoil.core.money import format_units, parse_units
@@ -19,7 +18,7 @@ from counterfoil.sandbox import samples
 from counterfoil.sandbox.anvil import AnvilNode
 from counterfoil.sandbox.people import NEIGHBOUR_NAME
 from counterfoil.sandbox.places import DemoFacts, Places
-from counterfoil.supervisor import until_signalled
+from counterfoil.supervisor import run_until, until_signalled
 
 _LENGTH_DAYS: Final = 150
 """Five months, in which about two hundred invoices go every way there is."""
