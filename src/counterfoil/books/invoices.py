@@ -34,6 +34,7 @@ from counterfoil.db.rows import (
     execute,
     execute_many,
     one_row,
+    together,
 )
 
 
@@ -322,25 +323,21 @@ async def _complete(tx: Tx, org_id: int, rows: Sequence[_InvoiceRow]) -> list[In
     ids = [row.invoice_id for row in rows]
     if not ids:
         return []
-    requests = await all_rows(
-        tx,
-        _RequestRow,
-        """
-        SELECT invoice_id, chain, contract, due_units, quote::text AS quote
-          FROM payment_request
-         WHERE org_id = %(org_id)s AND invoice_id = ANY(%(ids)s)
-         ORDER BY invoice_id, position
-        """,
-        {"org_id": org_id, "ids": ids},
+    requests, received = await together(
+        tx, _requests(tx, org_id, ids), transfers.by_invoice(tx, org_id, ids)
     )
     asked: defaultdict[UUID, list[PaymentRequest]] = defaultdict(list)
     for request in requests:
         asked[request.invoice_id].append(_request(request))
-    received = await transfers.by_invoice(tx, org_id, ids)
     # Only what came in can have gone anywhere, so unpaid invoices cost no further query.
     paid = [invoice_id for invoice_id in ids if received[invoice_id]]
-    settled = await ledger.settlements(tx, org_id, paid) if paid else {}
-    sent_back = await refunds.by_invoice(tx, org_id, paid) if paid else {}
+    settled, sent_back = (
+        await together(
+            tx, ledger.settlements(tx, org_id, paid), refunds.by_invoice(tx, org_id, paid)
+        )
+        if paid
+        else ({}, {})
+    )
     return [
         _invoice(
             row,
@@ -351,6 +348,20 @@ async def _complete(tx: Tx, org_id: int, rows: Sequence[_InvoiceRow]) -> list[In
         )
         for row in rows
     ]
+
+
+async def _requests(tx: Tx, org_id: int, ids: Sequence[UUID]) -> list[_RequestRow]:
+    return await all_rows(
+        tx,
+        _RequestRow,
+        """
+        SELECT invoice_id, chain, contract, due_units, quote::text AS quote
+          FROM payment_request
+         WHERE org_id = %(org_id)s AND invoice_id = ANY(%(ids)s)
+         ORDER BY invoice_id, position
+        """,
+        {"org_id": org_id, "ids": ids},
+    )
 
 
 def _invoice(

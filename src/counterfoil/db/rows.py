@@ -4,7 +4,7 @@ from collections.abc import Coroutine, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import coroutine
-from typing import Any, Final, LiteralString, TypeVar
+from typing import Any, Final, LiteralString, TypeAlias, TypeVar, overload
 
 import msgspec
 from psycopg import Error, errors
@@ -17,6 +17,9 @@ T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
+D = TypeVar("D")
+
+_Asking: TypeAlias = Coroutine[Any, Any, T]
 
 Params = Mapping[str, object]
 
@@ -67,19 +70,30 @@ def array_text(numbers: Iterable[int]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
+@overload
+async def together(tx: Tx, first: _Asking[A], second: _Asking[B], /) -> tuple[A, B]: ...
+
+
+@overload
 async def together(
-    tx: Tx,
-    first: Coroutine[Any, Any, A],
-    second: Coroutine[Any, Any, B],
-    third: Coroutine[Any, Any, C],
-) -> tuple[A, B, C]:
-    """Three pieces of work in one transaction, whose first queries go out in one trip.
+    tx: Tx, first: _Asking[A], second: _Asking[B], third: _Asking[C], /
+) -> tuple[A, B, C]: ...
+
+
+@overload
+async def together(
+    tx: Tx, first: _Asking[A], second: _Asking[B], third: _Asking[C], fourth: _Asking[D], /
+) -> tuple[A, B, C, D]: ...
+
+
+async def together(tx: Tx, *asking: _Asking[Any]) -> tuple[Any, ...]:
+    """Several pieces of work in one transaction, whose first queries go out in one trip.
 
     None may need what another one finds out. Each goes on until it needs an answer; once all of
     them do, they are answered together. All of them end before this does, and of several that
     fail the first one's error is raised.
     """
-    works = [_Work(first), _Work(second), _Work(third)]
+    works = [_Work(one) for one in asking]
     was = is_together(tx)
     _set_together(tx, is_so=True)
     try:
@@ -88,7 +102,7 @@ async def together(
         for work in works:
             work.steps.close()
         _set_together(tx, is_so=was)
-    return works[0].result, works[1].result, works[2].result
+    return tuple(work.result for work in works)
 
 
 def _set_together(tx: Tx, *, is_so: bool) -> None:

@@ -1,7 +1,6 @@
 """What a member keeps of the list of invoices: filters under a name, and columns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -14,23 +13,6 @@ from counterfoil.desk.desk import Desk
 
 NAME_LENGTH: Final = 60
 MOST_FILTERS: Final = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Filters by name, and the columns; None where the member has chosen none."""
-
-    filters: tuple[SavedFilter, ...]
-    columns: tuple[str, ...] | None
-
-
-async def kept(desk: Desk, by: Actor, member_id: UUID) -> Kept:
-    """What the member keeps."""
-    by.require(Permission.READ)
-    async with desk.database.reading() as tx:
-        filters = await book.filters(tx, by.org_id, member_id)
-        columns = await book.columns(tx, by.org_id, member_id)
-    return Kept(tuple(filters), None if columns is None else tuple(columns))
 
 
 async def keep_filter(desk: Desk, by: Actor, member_id: UUID, name: str, query: str) -> None:

@@ -1,10 +1,11 @@
 """What is shown: an invoice with all that belongs to it, pages of them, and their history."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from counterfoil.books import audit, invoices, lists, moves, screening, transfers
+from counterfoil.books import audit, invoices, kept, lists, moves, screening, transfers
+from counterfoil.books.kept import SavedFilter
 from counterfoil.books.lists import COUNTED_AT_MOST, Filters, Order, StatusCount
 from counterfoil.core import resolution
 from counterfoil.core.content import content_hash
@@ -14,6 +15,7 @@ from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.seal import LogEntry
 from counterfoil.db.pool import Tx
+from counterfoil.db.rows import together
 from counterfoil.desk import resolving
 from counterfoil.desk.desk import Desk
 
@@ -23,13 +25,14 @@ __all__ = [
     "NumberedEntry",
     "Order",
     "Page",
+    "Shelf",
     "StatusCount",
     "fresh_view",
     "full_view",
     "logs",
     "page",
+    "shelf",
     "shown_view",
-    "standing",
     "view",
 ]
 
@@ -70,6 +73,24 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Shelf:
+    """One page of invoices by themselves, and how many match as in `Page`.
+
+    ``standing`` is how many of the organisation's invoices stand where, whatever their context and
+    whatever is asked for beside those archived. ``saved`` and ``columns`` are what the member keeps
+    of the list; None where they have chosen no columns.
+    """
+
+    invoices: tuple[Invoice, ...]
+    total: int
+    total_is_at_least: bool
+    order: Order
+    standing: Mapping[Status, int] = field(default_factory=dict)
+    saved: tuple[SavedFilter, ...] = ()
+    columns: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NumberedEntry:
     """A log entry with a number that is unique within the organisation and grows with time."""
 
@@ -95,32 +116,57 @@ async def page(desk: Desk, filters: Filters, by: Actor, *, number: int, size: in
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
         counts = await lists.counts(tx, by.org_id, filters)
-        total = sum(c.count for c in counts)
-        many = total > COUNTED_AT_MOST and not filters.by_standing_only
-        if many and filters.by_due:
-            filters = replace(filters, order="newest")
-        found = await lists.page(
-            tx, by.org_id, filters, limit=size, offset=(number - 1) * size, many=many
-        )
+        found = await _found(tx, by.org_id, filters, counts, number=number, size=size)
         return Page(
-            views=tuple(await _views(tx, by.org_id, found)),
-            total=COUNTED_AT_MOST if many else total,
-            total_is_at_least=many,
+            views=tuple(await _views(tx, by.org_id, found.invoices)),
+            total=found.total,
+            total_is_at_least=found.total_is_at_least,
             counts=tuple(counts),
-            order=filters.order,
+            order=found.order,
         )
 
 
-async def standing(desk: Desk, by: Actor, *, archived: bool | None) -> dict[Status, int]:
-    """How many of the organisation's invoices stand where, whatever their context."""
+async def shelf(  # noqa: PLR0913 - as `page`, and for whom
+    desk: Desk, filters: Filters, by: Actor, member_id: UUID, *, number: int, size: int
+) -> Shelf:
+    """The same page for people: the invoices alone, and how the member looks at them."""
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
-        counts = await lists.counts(tx, by.org_id, Filters(archived=archived))
-    found: dict[Status, int] = {}
-    for one in counts:
+        counts, standings, saved, columns = await together(
+            tx,
+            lists.counts(tx, by.org_id, filters),
+            lists.counts(tx, by.org_id, Filters(archived=filters.archived)),
+            kept.filters(tx, by.org_id, member_id),
+            kept.columns(tx, by.org_id, member_id),
+        )
+        found = await _found(tx, by.org_id, filters, counts, number=number, size=size)
+    standing: dict[Status, int] = {}
+    for one in standings:
         status = Status(one.status)
-        found[status] = found.get(status, 0) + one.count
-    return found
+        standing[status] = standing.get(status, 0) + one.count
+    return replace(
+        found,
+        standing=standing,
+        saved=tuple(saved),
+        columns=None if columns is None else tuple(columns),
+    )
+
+
+async def _found(  # noqa: PLR0913 - whose, which, and the slice of them
+    tx: Tx,
+    org_id: int,
+    filters: Filters,
+    counts: Sequence[StatusCount],
+    *,
+    number: int,
+    size: int,
+) -> Shelf:
+    total = sum(c.count for c in counts)
+    many = total > COUNTED_AT_MOST and not filters.by_standing_only
+    if many and filters.by_due:
+        filters = replace(filters, order="newest")
+    found = await lists.page(tx, org_id, filters, limit=size, offset=(number - 1) * size, many=many)
+    return Shelf(tuple(found), COUNTED_AT_MOST if many else total, many, filters.order)
 
 
 async def logs(desk: Desk, invoice_id: UUID, by: Actor) -> list[NumberedEntry]:
@@ -164,9 +210,13 @@ async def _views(tx: Tx, org_id: int, found: Sequence[Invoice]) -> list[InvoiceV
     ids = [invoice.invoice_id for invoice in found]
     if not ids:
         return []
-    came_in = await transfers.of_invoices(tx, org_id, ids)
-    went_out = await moves.of_invoices(tx, org_id, ids)
-    runs = {run.invoice_id: run for run in await screening.latest_of_invoices(tx, org_id, ids)}
+    came_in, went_out, latest = await together(
+        tx,
+        transfers.of_invoices(tx, org_id, ids),
+        moves.of_invoices(tx, org_id, ids),
+        screening.latest_of_invoices(tx, org_id, ids),
+    )
+    runs = {run.invoice_id: run for run in latest}
     return [
         InvoiceView(
             invoice=invoice,

@@ -133,22 +133,27 @@ async def _list(
     request: PageRequest, asked: Asked, number: int, refusal: Invalid | None = None
 ) -> Answer:
     desk, by = desk_of(request), request.user.actor
-    found = await queries.page(desk, asked.filters, by, number=number, size=PAGE_SIZE)
-    counts = await queries.standing(desk, by, archived=_ARCHIVED[asked.archived])
-    kept = await keeping.kept(desk, by, request.user.session.member_id)
-    chosen = kept.columns if kept.columns is not None else USUAL_COLUMNS
+    found = await queries.shelf(
+        desk,
+        asked.filters,
+        by,
+        request.user.session.member_id,
+        number=number,
+        size=PAGE_SIZE,
+    )
+    chosen = found.columns if found.columns is not None else USUAL_COLUMNS
     fragment = is_fragment(request) and refusal is None
     return show(
         request,
         "studio/invoices_part.html" if fragment else "studio/invoices.html",
         {
             "found": found,
-            "rows": [(ids.public("inv", v.invoice.invoice_id), v) for v in found.views],
-            "counts": counts,
+            "rows": [(ids.public("inv", one.invoice_id), one) for one in found.invoices],
+            "counts": found.standing,
             "last": min(asked.last_page, max(1, -(-found.total // PAGE_SIZE))),
             "number": number,
             "asked": asked,
-            "saved": kept.filters,
+            "saved": found.saved,
             "columns": [name for name in COLUMNS if name in chosen],
             "all_columns": COLUMNS,
             "refusal": refusal,
