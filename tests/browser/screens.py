@@ -118,6 +118,7 @@ SCREENS: Final = (
     Screen("approvals", "/studio/approvals", "rita"),
     Screen("queue-to-sign", "/studio/queue/sign", "sam"),
     Screen("queue-of-nothing", "/studio/queue/refund", "alma"),
+    Screen("queue-standing", "/studio/queue/standing", "sam"),
     Screen("queue-held", "/studio/queue/clear", "otto"),
     Screen("refund", "/studio/invoices/{to_sign}/refund", "sam"),
     Screen("account", "/studio/account", "maya"),

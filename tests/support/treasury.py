@@ -1,6 +1,7 @@
 """Where a till's money may go: registered addresses without the people who register them."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,11 +23,18 @@ async def registered_only(till: Till, **rules: Any) -> None:  # noqa: ANN401 - a
         await orgs.save_policy(tx, till.org_id, policy)
 
 
-async def register(till: Till, address: str, label: str = "Treasury") -> UUID:
-    """An address that is good from now on."""
+async def allow_one_person(till: Till) -> None:
+    """One person is enough to send a payout elsewhere."""
+    await registered_only(till, registered_only=False, two_people=False)
+
+
+async def register(
+    till: Till, address: str, label: str = "Treasury", wait: timedelta = timedelta()
+) -> UUID:
+    """An address that is good from now on, or after some waiting."""
     now = till.desk.clock.now()
     row = profiles.PayoutAddress(
-        till.desk.ids.new(), "evm", address, label, "user_anna", now, None, None, now
+        till.desk.ids.new(), "evm", address, label, "user_anna", now, None, None, now + wait
     )
     async with till.desk.database.transaction() as tx:
         await profiles.insert_payout_address(tx, till.org_id, row)

@@ -1,12 +1,15 @@
-"""Sums over many invoices, for those who look at how the business goes."""
+"""Questions about many invoices at once, for those who look at how the business goes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
+from uuid import UUID
 
+from counterfoil.books.moves import OUTGOING, MovePurpose
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, one_value
+from counterfoil.db.rows import all_rows, all_values, one_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,4 +90,30 @@ async def given_up_callbacks(tx: Tx, org_id: int, since: datetime) -> int:
             {"org_id": org_id, "since": since},
         )
         or 0
+    )
+
+
+async def parked_payments(
+    tx: Tx, org_id: int, while_invoice: Iterable[tuple[MovePurpose, str]]
+) -> list[UUID]:
+    """The invoices of an organisation with a parked payment, the longest parked first.
+
+    ``while_invoice`` pairs a purpose with an invoice status in which it would be carried out.
+    """
+    pairs = [(purpose, status) for purpose, status in while_invoice if purpose in OUTGOING]
+    return await all_values(
+        tx,
+        UUID,
+        """
+        SELECT move.invoice_id FROM move JOIN invoice AS i USING (org_id, invoice_id)
+        WHERE org_id = %(org_id)s AND move.status = 'parked'
+          AND (purpose, i.status) IN (
+                SELECT * FROM unnest(%(purposes)s::text[], %(statuses)s::text[]))
+        GROUP BY move.invoice_id ORDER BY min(move.updated_at), move.invoice_id
+        """,
+        {
+            "org_id": org_id,
+            "purposes": [purpose for purpose, _ in pairs],
+            "statuses": [status for _, status in pairs],
+        },
     )

@@ -44,7 +44,7 @@ async def approve_again(desk: Desk, move_id: UUID, by: Actor, *, reason: str) ->
     `NotFound`, `Forbidden`, `Invalid` without a reason, and `OutOfPlace` for what is not parked, is
     not a payment, has moved something, or may still be made by an earlier nonce.
     """
-    _must_be_said(by, reason)
+    must_be_said(by, reason)
 
     async def approve(tx: Tx) -> int:
         invoice, move = await _held(tx, by, move_id)
@@ -58,7 +58,7 @@ async def approve_payments_again(
     desk: Desk, invoice_id: UUID, by: Actor, reason: str, idempotent: Idempotent | None = None
 ) -> InvoiceView:
     """The same for every parked payment of an invoice: all of them, or none."""
-    _must_be_said(by, reason)
+    must_be_said(by, reason)
 
     async def approve(tx: Tx) -> InvoiceView:
         async def do() -> InvoiceView:
@@ -88,14 +88,14 @@ async def withdraw(desk: Desk, move_id: UUID, by: Actor, *, reason: str) -> None
     did; another one, to another address, then takes its own order, approval and screening. Raises
     `NotFound`, `Forbidden`, `Invalid` without a reason, and `OutOfPlace` as `approve_again` does.
     """
-    _must_be_said(by, reason)
+    must_be_said(by, reason)
 
     async def give_up(tx: Tx) -> None:
         invoice, move = await _held(tx, by, move_id)
         _must_be_parked(move)
         _must_have_another_way(move, invoice)
-        _must_be_checker(invoice, move, by)
-        await _dead_nonce(tx, move)
+        must_be_checker(invoice, move, by)
+        await dead_nonce(tx, move)
         now = desk.clock.now()
         await moves.give_up(tx, by.org_id, [move.move_id], now)
         what = f"withdrawn; it stood still because: {move.park_reason}"
@@ -139,7 +139,8 @@ def _must_have_another_way(move: MoveRow, invoice: Invoice) -> None:
         )
 
 
-def _must_be_said(by: Actor, reason: str) -> None:
+def must_be_said(by: Actor, reason: str) -> None:
+    """Refuse whoever may not approve payments, or does not say why."""
     by.require(Permission.SIGN)
     if not reason.strip():
         raise Invalid.field("reason", "is required: say what you found, for those who look later")
@@ -149,10 +150,10 @@ async def _approve(  # noqa: PLR0913, PLR0917 - who approves which payment, and 
     desk: Desk, tx: Tx, invoice: Invoice, move: MoveRow, by: Actor, reason: str
 ) -> Invoice:
     """Approve one payment, which the caller holds locked behind its invoice."""
-    warrant = _old_warrant(desk, move)
-    _must_be_in_place(move, invoice)
-    _must_be_checker(invoice, move, by)
-    replaces = await _dead_nonce(tx, move)
+    warrant = old_warrant(desk, move)
+    must_be_in_place(move, invoice)
+    must_be_checker(invoice, move, by)
+    replaces = await dead_nonce(tx, move)
     if over := await over_budget(tx, move):
         raise OutOfPlace(over)
     now = desk.clock.now()
@@ -187,7 +188,7 @@ async def _held(tx: Tx, by: Actor, move_id: UUID) -> tuple[Invoice, MoveRow]:
     return invoice, move
 
 
-def _old_warrant(desk: Desk, move: MoveRow) -> Warrant:
+def old_warrant(desk: Desk, move: MoveRow) -> Warrant:
     """What was approved before, once its seal is found to fit what the row says now."""
     if desk.approval_key is None:
         msg = "this process has no approval key, so nobody can approve money here"
@@ -206,7 +207,7 @@ def _old_warrant(desk: Desk, move: MoveRow) -> Warrant:
     return warrant
 
 
-def _must_be_checker(invoice: Invoice, move: MoveRow, by: Actor) -> None:
+def must_be_checker(invoice: Invoice, move: MoveRow, by: Actor) -> None:
     """Nobody approves again what needed a second person because of them the first time."""
     made = by.uid in makers(invoice)
     ordered = any(
@@ -232,13 +233,14 @@ def _must_be_parked(move: MoveRow) -> None:
         )
 
 
-def _must_be_in_place(move: MoveRow, invoice: Invoice) -> None:
+def must_be_in_place(move: MoveRow, invoice: Invoice) -> None:
+    """Refuse unless it is parked, moved nothing, and its invoice stands where it is made."""
     _must_be_parked(move)
     if (move.purpose, invoice.status.value) not in RUNS_WHILE:
         raise OutOfPlace(f"its invoice is {invoice.status.value}, so nothing is paid for it now")
 
 
-async def _dead_nonce(tx: Tx, move: MoveRow) -> int | None:
+async def dead_nonce(tx: Tx, move: MoveRow) -> int | None:
     """The last nonce that was signed for a payment, all of which are proven dead; None for none."""
     nonces = {move.replaces_nonce} if move.replaces_nonce is not None else set()
     if move.nonce is not None and move.wallet is not None:

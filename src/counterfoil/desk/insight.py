@@ -12,6 +12,7 @@ from counterfoil.core.assets import known_asset
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import comparing, doubting, provisioning, watching
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.moving import RUNS_WHILE
 from counterfoil.desk.provisioning import FuelLevels
 
 __all__ = ["AGES", "Alert", "Insight", "alerts", "insight_of"]
@@ -122,7 +123,10 @@ async def alerts(desk: Desk, by: Actor) -> list[Alert]:
     ]
     async with desk.database.reading() as tx:
         given_up = await insight.given_up_callbacks(tx, by.org_id, now - _CALLBACKS_SINCE)
+        stuck = await insight.parked_payments(tx, by.org_id, RUNS_WHILE)
         org = await orgs.get(tx, by.org_id)
+    if stuck:
+        found.append(Alert("stuck", str(len(stuck))))
     if org is not None and org.policy.payouts.announced(now) is not None:
         found.append(Alert("payout_rules", f"{org.policy.payouts.next_at:%Y-%m-%d %H:%M} UTC"))
     if given_up:

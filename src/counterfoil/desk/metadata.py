@@ -76,6 +76,36 @@ class PaymentWithdrawn(Fact):
     move_id: UUID
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedirectOrdered(Fact):
+    """A person wants parked payouts to go to another registered address; another has to agree."""
+
+    reason: str
+    redirect_id: UUID
+    destination: str
+    label: str
+    moves: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedirectWithdrawn(Fact):
+    """That was called off."""
+
+    reason: str
+    redirect_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayoutRedirected(Fact):
+    """Parked payouts were given up for others to another address: old, new, and base units."""
+
+    reason: str
+    redirect_id: UUID
+    destination: str
+    label: str
+    moves: tuple[tuple[UUID, UUID, int], ...]
+
+
 def metadata(event: Event, before: Invoice | None, after: Invoice) -> dict[str, object]:
     """What a reader of the log needs to follow what happened without any other table."""
     context = {} if after.context is None else {"context": after.context.value}
@@ -133,15 +163,32 @@ def _asking(event: Event, before: Invoice | None, after: Invoice) -> dict[str, o
 
 
 def _paying(event: Event) -> dict[str, object]:
-    if isinstance(event, PaymentWithdrawn):
-        return {"move_id": str(event.move_id)}
-    if not isinstance(event, ApprovedAgain):
-        return {}
-    return {
-        "move_id": str(event.move_id),
-        "generation": event.generation,
-        "replaces_nonce": event.replaces_nonce,
-    }
+    match event:
+        case PaymentWithdrawn():
+            return {"move_id": str(event.move_id)}
+        case ApprovedAgain():
+            return {
+                "move_id": str(event.move_id),
+                "generation": event.generation,
+                "replaces_nonce": event.replaces_nonce,
+            }
+        case RedirectWithdrawn():
+            return {"redirect": str(event.redirect_id)}
+        case RedirectOrdered():
+            return {**_redirect(event), "moves": [str(move_id) for move_id in event.moves]}
+        case PayoutRedirected():
+            moves = [
+                {"from": str(old), "to": str(new), "amount_units": str(units)}
+                for old, new, units in event.moves
+            ]
+            return {**_redirect(event), "moves": moves}
+        case _:
+            return {}
+
+
+def _redirect(event: RedirectOrdered | PayoutRedirected) -> dict[str, object]:
+    redirect_id = str(event.redirect_id)
+    return {"redirect": redirect_id, "destination": event.destination, "label": event.label}
 
 
 def _deciding(event: Event) -> dict[str, object]:

@@ -91,13 +91,15 @@ async def must_still_be_registered(desk: Desk, tx: Tx, invoice: Invoice) -> None
 async def unregistered(tx: Tx, move: MoveRow, now: datetime) -> str | None:
     """Why a payout must not be made: where it goes to is not registered, or not any more.
 
-    Asked of the organisations that pay out to registered addresses only.
+    What was sent elsewhere than its invoice says (`desk.redirecting`) always goes to a registered
+    address; other payouts only where the organisation asks for that.
     """
-    if move.purpose != "payout":
+    if move.purpose != "payout" or move.invoice_id is None:
         return None
-    org = await orgs.get(tx, move.org_id)
-    if org is None or not org.policy.payouts.in_force(now).registered_only:
-        return None
+    if move.source_id == move.invoice_id.hex:
+        org = await orgs.get(tx, move.org_id)
+        if org is None or not org.policy.payouts.in_force(now).registered_only:
+            return None
     family = CHAINS[move.chain].family
     for one in await usable(tx, move.org_id, now):
         if (one.family, one.address) == (family, move.destination):

@@ -7,6 +7,7 @@ is the signer's to see, who checks its warrant (decision 2).
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
+from uuid import UUID
 
 from counterfoil.books.moves import MoveRow
 from counterfoil.core import ids
@@ -112,9 +113,23 @@ def _payment(
     if refund is not None and move.destination != refund.address:
         return "goes elsewhere than its refund"
     if refund is None and move.purpose == "payout":
-        fits = move.destination in stored.payout_to.values()
+        own = move.source_id == stored.invoice_id.hex
+        fits = move.destination in stored.payout_to.values() if own else _sent_on(entries, move)
         return None if fits else "goes elsewhere than the invoice says"
     return None
+
+
+def _sent_on(entries: Sequence[LogEntry], move: MoveRow) -> bool:
+    """Whether people sent exactly this payout to where it goes, instead of an earlier one."""
+    for entry in entries:
+        told = entry.metadata
+        if entry.event != "payout_redirected" or told.get("redirect") != str(UUID(move.source_id)):
+            continue
+        legs = told.get("moves")
+        for leg in legs if isinstance(legs, list) else []:
+            if (leg["to"], leg["amount_units"]) == (str(move.move_id), str(move.amount_units)):
+                return told.get("destination") == move.destination
+    return False
 
 
 def _by(entries: Sequence[LogEntry], move: MoveRow) -> bool:

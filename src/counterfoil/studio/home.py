@@ -9,13 +9,14 @@ from litestar import get
 
 from counterfoil.core import ids
 from counterfoil.core.invoice import Status
-from counterfoil.desk import insight, queries
+from counterfoil.desk import insight, payout_addresses, queries
 from counterfoil.desk.insight import Owed
 from counterfoil.desk.queries import Filters
 from counterfoil.pages import language, shape
 from counterfoil.pages.language import N_
+from counterfoil.studio import queues
 from counterfoil.studio.door import Answer, PageRequest, desk_of, language_of, show
-from counterfoil.studio.queues import QUEUES
+from counterfoil.studio.settings.payouts import PAYOUTS
 
 SUMMARY: Final = (
     Status.APPROVAL_PENDING,
@@ -45,12 +46,19 @@ async def home(request: PageRequest) -> Answer:
     standing: dict[Status, int] = {}
     for one in page.counts:
         standing[Status(one.status)] = standing.get(Status(one.status), 0) + one.count
-    mine = [q for q in QUEUES if q.permission in request.user.actor.permissions]
+    by = request.user.actor
+    waiting = [
+        (q.title, q.address, await queues.count(request, q, standing))
+        for q in queues.QUEUES
+        if q.permission in by.permissions
+    ]
+    if to_approve := await payout_addresses.to_approve(desk_of(request), by):
+        waiting.append((N_("Payout addresses to approve"), PAYOUTS, to_approve))
     return show(
         request,
         "studio/home.html",
         {
-            "queues": [(q, sum(standing.get(s, 0) for s in q.statuses)) for q in mine],
+            "queues": waiting,
             "standing": standing,
             "summary": SUMMARY,
             "rows": [(ids.public("inv", v.invoice.invoice_id), v) for v in page.views],

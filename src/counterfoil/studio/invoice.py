@@ -11,17 +11,26 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from counterfoil.core import ids, reckoning, resolution
+from counterfoil.core.assets import known_asset
 from counterfoil.core.errors import NotFound, Refusal
 from counterfoil.core.invoice import Invoice, Status, pay_to
 from counterfoil.core.lifecycle import command_name
 from counterfoil.core.money import Money
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import commands, delivering, queries, refunding
+from counterfoil.desk import (
+    approving,
+    commands,
+    delivering,
+    queries,
+    redirecting,
+    refunding,
+)
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.dossier import dossier
 from counterfoil.desk.possible import possible
 from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.redirecting import MoveRow, Standing
 from counterfoil.pages import shape
 from counterfoil.pages.forms import Form, read_form
 from counterfoil.pages.language import N_
@@ -89,6 +98,20 @@ SIMPLE: Final[Mapping[str, Give]] = {
     "withdraw_refund": lambda a: commands.withdraw_refund(
         a.desk, a.invoice_id, a.request.user.actor, a.reason
     ),
+    "approve_payments": lambda a: approving.approve_payments_again(
+        a.desk, a.invoice_id, a.request.user.actor, a.reason
+    ),
+    "redirect": lambda a: redirecting.redirect(
+        a.desk,
+        a.invoice_id,
+        a.request.user.actor,
+        address=a.form.raw("payout_address").strip(),
+        reason=a.reason,
+    ),
+    "approve_redirect": lambda a: redirecting.approve(a.desk, a.invoice_id, a.request.user.actor),
+    "withdraw_redirect": lambda a: redirecting.withdraw(
+        a.desk, a.invoice_id, a.request.user.actor, reason=a.reason
+    ),
 }
 """What one form with at most a reason asks for; by the command's name."""
 
@@ -101,7 +124,9 @@ DOES: Final[Mapping[Choice, str]] = {
 
 _VERSION_DIGITS: Final = 9
 
-MOVES_MONEY: Final = frozenset({"sign_off", "approve_refund"})
+MOVES_MONEY: Final = frozenset(
+    {"sign_off", "approve_refund", "approve_payments", "redirect", "approve_redirect"}
+)
 """What asks once more who is there."""
 
 
@@ -148,12 +173,15 @@ async def _page(
 ) -> Answer:
     by = request.user.actor
     found = await dossier(desk_of(request), invoice_id, by)
+    standing = await redirecting.standing(desk_of(request), found.view, by)
     return show(
         request,
         "studio/invoice_live.html" if is_fragment(request) else "studio/invoice.html",
         {
             **shown(found.view),
             "found": found,
+            "standing": standing,
+            "parked": [] if standing is None else _with_amounts(standing),
             "refusal": refusal,
             "refused_action": refused_action,
             "actions": _suggested_first(found.view, by),
@@ -236,6 +264,11 @@ def _numbers(view: InvoiceView, choice: Choice) -> list[str]:
             return [shape.money(money) for money in reckoning.missing(invoice)[:1]]
         case Choice.RECALCULATE:
             return [shape.amount(r.due_units, r.asset) for r in view.repriced[:1]]
+
+
+def _with_amounts(standing: Standing) -> list[tuple[MoveRow, Money]]:
+    assets = ((move, known_asset(move.chain, move.contract)) for move in standing.parked)
+    return [(move, Money(move.amount_units, asset)) for move, asset in assets if asset is not None]
 
 
 def invoice_id_of(public_id: str) -> UUID:

@@ -1,5 +1,6 @@
 """What waits for signers and for compliance: one row each, with what is best done about it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,7 @@ from counterfoil.core.errors import NotFound
 from counterfoil.core.invoice import Status
 from counterfoil.core.lifecycle import command_name
 from counterfoil.core.roles import Permission
-from counterfoil.desk import queries
+from counterfoil.desk import queries, redirecting
 from counterfoil.desk.possible import possible
 from counterfoil.desk.queries import Filters
 from counterfoil.pages.language import N_
@@ -67,6 +68,13 @@ QUEUES: Final = (
         N_("No refund waits for a second person."),
     ),
     Queue(
+        "standing",
+        N_("Payments that stand still"),
+        Permission.SIGN,
+        (),
+        N_("No payment stands still."),
+    ),
+    Queue(
         "clear",
         N_("Held money"),
         Permission.REVIEW,
@@ -85,6 +93,8 @@ async def queue(request: PageRequest, name: FromPath[str]) -> Answer:
         raise NotFound("there is no such queue")
     by = request.user.actor
     by.require(found.permission)
+    if found.name == "standing":
+        return await _standing(request, found)
     filters = Filters(statuses=tuple((s, None) for s in found.statuses), archived=False)
     page = await queries.page(desk_of(request), filters, by, number=1, size=AT_ONCE)
     rows = [
@@ -97,6 +107,27 @@ async def queue(request: PageRequest, name: FromPath[str]) -> Answer:
         for view in page.views
     ]
     return show(request, "studio/queue.html", {"queue": found, "rows": rows, "total": page.total})
+
+
+async def count(request: PageRequest, queue: Queue, standing: Mapping[Status, int]) -> int:
+    """How many invoices wait in a queue, where so many of them stand at each status."""
+    if queue.name == "standing":
+        return len(await redirecting.standing_still(desk_of(request), request.user.actor))
+    return sum(standing.get(status, 0) for status in queue.statuses)
+
+
+async def _standing(request: PageRequest, queue: Queue) -> Answer:
+    """Payments that stand still, each with what stands against it and what could be done."""
+    desk, by = desk_of(request), request.user.actor
+    waiting = await redirecting.standing_still(desk, by)
+    rows = []
+    for invoice_id in waiting[:AT_ONCE]:
+        view = await queries.view(desk, invoice_id, by)
+        found = await redirecting.standing(desk, view, by)
+        if found is not None:
+            rows.append((ids.public("inv", invoice_id), view, found))
+    values = {"queue": queue, "rows": rows, "total": len(waiting)}
+    return show(request, "studio/queue_standing.html", values)
 
 
 HANDLERS: Final = (queue,)

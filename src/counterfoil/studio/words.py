@@ -84,6 +84,11 @@ EVENTS: Final[Mapping[str, str]] = {
     "swept": N_("collected the money"),
     "paid_out": N_("paid the money out"),
     "refund_settled": N_("sent the refund"),
+    "approved_again": N_("approved a payment again that stood still"),
+    "payment_withdrawn": N_("withdrew a payment that stood still"),
+    "redirect_ordered": N_("ordered that a payout goes to another address"),
+    "redirect_withdrawn": N_("withdrew that order"),
+    "payout_redirected": N_("sent a payout to another address instead"),
 }
 """Event of a log entry to what its operator did."""
 
@@ -103,6 +108,10 @@ DONE: Final[Mapping[str, str]] = {
     "approve_refund": N_("The refund is approved and on its way."),
     "withdraw_refund": N_("The refund is withdrawn."),
     "redeliver": N_("The callback is sent again."),
+    "approve_payments": N_("Approved again. The payment goes out in a moment."),
+    "redirect": N_("The payout goes elsewhere: at once, or when a second person approves it."),
+    "approve_redirect": N_("Approved. The payout goes to the other address in a moment."),
+    "withdraw_redirect": N_("The order is withdrawn; the payment still stands."),
     "create": N_("The invoice is created and waits for approval."),
     "edit": N_("The invoice is changed. Whoever approves it approves what it says now."),
     "saved": N_("Saved."),
@@ -308,6 +317,64 @@ WITH_REASON: Final = frozenset(
 )
 """Commands that are given with a reason."""
 
+STANDING: Final[Mapping[str, tuple[str, str, str]]] = {
+    "approve_redirect": (
+        N_("Approve the other address"),
+        N_(
+            "The payment to the first address is given up, and the money leaves for this one. This"
+            " cannot be undone."
+        ),
+        "btn-primary",
+    ),
+    "redirect": (
+        N_("Pay it out to another address"),
+        N_(
+            "The payment to the first address is given up for good. Where your organisation asks"
+            " for two people, a second signer has to approve it."
+        ),
+        "btn-primary",
+    ),
+    "approve_payments": (
+        N_("Approve it again"),
+        N_(
+            "It is tried once more, to the same address. Look at the chain first: it must not have"
+            " been paid."
+        ),
+        "btn-outline-primary",
+    ),
+    "withdraw_redirect": (
+        N_("Withdraw the order"),
+        N_("Nothing is sent; the payment stands still as before."),
+        "btn-outline-danger",
+    ),
+}
+"""What may be done about a payment that stands still: the button, what follows, and its look."""
+
+_STANDS: Final = (
+    (
+        "the chain would refuse it",
+        N_("The token refuses this payment; mostly its issuer has frozen the address."),
+    ),
+    ("is on the sanctions list", N_("The address is on a sanctions list by now.")),
+    ("is no registered payout address", N_("The address is not registered, or not any more.")),
+    ("reverted on chain", N_("It was sent, and the chain undid it. Only the fee is spent.")),
+    ("was consumed by", N_("Something else took its place on the chain, so it was not made.")),
+    ("approve it again", N_("It was approved too long ago to be paid now.")),
+    ("at once", N_("It is larger than what may be paid at once.")),
+    ("over budget", N_("More would leave than came in. Tell whoever runs this installation.")),
+    (
+        "approved this",
+        N_("Nobody approved what the books say. Tell whoever runs this installation at once."),
+    ),
+)
+
+
+def stands_because(reason: str) -> str:
+    """Why a payment stands still, for people; by what the machinery wrote down."""
+    found = (sentence for fragment, sentence in _STANDS if fragment in reason)
+    return next(found, N_("The reason is below; whoever runs this installation knows more."))
+
+
 CHOICES: Final[Mapping[Choice, str]] = {
     Choice.ACCEPT: N_("Accept it as it is"),
     Choice.RECALCULATE: N_("Price it anew at the current rate"),
@@ -338,6 +405,10 @@ ALERTS: Final[Mapping[str, str]] = {
     "gas_low": N_(
         "The gas station %(detail)s on %(subject)s is running dry. Send it some coin, or payouts"
         " wait."
+    ),
+    "stuck": N_(
+        "Invoices of which a payment stands still: %(subject)s. Their money is still with you."
+        " Signers find them under Payments that stand still, with what can be done."
     ),
     "payout_rules": N_(
         "The rules about payout addresses become looser at %(subject)s. An administrator who does"

@@ -36,7 +36,7 @@ from counterfoil.api.kryptogo.requests import (
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.strict_json import canonical
-from counterfoil.desk import approving, attaching, commands
+from counterfoil.desk import approving, attaching, commands, redirecting
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import Idempotent
 from counterfoil.desk.queries import InvoiceView
@@ -256,6 +256,45 @@ ACTIONS: Final = (
         schema.DECISION_FIELDS,
         {"reason": "It reverted: the issuer had frozen our address, and has lifted that."},
         lambda a: approving.approve_payments_again(a.desk, a.invoice_id, a.by, a.reason, a.key),
+    ),
+    Action(
+        "payments/redirect",
+        "redirectPayouts",
+        "Pay parked payouts out to another registered address, once they can never be made",
+        P.SIGN,
+        schema.REDIRECT_FIELDS,
+        {
+            "payout_address": EXAMPLE_ADDRESS,
+            "reason": "The issuer has frozen the first address for good.",
+        },
+        lambda a: redirecting.redirect(
+            a.desk,
+            a.invoice_id,
+            a.by,
+            address=a.fields["payout_address"],
+            reason=a.reason,
+            idempotent=a.key,
+        ),
+    ),
+    Action(
+        "payments/redirect/approve",
+        "approveRedirectedPayouts",
+        "Let payouts go to another address as ordered; by somebody else than who ordered it",
+        P.SIGN,
+        (),
+        None,
+        lambda a: redirecting.approve(a.desk, a.invoice_id, a.by, a.key),
+    ),
+    Action(
+        "payments/redirect/withdraw",
+        "withdrawRedirectedPayouts",
+        "Call such an order off, as long as nobody has approved it",
+        P.SIGN,
+        schema.DECISION_FIELDS,
+        {"reason": "The first address works again."},
+        lambda a: redirecting.withdraw(
+            a.desk, a.invoice_id, a.by, reason=a.reason, idempotent=a.key
+        ),
     ),
     Action(
         "archive",

@@ -257,6 +257,15 @@ SIGN_FIELDS: Final = (
     Field("refund_reason", _WHY, "Why."),
     Field("refund_attachments", ListOf(_FILES, 0, MAX_ATTACHMENTS), "Uploaded files."),
 )
+REDIRECT_FIELDS: Final = (
+    Field(
+        "payout_address",
+        Text(ADDRESS_LENGTH),
+        "A registered payout address of the organisation, past its time of waiting.",
+        required=True,
+    ),
+    *DECISION_FIELDS,
+)
 WITHDRAW_FIELDS: Final = (Field("reason", _WHY, "Why; kept in the log."),)
 REFUND_FIELDS: Final = (
     Field("refund_address", Text(ADDRESS_LENGTH), "Where it goes.", required=True),

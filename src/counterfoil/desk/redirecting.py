@@ -1,0 +1,399 @@
+"""A payout that stands still goes to another registered address, once its old way is dead.
+
+Where the organisation asks for two people, one orders it and another approves it, each with
+``transfer:sign``; the order stands in the invoice's sealed log and nowhere else. The old movement
+is given up and a new one sealed, for the same money (docs/decisions/0027-payouts-elsewhere.md).
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from counterfoil.books import audit, insight, moves, notes, orgs, profiles
+from counterfoil.books.moves import MoveRow, NewMove
+from counterfoil.books.notes import MoveNote
+from counterfoil.core import seal
+from counterfoil.core.assets import CHAINS
+from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace, Refusal
+from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.payout_rules import PayoutRules
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.seal import LogEntry
+from counterfoil.core.warrant import Warrant, seal_warrant
+from counterfoil.db.pool import Tx
+from counterfoil.desk import queries
+from counterfoil.desk.act import locked
+from counterfoil.desk.approving import (
+    dead_nonce,
+    must_be_checker,
+    must_be_in_place,
+    must_be_said,
+    old_warrant,
+)
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.destinations import check_destination, sanctioning
+from counterfoil.desk.idempotency import Idempotent, once
+from counterfoil.desk.metadata import PayoutRedirected, RedirectOrdered, RedirectWithdrawn
+from counterfoil.desk.moving import RUNS_WHILE
+from counterfoil.desk.objections import OUTGOING, over_budget
+from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.record import record
+from counterfoil.desk.registered import PayoutAddress, refuse_unregistered, usable
+
+__all__ = ["MoveRow", "PayoutAddress"]
+
+_FIELD: Final = "payout_address"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one person wants, and another has to approve. ``by`` is the uid of who ordered it."""
+
+    redirect_id: UUID
+    move_ids: frozenset[UUID]
+    destination: str
+    label: str
+    reason: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Payments of an invoice that stand still, and what may be done about them.
+
+    ``waits`` says why nothing can be done yet, empty where something can. ``choices`` are the
+    registered addresses that it could go to. ``actions`` are those that this member may give.
+    """
+
+    parked: tuple[MoveRow, ...]
+    waits: str
+    order: Order | None
+    choices: tuple[PayoutAddress, ...]
+    actions: frozenset[str]
+
+    @property
+    def has_payout(self) -> bool:
+        """Whether money for the merchant is among them."""
+        return any(move.purpose == "payout" for move in self.parked)
+
+
+async def redirect(  # noqa: PLR0913 - one order, whole
+    desk: Desk,
+    invoice_id: UUID,
+    by: Actor,
+    *,
+    address: str,
+    reason: str,
+    idempotent: Idempotent | None = None,
+) -> InvoiceView:
+    """Have all parked payouts of an invoice go to another registered address.
+
+    Where the organisation asks for two people it is ordered only. Raises `Forbidden`, `NotFound`,
+    `Invalid` naming ``payout_address`` or ``reason``, and `OutOfPlace` while an earlier signature
+    may still land, another order waits, or nothing is parked.
+    """
+    must_be_said(by, reason)
+
+    async def give(tx: Tx, invoice: Invoice) -> Invoice:
+        now = desk.clock.now()
+        parked = await _parked(tx, invoice)
+        if await _open_order(tx, invoice) is not None:
+            raise OutOfPlace(
+                "an order for this waits for its second person; approve or withdraw it first"
+            )
+        target = await _target(desk, tx, invoice, parked, address)
+        order = Order(
+            redirect_id=desk.ids.new(),
+            move_ids=frozenset(move.move_id for move in parked),
+            destination=target.address,
+            label=target.label,
+            reason=reason,
+            by=by.uid,
+            at=now,
+        )
+        if not (await _rules(tx, by.org_id, now)).two_people:
+            return await _make(desk, tx, invoice, parked, order, by)
+        for move in parked:
+            await _may_be_replaced(desk, tx, invoice, move)
+        event = RedirectOrdered(
+            at=now,
+            by=by.uid,
+            reason=reason,
+            redirect_id=order.redirect_id,
+            destination=order.destination,
+            label=order.label,
+            moves=tuple(move.move_id for move in parked),
+        )
+        return await record(desk, tx, invoice, invoice, event=event, by=by, todo=())
+
+    return await _decide(desk, invoice_id, by, give, idempotent)
+
+
+async def approve(
+    desk: Desk, invoice_id: UUID, by: Actor, idempotent: Idempotent | None = None
+) -> InvoiceView:
+    """Let the payouts go where somebody else ordered; everything is looked at once more.
+
+    Raises as `redirect` does, and `Forbidden` for whoever ordered it or made the invoice.
+    """
+    by.require(Permission.SIGN)
+
+    async def give(tx: Tx, invoice: Invoice) -> Invoice:
+        order = await _must_be_ordered(tx, invoice)
+        if order.by == by.uid:
+            message = "you ordered this, so somebody else has to approve it"
+            raise Forbidden(message, data={"rule": "maker_is_not_checker"})
+        parked = await _parked(tx, invoice)
+        if {move.move_id for move in parked} != order.move_ids:
+            raise OutOfPlace(
+                "other payments stand still now than when this was ordered; withdraw the order and"
+                " look again"
+            )
+        await _target(desk, tx, invoice, parked, order.destination)
+        return await _make(desk, tx, invoice, parked, order, by)
+
+    return await _decide(desk, invoice_id, by, give, idempotent)
+
+
+async def withdraw(
+    desk: Desk, invoice_id: UUID, by: Actor, *, reason: str, idempotent: Idempotent | None = None
+) -> InvoiceView:
+    """Call an order off that nobody has approved. Raises `OutOfPlace` where there is none."""
+    must_be_said(by, reason)
+
+    async def give(tx: Tx, invoice: Invoice) -> Invoice:
+        order = await _must_be_ordered(tx, invoice)
+        event = RedirectWithdrawn(
+            at=desk.clock.now(), by=by.uid, reason=reason, redirect_id=order.redirect_id
+        )
+        return await record(desk, tx, invoice, invoice, event=event, by=by, todo=())
+
+    return await _decide(desk, invoice_id, by, give, idempotent)
+
+
+async def standing(desk: Desk, view: InvoiceView, by: Actor) -> Standing | None:
+    """What stands still of an invoice as it is shown; None where nothing does."""
+    invoice = view.invoice
+    parked = tuple(
+        move
+        for move in view.moves
+        if move.status == "parked"
+        and move.purpose in OUTGOING
+        and (move.purpose, invoice.status.value) in RUNS_WHILE
+    )
+    if not parked:
+        return None
+    order: Order | None = None
+    waits = ""
+    async with desk.database.reading() as tx:
+        there = {move.destination for move in parked}
+        good = await usable(tx, invoice.org_id, desk.clock.now())
+        rules = await _rules(tx, invoice.org_id, desk.clock.now())
+        try:
+            order = await _open_order(tx, invoice)
+            for move in parked:
+                await _may_be_replaced(desk, tx, invoice, move)
+        except OutOfPlace as refused:
+            waits = refused.message
+    has_payout = any(move.purpose == "payout" for move in parked)
+    families = {CHAINS[move.chain].family for move in parked}
+    choices = tuple(o for o in good if {o.family} == families and o.address not in there)
+    actions: set[str] = set()
+    if Permission.SIGN in by.permissions:
+        checks = _is_checker(invoice, parked, by)
+        if not waits and checks:
+            actions.add("approve_payments")
+        if not waits and has_payout and order is None and choices and (checks or rules.two_people):
+            actions.add("redirect")
+        if not waits and order is not None and checks and order.by != by.uid:
+            actions.add("approve_redirect")
+        if order is not None:
+            actions.add("withdraw_redirect")
+    return Standing(parked, waits, order, choices, frozenset(actions))
+
+
+async def standing_still(desk: Desk, by: Actor) -> list[UUID]:
+    """The invoices of the actor's organisation whose payments stand still, the oldest first."""
+    by.require(Permission.READ)
+    async with desk.database.reading() as tx:
+        return await insight.parked_payments(tx, by.org_id, RUNS_WHILE)
+
+
+async def _decide(
+    desk: Desk,
+    invoice_id: UUID,
+    by: Actor,
+    give: Callable[[Tx, Invoice], Awaitable[Invoice]],
+    idempotent: Idempotent | None,
+) -> InvoiceView:
+    async def work(tx: Tx) -> InvoiceView:
+        async def do() -> InvoiceView:
+            invoice = await locked(tx, by.org_id, invoice_id)
+            return await queries.full_view(tx, await give(tx, invoice))
+
+        return await once(desk, tx, by, idempotent, do)
+
+    return await desk.database.run(work)
+
+
+async def _parked(tx: Tx, invoice: Invoice) -> list[MoveRow]:
+    """The parked payouts of an invoice, locked behind it."""
+    if invoice.status is not Status.PAYOUT_PROCESSING:
+        raise OutOfPlace(f"its invoice is {invoice.status.value}, so nothing is paid for it now")
+    found = [
+        await moves.lock(tx, invoice.org_id, move.move_id) or move
+        for move in await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
+        if move.purpose == "payout" and move.status == "parked"
+    ]
+    if not found:
+        raise OutOfPlace("no payout of this invoice stands still, so none has to go elsewhere")
+    return found
+
+
+async def _target(
+    desk: Desk, tx: Tx, invoice: Invoice, parked: Sequence[MoveRow], text: str
+) -> PayoutAddress:
+    """The registered address that the money may go to instead."""
+    known = await profiles.payout_addresses(tx, invoice.org_id)
+    (family, *others) = {CHAINS[move.chain].family for move in parked}
+    if others:
+        raise OutOfPlace("these payouts are on chains of several kinds; no address fits them all")
+    address = await check_destination(desk, tx, family, text, _FIELD)
+    found = refuse_unregistered(known, family, address, _FIELD, desk.clock.now())
+    if address in {move.destination for move in parked}:
+        sentence = "is where it was to go already; approve the payment again instead"
+        raise Invalid.field(_FIELD, sentence)
+    lists = await sanctioning(tx, invoice.org_id, family, address)
+    if lists:
+        sentence = f"is on the sanctions list {' and '.join(lists)}; nothing may be sent there"
+        raise Invalid.field(_FIELD, sentence)
+    return found
+
+
+async def _may_be_replaced(desk: Desk, tx: Tx, invoice: Invoice, move: MoveRow) -> Warrant:
+    """What was approved of a payment that nobody can make any more; `OutOfPlace` otherwise."""
+    warrant = old_warrant(desk, move)
+    must_be_in_place(move, invoice)
+    await dead_nonce(tx, move)
+    if over := await over_budget(tx, move):
+        raise OutOfPlace(over)
+    return warrant
+
+
+async def _make(  # noqa: PLR0913, PLR0917 - which payouts, where to, and by whom
+    desk: Desk, tx: Tx, invoice: Invoice, parked: Sequence[MoveRow], order: Order, by: Actor
+) -> Invoice:
+    now = desk.clock.now()
+    made = []
+    for leg, move in enumerate(parked):
+        must_be_checker(invoice, move, by)
+        warrant = await _may_be_replaced(desk, tx, invoice, move)
+        made.append(_instead(desk, move, warrant, order, leg, by, now))
+    await moves.give_up(tx, invoice.org_id, [move.move_id for move in parked], now)
+    await moves.plan(tx, made)
+    for move in parked:
+        what = f"sent to {order.destination} instead; it stood still because: {move.park_reason}"
+        note = MoveNote(
+            invoice.org_id, desk.ids.new(), move.move_id, now, by.uid, what, order.reason
+        )
+        await notes.add_to_move(tx, note)
+    event = PayoutRedirected(
+        at=now,
+        by=by.uid,
+        reason=order.reason,
+        redirect_id=order.redirect_id,
+        destination=order.destination,
+        label=order.label,
+        moves=tuple(
+            (old.move_id, new.move_id, new.amount_units)
+            for old, new in zip(parked, made, strict=True)
+        ),
+    )
+    return await record(desk, tx, invoice, invoice, event=event, by=by, todo=())
+
+
+def _instead(  # noqa: PLR0913, PLR0917 - one movement, whole
+    desk: Desk, move: MoveRow, old: Warrant, order: Order, leg: int, by: Actor, now: datetime
+) -> NewMove:
+    """The same money to the other address, under a warrant of its own."""
+    move_id = desk.ids.new()
+    warrant = replace(
+        old,
+        move_id=str(move_id),
+        destination=order.destination,
+        approved_by=by.uid,
+        approved_at=now,
+        generation=0,
+        replaces_nonce=None,
+    )
+    return NewMove(
+        org_id=move.org_id,
+        move_id=move_id,
+        purpose="payout",
+        source_id=order.redirect_id.hex,
+        leg=leg,
+        invoice_id=move.invoice_id,
+        chain=move.chain,
+        contract=move.contract,
+        destination=order.destination,
+        amount_units=move.amount_units,
+        status="ready",
+        approved_by=by.uid,
+        approved_at=now,
+        warrant=seal_warrant(warrant, desk.approval_key or b""),
+        created_at=now,
+    )
+
+
+async def _must_be_ordered(tx: Tx, invoice: Invoice) -> Order:
+    order = await _open_order(tx, invoice)
+    if order is None:
+        raise OutOfPlace("nobody has ordered that payouts of this invoice go elsewhere")
+    return order
+
+
+async def _open_order(tx: Tx, invoice: Invoice) -> Order | None:
+    """The order that waits for its second person, as the invoice's log tells it."""
+    chain = await audit.of_invoice(tx, invoice.org_id, invoice.invoice_id)
+    found: Order | None = None
+    for entry, _ in chain:
+        if entry.event in {"redirect_withdrawn", "payout_redirected"}:
+            found = None
+        elif entry.event == "redirect_ordered":
+            found = _ordered(entry)
+    if found is not None and seal.verify(chain) is not None:
+        raise OutOfPlace("the log of this invoice was changed by hand; treat it as an attack")
+    return found
+
+
+def _ordered(entry: LogEntry) -> Order:
+    told = entry.metadata
+    listed = told["moves"]
+    return Order(
+        redirect_id=UUID(str(told["redirect"])),
+        move_ids=frozenset(map(UUID, listed if isinstance(listed, list) else ())),
+        destination=str(told["destination"]),
+        label=str(told["label"]),
+        reason=entry.reason,
+        by=entry.operator_uid,
+        at=entry.at,
+    )
+
+
+def _is_checker(invoice: Invoice, parked: Sequence[MoveRow], by: Actor) -> bool:
+    try:
+        for move in parked:
+            must_be_checker(invoice, move, by)
+    except Refusal:
+        return False
+    return True
+
+
+async def _rules(tx: Tx, org_id: int, now: datetime) -> PayoutRules:
+    org = await orgs.get(tx, org_id)
+    if org is None:
+        raise NotFound(f"there is no organisation {org_id}")
+    return org.policy.payouts.in_force(now)

@@ -1,0 +1,165 @@
+"""Payments that stand still: who sees them, what they are told, and what they can do about it."""
+
+from datetime import timedelta
+
+import pytest
+
+from counterfoil.books import ledger, moves
+from counterfoil.books.moves import MoveRow
+from counterfoil.core.invoice import Status
+from counterfoil.core.journal import JournalEntry, Posting
+from counterfoil.core.money import Money
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.desk import moving, payout_addresses
+from support.actors import PAYOUT_ADDRESS
+from support.invoices import USDT
+from support.payments import Payments
+from support.site import PASSWORD, Firm, Site
+
+TREASURY = "0x" + "7e" * 20
+REASON = "the chain would refuse it: execution reverted: Blacklistable: account is blacklisted"
+WHY = "The issuer has frozen this address for good; see case 7"
+ADMINISTERS = frozenset({Permission.ADMINISTER, Permission.READ})
+
+
+async def registered(site: Site) -> None:
+    """A treasury that two administrators agreed on a day ago."""
+    anna, arno = (Actor(f"user_{name}", 1, ADMINISTERS) for name in ("anna", "arno"))
+    found = await payout_addresses.add(site.desk, "evm", TREASURY, "Treasury", by=anna)
+    await payout_addresses.approve(site.desk, found, arno)
+    site.clock.advance(timedelta(hours=24))
+    await site.publish_rates()
+
+
+@pytest.fixture
+async def stuck(site: Site, firm: Firm, payments: Payments) -> str:
+    """An invoice whose payout no node would take."""
+    await registered(site)
+    made = str((await firm.merchant.create()).data["id"])
+    await firm.reviewer.approve(made)
+    await payments.paid(made)
+    invoice = await payments.look(made)
+    due = Money(invoice.requests[0].due_units, USDT)
+    entry = JournalEntry(
+        f"test:{made}",
+        invoice.invoice_id,
+        (Posting("outside:payer", "deposit", due),),
+        site.clock.now(),
+        100,
+    )
+    async with site.desk.database.transaction() as tx:
+        await ledger.post(tx, 1, entry)
+    assert (await firm.signer.act("sign", made, {})).status == 200
+    await payments.swept(made, more_to_move=True)
+    (payout,) = await payouts(site, made, payments)
+    await moving.park(site.desk, 1, {payout.move_id: REASON})
+    return made
+
+
+async def payouts(site: Site, invoice_id: str, payments: Payments) -> list[MoveRow]:
+    invoice = await payments.look(invoice_id)
+    async with site.desk.database.reading() as tx:
+        found = await moves.of_invoices(tx, 1, [invoice.invoice_id])
+    return [move for move in found if move.purpose == "payout"]
+
+
+async def test_signers_are_told_what_stands_still_why_and_what_to_do(
+    site: Site, firm: Firm, payments: Payments, stuck: str
+) -> None:
+    sam = await site.at_the_pages("sam1@merchant.example")
+    assert "Payments that stand still 1" in (await sam.open("/studio")).words
+    queue = await sam.open("/studio/queue/standing")
+    assert "The token refuses this payment" in queue.words
+    assert "Pay it out to another address" in queue.words
+    assert f"/studio/invoices/{stuck}" in queue.text
+    path = f"/studio/invoices/{stuck}"
+    page = await sam.open(path)
+    assert "Nothing of it has left; the money is still with you." in page.words
+    assert REASON in page.words
+    assert f'<option value="{TREASURY}">Treasury' in page.text
+    assert "Nothing is for you to do here now" not in page.words
+    ada = await site.at_the_pages("ada1@merchant.example")
+    assert "Invoices of which a payment stands still: 1." in (await ada.open("/studio/now")).words
+    seen = await ada.open(path)
+    assert "A payment stands still" in seen.words
+    assert "A signer who did not make this invoice has to decide." in seen.words
+
+    wanted = {"payout_address": TREASURY, "reason": WHY}
+    refused = await sam.send(f"{path}/redirect", {**wanted, "payout_address": PAYOUT_ADDRESS})
+    assert refused.status == 422
+    assert "is no registered payout address" in refused.words
+    assert (await sam.send(f"{path}/redirect", {**wanted, "reason": ""})).status == 422
+    ordered = await sam.send(f"{path}/redirect", wanted)
+    assert "To be paid to Treasury instead" in ordered.words
+    assert "Approve the other address" not in ordered.words
+    assert (await sam.send(f"{path}/approve_redirect")).status == 403
+    sue = await site.at_the_pages("sue1@merchant.example")
+    assert "Approve the other address" in (await sue.open("/studio/queue/standing")).words
+    assert "ordered by Sam" in (await sue.open(path)).words
+    site.clock.advance(timedelta(minutes=11))
+    assert (await sue.send(f"{path}/approve_redirect")).status == 403
+    done = await sue.send(f"{path}/approve_redirect", {"proof": PASSWORD})
+    assert "sent a payout to another address instead" in done.words
+    assert "A payment stands still" not in done.words
+    old, new = await payouts(site, stuck, payments)
+    assert (old.status, new.status, new.destination) == ("failed", "ready", TREASURY)
+    assert new.amount_units == old.amount_units
+    assert "Payments that stand still 0" in (await sue.open("/studio")).words
+    assert (await payments.look(stuck)).status is Status.PAYOUT_PROCESSING
+    assert firm.org_id == 1
+
+
+async def test_it_is_tried_again_where_the_first_address_works_after_all(
+    site: Site, payments: Payments, stuck: str
+) -> None:
+    path = f"/studio/invoices/{stuck}"
+    sam = await site.at_the_pages("sam1@merchant.example")
+    await sam.send(f"{path}/redirect", {"payout_address": TREASURY, "reason": WHY})
+    withdrawn = await sam.send(f"{path}/withdraw_redirect", {"reason": "It works again"})
+    assert "withdrew that order" in withdrawn.words
+    again = await sam.send(f"{path}/approve_payments", {"reason": "The issuer lifted it"})
+    assert "Approved again." in again.words
+    (payout,) = await payouts(site, stuck, payments)
+    assert (payout.status, payout.generation) == ("ready", 1)
+    assert payout.destination == PAYOUT_ADDRESS.lower()
+
+
+async def test_programs_send_payouts_elsewhere_with_two_keys(
+    site: Site, firm: Firm, payments: Payments, stuck: str
+) -> None:
+    wanted = {"payout_address": TREASURY, "reason": WHY}
+    once = {"Idempotency-Key": "elsewhere"}
+    for nobody in (firm.merchant, firm.reviewer, firm.officer, firm.auditor):
+        assert (await nobody.act("payments/redirect", stuck, wanted)).status == 403
+    bad = await firm.signer.act("payments/redirect", stuck, {**wanted, "payout_address": "0x1"})
+    assert list(bad.fields) == ["payout_address"]
+    first = await firm.signer.act("payments/redirect", stuck, wanted, once)
+    second = await firm.signer.act("payments/redirect", stuck, wanted, once)
+    assert first.status == second.status == 200
+    assert (await firm.signer.act("payments/redirect", stuck, wanted)).status == 409
+    assert (await firm.signer.act("payments/redirect/approve", stuck)).status == 403
+    why = {"reason": "Looked up once more, wait"}
+    assert (await firm.signer.act("payments/redirect/withdraw", stuck, why)).status == 200
+    assert (await firm.second_signer.act("payments/redirect/approve", stuck)).status == 409
+    assert (await firm.second_signer.act("payments/redirect", stuck, wanted)).status == 200
+    done = await firm.signer.act("payments/redirect/approve", stuck)
+    assert done.data["payment_intent"]["payout_addresses"] == {"evm": PAYOUT_ADDRESS.lower()}
+    assert [move.destination for move in await payouts(site, stuck, payments)] == [
+        PAYOUT_ADDRESS.lower(),
+        TREASURY,
+    ]
+    elsewhere = await site.firm(2)
+    assert (await elsewhere.signer.act("payments/redirect", stuck, wanted)).status == 404
+
+
+async def test_administrators_see_addresses_that_wait_for_their_approval(
+    site: Site, firm: Firm
+) -> None:
+    _, _, _, uid = await site.person(firm.org_id, "anna", "administrator")
+    await site.person(firm.org_id, "arno", "administrator")
+    anna = Actor(uid, 1, ADMINISTERS)
+    await payout_addresses.add(site.desk, "evm", TREASURY, "Treasury", by=anna)
+    waits = "Payout addresses to approve 1"
+    for name, told in (("arno", True), ("anna", False), ("sam", False)):
+        visitor = await site.at_the_pages(f"{name}1@merchant.example")
+        assert (waits in (await visitor.open("/studio")).words) == told
