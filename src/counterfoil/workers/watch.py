@@ -107,6 +107,8 @@ class ChainWatcher:
         self._head_turn = Turn(desk, self._limits.coins_at_once)
         self._final_turn = Turn(desk, self._limits.coins_at_once)
         self._coin_told: bool | None = None
+        self._paid_upto = 0
+        """The last block in which payments were seen; they wait until it is safe."""
         self._recheck_at = desk.clock.now()
         self._balances = BalanceCheck(desk, chain, self._lease, self._limits.two_nodes_from_dollars)
         self._log = structlog.get_logger(worker="watch", chain=chain.key)
@@ -186,6 +188,9 @@ class ChainWatcher:
         tip, safe, final = await asyncio.gather(
             self._chain.block("latest"), self._chain.block("safe"), self._chain.block("finalized")
         )
+        if safe is not None and at.safe_number < min(safe.number, self._paid_upto):
+            # Somebody waits for these; what else is new can wait for them.
+            await self._deepen(at, safe.number)
         if _news(tip, at.head) or (final is not None and final.number > at.final.number):
             # After what is read up to is known: an address given out before its block was mined
             # is in here.
@@ -222,6 +227,8 @@ class ChainWatcher:
                 self._desk, self._lease, after, _mark(end), sightings
             )
         self._report("seen", end.number, recorded)
+        if recorded.transfers:
+            self._paid_upto = end.number
         return end
 
     async def _settle(self, at: Position, final: Block, tip: Block) -> Block | None:
