@@ -69,6 +69,7 @@ class Ids:
     key: str = "nothing"
     address: str = "nothing"
     logo: str = "nothing"
+    account: str = "0"
     token: str = "nothing"
 
     def path(self, route: Route) -> str:

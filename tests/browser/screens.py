@@ -60,6 +60,7 @@ SETTINGS: Final = (
     Screen("keys", f"{_SETTINGS}/keys", "anna"),
     Screen("keys-of-ones-own", f"{_SETTINGS}/keys", "maya"),
     Screen("payout-addresses", f"{_SETTINGS}/payout-addresses", "arno"),
+    Screen("bank-accounts", f"{_SETTINGS}/bank-accounts", "arno"),
     Screen("rules", f"{_SETTINGS}/rules", "anna"),
     Screen("rules-to-read", f"{_SETTINGS}/rules", "maya"),
     Screen("rates", f"{_SETTINGS}/rates", "maya"),

@@ -6,11 +6,14 @@ from decimal import Decimal
 import aiohttp
 import pytest
 
-from counterfoil.books import invoices, orgs
+from counterfoil.books import invoices
 from counterfoil.core import ids
 from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.roles import operator
 from counterfoil.db.rows import one_value
+from counterfoil.desk import bank_accounts
 from support.actors import PAYOUT_ADDRESS
+from support.banks import FUBON
 from support.site import Firm, Site
 from support.visitor import Fields, Page, Visitor
 
@@ -363,10 +366,9 @@ async def test_a_file_is_attached_and_comes_back_to_be_saved(maya: Writer) -> No
 
 
 async def test_an_invoice_in_tokens_to_a_bank_account(site: Site, maya: Writer) -> None:
-    async with site.desk.database.transaction() as tx:
-        at = site.clock.now()
-        await orgs.insert_bank_account(tx, 1, 7, label="Main", currency="TWD", created_at=at)
-    assert "Main (TWD)" in (await maya.visitor.open(NEW)).words
+    await bank_accounts.set_up(site.desk, 7, FUBON, label="Main", currency="TWD", by=operator(1))
+    assert f"Main (TWD) •••• {FUBON.account_number[-4:]}" in (await maya.visitor.open(NEW)).words
+    assert FUBON.account_number not in (await maya.visitor.open(NEW)).text
     made = await maya.made(
         price_in="token",
         pay_token="USDC",

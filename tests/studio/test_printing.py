@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from counterfoil.desk import members
+from support.banks import from_before
 from support.payer import invited
 from support.payments import Payments
 from support.printed import Printed, printed
@@ -121,8 +121,9 @@ async def test_after_half_is_paid_the_rest_is_asked_for(
 async def test_who_is_paid_by_bank_is_given_the_account_and_no_address(
     site: Site, firm: Firm
 ) -> None:
-    for number, label in ((122, "First Bank"), (123, "富邦 012-3456")):
-        await members.add_bank_account(site.desk, 1, number, label=label, currency="TWD")
+    async with site.desk.database.transaction() as tx:
+        for number, label in ((122, "First Bank"), (123, "富邦 012-3456")):
+            await from_before(tx, number, label)
     bill, payer = await invited(site, firm, payment_method_type="fiat", bank_account_id=123)
     page = await at_studio(site, bill)
     assert "Bank account 富邦 012-3456 (TWD)" in page.words

@@ -1,14 +1,25 @@
 """What an organisation's settings look like after a while, for those who look at them."""
 
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from counterfoil.core import ids
 from counterfoil.core.roles import Actor, permissions_of
-from counterfoil.desk import callbacks, keys, membership, payout_addresses, profile, settings
+from counterfoil.desk import (
+    bank_accounts,
+    callbacks,
+    keys,
+    membership,
+    payout_addresses,
+    profile,
+    settings,
+)
 from counterfoil.worker import CALLBACK_FORMS
 from counterfoil.workers.notify import Notifier
 from counterfoil.workers.outward import callback_session
+from support.banks import BERLIN, FUBON, from_before
 from support.inbox import Inbox
 from support.pictures import drawn
 from support.site import Firm, Site
@@ -61,8 +72,6 @@ async def _describe(site: Site, anna: Actor) -> None:
     await profile.change(site.desk, written, anna)
     redraw = site.app.state.studio.press.picture
     await profile.set_logo(site.desk, drawn(220, 60), "logo.png", anna, redraw)
-    await profile.add_bank_account(site.desk, "台北富邦 0123", "TWD", anna)
-    await profile.add_bank_account(site.desk, f"{LONG} 9", "USD", anna)
 
 
 async def _register(site: Site, anna: Actor, arno: Actor) -> None:
@@ -72,6 +81,15 @@ async def _register(site: Site, anna: Actor, arno: Actor) -> None:
     await payout_addresses.add(site.desk, "evm", "0x" + "53" * 20, LONG, by=anna)
     await payout_addresses.add(site.desk, "evm", "0x" + "54" * 20, "Exchange", by=arno)
     await payout_addresses.approve(site.desk, treasury, arno)
+    add = partial(bank_accounts.add, site.desk, by=anna)
+    fubon = await add(FUBON, label="台北富邦", currency="TWD")
+    await add(replace(BERLIN, holder=LONG), label=f"{LONG} 9", currency="USD")
+    await bank_accounts.approve(site.desk, fubon.bank_account_id, arno)
+    async with site.desk.database.transaction() as tx:
+        await from_before(tx, 9, "Old account")
+    await bank_accounts.disable(site.desk, 9, anna)
+    async with site.desk.database.transaction() as tx:
+        await from_before(tx, 10, "Petty cash")
 
 
 async def _make_keys(site: Site, anna: Actor) -> None:

@@ -80,15 +80,6 @@ class KeyRow:
 
 
 @dataclass(frozen=True, slots=True)
-class BankAccount:
-    """A bank account that an invoice may be settled to."""
-
-    bank_account_id: int
-    label: str
-    currency: str
-
-
-@dataclass(frozen=True, slots=True)
 class _OrgRow:
     org_id: int
     name: str
@@ -218,54 +209,6 @@ async def owns_address(tx: Tx, family: str, address: str) -> bool:
             """,
             {"family": family, "address": address},
         )
-    )
-
-
-async def has_bank_account(tx: Tx, org_id: int, bank_account_id: int) -> bool:
-    """Whether the organisation registered this bank account."""
-    return bool(
-        await one_value(
-            tx,
-            bool,
-            """
-            SELECT EXISTS (SELECT FROM bank_account
-                            WHERE org_id = %(org_id)s AND bank_account_id = %(bank_account_id)s)
-            """,
-            {"org_id": org_id, "bank_account_id": bank_account_id},
-        )
-    )
-
-
-async def bank_accounts(tx: Tx, org_id: int) -> list[BankAccount]:
-    """The bank accounts that the organisation registered, by id."""
-    return await all_rows(
-        tx,
-        BankAccount,
-        """
-        SELECT bank_account_id, label, currency FROM bank_account
-         WHERE org_id = %(org_id)s ORDER BY bank_account_id
-        """,
-        {"org_id": org_id},
-    )
-
-
-async def insert_bank_account(  # noqa: PLR0913 - the columns of the row
-    tx: Tx, org_id: int, bank_account_id: int, *, label: str, currency: str, created_at: datetime
-) -> None:
-    """Register a bank account; a taken id is an error."""
-    await execute(
-        tx,
-        """
-        INSERT INTO bank_account (org_id, bank_account_id, label, currency, created_at)
-        VALUES (%(org_id)s, %(bank_account_id)s, %(label)s, %(currency)s, %(created_at)s)
-        """,
-        {
-            "org_id": org_id,
-            "bank_account_id": bank_account_id,
-            "label": label,
-            "currency": currency,
-            "created_at": created_at,
-        },
     )
 
 

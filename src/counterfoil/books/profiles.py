@@ -1,4 +1,4 @@
-"""What organisations say about themselves, their bank accounts, and where their money may go."""
+"""What organisations say about themselves, and where their money may go."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,16 +40,6 @@ class PayoutAddress:
     def is_usable(self, now: datetime) -> bool:
         """Whether money may go there."""
         return self.usable_at is not None and self.usable_at <= now
-
-
-@dataclass(frozen=True, slots=True)
-class BankAccount:
-    """A bank account into which invoices may be paid."""
-
-    bank_account_id: int
-    label: str
-    currency: str
-    created_at: datetime
 
 
 async def get(tx: Tx, org_id: int) -> Profile | None:
@@ -106,35 +96,6 @@ async def save(tx: Tx, org_id: int, profile: Profile) -> None:
             "tax_number": profile.tax_number,
             "logo_file_id": profile.logo_file_id,
         },
-    )
-
-
-async def bank_accounts(tx: Tx, org_id: int) -> list[BankAccount]:
-    """The organisation's bank accounts, by number."""
-    return await all_rows(
-        tx,
-        BankAccount,
-        """
-        SELECT bank_account_id, label, currency, created_at FROM bank_account
-         WHERE org_id = %(org_id)s ORDER BY bank_account_id
-        """,
-        {"org_id": org_id},
-    )
-
-
-async def next_bank_account(tx: Tx, org_id: int) -> int:
-    """A number that no bank account has. The caller holds the organisation."""
-    return (
-        await one_value(
-            tx,
-            int,
-            """
-            SELECT coalesce(max(bank_account_id), 0) + 1 FROM bank_account
-             WHERE org_id = %(org_id)s
-            """,
-            {"org_id": org_id},
-        )
-        or 1
     )
 
 

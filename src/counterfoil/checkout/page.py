@@ -25,17 +25,17 @@ from counterfoil.checkout.door import (
     show,
 )
 from counterfoil.checkout.qr import qr_code
-from counterfoil.checkout.stages import PAYABLE, STEPS, TOLD, WITH_RECEIPT, stage_of
+from counterfoil.checkout.stages import PAYABLE, STEPS, TOLD, WITH_RECEIPT, Stage, stage_of
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid, NotFound
-from counterfoil.core.invoice import Invoice, PaymentRequest, pay_to
+from counterfoil.core.invoice import Invoice, PaymentRequest, number_label, pay_to
 from counterfoil.core.money import Asset, Money, format_units
 from counterfoil.core.pay_links import PREFIX
 from counterfoil.core.payment_uri import payment_uri, wallet_call
 from counterfoil.core.reckoning import received, still_due, surplus
 from counterfoil.core.text import clean_url
 from counterfoil.desk.paying import PaymentView, payment_page
-from counterfoil.pages import render
+from counterfoil.pages import bank, render
 from counterfoil.pages.forms import comes_from_here, read_form
 
 _BARE: Final = "address"
@@ -196,6 +196,7 @@ def _page(request: PageRequest, found: PaymentView, token: str, template: str) -
         "chosen": option_of(asked),
         "arrived": received(invoice),
         "surplus": surplus(invoice),
+        "bank": _bank(found) if stage is Stage.BY_BANK else (),
         "qr": qr_code(ask.address if choice.qr else ask.uri) if ask else None,
         "is_bare": bool(choice.qr),
         "live": choice.address("/events") if not invoice.status.is_end else None,
@@ -210,6 +211,10 @@ def _page(request: PageRequest, found: PaymentView, token: str, template: str) -
 def _logo(found: PaymentView, choice: Choice) -> str | None:
     sha256 = found.profile.logo_sha256
     return None if sha256 is None else f"{PREFIX}/{choice.token}/logo/{sha256.hex()}"
+
+
+def _bank(found: PaymentView) -> bank.Lines:
+    return bank.lines(found.bank_account, number_label(found.view.invoice))
 
 
 def _paid_with(invoice: Invoice) -> Asset:

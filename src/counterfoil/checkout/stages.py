@@ -68,7 +68,7 @@ TOLD: Final[Mapping[Stage, Told]] = {
     ),
     Stage.BY_BANK: Told(
         N_("To be paid by bank transfer"),
-        N_("The merchant tells you the bank account. Send no tokens for this invoice."),
+        N_("Pay into the merchant's bank account. Send no tokens for this invoice."),
         "blue",
     ),
     Stage.PARTLY_SEEN: Told(

@@ -198,7 +198,19 @@ CREATE TABLE public.bank_account (
     bank_account_id bigint NOT NULL,
     label text NOT NULL,
     currency text NOT NULL,
-    created_at timestamp with time zone NOT NULL
+    created_at timestamp with time zone NOT NULL,
+    holder text DEFAULT ''::text NOT NULL,
+    bank_name text DEFAULT ''::text NOT NULL,
+    branch text DEFAULT ''::text NOT NULL,
+    bank_code text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    bic text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    account_number text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    reference text DEFAULT ''::text NOT NULL,
+    added_by text COLLATE pg_catalog."C",
+    approved_by text COLLATE pg_catalog."C",
+    approved_at timestamp with time zone,
+    disabled_at timestamp with time zone,
+    CONSTRAINT bank_account_check CHECK (((account_number = ''::text) OR ((holder <> ''::text) AND (bank_name <> ''::text))))
 );
 
 CREATE TABLE public.deposit_address (

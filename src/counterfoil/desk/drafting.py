@@ -6,11 +6,12 @@ from typing import Final
 
 from counterfoil.books import lists, orgs
 from counterfoil.books.lists import COUNTED_AT_MOST, Filters, Recipient
-from counterfoil.books.orgs import BankAccount
 from counterfoil.core import lookalike
 from counterfoil.core.errors import NotFound
 from counterfoil.core.roles import Actor, Permission, permissions_of
 from counterfoil.db.pool import Tx
+from counterfoil.desk import bank_accounts
+from counterfoil.desk.bank_accounts import BankAccount
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.intake import Draft, draft_of
 from counterfoil.desk.registered import PayoutAddress, usable
@@ -65,7 +66,7 @@ async def offered(desk: Desk, by: Actor) -> Offered:
             raise NotFound("this organisation does not exist any more")
         newest = await lists.page(tx, by.org_id, Filters(), limit=_LATEST, offset=0)
         members = await orgs.members(tx, by.org_id)
-        accounts = await orgs.bank_accounts(tx, by.org_id)
+        accounts = await bank_accounts.usable(tx, by.org_id)
         good = [one for one in await usable(tx, by.org_id, now) if one.family == _FAMILY]
     only = org.policy.payouts.in_force(now).registered_only
     default = org.policy.payouts.defaults.get(_FAMILY)

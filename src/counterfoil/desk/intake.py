@@ -28,6 +28,7 @@ from counterfoil.db.pool import Tx
 from counterfoil.db.rows import together
 from counterfoil.desk import queries, rates
 from counterfoil.desk.act import happen, locked
+from counterfoil.desk.bank_accounts import check_usable
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.destinations import check_payouts
 from counterfoil.desk.idempotency import Idempotent, once
@@ -366,9 +367,8 @@ async def _check_references(tx: Tx, draft: Draft, org_id: int) -> None:
     if draft.payment_method_type == "fiat" and draft.bank_account_id is None:
         sentence = "is required when payment_method_type is fiat"
         raise Invalid.field("bank_account_id", sentence)
-    account = draft.bank_account_id
-    if account is not None and not await orgs.has_bank_account(tx, org_id, account):
-        raise Invalid.field("bank_account_id", "names no bank account of this organisation")
+    if draft.bank_account_id is not None:
+        await check_usable(tx, org_id, draft.bank_account_id)
 
 
 def _document(draft: Draft, issued_on: date) -> Document:

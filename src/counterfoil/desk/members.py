@@ -130,21 +130,6 @@ def check_roles(roles: tuple[str, ...]) -> None:
         raise Invalid.field("roles", f"{unknown[0]} is not one of {', '.join(ROLES)}")
 
 
-async def add_bank_account(
-    desk: Desk, org_id: int, bank_account_id: int, *, label: str, currency: str
-) -> None:
-    """Register an account into which invoices may be paid by bank."""
-    async with desk.database.transaction() as tx:
-        await orgs.insert_bank_account(
-            tx,
-            org_id,
-            bank_account_id,
-            label=label,
-            currency=currency,
-            created_at=desk.clock.now(),
-        )
-
-
 async def issue_key(
     desk: Desk,
     member: Member,

@@ -5,13 +5,14 @@ from datetime import timedelta
 from uuid import UUID
 
 from counterfoil.books import invoices, paying
+from counterfoil.books.bank_accounts import BankAccount
 from counterfoil.core.errors import NotFound
 from counterfoil.core.invoice import Invoice
 from counterfoil.core.pay_links import PayLinks, claimed
 from counterfoil.db.pool import Tx
 from counterfoil.desk import queries
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.printing import Printable, printable_of
+from counterfoil.desk.printing import Printable, bank_account_of, printable_of
 from counterfoil.desk.profile import Profile, logo_of, profile
 from counterfoil.desk.queries import InvoiceView
 
@@ -21,10 +22,11 @@ Watched = tuple[int, UUID]
 
 @dataclass(frozen=True, slots=True)
 class PaymentView:
-    """An invoice, and who it is from."""
+    """An invoice, who it is from, and the bank account where it is paid by bank."""
 
     profile: Profile
     view: InvoiceView
+    bank_account: BankAccount | None
 
     @property
     def watched(self) -> Watched:
@@ -40,7 +42,8 @@ async def payment_page(desk: Desk, links: PayLinks, token: str, keep: timedelta)
     async with desk.database.reading() as tx:
         invoice = await _behind(desk, tx, links, token, keep)
         view = await queries.full_view(tx, invoice)
-        return PaymentView(await profile(tx, invoice.org_id), view)
+        account = await bank_account_of(tx, invoice)
+        return PaymentView(await profile(tx, invoice.org_id), view, account)
 
 
 async def payment_sheet(desk: Desk, links: PayLinks, token: str, keep: timedelta) -> Printable:

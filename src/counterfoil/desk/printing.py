@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from counterfoil.books import invoices, orgs, profiles
-from counterfoil.books.orgs import BankAccount
+from counterfoil.books import bank_accounts, invoices, profiles
+from counterfoil.books.bank_accounts import BankAccount
 from counterfoil.core.errors import NotFound
 from counterfoil.core.invoice import Invoice
 from counterfoil.core.roles import Actor, Permission
@@ -49,5 +49,5 @@ async def bank_account_of(tx: Tx, invoice: Invoice) -> BankAccount | None:
     """Where the invoice is paid by bank; None where it is paid on chain."""
     if invoice.settlement != "fiat":
         return None
-    known = await orgs.bank_accounts(tx, invoice.org_id)
+    known = await bank_accounts.of_org(tx, invoice.org_id)
     return next((a for a in known if a.bank_account_id == invoice.bank_account_id), None)

@@ -1,11 +1,11 @@
-"""The organisation's own data: what its invoices say about it, its logo, its bank accounts."""
+"""The organisation's own data: what its invoices say about it, and its logo."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from counterfoil.books import orgs, profiles
-from counterfoil.books.profiles import BankAccount, Profile
+from counterfoil.books.profiles import Profile
 from counterfoil.core import ids
 from counterfoil.core.documents import PNG, content_type_of, picture_size
 from counterfoil.core.errors import Invalid, NotFound
@@ -16,14 +16,11 @@ from counterfoil.desk import files
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.org_log import note
 
-__all__ = ["BankAccount", "Profile", "Written", "add_bank_account", "profile"]
+__all__ = ["Profile", "Written", "profile"]
 
-CURRENCIES: Final = ("TWD", "USD")
-"""What invoices can be priced in."""
 NAME_LENGTH: Final = 100
 ADDRESS_LENGTH: Final = 500
 TAX_NUMBER_LENGTH: Final = 40
-LABEL_LENGTH: Final = 80
 MAX_LOGO_BYTES: Final = 512 * 1024
 """It goes into every document and page that customers see."""
 MAX_LOGO_PIXELS: Final = 4_000_000
@@ -53,11 +50,11 @@ async def profile(tx: Tx, org_id: int) -> Profile:
     return found
 
 
-async def own(desk: Desk, by: Actor) -> tuple[Profile, list[BankAccount]]:
-    """One's own organisation with its bank accounts. Raises `Forbidden`."""
+async def own(desk: Desk, by: Actor) -> Profile:
+    """One's own organisation. Raises `Forbidden`."""
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
-        return await profile(tx, by.org_id), await profiles.bank_accounts(tx, by.org_id)
+        return await profile(tx, by.org_id)
 
 
 async def change(desk: Desk, written: Written, by: Actor) -> None:
@@ -150,33 +147,6 @@ async def drop_logo(desk: Desk, by: Actor) -> None:
         await note(desk, tx, by, "logo_changed", "")
 
     await desk.database.run(work)
-
-
-async def add_bank_account(desk: Desk, label: str, currency: str, by: Actor) -> int:
-    """Register a bank account; answers its number.
-
-    Raises `Forbidden`, and `Invalid` naming the field.
-    """
-    by.require(Permission.ADMINISTER)
-    called = clean_text(label, "label", max_length=LABEL_LENGTH)
-    if currency not in CURRENCIES:
-        raise Invalid.field("currency", f"must be one of {', '.join(CURRENCIES)}")
-
-    async def work(tx: Tx) -> int:
-        await orgs.hold(tx, by.org_id)
-        number = await profiles.next_bank_account(tx, by.org_id)
-        await orgs.insert_bank_account(
-            tx,
-            by.org_id,
-            number,
-            label=called,
-            currency=currency,
-            created_at=desk.clock.now(),
-        )
-        await note(desk, tx, by, "bank_account_added", str(number), label=called, currency=currency)
-        return number
-
-    return await desk.database.run(work)
 
 
 def _fitted(width: int, height: int) -> tuple[int, int]:

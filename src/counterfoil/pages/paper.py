@@ -18,6 +18,7 @@ from counterfoil.core.money import Money
 from counterfoil.core.payment_uri import payment_uri
 from counterfoil.core.reckoning import Depth, still_due
 from counterfoil.pages import shape
+from counterfoil.pages.bank import Lines, lines
 from counterfoil.pages.language import N_, locale_of, translations
 
 _WATERMARKS: Final[Mapping[Status, tuple[str, str]]] = {
@@ -45,13 +46,13 @@ class Letterhead:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What is printed. ``transfers`` are what came in; ``bank`` is where it is paid by bank."""
+    """What is printed. ``transfers`` are what came in."""
 
     invoice: Invoice
     transfers: Sequence[Any]
     letterhead: Letterhead
-    bank: tuple[str, str] | None = None
-    """The bank account's label and currency."""
+    bank: Lines = ()
+    """The account to pay into, and the reference to give; empty where it is paid on chain."""
     mail: bool = True
     """Whether the recipient's e-mail address is shown."""
 
@@ -66,10 +67,11 @@ def sheet_of(
     ``mail``: with the addresses of e-mail that the document bears. Whoever has nothing but a link
     is shown none.
     """
-    invoice, bank = found.view.invoice, found.bank_account
-    account = None if bank is None else (bank.label, bank.currency)
+    invoice = found.view.invoice
+    by_bank = invoice.settlement == "fiat"
+    bank = lines(found.bank_account, number_label(invoice)) if by_bank else ()
     head = letterhead_of(invoice, found.profile, found.logo, mail=mail)
-    return Sheet(invoice, found.view.transfers, head, account, mail=mail)
+    return Sheet(invoice, found.view.transfers, head, bank, mail=mail)
 
 
 def letterhead_of(
@@ -85,10 +87,10 @@ def letterhead_of(
     """
     document = invoice.document
     name = document.organization_name
-    lines = (document.organization_email,) if mail else ()
+    below = (document.organization_email,) if mail else ()
     if profile is None or profile.name != name:
-        return Letterhead(name, lines, logo)
-    own = (profile.email or "".join(lines), *profile.address.splitlines())
+        return Letterhead(name, below, logo)
+    own = (profile.email or "".join(below), *profile.address.splitlines())
     return Letterhead(name, own, logo, profile.tax_number)
 
 
@@ -213,8 +215,8 @@ class _Writer:
         if invoice.settlement == "fiat":
             return {
                 **plain,
-                "text": [say("By bank transfer; send no tokens.")],
-                "bank": self.bank(),
+                "text": self.by_bank(),
+                "bank": [(say(name), value) for name, value in self.sheet.bank],
             }
         due = still_due(invoice)
         if not due:
@@ -244,10 +246,12 @@ class _Writer:
         awaited = invoice.status in waiting or (invoice.status, invoice.context) == short
         return awaited and self.now < invoice.deadline_at
 
-    def bank(self) -> list[tuple[str, str]]:
-        bank = self.sheet.bank
-        account = [] if bank is None else [(self.say("Bank account"), f"{bank[0]} ({bank[1]})")]
-        return [*account, (self.say("Reference"), number_label(self.invoice))]
+    def by_bank(self) -> list[str]:
+        told = [self.say("By bank transfer; send no tokens.")]
+        if len(self.sheet.bank) == 1:
+            # A reference alone.
+            told.append(self.say("The merchant tells you the bank account."))
+        return told
 
     def way(self, money: Money) -> dict[str, Any]:
         quote = next(r.quote for r in self.invoice.requests if r.asset == money.asset)

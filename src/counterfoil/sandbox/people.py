@@ -7,7 +7,9 @@ from typing import Final
 from argon2 import PasswordHasher
 
 from counterfoil.books.orgs import Member, Org
-from counterfoil.desk import members, membership
+from counterfoil.core.roles import operator
+from counterfoil.desk import bank_accounts, members, membership
+from counterfoil.desk.bank_accounts import BankDetails
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.passwords import Passwords
 from counterfoil.sandbox.places import DemoMember
@@ -38,6 +40,17 @@ TEAM: Final[tuple[Joins, ...]] = (
 NEIGHBOUR: Final[Joins] = ("owner@orchid.example", "林蘭 Lena Lin", ("finance", "administrator"))
 
 
+_BANK: Final = BankDetails(
+    holder="Meridian Trading Co.",
+    bank_name="Taipei Fubon Bank",
+    branch="Demo branch",
+    bank_code="012",
+    bic="TPBKTWTP",
+    account_number="00012345678901",
+    reference="",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Team:
     """Who works at the merchant, and who at the other organisation, where there is one."""
@@ -49,7 +62,9 @@ class Team:
 async def found(desk: Desk, wallets: WalletAddresses) -> tuple[DemoMember, ...]:
     """The merchant, with its team."""
     await members.create_org(desk, _org(ORG_ID, ORG_NAME, CLIENT_ID, wallets))
-    await members.add_bank_account(desk, ORG_ID, 123, label="Taipei Fubon, TWD", currency="TWD")
+    await bank_accounts.set_up(
+        desk, 123, _BANK, label="Taipei Fubon, TWD", currency="TWD", by=operator(ORG_ID)
+    )
     return tuple([await _join(desk, ORG_ID, one) for one in TEAM])
 
 

@@ -8,12 +8,13 @@ from uuid import UUID
 from litestar import get, post
 from litestar.params import FromPath
 
-from counterfoil.core import bounds, ids, lookalike
+from counterfoil.core import bank, bounds, ids, lookalike
 from counterfoil.core.assets import CHAINS, SYMBOLS
 from counterfoil.core.errors import Conflict, Invalid, OutOfPlace, Refusal
 from counterfoil.core.events import Edit
 from counterfoil.core.roles import Permission
 from counterfoil.desk import drafting, intake, queries
+from counterfoil.desk.bank_accounts import BankAccount
 from counterfoil.desk.drafting import Offered, Recipient
 from counterfoil.desk.idempotency import HEADER, Answered, Idempotent
 from counterfoil.desk.intake import Asked, Draft, draft_of
@@ -255,10 +256,7 @@ async def _form(  # noqa: PLR0913 - the form, and what is said about it
         "chains": [(key, CHAINS[key].name) for key in desk.chains],
         "tokens": [(symbol, symbol) for symbol in SYMBOLS],
         "payouts": _payout_choices(request, offered, typed["payout_address"]),
-        "accounts": [
-            (str(one.bank_account_id), f"{one.label} ({one.currency})")
-            for one in offered.bank_accounts
-        ],
+        "accounts": [(str(one.bank_account_id), _named(one)) for one in offered.bank_accounts],
     }
     status_code = 200 if refusal is None else status_code_of(refusal)
     return show(request, "studio/draft.html", values, status_code=status_code)
@@ -282,6 +280,11 @@ async def _attachment_name(request: PageRequest, attachment: str) -> str:
         return await attached.name_of(request, attachment)
     except Refusal:
         return ""
+
+
+def _named(account: BankAccount) -> str:
+    end = bank.masked(account.account_number) if account.account_number else ""
+    return f"{account.label} ({account.currency}) {end}".strip()
 
 
 def _first(offered: Offered, request: PageRequest) -> Typed:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from counterfoil.studio.settings import (
+    bank_accounts,
     callbacks,
     keys,
     log,
@@ -19,6 +20,7 @@ HANDLERS: Final = (
     *roles.HANDLERS,
     *profile.HANDLERS,
     *payouts.HANDLERS,
+    *bank_accounts.HANDLERS,
     *members.HANDLERS,
     *keys.HANDLERS,
     *rules.HANDLERS,

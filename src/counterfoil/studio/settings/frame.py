@@ -15,6 +15,7 @@ TABS: Final[tuple[tuple[str, str, Permission], ...]] = (
     (f"{ADDRESS}/roles", N_("Roles"), Permission.READ),
     (f"{ADDRESS}/keys", N_("API keys"), Permission.READ),
     (f"{ADDRESS}/payout-addresses", N_("Payout addresses"), Permission.READ),
+    (f"{ADDRESS}/bank-accounts", N_("Bank accounts"), Permission.READ),
     (f"{ADDRESS}/rules", N_("Rules"), Permission.READ),
     (f"{ADDRESS}/rates", N_("Rates"), Permission.READ),
     (f"{ADDRESS}/callbacks", N_("Callbacks"), Permission.ADMINISTER),

@@ -1,4 +1,4 @@
-"""The organisation: its profile and logo, and its bank accounts."""
+"""The organisation: its profile and logo."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -69,19 +69,6 @@ async def logo(request: PageRequest, sha256: FromPath[str]) -> Answer:
     return press.picture_answer(content)
 
 
-@post("/settings/organisation/bank-accounts", status_code=303)
-async def add_bank_account(request: PageRequest) -> Answer:
-    """Register a bank account."""
-    form = await read_form(request)
-
-    async def work() -> None:
-        await desk_profile.add_bank_account(
-            desk_of(request), form.raw("label"), form.raw("currency"), request.user.actor
-        )
-
-    return await _do(request, form, work, {"label": form.raw("label")})
-
-
 async def _do(
     request: PageRequest,
     form: Form,
@@ -102,16 +89,14 @@ async def _do(
 async def _page(
     request: PageRequest, written: Mapping[str, str] | None = None, refusal: Refusal | None = None
 ) -> Answer:
-    found, accounts = await desk_profile.own(desk_of(request), request.user.actor)
+    found = await desk_profile.own(desk_of(request), request.user.actor)
     present = {name: getattr(found, name) for name in _FIELDS}
     values: dict[str, Any] = {
-        "written": {"label": "", **present, **(written or {})},
+        "written": {**present, **(written or {})},
         "present": present,
         "logo": None if found.logo_sha256 is None else found.logo_sha256.hex(),
         "most_pixels": desk_profile.MAX_LOGO_PIXELS // 1_000_000,
         "most_kilobytes": desk_profile.MAX_LOGO_BYTES // 1024,
-        "accounts": accounts,
-        "currencies": desk_profile.CURRENCIES,
     }
     return settings_page(request, "organisation", values, refusal)
 
@@ -122,5 +107,4 @@ HANDLERS: Final = (
     set_logo,
     drop_logo,
     logo,
-    add_bank_account,
 )

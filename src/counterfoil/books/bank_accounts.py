@@ -1,0 +1,126 @@
+"""The bank accounts of organisations: registered, approved, disabled, and never changed."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from counterfoil.core.bank import BankDetails
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import all_rows, execute, one_value
+
+
+@dataclass(frozen=True, slots=True)
+class BankAccount:
+    """A bank account into which invoices may be paid.
+
+    One from before details were kept has an empty ``account_number``, and ``added_by`` None.
+    """
+
+    bank_account_id: int
+    label: str
+    currency: str
+    created_at: datetime
+    holder: str
+    bank_name: str
+    branch: str
+    bank_code: str
+    bic: str
+    account_number: str
+    reference: str
+    added_by: str | None
+    approved_by: str | None
+    approved_at: datetime | None
+    disabled_at: datetime | None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether invoices may name it, and customers are told to pay into it."""
+        return self.approved_at is not None and self.disabled_at is None
+
+
+async def of_org(tx: Tx, org_id: int) -> list[BankAccount]:
+    """All that were ever registered, by number."""
+    return await all_rows(
+        tx,
+        BankAccount,
+        """
+        SELECT bank_account_id, label, currency, created_at, holder, bank_name, branch, bank_code,
+               bic, account_number, reference, added_by, approved_by, approved_at, disabled_at
+          FROM bank_account WHERE org_id = %(org_id)s ORDER BY bank_account_id
+        """,
+        {"org_id": org_id},
+    )
+
+
+async def next_number(tx: Tx, org_id: int) -> int:
+    """A number that no bank account has. The caller holds the organisation."""
+    return (
+        await one_value(
+            tx,
+            int,
+            """
+            SELECT coalesce(max(bank_account_id), 0) + 1 FROM bank_account
+             WHERE org_id = %(org_id)s
+            """,
+            {"org_id": org_id},
+        )
+        or 1
+    )
+
+
+async def insert(  # noqa: PLR0913 - the columns of the row
+    tx: Tx,
+    org_id: int,
+    bank_account_id: int,
+    details: BankDetails,
+    *,
+    label: str,
+    currency: str,
+    added_by: str,
+    created_at: datetime,
+) -> None:
+    """Register a bank account, not approved yet; a taken number is an error."""
+    await execute(
+        tx,
+        """
+        INSERT INTO bank_account (org_id, bank_account_id, label, currency, created_at, holder,
+            bank_name, branch, bank_code, bic, account_number, reference, added_by)
+        VALUES (%(org_id)s, %(bank_account_id)s, %(label)s, %(currency)s, %(created_at)s,
+            %(holder)s, %(bank_name)s, %(branch)s, %(bank_code)s, %(bic)s, %(account_number)s,
+            %(reference)s, %(added_by)s)
+        """,
+        {
+            "org_id": org_id,
+            "bank_account_id": bank_account_id,
+            "label": label,
+            "currency": currency,
+            "added_by": added_by,
+            "created_at": created_at,
+            **asdict(details),
+        },
+    )
+
+
+async def approve(
+    tx: Tx, org_id: int, bank_account_id: int, *, by: str | None, at: datetime
+) -> None:
+    """Let invoices name it; ``by`` None where nobody else was asked for."""
+    await execute(
+        tx,
+        """
+        UPDATE bank_account SET approved_by = %(by)s, approved_at = %(at)s
+         WHERE org_id = %(org_id)s AND bank_account_id = %(bank_account_id)s
+        """,
+        {"org_id": org_id, "bank_account_id": bank_account_id, "by": by, "at": at},
+    )
+
+
+async def disable(tx: Tx, org_id: int, bank_account_id: int, at: datetime) -> None:
+    """Have nobody pay into it any more."""
+    await execute(
+        tx,
+        """
+        UPDATE bank_account SET disabled_at = %(at)s
+         WHERE org_id = %(org_id)s AND bank_account_id = %(bank_account_id)s
+        """,
+        {"org_id": org_id, "bank_account_id": bank_account_id, "at": at},
+    )

@@ -1,0 +1,199 @@
+"""Bank accounts into which invoices are paid: added, approved by another person, disabled.
+
+Where money goes is what thieves change first, so nothing about an account is ever changed: another
+one is added. Where the organisation's rules ask for two people, nobody is told to pay into it
+before a second one has compared the number with the bank's own paper. Logs bear the number's end.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Final
+
+from counterfoil.books import bank_accounts, orgs
+from counterfoil.books.bank_accounts import BankAccount
+from counterfoil.core import bank, ids
+from counterfoil.core.bank import BankDetails
+from counterfoil.core.errors import Conflict, Forbidden, Invalid, NotFound
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.text import clean_text
+from counterfoil.db.pool import Tx
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.org_log import note
+
+__all__ = ["BankAccount", "BankDetails", "Registered"]
+
+CURRENCIES: Final = ("TWD", "USD")
+"""What invoices can be priced in."""
+LABEL_LENGTH: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The accounts, the newest first; people's names by uid; whether a second person is asked."""
+
+    accounts: list[BankAccount]
+    names: dict[str, str]
+    takes_two: bool
+
+
+async def registered(desk: Desk, by: Actor) -> Registered:
+    """One's own organisation's accounts. Raises `Forbidden`."""
+    by.require(Permission.READ)
+    async with desk.database.reading() as tx:
+        found = await bank_accounts.of_org(tx, by.org_id)
+        people = await orgs.everybody(tx, by.org_id)
+        takes_two = await _takes_two(tx, by.org_id, desk.clock.now())
+    names = {ids.public("user", one.member_id): one.name for one in people}
+    return Registered(found[::-1], names, takes_two)
+
+
+async def add(
+    desk: Desk, written: BankDetails, *, label: str, currency: str, by: Actor
+) -> BankAccount:
+    """Register an account; where the rules ask for two people, it waits for `approve`.
+
+    Raises `Forbidden`, `Invalid` naming the field, and `Conflict` for one that is in use.
+    """
+    by.require(Permission.ADMINISTER)
+    return await desk.database.run(
+        lambda tx: _add(desk, tx, written, label=label, currency=currency, by=by)
+    )
+
+
+async def set_up(  # noqa: PLR0913 - an account and its number
+    desk: Desk, number: int, written: BankDetails, *, label: str, currency: str, by: Actor
+) -> None:
+    """Register an account under a number, good at once: for whoever sets the installation up."""
+    by.require(Permission.ADMINISTER)
+
+    async def work(tx: Tx) -> None:
+        await _add(desk, tx, written, label=label, currency=currency, by=by, number=number)
+        await bank_accounts.approve(tx, by.org_id, number, by=None, at=desk.clock.now())
+
+    await desk.database.run(work)
+
+
+async def approve(desk: Desk, bank_account_id: int, by: Actor) -> None:
+    """Have customers pay into what somebody else added.
+
+    Raises `Forbidden`, also for whoever added it, `NotFound`, and `Conflict` for one that is
+    approved or disabled.
+    """
+    by.require(Permission.ADMINISTER)
+
+    async def work(tx: Tx) -> None:
+        await orgs.hold(tx, by.org_id)
+        found = await _one(tx, bank_account_id, by.org_id)
+        if found.added_by == by.uid:
+            raise Forbidden("whoever added an account does not approve it; ask another person")
+        if found.approved_at is not None or found.disabled_at is not None:
+            raise Conflict("this account does not wait for approval")
+        await bank_accounts.approve(tx, by.org_id, bank_account_id, by=by.uid, at=desk.clock.now())
+        await note(desk, tx, by, "bank_account_approved", str(bank_account_id), **_told(found))
+
+    await desk.database.run(work)
+
+
+async def disable(desk: Desk, bank_account_id: int, by: Actor) -> None:
+    """Have nobody pay into an account any more, at once and for good.
+
+    Raises `Forbidden`, `NotFound`, and `Conflict` for one that is disabled.
+    """
+    by.require(Permission.ADMINISTER)
+
+    async def work(tx: Tx) -> None:
+        await orgs.hold(tx, by.org_id)
+        found = await _one(tx, bank_account_id, by.org_id)
+        if found.disabled_at is not None:
+            raise Conflict("this account is disabled already")
+        await bank_accounts.disable(tx, by.org_id, bank_account_id, desk.clock.now())
+        await note(desk, tx, by, "bank_account_disabled", str(bank_account_id), **_told(found))
+
+    await desk.database.run(work)
+
+
+async def usable(tx: Tx, org_id: int) -> list[BankAccount]:
+    """The accounts that invoices may name."""
+    return [one for one in await bank_accounts.of_org(tx, org_id) if one.is_usable]
+
+
+async def check_usable(tx: Tx, org_id: int, bank_account_id: int) -> None:
+    """Raise `Invalid` unless invoices may name this account."""
+    field = "bank_account_id"
+    try:
+        found = await _one(tx, bank_account_id, org_id)
+    except NotFound:
+        raise Invalid.field(field, "names no bank account of this organisation") from None
+    if found.disabled_at is not None:
+        raise Invalid.field(field, "names a bank account that is not used any more")
+    if not found.is_usable:
+        raise Invalid.field(field, "names a bank account that nobody has approved yet")
+
+
+async def _add(  # noqa: PLR0913 - an account, its number, and who adds it
+    desk: Desk,
+    tx: Tx,
+    written: BankDetails,
+    *,
+    label: str,
+    currency: str,
+    by: Actor,
+    number: int | None = None,
+) -> BankAccount:
+    called = clean_text(label, "label", max_length=LABEL_LENGTH)
+    if currency not in CURRENCIES:
+        raise Invalid.field("currency", f"must be one of {', '.join(CURRENCIES)}")
+    details = bank.checked(written)
+    await orgs.hold(tx, by.org_id)
+    known = await bank_accounts.of_org(tx, by.org_id)
+    if any(_same(one, details) for one in known if one.disabled_at is None):
+        sentence = "is that of an account in use; disable it first to have it named otherwise"
+        raise Conflict(f"account_number: {sentence}", fields={"account_number": sentence})
+    given = number or await bank_accounts.next_number(tx, by.org_id)
+    now = desk.clock.now()
+    await bank_accounts.insert(
+        tx,
+        by.org_id,
+        given,
+        details,
+        label=called,
+        currency=currency,
+        added_by=by.uid,
+        created_at=now,
+    )
+    if not await _takes_two(tx, by.org_id, now):
+        await bank_accounts.approve(tx, by.org_id, given, by=None, at=now)
+    row = await _one(tx, given, by.org_id)
+    await note(desk, tx, by, "bank_account_added", str(given), **_told(row))
+    return row
+
+
+def _same(one: BankAccount, details: BankDetails) -> bool:
+    return (one.account_number, one.bank_code, one.bic) == (
+        details.account_number,
+        details.bank_code,
+        details.bic,
+    )
+
+
+async def _takes_two(tx: Tx, org_id: int, now: datetime) -> bool:
+    org = await orgs.get(tx, org_id)
+    if org is None:
+        raise NotFound(f"there is no organisation {org_id}")
+    return org.policy.payouts.in_force(now).two_people
+
+
+async def _one(tx: Tx, bank_account_id: int, org_id: int) -> BankAccount:
+    for one in await bank_accounts.of_org(tx, org_id):
+        if one.bank_account_id == bank_account_id:
+            return one
+    raise NotFound("there is no such bank account")
+
+
+def _told(account: BankAccount) -> dict[str, object]:
+    """What the log says of an account: everything but most of its number."""
+    names = ("label", "currency", "holder", "bank_name", "branch", "bank_code", "bic", "reference")
+    told: dict[str, object] = {n: v for n, v in asdict(account).items() if n in names and v}
+    if account.account_number:
+        told["account_number"] = bank.masked(account.account_number)
+    return told
