@@ -56,7 +56,7 @@ def test_a_forbidden_import_is_caught(
         ("counterfoil.worker", {"typer", "rich", "litestar", "jinja2", "babel", "pyrage"}),
         (
             "counterfoil.signer.service",
-            {"typer", "rich", "psycopg", "aiohttp", "litestar", "eth_account", "pydantic"},
+            {"typer", "rich", "psycopg", "aiohttp", "litestar"},
         ),
     ],
 )

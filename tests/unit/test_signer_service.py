@@ -226,7 +226,7 @@ def secrets_of(seed_path: Path) -> list[str]:
     phrase = pyrage.passphrase.decrypt(seed_path.read_bytes(), PASSPHRASE).decode().strip()
     keys = open_seed_file(seed_path, PASSPHRASE)
     seed: bytes = keys._seed  # noqa: SLF001 - to look for it everywhere else
-    private = [keys._wallet(1, role).to_hex() for role in ("pool", "operator")]  # noqa: SLF001 - as the seed
+    private = [keys._account(1, role).key.hex() for role in ("pool", "operator")]  # noqa: SLF001 - as the seed
     return [phrase, seed.hex(), repr(seed), PASSPHRASE, APPROVAL_KEY.hex(), *private]
 
 
@@ -298,4 +298,4 @@ def test_the_client_never_loads_what_signs() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert not {"coincurve.keys", "pyrage", "counterfoil.signer.keys"} & set(loaded)
+    assert not {"eth_account", "pyrage", "counterfoil.signer.keys"} & set(loaded)

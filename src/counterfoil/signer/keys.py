@@ -3,41 +3,35 @@
 One BIP-39 phrase, in an age file under a passphrase, holds every key. Wallets are derived at
 ``m/44'/60'/{org_id}'/0/{role}`` and deposit addresses with keys of their own at
 ``m/44'/60'/{org_id}'/1'/{number}`` (BIP-32, BIP-44; specs/chains.md 8). No key or phrase is in
-any repr, log line or error.
-
-What the three BIPs ask for is a page of arithmetic over hashlib and libsecp256k1, and is written
-out here: eth-account brings a hundred modules more into the one process that has keys, among them
-parsers of everything. It is the test oracle instead.
+any repr, log line or error: libraries that quote their input have their errors replaced.
 """
 
 import hashlib
 import hmac
 import re
-import secrets
 from collections.abc import Iterator
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Final, NoReturn
 
 import pyrage  # type: ignore[import-untyped]  # it carries no types
 from coincurve import PrivateKey
+from eth_account import Account
+from eth_account.hdaccount.deterministic import HDPath, Node, derive_child_key
+from eth_account.hdaccount.mnemonic import Mnemonic
+from eth_account.signers.local import LocalAccount
+from eth_account.types import Language
+from eth_utils.address import to_checksum_address
 
-from counterfoil.chains.evm.hd import address_of_point
 from counterfoil.signer.files import write_once
 from counterfoil.signer.orders import SIGNING_ROLES, Branch, Role, TxTerms
-from counterfoil.signer.payload import Payload, digest_to_sign, signed_bytes
+from counterfoil.signer.payload import Payload
 from counterfoil.signer.refusals import SeedRefused, SignerRefused
 from counterfoil.signer.wire import Code
 
 PASSPHRASE_LENGTH: Final = 12
 """The shortest passphrase that we seal a new seed with."""
 
-_ENTROPY_BYTES: Final = 32
-_WORD_BITS: Final = 11
-_PHRASE_WORDS: Final = (12, 15, 18, 21, 24)
-_PHRASE_ROUNDS: Final = 2_048
-_HARDENED: Final = 2**31
+_WORDS: Final = 24
 _TRIES: Final = 50
 _LEAST_WORK: Final = 15
 _MOST_WORK: Final = 22
@@ -69,17 +63,17 @@ class Keyring:
 
     def address(self, org_id: int, role: Role) -> str:
         """A wallet's address, lower-case."""
-        return _address(self._wallet(org_id, role))
+        return self._account(org_id, role).address.lower()
 
     def branch(self, org_id: int) -> Branch:
         """The extended public key of the organisation's deposit addresses."""
         key, chain_code = _derive(self._seed, _branch_path(org_id))
-        point = key.public_key.format(compressed=True)
+        point = PrivateKey(key).public_key.format(compressed=True)
         return Branch(public_key=point.hex(), chain_code=chain_code.hex())
 
     def child_address(self, org_id: int, number: int) -> str:
         """A deposit address, from its own private key and not from the branch."""
-        return _address(self._child(org_id, number))
+        return self._child(org_id, number).address.lower()
 
     def sign(self, org_id: int, payload: Payload, terms: TxTerms) -> bytes:
         """Sign an EIP-1559 transaction with the key of ``payload.role``.
@@ -88,93 +82,53 @@ class Keyring:
         `SignerRefused` for a cold role, whatever led here.
         """
         if payload.role == "child" and payload.number is not None:
-            key = self._child(org_id, payload.number)
+            account = self._child(org_id, payload.number)
         elif payload.role in SIGNING_ROLES:
-            key = self._wallet(org_id, payload.role)
+            account = self._account(org_id, payload.role)
         else:
             raise SignerRefused(
                 Code.POLICY, f"the {payload.role} wallet is cold; nothing is signed for it here"
             )
-        signature = key.sign_recoverable(digest_to_sign(payload, terms), hasher=None)
-        return signed_bytes(payload, terms, signature)
+        signed = account.sign_transaction(
+            {
+                "type": 2,
+                "chainId": payload.chain_id,
+                "nonce": terms.nonce,
+                "gas": terms.gas_limit,
+                "maxFeePerGas": terms.max_fee_wei,
+                "maxPriorityFeePerGas": terms.tip_wei,
+                "to": to_checksum_address(payload.to),
+                "value": payload.value_wei,
+                "data": payload.data,
+            }
+        )
+        return bytes(signed.raw_transaction)
 
-    def _wallet(self, org_id: int, role: Role) -> PrivateKey:
+    def _account(self, org_id: int, role: Role) -> LocalAccount:
         # Derived each time: under a millisecond, and fewer keys lie about in memory.
-        path = (*_org_path(org_id), 0, _INDEXES[role])
-        return _derive(self._seed, path)[0]
+        path = HDPath(f"m/44'/60'/{org_id}'/0/{_INDEXES[role]}")
+        account: LocalAccount = Account.from_key(path.derive(self._seed))
+        return account
 
-    def _child(self, org_id: int, number: int) -> PrivateKey:
-        return _derive(self._seed, (*_branch_path(org_id), number))[0]
+    def _child(self, org_id: int, number: int) -> LocalAccount:
+        key, _ = _derive(self._seed, HDPath(f"{_branch_path(org_id).encode()}/{number}"))
+        account: LocalAccount = Account.from_key(key)
+        return account
 
 
-def _org_path(org_id: int) -> tuple[int, ...]:
-    return _hardened(44), _hardened(60), _hardened(org_id)
-
-
-def _branch_path(org_id: int) -> tuple[int, ...]:
+def _branch_path(org_id: int) -> HDPath:
     # Hardened, so that what a leaked child and the branch give away ends here: the wallets hang
     # on the organisation's node above it, which cannot be reached from below.
-    return *_org_path(org_id), _hardened(1)
+    return HDPath(f"m/44'/60'/{org_id}'/1'")
 
 
-def _hardened(index: int) -> int:
-    if not 0 <= index < _HARDENED:
-        msg = f"there is no hardened child {index}"
-        raise ValueError(msg)
-    return _HARDENED + index
-
-
-def _derive(seed: bytes, path: tuple[int, ...]) -> tuple[PrivateKey, bytes]:
+def _derive(seed: bytes, path: HDPath) -> tuple[bytes, bytes]:
     """BIP-32's CKDpriv along a path: the private key and the chain code."""
     master = hmac.digest(b"Bitcoin seed", seed, hashlib.sha512)
-    key, chain_code = PrivateKey(master[:32]), master[32:]
-    for index in path:
-        parent = (
-            b"\0" + key.secret if index >= _HARDENED else key.public_key.format(compressed=True)
-        )
-        digest = hmac.digest(chain_code, parent + index.to_bytes(4), hashlib.sha512)
-        # One in 2**127 has no child: coincurve refuses it by ValueError.
-        key, chain_code = key.add(digest[:32]), digest[32:]
+    key, chain_code = master[:32], master[32:]
+    for step in path.encode().split("/")[1:]:
+        key, chain_code = derive_child_key(key, chain_code, Node.decode(step))
     return key, chain_code
-
-
-def _address(key: PrivateKey) -> str:
-    return address_of_point(key.public_key.format(compressed=False))
-
-
-@cache
-def _wordlist() -> tuple[str, ...]:
-    """BIP-39's 2,048 English words, in their order."""
-    text = (files("counterfoil.signer") / "english.txt").read_text(encoding="ascii")
-    return tuple(text.split())
-
-
-def _phrase_of(entropy: bytes) -> str:
-    """BIP-39: the entropy and as much of its hash as fills up the last word, 11 bits a word."""
-    checksum_bits = len(entropy) // 4
-    checksum = int.from_bytes(hashlib.sha256(entropy).digest()) >> (256 - checksum_bits)
-    bits = int.from_bytes(entropy) << checksum_bits | checksum
-    words = (8 * len(entropy) + checksum_bits) // _WORD_BITS
-    places = (bits >> _WORD_BITS * place for place in reversed(range(words)))
-    return " ".join(_wordlist()[place % len(_wordlist())] for place in places)
-
-
-def _is_phrase(phrase: str) -> bool:
-    """Whether these are words of the list, parted by single spaces, whose checksum is right."""
-    words = phrase.split(" ")
-    if len(words) not in _PHRASE_WORDS or not set(words) <= set(_wordlist()):
-        return False
-    bits = 0
-    for word in words:
-        bits = bits << _WORD_BITS | _wordlist().index(word)
-    entropy_bytes = len(words) * 4 // 3
-    entropy = bits >> (entropy_bytes // 4)
-    return hmac.compare_digest(_phrase_of(entropy.to_bytes(entropy_bytes)), phrase)
-
-
-def _seed_of(phrase: str) -> bytes:
-    """BIP-39: the 64 bytes that a phrase without a passphrase of its own stands for."""
-    return hashlib.pbkdf2_hmac("sha512", phrase.encode(), b"mnemonic", _PHRASE_ROUNDS)
 
 
 def sealed_seed(passphrase: str) -> tuple[Keyring, bytes]:
@@ -188,9 +142,10 @@ def sealed_seed(passphrase: str) -> tuple[Keyring, bytes]:
             f" this one has {len(passphrase)}"
         )
         raise SeedRefused(msg)
-    phrase = _phrase_of(secrets.token_bytes(_ENTROPY_BYTES))
+    mnemonic = Mnemonic(Language.ENGLISH)
+    phrase = mnemonic.generate(_WORDS)
     sealed = _seal(f"{phrase}\n".encode(), passphrase)
-    return Keyring(_seed_of(phrase)), sealed
+    return Keyring(bytes(mnemonic.to_seed(phrase))), sealed
 
 
 def _seal(content: bytes, passphrase: str) -> bytes:
@@ -253,10 +208,11 @@ def _unseal(sealed: bytes, passphrase: str, path: Path) -> bytes:
     except (pyrage.DecryptError, UnicodeDecodeError):
         msg = f"the passphrase does not open the signer's seed {path}, or the file is damaged"
         raise SeedRefused(msg) from None
-    if not _is_phrase(phrase):
+    mnemonic = Mnemonic(Language.ENGLISH)
+    if not mnemonic.is_mnemonic_valid(phrase):
         msg = f"the signer's seed {path} does not hold a BIP-39 phrase of English words"
         raise SeedRefused(msg)
-    return _seed_of(phrase)
+    return bytes(mnemonic.to_seed(phrase))
 
 
 def _opened(sealed: bytes, passphrase: str) -> bytes:

@@ -162,26 +162,11 @@ def accept(raw: bytes, payload: Payload, terms: TxTerms, sender: str) -> Signed:
     if s > _MAX_S:
         msg = "s is in the upper half, which every node refuses (EIP-2)"
         raise NotWhatWasAsked(msg)
-    if _recovered(r, s, parity, digest_to_sign(payload, terms)) != sender:
+    signing_hash = keccak256(_EIP1559_TYPE + _header(_LIST, len(unsigned)) + unsigned)
+    if _recovered(r, s, parity, signing_hash) != sender:
         msg = f"the signature is not by {sender}"
         raise NotWhatWasAsked(msg)
     return Signed(raw=raw, tx_hash="0x" + keccak256(raw).hex(), sender=sender)
-
-
-def digest_to_sign(payload: Payload, terms: TxTerms) -> bytes:
-    """The 32 bytes that are signed for this transaction (EIP-1559)."""
-    return keccak256(_EIP1559_TYPE + _list(_fields(payload, terms)))
-
-
-def signed_bytes(payload: Payload, terms: TxTerms, signature: bytes) -> bytes:
-    """The transaction as it is broadcast; ``signature`` is r, s and the parity, 65 bytes."""
-    r, s, parity = (
-        int.from_bytes(signature[:_WORD_BYTES]),
-        int.from_bytes(signature[_WORD_BYTES : 2 * _WORD_BYTES]),
-        signature[2 * _WORD_BYTES],
-    )
-    fields = (*_fields(payload, terms), _number(parity), _number(r), _number(s))
-    return _EIP1559_TYPE + _list(fields)
 
 
 def _fields(payload: Payload, terms: TxTerms) -> tuple[bytes, ...]:
