@@ -110,6 +110,11 @@ def _signed_when_all_was_swept(to: Status) -> Story:
         await t.does("accept")
         await t.signs()
         await t.is_(to)
+        if to is S.PAYOUT_PROCESSING:
+            await t.comes(S.COMPLETED)
+            # Nothing of it is here any more: others' money would go.
+            if await t.may_refund():
+                await t.comes(S.COMPLETED)
 
     return story
 

@@ -144,6 +144,14 @@ class Teller:
         await self.orders(coins)
         await self.does("approve refund", second=True)
 
+    async def may_refund(self) -> bool:
+        """Whether a refund is still taken, which then is approved as well."""
+        try:
+            await self.refunds()
+        except Lost:
+            return False
+        return True
+
     async def signs(self) -> None:
         """The merchant signs for money that is final, and says where a surplus goes."""
         await self.firm()
