@@ -111,6 +111,21 @@ async def test_where_one_source_fails_the_next_is_asked(
     assert (quote.rate, quote.observed_at) == (Decimal("32.41"), clock.now())
 
 
+async def test_every_source_is_kept_and_the_preferred_one_counts(
+    desk: Desk, market: FakeRates, clock: FakeClock
+) -> None:
+    second = FakeRates(clock, USDT_TWD="32.60")
+    second.code = "second"
+    await Pricer(desk, [market, second]).step()
+    assert (await current(desk)).source == "fake"
+    market.fails(RateUnavailable("down"))
+    clock.advance(timedelta(seconds=901))
+    await Pricer(desk, [market, second]).step()
+    assert (await current(desk)).source == "second"
+    async with desk.database.reading() as tx:
+        assert await rates.sources(tx, clock.now()) == {"fake", "second"}
+
+
 async def test_a_rate_from_the_future_is_not_taken(desk: Desk, clock: FakeClock) -> None:
     ahead = FakeClock(clock.now() + timedelta(hours=1))
     await Pricer(desk, [FakeRates(ahead, **MARKET)]).step()

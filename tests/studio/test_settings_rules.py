@@ -75,6 +75,15 @@ async def test_a_rule_that_would_lose_money_is_refused_at_its_field(
         ("grace_days", "two", "cannot be"),
         ("grace_days", "", "cannot be"),
         ("overpaid", "keep", "cannot be"),
+        ("grace_days", "367", "must be from 0 to 366"),
+        ("rate_spread_bps", "501", "must be from 0 to 500"),
+        ("rate_spread_bps", "-1", "must be from 0 to 500"),
+        ("rate_max_age_seconds", "5", "must be from 30 to 86400"),
+        ("rate_sources", "nobody", "said nothing of late; there is test"),
+        ("rate_sources_agree", "2", "must be at most 1"),
+        ("rate_sources_agree", "0", "must be from 1 to 5"),
+        ("confirm_soft_below_usd", "10001", "must be from 0 to 10000"),
+        ("confirm_soft_chains", "arb, doge", "doge is none of"),
         ("auto_accept_underpaid_from", "1", "must be below underpay_ratio"),
     ):
         refused = await anna.send(RULES, {**form, "receipt_window_seconds": "60", name: value})
@@ -84,6 +93,25 @@ async def test_a_rule_that_would_lose_money_is_refused_at_its_field(
         assert "now: 86400" in refused.words
     assert await settings.policy_of(site.desk, READER) == Policy()
     assert (await org_log.history(site.desk, READER)).entries == []
+
+
+async def test_a_spread_prices_new_invoices_and_no_other(
+    site: Site, firm: Firm, anna: Visitor
+) -> None:
+    before = (await firm.merchant.create()).data
+    form = written(await anna.open(RULES))
+    changes = {"rate_spread_bps": "50", "rate_sources": "test", "receipt_window_seconds": "600"}
+    await anna.send(RULES, {**form, **changes})
+    after = (await firm.merchant.create(payment_terms=0)).data
+    assert [b["payment_intent"]["crypto_price"] for b in (before, after)] == ["32.5", "32.3375"]
+    due = [b["payment_intent"]["crypto_amount"] for b in (before, after)]
+    assert due == ["92.307693", "92.771551"]
+    deadline = after["payment_intent"]["payment_deadline"]
+    assert deadline - int(site.clock.now().timestamp()) == 600
+    edited = await firm.merchant.update(before["id"], description="The same price")
+    assert edited.data["payment_intent"]["crypto_amount"] == "92.307693"
+    await anna.send(RULES, {**form, **changes, "rate_sources": ""})
+    assert (await settings.policy_of(site.desk, READER)).rate_sources == ""
 
 
 async def test_how_invoices_are_paid_is_chosen_by_chain(site: Site, anna: Visitor) -> None:

@@ -37,9 +37,12 @@ class TestTally:
     def test_small_money_confirms_at_safe_and_large_money_at_final(self) -> None:
         (small,) = reckoning.tally(ASKED, [transfer(depth=SAFE)], Policy()).assets
         assert (small.confirmed_units, small.final_units) == (DUE, 0)
+        elsewhere = Policy(confirm_soft_chains="base, op")
+        here = Policy(confirm_soft_chains="base,arb")
         strict = Policy(confirm_soft_below_usd=100)
-        (large,) = reckoning.tally(ASKED, [transfer(depth=SAFE)], strict).assets
-        assert large.confirmed_units == 0
+        for policy, units in ((strict, 0), (elsewhere, 0), (here, DUE)):
+            (found,) = reckoning.tally(ASKED, [transfer(depth=SAFE)], policy).assets
+            assert found.confirmed_units == units
 
     def test_a_fraction_of_a_cent_disturbs_nobody(self) -> None:
         dust = transfer(9_999, payer=STRANGER)

@@ -8,12 +8,15 @@ from decimal import Decimal
 from psycopg.types.json import Jsonb
 
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import execute, one_row
+from counterfoil.db.rows import all_rows, execute, one_row
 
 
 @dataclass(frozen=True, slots=True)
 class RateRow:
-    """1 ``base`` = ``rate`` ``quote``, as ``source`` saw it at ``observed_at``."""
+    """1 ``base`` = ``rate`` ``quote``, as ``source`` saw it at ``observed_at``.
+
+    ``rank`` is the source's place among those that were asked; 0 is the preferred one's.
+    """
 
     base: str
     quote: str
@@ -22,6 +25,7 @@ class RateRow:
     rate: Decimal
     raw: Mapping[str, object]
     stored_at: datetime
+    rank: int = 0
 
 
 async def add(tx: Tx, row: RateRow) -> bool:
@@ -29,9 +33,9 @@ async def add(tx: Tx, row: RateRow) -> bool:
     added = await execute(
         tx,
         """
-        INSERT INTO rate_snapshot (base, quote, observed_at, source, rate, raw, stored_at)
+        INSERT INTO rate_snapshot (base, quote, observed_at, source, rate, raw, stored_at, rank)
         VALUES (%(base)s, %(quote)s, %(observed_at)s, %(source)s, %(rate)s, %(raw)s,
-            %(stored_at)s)
+            %(stored_at)s, %(rank)s)
         ON CONFLICT DO NOTHING
         """,
         {
@@ -42,6 +46,7 @@ async def add(tx: Tx, row: RateRow) -> bool:
             "rate": row.rate,
             "raw": Jsonb(dict(row.raw)),
             "stored_at": row.stored_at,
+            "rank": row.rank,
         },
     )
     return added == 1
@@ -53,13 +58,30 @@ async def latest(tx: Tx, base: str, quote: str) -> RateRow | None:
         tx,
         RateRow,
         """
-        SELECT base, quote, observed_at, source, rate, raw, stored_at
+        SELECT base, quote, observed_at, source, rate, raw, stored_at, rank
           FROM rate_snapshot
          WHERE base = %(base)s AND quote = %(quote)s
-         ORDER BY observed_at DESC, stored_at DESC
+         ORDER BY observed_at DESC, rank, stored_at DESC
          LIMIT 1
         """,
         {"base": base, "quote": quote},
+    )
+
+
+async def of_each_source(tx: Tx, base: str, quote: str, after: datetime) -> list[RateRow]:
+    """The newest observation of a pair by each source since then, the preferred source first."""
+    return await all_rows(
+        tx,
+        RateRow,
+        """
+        SELECT base, quote, observed_at, source, rate, raw, stored_at, rank
+          FROM (SELECT DISTINCT ON (source) *
+                  FROM rate_snapshot
+                 WHERE base = %(base)s AND quote = %(quote)s AND observed_at > %(after)s
+                 ORDER BY source, observed_at DESC) AS newest
+         ORDER BY rank, observed_at DESC, source
+        """,
+        {"base": base, "quote": quote, "after": after},
     )
 
 

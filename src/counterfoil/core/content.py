@@ -81,7 +81,8 @@ def _second(invoice: Invoice) -> dict[str, object]:
 def _quote(quote: Quote) -> list[str]:
     times = (quote.observed_at, quote.locked_at)
     seconds = [at.astimezone(UTC).isoformat(timespec="microseconds") for at in times]
-    return [quote.base, quote.quote, plain_text(quote.rate), quote.source, *seconds]
+    market = [] if quote.market is None else [plain_text(quote.market)]
+    return [quote.base, quote.quote, plain_text(quote.rate), quote.source, *seconds, *market]
 
 
 def _digest(content: dict[str, object]) -> str:

@@ -124,7 +124,10 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The rate an amount was computed with, and its evidence: 1 ``base`` = ``rate`` ``quote``."""
+    """The rate an amount was computed with, and its evidence: 1 ``base`` = ``rate`` ``quote``.
+
+    ``market`` is what the source said where a spread was taken off it; None where none was.
+    """
 
     base: str
     quote: str
@@ -133,6 +136,12 @@ class Quote:
     observed_at: datetime
     locked_at: datetime
     raw: Mapping[str, object] = field(default_factory=dict)
+    market: Decimal | None = None
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """The names in a text that separates them by commas."""
+    return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
 DepositMode = Literal["factory", "hd"]
@@ -155,7 +164,8 @@ class Policy:
     ``underpay_ratio`` and ``overpay_ratio`` are shares of what is due: 0.995 accepts half a
     per cent too little, 1.02 two per cent too much. ``confirm_soft_below_usd``: payments worth
     less are confirmed at the chain's ``safe`` tag, all others at ``finalized``
-    (specs/chains.md 6.3); money only ever leaves at ``finalized``. Transfers of less than
+    (specs/chains.md 6.3); money only ever leaves at ``finalized``. ``confirm_soft_chains`` are
+    those on which that holds, separated by commas; empty for all. Transfers of less than
     ``dust_below`` whole coins are kept but count for nothing, so that nobody can disturb a payment
     with a fraction of a cent (specs/chains.md 6.5).
 
@@ -163,6 +173,12 @@ class Policy:
     people. ``auto_accept_underpaid_from`` and ``auto_accept_overpaid_to`` are shares of what is
     due, ``auto_recalculate_late_from`` is what the share must be at the newer rate. No rule ever
     sends money back: that needs an address, which only people give.
+
+    What begins with ``rate_`` is how an amount in fiat becomes one in tokens. ``rate_spread_bps``
+    hundredths of a per cent are taken off the rate. Rates older than ``rate_max_age_seconds``, or
+    than the installation allows, price nothing. ``rate_sources`` names those that count, separated
+    by commas; empty for all. ``rate_sources_agree`` of them have to be within
+    ``rate_agree_within_bps`` of each other.
     """
 
     approval_required: bool = True
@@ -182,6 +198,17 @@ class Policy:
     auto_recalculate_late_minutes: int | None = None
     auto_recalculate_late_from: Decimal = Decimal(1)
     auto_accept_several_payers: bool = False
+    confirm_soft_chains: str = ""
+    rate_spread_bps: int = 0
+    rate_max_age_seconds: int | None = None
+    rate_sources: str = ""
+    rate_sources_agree: int = 1
+    rate_agree_within_bps: int = 100
+
+    def confirms_soon_on(self, chain: str) -> bool:
+        """Whether small payments on a chain are confirmed before they are final."""
+        named = names_in(self.confirm_soft_chains)
+        return not named or chain in named
 
 
 @dataclass(frozen=True, slots=True)

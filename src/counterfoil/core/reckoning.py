@@ -126,21 +126,21 @@ def _dollars(request: PaymentRequest, amount_units: int) -> Fraction | None:
         return coins
     if quote is None or quote.base != asset.symbol:
         return None
-    worth = coins * Fraction(quote.rate)
+    worth = coins * Fraction(quote.market or quote.rate)
     return {"USD": worth, "TWD": worth / _TWD_IN_DOLLAR_AT_LEAST}.get(quote.quote)
 
 
 def _confirming_depth(
     requests: Sequence[PaymentRequest], counted: Sequence[Received], policy: Policy
 ) -> Depth:
-    """Small payments confirm at ``safe``; those of unknown worth are not small."""
+    """Small payments confirm at ``safe`` where the policy lets them; unknown worth is not small."""
     worth = Fraction(0)
     for request in requests:
         units = sum(t.amount_units for t in counted if t.asset == request.asset)
         if not units:
             continue
         dollars = _dollars(request, units)
-        if dollars is None:
+        if dollars is None or not policy.confirms_soon_on(request.asset.chain):
             return Depth.FINAL
         worth += dollars
     return Depth.SAFE if worth < policy.confirm_soft_below_usd else Depth.FINAL

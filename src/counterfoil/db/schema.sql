@@ -592,6 +592,8 @@ CREATE TABLE public.rate_snapshot (
     rate numeric(38,18) NOT NULL,
     raw jsonb NOT NULL,
     stored_at timestamp with time zone NOT NULL,
+    rank smallint DEFAULT 0 NOT NULL,
+    CONSTRAINT rate_snapshot_rank_check CHECK ((rank >= 0)),
     CONSTRAINT rate_snapshot_rate_check CHECK (((rate > (0)::numeric) AND (rate < '1000000000000000'::numeric)))
 );
 

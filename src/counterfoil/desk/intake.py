@@ -8,7 +8,7 @@ from typing import Literal
 from uuid import UUID
 
 from counterfoil.books import addresses, files, orgs
-from counterfoil.core import pricing
+from counterfoil.core import pricing, quoting
 from counterfoil.core.assets import CHAINS, Chain, accepted_asset, find_chain
 from counterfoil.core.content import content_hash
 from counterfoil.core.errors import Invalid, NotFound, Unavailable
@@ -18,6 +18,7 @@ from counterfoil.core.invoice import (
     Invoice,
     LineItem,
     PaymentRequest,
+    Policy,
     Price,
     Quote,
     Status,
@@ -88,6 +89,22 @@ class Asked:
     deadline_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class _LookedUp:
+    """What the database knows of a draft that passed every check, not priced yet.
+
+    ``said`` is what the sources say about each pair that is needed.
+    """
+
+    draft: Draft
+    issued_on: date
+    price: Price
+    assets: tuple[Asset, ...]
+    said: dict[tuple[str, str], tuple[Quote, ...]]
+    payout_to: dict[str, str]
+    deadline_at: datetime | None
+
+
 Change = Callable[[Draft], Draft]
 """An edit, as a function from what the invoice asks for now to what it shall ask for."""
 
@@ -130,7 +147,9 @@ async def edit(
         now = desk.clock.now()
         if before.status is not Status.APPROVAL_PENDING:
             await happen(desk, tx, before, _unchanged(before, now, by), by)
-        asked = await _checked(desk, tx, change(draft_of(before)), by.org_id, now)
+        asked = await _checked(
+            desk, tx, change(draft_of(before)), by.org_id, now, policy=before.policy
+        )
         event = Edit(
             at=now,
             by=by.uid,
@@ -202,16 +221,17 @@ def draft_of(invoice: Invoice) -> Draft:
 async def _create(desk: Desk, tx: Tx, draft: Draft, by: Actor) -> Invoice:
     now = desk.clock.now()
     invoice_id = desk.ids.new()
-    asked, org, taken = await together(
+    found, org, taken = await together(
         tx,
-        _asked_for(desk, tx, draft, by.org_id, now),
+        _looked_up(desk, tx, draft, by.org_id, now),
         orgs.get(tx, by.org_id),
         addresses.take(tx, by.org_id, "evm", invoice_id),
     )
     if org is None:
         raise NotFound("this organisation does not exist any more")
-    await must_be_registered(tx, org, asked.payout_to, now)
+    await must_be_registered(tx, org, found.payout_to, now)
     policy = org.policy.invoice
+    asked = _priced(found, policy, now)
     if taken is None:
         raise _no_address()
     number, address = taken
@@ -278,7 +298,7 @@ async def _approved_by_policy(desk: Desk, tx: Tx, invoice: Invoice, by: Actor) -
     return await happen(desk, tx, invoice, event, policy)
 
 
-async def _asked_for(desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetime) -> Asked:
+async def _looked_up(desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetime) -> _LookedUp:
     price = Price(mode=draft.pricing_mode, amount=draft.amount, currency=_currency(draft))
     pricing.check_amount(price)
     pricing.check_items(draft.detail_items, price)
@@ -289,48 +309,65 @@ async def _asked_for(desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetim
         terms_days=draft.payment_terms,
         explicit=draft.payment_deadline,
     )
-    _, requests, payout_to = await together(
+    _, (assets, said), payout_to = await together(
         tx,
         _check_references(tx, draft, org_id),
-        _requests(desk, tx, draft, price, now),
+        _said(desk, tx, draft, price, now),
         check_payouts(desk, tx, dict(draft.payout_addresses)),
     )
-    return Asked(
-        draft=draft,
-        document=_document(draft, issued_on),
-        price=price,
-        requests=requests,
-        payout_to=payout_to,
-        deadline_at=deadline_at,
-    )
+    return _LookedUp(draft, issued_on, price, assets, said, payout_to, deadline_at)
 
 
-async def _checked(desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetime) -> Asked:
-    """The same, with the organisation's own rule about where its money goes."""
-    asked = await _asked_for(desk, tx, draft, org_id, now)
-    org = await orgs.get(tx, org_id) if asked.payout_to else None
-    if org is not None:
-        await must_be_registered(tx, org, asked.payout_to, now)
-    return asked
+async def _checked(  # noqa: PLR0913 - a draft, and all that it is checked against
+    desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetime, *, policy: Policy | None = None
+) -> Asked:
+    """What is asked for, priced by these rules or by the organisation's present ones.
+
+    Checked against the organisation's own rule about where its money goes as well.
+    """
+    found = await _looked_up(desk, tx, draft, org_id, now)
+    org = await orgs.get(tx, org_id)
+    if org is None:
+        raise NotFound("this organisation does not exist any more")
+    if found.payout_to:
+        await must_be_registered(tx, org, found.payout_to, now)
+    return _priced(found, policy or org.policy.invoice, now)
 
 
-async def _requests(
+async def _said(
     desk: Desk, tx: Tx, draft: Draft, price: Price, now: datetime
-) -> tuple[PaymentRequest, ...]:
-    """One request per accepted asset, the one that was named first; one quote per pair."""
-    quotes: dict[tuple[str, str], Quote] = {}
+) -> tuple[tuple[Asset, ...], dict[tuple[str, str], tuple[Quote, ...]]]:
+    """The accepted assets, the one that was named first, and what is said about each pair."""
+    assets = tuple(_accepted(desk, draft))
+    said: dict[tuple[str, str], tuple[Quote, ...]] = {}
+    for asset in assets:
+        needed = _pair(draft, price, asset)
+        if needed is not None and needed not in said:
+            age = desk.rate_max_age_seconds
+            said[needed] = await rates.said(tx, *needed, now=now, max_age_seconds=age)
+    return assets, said
+
+
+def _pair(draft: Draft, price: Price, asset: Asset) -> tuple[str, str] | None:
+    return pricing.pair(price, asset, stablecoin_is_one_dollar=draft.use_fixed_stablecoin_rate)
+
+
+def _priced(found: _LookedUp, policy: Policy, now: datetime) -> Asked:
+    """One request per accepted asset, at one quote per pair."""
+    quotes = {pair: quoting.chosen(said, policy, now) for pair, said in found.said.items()}
     requests = []
-    for asset in _accepted(desk, draft):
-        needed = pricing.pair(
-            price, asset, stablecoin_is_one_dollar=draft.use_fixed_stablecoin_rate
-        )
-        if needed is not None and needed not in quotes:
-            quotes[needed] = await rates.current(
-                tx, *needed, now=now, max_age_seconds=desk.rate_max_age_seconds
-            )
+    for asset in found.assets:
+        needed = _pair(found.draft, found.price, asset)
         quote = None if needed is None else quotes[needed]
-        requests.append(pricing.request(price, asset, quote))
-    return tuple(requests)
+        requests.append(pricing.request(found.price, asset, quote))
+    return Asked(
+        draft=found.draft,
+        document=_document(found.draft, found.issued_on),
+        price=found.price,
+        requests=tuple(requests),
+        payout_to=found.payout_to,
+        deadline_at=found.deadline_at,
+    )
 
 
 def _accepted(desk: Desk, draft: Draft) -> list[Asset]:

@@ -50,7 +50,11 @@ async def repriced(desk: Desk, tx: Tx, invoice: Invoice, now: datetime) -> list[
         )
         if needed is not None and needed not in quotes:
             quotes[needed] = await rates.current(
-                tx, *needed, now=now, max_age_seconds=desk.rate_max_age_seconds
+                tx,
+                *needed,
+                now=now,
+                max_age_seconds=desk.rate_max_age_seconds,
+                policy=invoice.policy,
             )
         quote = None if needed is None else quotes[needed]
         found.append(pricing.request(invoice.price, request.asset, quote))

@@ -8,14 +8,24 @@ from typing import Final, get_args
 import msgspec
 
 from counterfoil.books import orgs
+from counterfoil.core import quoting
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid, NotFound
-from counterfoil.core.invoice import DepositMode, Policy
+from counterfoil.core.invoice import DepositMode, Policy, names_in
 from counterfoil.core.roles import Actor, Permission, operator
 from counterfoil.db.pool import Tx
+from counterfoil.desk import rates
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.org_log import note
 
+LEAST_WINDOW_SECONDS: Final = 60
+"""Less is over before a customer has opened their wallet."""
+MOST_WINDOW_SECONDS: Final = 90 * 24 * 3600
+"""A rate that is held for longer gives the customer a free bet against the merchant."""
+MOST_GRACE_DAYS: Final = 366
+MOST_SOFT_DOLLARS: Final = 10_000
+"""What is worth more is confirmed when it is final, whatever anybody sets (specs/chains.md 6.3)."""
+MOST_SOURCES_LENGTH: Final = 200
 _YEAR_MINUTES: Final = 366 * 24 * 60
 
 
@@ -47,6 +57,7 @@ async def change_policy(
         if org is None:
             raise NotFound(f"there is no organisation {org_id}")
         policy = _changed(org.policy.invoice, changes)
+        await _check_sources(desk, tx, org.policy.invoice, policy)
         before, after = msgspec.to_builtins(org.policy.invoice), msgspec.to_builtins(policy)
         told = {name: [old, after[name]] for name, old in before.items() if after[name] != old}
         if told:
@@ -85,6 +96,23 @@ async def choose_deposits(
         return {key: chosen.get(key, "factory") for key in CHAINS}
 
     return await desk.database.run(choose)
+
+
+async def _check_sources(desk: Desk, tx: Tx, before: Policy, after: Policy) -> None:
+    """Refuse rules by which nothing could be priced, as too few sources say anything."""
+    wanted = names_in(after.rate_sources)
+    if wanted == names_in(before.rate_sources) and after.rate_sources_agree <= (
+        before.rate_sources_agree
+    ):
+        return
+    known = await rates.sources(tx, desk.clock.now())
+    unknown = sorted(set(wanted) - known)
+    there = ", ".join(sorted(known)) or "none"
+    if unknown:
+        raise Invalid.field("rate_sources", f"{unknown[0]} said nothing of late; there is {there}")
+    if after.rate_sources_agree > len(wanted or known):
+        sentence = f"must be at most {len(wanted or known)}, as so many sources count"
+        raise Invalid.field("rate_sources_agree", sentence)
 
 
 def _operator(by: Actor | None, org_id: int) -> Actor:
@@ -135,11 +163,16 @@ def _check(policy: Policy) -> None:
         raise Invalid.field("underpay_ratio", "must be above 0 and at most 1")
     if policy.overpay_ratio < 1:
         raise Invalid.field("overpay_ratio", "must be at least 1")
-    if policy.receipt_window_seconds <= 0 or policy.grace_days < 0:
-        raise Invalid.field("receipt_window_seconds", "and grace_days must not be negative")
+    if not LEAST_WINDOW_SECONDS <= policy.receipt_window_seconds <= MOST_WINDOW_SECONDS:
+        sentence = f"must be from {LEAST_WINDOW_SECONDS} to {MOST_WINDOW_SECONDS}"
+        raise Invalid.field("receipt_window_seconds", sentence)
+    if not 0 <= policy.grace_days <= MOST_GRACE_DAYS:
+        raise Invalid.field("grace_days", f"must be from 0 to {MOST_GRACE_DAYS}")
     if not 0 <= policy.dust_below <= 1:
         raise Invalid.field("dust_below", "must be from 0 to 1 whole coin")
     _check_rules(policy)
+    _check_rates(policy)
+    _check_finality(policy)
     if not policy.sign_off_required:
         sentence = "must stay true: over this API the merchant signs for every payment"
         raise Invalid.field("sign_off_required", sentence)
@@ -173,3 +206,29 @@ def _check_rules(policy: Policy) -> None:
     if accepts is not None and recalculates is not None and recalculates <= accepts:
         sentence = f"must be more than auto_accept_late_minutes, which is {accepts}"
         raise Invalid.field("auto_recalculate_late_minutes", sentence)
+
+
+def _check_rates(policy: Policy) -> None:
+    """Refuse ways of pricing that nobody means."""
+    bounds: tuple[tuple[str, int, int], ...] = (
+        ("rate_spread_bps", 0, quoting.MOST_SPREAD_BPS),
+        ("rate_max_age_seconds", 30, 86_400),
+        ("rate_sources_agree", 1, quoting.MOST_SOURCES),
+        ("rate_agree_within_bps", 1, 1_000),
+    )
+    for name, least, most in bounds:
+        value = getattr(policy, name)
+        if value is not None and not least <= value <= most:
+            raise Invalid.field(name, f"must be from {least} to {most}")
+    if len(policy.rate_sources) > MOST_SOURCES_LENGTH or not policy.rate_sources.isprintable():
+        raise Invalid.field("rate_sources", "must be names of sources, separated by commas")
+
+
+def _check_finality(policy: Policy) -> None:
+    if not 0 <= policy.confirm_soft_below_usd <= MOST_SOFT_DOLLARS:
+        sentence = f"must be from 0 to {MOST_SOFT_DOLLARS}"
+        raise Invalid.field("confirm_soft_below_usd", sentence)
+    for name in names_in(policy.confirm_soft_chains):
+        if name not in CHAINS:
+            sentence = f"{name} is none of {', '.join(CHAINS)}"
+            raise Invalid.field("confirm_soft_chains", sentence)

@@ -20,7 +20,7 @@ _log = structlog.get_logger(worker="price")
 
 
 class Pricer:
-    """Asks for every pair, each of the sources in turn until one gives a believable answer."""
+    """Asks every source for every pair, and keeps each answer that can be believed."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Pricer:
 
     async def _refresh(self, base: str, quote: str) -> None:
         last = await rates.newest(self._desk, base, quote)
-        for source in self._sources:
+        for rank, source in enumerate(self._sources):
             try:
                 rate = await source.quote(base, quote)
                 self._guard.check(rate, _as_raw(last), self._desk.clock.now())
@@ -51,8 +51,7 @@ class Pricer:
                     "rate_not_taken", pair=f"{base}/{quote}", source=source.code, why=str(problem)
                 )
                 continue
-            await rates.store(self._desk, _snapshot(rate, self._desk.clock))
-            return
+            await rates.store(self._desk, _snapshot(rate, self._desk.clock, rank))
 
 
 def _as_raw(row: rates.Snapshot | None) -> RawRate | None:
@@ -61,7 +60,7 @@ def _as_raw(row: rates.Snapshot | None) -> RawRate | None:
     return RawRate(row.base, row.quote, row.rate, row.source, row.observed_at)
 
 
-def _snapshot(rate: RawRate, clock: Clock) -> rates.Snapshot:
+def _snapshot(rate: RawRate, clock: Clock, rank: int) -> rates.Snapshot:
     return rates.Snapshot(
         base=rate.base,
         quote=rate.quote,
@@ -70,4 +69,5 @@ def _snapshot(rate: RawRate, clock: Clock) -> rates.Snapshot:
         rate=rate.value,
         raw=rate.raw,
         stored_at=clock.now(),
+        rank=rank,
     )

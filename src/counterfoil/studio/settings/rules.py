@@ -32,7 +32,7 @@ async def change(request: PageRequest) -> Answer:
     form = await read_form(request)
     written = {name: form.raw(name).strip() for name in NAMES}
     present = _written(await settings.policy_of(desk_of(request), actor))
-    changes = {n: text or "null" for n, text in written.items() if text != present[n]}
+    changes = {n: text or _nothing(n) for n, text in written.items() if text != present[n]}
     try:
         await confirm_with(request, form)
         await settings.change_policy(desk_of(request), actor.org_id, changes, by=actor)
@@ -87,6 +87,12 @@ async def _page(
         "deposits": DEPOSITS,
     }
     return settings_page(request, "rules", values, refusal)
+
+
+def _nothing(name: str) -> str:
+    """What an empty field stands for."""
+    kinds = {name: rule.kind for group in RULES.values() for name, rule in group.items()}
+    return "" if kinds[name] == "text" else "null"
 
 
 def _written(policy: Policy) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from counterfoil.pages.language import N_
 
-Kind = Literal["switch", "number", "choice"]
+Kind = Literal["switch", "number", "choice", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,12 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
     },
     N_("Time"): {
         "receipt_window_seconds": Rule(
-            N_("Seconds in which an invoice priced in fiat can be paid"),
-            N_("Its amount in tokens is fixed for that long; afterwards a payment is late."),
+            N_("Seconds in which an invoice that is due on receipt can be paid"),
+            N_(
+                "Its amount in tokens is fixed for that long: the longer, the more a customer can"
+                " wait for a rate that is better for them. Afterwards a payment is late, and the"
+                " rules below say what happens."
+            ),
             "number",
         ),
         "grace_days": Rule(
@@ -84,14 +88,59 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
             "number",
         ),
     },
+    N_("Rates, for what is priced in fiat"): {
+        "rate_spread_bps": Rule(
+            N_("Spread: hundredths of a per cent that are taken off the rate"),
+            N_(
+                "With 50, a customer sends half a per cent more tokens than at the rate of the"
+                " market; it is what you have against the rate's moving while it is held. It does"
+                " not touch what is priced in tokens, or where a stablecoin counts as a dollar."
+            ),
+            "number",
+        ),
+        "rate_max_age_seconds": Rule(
+            N_("Seconds after which a rate prices nothing any more"),
+            N_(
+                "Invoices can then not be made until there is a newer one. Empty: as long as this"
+                " installation allows, which is the most in any case."
+            ),
+            "number",
+            empty=True,
+        ),
+        "rate_sources": Rule(
+            N_("Sources that count, separated by commas"),
+            N_("Their names stand on the page of rates. Empty: all, the preferred one first."),
+            "text",
+            empty=True,
+        ),
+        "rate_sources_agree": Rule(
+            N_("So many sources have to agree"),
+            N_(
+                "With 2 or more, nothing is priced while they do not, and then at the lowest of"
+                " those that do: one source that errs or lies costs you nothing."
+            ),
+            "number",
+        ),
+        "rate_agree_within_bps": Rule(
+            N_("Sources agree when they differ by at most this many hundredths of a per cent"),
+            N_("100 is one per cent."),
+            "number",
+        ),
+    },
     N_("Finality"): {
         "confirm_soft_below_usd": Rule(
             N_("Payments worth less than this many dollars are confirmed sooner"),
             N_(
                 "They count as confirmed when the chain calls them safe, all others when final."
-                " Money only ever leaves when it is final."
+                " Money only ever leaves when it is final. 0: none is confirmed sooner."
             ),
             "number",
+        ),
+        "confirm_soft_chains": Rule(
+            N_("Chains on which that holds, separated by commas"),
+            N_("arb, base and op are Arbitrum, Base and Optimism. Empty: on all of them."),
+            "text",
+            empty=True,
         ),
     },
     N_("What rules decide instead of people"): {
