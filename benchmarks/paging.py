@@ -20,7 +20,7 @@ from counterfoil.db.pool import Database
 from counterfoil.desk import members, queries
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.queries import Filters
-from counterfoil.desk.signing_in import Place
+from counterfoil.desk.tries import Place
 
 ROUNDS: Final = 60
 P50_MS: Final = 20.0

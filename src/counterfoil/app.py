@@ -39,6 +39,7 @@ from counterfoil.desk.changes import Changes
 from counterfoil.desk.desk import AddressParser, Desk
 from counterfoil.desk.factors import Factors
 from counterfoil.desk.jobs import Jobs
+from counterfoil.desk.passkeys import Passkeys
 from counterfoil.desk.passwords import Passwords
 from counterfoil.desk.signing_in import SigningIn
 from counterfoil.front import HEALTH, Front, hosts_of, request_id_of
@@ -160,9 +161,11 @@ def _studio_parts(
 ) -> studio.Parts:
     key = _key_of(desk)
     factors = Factors(key)
+    signing_in = SigningIn(desk, Passwords(), factors)
     return studio.Parts(
-        signing_in=SigningIn(desk, Passwords(), factors),
+        signing_in=signing_in,
         factors=factors,
+        passkeys=Passkeys(desk, signing_in, key, settings.public_url),
         changes=changes,
         jobs=jobs,
         press=press,

@@ -17,7 +17,7 @@ class Route:
     """One route. ``permission`` is what a member needs; None where being a member is enough.
 
     ``path`` names ids in braces: ``invoice``, ``file``, ``event``, ``job``, ``member``,
-    ``session``.
+    ``session``, ``passkey``.
     ``fields`` are what its form has at least.
     """
 
@@ -40,6 +40,8 @@ WHY: Final = {"reason": "Because this is a test of who may do it"}
 ROUTES: Final = (
     Route("GET", "/sign-in", is_open=True),
     Route("POST", "/sign-in", is_open=True, fields={"email": "a@b.example", "password": "x"}),
+    Route("GET", "/sign-in/passkey", is_open=True),
+    Route("POST", "/sign-in/passkey", is_open=True, fields={"passkey": "{}"}),
     Route("GET", "/second-factor"),
     Route("POST", "/second-factor", fields={"code": "000000"}),
     Route("POST", "/sign-out"),
@@ -49,6 +51,11 @@ ROUTES: Final = (
     Route("GET", "/account/second-factor"),
     Route("POST", "/account/second-factor", fields={"secret": "A" * 32, "code": "1"}),
     Route("POST", "/account/second-factor/drop"),
+    Route("GET", "/account/passkeys/question"),
+    Route("GET", "/account/passkeys/add"),
+    Route("POST", "/account/passkeys/add", fields={"name": "x", "made": "{}"}),
+    Route("POST", "/account/passkeys/begin"),
+    Route("POST", "/account/passkeys/{passkey}/remove"),
     Route("POST", "/account/sessions/{session}/end"),
     Route("POST", "/account/sessions/end-others"),
     Route("POST", "/organisation", fields={"org_id": "1"}),

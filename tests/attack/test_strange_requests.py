@@ -122,6 +122,7 @@ async def test_strange_texts_in_every_open_form(site: Site, database: Database) 
         (maya, "/studio/account/password", ("old", "password", "again")),
         (maya, "/studio/account/second-factor", ("secret", "code", "proof")),
         (maya, "/studio/organisation", ("org_id", "next")),
+        (stranger, "/studio/sign-in/passkey", ("passkey", "next")),
         (maya, "/studio/approvals", ("invoice", "decision", "reason")),
     )
     await maya.open("/studio")

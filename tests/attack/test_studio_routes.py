@@ -6,12 +6,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 import pytest
 
 from attack.studio_routes import NAMED, ROUTES, Route
+from counterfoil.core.ids import public
 from counterfoil.core.roles import ROLES
 from counterfoil.db.pool import Database
+from counterfoil.db.rows import one_value
 from counterfoil.studio import HANDLERS, invoice, queues
 from support.contents import all_tables
 from support.site import Firm, Site
@@ -66,6 +69,7 @@ class Ids:
     member: str
     session: str
     job: str
+    passkey: str
     key: str = "nothing"
     address: str = "nothing"
     logo: str = "nothing"
@@ -77,7 +81,7 @@ class Ids:
 
 
 NOBODYS: Final = Ids(
-    *(f"{kind}_" + "0" * 32 for kind in ("inv", "file", "evt", "user", "ses", "job"))
+    *(f"{kind}_" + "0" * 32 for kind in ("inv", "file", "evt", "user", "ses", "job", "pass"))
 )
 
 
@@ -94,7 +98,27 @@ async def ids_of(site: Site, firm: Firm) -> Ids:
     job = sent.headers["Location"].rsplit("/", 1)[1]
     while (await colin.open(f"/studio/jobs/{job}/table.csv")).status != 200:
         await asyncio.sleep(0.02)
-    return Ids(invoice_id, file_id, _first_event(told), firm.second_signer.uid, session, job)
+    passkey = await _passkey_of(site, f"colin{firm.org_id}@merchant.example")
+    sue = firm.second_signer.uid
+    return Ids(invoice_id, file_id, _first_event(told), sue, session, job, passkey)
+
+
+async def _passkey_of(site: Site, email: str) -> str:
+    async with site.desk.database.transaction() as tx:
+        made = await one_value(
+            tx,
+            UUID,
+            """
+            INSERT INTO passkey
+                (credential_id, person_id, public_key, sign_count, label, created_at)
+            SELECT convert_to(email, 'UTF8'), person_id, '', 0, 'Telephone', now()
+              FROM person WHERE email = %(email)s
+            RETURNING passkey_id
+            """,
+            {"email": email},
+        )
+    assert made is not None
+    return public("pass", made)
 
 
 def _first_event(told: object) -> str:

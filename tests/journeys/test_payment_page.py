@@ -29,11 +29,11 @@ async def test_a_customer_pays_in_two_parts_on_the_page_and_gets_a_receipt(
     token = chain.token("USDC")
     due = bill.due_units(token)
     address = (await journey.look(bill))["payment_page_url"]
-    base_url = journey.sandbox.facts.base_url
-    assert address.startswith(f"{base_url}/pay/")
-    visitor = Visitor(base_url)
+    facts = journey.sandbox.facts
+    assert address.startswith(f"{facts.public_url}/pay/")
+    visitor = Visitor(facts.base_url)
     try:
-        payer = Payer(visitor, address.removeprefix(base_url))
+        payer = Payer(visitor, address.removeprefix(facts.public_url))
         assert stage(await payer.look()) == "open"
         done = await payer.send("/demo", {"share": "half", "pay": "base-USDC"})
         assert done.status == 303

@@ -48,7 +48,7 @@ FONTS: Final = """<?xml version="1.0"?>
 
 ALONE: Final = (
     # Names are not looked up, whoever asks; also the browser's own services.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
     "--disable-quic",
     "--disable-domain-reliability",
     "--no-pings",

@@ -136,23 +136,25 @@ class Site:
 
 
 @asynccontextmanager
-async def open_site(database: Database, settings: WebSettings | None = None) -> AsyncIterator[Site]:
+async def open_site(
+    database: Database, settings: WebSettings | None = None, *, name: str = "127.0.0.1"
+) -> AsyncIterator[Site]:
     """The application, served on a free port of this machine, which is where people reach it.
 
-    Unless the settings name another place.
+    By ``name``, unless the settings name another place.
     """
     clock = FakeClock()
     desk = replace(desk_on(database, clock), addresses=ADDRESSES)
     listening = socket.create_server(("127.0.0.1", 0))
-    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    port = listening.getsockname()[1]
     known = settings or WebSettings()
-    app = create_app(desk, replace(known, public_url=known.public_url or address))
+    app = create_app(desk, replace(known, public_url=known.public_url or f"http://{name}:{port}"))
     quiet = _Quiet(server(app, "127.0.0.1", 0).config)
     serving = asyncio.create_task(quiet.serve(sockets=[listening]))
     while not quiet.started:
         await asyncio.sleep(0.005)
     async with AsyncExitStack() as stack:
-        session = aiohttp.ClientSession(address)
+        session = aiohttp.ClientSession(f"http://127.0.0.1:{port}")
         stack.push_async_callback(_stop, quiet, serving)
         stack.push_async_callback(session.close)
         site = Site(quiet, app, clock, session)

@@ -13,8 +13,9 @@ from counterfoil.db.rows import all_rows, execute, one_row, one_value
 class MemberRow:
     """A member, disabled or not.
 
-    ``seen_at`` is when a session last looked at this organisation. ``elsewhere``: the person
-    belongs to other organisations too. ``invited_until`` is set while no password was chosen.
+    ``passkeys`` is how many the person has, blocked ones too. ``seen_at`` is when a session last
+    looked at this organisation. ``elsewhere``: the person belongs to other organisations too.
+    ``invited_until`` is set while no password was chosen.
     """
 
     member_id: UUID
@@ -25,6 +26,7 @@ class MemberRow:
     created_at: datetime
     disabled_at: datetime | None
     has_factor: bool
+    passkeys: int
     elsewhere: bool
     seen_at: datetime | None
     invited_until: datetime | None
@@ -46,6 +48,7 @@ class InvitationRow:
 _MEMBERS: Final[LiteralString] = """
     SELECT member_id, person_id, email, name, roles, member.created_at, disabled_at,
            totp_sealed IS NOT NULL AS has_factor,
+           (SELECT count(*) FROM passkey WHERE passkey.person_id = member.person_id) AS passkeys,
            EXISTS (SELECT FROM member AS other
                     WHERE other.person_id = member.person_id
                       AND other.org_id <> member.org_id) AS elsewhere,
@@ -152,13 +155,6 @@ async def revoke_keys(tx: Tx, org_id: int, member_id: UUID, now: datetime) -> in
          WHERE org_id = %(org_id)s AND member_id = %(member_id)s AND revoked_at IS NULL
         """,
         {"org_id": org_id, "member_id": member_id, "now": now},
-    )
-
-
-async def forget_passkeys(tx: Tx, person_id: UUID) -> None:
-    """Take a person's passkeys away."""
-    await execute(
-        tx, "DELETE FROM passkey WHERE person_id = %(person_id)s", {"person_id": person_id}
     )
 
 

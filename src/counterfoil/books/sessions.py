@@ -24,7 +24,10 @@ class PersonRow:
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """A session that is good, with the member it acts as."""
+    """A session that is good, with the member it acts as.
+
+    ``has_passkey``: the person has one that was not blocked.
+    """
 
     session_id: UUID
     person_id: UUID
@@ -38,6 +41,7 @@ class SessionRow:
     language: str | None
     theme: str
     has_totp: bool
+    has_passkey: bool
     factor_due: bool
     seen_at: datetime
     created_at: datetime
@@ -162,8 +166,11 @@ async def find(
         """
         SELECT session_id, person_id, person_session.org_id, org.name AS org_name, client_id,
                member_id, person.email, person.name, roles, language, theme,
-               totp_sealed IS NOT NULL AS has_totp, factor_due, seen_at,
-               person_session.created_at, confirmed_at, sha256 AS logo_sha256
+               totp_sealed IS NOT NULL AS has_totp,
+               EXISTS (SELECT FROM passkey WHERE passkey.person_id = person_session.person_id
+                          AND blocked_at IS NULL) AS has_passkey,
+               factor_due, seen_at, person_session.created_at, confirmed_at,
+               sha256 AS logo_sha256
           FROM person_session
           JOIN person USING (person_id)
           JOIN org USING (org_id)

@@ -4,7 +4,20 @@ from typing import Final, Literal
 from uuid import UUID
 
 Kind = Literal[
-    "inv", "pi", "file", "user", "evt", "mv", "scr", "req", "key", "ref", "ses", "pad", "job"
+    "inv",
+    "pi",
+    "file",
+    "user",
+    "evt",
+    "mv",
+    "scr",
+    "req",
+    "key",
+    "ref",
+    "ses",
+    "pad",
+    "job",
+    "pass",
 ]
 
 _HEX_LENGTH: Final = 32

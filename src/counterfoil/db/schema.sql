@@ -178,6 +178,11 @@ CREATE TABLE ingest.wallet_note (
     reason text NOT NULL
 );
 
+CREATE TABLE public.answered_challenge (
+    challenge_hash bytea NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.api_key (
     key_id text NOT NULL COLLATE pg_catalog."C",
     secret_hash bytea NOT NULL,
@@ -511,7 +516,9 @@ CREATE TABLE public.passkey (
     sign_count bigint NOT NULL,
     label text NOT NULL,
     created_at timestamp with time zone NOT NULL,
-    used_at timestamp with time zone
+    used_at timestamp with time zone,
+    passkey_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    blocked_at timestamp with time zone
 );
 
 CREATE TABLE public.payment_request (
@@ -764,6 +771,9 @@ ALTER TABLE ONLY ingest.wallet_note
 ALTER TABLE ONLY ingest.wallet
     ADD CONSTRAINT wallet_pkey PRIMARY KEY (chain, address);
 
+ALTER TABLE ONLY public.answered_challenge
+    ADD CONSTRAINT answered_challenge_pkey PRIMARY KEY (challenge_hash);
+
 ALTER TABLE ONLY public.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (key_id);
 
@@ -852,6 +862,9 @@ ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (org_id, event_id);
 
 ALTER TABLE ONLY public.passkey
+    ADD CONSTRAINT passkey_passkey_id_key UNIQUE (passkey_id);
+
+ALTER TABLE ONLY public.passkey
     ADD CONSTRAINT passkey_pkey PRIMARY KEY (credential_id);
 
 ALTER TABLE ONLY public.payment_request
@@ -927,6 +940,8 @@ CREATE INDEX unexplained_balance_by_invoice ON ingest.unexplained_balance USING 
 CREATE UNIQUE INDEX wallet_by_role ON ingest.wallet USING btree (chain, org_id, role) WHERE (role <> 'child'::text);
 
 CREATE INDEX wallet_note_by_wallet ON ingest.wallet_note USING btree (chain, address);
+
+CREATE INDEX answered_challenge_expiry ON public.answered_challenge USING btree (expires_at);
 
 CREATE INDEX api_key_member ON public.api_key USING btree (org_id, member_id);
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 
-from counterfoil.books import members, orgs, sessions
+from counterfoil.books import members, orgs, passkeys, sessions
 from counterfoil.books.members import InvitationRow, MemberRow
 from counterfoil.books.orgs import Member
 from counterfoil.core import ids
@@ -179,7 +179,7 @@ async def reset_factor(desk: Desk, member_id: UUID, by: Actor) -> None:
         now = desk.clock.now()
         await sessions.set_totp(tx, member.person_id, None, None)
         await sessions.set_recovery_codes(tx, member.person_id, [], now)
-        await members.forget_passkeys(tx, member.person_id)
+        await passkeys.forget(tx, member.person_id)
         await sessions.revoke_all(tx, member.person_id, now)
         await note(desk, tx, by, "factor_reset", _uid(member))
 

@@ -13,7 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from counterfoil.books import sessions
-from counterfoil.books.sessions import Membership, NewSession, PersonRow, SessionRow, SessionShown
+from counterfoil.books.sessions import Membership, NewSession, SessionRow, SessionShown
 from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden, NotFound, Refusal
 from counterfoil.core.roles import Actor, permissions_of
@@ -22,16 +22,12 @@ from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.factors import Factors
 from counterfoil.desk.passwords import Passwords
+from counterfoil.desk.tries import Place, Tries
 
 IDLE: Final = timedelta(minutes=30)
 LONGEST: Final = timedelta(hours=12)
 CONFIRMED_FOR: Final = timedelta(minutes=10)
 """How long somebody who just proved themselves may move money without doing so again."""
-
-PATIENCE: Final = timedelta(minutes=15)
-TRIES: Final = 10
-"""Wrong passwords or codes for one person in `PATIENCE`; further ones are not even looked at."""
-TRIES_FROM_ONE_PLACE: Final = 100
 
 _SEEN_EVERY: Final = timedelta(minutes=1)
 _AGENT_LENGTH: Final = 200
@@ -44,28 +40,10 @@ class NotSignedIn(Refusal):
     kind = "not_signed_in"
 
 
-class TooManyTries(Refusal):
-    """So many wrong ones that not even a right one counts for a while."""
-
-    kind = "too_many"
-
-
 class ConfirmFirst(Refusal):
     """Money or keys are at stake: prove once more who you are."""
 
     kind = "confirm"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a request comes from, as far as we can know: shown in the list of sessions.
-
-    Tries are counted by ``neighbourhood``, the address or the network that one household has.
-    """
-
-    agent: str
-    address: str
-    neighbourhood: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +78,10 @@ class Visitor:
         """Whether they proved themselves a moment ago."""
         at = self.session.confirmed_at
         return at is not None and now - at < CONFIRMED_FOR
+
+    def just_confirmed(self, now: datetime) -> "Visitor":
+        """The same person, who has proved themselves now."""
+        return replace(self, session=replace(self.session, confirmed_at=now))
 
 
 def hash_of(token: str) -> bytes:
@@ -137,6 +119,7 @@ class SigningIn:
         self._desk = desk
         self.passwords = passwords
         self._factors = factors
+        self._tries = Tries(desk)
 
     async def sign_in(self, email: str, password: str, place: Place) -> tuple[str, bool]:
         """Begin a session: its cookie, and whether a second factor is still due.
@@ -144,37 +127,38 @@ class SigningIn:
         Raises `NotSignedIn` without saying why, and `TooManyTries`.
         """
         name = _name_of(email)
-        attempt = await self._try(f"person:{name}", place)
+        subject = f"person:{name}"
+        attempt = await self._tries.count(subject, place)
         async with self._desk.database.looking() as tx:
             person = await sessions.person_by_email(tx, name)
         right = await self.passwords.fit(person.password_hash if person else None, password)
         if person is None or not right:
             raise _not_signed_in()
-        await self._take_back(attempt)
-        return await self._begin(person, place, factor_due=person.totp_sealed is not None)
-
-    async def begin_for(self, person_id: UUID, place: Place) -> str:
-        """Begin a session for somebody who proved themselves with a passkey, which is enough."""
-        async with self._desk.database.transaction() as tx:
-            person = await sessions.lock_person(tx, person_id)
-        if person is None:
+        await self._tries.take_back(attempt)
+        factor_due = person.totp_sealed is not None
+        token = await self.begin_for(person.person_id, place, subject, factor_due=factor_due)
+        if token is None:
             raise _not_signed_in()
-        token, _ = await self._begin(person, place, factor_due=False)
-        return token
+        return token, factor_due
 
-    async def _begin(
-        self, person: PersonRow, place: Place, *, factor_due: bool
-    ) -> tuple[str, bool]:
+    async def begin_for(
+        self, person_id: UUID, place: Place, subject: str, *, factor_due: bool
+    ) -> str | None:
+        """Begin a session for somebody who proved who they are: its cookie.
+
+        Wrong tries of ``subject`` count no longer, unless a second factor is still due. None for
+        whoever is a member nowhere, or disabled everywhere.
+        """
         token = secrets.token_urlsafe(32)
         now = self._desk.clock.now()
         async with self._desk.database.transaction() as tx:
-            places = await sessions.memberships(tx, person.person_id)
+            places = await sessions.memberships(tx, person_id)
             if not places:
-                raise _not_signed_in()
+                return None
             session = NewSession(
                 session_id=self._desk.ids.new(),
                 token_hash=hash_of(token),
-                person_id=person.person_id,
+                person_id=person_id,
                 org_id=places[0].org_id,
                 expires_at=now + LONGEST,
                 factor_due=factor_due,
@@ -183,8 +167,8 @@ class SigningIn:
             )
             await sessions.begin(tx, session, now)
             if not factor_due:
-                await sessions.forget_failures(tx, f"person:{person.email.lower()}")
-        return token, factor_due
+                await sessions.forget_failures(tx, subject)
+        return token
 
     async def who(self, token: str, request_id: str) -> Visitor | None:
         """Who is behind a cookie; None for one that is not good, or no longer."""
@@ -225,7 +209,7 @@ class SigningIn:
 
     async def _prove(self, visitor: Visitor, proof: str, place: Place) -> None:
         subject = f"person:{visitor.session.email.lower()}"
-        attempt = await self._try(subject, place)
+        attempt = await self._tries.count(subject, place)
         now = self._desk.clock.now()
         person_id = visitor.session.person_id
         if visitor.session.has_totp:
@@ -237,7 +221,7 @@ class SigningIn:
             right = await self.passwords.fit(person.password_hash if person else None, proof)
         if not right:
             raise NotSignedIn("this is not right; nothing was changed")
-        await self._take_back(attempt)
+        await self._tries.take_back(attempt)
         async with self._desk.database.transaction() as tx:
             await sessions.confirm(tx, visitor.session.session_id, now)
             await sessions.forget_failures(tx, subject)
@@ -296,7 +280,7 @@ class SigningIn:
         async with self._desk.database.transaction() as tx:
             person_id = visitor.session.person_id
             codes = await self._factors.enrol(tx, person_id, secret, code, now)
-            return codes, await _stay_alone(tx, visitor, now)
+            return codes, await stay_alone(tx, visitor, now)
 
     async def drop_factor(self, visitor: Visitor, password: str, code: str, place: Place) -> str:
         """Stop asking for codes; every other session ends. Answers this session's new cookie.
@@ -305,7 +289,7 @@ class SigningIn:
         password and a code. Raises `NotSignedIn` without saying which is wrong, and `TooManyTries`.
         """
         subject = f"person:{visitor.session.email.lower()}"
-        attempt = await self._try(subject, place)
+        attempt = await self._tries.count(subject, place)
         async with self._desk.database.looking() as tx:
             person = await sessions.person_by_email(tx, visitor.session.email)
         knows = await self.passwords.fit(person.password_hash if person else None, password)
@@ -315,10 +299,29 @@ class SigningIn:
             if not knows or not await self._factors.use(tx, person_id, code, now):
                 raise NotSignedIn("password or code is not right; nothing was changed")
             await self._factors.drop(tx, person_id, now)
-            token = await _stay_alone(tx, visitor, now)
+            token = await stay_alone(tx, visitor, now)
             await sessions.forget_failures(tx, subject)
-        await self._take_back(attempt)
+        await self._tries.take_back(attempt)
         return token
+
+    async def prove_all(self, visitor: Visitor, password: str, code: str, place: Place) -> None:
+        """Prove it with all that they sign in with: password, and a code where codes are asked for.
+
+        Raises as `drop_factor`.
+        """
+        subject = f"person:{visitor.session.email.lower()}"
+        attempt = await self._tries.count(subject, place)
+        async with self._desk.database.looking() as tx:
+            person = await sessions.person_by_email(tx, visitor.session.email)
+        right = await self.passwords.fit(person.password_hash if person else None, password)
+        now = self._desk.clock.now()
+        async with self._desk.database.transaction() as tx:
+            if right and visitor.session.has_totp:
+                right = await self._factors.use(tx, visitor.session.person_id, code, now)
+            if not right:
+                raise NotSignedIn("password or code is not right; nothing was changed")
+            await sessions.forget_failures(tx, subject)
+        await self._tries.take_back(attempt)
 
     async def change_password(self, visitor: Visitor, old: str, new: str, place: Place) -> str:
         """Replace one's password; every other session ends. Answers this session's new cookie.
@@ -326,55 +329,25 @@ class SigningIn:
         Raises as `confirm`, and `Invalid`.
         """
         subject = f"person:{visitor.session.email.lower()}"
-        attempt = await self._try(subject, place)
+        attempt = await self._tries.count(subject, place)
         async with self._desk.database.looking() as tx:
             person = await sessions.person_by_email(tx, visitor.session.email)
         if not await self.passwords.fit(person.password_hash if person else None, old):
             raise NotSignedIn("the present password is not right; nothing was changed")
-        await self._take_back(attempt)
+        await self._tries.take_back(attempt)
         hashed = await self.passwords.hashed(new)
         now = self._desk.clock.now()
         async with self._desk.database.transaction() as tx:
             await sessions.set_password(tx, visitor.session.person_id, hashed, now)
-            return await _stay_alone(tx, visitor, now)
+            return await stay_alone(tx, visitor, now)
 
     async def appear(self, visitor: Visitor, language: str, theme: str) -> None:
         """Choose how pages look."""
         async with self._desk.database.transaction() as tx:
             await sessions.set_appearance(tx, visitor.session.person_id, language, theme)
 
-    async def _try(self, subject: str, place: Place) -> list[UUID]:
-        """Count a try as wrong before anybody looks at it; a right one is taken back.
 
-        So a thousand tries at once are no more than one after the other. Raises `TooManyTries`,
-        and those do not count: whoever keeps on locks nobody out for longer.
-        """
-        now, where = self._desk.clock.now(), f"place:{place.neighbourhood}"
-        attempt = [self._desk.ids.new(), self._desk.ids.new()]
-        await self._check_tries(subject, where, now, more=1)
-        async with self._desk.database.transaction() as tx:
-            await sessions.note_failure(tx, attempt[0], subject, now)
-            await sessions.note_failure(tx, attempt[1], where, now)
-        try:
-            await self._check_tries(subject, where, now)
-        except TooManyTries:
-            await self._take_back(attempt)
-            raise
-        return attempt
-
-    async def _check_tries(self, subject: str, where: str, now: datetime, *, more: int = 0) -> None:
-        async with self._desk.database.reading() as tx:
-            mine = await sessions.failures(tx, subject, now - PATIENCE)
-            theirs = await sessions.failures(tx, where, now - PATIENCE)
-        if mine + more > TRIES or theirs + more > TRIES_FROM_ONE_PLACE:
-            raise TooManyTries("too many wrong tries; wait a quarter of an hour and try again")
-
-    async def _take_back(self, attempt: list[UUID]) -> None:
-        async with self._desk.database.transaction() as tx:
-            await sessions.take_back(tx, attempt)
-
-
-async def _stay_alone(tx: Tx, visitor: Visitor, now: datetime) -> str:
+async def stay_alone(tx: Tx, visitor: Visitor, now: datetime) -> str:
     """End a person's other sessions, and give this one a cookie that nobody can know yet."""
     session, token = visitor.session, secrets.token_urlsafe(32)
     await sessions.revoke_all(tx, session.person_id, now, but=session.session_id)

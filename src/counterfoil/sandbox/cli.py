@@ -240,9 +240,9 @@ def _is_settled(invoice: Mapping[str, Any]) -> bool:
 
 
 def _welcome(facts: DemoFacts, home: Places) -> None:
-    _out.print(f"\n[bold]Counterfoil is up[/] at {facts.base_url}")
+    _out.print(f"\n[bold]Counterfoil is up[/] at {facts.public_url}")
     _out.print("Local Arbitrum, Base and Optimism are mining a block a second.\n")
-    _out.print(f"Sign in at [bold]{facts.base_url}/studio[/] as any of them:\n")
+    _out.print(f"Sign in at [bold]{facts.public_url}/studio[/] as any of them:\n")
     for member in (*facts.members, *facts.neighbours):
         # Plain and never cut off: people copy it.
         line = f"  {member.email:27} {member.password}  {', '.join(member.roles)}"

@@ -125,7 +125,12 @@ async def running(  # noqa: PLR0913 - what may differ between two sandboxes
         wallets = await signer.addresses(ORG_ID)
         for node in nodes.values():
             await _fund(node, wallets)
-        base_url = f"http://127.0.0.1:{environment['COUNTERFOIL_PORT']}"
+        listens_at = environment["COUNTERFOIL_PORT"]
+        base_url = f"http://127.0.0.1:{listens_at}"
+        # People go by the name, since browsers offer passkeys at names only.
+        public_url = environment.setdefault(
+            "COUNTERFOIL_PUBLIC_URL", f"http://localhost:{listens_at}"
+        )
         desk = await stack.enter_async_context(_desk(url))
         tell("Opening the organisation and its team")
         known = places.read()
@@ -134,7 +139,7 @@ async def running(  # noqa: PLR0913 - what may differ between two sandboxes
         )
         await refresh_list(desk)
         stack.push_async_callback(_cancelled, asyncio.create_task(_keep_list_fresh(desk)))
-        facts = _facts(base_url, nodes, inbox, team)
+        facts = _facts(base_url, public_url, nodes, inbox, team)
         places.write(facts)
         places.unfinished.unlink(missing_ok=True)
         tell("Starting workers and web")
@@ -184,9 +189,19 @@ def free_port(preferred: int = 0) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             chosen: int = probe.getsockname()[1]
-            return chosen
+            if not _is_somebodys_by_name(chosen):
+                return chosen
     msg = "this machine has no free port on its loopback address"
     raise OSError(msg)
+
+
+def _is_somebodys_by_name(port: int) -> bool:
+    """Whether another program would get our visitors: browsers try ::1 too, by the name."""
+    with suppress(OSError), socket.socket(socket.AF_INET6) as probe:
+        probe.settimeout(1)
+        probe.connect(("::1", port))
+        return True
+    return False
 
 
 def _last_port(places: Places, which: Literal["base_url", "callback_inbox_url"]) -> int:
@@ -344,12 +359,14 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 
 def _facts(
     base_url: str,
+    public_url: str,
     nodes: Mapping[str, AnvilNode],
     inbox: CallbackInbox,
     team: Team,
 ) -> DemoFacts:
     return DemoFacts(
         base_url=base_url,
+        public_url=public_url,
         client_id=CLIENT_ID,
         org_id=ORG_ID,
         members=team.members,

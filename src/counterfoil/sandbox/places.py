@@ -42,7 +42,11 @@ class DemoPayer(msgspec.Struct, frozen=True):
 
 
 class DemoFacts(msgspec.Struct, frozen=True):
-    """``var/demo.json``: how scripts drive the running sandbox."""
+    """``var/demo.json``: how scripts drive the running sandbox, at ``base_url``.
+
+    ``public_url`` is where people go with a browser; ``neighbours`` are members of the other
+    organisation.
+    """
 
     base_url: str
     client_id: str
@@ -52,7 +56,7 @@ class DemoFacts(msgspec.Struct, frozen=True):
     payer: DemoPayer
     callback_inbox_url: str
     neighbours: tuple[DemoMember, ...] = ()
-    """Members of the other organisation."""
+    public_url: str = ""
 
     def member(self, role: str) -> DemoMember:
         """The first member who holds a role; ``LookupError`` when nobody does."""

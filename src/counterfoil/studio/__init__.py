@@ -15,6 +15,7 @@ from counterfoil.studio import (
     invoice,
     invoices,
     jobs,
+    passkeys,
     printing,
     queues,
     refunding,
@@ -39,6 +40,7 @@ MAX_FORM_BYTES: Final = 256 * 1024
 HANDLERS: Final = (
     *signing_in.HANDLERS,
     *account.HANDLERS,
+    *passkeys.HANDLERS,
     *home.HANDLERS,
     *invoices.HANDLERS,
     *jobs.HANDLERS,

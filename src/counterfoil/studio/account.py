@@ -1,4 +1,4 @@
-"""One's own account: language and look, password, second factor, passkeys' place, sessions."""
+"""One's own account: language and look, password, second factor, passkeys, sessions."""
 
 from typing import Final
 from uuid import UUID
@@ -34,7 +34,7 @@ ADDRESS: Final = f"{PREFIX}/account"
 @get("/account")
 async def account(request: PageRequest) -> Answer:
     """All of it on one page."""
-    return await _page(request)
+    return await page(request)
 
 
 @post("/account/look", status_code=303)
@@ -45,7 +45,7 @@ async def look(request: PageRequest) -> Answer:
         language = form.chosen("language", LANGUAGES)
         theme = form.chosen("theme", THEMES)
     except Invalid as refusal:
-        return await _page(request, refusal)
+        return await page(request, refusal)
     await parts_of(request).signing_in.appear(request.user, language, theme)
     return go(ADDRESS, done="saved")
 
@@ -61,7 +61,7 @@ async def password(request: PageRequest) -> Answer:
             request.user, form.raw("old"), new, place_of(request)
         )
     except Refusal as refusal:
-        return await _page(request, refusal)
+        return await page(request, refusal)
     go_on_with(request, token)
     return go(ADDRESS, done="password")
 
@@ -99,7 +99,7 @@ async def drop(request: PageRequest) -> Answer:
             request.user, form.raw("old"), form.raw("code"), place_of(request)
         )
     except Refusal as refusal:
-        return await _page(request, refusal)
+        return await page(request, refusal)
     go_on_with(request, token)
     return go(ADDRESS, done="factor_dropped")
 
@@ -151,14 +151,20 @@ def _enrol(request: PageRequest, secret: str, refusal: Refusal | None = None) ->
     )
 
 
-async def _page(request: PageRequest, refusal: Refusal | None = None) -> Answer:
-    signing_in = parts_of(request).signing_in
+async def page(request: PageRequest, refusal: Refusal | None = None) -> Answer:
+    """The account's page, perhaps with what was refused."""
+    signing_in, passkeys = parts_of(request).signing_in, parts_of(request).passkeys
     return show(
         request,
         "studio/account.html",
         {
             "sessions": [(_public(s.session_id), s) for s in await signing_in.mine(request.user)],
             "this_session": request.user.session.session_id,
+            "passkeys": [
+                (ids.public("pass", one.passkey_id), one)
+                for one in await passkeys.mine(request.user)
+            ],
+            "public_url": passkeys.public_url,
             "codes_left": await signing_in.codes_left(request.user),
             "languages": LANGUAGES,
             "themes": THEMES,

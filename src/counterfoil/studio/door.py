@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import structlog
 from litestar import Request, Response
 from litestar.datastructures import Cookie, MutableScopeHeaders
-from litestar.enums import ScopeType
+from litestar.enums import MediaType, ScopeType
 from litestar.exceptions import HTTPException
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,16 +33,16 @@ from counterfoil.desk.changes import Changes
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.factors import Factors
 from counterfoil.desk.jobs import Jobs
+from counterfoil.desk.passkeys import Passkeys
 from counterfoil.desk.signing_in import (
     ConfirmFirst,
     NotSignedIn,
-    Place,
     SigningIn,
-    TooManyTries,
     Visitor,
     form_token,
     is_form_token,
 )
+from counterfoil.desk.tries import Place, TooManyTries
 from counterfoil.front import address_of, neighbourhood_of, request_id_of
 from counterfoil.pages import language, render
 from counterfoil.pages.forms import Form, comes_from_here, read_form
@@ -77,6 +77,7 @@ class Parts:
 
     signing_in: SigningIn
     factors: Factors
+    passkeys: Passkeys
     changes: Changes
     jobs: Jobs
     press: Press
@@ -233,6 +234,7 @@ def show(
         "confirmed": isinstance(visitor, Visitor)
         and visitor.is_confirmed(desk_of(request).clock.now()),
         "form_token": form_token(parts.form_key, cookie if isinstance(cookie, str) else ""),
+        "passkey_origin": party.origin if (party := parts.passkeys.party) else None,
         "theme": visitor.session.theme if isinstance(visitor, Visitor) else "auto",
         "path": request.scope["path"],
         "words": words,
@@ -256,18 +258,27 @@ def go(address: str, *, done: str | None = None) -> Answer:
     return Response(b"", status_code=303, headers={"Location": target})
 
 
+def question(text: str) -> Response[bytes]:
+    """What a page's script asks the browser; JSON."""
+    return Response(text.encode(), media_type=MediaType.JSON)
+
+
 async def confirm_with(request: PageRequest, form: Form) -> None:
     """Have who is about to move money prove themselves, if they did not a moment ago.
 
-    The proof stands in the same form, so that nothing is asked twice. Raises `ConfirmFirst`,
-    `NotSignedIn` and `TooManyTries`.
+    The proof stands in the same form, so that nothing is asked twice: what they typed, or what
+    their passkey answered. Raises `ConfirmFirst`, `NotSignedIn` and `TooManyTries`.
     """
-    parts = parts_of(request)
-    proof = form.raw("proof")
-    if proof:
-        await parts.signing_in.confirm(request.user, proof, place_of(request))
+    parts, place = parts_of(request), place_of(request)
+    if answer := form.raw("passkey"):
+        await parts.passkeys.confirm(request.user, request.auth, answer, place)
+    elif proof := form.raw("proof"):
+        await parts.signing_in.confirm(request.user, proof, place)
+    else:
+        parts.signing_in.must_be_confirmed(request.user)
         return
-    parts.signing_in.must_be_confirmed(request.user)
+    # A form that comes back for another reason does not ask for the proof again.
+    request.scope["user"] = request.user.just_confirmed(desk_of(request).clock.now())
 
 
 _STATUS_CODES: Final[dict[type[Refusal], int]] = {

@@ -4,7 +4,9 @@ from typing import Final
 
 from litestar import Response, get, post
 
-from counterfoil.desk.signing_in import NotSignedIn, TooManyTries, Visitor
+from counterfoil.core.errors import Conflict
+from counterfoil.desk.signing_in import NotSignedIn, Visitor
+from counterfoil.desk.tries import TooManyTries
 from counterfoil.pages.forms import read_form
 from counterfoil.studio.door import (
     SECOND_FACTOR,
@@ -16,6 +18,7 @@ from counterfoil.studio.door import (
     open_to_all,
     parts_of,
     place_of,
+    question,
     session_cookie,
     show,
     status_code_of,
@@ -48,6 +51,28 @@ async def sign_in(request: PageRequest) -> Answer:
         return show(request, "studio/sign_in.html", values, status_code=code)
     target = f"{SECOND_FACTOR}?next={onward}" if factor_due else onward
     return _with_session(request, target, token)
+
+
+@get("/sign-in/passkey", opt=open_to_all())
+async def ask_for_passkey(request: PageRequest) -> Response[bytes]:
+    """What the browser has to be asked, for whichever passkey it has; changes nothing."""
+    return question(parts_of(request).passkeys.ask_anybody(request.auth))
+
+
+@post("/sign-in/passkey", opt=open_to_all(), status_code=303)
+async def sign_in_with_passkey(request: PageRequest) -> Answer:
+    """Begin a session with a passkey, which is both factors at once."""
+    form = await read_form(request)
+    onward = next_of(form.raw("next"))
+    try:
+        token = await parts_of(request).passkeys.sign_in(
+            request.auth, form.raw("passkey"), place_of(request)
+        )
+    except (Conflict, NotSignedIn, TooManyTries) as refusal:
+        values = {"next": onward, "email": "", "refusal": refusal}
+        code = status_code_of(refusal)
+        return show(request, "studio/sign_in.html", values, status_code=code)
+    return _with_session(request, onward, token)
 
 
 @get("/second-factor")
@@ -88,4 +113,12 @@ def _with_session(request: PageRequest, target: str, token: str) -> Answer:
     return Response(b"", status_code=303, headers={"Location": target}, cookies=[cookie])
 
 
-HANDLERS: Final = (sign_in_page, sign_in, factor_page, show_factor, sign_out)
+HANDLERS: Final = (
+    sign_in_page,
+    sign_in,
+    ask_for_passkey,
+    sign_in_with_passkey,
+    factor_page,
+    show_factor,
+    sign_out,
+)

@@ -118,7 +118,9 @@ DONE: Final[Mapping[str, str]] = {
     "member_roles": N_("The roles are changed; they hold from the next click."),
     "member_disabled": N_("The member is disabled. Sessions and keys have ended."),
     "member_enabled": N_("The member may come in again. Their old keys stay revoked."),
-    "factor_reset": N_("The second factor is gone, and the person is signed out everywhere."),
+    "factor_reset": N_(
+        "Second factor and passkeys are gone, and the person is signed out everywhere."
+    ),
     "member_added": N_(
         "This person had a password here already and is a member now. Make sure with them that"
         " it is they who use it."
@@ -138,6 +140,11 @@ DONE: Final[Mapping[str, str]] = {
     "secret_rotated": N_("A new secret signs every callback from now on. Tell your receiver."),
     "callback_tested": N_("The test is on its way; what came back is shown below in a moment."),
     "invited": N_("The password is set. Sign in with it."),
+    "passkey_added": N_("The passkey is added; sign in with it from now on."),
+    "passkey_removed": N_(
+        "The passkey is removed, and your other sessions have ended. Delete it where it was kept"
+        " too."
+    ),
     "password": N_("The password is changed, and your other sessions have ended."),
     "factor_dropped": N_("The second factor is gone, and your other sessions have ended."),
 }
@@ -267,7 +274,10 @@ ORG_EVENTS: Final[Mapping[str, str]] = {
     "deposits_changed": N_("changed how new invoices are paid on a chain"),
     "key_made": N_("made an API key"),
     "key_revoked": N_("revoked an API key"),
-    "factor_reset": N_("took a member's second factor away"),
+    "factor_reset": N_("took a member's second factor and passkeys away"),
+    "passkey_added": N_("added a passkey"),
+    "passkey_removed": N_("removed a passkey"),
+    "passkey_blocked": N_("used a passkey that may have been copied; it is blocked"),
 }
 """Event of an organisation's own log to what its operator did."""
 
