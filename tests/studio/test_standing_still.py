@@ -4,15 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from counterfoil.books import ledger, moves
+from counterfoil.books import moves
 from counterfoil.books.moves import MoveRow
 from counterfoil.core.invoice import Status
-from counterfoil.core.journal import JournalEntry, Posting
-from counterfoil.core.money import Money
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import moving, payout_addresses
+from counterfoil.desk import payout_addresses
 from support.actors import PAYOUT_ADDRESS
-from support.invoices import USDT
 from support.payments import Payments
 from support.site import PASSWORD, Firm, Site
 
@@ -38,21 +35,10 @@ async def stuck(site: Site, firm: Firm, payments: Payments) -> str:
     made = str((await firm.merchant.create()).data["id"])
     await firm.reviewer.approve(made)
     await payments.paid(made)
-    invoice = await payments.look(made)
-    due = Money(invoice.requests[0].due_units, USDT)
-    entry = JournalEntry(
-        f"test:{made}",
-        invoice.invoice_id,
-        (Posting("outside:payer", "deposit", due),),
-        site.clock.now(),
-        100,
-    )
-    async with site.desk.database.transaction() as tx:
-        await ledger.post(tx, 1, entry)
+    await payments.booked(made)
     assert (await firm.signer.act("sign", made, {})).status == 200
     await payments.swept(made, more_to_move=True)
-    (payout,) = await payouts(site, made, payments)
-    await moving.park(site.desk, 1, {payout.move_id: REASON})
+    await payments.parked(made, REASON)
     return made
 
 

@@ -5,7 +5,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from counterfoil.books import profiles
+from counterfoil.books.profiles import PayoutAddress
 from counterfoil.core import ids
+from counterfoil.core.payout_rules import PayoutRules
 from counterfoil.core.roles import Actor, permissions_of
 from counterfoil.desk import (
     bank_accounts,
@@ -90,6 +93,15 @@ async def _register(site: Site, anna: Actor, arno: Actor) -> None:
     await bank_accounts.disable(site.desk, 9, anna)
     async with site.desk.database.transaction() as tx:
         await from_before(tx, 10, "Petty cash")
+    now = site.clock.now()
+    old = PayoutAddress(
+        site.desk.ids.new(), "evm", "0x" + "5e" * 20, "Safe", arno.uid, now, anna.uid, now, now
+    )
+    async with site.desk.database.transaction() as tx:
+        await profiles.insert_payout_address(tx, anna.org_id, old)
+    await payout_addresses.choose_default(site.desk, old.payout_address_id, anna, on=True)
+    loose = PayoutRules(wait_hours=2)
+    await payout_addresses.change_rules(site.desk, loose, anna)
 
 
 async def _make_keys(site: Site, anna: Actor) -> None:

@@ -24,6 +24,7 @@ from counterfoil.core.reckoning import Depth, tally
 from counterfoil.core.roles import system
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import execute
+from counterfoil.desk import moving
 from counterfoil.desk.act import happen, locked
 from counterfoil.desk.desk import Desk
 from support.actors import Answer
@@ -141,6 +142,23 @@ class Payments:
         """Clean money is there, final."""
         await self.arrives(invoice_id, percent=percent, at=at)
         await self.screened(invoice_id)
+
+    async def booked(self, invoice_id: str, asset: Asset = USDT) -> None:
+        """The ledger has at the deposit address what is due."""
+        invoice = await self.look(invoice_id)
+        due_units = next(r.due_units for r in invoice.requests if r.asset == asset)
+        posting = Posting("outside:payer", "deposit", Money(due_units, asset))
+        at = self.desk.clock.now()
+        entry = JournalEntry(f"test:{fresh_hash()}", invoice.invoice_id, (posting,), at, 100)
+        async with self.desk.database.transaction() as tx:
+            await ledger.post(tx, self.org_id, entry)
+
+    async def parked(self, invoice_id: str, reason: str) -> None:
+        """Its payouts stand still for a person to look at."""
+        async with self.desk.database.reading() as tx:
+            planned = await moves.of_invoices(tx, self.org_id, [_id(invoice_id)])
+        payouts = {move.move_id: reason for move in planned if move.purpose == "payout"}
+        await moving.park(self.desk, self.org_id, payouts)
 
     async def swept(self, invoice_id: str, *, more_to_move: bool) -> None:
         """All that was at the deposit address is in the pool."""

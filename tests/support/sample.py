@@ -116,6 +116,12 @@ async def _fill(sample: Sample, payments: Payments) -> None:
     assert (await firm.signer.act("sign", settled)).status == 200
     await payments.swept(settled, more_to_move=True)
     await payments.paid_out(settled)
+    standing = await approved("standing")
+    await payments.paid(standing)
+    await payments.booked(standing)
+    assert (await firm.signer.act("sign", standing)).status == 200
+    await payments.swept(standing, more_to_move=True)
+    await payments.parked(standing, "the chain would refuse it: account is blacklisted")
     to_refund = await approved("to_refund")
     await payments.paid(to_refund)
     assert (await order_refund(firm, to_refund)).status == 200
