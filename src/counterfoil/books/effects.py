@@ -5,7 +5,7 @@ lease changes nothing (specs/reliability.md 1.3 item 8).
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -49,7 +49,7 @@ async def add_all(tx: Tx, work: Sequence[NewEffect]) -> None:
         SELECT * FROM json_to_recordset(%(rows)s::json) AS new (org_id bigint, effect_id uuid,
             kind text, invoice_id uuid, due_at timestamptz, created_at timestamptz)
         """,
-        {"rows": as_records([asdict(one) for one in work])},
+        {"rows": as_records(work)},
     )
 
 

@@ -57,10 +57,11 @@ async def execute_many(tx: Tx, query: LiteralString, rows: Sequence[Params]) -> 
     await tx.cursor().executemany(query, rows)
 
 
-def as_records(rows: Sequence[Params]) -> str:
+def as_records(rows: Sequence[object]) -> str:
     """Rows as one parameter for ``json_to_recordset``: quicker than one for each of their values.
 
-    Whole numbers that may need more than 64 bits are given as text, bytes in hexadecimal.
+    Each is a mapping or a dataclass, whose fields are named after columns. Whole numbers that may
+    need more than 64 bits are given as text, bytes in hexadecimal.
     """
     return msgspec.json.encode(rows).decode()
 

@@ -332,11 +332,12 @@ async def _on_record(desk: Desk, scan: Scan) -> OnRecord:
         kept = await transfers.quarantined(tx, scan.chain, hashes)
         orgs = {owner.org_id for owner in owners}
         siblings = await transfers.of_transactions(tx, scan.chain, orgs, hashes)
+        known = {(row.org_id, row.key) for row in standing}
     return OnRecord(
         owners={owner.address: owner for owner in owners},
         own_addresses=frozenset((one.org_id, one.address) for one in own),
         quarantined=frozenset((one.key, one.address) for one in kept),
-        transfers=[*standing, *(row for row in siblings if row not in standing)],
+        transfers=[*standing, *(row for row in siblings if (row.org_id, row.key) not in known)],
     )
 
 
