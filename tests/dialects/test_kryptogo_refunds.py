@@ -286,6 +286,33 @@ async def test_an_approved_refund_is_withdrawn_until_something_is_signed(
     assert (await payments.look(invoice_id)).settled.paid_out == ((USDT.key, DUE),)
 
 
+async def test_a_refund_that_can_never_be_made_is_given_up_by_another_than_who_ordered_it(
+    firm: Firm, payments: Payments
+) -> None:
+    invoice_id = await payable(firm)
+    await payments.paid(invoice_id)
+    why = {"reason": "The issuer blocked the receiver."}
+    nothing = await firm.second_signer.act("payments/withdraw", invoice_id, why)
+    assert nothing.refusal == (409, 4090)
+    assert "no payment of this invoice is parked" in nothing.body["message"]
+    await order_refund(firm, invoice_id)
+    await firm.second_signer.act("refund/approve", invoice_id)
+    await payments.swept(invoice_id, more_to_move=True)
+    await payments.parked(invoice_id, "the chain would refuse it: blacklisted", "refund")
+
+    own = await firm.signer.act("payments/withdraw", invoice_id, why)
+    assert own.refusal == (403, 4003)
+    headers = {"Idempotency-Key": "give-up-1"}
+    given_up = await firm.second_signer.act("payments/withdraw", invoice_id, why, headers)
+    again = await firm.second_signer.act("payments/withdraw", invoice_id, why, headers)
+    assert given_up.data["status"] == again.data["status"] == "sign_pending"
+    assert given_up.data["refund"]["status"] == "withdrawn"
+    elsewhere = "0x" + "a7" * 20
+    data = await sent_back(firm, payments, invoice_id, refund_address=elsewhere)
+    shown = [(one["status"], one["amounts"][0]["returned"]) for one in data["refunds"]]
+    assert shown == [("withdrawn", "0.00"), ("settled", "92.307693")]
+
+
 @pytest.mark.parametrize("ended", ["cancelled", "rejected"])
 async def test_late_money_of_an_ended_invoice_goes_back(
     site: Site, firm: Firm, payments: Payments, ended: str

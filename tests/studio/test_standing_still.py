@@ -10,7 +10,7 @@ from counterfoil.core.invoice import Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import payout_addresses
 from support.actors import PAYOUT_ADDRESS
-from support.payments import Payments
+from support.payments import Payments, order_refund
 from support.site import PASSWORD, Firm, Site
 
 TREASURY = "0x" + "7e" * 20
@@ -108,6 +108,32 @@ async def test_it_is_tried_again_where_the_first_address_works_after_all(
     (payout,) = await payouts(site, stuck, payments)
     assert (payout.status, payout.generation) == ("ready", 1)
     assert payout.destination == PAYOUT_ADDRESS.lower()
+
+
+async def test_a_refund_that_can_never_be_made_is_given_up_by_another_than_who_ordered_it(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    await site.publish_rates()
+    made = str((await firm.merchant.create()).data["id"])
+    await firm.reviewer.approve(made)
+    await payments.paid(made)
+    await payments.booked(made)
+    await order_refund(firm, made)
+    await firm.second_signer.act("refund/approve", made)
+    await payments.swept(made, more_to_move=True)
+    await payments.parked(made, REASON, "refund")
+
+    path = f"/studio/invoices/{made}"
+    sam = await site.at_the_pages("sam1@merchant.example")
+    assert "Give it up" not in (await sam.open(path)).words
+    assert (await sam.send(f"{path}/withdraw_payments", {"reason": WHY})).status == 403
+    sue = await site.at_the_pages("sue1@merchant.example")
+    assert "Give it up" in (await sue.open(path)).words
+    assert (await sue.send(f"{path}/withdraw_payments", {"reason": ""})).status == 422
+    done = await sue.send(f"{path}/withdraw_payments", {"reason": WHY})
+    assert "Given up. The money can go back to another address." in done.words
+    assert "A payment stands still" not in done.words
+    assert (await payments.look(made)).status is Status.SIGN_PENDING
 
 
 async def test_programs_send_payouts_elsewhere_with_two_keys(

@@ -153,12 +153,12 @@ class Payments:
         async with self.desk.database.transaction() as tx:
             await ledger.post(tx, self.org_id, entry)
 
-    async def parked(self, invoice_id: str, reason: str) -> None:
-        """Its payouts stand still for a person to look at."""
+    async def parked(self, invoice_id: str, reason: str, purpose: str = "payout") -> None:
+        """Its payouts, or what else leaves, stand still for a person to look at."""
         async with self.desk.database.reading() as tx:
             planned = await moves.of_invoices(tx, self.org_id, [_id(invoice_id)])
-        payouts = {move.move_id: reason for move in planned if move.purpose == "payout"}
-        await moving.park(self.desk, self.org_id, payouts)
+        some = {move.move_id: reason for move in planned if move.purpose == purpose}
+        await moving.park(self.desk, self.org_id, some)
 
     async def swept(self, invoice_id: str, *, more_to_move: bool) -> None:
         """All that was at the deposit address is in the pool."""

@@ -91,48 +91,91 @@ async def withdraw(desk: Desk, move_id: UUID, by: Actor, *, reason: str) -> None
     must_be_said(by, reason)
 
     async def give_up(tx: Tx) -> None:
-        invoice, move = await _held(tx, by, move_id)
-        _must_be_parked(move)
-        _must_have_another_way(move, invoice)
-        must_be_checker(invoice, move, by)
-        await dead_nonce(tx, move)
-        now = desk.clock.now()
-        await moves.give_up(tx, by.org_id, [move.move_id], now)
-        what = f"withdrawn; it stood still because: {move.park_reason}"
-        note = MoveNote(by.org_id, desk.ids.new(), move.move_id, now, by.uid, what, reason)
-        await notes.add_to_move(tx, note)
-        event = PaymentWithdrawn(at=now, by=by.uid, reason=reason, move_id=move.move_id)
-        after = await record(desk, tx, invoice, invoice, event=event, by=by, todo=())
-        if invoice.status is Status.REFUND_PROCESSING:
-            await _end_refund(desk, tx, after, by, reason)
+        await _withdraw(desk, tx, await _held(tx, by, move_id), by, reason)
 
     await desk.database.run(give_up)
 
 
-async def _end_refund(desk: Desk, tx: Tx, invoice: Invoice, by: Actor, reason: str) -> None:
+async def withdraw_payments(
+    desk: Desk, invoice_id: UUID, by: Actor, reason: str, idempotent: Idempotent | None = None
+) -> InvoiceView:
+    """The same for every parked payment of an invoice's refund, or of its declined money.
+
+    All of them are given up, or none.
+    """
+    must_be_said(by, reason)
+
+    async def give_up(tx: Tx) -> InvoiceView:
+        async def do() -> InvoiceView:
+            invoice = await locked(tx, by.org_id, invoice_id)
+            parked = [
+                move
+                for move in await moves.of_invoices(tx, by.org_id, [invoice_id])
+                if move.purpose in OUTGOING and move.status == "parked"
+            ]
+            # A payout may stand beside the refund, parked since before the money was declined.
+            mine = [move for move in parked if is_of_open_refund(move, invoice)] or parked
+            if not mine:
+                raise OutOfPlace("no payment of this invoice is parked, so none can be withdrawn")
+            for one in mine:
+                move = await moves.lock(tx, by.org_id, one.move_id) or one
+                invoice = await _withdraw(desk, tx, (invoice, move), by, reason)
+            return await queries.full_view(tx, invoice)
+
+        return await once(desk, tx, by, idempotent, do)
+
+    return await desk.database.run(give_up)
+
+
+async def _withdraw(
+    desk: Desk, tx: Tx, what: tuple[Invoice, MoveRow], by: Actor, reason: str
+) -> Invoice:
+    """Give up one payment, which the caller holds locked behind its invoice."""
+    invoice, move = what
+    _must_be_parked(move)
+    _must_have_another_way(move, invoice)
+    must_be_checker(invoice, move, by)
+    await dead_nonce(tx, move)
+    now = desk.clock.now()
+    await moves.give_up(tx, by.org_id, [move.move_id], now)
+    stood = f"withdrawn; it stood still because: {move.park_reason}"
+    note = MoveNote(by.org_id, desk.ids.new(), move.move_id, now, by.uid, stood, reason)
+    await notes.add_to_move(tx, note)
+    event = PaymentWithdrawn(at=now, by=by.uid, reason=reason, move_id=move.move_id)
+    after = await record(desk, tx, invoice, invoice, event=event, by=by, todo=())
+    if invoice.status is not Status.REFUND_PROCESSING:
+        return after
+    return await _end_refund(desk, tx, after, by, reason)
+
+
+async def _end_refund(desk: Desk, tx: Tx, invoice: Invoice, by: Actor, reason: str) -> Invoice:
     """End the open refund unless some of it is still to be made."""
     refund, now = invoice.open_refund, desk.clock.now()
     planned = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
     name = "" if refund is None else refund.refund_id.hex
     legs = [m for m in planned if m.source_id == name and m.purpose in OUTGOING]
     if any(leg.status not in {"final", "failed"} for leg in legs):
-        return
+        return invoice
     if all(leg.status == "failed" for leg in legs):
         event = WithdrawRefund(at=now, by=by.uid, reason=reason)
-        await happen(desk, tx, invoice, event, by)
-        return
+        return await happen(desk, tx, invoice, event, by)
     landed: set[MovePurpose] = {leg.purpose for leg in legs}
     for fact in await progress.facts(tx, invoice, now, landed):
         invoice = await happen(desk, tx, invoice, fact, system("move", invoice.org_id))
+    return invoice
+
+
+def is_of_open_refund(move: MoveRow, invoice: Invoice) -> bool:
+    """Whether a payment belongs to the refund that is being made."""
+    refund = invoice.open_refund
+    return refund is not None and refund.refund_id.hex == move.source_id
 
 
 def _must_have_another_way(move: MoveRow, invoice: Invoice) -> None:
     """Refuse where nothing could be done with the money instead."""
     if invoice.status is Status.COMPLIANCE_DECLINED:
         return
-    refund = invoice.open_refund
-    ours = refund is not None and refund.refund_id.hex == move.source_id
-    if invoice.status is not Status.REFUND_PROCESSING or not ours:
+    if invoice.status is not Status.REFUND_PROCESSING or not is_of_open_refund(move, invoice):
         raise OutOfPlace(
             f"its invoice is {invoice.status.value}; a payment is withdrawn only when its money was"
             " declined, or when it belongs to the refund that is being made"

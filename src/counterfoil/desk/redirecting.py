@@ -27,6 +27,7 @@ from counterfoil.desk import queries
 from counterfoil.desk.act import locked
 from counterfoil.desk.approving import (
     dead_nonce,
+    is_of_open_refund,
     must_be_checker,
     must_be_in_place,
     must_be_said,
@@ -206,6 +207,8 @@ async def standing(desk: Desk, view: InvoiceView, by: Actor) -> Standing | None:
         checks = _is_checker(invoice, parked, by)
         if not waits and checks:
             actions.add("approve_payments")
+            if all(is_of_open_refund(move, invoice) for move in parked):
+                actions.add("withdraw_payments")
         if not waits and has_payout and order is None and choices and (checks or rules.two_people):
             actions.add("redirect")
         if not waits and order is not None and checks and order.by != by.uid:

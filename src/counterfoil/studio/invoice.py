@@ -101,6 +101,9 @@ SIMPLE: Final[Mapping[str, Give]] = {
     "approve_payments": lambda a: approving.approve_payments_again(
         a.desk, a.invoice_id, a.request.user.actor, a.reason
     ),
+    "withdraw_payments": lambda a: approving.withdraw_payments(
+        a.desk, a.invoice_id, a.request.user.actor, a.reason
+    ),
     "redirect": lambda a: redirecting.redirect(
         a.desk,
         a.invoice_id,
@@ -222,8 +225,10 @@ def shown(view: InvoiceView) -> dict[str, Any]:
         "consequences": {c: _numbers(view, c) for c in resolution.choices(invoice)},
         "holdings": reckoning.holdings(invoice),
         "to_return": resolution.to_return(invoice),
-        "standing": {r.refund_id: refunding.standing(r, view.moves) for r in invoice.refunds},
-        "returned": {r.refund_id: refunding.returned(r, view.moves) for r in invoice.refunds},
+        "refunds_stand": {r.refund_id: refunding.standing(r, view.moves) for r in invoice.refunds},
+        "refunds_returned": {
+            r.refund_id: refunding.returned(r, view.moves) for r in invoice.refunds
+        },
         "sums": _sums(invoice),
     }
 

@@ -109,6 +109,7 @@ DONE: Final[Mapping[str, str]] = {
     "withdraw_refund": N_("The refund is withdrawn."),
     "redeliver": N_("The callback is sent again."),
     "approve_payments": N_("Approved again. The payment goes out in a moment."),
+    "withdraw_payments": N_("Given up. The money can go back to another address."),
     "redirect": N_("The payout goes elsewhere: at once, or when a second person approves it."),
     "approve_redirect": N_("Approved. The payout goes to the other address in a moment."),
     "withdraw_redirect": N_("The order is withdrawn; the payment still stands."),
@@ -357,6 +358,14 @@ STANDING: Final[Mapping[str, tuple[str, str, str]]] = {
             " been paid."
         ),
         "btn-outline-primary",
+    ),
+    "withdraw_payments": (
+        N_("Give it up"),
+        N_(
+            "Nothing is sent, and this refund ends with what went out of it. To send the money to"
+            " another address, order another refund."
+        ),
+        "btn-outline-danger",
     ),
     "withdraw_redirect": (
         N_("Withdraw the order"),

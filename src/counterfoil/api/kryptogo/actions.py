@@ -258,6 +258,15 @@ ACTIONS: Final = (
         lambda a: approving.approve_payments_again(a.desk, a.invoice_id, a.by, a.reason, a.key),
     ),
     Action(
+        "payments/withdraw",
+        "withdrawPayments",
+        "Give up parked payments that can never be made, so that their money may go another way",
+        P.SIGN,
+        schema.DECISION_FIELDS,
+        {"reason": "The issuer blocked the receiver; the customer named another address."},
+        lambda a: approving.withdraw_payments(a.desk, a.invoice_id, a.by, a.reason, a.key),
+    ),
+    Action(
         "payments/redirect",
         "redirectPayouts",
         "Pay parked payouts out to another registered address, once they can never be made",
