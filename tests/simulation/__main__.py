@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 from itertools import count, islice
 
@@ -35,7 +36,18 @@ async def _run(url: str, admin_url: str, asked: argparse.Namespace) -> int:
     one = asked.seed is not None
     fitting = (n for n in count(asked.first) if not asked.rife or Dice(n).rife(asked.rife))
     seeds = [asked.seed] if one else islice(fitting, asked.seeds)
+    enough = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        # Once more ends it at once.
+        loop.remove_signal_handler(signal.SIGINT)
+        enough.set()
+
+    loop.add_signal_handler(signal.SIGINT, stop)
     for seed in seeds:
+        if enough.is_set():
+            break
         result = await simulate(seed, lines, steps=asked.steps, loud=one)
         report.add(result)
         print(f"seed {seed} went the way {result.record.digest}", flush=True)

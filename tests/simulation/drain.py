@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from counterfoil.workers.lists import import_list
 from simulation import operators
-from simulation.parts import Violation
+from simulation.parts import NOT_HELD, Violation
 from support.bureau import sdn
 
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ DAYS_OF_CALLBACKS: Final = 5
 
 _SELDOM: Final = frozenset({"price", "provision", "fuel", "children", "tidy", "retell", "attach"})
 
-_OPEN: Final = """
-SELECT (SELECT count(*) FROM move WHERE status = 'signed'
+_OPEN: Final = f"""
+SELECT (SELECT count(*) FROM move AS m WHERE status = 'signed'
             OR (status = 'ready'
                 -- For people: what was found after they approved a refund.
                 AND NOT starts_with(coalesce(wait_reason, ''), 'screening ') AND EXISTS (
-                SELECT FROM ingest.wallet AS w
-                 WHERE (w.org_id, w.chain) = (move.org_id, move.chain))))
+                SELECT FROM ingest.wallet AS w WHERE (w.org_id, w.chain) = (m.org_id, m.chain))
+                {NOT_HELD}))
      + (SELECT count(*) FROM effect WHERE done_at IS NULL)
      + (SELECT count(*) FROM transfer WHERE depth IN (1, 2))
      + (SELECT count(*) FROM ingest.chain_tx WHERE status IN ('signed', 'sent'))

@@ -8,7 +8,7 @@ a look at the chain is in `checker`. The pages of I23 this harness does not turn
 from typing import Final, Literal
 
 from simulation.money import MONEY
-from simulation.parts import EDGES, INTENTS, OUT, Invariant
+from simulation.parts import EDGES, INTENTS, NOT_HELD, OUT, Invariant
 
 INVARIANTS: Final = (
     *MONEY,
@@ -280,13 +280,14 @@ INVARIANTS: Final = (
     Invariant(
         "I25",
         "at rest nothing waits for us: only for people, and in sight",
-        """
+        f"""
         SELECT format('%%s of %%s is %%s since %%s, %%s', purpose, invoice_id, status, updated_at,
                       wait_reason)
           FROM move AS m WHERE status = 'signed' OR (status = 'ready'
            -- For people: what was found after they approved a refund.
            AND NOT starts_with(coalesce(wait_reason, ''), 'screening ') AND EXISTS (
-               SELECT FROM ingest.wallet AS w WHERE w.org_id = m.org_id AND w.chain = m.chain))
+               SELECT FROM ingest.wallet AS w WHERE w.org_id = m.org_id AND w.chain = m.chain)
+           {NOT_HELD})
          UNION ALL
         SELECT format('%%s for %%s is due at %%s: %%s', kind, invoice_id, due_at, last_error)
           FROM effect WHERE done_at IS NULL

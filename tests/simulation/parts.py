@@ -38,6 +38,13 @@ BALANCES: Final = """
 
 OUT: Final = "('payout', 'refund', 'partial_refund')"
 
+NOT_HELD: Final = """
+    AND (m.purpose = 'quarantine' OR NOT EXISTS (
+         SELECT FROM invoice AS h
+          WHERE (h.org_id, h.invoice_id, h.status) = (m.org_id, m.invoice_id, 'compliance_hold')))
+"""
+"""Of movements ``m`` that are ready: what was found after the signature waits for people too."""
+
 EDGES: Final = ", ".join(
     f"('{was.value}', '{command_name(on)}', '{to.value}')"
     for was, on, _, tos in LIFECYCLE

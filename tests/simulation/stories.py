@@ -323,6 +323,8 @@ async def found_while_it_is_swept(t: Teller) -> None:
     await t.firm()
     await t.screened()
     await t.is_(S.COMPLIANCE_HOLD)
+    if t.run.dice.random.random() < 0.5:
+        return  # and so it stands until people say something
     await t.both("release")
     await t.is_(S.SWEEPING)
 
