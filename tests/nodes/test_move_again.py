@@ -8,7 +8,7 @@ import pytest
 from counterfoil.core.errors import Forbidden, OutOfPlace
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import approving, provisioning, stuck
+from counterfoil.desk import approving, provisioning, redirecting, stuck
 from counterfoil.desk.moving import Batch, SignedBytes, Terms
 from counterfoil.desk.provisioning import FuelLevels, GasLow
 from counterfoil.workers.move import MoveWorker, thaw
@@ -16,9 +16,12 @@ from support.fake_clock import FakeClock
 from support.house import House
 from support.invoices import CHECKER, DUE, MERCHANT_ADDRESS, USDC, USDT
 from support.till import ETHER
+from support.treasury import register
 
 WHY = "looked at the chain: it was never paid"
 PERSON = Actor(CHECKER, 1, frozenset({Permission.SIGN}))
+SECOND = Actor("user_second", 1, frozenset({Permission.SIGN}))
+TREASURY = "0x" + "7e" * 20
 
 
 class DyingWorker(MoveWorker):
@@ -87,6 +90,34 @@ async def test_a_payout_that_reverted_is_approved_again_and_paid_once(house: Hou
     assert await house.status(bill) is Status.COMPLETED
     assert await house.at_merchant(USDC) == DUE
     assert "approved_again" in await house.history(bill)
+    await assert_books_equal_chain(house)
+
+
+async def test_a_payout_to_a_frozen_address_goes_to_another_registered_one_and_once(
+    house: House,
+) -> None:
+    await register(house, TREASURY)
+    (bill,) = await swept_bills(house)
+    await house.worker().reserve(house.arb.chain)
+    await house.arb.as_issuer(USDC, "blacklist(address)", MERCHANT_ADDRESS)
+    with pytest.raises(OutOfPlace, match="no payout of this invoice stands still"):
+        await redirecting.redirect(
+            house.desk, bill.invoice_id, PERSON, address=TREASURY, reason=WHY
+        )
+    worker = house.worker()
+    await house.drive(worker, rounds=2)
+    assert (await house.move(bill, "payout")).status == "parked"
+    await redirecting.redirect(house.desk, bill.invoice_id, PERSON, address=TREASURY, reason=WHY)
+    await redirecting.approve(house.desk, bill.invoice_id, SECOND)
+    await house.arb.as_issuer(USDC, "unBlacklist(address)", MERCHANT_ADDRESS)
+    await house.drive(worker)
+
+    old, new = await house.moves(bill, "payout")
+    assert (old.status, old.nonce) == ("failed", 0)
+    assert (new.status, new.nonce, new.destination) == ("final", 1, TREASURY)
+    assert await house.status(bill) is Status.COMPLETED
+    assert await house.arb.balance(USDC, TREASURY) == DUE
+    assert await house.at_merchant(USDC) == 0
     await assert_books_equal_chain(house)
 
 
