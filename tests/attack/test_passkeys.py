@@ -26,6 +26,7 @@ from support.authenticator import (
     sign_in_with,
 )
 from support.contents import all_tables
+from support.shop import Shop
 from support.site import PASSWORD, Site, open_site
 from support.visitor import Page, Visitor
 
@@ -36,12 +37,14 @@ SAM: Final = "sam1@merchant.example"
 NOT_TAKEN: Final = "this passkey was not taken"
 TOO_LATE: Final = "this took too long, or was answered already"
 
-pytestmark = pytest.mark.usefixtures("firm")
-
 
 @pytest.fixture
 async def site(database: Database) -> AsyncIterator[Site]:
+    """An organisation with the two people whom these stories need."""
     async with open_site(database, WebSettings(public_url=ORIGIN)) as site:
+        await Shop(site.desk).open()
+        await site.person(1, "maya", "finance")
+        await site.person(1, "sam", "signer")
         yield site
 
 
