@@ -140,7 +140,7 @@ async def test_a_connection_that_the_receiver_closed_is_not_used_again(bench: Be
 async def test_what_a_receiver_says_unasked_is_neither_read_nor_taken_for_an_answer(
     bench: Bench,
 ) -> None:
-    sent, connections = 0, 0
+    sent, connections, rests = 0, 0, asyncio.Event()
 
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal sent, connections
@@ -151,7 +151,7 @@ async def test_what_a_receiver_says_unasked_is_neither_read_nor_taken_for_an_ans
             await reader.read()
             return
         writer.write(THANKS)
-        await writer.drain()
+        await rests.wait()
         while sent < 4 * BUFFERED_BYTES:
             writer.write(PIECE)
             await writer.drain()
@@ -161,12 +161,15 @@ async def test_what_a_receiver_says_unasked_is_neither_read_nor_taken_for_an_ans
         notifier = await bench.notifier()
         await tell(bench, ruin, 1)
         await work(notifier)
-        while not sent:
-            await asyncio.sleep(0)
+        rests.set()
+        before = -1
+        while sent != before:  # until nothing more goes in
+            before = sent
+            await asyncio.sleep(0.05)
         await tell(bench, ruin, 2)
         await work(notifier)
 
-    assert sent < BUFFERED_BYTES
+    assert 0 < sent < BUFFERED_BYTES
     assert await attempts(bench) == [("delivered", 1, None), ("pending", 1, None)]
 
 

@@ -115,6 +115,11 @@ async def test_a_lost_lease_is_told_of_the_one_that_lost_it(bench: Bench) -> Non
     assert lost == [str(sent[-1])]
     kept = {one["event_id"] for one in log if one["event"] == "callback_attempted"}
     assert kept == set(map(str, sent[:-1]))
+    async with bench.desk.database.looking() as tx:
+        query = "SELECT event_id FROM outbox_attempt"
+        tried = {row[0] for row in await (await tx.execute(query)).fetchall()}
+    assert tried >= set(sent[:-1])
+    assert sent[-1] not in tried, "whoever has the lease keeps its attempt"
 
 
 async def test_attempts_that_the_database_did_not_take_are_made_again(bench: Bench) -> None:
