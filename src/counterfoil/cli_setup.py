@@ -17,7 +17,7 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.core.roles import ROLES, operator
 from counterfoil.core.secrets import callback_secret, shown_callback_secret
 from counterfoil.core.text import clean_email
-from counterfoil.desk import callbacks, members, settings
+from counterfoil.desk import callbacks, clients, members, settings
 from counterfoil.desk.desk import Desk
 from counterfoil.providers.screening.lists import READERS
 from counterfoil.signer.client import SignerClient
@@ -152,6 +152,35 @@ def org_deposits(
         modes = await settings.choose_deposits(desk, org_id, chain, mode)
         for key, found in modes.items():
             out.print(f"{key}={found}")
+
+    with_desk(DatabaseConfig.from_env(os.environ), change)
+
+
+@org_cli.command("clients")
+def org_clients(
+    add: Annotated[str | None, typer.Option(help="make one for a program of this name")] = None,
+    disable: Annotated[str | None, typer.Option(help="refuse whoever sends this one")] = None,
+    enable: Annotated[str | None, typer.Option(help="take this one again")] = None,
+    rename: Annotated[
+        tuple[str, str] | None, typer.Option(help="a client id, and what to call it")
+    ] = None,
+    org_id: Annotated[int, typer.Option()] = 1,
+) -> None:
+    """Show the client ids of an organisation's programs; make, rename, disable or enable one."""
+
+    async def change(desk: Desk) -> None:
+        by = clients.operator(org_id)
+        if add is not None:
+            await clients.add(desk, add, by)
+        if rename is not None:
+            await clients.rename(desk, *rename, by)
+        if disable is not None:
+            await clients.disable(desk, disable, by)
+        if enable is not None:
+            await clients.enable(desk, enable, by)
+        for one in await clients.shown(desk, by):
+            state = "" if one.disabled_at is None else f"  disabled since {one.disabled_at:%F %R}"
+            out.print(f"{one.client_id}  {one.name}{state}", soft_wrap=True, markup=False)
 
     with_desk(DatabaseConfig.from_env(os.environ), change)
 

@@ -20,7 +20,7 @@ from counterfoil.core import ids
 from counterfoil.core.roles import ROLES, Actor, permissions_of
 from counterfoil.db.pool import Database
 from counterfoil.db.rows import one_value
-from counterfoil.desk import bank_accounts, membership, payout_addresses, profile
+from counterfoil.desk import bank_accounts, clients, membership, payout_addresses, profile
 from counterfoil.studio import HANDLERS, invoice, queues
 from support.banks import FUBON
 from support.contents import all_tables
@@ -87,6 +87,7 @@ class Ids:
     address: str
     account: str
     logo: str
+    client: str
     token: str
 
     def path(self, route: Route) -> str:
@@ -106,6 +107,7 @@ NOBODYS: Final = Ids(
     address=f"pad_{ZEROS}",
     account="999",
     logo="0" * 64,
+    client="client_0",
     token="0" * 43,
 )
 
@@ -196,6 +198,7 @@ async def settings_of(site: Site, firm: Firm) -> dict[str, str]:
         "address": ids.public("pad", address),
         "account": str(number),
         "logo": logo.hex(),
+        "client": await clients.add(desk, f"Shop {org_id}", amy),
         "token": invited.token or "",
     }
 

@@ -59,6 +59,7 @@ SETTINGS: Final = (
     Screen("roles", f"{_SETTINGS}/roles", "maya"),
     Screen("keys", f"{_SETTINGS}/keys", "anna"),
     Screen("keys-of-ones-own", f"{_SETTINGS}/keys", "maya"),
+    Screen("clients", f"{_SETTINGS}/clients", "anna"),
     Screen("payout-addresses", f"{_SETTINGS}/payout-addresses", "arno"),
     Screen("bank-accounts", f"{_SETTINGS}/bank-accounts", "arno"),
     Screen("rules", f"{_SETTINGS}/rules", "anna"),

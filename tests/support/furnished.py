@@ -13,6 +13,7 @@ from counterfoil.core.roles import Actor, permissions_of
 from counterfoil.desk import (
     bank_accounts,
     callbacks,
+    clients,
     keys,
     membership,
     payout_addresses,
@@ -50,6 +51,8 @@ async def furnish(site: Site, firm: Firm) -> dict[str, str]:
         roles=("finance", "reviewer", "auditor"),
     )
     await _register(site, anna, arno)
+    await clients.add(site.desk, f"{LONG} 網路商店", anna)
+    await clients.disable(site.desk, await clients.add(site.desk, "Old till", anna), anna)
     await _make_keys(site, anna)
     rules = {"underpay_ratio": "0.995", "auto_accept_underpaid_from": "0.98"}
     await settings.change_policy(site.desk, firm.org_id, rules, by=anna)

@@ -99,7 +99,7 @@ class Site:
             key_id=key_id,
             secret_hash=members.hash_of_key(secret),
             org_id=org_id,
-            client_id="",
+            client_ids=[],
             member_id=member_id,
             email=email,
             roles=list(roles),

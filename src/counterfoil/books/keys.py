@@ -10,7 +10,10 @@ from counterfoil.db.rows import all_rows, all_values, execute, one_value
 
 @dataclass(frozen=True, slots=True)
 class KeyShown:
-    """A key without its secret. ``scopes`` is None for all that its member may do."""
+    """A key without its secret. ``scopes`` is None for all that its member may do.
+
+    ``client`` is the name of the only integration that may use it; None for any.
+    """
 
     key_id: str
     label: str
@@ -23,6 +26,7 @@ class KeyShown:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    client: str | None = None
 
 
 async def of_org(tx: Tx, org_id: int, member_id: UUID | None = None) -> list[KeyShown]:
@@ -31,9 +35,10 @@ async def of_org(tx: Tx, org_id: int, member_id: UUID | None = None) -> list[Key
         tx,
         KeyShown,
         """
-        SELECT key_id, label, member_id, name, roles, scopes, auto_approve, api_key.created_at,
-               expires_at, revoked_at, last_used_at
+        SELECT key_id, label, member_id, person.name, roles, scopes, auto_approve,
+               api_key.created_at, expires_at, revoked_at, last_used_at, client.name AS client
           FROM api_key
+          LEFT JOIN client USING (org_id, client_id)
           JOIN member USING (org_id, member_id)
           JOIN person USING (person_id)
          WHERE org_id = %(org_id)s

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from counterfoil.books import clients
 from counterfoil.core.invoice import DepositMode, Policy
 from counterfoil.core.payout_rules import PayoutPolicy
 from counterfoil.db.pool import Tx
@@ -64,12 +65,14 @@ class KeyRow:
     """An API key that is neither revoked nor expired, and the member it acts as.
 
     ``scopes`` are the permissions that it is narrowed to; None for all that the member has.
+    ``client_ids`` are those that it may be used with: the enabled ones of the organisation, or of
+    them the one that it is bound to.
     """
 
     key_id: str
     secret_hash: bytes
     org_id: int
-    client_id: str
+    client_ids: list[str]
     member_id: UUID
     email: str
     roles: list[str]
@@ -107,7 +110,7 @@ _decode_policy = msgspec.json.Decoder(OrgPolicy).decode
 
 
 async def insert(tx: Tx, org: Org, created_at: datetime) -> None:
-    """Write a new organisation; a taken id or client id is an error."""
+    """Write a new organisation with its first client id; a taken id or client id is an error."""
     await execute(
         tx,
         """
@@ -131,6 +134,8 @@ async def insert(tx: Tx, org: Org, created_at: datetime) -> None:
             "created_at": created_at,
         },
     )
+    first = clients.Client(org.client_id, org.client_id, created_at, None)
+    await clients.insert(tx, org.org_id, first)
 
 
 async def get(tx: Tx, org_id: int) -> Org | None:
@@ -304,15 +309,17 @@ async def roles_of(tx: Tx, org_id: int, member_id: UUID) -> list[str]:
     )
 
 
-async def insert_key(tx: Tx, key: KeyRow, label: str, created_at: datetime) -> None:
-    """Write a new API key; only the hash of its secret is ever stored."""
+async def insert_key(
+    tx: Tx, key: KeyRow, label: str, created_at: datetime, *, client_id: str | None = None
+) -> None:
+    """Write a new API key, bound to a client id or to none; its secret is stored as a hash only."""
     await execute(
         tx,
         """
         INSERT INTO api_key (key_id, secret_hash, org_id, member_id, label, auto_approve,
-            created_at, scopes, expires_at)
+            created_at, scopes, expires_at, client_id)
         VALUES (%(key_id)s, %(secret_hash)s, %(org_id)s, %(member_id)s, %(label)s,
-            %(auto_approve)s, %(created_at)s, %(scopes)s, %(expires_at)s)
+            %(auto_approve)s, %(created_at)s, %(scopes)s, %(expires_at)s, %(client_id)s)
         """,
         {
             "key_id": key.key_id,
@@ -324,6 +331,7 @@ async def insert_key(tx: Tx, key: KeyRow, label: str, created_at: datetime) -> N
             "scopes": key.scopes,
             "expires_at": key.expires_at,
             "created_at": created_at,
+            "client_id": client_id,
         },
     )
 
@@ -334,13 +342,15 @@ async def usable_key(tx: Tx, key_id: str, now: datetime) -> KeyRow | None:
         tx,
         KeyRow,
         """
-        SELECT key_id, secret_hash, api_key.org_id, client_id, member_id, email, roles,
-               auto_approve, scopes, expires_at, last_used_at
+        SELECT key_id, secret_hash, api_key.org_id, member_id, email, roles,
+               auto_approve, scopes, expires_at, last_used_at,
+               ARRAY(SELECT client.client_id FROM client
+                      WHERE client.org_id = api_key.org_id AND client.disabled_at IS NULL
+                        AND coalesce(api_key.client_id = client.client_id, true)) AS client_ids
           FROM api_key
-          JOIN org USING (org_id)
           JOIN member USING (org_id, member_id)
           JOIN person USING (person_id)
-         WHERE key_id = %(key_id)s AND revoked_at IS NULL AND disabled_at IS NULL
+         WHERE key_id = %(key_id)s AND revoked_at IS NULL AND member.disabled_at IS NULL
            AND (expires_at IS NULL OR expires_at > %(now)s)
         """,
         {"key_id": key_id, "now": now},

@@ -195,6 +195,7 @@ CREATE TABLE public.api_key (
     revoked_at timestamp with time zone,
     scopes text[],
     last_used_at timestamp with time zone,
+    client_id text COLLATE pg_catalog."C",
     CONSTRAINT api_key_scopes_check CHECK ((cardinality(scopes) > 0))
 );
 
@@ -216,6 +217,14 @@ CREATE TABLE public.bank_account (
     approved_at timestamp with time zone,
     disabled_at timestamp with time zone,
     CONSTRAINT bank_account_check CHECK (((account_number = ''::text) OR ((holder <> ''::text) AND (bank_name <> ''::text))))
+);
+
+CREATE TABLE public.client (
+    org_id bigint NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    disabled_at timestamp with time zone
 );
 
 CREATE TABLE public.deposit_address (
@@ -779,6 +788,9 @@ ALTER TABLE ONLY public.api_key
 
 ALTER TABLE ONLY public.bank_account
     ADD CONSTRAINT bank_account_pkey PRIMARY KEY (org_id, bank_account_id);
+
+ALTER TABLE ONLY public.client
+    ADD CONSTRAINT client_pkey PRIMARY KEY (org_id, client_id);
 
 ALTER TABLE ONLY public.deposit_address
     ADD CONSTRAINT deposit_address_pkey PRIMARY KEY (org_id, number);

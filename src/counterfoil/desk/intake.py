@@ -43,7 +43,8 @@ class Draft:
     """An invoice as somebody asks for it; types and lengths were checked at the door.
 
     ``order_data`` is a JSON object as text. ``payout_addresses`` maps a chain family to an
-    address. ``invoice_issue_date`` defaults to today (UTC). ``dialect`` is the API it came by.
+    address. ``invoice_issue_date`` defaults to today (UTC). ``dialect`` is the API it came by,
+    ``client_id`` the integration; None for the organisation's first.
     """
 
     dialect: str
@@ -75,6 +76,7 @@ class Draft:
     allow_any_token: bool = False
     bank_account_id: int | None = None
     reviewer: str | None = None
+    client_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,7 @@ def draft_of(invoice: Invoice) -> Draft:
         allow_any_token=invoice.allow_any_token,
         bank_account_id=invoice.bank_account_id,
         reviewer=invoice.reviewer,
+        client_id=invoice.client_id,
     )
 
 
@@ -244,7 +247,7 @@ async def _create(desk: Desk, tx: Tx, draft: Draft, by: Actor) -> Invoice:
             invoice_id=invoice_id,
             number=number,
             dialect=draft.dialect,
-            client_id=org.client_id,
+            client_id=draft.client_id or org.client_id,
             status=Status.APPROVAL_PENDING,
             document=asked.document,
             price=asked.price,

@@ -10,7 +10,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from uuid import UUID
 
-from counterfoil.books import keys, orgs
+from counterfoil.books import clients, keys, orgs
+from counterfoil.books.clients import Client
 from counterfoil.books.keys import KeyShown
 from counterfoil.books.orgs import KeyRow
 from counterfoil.core import ids
@@ -35,12 +36,19 @@ async def shown(desk: Desk, by: Actor) -> list[KeyShown]:
         return await keys.of_org(tx, by.org_id, None if everybodys else _member(by))
 
 
-async def make(
-    desk: Desk, by: Actor, *, label: str, permissions: Collection[str], last_day: date | None
+async def make(  # noqa: PLR0913 - what a key has
+    desk: Desk,
+    by: Actor,
+    *,
+    label: str,
+    permissions: Collection[str],
+    last_day: date | None,
+    client_id: str | None = None,
 ) -> str:
     """Make a key that acts as oneself; this answer is the only time it is seen.
 
     ``permissions`` are some of one's own, ``last_day`` (in UTC) is the last on which it is good.
+    It may be used with ``client_id`` alone, or with any of the organisation's where that is None.
     Raises `Invalid` naming the field, and `Conflict` at `MOST_KEYS`.
     """
     called = clean_text(label, "label", max_length=LABEL_LENGTH)
@@ -53,7 +61,7 @@ async def make(
         key_id=key_id,
         secret_hash=hash_of_key(secret),
         org_id=by.org_id,
-        client_id="",
+        client_ids=[],
         member_id=member_id,
         email="",
         roles=[],
@@ -72,10 +80,13 @@ async def make(
             label=called,
             permissions=scopes,
             expires_at=expires_at.isoformat(),
+            client_id=client_id,
         )
+        if client_id is not None:
+            _check_client(await clients.of_org(tx, by.org_id), client_id)
         if await keys.usable(tx, by.org_id, member_id, now) >= MOST_KEYS:
             raise Conflict(f"you have {MOST_KEYS} keys already; revoke one that is not used")
-        await orgs.insert_key(tx, row, called, now)
+        await orgs.insert_key(tx, row, called, now, client_id=client_id)
 
     await desk.database.run(work)
     return written_key(key_id, secret)
@@ -96,6 +107,11 @@ async def revoke(desk: Desk, key_id: str, by: Actor) -> None:
         await note(desk, tx, by, "key_revoked", f"key_{key_id}", label=label)
 
     await desk.database.run(work)
+
+
+def _check_client(there: Collection[Client], client_id: str) -> None:
+    if client_id not in {one.client_id for one in there if one.disabled_at is None}:
+        raise Invalid.field("client_id", "names no client id of your organisation that is enabled")
 
 
 def _scopes(by: Actor, permissions: Collection[str]) -> list[str]:

@@ -26,10 +26,10 @@ _NOBODY: Final = hashlib.sha256(b"").digest()
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who stands behind a request."""
+    """Who stands behind a request. ``client_ids`` are those that may be sent with it."""
 
     actor: Actor
-    client_id: str
+    client_ids: tuple[str, ...]
     member_id: UUID
     email: str
 
@@ -57,7 +57,7 @@ async def authenticate(desk: Desk, presented_key: str) -> Principal | None:
             permissions=_narrowed(row),
             auto_approve=row.auto_approve,
         ),
-        client_id=row.client_id,
+        client_ids=tuple(row.client_ids),
         member_id=row.member_id,
         email=row.email,
     )
@@ -146,7 +146,7 @@ async def issue_key(
         key_id=key_id,
         secret_hash=hash_of_key(secret),
         org_id=member.org_id,
-        client_id="",
+        client_ids=[],
         member_id=member.member_id,
         email=member.email,
         roles=list(member.roles),

@@ -126,6 +126,7 @@ DONE: Final[Mapping[str, str]] = {
         "This person had a password here already and is a member now. Make sure with them that"
         " it is they who use it."
     ),
+    "client_added": N_("A new client id is made. Programs send it as X-Client-ID."),
     "key_revoked": N_("The key is revoked; nothing can be done with it any more."),
     "rules": N_("The rules are changed; new invoices live by them."),
     "bank_added": N_("The account is added; invoices may name it."),
@@ -273,6 +274,10 @@ ORG_EVENTS: Final[Mapping[str, str]] = {
     "callback_tested": N_("had a test callback sent"),
     "policy_changed": N_("changed the rules"),
     "deposits_changed": N_("changed how new invoices are paid on a chain"),
+    "client_added": N_("made a client id"),
+    "client_renamed": N_("renamed a client id"),
+    "client_disabled": N_("disabled a client id"),
+    "client_enabled": N_("enabled a client id again"),
     "key_made": N_("made an API key"),
     "key_revoked": N_("revoked an API key"),
     "factor_reset": N_("took a member's second factor and passkeys away"),

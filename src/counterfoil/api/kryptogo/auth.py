@@ -44,7 +44,7 @@ class StudioKeys(AbstractAuthenticationMiddleware):
             message = f"the header {KEY_HEADER} must carry a valid Studio API key"
             raise NotYou(message)
         _keep_pace(connection.app.state.pace, principal)
-        _check_client(connection.headers.get(CLIENT_HEADER), principal, CLIENT_HEADER)
+        _check_client(connection.headers.get(CLIENT_HEADER), principal)
         request_id = request_id_of(connection.scope)
         return AuthenticationResult(user=with_request_id(principal, request_id), auth="key")
 
@@ -73,12 +73,15 @@ async def permitted(connection: Connection, handler: BaseRouteHandler) -> None:
     raise Forbidden(message, data={"missing_permission": needed[0].value})
 
 
-def require_client(request: StudioRequest, in_body: object) -> None:
-    """Create needs the client id as a header; one in the body must be the same."""
-    if request.headers.get(CLIENT_HEADER) is None:
+def require_client(request: StudioRequest, in_body: object) -> str:
+    """Create needs the client id as a header, and answers it; one in the body must be the same."""
+    sent = request.headers.get(CLIENT_HEADER)
+    if sent is None:
         raise Unreadable.field(CLIENT_HEADER, "is required to create an invoice")
-    if in_body is not None:
-        _check_client(in_body, request.user, "client_id")
+    if in_body is not None and in_body != sent:
+        message = f"client_id is not the one that {CLIENT_HEADER} names"
+        raise WrongClient(message, fields={"client_id": f"is not the one in {CLIENT_HEADER}"})
+    return sent
 
 
 def _keep_pace(pace: Pace | None, principal: Principal) -> None:
@@ -88,7 +91,7 @@ def _keep_pace(pace: Pace | None, principal: Principal) -> None:
         raise TooMany(message, data={"retry_after_seconds": ceil(wait_seconds)})
 
 
-def _check_client(given: object, principal: Principal, field: str) -> None:
-    if given is not None and given != principal.client_id:
-        message = f"{field} is not the client id that this API key belongs to"
-        raise WrongClient(message, fields={field: "is not the client id of this API key"})
+def _check_client(given: str | None, principal: Principal) -> None:
+    if given is not None and given not in principal.client_ids:
+        message = f"{CLIENT_HEADER} is no client id that this API key may be used with"
+        raise WrongClient(message, fields={CLIENT_HEADER: "is no client id of this API key"})

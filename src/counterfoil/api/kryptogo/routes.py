@@ -63,8 +63,8 @@ P = Permission
 async def create(request: StudioRequest) -> Answer:
     """Create an invoice; it waits for approval."""
     body = await read_body(request)
-    require_client(request, body.get("client_id"))
-    draft = schema.read_draft(body, request.app.state.create_fields)
+    client_id = require_client(request, body.get("client_id"))
+    draft = schema.read_draft(body, request.app.state.create_fields, client_id)
 
     async def work(idempotent: Idempotent | None) -> InvoiceView:
         try:

@@ -299,8 +299,13 @@ LIST_FIELDS: Final = (
 )
 
 
-def read_draft(body: Mapping[str, Json], fields: tuple[Field, ...]) -> Draft:
-    """``InvoiceCreateRequest`` as what the desk takes; `Invalid` names everything wrong."""
+def read_draft(
+    body: Mapping[str, Json], fields: tuple[Field, ...], client_id: str | None = None
+) -> Draft:
+    """``InvoiceCreateRequest`` as what the desk takes; `Invalid` names everything wrong.
+
+    ``client_id`` is the one that the request was sent with.
+    """
     problems = Problems()
     found: dict[str, Any] = {}
     try:
@@ -321,7 +326,7 @@ def read_draft(body: Mapping[str, Json], fields: tuple[Field, ...]) -> Draft:
         found["payment_deadline"] = datetime.fromtimestamp(found["payment_deadline"], UTC)
     if "attachment" in found:
         found["attachment_file_id"] = found.pop("attachment")["file_id"]
-    return Draft(dialect="kryptogo", **found)
+    return Draft(dialect="kryptogo", client_id=client_id, **found)
 
 
 def read_change(body: Mapping[str, Json]) -> Change:

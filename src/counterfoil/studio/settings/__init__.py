@@ -5,6 +5,7 @@ from typing import Final
 from counterfoil.studio.settings import (
     bank_accounts,
     callbacks,
+    clients,
     keys,
     log,
     members,
@@ -23,6 +24,7 @@ HANDLERS: Final = (
     *bank_accounts.HANDLERS,
     *members.HANDLERS,
     *keys.HANDLERS,
+    *clients.HANDLERS,
     *rules.HANDLERS,
     *callbacks.HANDLERS,
     *log.HANDLERS,

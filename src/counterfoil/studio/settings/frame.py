@@ -14,6 +14,7 @@ TABS: Final[tuple[tuple[str, str, Permission], ...]] = (
     (f"{ADDRESS}/members", N_("Members"), Permission.AUDIT),
     (f"{ADDRESS}/roles", N_("Roles"), Permission.READ),
     (f"{ADDRESS}/keys", N_("API keys"), Permission.READ),
+    (f"{ADDRESS}/clients", N_("Client ids"), Permission.READ),
     (f"{ADDRESS}/payout-addresses", N_("Payout addresses"), Permission.READ),
     (f"{ADDRESS}/bank-accounts", N_("Bank accounts"), Permission.READ),
     (f"{ADDRESS}/rules", N_("Rules"), Permission.READ),

@@ -8,6 +8,7 @@ from litestar.params import FromPath
 
 from counterfoil.core.errors import Invalid, NotFound, Refusal
 from counterfoil.core.roles import permissions_of
+from counterfoil.desk import clients as desk_clients
 from counterfoil.desk import keys as desk_keys
 from counterfoil.pages.forms import Form, read_form
 from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, go
@@ -22,7 +23,8 @@ _USUAL: Final = timedelta(days=90)
 async def keys(request: PageRequest) -> Answer:
     """The list, and the form for one more."""
     last_day = (desk_of(request).clock.now() + _USUAL).date().isoformat()
-    return await _page(request, {"label": "", "permissions": [], "last_day": last_day})
+    written = {"label": "", "permissions": [], "last_day": last_day, "client_id": ""}
+    return await _page(request, written)
 
 
 @post("/settings/keys", status_code=200)
@@ -32,6 +34,7 @@ async def make(request: PageRequest) -> Answer:
     permissions = form.all("permission", at_most=len(PERMISSIONS))
     written = {"label": form.raw("label"), "permissions": permissions}
     written["last_day"] = form.raw("last_day")
+    written["client_id"] = form.raw("client_id")
     try:
         await confirm_with(request, form)
         key = await desk_keys.make(
@@ -40,6 +43,7 @@ async def make(request: PageRequest) -> Answer:
             label=form.raw("label"),
             permissions=permissions,
             last_day=_day(form),
+            client_id=form.raw("client_id") or None,
         )
     except Refusal as refusal:
         return await _page(request, written, refusal)
@@ -56,7 +60,8 @@ async def revoke(request: PageRequest, key_id: FromPath[str]) -> Answer:
     except NotFound:
         raise
     except Refusal as refusal:
-        return await _page(request, {"label": "", "permissions": [], "last_day": ""}, refusal)
+        written = {"label": "", "permissions": [], "last_day": "", "client_id": ""}
+        return await _page(request, written, refusal)
     return go(KEYS, done="key_revoked")
 
 
@@ -89,6 +94,9 @@ async def _page(
     ]
     values = {
         "rows": rows,
+        "clients": [
+            one for one in await desk_clients.shown(desk, actor) if one.disabled_at is None
+        ],
         "written": written,
         "latest": (now + timedelta(days=desk_keys.LONGEST_DAYS)).date().isoformat(),
         "today": now.date().isoformat(),
