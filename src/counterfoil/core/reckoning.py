@@ -53,12 +53,14 @@ def tally(
 
     What strayed here confirms at ``finalized`` only: there is no hurry to send it back.
     """
-    due = {r.asset.key: r for r in requests}
     live = [
         t
         for t in transfers
         if t.depth is not Depth.ORPHANED and not is_dust(t.asset, t.amount_units, policy)
     ]
+    if not live:
+        return Tally()
+    due = {r.asset.key for r in requests}
     counted = [t for t in live if t.asset.key in due]
     stray = [t for t in live if t.asset.key not in due]
     held = [r.asset for r in requests if any(t.asset == r.asset for t in counted)]
@@ -75,18 +77,15 @@ def tally(
 def _totals(
     assets: Iterable[Asset], transfers: Sequence[Received], enough: Depth
 ) -> tuple[AssetTally, ...]:
-    def total(asset: Asset, depth: Depth) -> int:
-        return sum(t.amount_units for t in transfers if t.asset == asset and t.depth >= depth)
-
-    return tuple(
-        AssetTally(
-            asset=asset,
-            seen_units=total(asset, Depth.SEEN),
-            confirmed_units=total(asset, enough),
-            final_units=total(asset, Depth.FINAL),
+    found = []
+    for asset in assets:
+        came = [(t.depth, t.amount_units) for t in transfers if t.asset == asset]
+        seen, confirmed, final = (
+            sum(units for depth, units in came if depth >= deep)
+            for deep in (Depth.SEEN, enough, Depth.FINAL)
         )
-        for asset in assets
-    )
+        found.append(AssetTally(asset, seen, confirmed, final))
+    return tuple(found)
 
 
 def is_dust(asset: Asset, amount_units: int, policy: Policy) -> bool:

@@ -38,7 +38,7 @@ TAIL: Final = timedelta(days=7)
 
 async def open_addresses(desk: Desk, chain: str, limit: int) -> list[Compared]:
     """Whom to compare, in this order: due soonest, then newest."""
-    async with desk.database.reading() as tx:
+    async with desk.database.looking() as tx:
         return await unexplained.open_addresses(
             tx,
             chain,
@@ -52,7 +52,7 @@ async def due_addresses(
     desk: Desk, chain: str, *, after: datetime, upto: datetime
 ) -> list[Compared]:
     """The addresses of unpaid invoices whose time to pay ends between two times."""
-    async with desk.database.reading() as tx:
+    async with desk.database.looking() as tx:
         return await unexplained.due_addresses(tx, chain, after=after, upto=upto)
 
 
@@ -87,7 +87,7 @@ async def keep(
 
 async def every(desk: Desk, chain: str | None = None) -> list[Unexplained]:
     """All that is not explained, of one chain or of all, the oldest first."""
-    async with desk.database.reading() as tx:
+    async with desk.database.looking() as tx:
         return await unexplained.every(tx, chain)
 
 

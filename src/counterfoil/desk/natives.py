@@ -22,7 +22,7 @@ _BEFORE_ALL: Final = -1
 
 async def open_addresses(desk: Desk) -> list[str]:
     """The addresses of invoices that ask for native coin, wherever they ask for it."""
-    async with desk.database.reading() as tx:
+    async with desk.database.looking() as tx:
         return await natives.open_addresses(
             tx,
             ended=[status.value for status in Status if status.is_end],
@@ -38,7 +38,7 @@ async def pressing(  # noqa: PLR0913 - a chain, a range of blocks and the time s
     Those with coin that is not final: of the range where it is read provisionally, of all blocks
     before as well where it settles. And those of invoices due between the two times.
     """
-    async with desk.database.reading() as tx:
+    async with desk.database.looking() as tx:
         return await natives.pressing(
             tx,
             chain,
@@ -51,7 +51,7 @@ async def pressing(  # noqa: PLR0913 - a chain, a range of blocks and the time s
 
 async def sweeping_factories(desk: Desk, chain: str) -> list[str]:
     """The factories whose sweeps of native coin may stand in blocks that are not settled here."""
-    async with desk.database.reading() as tx:
+    async with desk.database.looking() as tx:
         return await natives.sweeping_factories(tx, chain)
 
 
@@ -63,7 +63,7 @@ async def watched(  # noqa: PLR0913 - whose addresses on which chain, and what c
     What was received up to block ``after``, less what left up to the final block; where the scan
     ``settles`` only what is final counts, so that all else is found again.
     """
-    async with desk.database.reading() as tx:
+    async with desk.database.looking() as tx:
         return await natives.watched(
             tx,
             chain,

@@ -33,6 +33,7 @@ from counterfoil.core.roles import Actor
 from counterfoil.core.seal import GENESIS, LogEntry
 from counterfoil.core.warrant import Warrant, seal_warrant
 from counterfoil.db.pool import Tx
+from counterfoil.db.rows import together
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.metadata import Created, metadata
 from counterfoil.desk.placing import by_address
@@ -55,10 +56,14 @@ class Beside:
 async def beside(tx: Tx, org_id: int, held: Collection[Invoice]) -> dict[UUID, Beside]:
     """Read what stands beside each of these invoices, all of which the caller holds locked."""
     ids = [invoice.invoice_id for invoice in held]
-    seals = await audit.last_seals(tx, org_id, [(i.invoice_id, i.version) for i in held])
-    received = await transfers.by_invoice(tx, org_id, ids)
+    seals, received, every_move = await together(
+        tx,
+        audit.last_seals(tx, org_id, [(i.invoice_id, i.version) for i in held]),
+        transfers.by_invoice(tx, org_id, ids),
+        moves.of_invoices(tx, org_id, ids),
+    )
     moved: defaultdict[UUID | None, list[MoveRow]] = defaultdict(list)
-    for move in await moves.of_invoices(tx, org_id, ids):
+    for move in every_move:
         moved[move.invoice_id].append(move)
     return {one: Beside(seals.get(one), received[one], moved[one]) for one in ids}
 

@@ -19,6 +19,7 @@ from counterfoil.core import reckoning
 from counterfoil.core.invoice import Invoice
 from counterfoil.core.roles import system
 from counterfoil.db.pool import Tx
+from counterfoil.db.rows import together
 from counterfoil.desk.act import happen, locked
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.record import Beside, beside
@@ -114,8 +115,11 @@ async def put_off(desk: Desk, owed: EffectRow, error: Exception) -> None:
 
 async def _tell_of_org(desk: Desk, tx: Tx, org_id: int, held: Collection[Invoice]) -> None:
     now = desk.clock.now()
-    missed = await effects.waiting(tx, org_id, _TELL, [invoice.invoice_id for invoice in held])
-    known = await beside(tx, org_id, held)
+    missed, known = await together(
+        tx,
+        effects.waiting(tx, org_id, _TELL, [invoice.invoice_id for invoice in held]),
+        beside(tx, org_id, held),
+    )
     sheet = Sheet()
     async with tx.pipeline():  # from here on nothing reads: one trip for however many
         for invoice in held:

@@ -15,5 +15,5 @@ async def addresses_since(
 ) -> list[WatchedAddress]:
     """A mode's addresses with numbers above those known, at most ``limit`` per organisation."""
     since = cursors.watched_since if mode == "factory" else cursors.children_since
-    async with desk.database.reading() as tx:
+    async with desk.database.looking() as tx:
         return await since(tx, family, known, limit)

@@ -29,6 +29,7 @@ from counterfoil.core.journal import DEPOSITED, JournalEntry, Posting
 from counterfoil.core.money import Money
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import CommitUnknown, Tx
+from counterfoil.db.rows import together
 from counterfoil.desk import telling
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.scan import (
@@ -161,7 +162,7 @@ async def give_back(desk: Desk, lease: Lease) -> None:
 async def positions(desk: Desk) -> list[ChainPosition]:
     """Where every watched chain stands."""
     now = desk.clock.now()
-    async with desk.database.reading() as tx:
+    async with desk.database.looking() as tx:
         rows = await cursors.every(tx)
     return [
         ChainPosition(
@@ -181,19 +182,19 @@ async def positions(desk: Desk) -> list[ChainPosition]:
 
 async def anchors(desk: Desk, chain: str) -> list[Anchor]:
     """The blocks above the final cursor at which ranges ended, lowest first."""
-    async with desk.database.reading() as tx:
+    async with desk.database.looking() as tx:
         return await cursors.anchors(tx, chain)
 
 
 async def unsettled(desk: Desk, chain: str, after: int, upto: int) -> list[TransferRow]:
     """Transfers on record in a range that are not final yet."""
-    async with desk.database.reading() as tx:
+    async with desk.database.looking() as tx:
         return await transfers.unsettled(tx, chain, after, upto)
 
 
 async def seen_blocks(desk: Desk, chain: str, upto: int) -> list[BlockRef]:
     """The blocks up to and with ``upto`` whose transfers are merely seen."""
-    async with desk.database.reading() as tx:
+    async with desk.database.looking() as tx:
         return await transfers.seen_blocks(tx, chain, upto)
 
 
@@ -280,16 +281,15 @@ async def record_safe(
 
     ``told`` is called whenever some of the invoices were. Raises `LeaseLost`.
     """
-    found: list[Change] = []
+    rows: list[TransferRow] = []
     if block_hashes:
-        async with desk.database.reading() as tx:
+        async with desk.database.looking() as tx:
             rows = await transfers.seen_in_blocks(tx, lease.chain, safe_number, block_hashes)
-        found = deepened(rows, Depth.SAFE)
 
     async def finish(tx: Tx) -> None:
         await cursors.move_safe(tx, lease.chain, safe_number, desk.clock.now())
 
-    return await apply(desk, lease, found, finish, told)
+    return await apply(desk, lease, deepened(rows, Depth.SAFE), finish, told)
 
 
 async def _record(
@@ -325,19 +325,19 @@ async def _on_record(desk: Desk, scan: Scan) -> OnRecord:
             return OnRecord({}, frozenset(), frozenset(), standing)
         family = CHAINS[scan.chain].family
         hashes = {seen.tx_hash for seen in scan.sightings}
-        owners = await cursors.owners(tx, family, {seen.to_address for seen in scan.sightings})
-        own = await cursors.own_addresses(
-            tx, family, {seen.from_address for seen in scan.sightings}
+        owners, own, kept = await together(
+            tx,
+            cursors.owners(tx, family, {seen.to_address for seen in scan.sightings}),
+            cursors.own_addresses(tx, family, {seen.from_address for seen in scan.sightings}),
+            transfers.quarantined(tx, scan.chain, hashes),
         )
-        kept = await transfers.quarantined(tx, scan.chain, hashes)
-        orgs = {owner.org_id for owner in owners}
-        siblings = await transfers.of_transactions(tx, scan.chain, orgs, hashes)
+        rows = await transfers.of_transactions(tx, scan.chain, {o.org_id for o in owners}, hashes)
         known = {(row.org_id, row.key) for row in standing}
     return OnRecord(
         owners={owner.address: owner for owner in owners},
         own_addresses=frozenset((one.org_id, one.address) for one in own),
         quarantined=frozenset((one.key, one.address) for one in kept),
-        transfers=[*standing, *(row for row in siblings if (row.org_id, row.key) not in known)],
+        transfers=[*standing, *(row for row in rows if (row.org_id, row.key) not in known)],
     )
 
 
@@ -365,7 +365,8 @@ async def apply(
 
     async def last(tx: Tx) -> None:
         await _fence(tx, lease)
-        await finish(tx)
+        async with tx.pipeline():  # nothing of this is read: COMMIT takes it along
+            await finish(tx)
 
     await desk.database.run(last)
     return Recorded(
@@ -419,7 +420,8 @@ class _Attempt:
 
     async def _told(self, batch: Sequence[Change], tx: Tx) -> None:
         held = await _locked(tx, _concerned(batch))
-        await _book(self.desk, tx, batch)
+        async with tx.pipeline():  # what telling reads first takes it along
+            await _book(self.desk, tx, batch)
         await telling.tell(self.desk, tx, held)
 
     async def _owed(self, batch: Sequence[Change], untold: Sequence[Untold], tx: Tx) -> None:
