@@ -13,7 +13,7 @@ from support.bench import Bench, opened, work
 from support.ruin import Behave, Ruin, asked
 
 THANKS: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-PIECE: Final = b"HTTP/1.1 204 No Content\r\n\r\n" * 2_000
+UNASKED: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
 BUFFERED_BYTES: Final = 16 * 2**20
 """More than the sockets of both sides hold."""
 
@@ -137,8 +137,13 @@ async def test_a_connection_that_the_receiver_closed_is_not_used_again(bench: Be
     assert await attempts(bench) == [("delivered", 1, None)] * 2
 
 
+@pytest.mark.parametrize(
+    ("says", "upto"),
+    [(UNASKED, 1), (UNASKED * 2_000, 4 * BUFFERED_BYTES)],
+    ids=["once", "on and on"],
+)
 async def test_what_a_receiver_says_unasked_is_neither_read_nor_taken_for_an_answer(
-    bench: Bench,
+    bench: Bench, says: bytes, upto: int
 ) -> None:
     sent, connections, rests = 0, 0, asyncio.Event()
 
@@ -152,10 +157,11 @@ async def test_what_a_receiver_says_unasked_is_neither_read_nor_taken_for_an_ans
             return
         writer.write(THANKS)
         await rests.wait()
-        while sent < 4 * BUFFERED_BYTES:
-            writer.write(PIECE)
+        while sent < upto:
+            writer.write(says)
             await writer.drain()
-            sent += len(PIECE)
+            sent += len(says)
+        await reader.read()
 
     async with Ruin(behave).open() as ruin:
         notifier = await bench.notifier()
