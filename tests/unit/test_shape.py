@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from counterfoil.core.assets import CHAINS, accepted_asset
+from counterfoil.core.invoice import Price
 from counterfoil.core.money import Money
 from counterfoil.pages import shape
 
@@ -31,3 +32,18 @@ def test_token_amounts_show_every_digit_and_set_thousands_apart(units: int, show
 )
 def test_above_a_bar_an_amount_has_few_letters(value: str, shown: str) -> None:
     assert shape.roughly(Decimal(value)) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "of_currency", "of_token"),
+    [
+        ("1234.5", "1,234.50", "1,234.5"),
+        ("44083", "44,083.00", "44,083"),
+        ("0.12345", "0.12345", "0.12345"),
+    ],
+)
+def test_a_line_of_an_invoice_has_its_cents(value: str, of_currency: str, of_token: str) -> None:
+    fiat = Price(mode="fiat", amount=Decimal(1), currency="TWD")
+    token = Price(mode="crypto", amount=Decimal(1), currency=None)
+    assert shape.cash(Decimal(value), fiat) == of_currency
+    assert shape.cash(Decimal(value), token) == of_token

@@ -287,11 +287,7 @@ class _Writer:
         return str(self.filters["number"](value))
 
     def cash(self, value: Decimal) -> str:
-        """An amount of the invoice's currency: all its digits, and at least the cents."""
-        if self.invoice.price.mode == "crypto":
-            return self.number(value)
-        exact = value == value.quantize(Decimal("0.01"))
-        return str(self.filters["fiat"](value, None)) if exact else self.number(value)
+        return str(self.filters["cash"](value, self.invoice.price))
 
 
 def _party(label: str, name: str, lines: Iterable[str]) -> dict[str, Any]:

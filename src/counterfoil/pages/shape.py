@@ -4,16 +4,19 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from markupsafe import Markup
 
 from counterfoil.core import ids
 from counterfoil.core.assets import CHAINS, known_asset
-from counterfoil.core.invoice import Invoice, number_label
+from counterfoil.core.invoice import Invoice, Price, number_label
 from counterfoil.core.lookalike import mixes_scripts
 from counterfoil.core.money import Asset, Money, format_units, plain_text
 from counterfoil.pages.language import told
+
+
+_CENT: Final = Decimal("0.01")
 
 
 def filters(language: str) -> dict[str, Callable[..., Any]]:
@@ -26,6 +29,7 @@ def filters(language: str) -> dict[str, Callable[..., Any]]:
         "day": date.isoformat,
         "number": number,
         "fiat": fiat,
+        "cash": cash,
         "money": money,
         "amount": amount,
         "chain_name": chain_name,
@@ -65,6 +69,12 @@ def price(invoice: Invoice) -> str:
     if asked.mode == "fiat":
         return fiat(asked.amount, asked.currency)
     return f"{number(asked.amount)} {invoice.requests[0].asset.symbol}"
+
+
+def cash(value: Decimal, asked: Price) -> str:
+    """An amount on an invoice that asks so: all its digits and, of a currency, at least cents."""
+    exact = value == value.quantize(_CENT)
+    return fiat(value, None) if exact and asked.mode == "fiat" else number(value)
 
 
 def money(value: Money) -> str:
