@@ -15,7 +15,6 @@ from counterfoil.core.lookalike import mixes_scripts
 from counterfoil.core.money import Asset, Money, format_units, plain_text
 from counterfoil.pages.language import told
 
-
 _CENT: Final = Decimal("0.01")
 
 
