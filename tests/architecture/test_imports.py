@@ -52,7 +52,7 @@ def test_a_forbidden_import_is_caught(
 @pytest.mark.parametrize(
     ("module", "strangers"),
     [
-        ("counterfoil.app", {"typer", "rich", "aiohttp", "cryptography", "typst", "coincurve"}),
+        ("counterfoil.app", {"typer", "rich", "aiohttp", "typst", "coincurve"}),
         ("counterfoil.worker", {"typer", "rich", "litestar", "jinja2", "babel", "pyrage"}),
         (
             "counterfoil.signer.service",

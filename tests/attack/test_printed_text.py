@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from counterfoil.books.profiles import Profile
 from counterfoil.core.invoice import Document, LineItem, Status
 from counterfoil.pages import press
 from counterfoil.pages.bank import Lines
@@ -36,10 +37,15 @@ PICTURE = (
 )
 
 
-def words_of(document: Document, *, language: str = "en", bank: Lines = ()) -> str:
+SELLER = Profile("Merchant Ltd.", "", "", "", None)
+
+
+def words_of(
+    document: Document, *, language: str = "en", bank: Lines = (), seller: Profile = SELLER
+) -> str:
     settlement = "fiat" if bank else "crypto"
     bill = invoice(Status.AWAITING_PAYMENT, document=document, settlement=settlement)
-    sheet = Sheet(bill, (), letterhead_of(bill), bank)
+    sheet = Sheet(bill, (), letterhead_of(bill, seller), bank)
     return " ".join(pages_of(typeset(data_of(sheet, language))))
 
 
@@ -55,7 +61,7 @@ def written(text: str, items: tuple[LineItem, ...]) -> Document:
         description=text,
         recipient_name=text,
         recipient_email=text,
-        organization_name=text,
+        organization_name=f"{text} 2",
         organization_email=text,
     )
 
@@ -67,11 +73,12 @@ def bare(text: str) -> str:
 def test_text_stays_text_in_every_field() -> None:
     together = " ".join(HOSTILE)
     items = tuple(LineItem(text, Decimal(1), Decimal(100), Decimal(0)) for text in HOSTILE)
-    words = bare(words_of(written(together, items)))
-    # The name stands at the head as well.
-    assert words.count(bare(together)) == len(TEXTS) + 2
+    seller = Profile(f"{together} 3", "", together, "", None)
+    words = bare(words_of(written(together, items), seller=seller))
+    # The description, and the seller's address and name, which stands at the head as well.
+    assert words.count(bare(together)) == len(TEXTS) + 4
     for text in HOSTILE:
-        assert words.count(bare(text)) == len(TEXTS) + 3
+        assert words.count(bare(text)) == len(TEXTS) + 5
     assert "root:" not in words
     assert bare(together) in bare(words_of(invoice().document, bank=(("Bank", together),)))
 
@@ -120,5 +127,5 @@ def test_a_logo_stands_in_place_of_the_name_at_the_head() -> None:
 
 
 def test_the_same_data_makes_the_same_bytes() -> None:
-    data = data_of(Sheet(invoice(), (), letterhead_of(invoice())))
+    data = data_of(Sheet(invoice(), (), letterhead_of(invoice(), SELLER)))
     assert typeset(data) == typeset(data)

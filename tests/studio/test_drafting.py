@@ -14,6 +14,7 @@ from counterfoil.db.rows import one_value
 from counterfoil.desk import bank_accounts
 from support.actors import PAYOUT_ADDRESS
 from support.banks import FUBON
+from support.printed import printed
 from support.site import Firm, Site
 from support.visitor import Fields, Page, Visitor
 
@@ -92,7 +93,7 @@ async def maya(site: Site, firm: Firm) -> Writer:
 
 async def test_maya_writes_an_invoice_and_the_server_adds_it_up(maya: Writer) -> None:
     form = await maya.visitor.open(NEW)
-    assert 'value="Merchant 1"' in form.text
+    assert "From Merchant 1" in form.words
     made = await maya.made(
         allow_any_chain="yes",
         description="Two days\r\nin June",
@@ -385,3 +386,20 @@ async def test_an_invoice_in_tokens_to_a_bank_account(site: Site, maya: Writer) 
     ]
     assert made.deadline_follows_approval
     assert (made.settlement, made.bank_account_id) == ("fiat", 7)
+
+
+async def test_the_recipients_organisation_is_shown_with_them_where_it_is_another_name(
+    maya: Writer,
+) -> None:
+    plain = await maya.made(organization_name="", organization_email="")
+    assert plain.document.organization_name == "Acme Buyer"
+    assert plain.document.organization_email == "buyer@example.com"
+    theirs = await maya.made(organization_name="Acme GmbH", organization_email="ap@acme.example")
+    for invoice, is_shown in ((plain, False), (theirs, True)):
+        address = address_of(invoice)
+        assert ("Acme GmbH" in (await maya.visitor.open(address)).words) is is_shown
+        sheet = await printed(maya.visitor, f"{address}/pdf")
+        assert (
+            "To Acme Buyer buyer@example.com Acme GmbH ap@acme.example" in sheet.words
+        ) is is_shown
+        assert "Acme" not in sheet.words.partition("From")[2].partition(" To ")[0]

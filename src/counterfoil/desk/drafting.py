@@ -45,7 +45,6 @@ class Offered:
     may approve; ``callback_url`` is told where an invoice names no address.
     """
 
-    organization_name: str
     latest: Draft | None
     registered: tuple[PayoutAddress, ...]
     registered_only: bool
@@ -72,7 +71,6 @@ async def offered(desk: Desk, by: Actor) -> Offered:
     default = org.policy.payouts.defaults.get(_FAMILY)
     drafts = [draft_of(invoice) for invoice in newest]
     return Offered(
-        organization_name=org.name,
         latest=drafts[0] if drafts else None,
         registered=tuple(good),
         registered_only=only,

@@ -6,18 +6,16 @@ import os
 import re
 import secrets
 from datetime import datetime
-from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import UUID
 
 import pyotp
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from counterfoil.books import sessions
 from counterfoil.core.errors import Conflict, Invalid
 from counterfoil.db.pool import Tx
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 STEP_SECONDS: Final = 30
 RECOVERY_CODES: Final = 10
@@ -34,14 +32,7 @@ class Factors:
 
     def __init__(self, key: bytes) -> None:
         """Derive what is needed from the web process's own secret."""
-        self._key = hmac.new(key, b"counterfoil.totp.1", hashlib.sha256).digest()
-
-    @cached_property
-    def _box(self) -> "AESGCM":
-        # Six megabytes, for whoever has a second factor.
-        from cryptography.hazmat.primitives.ciphers import aead  # noqa: PLC0415 - as said
-
-        return aead.AESGCM(self._key)
+        self._box = AESGCM(hmac.new(key, b"counterfoil.totp.1", hashlib.sha256).digest())
 
     def new_secret(self) -> str:
         """A new shared secret, in base 32 as telephones take it."""
@@ -93,8 +84,6 @@ class Factors:
         return nonce + self._box.encrypt(nonce, secret.encode(), person_id.bytes)
 
     def _open(self, sealed: bytes, person_id: UUID) -> str:
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as above
-
         try:
             opened = self._box.decrypt(
                 sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], person_id.bytes

@@ -76,22 +76,21 @@ def sheet_of(
 
 def letterhead_of(
     invoice: Invoice,
-    profile: Any = None,  # noqa: ANN401 - as above
+    profile: Any,  # noqa: ANN401 - as above
     logo: bytes | None = None,
     *,
     mail: bool = True,
 ) -> Letterhead:
-    """Who the document itself says it is from.
+    """Who issues the invoice: the organisation as its profile says.
 
-    Where that is the organisation by its own name, what its profile says stands below it.
+    The document's own organisation is its recipient's (KryptoGO, ``organization_name``), but for
+    those who write their own there; then its e-mail is theirs as well.
     """
     document = invoice.document
-    name = document.organization_name
-    below = (document.organization_email,) if mail else ()
-    if profile is None or profile.name != name:
-        return Letterhead(name, below, logo)
-    own = (profile.email or "".join(below), *profile.address.splitlines())
-    return Letterhead(name, own, logo, profile.tax_number)
+    named = document.organization_name == profile.name
+    below = document.organization_email if mail and named else ""
+    lines = (profile.email or below, *profile.address.splitlines())
+    return Letterhead(profile.name, lines, logo, profile.tax_number)
 
 
 def file_name(invoice: Invoice) -> str:
@@ -130,7 +129,7 @@ class _Writer:
             "stamp": self.stamp(),
             "parties": [
                 _party(say("From"), head.name, (*head.lines, self.tax_number())),
-                _party(say("To"), document.recipient_name, self.mail()),
+                _party(say("To"), document.recipient_name, self.recipient()),
             ],
             "facts": [
                 (say("Issued"), self.day(document.issued_on)),
@@ -178,8 +177,13 @@ class _Writer:
         number = self.sheet.letterhead.tax_number
         return self.say("Tax number %(number)s") % {"number": number} if number else ""
 
-    def mail(self) -> tuple[str, ...]:
-        return (self.invoice.document.recipient_email,) if self.sheet.mail else ()
+    def recipient(self) -> tuple[str, ...]:
+        document, mail = self.invoice.document, self.sheet.mail
+        lines = [document.recipient_email] if mail else []
+        if document.organization_name not in {document.recipient_name, self.sheet.letterhead.name}:
+            lines += [document.organization_name]
+            lines += [document.organization_email] if mail else []
+        return tuple(lines)
 
     def terms(self) -> str:
         days = self.invoice.document.terms_days

@@ -121,11 +121,12 @@ def typed_from(draft: Draft) -> Typed:
     deadline = draft.payment_deadline
     due = "deadline" if deadline is not None else "days" if draft.payment_terms else "receipt"
     attachment = draft.attachment_file_id
+    has_organisation = draft.organization_name != draft.recipient_name
     values = {
         "recipient_name": draft.recipient_name,
         "recipient_email": draft.recipient_email,
-        "organization_name": draft.organization_name,
-        "organization_email": draft.organization_email,
+        "organization_name": draft.organization_name if has_organisation else "",
+        "organization_email": draft.organization_email if has_organisation else "",
         "origin": draft.origin,
         "price_in": draft.currency or IN_TOKENS,
         "pay_token": draft.pay_token,
@@ -194,8 +195,8 @@ def read(typed: Typed, *, creator: str, allow_private_callbacks: bool) -> Draft:
         origin=told.read(lambda: text.clean_url(typed["origin"].strip(), "origin"), ""),
         recipient_name=told.read(lambda: _name(typed, "recipient_name"), ""),
         recipient_email=told.read(lambda: _email(typed, "recipient_email"), ""),
-        organization_name=told.read(lambda: _name(typed, "organization_name"), ""),
-        organization_email=told.read(lambda: _email(typed, "organization_email"), ""),
+        organization_name=told.read(lambda: _name(typed, _said(typed, "organization_name")), ""),
+        organization_email=told.read(lambda: _email(typed, _said(typed, "organization_email")), ""),
         creator=creator,
         payment_terms=told.read(lambda: _terms(typed), 0),
         detail_items=items,
@@ -223,6 +224,11 @@ def read(typed: Typed, *, creator: str, allow_private_callbacks: bool) -> Draft:
 
 def _tick(*, on: bool) -> str:
     return "yes" if on else ""
+
+
+def _said(typed: Typed, name: str) -> str:
+    """The organisation's field, or the recipient's own where nothing is said of one."""
+    return name if typed[name].strip() else name.replace("organization", "recipient")
 
 
 def _name(typed: Typed, name: str) -> str:

@@ -292,14 +292,14 @@ def _first(offered: Offered, request: PageRequest) -> Typed:
     blank = (BLANK_ITEM,) * FIRST_ROWS
     if offered.latest is None:
         here = parts_of(request).public_url
-        values = {"organization_name": offered.organization_name, "origin": here}
-        values |= {"organization_email": request.user.session.email, "price_in": "USD"}
+        values = {"origin": here, "price_in": "USD"}
         values |= {"pay_token": "USDC", "chain": desk_of(request).chains[0], "due": "days"}
         values |= {"payment_terms": "30", "payment_method_type": "crypto"}
         values |= {"payout_address": offered.default}
         return Typed(values, blank)
     like = typed_from(offered.latest)
     own = {"recipient_name": "", "recipient_email": "", "description": "", "attachment": ""}
+    own |= {"organization_name": "", "organization_email": ""}
     own |= {"order_data": "", "group_key": "", "invoice_issue_date": "", "payment_deadline": ""}
     own |= {"due": "days" if like["due"] == "deadline" else like["due"]}
     known = {one.address for one in offered.registered}

@@ -204,8 +204,8 @@ COLUMNS: Final[Mapping[str, str]] = {
 FIELDS: Final[Mapping[str, str]] = {
     "recipient_name": N_("Recipient"),
     "recipient_email": N_("Recipient's e-mail"),
-    "organization_name": N_("Your organisation"),
-    "organization_email": N_("E-mail for questions"),
+    "organization_name": N_("Their organisation"),
+    "organization_email": N_("Its e-mail"),
     "origin": N_("Your web address"),
     "invoice_issue_date": N_("Date of the invoice"),
     "items": N_("Lines"),
