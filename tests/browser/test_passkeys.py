@@ -70,7 +70,7 @@ async def test_sam_adds_a_passkey_comes_in_with_it_and_signs_for_money(
         await page.wait_for_url(f"{origin}/studio")
         await window.open("/studio/account")
         await page.get_by_role("link", name="Add a passkey").click()
-        await page.get_by_label("Present password").fill(PASSWORD)
+        await page.get_by_label("Current password").fill(PASSWORD)
         await page.keyboard.press("Enter")
         await page.get_by_label("What you call it").fill("My machine")
         await page.keyboard.press("Enter")

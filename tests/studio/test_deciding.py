@@ -59,6 +59,7 @@ async def test_rejecting_many_needs_a_reason(site: Site, firm: Firm) -> None:
     fields = {"decision": "reject", "invoice": keys(page.text)}
     refused = await rita.send("/studio/approvals", fields, token=page.form_token)
     assert refused.status == 422
+    assert refused.text.count(" checked>") == 2
     assert await statuses(firm, *made) == ["approval_pending"] * 2
     await rita.send("/studio/approvals", {**fields, "reason": "Not ours"}, token=page.form_token)
     assert await statuses(firm, *made) == ["approval_rejected"] * 2

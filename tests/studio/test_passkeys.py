@@ -108,7 +108,7 @@ async def test_adding_and_removing_take_all_that_signing_in_does_however_short_a
     page = await maya.open(ACCOUNT)
     (path,) = removal(page)
     token = page.form_token
-    assert "Present password" in (await maya.open(ADD)).words
+    assert "Current password" in (await maya.open(ADD)).words
     for proof in ({}, {"old": "wrong"}, {"proof": PASSWORD}, {"code": PASSWORD}):
         for asked in (path, BEGIN):
             refused = await maya.send(asked, proof, token=token)

@@ -88,8 +88,21 @@ async def test_a_key_that_is_bound_to_one_is_good_with_no_other(
         assert refused.words.count("names no client id of your organisation") == 2
     await anna.send(f"{CLIENTS}/{shop}/disable")
     assert (await caller.create()).refusal == (403, 4001)
+    with_key_alone = {"X-STUDIO-API-KEY": key[0]}
+    async with site.session.get(f"{STUDIO}/invoice/intents", headers=with_key_alone) as listed:
+        assert listed.status == 403
     assert (await anna.send(KEYS, {**form, "client_id": shop})).status == 422
     assert (await firm.merchant.create()).status == 200
+
+
+async def test_one_key_for_two_programs_orders_is_not_answered_with_the_firsts_invoice(
+    firm: Firm, anna: Visitor
+) -> None:
+    shop, till = await made(anna, "Web shop"), await made(anna, "Till")
+    once = {"Idempotency-Key": "order-1-of-this-program"}
+    first = await firm.merchant.create(headers={**sending(shop), **once})
+    second = await firm.merchant.create(headers={**sending(till), **once})
+    assert (first.status, second.status) == (200, 422)
 
 
 async def test_names_are_told_apart_and_changes_are_for_administrators(

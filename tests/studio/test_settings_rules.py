@@ -69,9 +69,11 @@ async def test_a_rule_that_would_lose_money_is_refused_at_its_field(
 ) -> None:
     form = written(await anna.open(RULES))
     for name, value, sentence in (
-        ("underpay_ratio", "0", "must be above 0"),
-        ("overpay_ratio", "0.9", "must be at least 1"),
+        ("underpay_ratio", "0.89", "must be from 0.9 to 1"),
+        ("overpay_ratio", "0.9", "must be from 1 to 2"),
         ("overpay_ratio", "NaN", "must be a plain number"),
+        ("dust_below", "1e-4000000", "must be a plain number with at most 6 digits"),
+        ("dust_below", "\uff10.\uff11", "must be written with plain digits"),
         ("grace_days", "two", "cannot be"),
         ("grace_days", "", "cannot be"),
         ("overpaid", "keep", "cannot be"),

@@ -90,10 +90,20 @@ def suggested(invoice: Invoice) -> Choice | None:
         return None
     if Choice.RECALCULATE in possible and reckoning.late_by(invoice):
         return Choice.RECALCULATE
+    if Choice.ACCEPT in possible and _lacks_dust_alone(invoice):
+        return Choice.ACCEPT
     for choice in (Choice.WAIT, Choice.REFUND_SURPLUS, Choice.ACCEPT):
         if choice in possible:
             return choice
     return Choice.REFUND_ALL
+
+
+def _lacks_dust_alone(invoice: Invoice) -> bool:
+    """Whether what is missing is so little that it would not count if it were sent."""
+    lacking = reckoning.missing(invoice)
+    return bool(lacking) and all(
+        reckoning.is_dust(money.asset, money.units, invoice.policy) for money in lacking
+    )
 
 
 def by_rule(invoice: Invoice, repriced: Sequence[PaymentRequest] | None = None) -> ByRule | None:

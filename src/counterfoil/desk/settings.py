@@ -26,6 +26,9 @@ MOST_GRACE_DAYS: Final = 366
 MOST_SOFT_DOLLARS: Final = 10_000
 """What is worth more is confirmed when it is final, whatever anybody sets (specs/chains.md 6.3)."""
 MOST_SOURCES_LENGTH: Final = 200
+_PLACES: Final = 6
+_LEAST_PAID: Final = Decimal("0.9")
+_MOST_PAID: Final = 2
 _YEAR_MINUTES: Final = 366 * 24 * 60
 
 
@@ -143,6 +146,8 @@ def _changed(policy: Policy, changes: Mapping[str, str]) -> Policy:
     for name, text in changes.items():
         if name not in known:
             raise Invalid.field(name, f"is no setting; there are {', '.join(sorted(known))}")
+        if not text.isascii():
+            raise Invalid.field(name, "must be written with plain digits and letters")
         try:
             # Strict where it matters: text becomes a number or a truth value, nothing else.
             values |= {name: text}
@@ -154,15 +159,27 @@ def _changed(policy: Policy, changes: Mapping[str, str]) -> Policy:
     return found
 
 
+def _is_short(value: Decimal) -> bool:
+    """Whether a number is as people write it.
+
+    Every transfer is compared with these in whole numbers: ``1e-4000000`` would keep all workers
+    busy for good, with the payments of every organisation.
+    """
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -_PLACES and value.adjusted() <= _PLACES
+
+
 def _check(policy: Policy) -> None:
     """Refuse rules under which money could be lost by a slip of the pen."""
-    for name in ("underpay_ratio", "overpay_ratio", "dust_below"):
-        if not getattr(policy, name).is_finite():
-            raise Invalid.field(name, "must be a plain number")
-    if not 0 < policy.underpay_ratio <= 1:
-        raise Invalid.field("underpay_ratio", "must be above 0 and at most 1")
-    if policy.overpay_ratio < 1:
-        raise Invalid.field("overpay_ratio", "must be at least 1")
+    for field in fields(policy):
+        value = getattr(policy, field.name)
+        if isinstance(value, Decimal) and not _is_short(value):
+            sentence = f"must be a plain number with at most {_PLACES} digits after the point"
+            raise Invalid.field(field.name, sentence)
+    if not _LEAST_PAID <= policy.underpay_ratio <= 1:
+        raise Invalid.field("underpay_ratio", f"must be from {_LEAST_PAID} to 1")
+    if not 1 <= policy.overpay_ratio <= _MOST_PAID:
+        raise Invalid.field("overpay_ratio", f"must be from 1 to {_MOST_PAID}")
     if not LEAST_WINDOW_SECONDS <= policy.receipt_window_seconds <= MOST_WINDOW_SECONDS:
         sentence = f"must be from {LEAST_WINDOW_SECONDS} to {MOST_WINDOW_SECONDS}"
         raise Invalid.field("receipt_window_seconds", sentence)
@@ -189,8 +206,6 @@ def _check_rules(policy: Policy) -> None:
     )
     for name, least, most in bounds:
         value = getattr(policy, name)
-        if isinstance(value, Decimal) and not value.is_finite():
-            raise Invalid.field(name, "must be a plain number")
         if value is not None and not least <= value <= most:
             sentence = f"must be from {least} to {most}, or null for no such rule"
             raise Invalid.field(name, sentence)

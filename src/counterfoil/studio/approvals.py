@@ -4,7 +4,7 @@ Each invoice is decided on its own, so one that was changed meanwhile holds no o
 row tells what became of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +19,7 @@ from counterfoil.desk import commands, queries
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.possible import possible
 from counterfoil.desk.queries import Filters, InvoiceView
-from counterfoil.pages.forms import read_form
+from counterfoil.pages.forms import Form, read_form
 from counterfoil.studio.door import Answer, PageRequest, desk_of, show, status_code_of
 
 AT_ONCE: Final = 100
@@ -80,7 +80,8 @@ async def decide(request: PageRequest) -> Answer:
         reason = form.text("reason", empty=decision == "approve", lines=True)
         parsed = [_parsed(request, one) for one in chosen]
     except Invalid as refusal:
-        return await _page(request, refusal=refusal)
+        was_chosen, reason = _as_it_was(form)
+        return await _page(request, refusal=refusal, chosen=was_chosen, reason=reason)
     results = [await _decided(desk_of(request), one, decision, reason) for one in parsed]
     return await _page(request, results=results, decision=decision)
 
@@ -91,12 +92,14 @@ def actors_of(request: PageRequest, permission: Permission) -> list[tuple[Actor,
     return [(by, name) for by, name in found if permission in by.permissions]
 
 
-async def _page(
+async def _page(  # noqa: PLR0913 - what one decision left, or the form as it was
     request: PageRequest,
     *,
     results: Sequence[Result] = (),
     decision: str = "",
     refusal: Refusal | None = None,
+    chosen: Collection[str] = (),
+    reason: str = "",
 ) -> Answer:
     rows: list[Waiting] = []
     total = 0
@@ -127,9 +130,18 @@ async def _page(
             "results": results,
             "decision": decision,
             "refusal": refusal,
+            "chosen": chosen,
+            "reason": reason,
         },
         status_code=200 if refusal is None else status_code_of(refusal),
     )
+
+
+def _as_it_was(form: Form) -> tuple[Collection[str], str]:
+    try:
+        return form.all("invoice", at_most=AT_ONCE), form.raw("reason")
+    except Invalid:
+        return (), ""
 
 
 def _parsed(request: PageRequest, key: str) -> Chosen:

@@ -240,6 +240,7 @@ def show(
         "words": words,
         "sandbox": parts.sandbox,
         "done": request.query_params.get("done", ""),
+        "is_looking": request.method in _SAFE,
     }
     return render.page(
         language_of(request),

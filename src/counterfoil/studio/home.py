@@ -112,10 +112,10 @@ def _bars(points: Sequence[tuple[str, Decimal]]) -> list[Bar]:
 
 
 AGE_NAMES: Final = {
-    "later": N_("later"),
-    "soon": N_("7 days"),
-    "overdue_30": N_("-30 d"),
-    "overdue_60": N_("-60 d"),
+    "later": N_("due later"),
+    "soon": N_("due in 7 days"),
+    "overdue_30": N_("1-30 days late"),
+    "overdue_60": N_("31-60 days late"),
     "overdue_more": N_("older"),
 }
 """How the bars of ages are called: few letters, since they stand below bars."""

@@ -127,6 +127,9 @@ DOES: Final[Mapping[Choice, str]] = {
 
 _VERSION_DIGITS: Final = 9
 
+DECIDED: Final[Mapping[str, str]] = {"release": "released", "decline": "declined"}
+"""What is told of a vote that was the last one needed."""
+
 MOVES_MONEY: Final = frozenset(
     {"sign_off", "approve_refund", "approve_payments", "redirect", "approve_redirect"}
 )
@@ -160,12 +163,13 @@ async def act(request: PageRequest, public_id: FromPath[str], name: FromPath[str
     try:
         if name in MOVES_MONEY:
             await confirm_with(request, form)
-        await give(Asked(desk_of(request), invoice_id, request, form))
+        view = await give(Asked(desk_of(request), invoice_id, request, form))
     except NotFound:
         raise
     except Refusal as refusal:
         return await _page(request, invoice_id, refusal, name)
-    return go(f"{PREFIX}/invoices/{public_id}", done=name)
+    is_final_word = name in DECIDED and view.invoice.status is not Status.COMPLIANCE_HOLD
+    return go(f"{PREFIX}/invoices/{public_id}", done=DECIDED[name] if is_final_word else name)
 
 
 async def _page(

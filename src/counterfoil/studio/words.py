@@ -99,6 +99,8 @@ DONE: Final[Mapping[str, str]] = {
     "archive": N_("The invoice is archived."),
     "release": N_("Your word is noted. The money goes on when a second person says the same."),
     "decline": N_("Your word is noted. The money is declined when a second person says the same."),
+    "released": N_("Two people have released the money. The payment goes on."),
+    "declined": N_("Two people have declined the money. It can only be sent back, when ordered."),
     "quarantine": N_("The money is on its way to the quarantine wallet."),
     "take_note": N_("The note is kept, for compliance only."),
     "accept": N_("The payment is accepted as it is; it still has to be signed for."),
@@ -168,7 +170,7 @@ PERMISSIONS: Final[Mapping[Permission, str]] = {
     Permission.READ: N_("see invoices"),
     Permission.REVIEW: N_("decide about held money"),
     Permission.ADMINISTER: N_("administer the organisation"),
-    Permission.AUDIT: N_("see members and the organisation's history, and take the logs along"),
+    Permission.AUDIT: N_("see members and the organisation's history, and export the audit trail"),
 }
 
 METHODS: Final[Mapping[str, str]] = {
@@ -192,7 +194,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "received": N_("Received"),
     "method": N_("Settled"),
     "issued": N_("Issued"),
-    "created": N_("Made"),
+    "created": N_("Created"),
     "due": N_("Due"),
     "completed": N_("Completed"),
     "reviewer": N_("Asked to approve"),
@@ -465,6 +467,26 @@ FACTORS: Final[Mapping[str, str]] = {
     "business_pattern_risk": N_("Unlike the customer's business"),
 }
 """A screening's factors by their names on the wire (specs/aml.md 3)."""
+
+PURPOSES: Final[Mapping[str, str]] = {
+    "sweep": N_("Collected into the pool"),
+    "quarantine": N_("Taken to quarantine"),
+    "restore": N_("Taken back from quarantine"),
+    "payout": N_("Paid out"),
+    "refund": N_("Sent back"),
+    "partial_refund": N_("Surplus sent back"),
+}
+"""What a movement of ours was for."""
+
+MOVES: Final[Mapping[str, str]] = {
+    "waiting": N_("waiting"),
+    "ready": N_("to be signed"),
+    "signed": N_("on its way"),
+    "final": N_("final"),
+    "failed": N_("failed"),
+    "parked": N_("stands still"),
+}
+"""How far a movement has come."""
 
 VERDICTS: Final[Mapping[str, str]] = {
     "clear": N_("clear"),

@@ -13,7 +13,7 @@ from litestar.enums import MediaType
 
 from counterfoil.api.fields import Field, Problems, read_fields
 from counterfoil.api.kryptogo import views
-from counterfoil.api.kryptogo.auth import StudioRequest
+from counterfoil.api.kryptogo.auth import CLIENT_HEADER, StudioRequest
 from counterfoil.api.kryptogo.errors import BadQuery
 from counterfoil.core import ids
 from counterfoil.core.errors import Invalid, NotFound
@@ -111,7 +111,8 @@ async def once(
     key = request.headers.get(HEADER)
     idempotent = None
     if key is not None:
-        asked = f"{request.method}\n{request.scope['path']}\n".encode()
+        client = request.headers.get(CLIENT_HEADER, "")
+        asked = f"{request.method}\n{request.scope['path']}\n{client}\n".encode()
         idempotent = Idempotent(
             member_id=request.user.member_id,
             key=check_key(key),

@@ -83,7 +83,8 @@ document.addEventListener("change", (event) => {
 document.addEventListener("submit", (event) => {
   if (event.defaultPrevented) return;
   const button = event.submitter;
-  if (button && event.target.method === "post") setTimeout(() => { button.disabled = true; }, 0);
+  // What answers with a file leaves the page where it is, and may be asked for again.
+  if (button && event.target.method === "post" && !("download" in event.target.dataset)) setTimeout(() => { button.disabled = true; }, 0);
 });
 window.addEventListener("pageshow", () => {
   for (const button of document.querySelectorAll("button[disabled][type=submit]:not([data-off])")) {
