@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import platform
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -34,7 +35,10 @@ VAR: Final = Path(os.environ.get("COUNTERFOIL_VAR_DIR", "var"))
 UNBOUNDED: Final = {"COUNTERFOIL_REQUESTS_PER_SECOND": "1000000"}
 """One member creates all the invoices, faster than one member is heard by default."""
 
-_out: Final = Console()
+_WIDE: Final = 150
+"""Columns of a table that goes to a file."""
+
+_out: Final = Console(width=None if sys.stdout.isatty() else _WIDE)
 
 
 class Machine(msgspec.Struct, frozen=True):

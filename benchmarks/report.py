@@ -15,7 +15,7 @@ from benchmarks.scanning import Scanned
 from benchmarks.telling import Told
 from benchmarks.weighing import Weighed
 
-MEMORY_MIB = 300
+MEMORY_MB = 300
 CALLBACK_P50_SECONDS = 0.5
 CALLBACK_P99_SECONDS = 1.5
 
@@ -171,11 +171,11 @@ def _scanned(scanned: list[Scanned]) -> Iterator[Row]:
 
 
 def _weighed(weighed: Weighed) -> Iterator[Row]:
-    for name, mebibytes in weighed.mebibytes.items():
-        yield Row(f"memory, {name}", f"{mebibytes:.0f} MiB")
+    for name, megabytes in weighed.megabytes.items():
+        yield Row(f"memory, {name}", f"{megabytes:.0f} MB")
     yield Row(
         "memory, all of them",
-        f"{weighed.sum:.0f} MiB",
-        asked=f"{MEMORY_MIB} MiB",
-        met=weighed.sum < MEMORY_MIB,
+        f"{weighed.sum:.0f} MB",
+        asked=f"{MEMORY_MB} MB",
+        met=weighed.sum < MEMORY_MB,
     )

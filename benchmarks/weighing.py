@@ -12,21 +12,21 @@ from counterfoil.supervisor import Child, Supervisor, counterfoil
 _PAUSE_SECONDS: Final = 5
 _MOST_LOOKS: Final = 24
 _AT_REST: Final = 1.0
-"""Mebibytes more or less than at the look before: nobody is still starting."""
+"""Megabytes more or less than at the look before: nobody is still starting."""
 
-_MEBIBYTE: Final = 2**20
+_MEGABYTE: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """Mebibytes by process: its own pages, and its share of those it shares (PSS)."""
+    """Megabytes by process: its own pages, and its share of those it shares (PSS)."""
 
-    mebibytes: dict[str, float]
+    megabytes: dict[str, float]
 
     @property
     def sum(self) -> float:
         """All of them together."""
-        return sum(self.mebibytes.values())
+        return sum(self.megabytes.values())
 
 
 async def weighing(sandbox: Sandbox) -> Weighed:
@@ -55,5 +55,5 @@ async def _looked(supervisor: Supervisor) -> Weighed:
 
 def _weigh(pids: dict[str, int]) -> Weighed:
     return Weighed(
-        {name: psutil.Process(p).memory_full_info().pss / _MEBIBYTE for name, p in pids.items()}
+        {name: psutil.Process(p).memory_full_info().pss / _MEGABYTE for name, p in pids.items()}
     )
