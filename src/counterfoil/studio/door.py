@@ -47,7 +47,7 @@ from counterfoil.front import address_of, neighbourhood_of, request_id_of
 from counterfoil.pages import language, render
 from counterfoil.pages.forms import Form, comes_from_here, read_form
 from counterfoil.pages.press import Press
-from counterfoil.studio import words
+from counterfoil.studio import terms, words
 
 PREFIX: Final = "/studio"
 SIGN_IN: Final = f"{PREFIX}/sign-in"
@@ -238,6 +238,7 @@ def show(
         "theme": visitor.session.theme if isinstance(visitor, Visitor) else "auto",
         "path": request.scope["path"],
         "words": words,
+        "terms": terms,
         "sandbox": parts.sandbox,
         "done": request.query_params.get("done", ""),
         "is_looking": request.method in _SAFE,

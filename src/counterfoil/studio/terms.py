@@ -1,0 +1,48 @@
+"""What screening and the movements of money are called on pages; `words` has everything else."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from counterfoil.pages.language import N_
+
+FACTORS: Final[Mapping[str, str]] = {
+    "kya_risk": N_("Who paid, and where the money came from"),
+    "kya_risk_address": N_("The payer's address"),
+    "kya_risk_counter_party": N_("Whom the payer dealt with"),
+    "kya_accumulation_risk": N_("Risk that adds up over payments"),
+    "large_transaction_risk": N_("Size of the payment"),
+    "quick_in_out_risk": N_("Money that hardly stays"),
+    "structuring_risk": N_("Payments split below a limit"),
+    "transaction_frequency_risk": N_("How often payments come"),
+    "volume_spike_risk": N_("Sudden growth"),
+    "dormant_account_risk": N_("An account long unused"),
+    "business_pattern_risk": N_("Unlike the customer's business"),
+}
+"""A screening's factors by their names on the wire (specs/aml.md 3)."""
+
+PURPOSES: Final[Mapping[str, str]] = {
+    "sweep": N_("Collected into the pool"),
+    "quarantine": N_("Taken to quarantine"),
+    "restore": N_("Taken back from quarantine"),
+    "payout": N_("Paid out"),
+    "refund": N_("Sent back"),
+    "partial_refund": N_("Surplus sent back"),
+}
+"""What a movement of ours was for."""
+
+MOVES: Final[Mapping[str, str]] = {
+    "waiting": N_("waiting"),
+    "ready": N_("to be signed"),
+    "signed": N_("on its way"),
+    "final": N_("final"),
+    "failed": N_("failed"),
+    "parked": N_("stands still"),
+}
+"""How far a movement has come."""
+
+VERDICTS: Final[Mapping[str, str]] = {
+    "clear": N_("clear"),
+    "manual_review": N_("to be looked at"),
+    "aml_hold": N_("held"),
+}
+"""A screening's decision."""
