@@ -10,7 +10,7 @@ import pytest
 
 from counterfoil.app import WebSettings
 from counterfoil.db.pool import Database
-from counterfoil.desk import signing_in
+from counterfoil.desk import tries
 from support.payer import invited
 from support.site import PASSWORD, Firm, Site, open_site
 from support.visitor import Page, Visitor
@@ -43,7 +43,7 @@ async def test_a_thief_behind_our_proxy_locks_nobody_else_out(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A hundred tries would tell the same, later.
-    monkeypatch.setattr(signing_in, "TRIES_FROM_ONE_PLACE", 4)
+    monkeypatch.setattr(tries, "TRIES_FROM_ONE_PLACE", 4)
     async with behind(database, 1) as site:
         await site.firm()
         passwords = site.app.state.studio.signing_in.passwords

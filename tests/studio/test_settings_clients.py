@@ -9,7 +9,7 @@ from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import org_log
 from support.actors import STUDIO, Caller
 from support.site import PASSWORD, Firm, Site
-from support.visitor import Visitor
+from support.visitor import Page, Visitor
 
 CLIENTS = "/studio/settings/clients"
 KEYS = "/studio/settings/keys"
@@ -24,10 +24,15 @@ async def anna(site: Site, firm: Firm) -> Visitor:
 
 
 async def made(anna: Visitor, name: str) -> str:
+    before = shown(await anna.open(CLIENTS))
     page = await anna.send(CLIENTS, {"name": name})
     assert "A new client id" in page.words
-    found: list[str] = re.findall(r"client_[0-9a-f]{24}", page.text)
-    return found[-1]
+    (new,) = shown(page) - before
+    return new
+
+
+def shown(page: Page) -> set[str]:
+    return set(re.findall(r"client_[0-9a-f]{24}", page.text))
 
 
 async def events(site: Site) -> list[str]:
