@@ -31,6 +31,7 @@ from counterfoil.desk.moving import RUNS_WHILE
 from counterfoil.desk.objections import OUTGOING, over_budget
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.record import record
+from counterfoil.desk.refunding import legs_of
 from counterfoil.desk.warrants import claimed_warrant
 
 _KNOWN_DEAD: Final = frozenset({"cancelled", "gone"})
@@ -63,11 +64,7 @@ async def approve_payments_again(
     async def approve(tx: Tx) -> InvoiceView:
         async def do() -> InvoiceView:
             invoice = await locked(tx, by.org_id, invoice_id)
-            parked = [
-                move
-                for move in await moves.of_invoices(tx, by.org_id, [invoice_id])
-                if move.purpose in OUTGOING and move.status == "parked"
-            ]
+            parked = await _parked(tx, invoice)
             if not parked:
                 raise OutOfPlace("no payment of this invoice is parked, so none needs approval")
             for one in parked:
@@ -108,11 +105,7 @@ async def withdraw_payments(
     async def give_up(tx: Tx) -> InvoiceView:
         async def do() -> InvoiceView:
             invoice = await locked(tx, by.org_id, invoice_id)
-            parked = [
-                move
-                for move in await moves.of_invoices(tx, by.org_id, [invoice_id])
-                if move.purpose in OUTGOING and move.status == "parked"
-            ]
+            parked = await _parked(tx, invoice)
             # A payout may stand beside the refund, parked since before the money was declined.
             mine = [move for move in parked if is_of_open_refund(move, invoice)] or parked
             if not mine:
@@ -125,6 +118,11 @@ async def withdraw_payments(
         return await once(desk, tx, by, idempotent, do)
 
     return await desk.database.run(give_up)
+
+
+async def _parked(tx: Tx, invoice: Invoice) -> list[MoveRow]:
+    planned = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
+    return [move for move in planned if move.purpose in OUTGOING and move.status == "parked"]
 
 
 async def _withdraw(
@@ -152,8 +150,7 @@ async def _end_refund(desk: Desk, tx: Tx, invoice: Invoice, by: Actor, reason: s
     """End the open refund unless some of it is still to be made."""
     refund, now = invoice.open_refund, desk.clock.now()
     planned = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
-    name = "" if refund is None else refund.refund_id.hex
-    legs = [m for m in planned if m.source_id == name and m.purpose in OUTGOING]
+    legs = [] if refund is None else legs_of(refund, planned)
     if any(leg.status not in {"final", "failed"} for leg in legs):
         return invoice
     if all(leg.status == "failed" for leg in legs):

@@ -78,7 +78,7 @@ def returned(refund: Refund, planned: Sequence[MoveRow]) -> tuple[Money, ...]:
 
     ``planned`` has all of its invoice's movements.
     """
-    legs = _legs(refund, planned)
+    legs = legs_of(refund, planned)
     return tuple(
         Money(
             sum(
@@ -98,7 +98,7 @@ def standing(refund: Refund, planned: Sequence[MoveRow]) -> Standing:
     One that was called off while a payment of it was signed is on its way until that has landed or
     failed; one that was given up half-way went out in part.
     """
-    legs = _legs(refund, planned)
+    legs = legs_of(refund, planned)
     if refund.status.is_open or not legs:
         return Standing(refund.status.value)
     if any(leg.status == "signed" for leg in legs):
@@ -109,7 +109,8 @@ def standing(refund: Refund, planned: Sequence[MoveRow]) -> Standing:
     return Standing.PARTLY_SETTLED if any(money.units for money in went) else Standing.WITHDRAWN
 
 
-def _legs(refund: Refund, planned: Sequence[MoveRow]) -> list[MoveRow]:
+def legs_of(refund: Refund, planned: Sequence[MoveRow]) -> list[MoveRow]:
+    """The movements that send a refund's money, of all of its invoice's."""
     name = refund.refund_id.hex
     return [move for move in planned if move.source_id == name and move.purpose in OUTGOING]
 
