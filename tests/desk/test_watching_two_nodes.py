@@ -14,7 +14,6 @@ from counterfoil.db.pool import Database
 from counterfoil.desk import doubting, landing, moving, provisioning, settings
 from counterfoil.desk.landing import Landed, LandedItem, Settled
 from counterfoil.workers.watch import FinalityBroken
-from support.fake_chain import Moved
 from support.fake_clock import FakeClock
 from support.invoices import CUSTOMER, DUE, USDT
 from support.shop import desk_on
@@ -91,16 +90,20 @@ async def test_a_large_payment_to_an_address_with_a_key_of_its_own_goes_on_the_s
     bill = await tower.shop.bill(due_units=LARGE)
     child = pay_to(bill, USDT)
     assert child != bill.deposit_address
-    paid = tower.chain.pay(USDT.contract, child, LARGE, CUSTOMER)
+    tower.chain.pay(USDT.contract, bill.deposit_address, LARGE // 2, CUSTOMER)
+    tower.mine(10)
+    await tower.watch()
+    paid = tower.chain.pay(USDT.contract, child, LARGE // 2, CUSTOMER)
     tower.chain.told[paid.tx_hash] = ALONE
     tower.mine(10)
     await tower.watch()
-    assert len(await doubting.doubted(tower.desk)) == 1
+    (doubt,) = await doubting.doubted(tower.desk)
+    assert (doubt.tx_hash, await tower.shop.deposited(bill)) == (paid.tx_hash, LARGE // 2)
 
     tower.chain.told.clear()
     await later(tower)
 
-    assert [row.depth for row in await tower.shop.transfers(bill)] == [Depth.FINAL]
+    assert [row.depth for row in await tower.shop.transfers(bill)] == [Depth.FINAL] * 2
     assert await tower.shop.status(bill) is Status.SCREENING
     assert await doubting.doubted(tower.desk) == []
 
@@ -130,22 +133,51 @@ async def test_a_sweep_that_took_a_doubted_payment_along_is_booked_once_nodes_ag
     assert money.units == paid
 
 
-async def test_many_small_transfers_to_one_address_are_a_large_payment(tower: Tower) -> None:
-    bill = await tower.shop.bill(due_units=LARGE)
-    half = Moved(USDT.contract, CUSTOMER, bill.deposit_address, LARGE // 2)
-    paid = tower.chain.include(half, half)
-    tower.chain.told[paid.tx_hash] = DISPUTED
+@pytest.mark.parametrize(
+    ("blocks_between", "believed"), [(0, 0), (1, 0), (10, 2)], ids=["one", "together", "apart"]
+)
+async def test_a_large_payment_is_one_however_many_transfers_and_ranges_it_is_split_over(
+    tower: Tower, blocks_between: int, believed: int
+) -> None:
+    """One node alone is believed up to the limit and never beyond it, whenever it tells."""
+    part = LARGE * 2 // 5
+    bill, other = await tower.shop.bill(due_units=4 * part), await tower.shop.bill()
+    for _ in range(4):
+        paid = tower.chain.pay(USDT.contract, bill.deposit_address, part, CUSTOMER)
+        tower.chain.told[paid.tx_hash] = DISPUTED
+        tower.mine(blocks_between)
+        await tower.watch()
+    small = tower.chain.pay(USDT.contract, bill.deposit_address, 1, CUSTOMER)
+    tower.chain.told[small.tx_hash] = DISPUTED
+    beside = tower.chain.pay(USDT.contract, other.deposit_address, DUE, CUSTOMER)
+    tower.chain.told[beside.tx_hash] = DISPUTED
     tower.mine(10)
     await tower.watch()
+    await later(tower)
 
-    assert await tower.shop.deposited(bill) == 0
-    assert len(await doubting.doubted(tower.desk)) == 2
+    assert await tower.shop.deposited(bill) == believed * part
+    assert len(await doubting.doubted(tower.desk)) == 5 - believed
+    assert await tower.shop.deposited(other) == DUE, "others are not added to it"
+
+    tower.chain.told.clear()
+    await later(tower)
+    assert await tower.shop.deposited(bill) == 4 * part + 1
+    assert await doubting.doubted(tower.desk) == []
 
 
-async def test_a_payment_below_the_limit_needs_one_node(tower: Tower) -> None:
+async def test_a_payment_below_the_limit_needs_one_node_whatever_was_denied_before(
+    tower: Tower,
+) -> None:
     bill = await tower.shop.bill(due_units=LARGE - 1)
+    gone = tower.chain.pay(USDT.contract, bill.deposit_address, LARGE, CUSTOMER)
+    tower.chain.told[gone.tx_hash] = Attestation(denies=("a", "b"))
+    tower.mine(10)
+    await tower.watch()
+    await later(tower)
     paid = tower.chain.pay(USDT.contract, bill.deposit_address, LARGE - 1, CUSTOMER)
     tower.chain.told[paid.tx_hash] = DISPUTED
+    tower.mine()
+    await tower.watch()
     tower.mine(10)
     await tower.watch()
 

@@ -1,4 +1,4 @@
-"""Payments that are not confirmed because no two nodes agree on them: one row while it lasts."""
+"""Payments that no two nodes agree on, one row while it lasts, and what has come in beside them."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
@@ -29,6 +29,21 @@ class Doubt:
     def key(self) -> Key:
         """The credit key within the chain."""
         return self.tx_hash, self.log_index
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What an invoice has on record of one token, for one of its addresses.
+
+    ``chain``, ``contract`` and ``units`` are None where nothing is on record.
+    """
+
+    address: str
+    org_id: int
+    invoice_id: UUID
+    chain: str | None
+    contract: str | None
+    units: int | None
 
 
 async def save(tx: Tx, doubts: Sequence[Doubt]) -> None:
@@ -76,4 +91,39 @@ async def every(tx: Tx) -> list[Doubt]:
           FROM ingest.doubted_transfer ORDER BY since, chain, tx_hash, log_index
         """,
         {},
+    )
+
+
+async def beside(
+    tx: Tx, family: str, chain: str, addresses: Collection[str], keys: Collection[Key]
+) -> list[Beside]:
+    """All tokens that the invoices behind addresses have on record, without some of ``chain``.
+
+    Of every chain and address, final or not; what a reorg removed is left out. Addresses that
+    belong to no invoice are left out too.
+    """
+    return await all_rows(
+        tx,
+        Beside,
+        """
+        SELECT a.address, d.org_id, d.invoice_id, t.chain, t.contract,
+               sum(t.amount_units) AS units
+          FROM ingest.address_owner a
+          JOIN deposit_address d ON d.org_id = a.org_id AND d.number = a.number
+          LEFT JOIN transfer t
+            ON t.org_id = d.org_id AND t.invoice_id = d.invoice_id AND t.depth > 0
+           AND t.contract <> ''
+           AND NOT (t.chain = %(chain)s AND (t.tx_hash, t.log_index) IN
+                    (SELECT * FROM unnest(%(hashes)s::text[], %(indexes)s::integer[])))
+         WHERE a.family = %(family)s AND a.address = ANY(%(addresses)s)
+           AND d.invoice_id IS NOT NULL
+         GROUP BY a.address, d.org_id, d.invoice_id, t.chain, t.contract
+        """,
+        {
+            "family": family,
+            "chain": chain,
+            "addresses": list(addresses),
+            "hashes": [tx_hash for tx_hash, _ in keys],
+            "indexes": [index for _, index in keys],
+        },
     )

@@ -6,14 +6,15 @@ move. It is asked about again until the nodes agree, that it stands or that it d
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
 from counterfoil.books import addresses, cursors, doubts, transfers
-from counterfoil.books.doubts import Doubt
+from counterfoil.books.doubts import Beside, Doubt
 from counterfoil.books.transfers import Key, TransferRow
+from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import DepositMode
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Tx
@@ -21,7 +22,18 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.scan import Change, doubt
 from counterfoil.desk.watching import Lease, Recorded, apply
 
-__all__ = ["Doubt", "doubted", "halt", "lack", "open_rows", "paid_to", "resolve", "resume"]
+__all__ = [
+    "Beside",
+    "Doubt",
+    "beside",
+    "doubted",
+    "halt",
+    "lack",
+    "open_rows",
+    "paid_to",
+    "resolve",
+    "resume",
+]
 
 _BEFORE_ALL: Final = -1
 
@@ -50,6 +62,14 @@ async def paid_to(desk: Desk, rows: Sequence[TransferRow]) -> dict[Key, str]:
             held = await addresses.of_mode(tx, mode, org_id, list(invoice_ids))
             found |= {(one, mode): deposit.address for one, deposit in held.items()}
     return {row.key: found[row.invoice_id, row.deposit_mode] for row in rows}
+
+
+async def beside(
+    desk: Desk, chain: str, addresses: Collection[str], keys: Collection[Key]
+) -> list[Beside]:
+    """What the invoices behind these addresses have on record beside these transfers."""
+    async with desk.database.reading() as tx:
+        return await doubts.beside(tx, CHAINS[chain].family, chain, addresses, keys)
 
 
 async def resolve(

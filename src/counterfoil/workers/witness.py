@@ -10,6 +10,7 @@ from counterfoil.chains.port import Attestation, Chain, Transfer
 from counterfoil.core.assets import known_asset
 from counterfoil.desk import doubting
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.doubting import Beside
 from counterfoil.desk.watching import Lease, Recorded, Sighting, TransferRow
 
 ENOUGH: Final = 2
@@ -27,18 +28,25 @@ class Weighed:
     reason: str
 
 
-def large(found: Iterable[Transfer], from_dollars: int) -> list[Transfer]:
-    """Transfers to addresses that get this much or more at once.
+def large(found: Iterable[Transfer], beside: Sequence[Beside], from_dollars: int) -> list[Transfer]:
+    """Transfers to invoices that get this much or more, with all that they have ``beside`` these.
 
-    A stablecoin counts as a dollar, as it does in `core.reckoning`; they are added up, so that a
-    large payment is not many small ones. Native coin writes no log to agree on and has no price in
-    dollars here: balances prove it, in `workers.native`.
+    A stablecoin counts as a dollar, as it does in `core.reckoning`. They are added up, whenever
+    and wherever they came, so that a large payment is not many small ones, and one node's word is
+    never good for more than this per invoice. Native coin writes no log to agree on and has no
+    price in dollars here: balances prove it, in `workers.native`.
     """
     found = [one for one in found if one.contract]
-    dollars: defaultdict[str, Fraction] = defaultdict(Fraction)
-    for one in found:
-        dollars[one.to_address] += _dollars(one)
-    return [one for one in found if dollars[one.to_address] >= from_dollars]
+    invoices = {one.address: (one.org_id, one.invoice_id) for one in beside}
+    whose = [invoices.get(one.to_address, one.to_address) for one in found]
+    # An invoice that was paid at two of its addresses is beside both.
+    before = {(one.org_id, one.invoice_id, one.chain, one.contract): one.units for one in beside}
+    dollars: defaultdict[object, Fraction] = defaultdict(Fraction)
+    for (org_id, invoice_id, chain, contract), units in before.items():
+        dollars[org_id, invoice_id] += _dollars(chain, contract, units)
+    for one, payee in zip(found, whose, strict=True):
+        dollars[payee] += _dollars(one.chain, one.contract, one.amount_units)
+    return [one for one, payee in zip(found, whose, strict=True) if dollars[payee] >= from_dollars]
 
 
 async def doubted(
@@ -54,7 +62,7 @@ async def doubted(
     """
     found = [_seen(chain.key, sighting) for sighting in sightings]
     found += await _kept(desk, vouched)
-    some = large(found, from_dollars)
+    some = large(found, await _beside(desk, chain.key, found), from_dollars)
     told = await weighed(chain, some)
     return {
         (one.tx_hash, one.log_index): what.reason
@@ -178,9 +186,18 @@ def sentence(told: Attestation) -> str:
     return "; ".join(parts)
 
 
-def _dollars(transfer: Transfer) -> Fraction:
-    asset = known_asset(transfer.chain, transfer.contract)
-    return Fraction(0) if asset is None else Fraction(transfer.amount_units, 10**asset.decimals)
+def _dollars(chain: str | None, contract: str | None, units: int | None) -> Fraction:
+    asset = known_asset(chain, contract) if chain and contract else None
+    return Fraction(0) if asset is None else Fraction(units or 0, 10**asset.decimals)
+
+
+async def _beside(desk: Desk, chain: str, found: Sequence[Transfer]) -> list[Beside]:
+    tokens = [one for one in found if one.contract]
+    if not tokens:
+        return []
+    addresses = {one.to_address for one in tokens}
+    keys = [(one.tx_hash, one.log_index) for one in tokens]
+    return await doubting.beside(desk, chain, addresses, keys)
 
 
 def _seen(chain: str, sighting: Sighting) -> Transfer:
