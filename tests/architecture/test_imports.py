@@ -63,7 +63,7 @@ def test_a_forbidden_import_is_caught(
 def test_a_process_loads_what_it_needs(module: str, strangers: set[str]) -> None:
     program = f"import sys, counterfoil.processes, counterfoil.log, {module}; print(*sys.modules)"
     loaded = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     ).stdout.split()
     assert module in loaded
     assert not strangers & set(loaded)

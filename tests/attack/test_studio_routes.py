@@ -24,6 +24,7 @@ from counterfoil.desk import bank_accounts, clients, membership, payout_addresse
 from counterfoil.studio import HANDLERS, invoice, queues
 from support.banks import FUBON
 from support.contents import all_tables
+from support.patience import patiently
 from support.pictures import drawn
 from support.postgres import TestServer
 from support.site import Firm, Site, open_site
@@ -157,8 +158,9 @@ async def ids_of(site: Site, firm: Firm) -> Ids:
     assert found is not None
     sent = await colin.send("/studio/exports", {"query": "", "what": "all"}, follow=False)
     job = sent.headers["Location"].rsplit("/", 1)[1]
-    while (await colin.open(f"/studio/jobs/{job}/table.csv")).status != 200:
-        await asyncio.sleep(0.02)
+    async with patiently("the table"):
+        while (await colin.open(f"/studio/jobs/{job}/table.csv")).status != 200:
+            await asyncio.sleep(0.02)
     return Ids(
         invoice_id,
         file_id,

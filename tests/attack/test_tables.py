@@ -1,5 +1,6 @@
 """Tables that are taken along: whatever somebody wrote, no cell is a formula (T23)."""
 
+import asyncio
 import csv
 import io
 import re
@@ -8,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from support.patience import patiently
 from support.site import Firm, Site
 from support.visitor import Page, Visitor
 
@@ -64,9 +66,9 @@ async def test_the_table_of_invoices_runs_nothing(
     maya: Visitor = await site.at_the_pages("maya1@merchant.example")
     sent = await maya.send("/studio/exports", {"query": "", "what": "all"}, follow=False)
     job = sent.headers["Location"]
-    table = await maya.open(f"{job}/table.csv")
-    while table.status != 200:
-        table = await maya.open(f"{job}/table.csv")
+    async with patiently("the table"):
+        while (table := await maya.open(f"{job}/table.csv")).status != 200:
+            await asyncio.sleep(0.02)
     rows = cells(table)
     assert formulas(rows) == []
     told = {cell for row in rows for cell in row}

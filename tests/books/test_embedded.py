@@ -96,7 +96,7 @@ def test_it_outlives_the_program_that_started_it(home: Path) -> None:
         "import sys, pathlib; from counterfoil.db.embedded import EmbeddedPostgres;"
         "EmbeddedPostgres(pathlib.Path(sys.argv[1])).start()"
     )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", program, home], check=True)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program, home], check=True, timeout=60)
     server = EmbeddedPostgres(home)
     try:
         write(server, "still here")

@@ -12,6 +12,7 @@ from counterfoil.db.migrate import (
     pending,
     read_migrations,
 )
+from support.patience import PATIENCE_SECONDS
 
 FIRST = "CREATE TABLE shelf (id int PRIMARY KEY);"
 SECOND = "ALTER TABLE shelf ADD width int; INSERT INTO shelf VALUES (1, 2);"
@@ -87,7 +88,7 @@ def test_two_migrators_at_once_apply_each_file_once(blank_database_url: str, fol
     for migrator in migrators:
         migrator.start()
     for migrator in migrators:
-        migrator.join()
+        migrator.join(PATIENCE_SECONDS)
 
     assert sorted(applied) == [[], ["0001_shelf.sql", "0002_width.sql"]]
     assert shelves(blank_database_url) == [(1, 2)]

@@ -9,6 +9,7 @@ from psycopg import errors
 
 from counterfoil.db import pool, rows
 from counterfoil.db.pool import CommitUnknown, Database, Tx
+from support.patience import patiently
 from support.postgres import TestServer
 
 
@@ -98,7 +99,8 @@ async def test_two_who_block_each_other_both_get_through(bank: Database) -> None
             tries.append(giver)
             await add(tx, giver, -10)
             if tries.count(giver) == 1:
-                await first_locks.wait()
+                async with patiently("the other one's lock"):
+                    await first_locks.wait()
             await add(tx, taker, 10)
 
         await bank.run(work)

@@ -10,6 +10,7 @@ from psycopg import errors
 from counterfoil.db import rows
 from counterfoil.db.connection import Connection
 from counterfoil.db.pool import CommitUnknown, Database, Tx
+from support.patience import PATIENCE_SECONDS, patiently
 
 ADD = "INSERT INTO account VALUES (%(name)s, %(units)s)"
 UNITS = "SELECT units FROM account WHERE name = %(name)s"
@@ -172,7 +173,7 @@ async def test_interrupted_between_questions_the_next_is_answered_by_itself(bank
 
 
 async def test_who_asks_while_another_one_waits_is_answered_after_it(bank: Database) -> None:
-    async with asyncio.timeout(20), bank.transaction() as tx:
+    async with patiently("an answer"), bank.transaction() as tx:
         slow = asyncio.create_task(tx.execute("SELECT 1, pg_sleep(0.05)"))
         await asyncio.sleep(0.01)
         await add(tx, "alice", 4)
@@ -396,13 +397,15 @@ async def test_whoever_thinks_too_long_between_trips_is_not_told_that_it_worked(
         async with bank.transaction() as tx:
             await add(tx, "alice")
             await tx.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'")
-            while connection_of(tx).is_quiet():
-                await asyncio.sleep(0.01)
+            async with patiently("the server's hanging up"):
+                while connection_of(tx).is_quiet():
+                    await asyncio.sleep(0.01)
     with pytest.raises(psycopg.OperationalError):
         async with bank.transaction() as tx:
             await tx.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'")
-            while connection_of(tx).is_quiet():
-                await asyncio.sleep(0.01)
+            async with patiently("the server's hanging up"):
+                while connection_of(tx).is_quiet():
+                    await asyncio.sleep(0.01)
             await add(tx, "alice")
     assert await names(bank) == []
 
@@ -436,6 +439,7 @@ async def test_interrupted_anywhere_it_happened_as_a_whole_or_not_at_all(bank: D
     outcomes: list[bool] = []
     pause_seconds = 0.0002
     while True not in outcomes:
+        assert pause_seconds < PATIENCE_SECONDS
         mark = f"after {pause_seconds}"
         task = asyncio.create_task(story(mark))
         await asyncio.sleep(pause_seconds)

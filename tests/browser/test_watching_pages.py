@@ -10,6 +10,7 @@ import pytest_asyncio
 from playwright.async_api import Error
 
 from support.chromium import PHONE, Chromium
+from support.patience import patiently
 from support.stage import Stage, staged
 from support.window import HEAVIEST_BYTES, Window, opened_window
 
@@ -45,7 +46,7 @@ def noise(size: int) -> bytes:
 
 async def until_seen(window: Window, pattern: str) -> None:
     """Wait for what a page does in its own time."""
-    async with asyncio.timeout(30):
+    async with patiently(f"a finding like {pattern}"):
         while not any(re.search(pattern, finding) for finding in window.findings):
             await asyncio.sleep(0.01)
 

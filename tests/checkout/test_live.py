@@ -13,6 +13,7 @@ from counterfoil.core.errors import Unavailable
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database, Tx
 from counterfoil.desk.changes import Changes
+from support.patience import patiently
 from support.payer import invited, stage
 from support.payments import Payments
 from support.site import Firm, Site, open_site
@@ -34,7 +35,7 @@ async def test_a_page_hears_of_its_payment_from_seen_to_confirmed(
         assert await live.event() == "changed"
         assert stage(await payer.look(HX_Request="true")) == "received"
         assert site.app.state.checkout.live.listening == 1
-    async with asyncio.timeout(10):
+    async with patiently("the end of the stream"):
         while site.app.state.checkout.live.listening:
             await asyncio.sleep(0.01)
 

@@ -20,6 +20,7 @@ from counterfoil.desk.delivering import Delivery, Letter
 from counterfoil.workers.notify import Limits, Notifier
 from support.bench import MASTER, Bench, opened, work
 from support.office import FINANCE, officer_of
+from support.patience import patiently
 
 SECRET = shown_callback_secret(callback_secret(MASTER, 1, 1))
 STEPS = (
@@ -192,9 +193,10 @@ async def test_two_workers_keep_each_invoices_order(bench: Bench) -> None:
     workers = [await bench.notifier() for _ in range(2)]
 
     async def drive(notifier: Notifier) -> None:
-        while len(inbox.received) < len(bills) * len(TOLD):
-            await notifier.step()
-            await asyncio.sleep(0)
+        async with patiently("all messages"):
+            while len(inbox.received) < len(bills) * len(TOLD):
+                await notifier.step()
+                await asyncio.sleep(0)
 
     await asyncio.gather(*map(drive, workers))
     for worker in workers:

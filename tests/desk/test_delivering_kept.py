@@ -10,6 +10,7 @@ import pytest
 from counterfoil.db.pool import Database
 from counterfoil.workers.notify import Limits
 from support.bench import Bench, opened, work
+from support.patience import patiently
 from support.ruin import Behave, Ruin, asked
 
 THANKS: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -131,7 +132,8 @@ async def test_a_connection_that_the_receiver_closed_is_not_used_again(bench: Be
         for number in range(2):
             await tell(bench, ruin, number)
             await work(notifier)
-            await closed.wait()
+            async with patiently("the receiver's hanging up"):
+                await closed.wait()
 
     assert talk.heard == [1, 1]
     assert await attempts(bench) == [("delivered", 1, None)] * 2
@@ -169,9 +171,10 @@ async def test_what_a_receiver_says_unasked_is_neither_read_nor_taken_for_an_ans
         await work(notifier)
         rests.set()
         before = -1
-        while sent != before:  # until nothing more goes in
-            before = sent
-            await asyncio.sleep(0.05)
+        async with patiently("a connection that takes nothing more"):
+            while sent != before:
+                before = sent
+                await asyncio.sleep(0.05)
         await tell(bench, ruin, 2)
         await work(notifier)
 
@@ -189,7 +192,8 @@ async def test_a_connection_rests_for_a_moment_only(bench: Bench) -> None:
     async with Ruin(Talk().answers(1, until_the_end)).open() as ruin:
         await tell(bench, ruin)
         await work(await bench.notifier(kept_seconds=0.05))
-        await ended.wait()
+        async with patiently("the end of the connection"):
+            await ended.wait()
 
 
 async def test_a_kept_connection_over_which_no_answer_comes_is_one_attempt(bench: Bench) -> None:

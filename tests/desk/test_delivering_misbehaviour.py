@@ -162,6 +162,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(
         [*command.split(), "-keyout", str(key), "-out", str(certificate)],
         check=True,
         capture_output=True,
+        timeout=60,
     )
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)

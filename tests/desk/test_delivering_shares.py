@@ -11,6 +11,7 @@ from counterfoil.db.rows import one_value
 from counterfoil.workers.notify import Limits, Notifier
 from support.bench import Bench, opened
 from support.inbox import Inbox
+from support.patience import patiently
 
 
 @pytest.fixture
@@ -27,9 +28,10 @@ async def test_a_receiver_that_hangs_delays_nobody_else(bench: Bench) -> None:
     await bench.office.tells(quick.url)
     notifier = await bench.notifier(limits=Limits(concurrency=8, per_endpoint=3))
 
-    while not quick.received:
-        await notifier.step()
-        await asyncio.sleep(0)
+    async with patiently("the quick one's message"):
+        while not quick.received:
+            await notifier.step()
+            await asyncio.sleep(0)
 
     assert len(slow.received) <= 3
 
@@ -64,9 +66,10 @@ async def test_a_flood_of_one_organisation_hides_nobody(bench: Bench) -> None:
     await bench.office.tells(quick.url, org_id=2)
     notifier = await bench.notifier(limits=Limits(concurrency=4), lookup=local)
 
-    while not quick.received:
-        await notifier.step()
-        await asyncio.sleep(0)
+    async with patiently("the quick one's message"):
+        while not quick.received:
+            await notifier.step()
+            await asyncio.sleep(0)
 
     assert len(slow.received) <= 2
 
@@ -76,14 +79,15 @@ async def until_received(
 ) -> None:
     """Let the quick one hear so much; time passes when everybody who was asked hangs."""
     begun = len(slow.received) + len(quick.received)
-    while len(quick.received) < count:
-        heard = len(slow.received) + len(quick.received)
-        only_hanging = begun == heard and await delivered(bench) == len(quick.received)
-        started = await notifier.step()
-        begun += started
-        await asyncio.sleep(0.001)
-        if only_hanging and not started:
-            bench.clock.advance(timedelta(seconds=1))
+    async with patiently("the quick one's messages"):
+        while len(quick.received) < count:
+            heard = len(slow.received) + len(quick.received)
+            only_hanging = begun == heard and await delivered(bench) == len(quick.received)
+            started = await notifier.step()
+            begun += started
+            await asyncio.sleep(0.001)
+            if only_hanging and not started:
+                bench.clock.advance(timedelta(seconds=1))
 
 
 async def delivered(bench: Bench) -> int:

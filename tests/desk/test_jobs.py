@@ -15,6 +15,7 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.jobs import KEPT, LEASE, Jobs, Kind
 from counterfoil.desk.tidying import tidy
 from support.fake_clock import FakeClock
+from support.patience import patiently
 from support.shop import Shop
 
 
@@ -45,7 +46,7 @@ class Bench:
         return await jobs.begin("work", "{}", self.invoices, self.by, self.member_id)
 
     async def until(self, jobs: Jobs, job_id: UUID, done: int, *, finished: bool = False) -> JobRow:
-        async with asyncio.timeout(20):
+        async with patiently(f"{done} invoices that are done"):
             while True:
                 job = await jobs.look(job_id, self.by, self.member_id)
                 if job.done == done and (not finished or job.finished_at is not None):

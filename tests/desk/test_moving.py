@@ -13,6 +13,7 @@ from counterfoil.desk.landing import Landed, LandedItem, Settled
 from counterfoil.desk.moving import Batch, Reserved, SignedBytes, SigningRefused, Terms
 from support.fake_clock import FakeClock
 from support.invoices import DUE, USDC, gone
+from support.patience import patiently
 from support.shop import desk_on
 from support.till import ETHER, TERMS, Books, Till, quick_sign, reserve
 
@@ -103,9 +104,10 @@ async def test_two_workers_share_a_wallet_without_a_hole_or_a_double(till: Till)
 
     async def worker() -> int:
         signed = 0
-        while batch := await moving.next_batch(till.desk, pool):
-            outcome = await moving.reserve(till.desk, batch, TERMS, quick_sign)
-            signed += outcome is Reserved.SIGNED
+        async with patiently("the end of the work"):
+            while batch := await moving.next_batch(till.desk, pool):
+                outcome = await moving.reserve(till.desk, batch, TERMS, quick_sign)
+                signed += outcome is Reserved.SIGNED
         return signed
 
     counts = await asyncio.gather(*(worker() for _ in range(4)))
@@ -362,10 +364,11 @@ async def test_sweeps_wait_for_the_factory(database: Database) -> None:
 
 async def somebody_waits_for_a_lock(till: Till) -> None:
     query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    while True:
-        async with till.desk.database.reading() as tx:
-            if await one_value(tx, int, query, {}):
-                return
+    async with patiently("somebody who waits for a lock"):
+        while True:
+            async with till.desk.database.reading() as tx:
+                if await one_value(tx, int, query, {}):
+                    return
 
 
 async def never_asked(_batch: Batch, _nonce: int, _terms: Terms) -> SignedBytes:

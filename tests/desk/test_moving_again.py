@@ -28,6 +28,7 @@ from support.fake_chain import FakeChain, FakeTx
 from support.fake_clock import FakeClock
 from support.invoices import CHECKER, DUE, MAKER, SIGNER, STRANGER
 from support.journey import Ran, ran
+from support.patience import patiently
 from support.shop import desk_on
 from support.till import ETHER, TERMS, Till, fresh_hash, quick_sign, reserve
 
@@ -76,9 +77,10 @@ async def test_a_batch_that_reverted_is_made_in_ever_smaller_ones(till: Till) ->
     statuses = [(await till.move(bill, "sweep")).status for bill in bills]
     assert statuses.count("parked") == 1
     assert statuses.count("ready") == 4
-    while rest := await moving.next_batch(till.desk, await till.wallet("operator")):
-        await moving.reserve(till.desk, rest, TERMS, quick_sign)
-        await land(till)
+    async with patiently("the end of the work"):
+        while rest := await moving.next_batch(till.desk, await till.wallet("operator")):
+            await moving.reserve(till.desk, rest, TERMS, quick_sign)
+            await land(till)
     done = [await till.status(bill) for bill in bills]
     assert done.count(Status.PAYOUT_PROCESSING) == 4
     assert await till.holds("outside:network") == FEE * len(await till.txs())

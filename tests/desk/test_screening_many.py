@@ -16,6 +16,7 @@ from counterfoil.workers.screen import Screener
 from support.bureau import LISTED, Bureau, opened
 from support.fake_screening import FakeScreener
 from support.invoices import STRANGER
+from support.patience import patiently
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ async def test_a_provider_that_is_slow_about_one_payer_holds_up_nobody_else(
         await bureau.office.is_paid(bill)
 
     step = asyncio.create_task(screener.step())
-    async with asyncio.timeout(20):
+    async with patiently("answers about the quick ones"):
         while any([await is_screening(bureau, bill.invoice_id) for bill in quick]):
             await asyncio.sleep(0.02)
     assert await is_screening(bureau, slow.invoice_id)

@@ -15,6 +15,7 @@ from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimit
 from support.fake_chain import FakeChain, Moved
 from support.fake_clock import FakeClock
 from support.invoices import CUSTOMER, USDC, USDT
+from support.patience import patiently
 from support.postgres import TestServer
 from support.shop import Shop, desk_on
 
@@ -150,5 +151,6 @@ class _World:
         self.chain.mine(blocks)
 
     async def _watch(self) -> None:
-        while await self.watcher.step():
-            pass
+        async with patiently("a watcher that rests"):
+            while await self.watcher.step():
+                pass

@@ -8,7 +8,8 @@ import pytest
 from counterfoil.sandbox.tokens import artifact
 from support.chain import calldata
 from support.inbox import Inbox
-from support.journey import Journey, Payer
+from support.journey import PATIENCE_SECONDS, Journey, Payer
+from support.patience import patiently
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -98,8 +99,10 @@ async def test_a_callback_that_was_refused_comes_again_and_once_more_when_asked(
 
 async def delivered(journey: Journey, invoice_id: str) -> dict[str, Any]:
     """The only callback of an invoice, once it is known to have arrived."""
-    while True:
-        (event,) = (await journey.auditor.get(f"/invoice/intent/{invoice_id}/callbacks")).data
-        if event["status"] == "delivered":
-            return dict(event)
-        await asyncio.sleep(0.05)
+    path = f"/invoice/intent/{invoice_id}/callbacks"
+    async with patiently("a callback that is known to have arrived", PATIENCE_SECONDS):
+        while True:
+            (event,) = (await journey.auditor.get(path)).data
+            if event["status"] == "delivered":
+                return dict(event)
+            await asyncio.sleep(0.05)

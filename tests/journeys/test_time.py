@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from support.journey import COIN, PATIENCE_SECONDS, POLL_SECONDS, Bill, Journey, new_address
+from support.patience import patiently
 from support.side_by_side import SideBySide
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -20,7 +21,7 @@ async def late_by_a_second(journey: Journey, key: str, symbol: str) -> Bill:
     deadline = int(time.time()) + 2
     bill = await journey.approved_bill(chain=key, pay_token=symbol, payment_deadline=deadline)
     # A node's clock lags behind ours for a while after a reorg.
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patiently("the end of a deadline", PATIENCE_SECONDS):
         while min(time.time(), await chain.time()) < deadline + 1:
             await asyncio.sleep(POLL_SECONDS)
     await journey.pay(bill, chain, chain.token(symbol))

@@ -10,6 +10,7 @@ from counterfoil.desk.desk import Desk
 from counterfoil.sandbox.tokens import artifact, mint
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses
 from support.chain import PAYER, STRANGER, LocalChain, calldata, local_chain
+from support.patience import patiently
 from support.shop import Shop, desk_on
 
 MILLION = 1_000_000
@@ -25,8 +26,9 @@ class Customer:
         self.watcher = ChainWatcher(desk, chain.chain, WatchedAddresses(desk, "evm"))
 
     async def watch(self) -> None:
-        while await self.watcher.step():
-            pass
+        async with patiently("a watcher that rests"):
+            while await self.watcher.step():
+                pass
 
     async def settles(self, bill: Invoice) -> int:
         """Everything so far becomes final; answers what is credited, which the token confirms."""

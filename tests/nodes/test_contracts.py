@@ -28,6 +28,7 @@ from counterfoil.chains.port import CallReverted, Receipt
 from counterfoil.core.money import Asset
 from counterfoil.sandbox.tokens import mint
 from support.chain import STRANGER, TERMS, LocalChain, calldata, local_chain
+from support.patience import patiently
 
 ROOT = Path(__file__).parents[2]
 MANNERS = {"honest": 1, "false_but_moves": 2, "true_but_stays": 4, "burns_gas": 8, "reenters": 16}
@@ -84,7 +85,8 @@ async def test_the_committed_bytecode_is_what_the_sources_compile_to() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    said, _ = await compiler.communicate()
+    async with patiently("the compiler"):
+        said, _ = await compiler.communicate()
     assert compiler.returncode == 0, said.decode()
 
 

@@ -13,6 +13,7 @@ from counterfoil.chains.evm.rpc import JsonRpc
 from counterfoil.core.assets import CHAINS
 from support.chain import PAYER, QUICK, STRANGER, LocalChain
 from support.fake_clock import FakeClock
+from support.patience import patiently
 from support.provider import Json, Provider, provider
 
 UNKNOWN = "0x" + "ab" * 32
@@ -88,7 +89,8 @@ async def test_endpoints_are_asked_at_the_same_time(
     def meets(mine: int) -> None:
         async def respond(good: bytes) -> web.Response:
             asked[mine].set()
-            await asked[1 - mine].wait()
+            async with patiently("a question to the other one"):
+                await asked[1 - mine].wait()
             return web.Response(body=good, content_type="application/json")
 
         providers[mine].respond = respond

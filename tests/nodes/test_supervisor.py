@@ -55,7 +55,11 @@ async def test_lines_of_any_length_are_read_and_none_stops_the_reading(
 
 def test_an_end_that_is_asked_for_in_the_first_moment_leaves_nothing_behind() -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", ASKED_AT_ONCE], capture_output=True, text=True, check=False
+        [sys.executable, "-c", ASKED_AT_ONCE],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
     assert (ended.returncode, ended.stdout) == (0, "everything is put away\n")

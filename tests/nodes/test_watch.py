@@ -11,6 +11,7 @@ from counterfoil.db.pool import Database
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
 from support.chain import LocalChain
 from support.invoices import DUE
+from support.patience import patiently
 from support.shop import Shop, desk_on
 
 
@@ -30,8 +31,9 @@ class Tower:
         self.watcher = self._watcher(limits)
 
     async def watch(self) -> None:
-        while await self.watcher.step():
-            pass
+        async with patiently("a watcher that rests"):
+            while await self.watcher.step():
+                pass
 
     async def bills(self, count: int) -> list[Invoice]:
         assets = (self.chain.usdt, self.chain.usdc)

@@ -18,6 +18,7 @@ from counterfoil.workers.watch import ChainWatcher, WatchedAddresses
 from support.chain import PAYER, QUICK, STRANGER, LocalChain, calldata
 from support.fake_clock import FakeClock
 from support.invoices import ETH
+from support.patience import patiently
 from support.provider import provider
 from support.shop import Shop, desk_on
 from support.till import ETHER
@@ -43,8 +44,9 @@ class Coin:
         return self
 
     async def watch(self) -> None:
-        while await self.watcher.step():
-            pass
+        async with patiently("a watcher that rests"):
+            while await self.watcher.step():
+                pass
 
     async def settle(self) -> None:
         await self.chain.finalize()

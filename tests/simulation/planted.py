@@ -59,6 +59,7 @@ def hunt(patch: Path, seeds: Sequence[str]) -> Found:
             capture_output=True,
             text=True,
             check=False,
+            timeout=3600,
             preexec_fn=end_with_parent,
         )
     lines = [line for line in done.stdout.splitlines() if line.startswith("found: ")]

@@ -57,6 +57,7 @@ def test_a_seed_takes_the_same_way_again_here_and_in_another_process(
         capture_output=True,
         text=True,
         check=True,
+        timeout=300,
     )
 
     assert again.record.digest == first.record.digest

@@ -14,6 +14,7 @@ from counterfoil.books.invoices import Changed
 from counterfoil.core import ids
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.db.rows import execute
+from support.patience import patiently
 from support.site import Firm, Site
 from support.visitor import Page, Visitor
 
@@ -152,7 +153,7 @@ async def exported(maya: Visitor, **fields: str | list[str]) -> tuple[Page, list
     page = await maya.send("/studio/exports", {"query": "", "what": "all", **fields})
     assert page.status == 200, page.words
     path = page.address.removeprefix(maya.base_url)
-    async with asyncio.timeout(20):
+    async with patiently("the table"):
         while "table.csv" not in page.text:
             await asyncio.sleep(0.02)
             page = await maya.open(path)

@@ -16,6 +16,7 @@ from counterfoil.worker import CALLBACK_FORMS
 from counterfoil.workers.notify import Notifier
 from counterfoil.workers.outward import callback_session
 from support.inbox import Inbox
+from support.patience import patiently
 from support.site import PASSWORD, Firm, Site, open_site
 from support.visitor import Visitor
 
@@ -42,8 +43,9 @@ async def deliver(site: Site) -> None:
     """The worker sends what is due."""
     async with callback_session(allow_private=True) as session:
         notifier = Notifier(site.desk, CALLBACK_FORMS, session, MASTER, allow_private=True)
-        while await notifier.step():
-            await notifier.settle()
+        async with patiently("a notifier that rests"):
+            while await notifier.step():
+                await notifier.settle()
 
 
 async def events(site: Site) -> list[str]:

@@ -13,6 +13,7 @@ from counterfoil.workers.outward import KEPT_SECONDS, Lookup, callback_session
 from support.fake_clock import FakeClock
 from support.inbox import Inbox
 from support.office import FINANCE, Office
+from support.patience import patiently
 
 MASTER = b"master secret of this installation"
 
@@ -76,6 +77,7 @@ async def opened(database: Database) -> AsyncIterator[Bench]:
 
 async def work(*notifiers: Notifier) -> None:
     """Let notifiers take turns until none of them finds anything due."""
-    while any([await notifier.step() for notifier in notifiers]):
-        for notifier in notifiers:
-            await notifier.settle()
+    async with patiently("notifiers that rest"):
+        while any([await notifier.step() for notifier in notifiers]):
+            for notifier in notifiers:
+                await notifier.settle()

@@ -16,6 +16,7 @@ from counterfoil.workers.screen import Screener
 from support.fake_clock import FakeClock
 from support.fake_screening import FakeScreener
 from support.office import Office
+from support.patience import patiently
 
 LISTED = "0x098b716b8aaf21512996dc57eb0615e2383e2f96"
 
@@ -39,8 +40,9 @@ class Bureau:
         await store(self.desk, rate)
 
     async def screens(self, bill: Invoice) -> Invoice:
-        while await self.screener.step():
-            pass
+        async with patiently("a screener that rests"):
+            while await self.screener.step():
+                pass
         return await self.office.invoice(bill)
 
     async def screens_patiently(self, bill: Invoice) -> Invoice:

@@ -23,6 +23,7 @@ from playwright.async_api import (
     async_playwright,
 )
 
+from support.patience import patiently
 from support.sources import ROOT
 
 MODULES: Final = ROOT / "node_modules"
@@ -125,7 +126,8 @@ class Chromium:
 
     async def close(self) -> None:
         if self._browser is not None:
-            await self._browser.close()
+            async with patiently("the browser's end"):
+                await self._browser.close()
 
 
 @asynccontextmanager
@@ -194,7 +196,7 @@ def _decompress(source: Path, into: int) -> None:
     node = Path(playwright.__file__).parent / "driver" / "node"
     script = "process.stdin.pipe(require('zlib').createBrotliDecompress()).pipe(process.stdout)"
     with source.open("rb") as packed:
-        subprocess.run([node, "-e", script], stdin=packed, stdout=into, check=True)
+        subprocess.run([node, "-e", script], stdin=packed, stdout=into, check=True, timeout=300)
 
 
 def _font_settings(folders: Sequence[str], cache: Path) -> str:

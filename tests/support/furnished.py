@@ -25,6 +25,7 @@ from counterfoil.workers.notify import Notifier
 from counterfoil.workers.outward import callback_session
 from support.banks import BERLIN, FUBON, from_before
 from support.inbox import Inbox
+from support.patience import patiently
 from support.pictures import drawn
 from support.site import Firm, Site
 
@@ -126,8 +127,9 @@ async def _tell(site: Site, anna: Actor) -> None:
             if status != 200:
                 inbox.always_refuses(status)
             await callbacks.test(site.desk, inbox.url, anna, allow_private=True)
-            while await notifier.step():
-                await notifier.settle()
+            async with patiently("a notifier that rests"):
+                while await notifier.step():
+                    await notifier.settle()
     hook = f"https://hooks.merchant.example/{'payments/' * 8}"
     await callbacks.test(site.desk, hook, anna, allow_private=False)
     assert len((await callbacks.overview(site.desk, anna)).tests) == 3

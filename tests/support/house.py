@@ -23,6 +23,7 @@ from counterfoil.workers.provision import ProvisionWorker
 from support.chain import LocalChain
 from support.fake_clock import NOON
 from support.invoices import DUE, MERCHANT_ADDRESS, USDT
+from support.patience import patiently
 from support.till import ETHER, Till
 
 PASSPHRASE: Final = "correct horse battery"
@@ -45,12 +46,14 @@ async def running_signer(seed: Path, folder: Path, clock: Clock) -> AsyncIterato
     stop = asyncio.Event()
     process = asyncio.create_task(serve(config, clock, stop))
     try:
-        while not config.socket_path.exists() and not process.done():
-            await asyncio.sleep(0.01)
+        async with patiently("the signer's socket"):
+            while not config.socket_path.exists() and not process.done():
+                await asyncio.sleep(0.01)
         yield SignerClient(config.socket_path)
     finally:
         stop.set()
-        await process
+        async with patiently("the signer's end"):
+            await process
 
 
 class House(Till):

@@ -17,6 +17,8 @@ from typing import Any
 
 from aiohttp import web
 
+from support.patience import patiently
+
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -123,7 +125,7 @@ class Inbox:
 
     async def has_received(self, count: int) -> None:
         """Wait until this many requests have come."""
-        async with self._arrived:
+        async with patiently(f"{count} requests"), self._arrived:
             await self._arrived.wait_for(lambda: len(self.received) >= count)
 
     async def _take(self, request: web.Request) -> web.StreamResponse:

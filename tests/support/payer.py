@@ -1,6 +1,5 @@
 """`Payer`: a customer with a link to a payment page and a browser that knows no scripts."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -9,6 +8,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from support.patience import patiently
 from support.site import Firm, Site
 from support.visitor import Page, Visitor
 
@@ -55,7 +55,7 @@ class Listening:
 
     async def event(self) -> str | None:
         """The name of the next event; None once the server hung up."""
-        async with asyncio.timeout(20):
+        async with patiently("an event"):
             async for line in self.response.content:
                 if line.startswith(b"event: "):
                     return line.removeprefix(b"event: ").decode().strip()

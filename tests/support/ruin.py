@@ -5,6 +5,8 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from support.patience import patiently
+
 Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -28,7 +30,8 @@ class Ruin:
             server.close()
             for task in self._serving:
                 task.cancel()
-            await asyncio.gather(*self._serving, return_exceptions=True)
+            async with patiently("the end of every connection"):
+                await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -3,9 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any
+from typing import Any, Final
 
 from support.journey import Journey
+from support.patience import patiently
+
+LONGEST_SECONDS: Final = 300
+"""All stories of a module, and each of them waits for many things."""
 
 Story = Callable[[Journey], Awaitable[None]]
 
@@ -33,6 +37,7 @@ class SideBySide:
                     each: asyncio.ensure_future(begin(journey))
                     for each, begin in self._stories.items()
                 }
-            await self._running[name]
+            async with patiently(f"the story {name}", LONGEST_SECONDS):
+                await self._running[name]
 
         return lived

@@ -16,6 +16,7 @@ from counterfoil.core.warrant import Warrant, seal_warrant
 from counterfoil.signer.client import SignerClient
 from counterfoil.signer.orders import PayOrder, TxTerms, pay_order
 from counterfoil.signer.service import SignerConfig, serve
+from support.patience import patiently
 
 PHRASE = "legal winner thank year wave sausage worth useful " * 2 + (
     "legal winner thank year wave sausage worth title"
@@ -81,12 +82,14 @@ async def running(config: SignerConfig) -> AsyncIterator[SignerClient]:
     stop = asyncio.Event()
     process = asyncio.create_task(serve(config, Noon(), stop))
     try:
-        while not config.socket_path.exists() and not process.done():
-            await asyncio.sleep(0.01)
+        async with patiently("the signer's socket"):
+            while not config.socket_path.exists() and not process.done():
+                await asyncio.sleep(0.01)
         yield SignerClient(config.socket_path)
     finally:
         stop.set()
-        await process
+        async with patiently("the signer's end"):
+            await process
 
 
 def payment(number: int = 0) -> PayOrder:

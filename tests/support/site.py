@@ -21,6 +21,7 @@ from counterfoil.desk import members, rates
 from counterfoil.desk.desk import Desk
 from support.actors import Auditor, Caller, Merchant, Reviewer, Signer, Stranger
 from support.fake_clock import FakeClock
+from support.patience import patiently
 from support.shop import Shop, desk_on
 from support.visitor import Visitor
 
@@ -151,8 +152,9 @@ async def open_site(
     app = create_app(desk, replace(known, public_url=known.public_url or f"http://{name}:{port}"))
     quiet = _Quiet(server(app, "127.0.0.1", 0).config)
     serving = asyncio.create_task(quiet.serve(sockets=[listening]))
-    while not quiet.started:
-        await asyncio.sleep(0.005)
+    async with patiently("the server's start"):
+        while not quiet.started and not serving.done():
+            await asyncio.sleep(0.005)
     async with AsyncExitStack() as stack:
         session = aiohttp.ClientSession(f"http://127.0.0.1:{port}")
         stack.push_async_callback(_stop, quiet, serving)
@@ -166,4 +168,5 @@ async def open_site(
 
 async def _stop(quiet: Server, serving: "asyncio.Task[None]") -> None:
     quiet.should_exit = True
-    await serving
+    async with patiently("the server's end"):
+        await serving

@@ -20,6 +20,7 @@ from playwright.async_api import (
 )
 
 from support.chromium import DESKTOP, MODULES, Chromium, Look
+from support.patience import patiently
 
 HEAVIEST_BYTES: Final = 250_000
 """What a page may load in all, compressed, with nothing cached."""
@@ -50,7 +51,8 @@ class Window:
         response = await self.page.goto(self.origin + path, wait_until="load")
         assert response is not None, f"{path} is the page that is open already"
         # The scales are a listener of their own: what came with the page may still be on its way.
-        await self._is_loaded.wait()
+        async with patiently(f"all of {path}"):
+            await self._is_loaded.wait()
         return response.status
 
     async def check_accessibility(self) -> None:
@@ -168,7 +170,8 @@ async def opened_window(
                 error.add_note(finding)
             raise
     finally:
-        await context.close()
+        async with patiently("the window's closing"):
+            await context.close()
     window.check()
 
 
@@ -177,7 +180,8 @@ async def accessibility(page: Page) -> list[str]:
 
     The page must be in an `opened_window`, which brings axe-core along.
     """
-    report = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    async with patiently("axe-core"):
+        report = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
         _described(violation, page.url)
         for violation in report["violations"]

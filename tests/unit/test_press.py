@@ -9,6 +9,7 @@ import pytest
 
 from counterfoil.core.errors import Unavailable
 from counterfoil.pages.press import AT_ONCE, Press
+from support.patience import patiently
 
 
 class Setter:
@@ -67,8 +68,9 @@ async def test_nobody_waits_for_ever_and_a_slow_sheet_keeps_its_place(setter: Se
     with pytest.raises(Unavailable):
         await press.pdf({"n": 99})
     setter.may_go.set()
-    while len(setter.set) < AT_ONCE:
-        await asyncio.sleep(0.01)
+    async with patiently("the slow sheets"):
+        while len(setter.set) < AT_ONCE:
+            await asyncio.sleep(0.01)
     assert await press.pdf({"n": 0}) == b'{"n": 0}'
     assert sorted(setter.set) == [0, 1]
 

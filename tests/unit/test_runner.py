@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from counterfoil.workers.runner import LONGEST_BACKOFF_SECONDS, Beat, Bell, forever
+from support.patience import patiently
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +101,7 @@ async def test_a_bell_ends_the_rest_of_a_worker_that_has_something_to_do() -> No
     worker = asyncio.create_task(
         forever(step, name="test", pause_seconds=A_LONG_TIME, rest=bell.rest)
     )
-    async with asyncio.timeout(20):
+    async with patiently("the end of the work"):
         for _ in range(3):
             await looked.acquire()
             bell.ring()
@@ -117,7 +118,7 @@ async def test_a_bell_that_rang_during_a_step_is_not_missed() -> None:
     worker = asyncio.create_task(
         forever(step, name="test", pause_seconds=A_LONG_TIME, rest=bell.rest)
     )
-    async with asyncio.timeout(20):
+    async with patiently("the end of the work"):
         await looked.acquire()
         await looked.acquire()
     worker.cancel()

@@ -22,6 +22,7 @@ from counterfoil.signer.orders import Signed, SweepOrder, pay_order
 from counterfoil.signer.refusals import MemoryBroken, SeedRefused, SignerStartRefused
 from counterfoil.signer.service import SignerConfig, serve
 from counterfoil.signer.wire import Code
+from support.patience import patiently
 from support.signer_process import (
     APPROVAL_KEY,
     PASSPHRASE,
@@ -201,10 +202,11 @@ async def test_a_killed_signers_socket_is_replaced(config: SignerConfig) -> None
     config.socket_path.with_name("old").rename(config.socket_path)
     process = asyncio.create_task(serve(config, Noon(), stop := asyncio.Event()))
     client = SignerClient(config.socket_path)
-    while not await client.healthy():
-        await asyncio.sleep(0.01)
-    stop.set()
-    await process
+    async with patiently("a signer that answers"):
+        while not await client.healthy():
+            await asyncio.sleep(0.01)
+        stop.set()
+        await process
 
 
 async def test_a_file_in_the_sockets_place_is_not_deleted(config: SignerConfig) -> None:
@@ -283,12 +285,14 @@ async def test_a_real_process_stops_on_sigterm_and_survives_a_kill(config: Signe
         assert process.stdin
         process.stdin.write(PASSPHRASE.encode() + b"\n")
         await process.stdin.drain()
-        while not await client.healthy():
-            assert process.returncode is None
-            await asyncio.sleep(0.05)
+        async with patiently("a signer that answers"):
+            while not await client.healthy():
+                assert process.returncode is None
+                await asyncio.sleep(0.05)
         signed.append(await client.sign(order, TERMS))
         os.kill(process.pid, end)
-        assert await process.wait() == (0 if end == signal.SIGTERM else -end)
+        async with patiently("the signer's end"):
+            assert await process.wait() == (0 if end == signal.SIGTERM else -end)
     assert signed[0] == signed[1]
     assert not config.socket_path.exists()
 
@@ -296,6 +300,6 @@ async def test_a_real_process_stops_on_sigterm_and_survives_a_kill(config: Signe
 def test_the_client_never_loads_what_signs() -> None:
     program = "import sys, counterfoil.signer.client; print(*sys.modules)"
     loaded = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     ).stdout.split()
     assert not {"eth_account", "pyrage", "counterfoil.signer.keys"} & set(loaded)

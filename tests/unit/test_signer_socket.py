@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from counterfoil.signer.client import SignerClient, SignerUnreachable
 from counterfoil.signer.service import SignerConfig
 from counterfoil.signer.wire import MAX_FRAME_BYTES, AnswerHealth, AnswerSigned, frame, read_frame
+from support.patience import patiently
 from support.signer_process import TERMS, at_nonce, payment, running
 
 # --- Strangers' bytes ---------------------------------------------------------------------------
@@ -104,7 +105,8 @@ async def impostor(
     server = await asyncio.start_unix_server(attend, path)
     yield SignerClient(path, timeout_seconds=0.2)
     server.close()
-    await server.wait_closed()
+    async with patiently("the end of the impostor"):
+        await server.wait_closed()
 
 
 async def test_a_signature_over_something_else_is_not_taken(
@@ -166,7 +168,8 @@ async def test_a_signer_that_hangs_is_given_up(tmp_path: Path) -> None:
         with pytest.raises(SignerUnreachable, match=r"no answer in 0\.2 seconds"):
             await client.addresses(1)
         given_up.set()
-        await gone.wait()
+        async with patiently("the impostor's turn"):
+            await gone.wait()
 
 
 async def test_an_unhealthy_signer_says_so(tmp_path: Path) -> None:
