@@ -18,6 +18,7 @@ from counterfoil.clock import SystemClock, TimeSortedIds
 from counterfoil.config import WorkConfig
 from counterfoil.core.assets import CHAINS
 from counterfoil.db.pool import Database
+from counterfoil.desk import granting
 from counterfoil.desk.delivering import CallbackForm
 from counterfoil.desk.desk import Desk, Tells
 from counterfoil.desk.provisioning import FuelLevels
@@ -74,6 +75,7 @@ class Paces:
     provision: float = 1.0
     fuel: float = 5.0
     tidy: float = 60.0
+    grants: float = 5.0
     children: float = 1.0
 
 
@@ -193,6 +195,7 @@ def _others(  # noqa: PLR0913, PLR0917 - everything that workers are made of
         "price": (Pricer(desk, _rate_sources(config, desk, outside.session)).step, paces.price),
         "provision": (ProvisionWorker(desk, chains, signer).step, paces.provision),
         "tidy": (partial(tidy, desk), paces.tidy),
+        "grants": (partial(granting.begin_due, desk), paces.grants),
         "fuel": (FuelWorker(desk, chains, levels).step, paces.fuel),
         "children": (ChildFueler(desk, chains, signer, levels).step, paces.children),
     }

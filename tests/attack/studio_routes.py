@@ -151,6 +151,8 @@ ROUTES: Final = (
     Route("POST", "/settings/members/add", P.ADMINISTER, fields={"email": "x", "name": "y"}),
     Route("GET", "/settings/members/{member}", P.AUDIT),
     Route("POST", "/settings/members/{member}/roles", P.ADMINISTER, fields={"role": "auditor"}),
+    Route("POST", "/settings/members/{member}/roles/{role}/agree", P.ADMINISTER),
+    Route("POST", "/settings/members/{member}/roles/{role}/call-off", P.ADMINISTER),
     Route("POST", "/settings/members/{member}/disable", P.ADMINISTER),
     Route("POST", "/settings/members/{member}/enable", P.ADMINISTER),
     Route("POST", "/settings/members/{member}/reset-factor", P.ADMINISTER),

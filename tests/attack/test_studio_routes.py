@@ -90,6 +90,7 @@ class Ids:
     logo: str
     client: str
     token: str
+    role: str = "signer"
 
     def path(self, route: Route) -> str:
         return "/studio" + route.path.format(**self.__dict__).rstrip("/")

@@ -1,5 +1,6 @@
 """Who may do what: permissions, the roles that bundle them, and four eyes."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -51,9 +52,29 @@ ROLES: Final = {
 """Role to permissions. A member may hold several roles."""
 
 
-def permissions_of(roles: tuple[str, ...]) -> frozenset[Permission]:
+DECIDES: Final = frozenset({P.APPROVE, P.SIGN, P.REVIEW, P.ADMINISTER})
+"""With one of these a person counts where two decide about money, or says who such people are."""
+
+
+def permissions_of(roles: Iterable[str]) -> frozenset[Permission]:
     """Everything that a member with these roles may do."""
     return frozenset(p for role in roles for p in ROLES[role])
+
+
+def roles_that_wait(
+    held: Collection[str], wanted: Collection[str], giver: frozenset[Permission]
+) -> frozenset[str]:
+    """Of the roles that somebody with the permissions ``giver`` gives, those that hold only later.
+
+    All that let a member decide what they could not decide before. Whoever approves invoices could
+    make their own counterpart even with the making of invoices, so from them that waits as well.
+    """
+    guarded = DECIDES | {P.CREATE} if P.APPROVE in giver else DECIDES
+    new = guarded - permissions_of(held)
+    return frozenset(role for role in wanted if ROLES[role] & new)
+
+
+_OPERATOR: Final = "system:command-line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +97,11 @@ class Actor:
             message = f"this needs the permission {permission.value}, which you do not have"
             raise Forbidden(message, data={"missing_permission": permission.value})
 
+    @property
+    def is_operator(self) -> bool:
+        """Whether it is whoever runs this installation, at its command line."""
+        return self.uid == _OPERATOR
+
 
 def system(part: str, org_id: int) -> Actor:
     """A worker of ours as an actor; it tells facts and needs no permission."""
@@ -84,7 +110,7 @@ def system(part: str, org_id: int) -> Actor:
 
 def operator(org_id: int) -> Actor:
     """Whoever runs this installation, at its command line: sets organisations up."""
-    return Actor(uid="system:command-line", org_id=org_id, permissions=frozenset({P.ADMINISTER}))
+    return Actor(uid=_OPERATOR, org_id=org_id, permissions=frozenset({P.ADMINISTER}))
 
 
 REQUIRED: Final[dict[type[Command], Permission]] = {

@@ -652,6 +652,15 @@ CREATE TABLE public.refund_amount (
     CONSTRAINT refund_amount_amount_units_check CHECK (((amount_units > (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric)))
 );
 
+CREATE TABLE public.role_grant (
+    org_id bigint NOT NULL,
+    member_id uuid NOT NULL,
+    role text NOT NULL COLLATE pg_catalog."C",
+    asked_by text NOT NULL COLLATE pg_catalog."C",
+    asked_at timestamp with time zone NOT NULL,
+    holds_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.saved_filter (
     org_id bigint NOT NULL,
     member_id uuid NOT NULL,
@@ -915,6 +924,9 @@ ALTER TABLE ONLY public.refund
 ALTER TABLE ONLY public.refund
     ADD CONSTRAINT refund_pkey PRIMARY KEY (org_id, refund_id);
 
+ALTER TABLE ONLY public.role_grant
+    ADD CONSTRAINT role_grant_pkey PRIMARY KEY (org_id, member_id, role);
+
 ALTER TABLE ONLY public.saved_filter
     ADD CONSTRAINT saved_filter_pkey PRIMARY KEY (org_id, member_id, name);
 
@@ -1024,6 +1036,8 @@ CREATE INDEX posting_in ON public.posting USING btree (org_id, destination, chai
 CREATE INDEX posting_out ON public.posting USING btree (org_id, source, chain, contract) INCLUDE (amount_units);
 
 CREATE UNIQUE INDEX refund_one_open ON public.refund USING btree (org_id, invoice_id) WHERE (status = ANY (ARRAY['pending'::text, 'processing'::text]));
+
+CREATE INDEX role_grant_holds_at_idx ON public.role_grant USING btree (holds_at);
 
 CREATE INDEX screening_run_by_invoice ON public.screening_run USING btree (org_id, invoice_id, created_at);
 

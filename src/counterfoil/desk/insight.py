@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from counterfoil.books import insight, orgs
+from counterfoil.books import grants, insight, orgs
 from counterfoil.books.insight import AGES, Open
 from counterfoil.core.assets import known_asset
 from counterfoil.core.roles import Actor, Permission
@@ -125,10 +125,16 @@ async def alerts(desk: Desk, by: Actor) -> list[Alert]:
         given_up = await insight.given_up_callbacks(tx, by.org_id, now - _CALLBACKS_SINCE)
         stuck = await insight.parked_payments(tx, by.org_id, RUNS_WHILE)
         org = await orgs.get(tx, by.org_id)
+        given = await grants.of_org(tx, by.org_id)
+        people = {one.member_id: one.name for one in await orgs.everybody(tx, by.org_id)}
     if stuck:
         found.append(Alert("stuck", str(len(stuck))))
     if org is not None and org.policy.payouts.announced(now) is not None:
         found.append(Alert("payout_rules", f"{org.policy.payouts.next_at:%Y-%m-%d %H:%M} UTC"))
+    found += [
+        Alert("roles", people[member_id], f"{holds_at:%Y-%m-%d %H:%M} UTC")
+        for member_id, holds_at in dict.fromkeys((one.member_id, one.holds_at) for one in given)
+    ]
     if given_up:
         found.append(Alert("callbacks", str(given_up)))
     return found

@@ -1,8 +1,9 @@
 """Who belongs to an organisation: bringing people in, changing what they may, keeping them out.
 
-Nobody changes what they may do themselves, and one administrator always stays. People sign in
-with one password wherever they belong, so what opens their account (a new invitation, a second
-factor taken away) is only for the organisation that is their only one.
+Nobody changes what they may do themselves, and one administrator always stays. Roles by which
+people decide about money wait for a second administrator, or for time (`desk.granting`). People
+sign in with one password wherever they belong, so what opens their account (a new invitation, a
+second factor taken away) is only for the organisation that is their only one.
 """
 
 import secrets
@@ -22,6 +23,7 @@ from counterfoil.core.errors import Conflict, Forbidden, Invalid, NotFound
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.text import clean_email, clean_text
 from counterfoil.db.pool import Tx
+from counterfoil.desk import granting
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.members import check_roles
 from counterfoil.desk.org_log import note
@@ -70,7 +72,8 @@ async def add(  # noqa: PLR0913 - what a person and a membership have
 ) -> Invited:
     """Make somebody a member; whoever is a person here already stays the same person.
 
-    Raises `Forbidden`, `Invalid` naming the field, and `Conflict` for somebody who is a member.
+    Of the roles those hold at once that do not wait (`desk.granting`). Raises `Forbidden`,
+    `Invalid` naming the field, and `Conflict` for somebody who is a member.
     """
     by.require(Permission.ADMINISTER)
     address = clean_email(email.strip(), "email")
@@ -86,9 +89,11 @@ async def add(  # noqa: PLR0913 - what a person and a membership have
         person = await sessions.person_by_email(tx, address)
         person_id = desk.ids.new() if person is None else person.person_id
         uid = ids.public("user", member_id)
+        await orgs.hold(tx, by.org_id)
         await note(desk, tx, by, "member_added", uid, email=address, roles=sorted(wanted))
+        at_once = await granting.give(desk, tx, member_id, (), wanted, by)
         if person is None:
-            row = Member(by.org_id, member_id, person_id, address, called, wanted)
+            row = Member(by.org_id, member_id, person_id, address, called, at_once)
             await orgs.insert_member(tx, row, unknown, now)
             await members.invite(
                 tx, by.org_id, member_id, hash_of(token), now=now, expires_at=now + INVITED_FOR
@@ -99,7 +104,7 @@ async def add(  # noqa: PLR0913 - what a person and a membership have
             by.org_id,
             member_id=member_id,
             person_id=person_id,
-            roles=wanted,
+            roles=at_once,
             created_at=now,
         )
         return Invited(member_id, None)
@@ -112,8 +117,9 @@ async def add(  # noqa: PLR0913 - what a person and a membership have
 
 
 async def change_roles(desk: Desk, member_id: UUID, roles: tuple[str, ...], by: Actor) -> None:
-    """Give a member these roles and no others.
+    """Give a member these roles and no others; what decides about money waits (`desk.granting`).
 
+    Whoever administers no longer asks for nothing any more: what they asked for is called off.
     Raises `Forbidden` for oneself, `Invalid` for unknown roles or none, `Conflict` where no
     administrator would be left.
     """
@@ -122,9 +128,13 @@ async def change_roles(desk: Desk, member_id: UUID, roles: tuple[str, ...], by: 
     async def change(tx: Tx, member: MemberRow) -> None:
         if "administrator" not in wanted:
             await _one_stays(tx, member, by)
-        before, after = sorted(member.roles), sorted(wanted)
-        await note(desk, tx, by, "member_roles_changed", _uid(member), before=before, after=after)
-        await members.set_roles(tx, by.org_id, member_id, wanted)
+            await granting.drop_of(desk, tx, member, by, asked=True)
+        at_once = await granting.give(desk, tx, member_id, member.roles, wanted, by)
+        before, after = sorted(member.roles), sorted(at_once)
+        if after != before:
+            uid = _uid(member)
+            await note(desk, tx, by, "member_roles_changed", uid, before=before, after=after)
+            await members.set_roles(tx, by.org_id, member_id, at_once)
 
     await _with_other(desk, member_id, by, change)
 
@@ -132,7 +142,8 @@ async def change_roles(desk: Desk, member_id: UUID, roles: tuple[str, ...], by: 
 async def disable(desk: Desk, member_id: UUID, by: Actor) -> None:
     """Keep a member out: their sessions here and their keys end at once.
 
-    Raises as `change_roles`, and `Conflict` for one who is disabled.
+    So does what they wait for, and what they asked for and does not hold yet. Raises as
+    `change_roles`, and `Conflict` for one who is disabled.
     """
 
     async def change(tx: Tx, member: MemberRow) -> None:
@@ -143,6 +154,8 @@ async def disable(desk: Desk, member_id: UUID, by: Actor) -> None:
         await members.set_disabled(tx, by.org_id, member_id, now)
         ended = await members.end_sessions_here(tx, by.org_id, member.person_id, now)
         keys = await members.revoke_keys(tx, by.org_id, member_id, now)
+        for asked in (False, True):
+            await granting.drop_of(desk, tx, member, by, asked=asked)
         await note(
             desk,
             tx,
@@ -157,13 +170,17 @@ async def disable(desk: Desk, member_id: UUID, by: Actor) -> None:
 
 
 async def enable(desk: Desk, member_id: UUID, by: Actor) -> None:
-    """Let a member in again, with the roles they had. Raises as `disable`."""
+    """Let a member in again, with the roles they had; some of them wait, as if given now.
+
+    Raises as `disable`.
+    """
 
     async def change(tx: Tx, member: MemberRow) -> None:
         if member.disabled_at is None:
             raise Conflict("this member is not disabled")
         await members.set_disabled(tx, by.org_id, member_id, None)
         await note(desk, tx, by, "member_enabled", _uid(member), roles=sorted(member.roles))
+        await granting.give_anew(desk, tx, member, by)
 
     await _with_other(desk, member_id, by, change)
 
@@ -189,7 +206,8 @@ async def reset_factor(desk: Desk, member_id: UUID, by: Actor) -> None:
 async def invite_again(desk: Desk, member_id: UUID, by: Actor) -> str:
     """A new link for somebody who has not chosen a password yet; the one before ends.
 
-    Raises as `reset_factor`, and `Conflict` for whoever has a password.
+    Whoever has the link can be that member, so their roles wait as if given now. Raises as
+    `reset_factor`, and `Conflict` for whoever has a password.
     """
     token = secrets.token_urlsafe(32)
 
@@ -202,6 +220,7 @@ async def invite_again(desk: Desk, member_id: UUID, by: Actor) -> str:
             tx, by.org_id, member_id, hash_of(token), now=now, expires_at=now + INVITED_FOR
         )
         await note(desk, tx, by, "invitation_renewed", _uid(member))
+        await granting.give_anew(desk, tx, member, by)
         return token
 
     return await _with_other(desk, member_id, by, change)

@@ -9,7 +9,8 @@ from litestar import get
 
 from counterfoil.core import ids
 from counterfoil.core.invoice import Status
-from counterfoil.desk import insight, payout_addresses, queries
+from counterfoil.core.roles import Permission
+from counterfoil.desk import granting, insight, payout_addresses, queries
 from counterfoil.desk.insight import Owed
 from counterfoil.desk.queries import Filters
 from counterfoil.pages import language, shape
@@ -40,13 +41,16 @@ class Bar:
 @get("/")
 async def home(request: PageRequest) -> Answer:
     """What waits for me, and how many invoices stand where."""
+    by = request.user.actor
+    awaited = await granting.mine(desk_of(request), by)
+    if Permission.READ not in by.permissions:
+        return show(request, "studio/home_empty.html", {"awaited": awaited})
     page = await queries.page(
         desk_of(request), Filters(archived=False), request.user.actor, number=1, size=8
     )
     standing: dict[Status, int] = {}
     for one in page.counts:
         standing[Status(one.status)] = standing.get(Status(one.status), 0) + one.count
-    by = request.user.actor
     waiting = [
         (q.title, q.address, await queues.count(request, q, standing))
         for q in queues.QUEUES
@@ -58,6 +62,7 @@ async def home(request: PageRequest) -> Answer:
         request,
         "studio/home.html",
         {
+            "awaited": awaited,
             "queues": waiting,
             "standing": standing,
             "summary": SUMMARY,

@@ -118,7 +118,9 @@ DONE: Final[Mapping[str, str]] = {
     "create": N_("The invoice is created and waits for approval."),
     "edit": N_("The invoice is changed. Whoever approves it approves what it says now."),
     "saved": N_("Saved."),
-    "member_roles": N_("The roles are changed; they hold from the next click."),
+    "member_roles": N_("The roles are changed. They hold from the next click, unless they wait."),
+    "role_agreed": N_("Agreed. The role holds from the next click."),
+    "role_called_off": N_("The role is called off; it will not come to hold."),
     "member_disabled": N_("The member is disabled. Sessions and keys have ended."),
     "member_enabled": N_("The member may come in again. Their old keys stay revoked."),
     "factor_reset": N_(
@@ -254,6 +256,10 @@ FIELDS: Final[Mapping[str, str]] = {
 ORG_EVENTS: Final[Mapping[str, str]] = {
     "member_added": N_("added a member"),
     "member_roles_changed": N_("changed a member's roles"),
+    "roles_asked": N_("asked for roles that wait for a second administrator or for time"),
+    "role_agreed": N_("agreed to a role that another administrator asked for"),
+    "role_waited": N_("had a role hold, as its time of waiting is over"),
+    "roles_called_off": N_("called off roles that waited"),
     "member_disabled": N_("disabled a member"),
     "member_enabled": N_("let a member in again"),
     "invitation_renewed": N_("made a new invitation link"),
@@ -445,6 +451,10 @@ ALERTS: Final[Mapping[str, str]] = {
     "payout_rules": N_(
         "The rules about payout addresses become looser at %(subject)s. An administrator who does"
         " not want that saves them as they are, in the settings."
+    ),
+    "roles": N_(
+        "Roles that decide about money are given to %(subject)s; they hold from %(detail)s on. An"
+        " administrator who does not want that calls it off, under Members."
     ),
     "callbacks": N_(
         "%(subject)s callbacks of the last seven days were given up. See the invoices and send"

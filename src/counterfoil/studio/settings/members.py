@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden, NotFound, Refusal
 from counterfoil.core.roles import ROLES, Permission
-from counterfoil.desk import membership, passwords
+from counterfoil.desk import granting, membership, passwords
 from counterfoil.pages.forms import Form, read_form
 from counterfoil.studio.door import (
     PREFIX,
@@ -33,10 +33,11 @@ MEMBERS: Final = f"{ADDRESS}/members"
 
 @get("/settings/members")
 async def members(request: PageRequest) -> Answer:
-    """Everybody, with what they may do."""
+    """Everybody, with what they may do and what they wait for."""
     found = await membership.everybody(desk_of(request), request.user.actor)
     rows = [(ids.public("user", one.member_id), one) for one in found]
-    return settings_page(request, "members", {"rows": rows})
+    waiting = await granting.waiting(desk_of(request), request.user.actor)
+    return settings_page(request, "members", {"rows": rows, "waiting": waiting})
 
 
 @get("/settings/members/add")
@@ -86,6 +87,23 @@ async def change_roles(request: PageRequest, public_id: FromPath[str]) -> Answer
     chosen = tuple(_roles(form))
     work = partial(membership.change_roles, desk_of(request), member_id, chosen, request.user.actor)
     return await _change(request, form, member_id, work, done="member_roles")
+
+
+@post("/settings/members/{public_id:str}/roles/{role:str}/agree", status_code=303)
+async def agree(request: PageRequest, public_id: FromPath[str], role: FromPath[str]) -> Answer:
+    """Have a role hold that another administrator asked for."""
+    member_id = _member_id(public_id)
+    work = partial(granting.agree, desk_of(request), member_id, role, request.user.actor)
+    return await _change(request, await read_form(request), member_id, work, done="role_agreed")
+
+
+@post("/settings/members/{public_id:str}/roles/{role:str}/call-off", status_code=303)
+async def call_off(request: PageRequest, public_id: FromPath[str], role: FromPath[str]) -> Answer:
+    """Have a role not come to hold."""
+    member_id = _member_id(public_id)
+    work = partial(granting.call_off, desk_of(request), member_id, role, request.user.actor)
+    form = await read_form(request)
+    return await _change(request, form, member_id, work, done="role_called_off")
 
 
 @post("/settings/members/{public_id:str}/disable", status_code=303)
@@ -173,7 +191,16 @@ async def _member_page(
 ) -> Answer:
     found = await membership.one(desk_of(request), member_id, request.user.actor)
     public = ids.public("user", member_id)
-    values = {"id": public, "member": found, "roles": ROLES, "me": public == request.user.actor.uid}
+    everybodys = await granting.waiting(desk_of(request), request.user.actor)
+    waiting = [one for one in everybodys if one.member == public]
+    values = {
+        "id": public,
+        "member": found,
+        "waiting": waiting,
+        "roles": ROLES,
+        "chosen": {*found.roles, *(one.grant.role for one in waiting)},
+        "me": public == request.user.actor.uid,
+    }
     return settings_page(request, "member", values, refusal)
 
 
@@ -224,6 +251,8 @@ HANDLERS: Final = (
     add,
     member,
     change_roles,
+    agree,
+    call_off,
     disable,
     enable,
     reset_factor,

@@ -1,0 +1,226 @@
+"""Roles by which people decide about money: a second administrator agrees, or time goes by."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.db.pool import Database
+from counterfoil.desk import granting, org_log, proving
+from support.contents import all_tables
+from support.payments import Payments
+from support.site import PASSWORD, Firm, Site
+from support.visitor import Page, Visitor
+
+MEMBERS = "/studio/settings/members"
+READER = Actor("user_test", 1, frozenset({Permission.AUDIT, Permission.READ}))
+PUPPET = "sock puppet pass 7!"
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+async def anna(site: Site, firm: Firm) -> Visitor:
+    """One administrator, at the pages."""
+    await site.person(firm.org_id, "anna", "administrator")
+    return await site.at_the_pages("anna1@merchant.example")
+
+
+@pytest.fixture
+async def arno(site: Site, firm: Firm) -> Visitor:
+    """Another."""
+    await site.person(firm.org_id, "arno", "administrator")
+    return await site.at_the_pages("arno1@merchant.example")
+
+
+async def member(who: Visitor, name: str) -> str:
+    page = await who.open(MEMBERS)
+    found = re.search(rf'members/(user_[0-9a-f]+)"><bdi>{name}<', page.text)
+    assert found is not None, page.words
+    return f"{MEMBERS}/{found[1]}"
+
+
+async def add(who: Visitor, name: str, *roles: str) -> Page:
+    fields = {"email": f"{name}@evil.example", "name": name.title(), "role": list(roles)}
+    return await who.send(f"{MEMBERS}/add", fields)
+
+
+async def puppet(site: Site, thief: Visitor, name: str, *roles: str) -> Visitor:
+    """Somebody who is the thief: the link is shown to whoever asked for it."""
+    link = re.findall(r"/studio/invitation/[\w-]{43}", (await add(thief, name, *roles)).text)[0]
+    visitor = await site.at_the_pages()
+    token = (await visitor.open(link)).form_token
+    await visitor.send(link, {"password": PUPPET, "again": PUPPET}, token=token)
+    await visitor.sign_in(f"{name}@evil.example", PUPPET)
+    return visitor
+
+
+async def events(*, of: Site) -> list[tuple[str, str, dict[str, object]]]:
+    found = await org_log.history(of.desk, READER)
+    assert found.broken is None
+    return [
+        (e.event, found.names.get(e.operator_uid, e.operator_uid), dict(e.metadata))
+        for e, _ in found.entries
+    ]
+
+
+async def may(who: Visitor, path: str) -> bool:
+    page = await who.open(path, follow=False)
+    assert page.status in {200, 403}, page.headers
+    return page.status == 200
+
+
+async def test_one_stolen_administrator_makes_nobody_who_takes_the_money(
+    site: Site, firm: Firm, payments: Payments, anna: Visitor, database: Database
+) -> None:
+    """The thief has Anna's account, two people of their own making, and a minute."""
+    made = (await firm.merchant.create()).data["id"]
+    await firm.reviewer.approve(made)
+    await payments.paid(made)
+    one = await puppet(site, anna, "ann", "administrator", "signer", "finance")
+    two = await puppet(site, anna, "bob", "administrator", "signer", "reviewer")
+    told = (await one.open("/studio")).words
+    for role in ("Signer", "Administrator"):
+        assert f"You were given the role {role}. It holds from 2026-06-23 12:00 UTC on" in told
+    assert "You have no role in this organisation just now" in (await two.open("/studio")).words
+    before = await all_tables(database)
+    account = {"label": "Main", "currency": "TWD", "holder": "Me", "bank_name": "Thief Bank"}
+    for thief in (one, two):
+        token = (await thief.open("/studio/account")).form_token
+        for path, fields in (
+            ("/studio/settings/bank-accounts", {**account, "account_number": "9123456789"}),
+            ("/studio/settings/payout-addresses", {"address": "0x" + "7e" * 20}),
+            (f"{MEMBERS}/add", {"email": "c@evil.example", "name": "C", "role": "signer"}),
+            (f"/studio/invoices/{made}/sign_off", {}),
+            (
+                f"/studio/invoices/{made}/refund",
+                {"reason": "x", "refund_address": "0x" + "7e" * 20},
+            ),
+            (f"/studio/invoices/{made}/approve_refund", {}),
+            ("/studio/settings/keys", {"label": "k", "permission": "transfer:sign"}),
+        ):
+            refused = await thief.send(path, fields, token=token)
+            assert refused.status in {403, 422}, path
+    # Nor do they agree to each other, or Anna to what she asked for.
+    ann, bob = await member(anna, "Ann"), await member(anna, "Bob")
+    for thief, whom in ((one, bob), (two, ann), (anna, ann), (anna, bob)):
+        token = (await thief.open("/studio/account")).form_token
+        assert (await thief.send(f"{whom}/roles/signer/agree", token=token)).status == 403
+    assert await all_tables(database) == before
+    assert (await firm.auditor.look(made)).data["status"] == "sign_pending"
+    # Everybody reads of it, and Arno puts an end to it.
+    await site.person(firm.org_id, "arno", "administrator")
+    arno = await site.at_the_pages("arno1@merchant.example")
+    assert "are given to Bob; they hold from" in (await arno.open("/studio/now")).words
+    await arno.send(f"{await member(arno, 'Anna')}/disable")
+    assert "Roles that wait" not in (await arno.open(MEMBERS)).words
+    site.clock.advance(DAY)
+    assert not await granting.begin_due(site.desk)
+    await two.sign_in("bob@evil.example", PUPPET)
+    assert not await may(two, "/studio/queue/sign")
+    assert await payments.moves(made) == []
+
+
+async def test_a_second_administrator_agrees_and_the_role_holds(
+    site: Site, anna: Visitor, arno: Visitor
+) -> None:
+    nina = await puppet(site, anna, "nina", "finance", "signer")
+    assert await may(nina, "/studio/invoices/new")
+    assert not await may(nina, "/studio/queue/sign")
+    path = await member(anna, "Nina")
+    mine = await anna.open(path)
+    assert "2026-06-23 12:00 UTC" in mine.words
+    assert f"{path}/roles/signer/agree" not in mine.text
+    assert f"{path}/roles/signer/call-off" in mine.text
+    refused = await anna.send(f"{path}/roles/signer/agree")
+    assert (refused.status, "whoever asked for a role" in refused.words) == (403, True)
+    theirs = await arno.open(MEMBERS)
+    assert "Nina Signer Anna 2026-06-22 12:00 UTC" in theirs.words
+    assert f"{path}/roles/signer/agree" in theirs.text
+    done = await arno.send(f"{path}/roles/signer/agree")
+    assert "Agreed. The role holds" in done.words
+    assert await may(nina, "/studio/queue/sign")
+    assert "You were given" not in (await nina.open("/studio")).words
+    assert (await arno.send(f"{path}/roles/signer/agree")).status == 404
+    told = await events(of=site)
+    assert [(event, who) for event, who, _ in told] == [
+        ("member_added", "Anna"),
+        ("roles_asked", "Anna"),
+        ("invitation_used", "Nina"),
+        ("role_agreed", "Arno"),
+    ]
+    assert told[1][2] == {"roles": ["signer"], "holds_at": "2026-06-23T12:00:00+00:00"}
+    assert (await proving.verify_audit(site.desk)).holds
+
+
+async def test_a_role_holds_when_its_time_has_come(site: Site, anna: Visitor) -> None:
+    maya = await site.at_the_pages("maya1@merchant.example")
+    path = await member(anna, "Maya")
+    await anna.send(f"{path}/roles", {"role": ["finance", "reviewer", "auditor"]})
+    assert await may(maya, MEMBERS)
+    assert not await may(maya, "/studio/approvals")
+    site.clock.advance(timedelta(minutes=20))
+    # Whoever saves the form as it is changes nothing, and no time begins anew.
+    fields = {"role": ["finance", "reviewer", "auditor"], "proof": PASSWORD}
+    await anna.send(f"{path}/roles", fields)
+    site.clock.advance(DAY - timedelta(minutes=21))
+    assert not await granting.begin_due(site.desk)
+    site.clock.advance(timedelta(minutes=1))
+    assert not await granting.begin_due(site.desk)
+    late = await site.at_the_pages("maya1@merchant.example")
+    assert await may(late, "/studio/approvals")
+    told = [(event, who) for event, who, _ in await events(of=site)]
+    assert told == [
+        ("roles_asked", "Anna"),
+        ("member_roles_changed", "Anna"),
+        ("role_waited", "system:roles"),
+    ]
+    assert not await granting.begin_due(site.desk)
+    assert len(await events(of=site)) == len(told)
+
+
+async def test_any_administrator_calls_it_off_and_what_is_taken_ends_at_once(
+    site: Site, anna: Visitor, arno: Visitor
+) -> None:
+    sam, path = await site.at_the_pages("sam1@merchant.example"), await member(anna, "Sam")
+    await anna.send(f"{path}/roles", {"role": ["signer", "reviewer", "compliance"]})
+    off = await arno.send(f"{path}/roles/reviewer/call-off")
+    assert "The role is called off" in off.words
+    taken = await arno.send(f"{path}/roles", {"role": ["auditor"]})
+    assert "Roles that wait" not in taken.words
+    assert not await may(sam, "/studio/queue/sign")
+    await anna.send(f"{path}/roles", {"role": ["auditor", "signer"]})
+    assert not await may(sam, "/studio/queue/sign")
+    # Who administers no more has nothing come to hold.
+    await arno.send(f"{await member(arno, 'Anna')}/roles", {"role": ["auditor"]})
+    site.clock.advance(DAY)
+    await granting.begin_due(site.desk)
+    late = await site.at_the_pages("sam1@merchant.example")
+    assert await may(late, MEMBERS)
+    assert not await may(late, "/studio/queue/sign")
+    dropped = [told for event, _, told in await events(of=site) if event == "roles_called_off"]
+    assert dropped == [{"roles": [role]} for role in ("reviewer", "compliance", "signer")]
+
+
+async def test_no_way_round_it(site: Site, firm: Firm, anna: Visitor, arno: Visitor) -> None:
+    """Who left and is let in again, whose link is new, and a checker who makes a maker."""
+    sam, path = await site.at_the_pages("sam1@merchant.example"), await member(anna, "Sam")
+    await anna.send(f"{path}/disable")
+    await anna.send(f"{path}/enable")
+    await sam.sign_in("sam1@merchant.example", PASSWORD)
+    assert "You were given the role Signer" in (await sam.open("/studio")).words
+    assert not await may(sam, "/studio/queue/sign")
+    # Arno agreed to Nina, and Anna makes herself a link that is Nina's; or the other way round.
+    await add(anna, "nina", "signer")
+    await add(arno, "nora", "signer")
+    nina, nora = await member(anna, "Nina"), await member(anna, "Nora")
+    await arno.send(f"{nina}/roles/signer/agree")
+    for made in (nina, nora):
+        await anna.send(f"{made}/invite")
+        assert (await anna.send(f"{made}/roles/signer/agree")).status == 403
+        assert "Signer: waits" in (await anna.open(MEMBERS)).words
+    # Rosa reviews and administers: who makes invoices for her waits, too.
+    await site.person(firm.org_id, "rosa", "reviewer", "administrator")
+    rosa = await site.at_the_pages("rosa1@merchant.example")
+    maker = await puppet(site, rosa, "mike", "finance")
+    assert not await may(maker, "/studio/invoices/new")
