@@ -115,7 +115,7 @@ SCREENS: Final = (
     Screen("invoice-underpaid", "/studio/invoices/{underpaid}", "sam"),
     Screen("invoice-to-sign", "/studio/invoices/{to_sign}", "sam"),
     Screen("invoice-held", "/studio/invoices/{held}", "otto"),
-    Screen("invoice-to-refund", "/studio/invoices/{to_refund}", "sam"),
+    Screen("invoice-to-refund", "/studio/invoices/{to_refund}", "sue"),
     Screen("invoice-standing-still", "/studio/invoices/{standing}", "sam"),
     Screen("invoice-completed", "/studio/invoices/{completed}", "ada"),
     Screen("approvals", "/studio/approvals", "rita"),

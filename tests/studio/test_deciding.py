@@ -162,6 +162,44 @@ async def test_a_refund_with_papers_is_ordered_by_one_and_approved_by_another(
     assert file.headers["Content-Disposition"].startswith("attachment")
 
 
+async def test_a_refund_form_tells_all_that_is_wrong_at_once_and_keeps_its_files(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    made = await ready_to_sign(firm, payments)
+    sam = await site.at_the_pages(SAM)
+    page = await sam.open(f"/studio/invoices/{made}/refund")
+    form = aiohttp.FormData({"address": "0xnobody", "reason": " ", "amount": "1000", "asset": ""})
+    form.add_field("attachments", PDF, filename="order.pdf", content_type="application/pdf")
+    form.add_field("attachments", b"<svg>", filename="drawn.svg", content_type="application/pdf")
+    refused = await sam.send(f"/studio/invoices/{made}/refund", form, token=page.form_token)
+    assert refused.status == 422
+    assert "4 fields need another look" in refused.words
+    for told in ("Address : must be", "is more than is still here", "Reason :", "drawn.svg: must"):
+        assert told in refused.words
+    assert "kept from before: order.pdf" in refused.words
+    kept = re.findall(r'name="file_id" value="([^"]+)"', refused.text)
+    fields = {"address": CUSTOMER, "reason": "Wrong order", "amount": "", "asset": ""}
+    without = await sam.send(f"/studio/invoices/{made}/refund", fields, token=page.form_token)
+    assert "at least one file has to be chosen" in without.words
+    assert await statuses(firm, made) == ["sign_pending"]
+    fields |= {"file_id": kept[0]}
+    ordered = await sam.send(f"/studio/invoices/{made}/refund", fields, token=page.form_token)
+    assert "a second person has to approve it" in ordered.words
+
+
+async def test_what_was_collected_stands_before_what_was_paid_out_of_it(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    made = await ready_to_sign(firm, payments)
+    assert (await firm.signer.act("sign", made)).status == 200
+    await payments.swept(made, more_to_move=True)
+    await payments.paid_out(made)
+    ada = await site.at_the_pages("ada1@merchant.example")
+    sent = (await ada.open(f"/studio/invoices/{made}")).words.split("Sent by us")[1]
+    collected, paid = sent.index("Collected into the pool"), sent.index("Paid out")
+    assert collected < sent.index("your pool") < paid
+
+
 async def test_roles_see_only_their_queues(site: Site, firm: Firm) -> None:
     assert firm.org_id == 1
     otto = await site.at_the_pages(OTTO)

@@ -129,11 +129,30 @@ async def test_maya_writes_an_invoice_and_the_server_adds_it_up(maya: Writer) ->
 async def test_lines_add_up_while_somebody_types(maya: Writer) -> None:
     lines = {n: v for n, v in FORM.items() if n.startswith("item_")}
     part = await maya.visitor.send("/studio/invoices/sums", {**lines, "price_in": "TWD"})
-    assert '<output id="sum">3,026.05 TWD</output>' in part.text
+    assert '<output id="sum">3,026.05 TWD<br>' in part.text
+    assert "of it tax: 125.05" in part.words
     assert '<output id="line-0" hx-swap-oob="true">2,626.05</output>' in part.text
     lines["item_unit_price"] = ["1e3", "400", ""]
     part = await maya.visitor.send("/studio/invoices/sums", {**lines, "price_in": "TWD"})
     assert "400 TWD 1 line cannot be read yet" in part.words
+
+
+async def test_tax_is_typed_as_a_rate_too_and_rounded_once(maya: Writer) -> None:
+    # Of 333.33 and twice 100.05 together, 5 % are 26.67: whole dollars in Taiwan.
+    lines: dict[str, object] = {
+        "item_name": ["Consulting", "Travel", "Hotel", "Stamps"],
+        "item_quantity": ["1", "1", "1", "2"],
+        "item_unit_price": ["333.33", "100.05", "100.05", "10"],
+        "item_tax": ["5%", "5 %", "5\uff05", "0.50"],
+    }
+    made = await maya.made(**lines)
+    assert [str(i.tax) for i in made.document.items] == ["17", "5", "5", "0.50"]
+    assert made.price.amount == Decimal("580.93")
+    shown = (await maya.visitor.open(address_of(made))).words
+    assert "Subtotal 553.43 Tax 27.50 Total 580.93 TWD" in shown
+    refused = await maya.send(key=None, **{**lines, "item_tax": ["101%", "5%%", "-5%", "five"]})  # type: ignore[arg-type]  # fields of the form
+    assert refused.words.count("must be an amount such as 150, or a rate up to 100%") == 8
+    assert 'value="101%"' in refused.text
 
 
 async def test_without_scripts_buttons_add_take_away_and_preview_lines(maya: Writer) -> None:

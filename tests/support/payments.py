@@ -232,7 +232,8 @@ class Payments:
             await execute(
                 tx,
                 "UPDATE move SET status = 'final', moved_units = amount_units,"
-                " final_at = created_at"
+                " final_at = created_at,"
+                " tx_hash = coalesce(tx_hash, '0x' || repeat(md5(move_id::text), 2))"
                 " WHERE invoice_id = %(invoice_id)s AND purpose = ANY(%(purposes)s)"
                 " AND status <> 'failed'",
                 {"invoice_id": asked, "purposes": list(purposes)},

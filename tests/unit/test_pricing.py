@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
@@ -124,3 +125,27 @@ class TestDeadline:
         with pytest.raises(Invalid) as refusal:
             self.deadline(**changes)
         assert list(refusal.value.fields) == [field]
+
+
+# specs/einvoice.md 9.3, where prices are without tax; rounding to even would fail it.
+TAXES = (
+    *((9, 0), (10, 1), (29, 1), (30, 2), (49, 2), (50, 3), (70, 4), (90, 5), (110, 6)),
+    *((333, 17), (952, 48), (30_000, 1_500)),
+)
+
+
+@pytest.mark.parametrize(("net", "tax"), TAXES)
+def test_taiwans_tax_is_rounded_half_up_to_whole_dollars(net: int, tax: int) -> None:
+    assert pricing.tax_at(Decimal(5), [Fraction(net)], "TWD") == [Decimal(tax)]
+
+
+def test_tax_is_rounded_once_over_all_lines_and_never_below_nothing() -> None:
+    taxes = pricing.tax_at(Decimal(5), [Fraction(10)] * 10, "TWD")
+    assert sum(taxes) == Decimal(5)
+    assert set(taxes) == {Decimal(0), Decimal(1)}
+    assert pricing.tax_at(Decimal("7.5"), [Fraction("0.33")] * 3, "USD") == [
+        Decimal("0.02"),
+        Decimal("0.03"),
+        Decimal("0.02"),
+    ]
+    assert pricing.tax_at(Decimal(5), [Fraction("9.99")], None) == [Decimal("0.50")]

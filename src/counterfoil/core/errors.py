@@ -1,8 +1,11 @@
 """Refusals: why the system said no, in words for people and names for programs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+T = TypeVar("T")
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a malfunction
@@ -68,3 +71,29 @@ class Unavailable(Refusal):
     """Something we need (a fresh rate, a free address) is missing just now; try again."""
 
     kind = "unavailable"
+
+
+@dataclass(slots=True)
+class Problems:
+    """Everything wrong with what somebody filled in, by its field, to be told at once."""
+
+    found: dict[str, str] = field(default_factory=dict)
+
+    def read(self, get: Callable[[], T], otherwise: T) -> T:
+        """What ``get`` reads; ``otherwise`` where it is `Invalid`, which is noted."""
+        try:
+            return get()
+        except Invalid as refused:
+            self.found.update(refused.fields)
+            return otherwise
+
+    def settle(self) -> None:
+        """Raise `Invalid` with all that was noted, if anything was."""
+        if self.found:
+            count = len(self.found)
+            message = (
+                "a field needs another look; nothing was saved"
+                if count == 1
+                else f"{count} fields need another look; nothing was saved"
+            )
+            raise Invalid(message, fields=self.found)

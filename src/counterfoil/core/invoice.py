@@ -112,6 +112,16 @@ class Document:
     """The merchant's own JSON object, kept as the text it came as and never interpreted."""
     group_key: str | None = None
 
+    @property
+    def net(self) -> Decimal:
+        """What the lines come to before tax."""
+        return sum((item.total - item.tax for item in self.items), start=Decimal(0))
+
+    @property
+    def tax(self) -> Decimal:
+        """The tax of all lines."""
+        return sum((item.tax for item in self.items), start=Decimal(0))
+
 
 @dataclass(frozen=True, slots=True)
 class Price:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from math import floor
 from typing import Final
 
 from counterfoil.core.errors import Invalid
@@ -14,6 +15,12 @@ MAX_AMOUNT: Final = Decimal(10) ** 12
 """A trillion of anything is a mistake, not an invoice."""
 
 FIAT_DECIMALS: Final = 2
+TAX_DECIMALS: Final = {"TWD": 0}
+"""To how many digits tax at a rate is rounded, where it is not to hundredths.
+
+Taiwan's is in whole dollars (specs/einvoice.md 9.2).
+"""
+
 MAX_TERMS_DAYS: Final = 365
 MAX_DEADLINE_AHEAD: Final = timedelta(days=366)
 
@@ -32,6 +39,24 @@ def check_items(items: Sequence[LineItem], price: Price) -> None:
             f"add up to {plain_text(total)}, but amount is {plain_text(price.amount)};"
             " each line counts quantity x unit_price + tax",
         )
+
+
+def tax_at(percent: Decimal, nets: Sequence[Fraction], currency: str | None) -> list[Decimal]:
+    """The tax of lines that share a rate, given each one's amount before it.
+
+    Rounded half up, and once: over all of them (specs/einvoice.md 9.2). A line's tax is what it
+    adds to the rounded tax of those before it, so none is negative and no cent is lost. Without a
+    ``currency`` the amounts are of a token.
+    """
+    decimals = TAX_DECIMALS.get(currency or "", FIAT_DECIMALS)
+    taxes = []
+    net, before = Fraction(0), 0
+    for one in nets:
+        net += one
+        so_far = floor(net * Fraction(percent) / 100 * 10**decimals + Fraction(1, 2))
+        taxes.append(Decimal(so_far - before).scaleb(-decimals))
+        before = so_far
+    return taxes
 
 
 def check_amount(price: Price) -> None:

@@ -50,7 +50,8 @@ from counterfoil.desk.resolving import check_approved_content, recalculation
 MAX_ATTACHMENTS: Final = 10
 """A refund carries one to ten (sources/kryptogo-invoice-approval-workflow.txt)."""
 
-_FAMILY: Final = "evm"
+FAMILY: Final = "evm"
+"""Chains that money goes back on."""
 
 _SIGNED_AS_IT_IS: Final = frozenset({Context.PAID_LATE, Context.MULTIPLE_PAYERS, Context.OVERPAID})
 """Enough money, but particular: whoever signs for it takes it as it is."""
@@ -217,9 +218,7 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
         if stands_to_be_signed(invoice):
             await must_still_be_registered(desk, tx, invoice)
         await _check_attachments(tx, invoice.org_id, refund_attachments)
-        address = refund_address and await check_refund(
-            desk, tx, by.org_id, _FAMILY, refund_address
-        )
+        address = refund_address and await check_refund(desk, tx, by.org_id, FAMILY, refund_address)
         order = SignOff(
             at=desk.clock.now(),
             by=by.uid,
@@ -322,7 +321,7 @@ async def order_refund(  # noqa: PLR0913 - the fields of RefundReviewRequest
             sentence = f"must name one to {MAX_ATTACHMENTS} uploaded files"
             raise Invalid.field("refund_attachments", sentence)
         await _check_attachments(tx, invoice.org_id, attachments)
-        destination = await check_refund(desk, tx, by.org_id, _FAMILY, address)
+        destination = await check_refund(desk, tx, by.org_id, FAMILY, address)
         await _check_still(tx, invoice, OrderRefund)
         return [
             OrderRefund(
@@ -346,7 +345,7 @@ async def approve_refund(
     async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
         await _check_still(tx, invoice, ApproveRefund)
         if invoice.status is Status.REFUND_PENDING and invoice.open_refund is not None:
-            await check_refund(desk, tx, by.org_id, _FAMILY, invoice.open_refund.address)
+            await check_refund(desk, tx, by.org_id, FAMILY, invoice.open_refund.address)
         return [ApproveRefund(at=desk.clock.now(), by=by.uid)]
 
     return await _command(desk, invoice_id, by, ApproveRefund, make, key=idempotent)

@@ -201,9 +201,7 @@ class _Writer:
         return self.moment(invoice.deadline_at)
 
     def sums(self) -> list[tuple[str, str]]:
-        items = self.invoice.document.items
-        tax = sum((item.tax for item in items), start=Decimal(0))
-        net = sum((item.total - item.tax for item in items), start=Decimal(0))
+        net, tax = self.invoice.document.net, self.invoice.document.tax
         return [(self.say("Subtotal"), self.cash(net)), (self.say("Tax"), self.cash(tax))]
 
     def payment(self) -> dict[str, Any] | None:

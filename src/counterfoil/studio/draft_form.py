@@ -4,34 +4,28 @@ Fields that are not in it are not read, so nobody sets what is not theirs to set
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import partial
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 from uuid import UUID
 
 from counterfoil.core import bounds, ids, strict_json, text
 from counterfoil.core.assets import SYMBOLS
 from counterfoil.core.callback_url import check_callback_url
-from counterfoil.core.errors import Invalid
+from counterfoil.core.errors import Invalid, Problems
 from counterfoil.core.invoice import LineItem
-from counterfoil.core.money import parse_decimal, plain_text
+from counterfoil.core.money import plain_text
 from counterfoil.desk.intake import Draft
 from counterfoil.pages.forms import Form
-
-T = TypeVar("T")
+from counterfoil.studio.draft_lines import BLANK_ITEM, COLUMNS, read_lines
 
 DIALECT: Final = "kryptogo"
 """How callbacks of an invoice made here are worded: as those of the merchant's other invoices."""
 
 CURRENCIES: Final = ("TWD", "USD")
 IN_TOKENS: Final = "token"
-
-COLUMNS: Final = ("name", "quantity", "unit_price", "tax")
-BLANK_ITEM: Final[Mapping[str, str]] = {"name": "", "quantity": "1", "unit_price": "", "tax": ""}
-FIRST_ROWS: Final = 3
 
 _RAW_LENGTH: Final = 64 * 1024
 _TEXTS: Final = (
@@ -71,39 +65,6 @@ class Typed:
         """The lines without one of them; the last one only becomes blank."""
         kept = tuple(item for at, item in enumerate(self.items) if at != number)
         return replace(self, items=kept or (BLANK_ITEM,))
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """What the lines come to: each line's total (None: not readable yet), and all of them."""
-
-    lines: tuple[Decimal | None, ...]
-    total: Decimal
-    unreadable: int
-
-
-@dataclass(slots=True)
-class _Reading:
-    """Everything wrong with a form, to be told at once."""
-
-    problems: dict[str, str] = field(default_factory=dict)
-
-    def read(self, get: Callable[[], T], otherwise: T) -> T:
-        try:
-            return get()
-        except Invalid as refused:
-            self.problems.update(refused.fields)
-            return otherwise
-
-    def settle(self) -> None:
-        if self.problems:
-            count = len(self.problems)
-            message = (
-                "a field needs another look; nothing was saved"
-                if count == 1
-                else f"{count} fields need another look; nothing was saved"
-            )
-            raise Invalid(message, fields=self.problems)
 
 
 def typed_in(form: Form) -> Typed:
@@ -167,24 +128,11 @@ def fingerprint(draft: Draft) -> str:
     return hashlib.sha256(repr(draft).encode()).hexdigest()
 
 
-def sums(items: Sequence[Mapping[str, str]]) -> Sums:
-    """Add up what can be read; lines that nobody wrote in are left out."""
-    lines: list[Decimal | None] = []
-    unreadable = 0
-    for number, item in enumerate(items):
-        try:
-            lines.append(None if _is_blank(item) else _amount(number, item).total)
-        except Invalid:
-            lines.append(None)
-            unreadable += 1
-    return Sums(tuple(lines), sum((t for t in lines if t is not None), Decimal(0)), unreadable)
-
-
 def read(typed: Typed, *, creator: str, allow_private_callbacks: bool) -> Draft:
     """What the form asks for; `Invalid` names everything wrong by its field."""
-    told = _Reading()
-    items: tuple[LineItem, ...] = told.read(lambda: _items(typed.items), ())
+    told = Problems()
     in_tokens = typed["price_in"] == IN_TOKENS
+    items: tuple[LineItem, ...] = told.read(lambda: read_lines(typed.items, typed["price_in"]), ())
     draft = Draft(
         dialect=DIALECT,
         pricing_mode="crypto" if in_tokens else "fiat",
@@ -356,55 +304,3 @@ def _order_data(written: str) -> str:
         max_depth=bounds.MAX_ORDER_DATA_DEPTH,
         max_bytes=bounds.MAX_ORDER_DATA_BYTES,
     )
-
-
-def _is_blank(item: Mapping[str, str]) -> bool:
-    return not any(item[name].strip() for name in ("name", "unit_price", "tax"))
-
-
-def _items(rows: Sequence[Mapping[str, str]]) -> tuple[LineItem, ...]:
-    told = _Reading()
-    found = [
-        told.read(partial(_item, at, row), None)
-        for at, row in enumerate(rows)
-        if not _is_blank(row)
-    ]
-    if told.problems:
-        raise Invalid("some lines need another look", fields=told.problems)
-    if not found:
-        raise Invalid.field("items", "must have at least one line with a name and a price")
-    return tuple(item for item in found if item is not None)
-
-
-def _item(number: int, row: Mapping[str, str]) -> LineItem:
-    told = _Reading()
-    field_name = f"item_name-{number}"
-    most = bounds.ITEM_NAME_LENGTH
-    name = told.read(lambda: text.clean_text(row["name"], field_name, max_length=most), "")
-    line = told.read(lambda: _amount(number, row), None)
-    if line is None or told.problems:
-        raise Invalid("a line needs another look", fields=told.problems)
-    return replace(line, name=name)
-
-
-def _amount(number: int, row: Mapping[str, str]) -> LineItem:
-    """A line's numbers; its name is not looked at."""
-    told = _Reading()
-    quantity, unit_price, tax = (
-        told.read(partial(_number, row[name], f"item_{name}-{number}"), Decimal(0))
-        for name in ("quantity", "unit_price", "tax")
-    )
-    if told.problems:
-        raise Invalid("a line needs another look", fields=told.problems)
-    return LineItem(name="", quantity=quantity, unit_price=unit_price, tax=tax)
-
-
-def _number(written: str, name: str) -> Decimal:
-    tidy = written.strip()
-    if not tidy and name.startswith("item_tax"):
-        return Decimal(0)
-    try:
-        return parse_decimal(tidy, name)
-    except Invalid:
-        sentence = "must be a plain number such as 1 or 2.5, without separators between thousands"
-        raise Invalid.field(name, sentence) from None

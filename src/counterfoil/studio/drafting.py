@@ -33,16 +33,8 @@ from counterfoil.studio.door import (
     show,
     status_code_of,
 )
-from counterfoil.studio.draft_form import (
-    BLANK_ITEM,
-    FIRST_ROWS,
-    Typed,
-    fingerprint,
-    read,
-    sums,
-    typed_from,
-    typed_in,
-)
+from counterfoil.studio.draft_form import Typed, fingerprint, read, typed_from, typed_in
+from counterfoil.studio.draft_lines import BLANK_ITEM, FIRST_ROWS, sums
 from counterfoil.studio.invoice import invoice_id_of
 
 NEW: Final = f"{PREFIX}/invoices/new"
@@ -105,7 +97,8 @@ async def add_up(request: PageRequest) -> Answer:
     """What the lines come to; asked for while somebody types."""
     request.user.actor.require(Permission.CREATE)
     typed = typed_in(await read_form(request))
-    return show(request, "studio/draft_sums.html", {"typed": typed, "sums": sums(typed.items)})
+    values = {"typed": typed, "sums": sums(typed.items, typed["price_in"])}
+    return show(request, "studio/draft_sums.html", values)
 
 
 @get("/recipients")
@@ -239,7 +232,7 @@ async def _form(  # noqa: PLR0913 - the form, and what is said about it
     name = typed["recipient_name"].strip()[: bounds.NAME_LENGTH]
     values: dict[str, Any] = {
         "typed": typed,
-        "sums": sums(typed.items),
+        "sums": sums(typed.items, typed["price_in"]),
         "offered": offered,
         "recipients": await drafting.recipients(desk, "", by),
         "warning": await _warning(request, name) if name else None,

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -16,6 +17,7 @@ from counterfoil.core.errors import NotFound, Refusal
 from counterfoil.core.invoice import Invoice, Status, pay_to
 from counterfoil.core.lifecycle import command_name
 from counterfoil.core.money import Money
+from counterfoil.core.planning import INWARD
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import (
@@ -234,6 +236,7 @@ def shown(view: InvoiceView) -> dict[str, Any]:
             r.refund_id: refunding.returned(r, view.moves) for r in invoice.refunds
         },
         "sums": _sums(invoice),
+        "sent": sorted((m for m in view.moves if m.tx_hash), key=_place),
     }
 
 
@@ -273,6 +276,11 @@ def _numbers(view: InvoiceView, choice: Choice) -> list[str]:
             return [shape.money(money) for money in reckoning.missing(invoice)[:1]]
         case Choice.RECALCULATE:
             return [shape.amount(r.due_units, r.asset) for r in view.repriced[:1]]
+
+
+def _place(move: MoveRow) -> tuple[datetime, bool, int]:
+    """Where a movement stands among others: of those planned at once, what is collected first."""
+    return move.created_at, move.purpose not in INWARD, move.leg
 
 
 def _with_amounts(standing: Standing) -> list[tuple[MoveRow, Money]]:

@@ -1,5 +1,7 @@
 """Ordering a refund: how much of which token, to whom, why, and with which papers."""
 
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
@@ -7,14 +9,15 @@ from litestar import get, post
 from litestar.params import FromPath
 
 from counterfoil.core import ids, reckoning
-from counterfoil.core.errors import Invalid, NotFound, Refusal
+from counterfoil.core.errors import Invalid, NotFound, Problems, Refusal
 from counterfoil.core.events import OrderRefund
 from counterfoil.core.money import parse_decimal
-from counterfoil.desk import commands, files, queries
+from counterfoil.desk import commands, files, ordering, queries
 from counterfoil.desk.commands import MAX_ATTACHMENTS
 from counterfoil.desk.possible import possible
 from counterfoil.desk.refunding import Part
 from counterfoil.pages.forms import Form, read_form
+from counterfoil.studio import attached
 from counterfoil.studio.door import (
     PREFIX,
     Answer,
@@ -29,13 +32,31 @@ from counterfoil.studio.invoice import invoice_id_of
 
 MAX_UPLOAD_BYTES: Final = MAX_ATTACHMENTS * files.MAX_FILE_BYTES + 256 * 1024
 
-NOTHING_WRITTEN: Final = {"amount": "", "address": "", "reason": "", "asset": "", "file_ids": []}
+_FIELDS: Final = ("amount", "address", "asset", "reason")
+
+_DESKS_NAMES: Final = {
+    "refund_amount": "amount",
+    "refund_address": "address",
+    "refund_token": "asset",
+    "refund_chain": "asset",
+    "refund_attachments": "attachments",
+}
+"""What the desk calls a field, to where it stands in the form."""
+
+
+@dataclass(slots=True)
+class _Written:
+    """What stands in the form: texts, the files that are kept for it, and what is wrong with it."""
+
+    texts: dict[str, str]
+    file_ids: list[str] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
 
 
 @get("/invoices/{public_id:str}/refund")
 async def refund_page(request: PageRequest, public_id: FromPath[str]) -> Answer:
     """The form, with what can go back."""
-    return await _page(request, invoice_id_of(public_id), dict(NOTHING_WRITTEN))
+    return await _page(request, invoice_id_of(public_id), _Written(dict.fromkeys(_FIELDS, "")))
 
 
 @post(
@@ -45,22 +66,15 @@ async def refund_page(request: PageRequest, public_id: FromPath[str]) -> Answer:
 )
 async def order(request: PageRequest, public_id: FromPath[str]) -> Answer:
     """Order it; a second person approves. Refused, the form keeps what was written and sent."""
-    invoice_id = invoice_id_of(public_id)
+    invoice_id, by = invoice_id_of(public_id), request.user.actor
     form = await read_form(request)
-    written: dict[str, Any] = {name: form.raw(name) for name in ("amount", "address", "asset")}
-    written |= {"reason": form.raw("reason"), "file_ids": []}
+    written = _Written({name: form.raw(name) for name in _FIELDS})
     try:
-        written["file_ids"] = kept = await _attachments(request, form)
+        await _keep_files(request, form, written)
+        read = await _read(request, invoice_id, form, written)
         await confirm_with(request, form)
-        await commands.order_refund(
-            desk_of(request),
-            invoice_id,
-            request.user.actor,
-            address=form.raw("address").strip(),
-            reason=form.text("reason", empty=False, lines=True),
-            attachments=tuple(ids.parse("file", one) or UUID(int=0) for one in kept),
-            part=_part(written),
-        )
+        _settle(written)
+        await commands.order_refund(desk_of(request), invoice_id, by, **read)
     except NotFound:
         raise
     except Refusal as refusal:
@@ -68,23 +82,56 @@ async def order(request: PageRequest, public_id: FromPath[str]) -> Answer:
     return go(f"{PREFIX}/invoices/{public_id}", done="order_refund")
 
 
-async def _attachments(request: PageRequest, form: Form) -> list[str]:
-    """The papers: those sent with an earlier, refused attempt, and those sent now."""
-    earlier = form.all("file_id", at_most=MAX_ATTACHMENTS)
-    sent = form.files("attachments", at_most=MAX_ATTACHMENTS)
-    if len(earlier) + len(sent) > MAX_ATTACHMENTS:
-        raise Invalid.field("attachments", f"must be at most {MAX_ATTACHMENTS} files")
-    stored = [
-        await files.store(desk_of(request), await one.read(), one.filename, request.user.actor)
-        for one in sent
-    ]
-    return [*earlier, *(ids.public("file", one.file_id) for one in stored)]
+async def _keep_files(request: PageRequest, form: Form, written: _Written) -> None:
+    """Keep the papers, those of an earlier, refused attempt as well; a bad one loses no other."""
+    written.file_ids = form.all("file_id", at_most=MAX_ATTACHMENTS)
+    for one in form.files("attachments", at_most=MAX_ATTACHMENTS - len(written.file_ids)):
+        try:
+            stored = await files.store(
+                desk_of(request), await one.read(), one.filename, request.user.actor
+            )
+        except Invalid as refused:
+            why = refused.fields.get("file", refused.message)
+            written.problems |= Invalid.field("attachments", f"{one.filename}: {why}").fields
+        else:
+            written.file_ids.append(ids.public("file", stored.file_id))
 
 
-def _part(written: dict[str, Any]) -> Part | None:
+async def _read(
+    request: PageRequest, invoice_id: UUID, form: Form, written: _Written
+) -> dict[str, Any]:
+    """What is ordered; all that is wrong with it goes to the form's problems."""
+    told = Problems()
+    part = told.read(lambda: _part(written.texts), None)
+    read: dict[str, Any] = {
+        "address": written.texts["address"].strip(),
+        "reason": told.read(lambda: form.text("reason", empty=False, lines=True), ""),
+        "attachments": tuple(ids.parse("file", one) or UUID(int=0) for one in written.file_ids),
+        "part": part,
+    }
+    if not written.file_ids and "attachments" not in written.problems:
+        told.found |= Invalid.field("attachments", "at least one file has to be chosen").fields
+    view = await queries.view(desk_of(request), invoice_id, request.user.actor)
+    told.found |= await ordering.look_over(
+        desk_of(request), view, request.user.actor, address=read["address"], part=part
+    )
+    written.problems |= {_DESKS_NAMES.get(name, name): says for name, says in told.found.items()}
+    return read
+
+
+def _settle(written: _Written) -> None:
+    """Refuse what has problems; one alone says which field it is about."""
+    match list(written.problems.items()):
+        case [(name, sentence)]:
+            raise Invalid(f"{name}: {sentence}", fields=written.problems)
+        case _:
+            Problems(written.problems).settle()
+
+
+def _part(texts: dict[str, str]) -> Part | None:
     """What of the money is meant: ``symbol@chain`` and an amount, or all of it."""
-    symbol, _, chain = written["asset"].partition("@")
-    amount = written["amount"].strip()
+    symbol, _, chain = texts["asset"].partition("@")
+    amount = texts["amount"].strip()
     part = Part(
         parse_decimal(amount, "refund_amount") if amount else None, symbol or None, chain or None
     )
@@ -94,10 +141,12 @@ def _part(written: dict[str, Any]) -> Part | None:
 async def _page(
     request: PageRequest,
     invoice_id: UUID,
-    written: dict[str, Any],
+    written: _Written,
     refusal: Refusal | None = None,
 ) -> Answer:
-    view = await queries.view(desk_of(request), invoice_id, request.user.actor)
+    desk, by = desk_of(request), request.user.actor
+    view = await queries.view(desk, invoice_id, by)
+    desks = {} if refusal is None else refusal.fields
     return show(
         request,
         "studio/refund.html",
@@ -106,13 +155,25 @@ async def _page(
             "invoice": view.invoice,
             "left": reckoning.refundable(view.invoice),
             "received": reckoning.received(view.invoice),
-            "possible": OrderRefund in possible(view, request.user.actor),
-            "written": written,
+            "possible": OrderRefund in possible(view, by),
+            "written": written.texts,
+            "kept": await _named(request, written.file_ids),
             "most_files": MAX_ATTACHMENTS,
             "refusal": refusal,
+            "problems": written.problems
+            | {_DESKS_NAMES.get(name, name): says for name, says in desks.items()},
         },
         status_code=200 if refusal is None else status_code_of(refusal),
     )
+
+
+async def _named(request: PageRequest, file_ids: list[str]) -> list[tuple[str, str]]:
+    """The files that are kept, with their names; what is no file of ours is dropped."""
+    found = []
+    for one in file_ids:
+        with suppress(NotFound):
+            found.append((one, await attached.name_of(request, one)))
+    return [(one, name) for one, name in found if name]
 
 
 HANDLERS: Final = (refund_page, order)

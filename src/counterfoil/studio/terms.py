@@ -30,6 +30,13 @@ PURPOSES: Final[Mapping[str, str]] = {
 }
 """What a movement of ours was for."""
 
+OWN_PLACES: Final[Mapping[str, str]] = {
+    "sweep": N_("your pool"),
+    "quarantine": N_("your quarantine wallet"),
+    "restore": N_("your pool"),
+}
+"""Where a movement goes that names no address, since it stays with the organisation."""
+
 MOVES: Final[Mapping[str, str]] = {
     "waiting": N_("waiting"),
     "ready": N_("to be signed"),

@@ -234,6 +234,9 @@ FIELDS: Final[Mapping[str, str]] = {
     "default_url": N_("Default callback address"),
     "group_key": N_("Group"),
     "order_data": N_("Your own data"),
+    "amount": N_("Amount"),
+    "asset": N_("Token"),
+    "address": N_("Address"),
     "attachment": N_("Attachment"),
     "attachments": N_("Attachments"),
     "file": N_("File"),
@@ -326,7 +329,7 @@ CONSEQUENCES: Final[Mapping[str, str]] = {
     "accept": N_("What came counts as paid. Nothing moves before somebody signs for it."),
     "recalculate": N_("What came is judged against the price at the current rate."),
     "sign_off": N_("The money is collected into your pool and paid out. This cannot be undone."),
-    "approve_refund": N_("The money leaves the pool for the address above. This cannot be undone."),
+    "approve_refund": N_("The money leaves the pool for the address below. This cannot be undone."),
     "withdraw_refund": N_("Nothing is sent; the invoice goes on where it stood."),
     "take_note": N_("Only compliance officers see it."),
 }
