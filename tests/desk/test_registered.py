@@ -2,13 +2,19 @@
 
 from datetime import timedelta
 
+import pytest
+
+from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.invoice import Status
-from counterfoil.desk import upkeep
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.desk import approving, queries, redirecting
 from counterfoil.desk.moving import Reserved
 from support.fake_clock import FakeClock
-from support.invoices import DUE
+from support.invoices import DUE, SIGNER
 from support.till import Till, reserve
 from support.treasury import land, register, registered_only, remove
+
+SAM = Actor(SIGNER, 1, frozenset({Permission.SIGN, Permission.READ}))
 
 
 async def test_a_payout_to_an_address_that_was_removed_stands_still_and_is_not_signed(
@@ -30,10 +36,22 @@ async def test_a_payout_to_an_address_that_was_removed_stands_still_and_is_not_s
     )
     assert await till.status(bill) is Status.PAYOUT_PROCESSING
 
+    why = "the thief's address is gone"
+    for approve_again in (
+        approving.approve_again(till.desk, payout.move_id, SAM, reason=why),
+        approving.approve_payments_again(till.desk, bill.invoice_id, SAM, why),
+    ):
+        with pytest.raises(OutOfPlace, match=f"{destination} is no registered payout address"):
+            await approve_again
+    assert (await till.move(bill, "payout")).warrant == payout.warrant
+    view = await queries.view(till.desk, bill.invoice_id, SAM)
+    seen = await redirecting.standing(till.desk, view, SAM)
+    assert seen is not None
+    assert (seen.barred, seen.actions) == (payout.park_reason, frozenset())
+
     await register(till, destination)
     clock.advance(timedelta(minutes=1))
-    why = {"by": "operator:kim", "reason": "registered again"}
-    await upkeep.retry(till.desk, till.org_id, payout.move_id, **why)
+    await approving.approve_again(till.desk, payout.move_id, SAM, reason="registered again")
     assert await reserve(till, "pool") is Reserved.SIGNED
     await land(till)
     assert await till.status(bill) is Status.COMPLETED

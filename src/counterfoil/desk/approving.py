@@ -32,6 +32,7 @@ from counterfoil.desk.objections import OUTGOING, over_budget
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.record import record
 from counterfoil.desk.refunding import legs_of
+from counterfoil.desk.registered import barred
 from counterfoil.desk.warrants import claimed_warrant
 
 _KNOWN_DEAD: Final = frozenset({"cancelled", "gone"})
@@ -43,7 +44,8 @@ async def approve_again(desk: Desk, move_id: UUID, by: Actor, *, reason: str) ->
     The same movement with the same destination and amount: what was sealed the first time is
     compared first, so that nobody approves what a hand in the database made of it. Raises
     `NotFound`, `Forbidden`, `Invalid` without a reason, and `OutOfPlace` for what is not parked, is
-    not a payment, has moved something, or may still be made by an earlier nonce.
+    not a payment, has moved something, may still be made by an earlier nonce, or goes where nothing
+    may be sent any more: to an address that was removed, or is on a sanctions list by now.
     """
     must_be_said(by, reason)
 
@@ -194,9 +196,9 @@ async def _approve(  # noqa: PLR0913, PLR0917 - who approves which payment, and 
     must_be_in_place(move, invoice)
     must_be_checker(invoice, move, by)
     replaces = await dead_nonce(tx, move)
-    if over := await over_budget(tx, move):
-        raise OutOfPlace(over)
     now = desk.clock.now()
+    if wrong := await over_budget(tx, move) or await barred(tx, move, now):
+        raise OutOfPlace(wrong)
     await _seal(desk, tx, (move, warrant, replaces), by, now)
     what = f"approved again; it stood still because: {move.park_reason}"
     note = MoveNote(by.org_id, desk.ids.new(), move.move_id, now, by.uid, what, reason)

@@ -15,15 +15,14 @@ from counterfoil.books.lost import LostSignature
 from counterfoil.books.moves import EMPTYING, OUTGOING, MoveRow
 from counterfoil.books.screening import ScreeningRun
 from counterfoil.core import reckoning
-from counterfoil.core.assets import CHAINS, known_asset
+from counterfoil.core.assets import known_asset
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.journal import LedgerAccount, hold_account
 from counterfoil.core.money import Money
 from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.destinations import sanctioning
-from counterfoil.desk.registered import unregistered
+from counterfoil.desk.registered import barred
 
 __all__ = ["LONG", "OUTGOING", "SHORT", "Objection", "objections", "over_budget", "pause_until"]
 
@@ -196,8 +195,7 @@ def _is_released(invoice: Invoice, run: ScreeningRun) -> bool:
 async def _stops(desk: Desk, tx: Tx, move: MoveRow) -> str | None:
     """Why a movement must not be made before a person has looked at it."""
     return (
-        await _listed(tx, move)
-        or await unregistered(tx, move, desk.clock.now())
+        await barred(tx, move, desk.clock.now())
         or await _has_landed(tx, move)
         or await over_budget(tx, move)
         or await _not_in_hold(tx, move)
@@ -264,17 +262,6 @@ async def _lost(tx: Tx, move: MoveRow) -> list[LostSignature]:
     # The signer would give it a second nonce, and both could take from the hold wallet.
     own = await lost.of_move(tx, move.org_id, move.move_id)
     return [*found, *(one for one in own if one.ended in {None, "landed"})]
-
-
-async def _listed(tx: Tx, move: MoveRow) -> str | None:
-    """Why nothing may be sent to where the movement goes: lists change after an approval."""
-    if move.purpose not in OUTGOING:
-        return None
-    family = CHAINS[move.chain].family
-    lists = await sanctioning(tx, move.org_id, family, move.destination)
-    if not lists:
-        return None
-    return f"the destination {move.destination} is on the sanctions list {' and '.join(lists)}"
 
 
 async def over_budget(tx: Tx, move: MoveRow) -> str | None:

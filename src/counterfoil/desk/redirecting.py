@@ -41,7 +41,7 @@ from counterfoil.desk.moving import RUNS_WHILE
 from counterfoil.desk.objections import OUTGOING, over_budget
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.record import record
-from counterfoil.desk.registered import PayoutAddress, refuse_unregistered, usable
+from counterfoil.desk.registered import PayoutAddress, barred, refuse_unregistered, usable
 
 __all__ = ["MoveRow", "PayoutAddress"]
 
@@ -65,12 +65,15 @@ class Order:
 class Standing:
     """Payments of an invoice that stand still, and what may be done about them.
 
-    ``waits`` says why nothing can be done yet, empty where something can. ``choices`` are the
-    registered addresses that it could go to. ``actions`` are those that this member may give.
+    ``waits`` says why nothing can be done yet, empty where something can. ``barred`` says why they
+    are not approved again, empty where they may be: nothing is sent to where they go any more.
+    ``choices`` are the registered addresses that it could go to. ``actions`` are those that this
+    member may give.
     """
 
     parked: tuple[MoveRow, ...]
     waits: str
+    barred: str
     order: Order | None
     choices: tuple[PayoutAddress, ...]
     actions: frozenset[str]
@@ -193,6 +196,7 @@ async def standing(desk: Desk, view: InvoiceView, by: Actor) -> Standing | None:
         there = {move.destination for move in parked}
         good = await usable(tx, invoice.org_id, desk.clock.now())
         rules = await _rules(tx, invoice.org_id, desk.clock.now())
+        no_more = await _barred(desk, tx, parked)
         try:
             order = await _open_order(tx, invoice)
             for move in parked:
@@ -206,16 +210,29 @@ async def standing(desk: Desk, view: InvoiceView, by: Actor) -> Standing | None:
     if Permission.SIGN in by.permissions:
         checks = _is_checker(invoice, parked, by)
         if not waits and checks:
-            actions.add("approve_payments")
-            if all(is_of_open_refund(move, invoice) for move in parked):
-                actions.add("withdraw_payments")
+            actions |= _again_or_never(invoice, parked, no_more)
         if not waits and has_payout and order is None and choices and (checks or rules.two_people):
             actions.add("redirect")
         if not waits and order is not None and checks and order.by != by.uid:
             actions.add("approve_redirect")
         if order is not None:
             actions.add("withdraw_redirect")
-    return Standing(parked, waits, order, choices, frozenset(actions))
+    return Standing(parked, waits, no_more, order, choices, frozenset(actions))
+
+
+def _again_or_never(invoice: Invoice, parked: Sequence[MoveRow], no_more: str) -> set[str]:
+    """What somebody who checks these payments may do about them where they go."""
+    found = set() if no_more else {"approve_payments"}
+    if all(is_of_open_refund(move, invoice) for move in parked):
+        found.add("withdraw_payments")
+    return found
+
+
+async def _barred(desk: Desk, tx: Tx, parked: Sequence[MoveRow]) -> str:
+    """Why nothing is sent any more to where one of these goes; empty where all may be made."""
+    now = desk.clock.now()
+    found = [await barred(tx, move, now) for move in parked]
+    return next((reason for reason in found if reason), "")
 
 
 async def standing_still(desk: Desk, by: Actor) -> list[UUID]:

@@ -1,7 +1,7 @@
 """Whether money may go to an address: the rule to pay out to registered addresses only.
 
-It is asked when an invoice is made or changed, when somebody signs for its money, and once more
-before the signer is asked, since addresses can be removed at any time.
+It is asked when an invoice is made or changed, when somebody signs for its money or approves a
+payment again, and once more before the signer is asked, since addresses can be removed at any time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from counterfoil.books import orgs, profiles
-from counterfoil.books.moves import MoveRow
+from counterfoil.books.moves import OUTGOING, MoveRow
 from counterfoil.books.orgs import Org
 from counterfoil.books.profiles import PayoutAddress
 from counterfoil.core.assets import CHAINS
@@ -18,6 +18,7 @@ from counterfoil.core.invoice import Invoice
 from counterfoil.core.lifecycle import standing
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.destinations import sanctioning
 
 __all__ = ["PayoutAddress"]
 
@@ -88,7 +89,22 @@ async def must_still_be_registered(desk: Desk, tx: Tx, invoice: Invoice) -> None
             )
 
 
-async def unregistered(tx: Tx, move: MoveRow, now: datetime) -> str | None:
+async def barred(tx: Tx, move: MoveRow, now: datetime) -> str | None:
+    """Why nothing may be sent to where a payment goes, whoever approved it.
+
+    Lists and registered addresses change after an approval, so this is asked once more before
+    every new warrant and before the signer is.
+    """
+    if move.purpose not in OUTGOING:
+        return None
+    family = CHAINS[move.chain].family
+    lists = await sanctioning(tx, move.org_id, family, move.destination)
+    if lists:
+        return f"the destination {move.destination} is on the sanctions list {' and '.join(lists)}"
+    return await _unregistered(tx, move, now)
+
+
+async def _unregistered(tx: Tx, move: MoveRow, now: datetime) -> str | None:
     """Why a payout must not be made: where it goes to is not registered, or not any more.
 
     What was sent elsewhere than its invoice says (`desk.redirecting`) always goes to a registered
