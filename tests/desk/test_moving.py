@@ -7,7 +7,6 @@ import pytest
 from counterfoil.core import reckoning
 from counterfoil.core.invoice import Status
 from counterfoil.db.pool import Database
-from counterfoil.db.rows import one_value
 from counterfoil.desk import landing, moving, provisioning
 from counterfoil.desk.landing import Landed, LandedItem, Settled
 from counterfoil.desk.moving import Batch, Reserved, SignedBytes, SigningRefused, Terms
@@ -15,7 +14,7 @@ from support.fake_clock import FakeClock
 from support.invoices import DUE, USDC, gone
 from support.patience import patiently
 from support.shop import desk_on
-from support.till import ETHER, TERMS, Books, Till, quick_sign, reserve
+from support.till import ETHER, TERMS, Books, Till, quick_sign, reserve, somebody_waits_for_a_lock
 
 FEE = 7_000_000_000_000
 
@@ -360,15 +359,6 @@ async def test_sweeps_wait_for_the_factory(database: Database) -> None:
     assert await moving.next_batch(till.desk, await till.wallet("operator")) is None
     await till.ready()
     assert await moving.next_batch(till.desk, await till.wallet("operator")) is not None
-
-
-async def somebody_waits_for_a_lock(till: Till) -> None:
-    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    async with patiently("somebody who waits for a lock"):
-        while True:
-            async with till.desk.database.reading() as tx:
-                if await one_value(tx, int, query, {}):
-                    return
 
 
 async def never_asked(_batch: Batch, _nonce: int, _terms: Terms) -> SignedBytes:

@@ -1,5 +1,6 @@
 """Payouts of an organisation that pays out to registered addresses only."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -7,14 +8,15 @@ import pytest
 from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.invoice import Status
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import approving, queries, redirecting
-from counterfoil.desk.moving import Reserved
+from counterfoil.desk import approving, moving, payout_addresses, queries, redirecting
+from counterfoil.desk.moving import Batch, Reserved, SignedBytes, Terms
 from support.fake_clock import FakeClock
 from support.invoices import DUE, SIGNER
-from support.till import Till, reserve
+from support.till import TERMS, Till, quick_sign, reserve, somebody_waits_for_a_lock
 from support.treasury import land, register, registered_only, remove
 
 SAM = Actor(SIGNER, 1, frozenset({Permission.SIGN, Permission.READ}))
+ANNA = Actor("user_anna", 1, frozenset({Permission.ADMINISTER, Permission.READ}))
 
 
 async def test_a_payout_to_an_address_that_was_removed_stands_still_and_is_not_signed(
@@ -67,3 +69,27 @@ async def test_sweeps_and_payouts_of_others_ask_nobody(till: Till) -> None:
     assert await reserve(till, "pool") is Reserved.SIGNED
     await land(till)
     assert await till.status(bill) is Status.COMPLETED
+
+
+async def test_whoever_removes_an_address_waits_for_the_signature_under_way_and_none_comes_after(
+    till: Till,
+) -> None:
+    bill, other = await till.signed_bill(), await till.signed_bill()
+    where = await register(till, bill.payout_to["evm"])
+    await registered_only(till)
+    await reserve(till)
+    await land(till)
+    removing: list[asyncio.Task[None]] = []
+
+    async def slowly(batch: Batch, nonce: int, terms: Terms) -> SignedBytes:
+        removing.append(asyncio.create_task(payout_addresses.remove(till.desk, where, ANNA)))
+        waiting = asyncio.create_task(somebody_waits_for_a_lock(till))
+        await asyncio.wait({*removing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        assert waiting.done()
+        return await quick_sign(batch, nonce, terms)
+
+    await moving.reserve(till.desk, await till.batch("pool"), TERMS, slowly)
+    await removing[0]
+    assert await reserve(till, "pool") is Reserved.PARKED
+    payouts = [await till.move(one, "payout") for one in (bill, other)]
+    assert sorted(payout.status for payout in payouts) == ["parked", "signed"]

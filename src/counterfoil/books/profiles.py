@@ -115,6 +115,20 @@ async def payout_addresses(tx: Tx, org_id: int) -> list[PayoutAddress]:
     )
 
 
+async def hold_payout_address(tx: Tx, org_id: int, family: str, address: str) -> None:
+    """Keep others from removing or changing an address until the transaction ends."""
+    await execute(
+        tx,
+        """
+        SELECT FROM payout_address
+         WHERE org_id = %(org_id)s AND family = %(family)s AND address = %(address)s
+           AND removed_at IS NULL
+           FOR SHARE
+        """,
+        {"org_id": org_id, "family": family, "address": address},
+    )
+
+
 async def insert_payout_address(tx: Tx, org_id: int, row: PayoutAddress) -> None:
     """Register an address that nobody has approved; one that is registered is an error."""
     await execute(

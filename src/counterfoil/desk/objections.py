@@ -1,7 +1,8 @@
 """Why a movement that is ready must not be signed now, or not without a person.
 
-Asked under the locks of its invoice and its wallet, so nothing that is found here can change
-before the signature is kept (specs/reliability.md 1.3, points 7 and 10).
+Asked under the locks of its invoice and its wallet, and of the registered address that it goes to,
+so none of these can change before the signature is kept (specs/reliability.md 1.3, points 7 and
+10). What else is read is as it is just now: sanctions lists, and the organisation's rules.
 """
 
 from collections.abc import Mapping, Sequence
@@ -195,7 +196,7 @@ def _is_released(invoice: Invoice, run: ScreeningRun) -> bool:
 async def _stops(desk: Desk, tx: Tx, move: MoveRow) -> str | None:
     """Why a movement must not be made before a person has looked at it."""
     return (
-        await barred(tx, move, desk.clock.now())
+        await barred(tx, move, desk.clock.now(), hold=True)
         or await _has_landed(tx, move)
         or await over_budget(tx, move)
         or await _not_in_hold(tx, move)

@@ -11,13 +11,13 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-from psycopg.errors import UniqueViolation
+from psycopg.errors import LockNotAvailable, UniqueViolation
 
 from counterfoil.books import orgs, profiles
 from counterfoil.books.orgs import Org
 from counterfoil.books.profiles import PayoutAddress
 from counterfoil.core import ids, lookalike
-from counterfoil.core.errors import Conflict, Forbidden, Invalid, NotFound
+from counterfoil.core.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from counterfoil.core.payout_rules import (
     LONGEST_HOURS,
     SHORTEST_HOURS,
@@ -132,7 +132,11 @@ async def approve(desk: Desk, payout_address_id: UUID, by: Actor) -> None:
 
 
 async def remove(desk: Desk, payout_address_id: UUID, by: Actor) -> None:
-    """Take an address away, at once. Raises `Forbidden` and `NotFound`."""
+    """Take an address away: nothing is signed from then on that goes there.
+
+    It waits for a signature under way. Raises `Forbidden`, `NotFound`, and `Unavailable` where the
+    wait is too long; then nothing has changed.
+    """
     by.require(Permission.ADMINISTER)
 
     async def work(tx: Tx) -> None:
@@ -141,7 +145,13 @@ async def remove(desk: Desk, payout_address_id: UUID, by: Actor) -> None:
         await profiles.remove_payout_address(tx, by.org_id, payout_address_id, desk.clock.now())
         await note(desk, tx, by, "payout_address_removed", found.address)
 
-    await desk.database.run(work)
+    try:
+        await desk.database.run(work)
+    except LockNotAvailable:
+        raise Unavailable(
+            "payments to this address are being signed just now, so it is not removed yet; do it"
+            " again in a few seconds"
+        ) from None
 
 
 async def choose_default(desk: Desk, payout_address_id: UUID, by: Actor, *, on: bool) -> None:

@@ -89,11 +89,12 @@ async def must_still_be_registered(desk: Desk, tx: Tx, invoice: Invoice) -> None
             )
 
 
-async def barred(tx: Tx, move: MoveRow, now: datetime) -> str | None:
+async def barred(tx: Tx, move: MoveRow, now: datetime, *, hold: bool = False) -> str | None:
     """Why nothing may be sent to where a payment goes, whoever approved it.
 
     Lists and registered addresses change after an approval, so this is asked once more before
-    every new warrant and before the signer is.
+    every new warrant and before the signer is. With ``hold`` the registered address stays what it
+    is until the transaction ends: who removes it waits, and what they are told then is true.
     """
     if move.purpose not in OUTGOING:
         return None
@@ -101,23 +102,25 @@ async def barred(tx: Tx, move: MoveRow, now: datetime) -> str | None:
     lists = await sanctioning(tx, move.org_id, family, move.destination)
     if lists:
         return f"the destination {move.destination} is on the sanctions list {' and '.join(lists)}"
-    return await _unregistered(tx, move, now)
-
-
-async def _unregistered(tx: Tx, move: MoveRow, now: datetime) -> str | None:
-    """Why a payout must not be made: where it goes to is not registered, or not any more.
-
-    What was sent elsewhere than its invoice says (`desk.redirecting`) always goes to a registered
-    address; other payouts only where the organisation asks for that.
-    """
-    if move.purpose != "payout" or move.invoice_id is None:
+    if not await _must_be_registered(tx, move, now):
         return None
-    if move.source_id == move.invoice_id.hex:
-        org = await orgs.get(tx, move.org_id)
-        if org is None or not org.policy.payouts.in_force(now).registered_only:
-            return None
-    family = CHAINS[move.chain].family
+    if hold:
+        await profiles.hold_payout_address(tx, move.org_id, family, move.destination)
     for one in await usable(tx, move.org_id, now):
         if (one.family, one.address) == (family, move.destination):
             return None
     return f"the destination {move.destination} is no registered payout address, or not any more"
+
+
+async def _must_be_registered(tx: Tx, move: MoveRow, now: datetime) -> bool:
+    """Whether a payment may go to a registered address only.
+
+    What was sent elsewhere than its invoice says (`desk.redirecting`) always may; other payouts
+    only where the organisation asks for that.
+    """
+    if move.purpose != "payout" or move.invoice_id is None:
+        return False
+    if move.source_id != move.invoice_id.hex:
+        return True
+    org = await orgs.get(tx, move.org_id)
+    return org is not None and org.policy.payouts.in_force(now).registered_only
