@@ -137,12 +137,13 @@ async def test_nodes_without_old_state_hold_up_nothing_but_what_is_due(tower: To
     assert await tower.shop.deposited(bill) == DUE
 
     tower.mine(40)
+    tower.chain.faults.no_balances = True
     with pytest.raises(ChainUnreachable):
         await tower.watch()
     await expire(tower)
     assert await tower.shop.status(due) is Status.AWAITING_PAYMENT
 
-    tower.chain.faults.no_state = False
+    tower.chain.faults.no_balances = False
     await tower.watch()
     await expire(tower)
     assert await tower.shop.status(due) is Status.EXPIRED
@@ -306,7 +307,7 @@ async def test_a_sweep_waits_while_its_address_holds_more_than_is_on_record(
     more = comparing.Unexplained(
         "arb", bill.deposit_address, USDT.contract, 1, bill.invoice_id, DUE, DUE + 7, 99, NOON
     )
-    await comparing.keep(till.desk, "arb", 99, (), [more])
+    await comparing.keep(till.desk, 99, (), [more])
 
     assert await reserve(till) is Reserved.WAITING
     assert "more than is on record" in ((await till.move(bill, "sweep")).wait_reason or "")

@@ -131,6 +131,66 @@ async def test_without_old_state_tokens_go_on_and_coin_is_confirmed_as_far_as_it
     assert await comparing.every(tower.desk) == []
 
 
+@pytest.fixture
+async def after_an_outage(tower: Tower) -> Invoice:
+    """A bill for ether that came due while nobody watched and no node keeps old state."""
+    due = NOON + timedelta(seconds=900)
+    bill = await tower.shop.bill(assets=(ETH,), due_units=ETHER, deadline_at=due)
+    tower.mine(3)
+    await tower.watch()
+    tower.chain.faults.no_state = tower.chain.faults.no_traces = True
+    return bill
+
+
+async def test_who_paid_ether_in_time_while_nobody_watched_is_found_to_have_paid_in_time(
+    tower: Tower, after_an_outage: Invoice
+) -> None:
+    bill, unpaid = (
+        after_an_outage,
+        await tower.shop.bill(
+            assets=(ETH,), due_units=ETHER, deadline_at=after_an_outage.deadline_at
+        ),
+    )
+    tower.mine(300)
+    tx = tower.chain.include(coin(bill))
+    tower.mine(1_500)
+    while await tower.watcher.step():
+        await Expirer(tower.desk, ["arb"]).step()
+    await Expirer(tower.desk, ["arb"]).step()
+
+    (row,) = await tower.shop.transfers(bill)
+    assert (row.tx_hash, row.from_address, row.amount_units) == (tx.tx_hash, CUSTOMER, ETHER)
+    assert (row.depth, row.arrived_at < bill.deadline_at) == (Depth.FINAL, True)
+    assert await tower.shop.deposited(bill, ETH) == ETHER
+    assert await tower.shop.status(bill) is Status.SCREENING
+    assert await tower.shop.status(unpaid) is Status.EXPIRED
+    assert await comparing.every(tower.desk) == []
+
+
+async def test_ether_that_only_the_newest_balance_shows_keeps_its_invoice_from_expiring(
+    tower: Tower, after_an_outage: Invoice
+) -> None:
+    bill = after_an_outage
+    tower.mine(300)
+    tower.chain.include(coin(bill, how="call"))
+    tower.mine(1_500)
+    held = []
+    while await tower.watcher.step():
+        await Expirer(tower.desk, ["arb"]).step()
+        held += await comparing.every(tower.desk)
+    assert {(one.invoice_id, one.contract, one.chain_units) for one in held} == {
+        (bill.invoice_id, "", ETHER)
+    }
+    assert await tower.shop.status(bill) is not Status.EXPIRED
+    (row,) = await tower.shop.transfers(bill)
+    assert (row.amount_units, row.is_unattributed) == (ETHER, True)
+
+    # On record by now, though no node tells old state yet: nothing holds it any more.
+    tower.clock.advance(timedelta(minutes=3))
+    await step_by_step(tower, 2)
+    assert await comparing.every(tower.desk) == []
+
+
 async def test_without_old_state_a_sweep_goes_on_where_the_newest_balance_is_the_books(
     till: Till, clock: FakeClock
 ) -> None:

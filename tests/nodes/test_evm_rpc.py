@@ -328,3 +328,13 @@ async def test_a_node_without_old_state_is_not_put_to_rest_for_it(
 
     two.second.recover()
     assert await two.chain.native_balances([DEPOSIT], newest.hash) == [0]
+
+    # One that is away may know: only while it rests is it not waited for.
+    two.second.fail_with(503)
+    with pytest.raises(ChainUnreachable) as away:
+        await two.chain.native_balances([DEPOSIT], newest.hash)
+    assert not isinstance(away.value, StateNotKept)
+    for _ in range(QUICK.breaker_failures):
+        with pytest.raises(ChainUnreachable) as away:
+            await two.chain.native_balances([DEPOSIT], newest.hash)
+    assert isinstance(away.value, StateNotKept)

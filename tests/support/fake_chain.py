@@ -84,8 +84,9 @@ class Faults:
     answers no transfers at all, without an error, which an endpoint must never do but does.
     ``lost_sends`` swallows signed bytes while saying they were accepted; ``mute_sends``
     takes them and then fails to answer. ``no_traces``: calls are not shown, as by most nodes.
-    ``no_state``: old balances are not told. Transactions that are ``omitted`` are left out of every
-    list, or only out of those of more than one block. Those of ``altered`` transactions
+    ``no_state``: old balances are not told; ``no_balances``: not even the newest of tokens, when
+    they are compared. Transactions that are ``omitted`` are left out of every list, or only out of
+    those of more than one block. Those of ``altered`` transactions
     are listed with another amount or receiver.
     """
 
@@ -98,6 +99,7 @@ class Faults:
     mute_sends: bool = False
     no_traces: bool = False
     no_state: bool = False
+    no_balances: bool = False
     omitted: set[str] = field(default_factory=set)
     omits_from_single_blocks: bool = True
     altered: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -305,7 +307,8 @@ class FakeChain(Chain):
     async def kept_balances(
         self, asked: Sequence[tuple[str, str]], at_block: int
     ) -> list[int] | None:
-        if self.faults.no_state or self._reach() < at_block:
+        forgotten = self.faults.no_state and at_block < self._reach()
+        if forgotten or self.faults.no_balances or self._reach() < at_block:
             return None
         held = {contract: self._balances(contract, at_block) for contract, _ in asked}
         return [held[contract][address] for contract, address in asked]

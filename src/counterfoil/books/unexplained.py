@@ -8,7 +8,7 @@ from uuid import UUID
 from counterfoil.core.invoice import DepositMode
 from counterfoil.core.journal import DEPOSITED
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute, execute_many, one_value
+from counterfoil.db.rows import all_rows, execute_many, one_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,14 @@ async def open_addresses(
     )
 
 
-async def due_addresses(tx: Tx, chain: str, *, after: datetime, upto: datetime) -> list[Compared]:
-    """Addresses of a chain's unpaid invoices whose deadline lies between two times."""
+async def due_addresses(
+    tx: Tx, chain: str, *, after: datetime, upto: datetime, contract: str | None = None
+) -> list[Compared]:
+    """Addresses of a chain's unpaid invoices whose deadline lies between two times.
+
+    With a ``contract`` only of those that ask for it on that chain, ``""`` being native coin, and
+    without addresses that have a key of their own: coin for their gas comes to these.
+    """
     return await all_rows(
         tx,
         Compared,
@@ -87,10 +93,12 @@ async def due_addresses(tx: Tx, chain: str, *, after: datetime, upto: datetime) 
            AND EXISTS (
                SELECT FROM payment_request p
                 WHERE p.org_id = i.org_id AND p.invoice_id = i.invoice_id
-                  AND p.chain = %(chain)s)
+                  AND p.chain = %(chain)s
+                  AND (%(contract)s::text IS NULL
+                       OR (p.contract = %(contract)s AND a.deposit_mode = 'factory')))
          ORDER BY i.deadline_at, i.org_id, i.invoice_id, a.deposit_mode
         """,
-        {"chain": chain, "after": after, "upto": upto},
+        {"chain": chain, "after": after, "upto": upto, "contract": contract},
     )
 
 
@@ -177,16 +185,18 @@ async def save(tx: Tx, found: Sequence[Unexplained]) -> None:
     )
 
 
-async def explain(tx: Tx, chain: str, addresses: Collection[str], block_number: int) -> None:
-    """Forget what was not explained at these addresses up to a block: it is by now."""
-    await execute(
+async def explain(tx: Tx, explained: Collection[Unexplained], block_number: int) -> None:
+    """Forget what was not explained of these up to a block: it is by now."""
+    if not explained:
+        return
+    await execute_many(
         tx,
         """
         DELETE FROM ingest.unexplained_balance
-         WHERE chain = %(chain)s AND address = ANY(%(addresses)s)
-           AND block_number <= %(block_number)s
+         WHERE chain = %(chain)s AND address = %(address)s AND contract = %(contract)s
+           AND block_number <= %(upto)s
         """,
-        {"chain": chain, "addresses": list(addresses), "block_number": block_number},
+        [{**asdict(one), "upto": block_number} for one in explained],
     )
 
 

@@ -49,11 +49,14 @@ async def open_addresses(desk: Desk, chain: str, limit: int) -> list[Compared]:
 
 
 async def due_addresses(
-    desk: Desk, chain: str, *, after: datetime, upto: datetime
+    desk: Desk, chain: str, *, after: datetime, upto: datetime, contract: str | None = None
 ) -> list[Compared]:
-    """The addresses of unpaid invoices whose time to pay ends between two times."""
+    """The addresses of unpaid invoices whose time to pay ends between two times.
+
+    With a ``contract`` (``""`` is native coin) only of those that ask for it on this chain.
+    """
     async with desk.database.looking() as tx:
-        return await unexplained.due_addresses(tx, chain, after=after, upto=upto)
+        return await unexplained.due_addresses(tx, chain, after=after, upto=upto, contract=contract)
 
 
 async def known_at(
@@ -71,15 +74,14 @@ async def known_at(
 
 async def keep(
     desk: Desk,
-    chain: str,
     block_number: int,
-    agreed: Collection[str],
+    explained: Collection[Unexplained],
     found: Sequence[Unexplained],
 ) -> None:
-    """Write down what is not explained, and forget it at addresses that agree after a block."""
+    """Write down what is not explained, and forget what is explained after a block."""
 
     async def work(tx: Tx) -> None:
-        await unexplained.explain(tx, chain, agreed, block_number)
+        await unexplained.explain(tx, explained, block_number)
         await unexplained.save(tx, found)
 
     await desk.database.run(work)

@@ -29,6 +29,9 @@ ROUND_SECONDS: Final = 120
 BLOCKS_AT_ONCE: Final = 5
 """How many blocks with something missing are read again for one address in one go."""
 
+_COIN: Final = ""
+"""The contract that stands for a chain's native coin."""
+
 
 class BalanceCheck:
     """Compares one chain's open addresses in turns, a bounded number at a time.
@@ -45,7 +48,7 @@ class BalanceCheck:
         known = CHAINS[chain.key]
         self._contracts = [asset.contract for asset in (*known.accepted, *known.known_other)]
         self._waiting: deque[Compared] = deque()
-        self.told: bool | None = None
+        self.state_kept: bool | None = None
         """Whether a node told balances when last asked for old ones; None before that."""
         self._again_at = self._round_at = desk.clock.now()
         self._log = structlog.get_logger(worker="watch", chain=chain.key)
@@ -58,9 +61,10 @@ class BalanceCheck:
         Called before the head moves there, so that nothing expires whose address holds more than
         is on record. Raises `ChainUnreachable` where no endpoint tells balances.
         """
-        due = await comparing.due_addresses(self._desk, self._chain.key, after=head.at, upto=end.at)
-        paid = {sighting.to_address for sighting in found}
-        due = [one for one in due if one.address not in paid]
+        due = _but_paid(
+            await comparing.due_addresses(self._desk, self._chain.key, after=head.at, upto=end.at),
+            found,
+        )
         if not due:
             return
         over = await self._over(due, tip.number)
@@ -68,6 +72,18 @@ class BalanceCheck:
             msg = f"{self._chain.key}: no endpoint tells what invoices that are due hold"
             raise ChainUnreachable(msg)
         await self._keep(tip.number, (), over)
+
+    async def coin_before_deadlines(
+        self, head: Mark, end: Block, tip: Block, found: Collection[Sighting]
+    ) -> None:
+        """Look at native coin the same way, where no node tells what was at the end of a range.
+
+        What is there now is always told. Raises `ChainUnreachable` where it is not.
+        """
+        due = await comparing.due_addresses(
+            self._desk, self._chain.key, after=head.at, upto=end.at, contract=_COIN
+        )
+        await self._keep(tip.number, (), await self._coin_over(_but_paid(due, found), tip))
 
     async def rotate(self, final_number: int) -> Recorded:
         """Compare the next addresses after the last block that is wholly in the books.
@@ -84,14 +100,16 @@ class BalanceCheck:
                 await comparing.open_addresses(self._desk, self._chain.key, ONE_ROUND)
             )
         some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
-        suspects = {one.address for one in await comparing.every(self._desk, self._chain.key)}
-        known = suspects - {one.address for one in some}
+        every = await comparing.every(self._desk, self._chain.key)
+        await self._look_at_coin([one for one in every if one.contract == _COIN])
+        suspects = [one for one in every if one.contract != _COIN]
+        known = {one.address for one in suspects} - {one.address for one in some}
         # What held more when it was last looked at is looked at every time.
         some += await comparing.addresses(self._desk, self._chain.key, known)
         if not some:
             return Recorded()
         over = await self._over(some, final_number)
-        self.told = over is not None
+        self.state_kept = over is not None
         if over is None:
             self._log.warning("no_node_tells_balances", block=final_number)
             return Recorded()
@@ -104,8 +122,25 @@ class BalanceCheck:
             still = await self._over([by_address[one.address] for one in over], final_number)
         if still is None:
             still = over
-        await self._keep(final_number, suspects - {one.address for one in still}, still)
+        await self._keep(final_number, suspects, still)
         return Recorded(transfers=transfers, invoices=len(over) - len(still))
+
+    async def _look_at_coin(self, suspects: Sequence[Unexplained]) -> None:
+        """Look again at coin that is not on record, by what is there now: that is always told."""
+        newest = await self._chain.block("latest") if suspects else None
+        if newest is None:
+            return
+        addresses = {one.address for one in suspects}
+        some = await comparing.addresses(self._desk, self._chain.key, addresses)
+        await self._keep(newest.number, suspects, await self._coin_over(some, newest))
+
+    async def _coin_over(self, compared: Sequence[Compared], newest: Block) -> list[Unexplained]:
+        """Where there is more native coin now than is on record."""
+        if not compared:
+            return []
+        addresses = [one.address for one in compared]
+        held = await self._chain.token_balances(_COIN, addresses, newest.number)
+        return await self._beyond([(_COIN, one) for one in compared], held, newest.number)
 
     async def _over(
         self, compared: Sequence[Compared], block_number: int
@@ -115,10 +150,16 @@ class BalanceCheck:
         held = await self._chain.kept_balances(
             [(contract, one.address) for contract, one in asked], block_number
         )
-        if held is None:
-            return None
+        return None if held is None else await self._beyond(asked, held, block_number)
+
+    async def _beyond(
+        self, asked: Sequence[tuple[str, Compared]], held: Sequence[int], block_number: int
+    ) -> list[Unexplained]:
+        """Where an address that was asked about holds more of a token than is on record."""
+        compared = list(dict.fromkeys(one for _, one in asked))
+        contracts = list(dict.fromkeys(contract for contract, _ in asked))
         known = await comparing.known_at(
-            self._desk, self._chain.key, compared, self._contracts, block_number
+            self._desk, self._chain.key, compared, contracts, block_number
         )
         now = self._desk.clock.now()
         return [
@@ -201,10 +242,12 @@ class BalanceCheck:
         return None if over is None else any(found.contract == contract for found in over)
 
     async def _keep(
-        self, block_number: int, agreed: Collection[str], over: Sequence[Unexplained]
+        self, block_number: int, suspects: Sequence[Unexplained], over: Sequence[Unexplained]
     ) -> None:
-        if agreed or over:
-            await comparing.keep(self._desk, self._chain.key, block_number, agreed, over)
+        still = {(one.address, one.contract) for one in over}
+        explained = [one for one in suspects if (one.address, one.contract) not in still]
+        if explained or over:
+            await comparing.keep(self._desk, block_number, explained, over)
         for one in over:
             self._log.error(
                 "address_holds_more_than_is_on_record",
@@ -216,3 +259,9 @@ class BalanceCheck:
                 chain_units=str(one.chain_units),
                 block=one.block_number,
             )
+
+
+def _but_paid(due: Sequence[Compared], found: Collection[Sighting]) -> list[Compared]:
+    """Those that got nothing in what was just read: what was paid does not expire."""
+    paid = {sighting.to_address for sighting in found}
+    return [one for one in due if one.address not in paid]

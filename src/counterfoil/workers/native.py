@@ -15,9 +15,10 @@ import structlog
 
 from counterfoil.chains.port import Block, Chain, ChainMoved, StateNotKept, Transfer
 from counterfoil.core.assets import TOP_LEVEL
-from counterfoil.desk import natives
+from counterfoil.desk import comparing, natives
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.natives import NOBODY, NativeAddress, Outflow, unknown_hash
+from counterfoil.workers.reading import headers
 
 _log: Final = structlog.get_logger(worker="watch")
 
@@ -32,7 +33,7 @@ class NativeRange:
     """The blocks above ``after`` up to ``end``; everything up to ``final`` is settled.
 
     ``settles``: it is read for good. ``since`` is the time up to which invoices were looked at
-    before they are due.
+    before they are due. ``tip`` is the newest block there is.
     """
 
     after: int
@@ -41,19 +42,20 @@ class NativeRange:
     widest: int
     settles: bool
     since: datetime
+    tip: Block
 
 
 @dataclass(frozen=True, slots=True)
 class NativeFound:
     """What came to addresses of ours in a range, and what sweeps took out since the final block.
 
-    ``told`` False: no node keeps the state of the block that ends it, so nobody knows. None: there
-    was nothing to ask.
+    ``state_kept`` False: no node keeps the state of the block that ends it, so what came to whom
+    is known only as far as its transactions say it. None: there was nothing to ask.
     """
 
     transfers: tuple[Transfer, ...] = ()
     outflows: tuple[Outflow, ...] = ()
-    told: bool | None = True
+    state_kept: bool | None = True
 
 
 class Turn:
@@ -95,7 +97,7 @@ class NativeScan:
         """
         turn = await self._turn.next()
         if not turn:
-            return NativeFound(told=None)
+            return NativeFound(state_kept=None)
         pressing = await natives.pressing(
             self._desk,
             self._chain.key,
@@ -117,7 +119,8 @@ class NativeScan:
         try:
             there = await self._agreed(blocks.end, known, sweeps)
         except StateNotKept:
-            return NativeFound(outflows=tuple(sweeps), told=False)
+            plain = await self._in_bodies(blocks)
+            return NativeFound(tuple(plain), tuple(sweeps), state_kept=False)
         found: list[Transfer] = []
         for after, some in await self._starts(blocks, watched, there, sweeps):
             for block, grown in await self._growth(
@@ -125,6 +128,38 @@ class NativeScan:
             ):
                 found += await self._explained(block, grown)
         return NativeFound(tuple(found), tuple(sweeps))
+
+    async def _in_bodies(self, blocks: NativeRange) -> list[Transfer]:
+        """What transactions of the range themselves paid to invoices that are due by now.
+
+        Read where no node keeps the balances of that time, so that who paid before the deadline is
+        found before it and not after. Only of those that have more now than came before, and no
+        more than that.
+        """
+        due = await comparing.due_addresses(
+            self._desk, self._chain.key, after=blocks.since, upto=blocks.tip.at, contract=""
+        )
+        before = await natives.watched(
+            self._desk,
+            self._chain.key,
+            [one.address for one in due],
+            after=blocks.after,
+            final=blocks.tip.number,
+            settles=False,
+        )
+        known = {one.address: one.known_wei for one in before}
+        there = await self._agreed(blocks.tip, known, ()) if known else {}
+        more = {a: wei - known[a] for a, wei in there.items() if wei > known[a]}
+        if not more:
+            return []
+        found: list[Transfer] = []
+        wanted = range(blocks.after + 1, blocks.end.number + 1)
+        for number, block in (await headers(self._chain, wanted)).items():
+            if block is None:
+                msg = f"{self._chain.key}: block {number} is gone"
+                raise ChainMoved(msg)
+            found += await self._chain.native_payments(block, list(more))
+        return [one for one in found if _to(found, one.to_address) <= more[one.to_address]]
 
     async def _starts(
         self,

@@ -106,7 +106,7 @@ class ChainWatcher:
         self._final_pass = RangeReader(chain, chain.second_view, watched, self._width, listed)
         self._head_turn = Turn(desk, self._limits.coins_at_once)
         self._final_turn = Turn(desk, self._limits.coins_at_once)
-        self._coin_told: bool | None = None
+        self._coin_kept: bool | None = None
         self._paid_upto = 0
         """The last block in which payments were seen; they wait until it is safe."""
         self._recheck_at = desk.clock.now()
@@ -169,8 +169,8 @@ class ChainWatcher:
 
     async def _note_lacking(self, at: Position) -> None:
         """Keep for operators whether nodes tell what was at blocks as old as the final one."""
-        told = {self._coin_told, self._balances.told}
-        lacking = NO_OLD_STATE if False in told else at.lacking if told == {None} else None
+        kept = {self._coin_kept, self._balances.state_kept}
+        lacking = NO_OLD_STATE if False in kept else at.lacking if kept == {None} else None
         if lacking != at.lacking:
             await doubting.lack(self._desk, self._chain.key, lacking)
 
@@ -221,8 +221,8 @@ class ChainWatcher:
             return None
         end = read.end
         async with self._head_pass.fetching_ahead(end.number, tip):
-            sightings, _ = await self._with_native(self._chain, read, at)
-            await self._balances.before_deadlines(at.head, end, tip, sightings)
+            sightings, native = await self._with_native(self._chain, read, at, tip)
+            await self._before_deadlines(at, end, tip, (sightings, native))
             recorded = await watching.record_seen(
                 self._desk, self._lease, after, _mark(end), sightings
             )
@@ -248,13 +248,15 @@ class ChainWatcher:
 
     async def _record_final(self, at: Position, read: Read, tip: Block) -> watching.Recorded:
         after, end = read.after, read.end
-        sightings, native = await self._with_native(self._chain.second_view, read, at, settles=True)
-        self._coin_told = native.told
+        sightings, native = await self._with_native(
+            self._chain.second_view, read, at, tip, settles=True
+        )
+        self._coin_kept = native.state_kept
         if end.number > at.head.number:
-            await self._balances.before_deadlines(at.head, end, tip, sightings)
+            await self._before_deadlines(at, end, tip, (sightings, native))
         unsettled = await watching.unsettled(self._desk, self._chain.key, after, end.number)
         story = await witness.one_story(self._desk, self._chain, sightings, unsettled)
-        untold = _untold(unsettled, read) if native.told is False else {}
+        untold = _untold(unsettled, read) if native.state_kept is False else {}
         vouched = [*story.kept, *await self._vouched(unsettled, sightings, native)]
         vouched += [row for row in unsettled if row.key in untold and row not in vouched]
         sightings = story.sightings
@@ -266,7 +268,7 @@ class ChainWatcher:
             sightings,
             vouched=[row.key for row in vouched],
             outflows=native.outflows,
-            tells_coin=native.told is True,
+            tells_coin=native.state_kept is True,
             doubted=await witness.doubted(
                 self._desk, self._chain, sightings, vouched, self._limits.two_nodes_from_dollars
             )
@@ -322,17 +324,25 @@ class ChainWatcher:
         return _is(await self._chain.block(anchor.number), anchor.hash)
 
     async def _with_native(
-        self, view: Chain, read: Read, at: Position, *, settles: bool = False
+        self, view: Chain, read: Read, at: Position, tip: Block, *, settles: bool = False
     ) -> tuple[list[Sighting], NativeFound]:
         """Every transfer to an address of ours in a range, and what there is of native coin."""
         blocks = NativeRange(
-            read.after, read.end, at.final.number, self._width.blocks, settles, at.head.at
+            read.after, read.end, at.final.number, self._width.blocks, settles, at.head.at, tip
         )
         second = None if view is self._chain else self._chain
         turn = self._final_turn if settles else self._head_turn
         native = await NativeScan(self._desk, view, turn, second).scan(blocks)
         coin = await dated(self._chain, native.transfers, read.end)
         return [*read.found, *coin], native
+
+    async def _before_deadlines(
+        self, at: Position, end: Block, tip: Block, found: tuple[list[Sighting], NativeFound]
+    ) -> None:
+        sightings, native = found
+        await self._balances.before_deadlines(at.head, end, tip, sightings)
+        if native.state_kept is False:
+            await self._balances.coin_before_deadlines(at.head, end, tip, sightings)
 
     async def _vouched(
         self, unsettled: Sequence[TransferRow], sightings: Sequence[Sighting], native: NativeFound
@@ -350,7 +360,7 @@ class ChainWatcher:
             receipt = await self._chain.receipt(row.tx_hash)
             if receipt is None or not _shows(receipt, row):
                 continue
-            if row.contract or native.told:
+            if row.contract or native.state_kept:
                 self._log.error("node_omitted_a_transfer", tx_hash=row.tx_hash, index=row.log_index)
             vouched.append(row)
         return vouched

@@ -247,8 +247,8 @@ class JsonRpc:
         ``second_view`` prefers the endpoints that do not serve everything else. Raises
         `RpcError` when a healthy node refuses one of them, `RangeTooWide` when it would have to
         answer too much, `ChainMisconfigured` when every endpoint serves another chain,
-        `StateNotKept` when those that answered keep nothing as old as what was asked about, and
-        `ChainUnreachable` when none could answer.
+        `StateNotKept` when every one that is not resting keeps nothing as old as what was asked
+        about, and `ChainUnreachable` when none could answer or one that failed might have known.
         """
         problems: list[Unusable] = []
         for round_number in range(self._limits.rounds):
@@ -352,7 +352,7 @@ class JsonRpc:
             return RangeTooWide(told)
         if problems and all(isinstance(problem, _OtherChain) for problem in problems):
             return ChainMisconfigured(told)
-        if any(isinstance(problem, _Forgotten) for problem in problems):
+        if problems and all(isinstance(problem, _Forgotten) for problem in problems):
             return StateNotKept(f"chain {self.chain_id}: {told}")
         return ChainUnreachable(f"chain {self.chain_id}: {told}")
 
