@@ -156,7 +156,8 @@ class WorkConfig:
     ``chains`` has the chains that are on, by key. ``screeners`` are asked about every payer
     besides the sanctions lists. Payments of ``two_nodes_from_dollars`` or more are confirmed when
     two nodes of the chain agree on them. ``rate_value_at`` is the JSON pointer to the rate in the
-    answer of ``rate_url``.
+    answer of ``rate_url``; a source's rate that leaps by more than ``rate_max_leap_percent`` from
+    its last one is refused.
     """
 
     database: DatabaseConfig
@@ -167,6 +168,7 @@ class WorkConfig:
     rate_url: str | None
     rate_value_at: str
     rate_max_age_seconds: int
+    rate_max_leap_percent: int
     screeners: tuple[str, ...]
     callback_allow_private: bool
     two_nodes_from_dollars: int
@@ -184,6 +186,7 @@ class WorkConfig:
             rate_url=env.url("RATE_URL"),
             rate_value_at=env.text("RATE_VALUE_AT", "/rate"),
             rate_max_age_seconds=env.rate_max_age_seconds(),
+            rate_max_leap_percent=env.whole("RATE_MAX_LEAP_PERCENT", 20, 1, 1_000),
             screeners=env.some_of("SCREENERS", SCREENERS, "issuer_freeze"),
             callback_allow_private=env.switch("CALLBACK_ALLOW_PRIVATE"),
             two_nodes_from_dollars=env.whole("TWO_NODES_FROM_DOLLARS", 10_000, 0, 999_999_999),

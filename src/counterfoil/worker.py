@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from typing import Final
 
@@ -25,7 +26,7 @@ from counterfoil.desk.provisioning import FuelLevels
 from counterfoil.desk.tidying import tidy
 from counterfoil.garbage import leave_alone_what_stays
 from counterfoil.providers.rates.http import HttpRates, HttpRateSettings
-from counterfoil.providers.rates.port import RateSource
+from counterfoil.providers.rates.port import RateGuard, RateSource
 from counterfoil.providers.rates.static import StaticRates
 from counterfoil.providers.screening.issuer_freeze import Call, IssuerFreezeScreener
 from counterfoil.providers.screening.port import AddressScreener
@@ -192,7 +193,7 @@ def _others(  # noqa: PLR0913, PLR0917 - everything that workers are made of
         "move": (MoveWorker(desk, chains, signer, config.two_nodes_from_dollars).step, paces.move),
         "retell": (reteller.step, paces.retell),
         "expire": (Expirer(desk, chains.keys()).step, paces.expire),
-        "price": (Pricer(desk, _rate_sources(config, desk, outside.session)).step, paces.price),
+        "price": (_pricer(config, desk, outside.session).step, paces.price),
         "provision": (ProvisionWorker(desk, chains, signer).step, paces.provision),
         "tidy": (partial(tidy, desk), paces.tidy),
         "grants": (partial(granting.begin_due, desk), paces.grants),
@@ -237,6 +238,11 @@ async def _opened(config: WorkConfig, url: str) -> AsyncIterator["_Outside"]:
             rate_max_age_seconds=config.rate_max_age_seconds,
         )
         yield _Outside(desk, chains, session, callbacks)
+
+
+def _pricer(config: WorkConfig, desk: Desk, session: aiohttp.ClientSession) -> Pricer:
+    guard = RateGuard(max_jump=Decimal(config.rate_max_leap_percent) / 100)
+    return Pricer(desk, _rate_sources(config, desk, session), guard=guard)
 
 
 def _rate_sources(

@@ -1,5 +1,6 @@
 """Rates that are kept fresh, refused when they leap, and never used when they are old."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -123,7 +124,7 @@ async def test_every_source_is_kept_and_the_preferred_one_counts(
     await Pricer(desk, [market, second]).step()
     assert (await current(desk)).source == "second"
     async with desk.database.reading() as tx:
-        assert await rates.sources(tx, clock.now()) == {"fake", "second"}
+        assert (await rates.sources(desk, tx))["USDT/TWD"] == {"second"}
 
 
 async def test_a_rate_from_the_future_is_not_taken(desk: Desk, clock: FakeClock) -> None:
@@ -134,10 +135,89 @@ async def test_a_rate_from_the_future_is_not_taken(desk: Desk, clock: FakeClock)
         await current(desk)
 
 
-async def test_the_same_observation_twice_is_one(desk: Desk, market: FakeRates) -> None:
-    pricer = Pricer(desk, [market])
+async def test_the_same_observation_twice_is_one_that_was_said_again(
+    desk: Desk, market: FakeRates, clock: FakeClock
+) -> None:
+    await Pricer(desk, [market]).step()
+    first = await rates.last_of(desk, "fake", "USDT", "TWD")
+    assert first is not None
+    later = clock.now() + timedelta(minutes=1)
+    await rates.store(desk, replace(first, stored_at=later))
+    again = await rates.last_of(desk, "fake", "USDT", "TWD")
+    assert again == replace(first, stored_at=later)
+
+
+async def rounds(pricer: Pricer, clock: FakeClock, count: int) -> None:
+    for _ in range(count):
+        clock.advance(timedelta(seconds=20))
+        await pricer.step()
+
+
+def second_source(clock: FakeClock, **said: str) -> FakeRates:
+    second = FakeRates(clock, **said)
+    second.code = "second"
+    return second
+
+
+async def test_a_source_that_errs_first_does_not_shut_out_one_that_is_right(
+    desk: Desk, market: FakeRates, clock: FakeClock
+) -> None:
+    pricer = Pricer(desk, [market, second := second_source(clock, USDT_TWD="32.00")])
     await pricer.step()
+    for wrong in ("25.70", "21.00", "17.00"):
+        second.says("USDT/TWD", wrong)
+        await rounds(pricer, clock, 1)
+    market.says("USDT/TWD", "32.50")
+    await rounds(pricer, clock, 30)
+
+    quote = await current(desk)
+    assert (quote.source, quote.rate) == ("fake", Decimal("32.50"))
+    assert clock.now() == quote.observed_at
+
+
+async def test_a_market_that_walks_away_from_a_file_still_prices(
+    desk: Desk, market: FakeRates, clock: FakeClock
+) -> None:
+    file = second_source(clock, USDT_TWD="32.41")
+    pricer = Pricer(desk, [market, file])
+    for cents in range(3241, 2441, -100):
+        market.says("USDT/TWD", f"{cents / 100:.2f}")
+        await rounds(pricer, clock, 1)
+
+    assert (await current(desk)).rate == Decimal("25.41")
+
+
+async def test_a_preferred_source_that_fell_silent_is_passed_over(
+    desk: Desk, market: FakeRates, clock: FakeClock
+) -> None:
+    pricer = Pricer(desk, [market, second_source(clock, USDT_TWD="30.00")])
     await pricer.step()
-    newest = await rates.newest(desk, "USDT", "TWD")
-    assert newest is not None
-    assert not await rates.store(desk, newest)
+    market.fails(RateUnavailable("down"))
+    await rounds(pricer, clock, 6)
+    assert (await current(desk)).source == "fake", "a few rounds may fail"
+    await rounds(pricer, clock, 1)
+
+    quote = await current(desk)
+    assert (quote.source, quote.rate) == ("second", Decimal("30.00"))
+
+
+async def test_a_feed_that_seldom_changes_but_answers_is_not_silent(
+    desk: Desk, clock: FakeClock
+) -> None:
+    daily = FakeRates(noon := FakeClock(clock.now()), USDT_TWD="32.10")
+    pricer = Pricer(desk, [daily, second_source(clock, USDT_TWD="32.90")])
+    await pricer.step()
+    await rounds(pricer, clock, 12)
+
+    quote = await current(desk)
+    assert (quote.source, quote.observed_at) == ("fake", noon.now())
+
+
+async def test_one_source_that_breaks_does_not_silence_those_after_it(
+    desk: Desk, market: FakeRates, clock: FakeClock
+) -> None:
+    broken = second_source(clock)
+    broken.fails(ZeroDivisionError("a fault of ours"))
+    await Pricer(desk, [broken, market]).step()
+
+    assert (await current(desk)).source == "fake"

@@ -11,7 +11,7 @@ from counterfoil.core import ids
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import operator
 from counterfoil.db.rows import one_value
-from counterfoil.desk import bank_accounts
+from counterfoil.desk import bank_accounts, settings
 from support.actors import PAYOUT_ADDRESS
 from support.banks import FUBON
 from support.printed import printed
@@ -385,17 +385,12 @@ async def test_a_file_is_attached_and_comes_back_to_be_saved(maya: Writer) -> No
     assert attached != made.document.attachment_file_id
 
 
-async def test_an_invoice_in_tokens_to_a_bank_account(site: Site, maya: Writer) -> None:
-    await bank_accounts.set_up(site.desk, 7, FUBON, label="Main", currency="TWD", by=operator(1))
-    assert f"Main (TWD) •••• {FUBON.account_number[-4:]}" in (await maya.visitor.open(NEW)).words
-    assert FUBON.account_number not in (await maya.visitor.open(NEW)).text
+async def test_an_invoice_in_tokens_is_due_to_the_unit(maya: Writer) -> None:
     made = await maya.made(
         price_in="token",
         pay_token="USDC",
         chain="base",
         due="receipt",
-        payment_method_type="fiat",
-        bank_account_id="7",
         item_unit_price=["0.000001", "400", ""],
         item_tax=["", "", ""],
     )
@@ -404,7 +399,51 @@ async def test_an_invoice_in_tokens_to_a_bank_account(site: Site, maya: Writer) 
         ("USDC", "base", 400_000_002)
     ]
     assert made.deadline_follows_approval
-    assert (made.settlement, made.bank_account_id) == ("fiat", 7)
+
+
+async def test_a_bank_account_takes_its_own_currency_and_no_tokens(
+    site: Site, maya: Writer
+) -> None:
+    await bank_accounts.set_up(site.desk, 7, FUBON, label="Main", currency="TWD", by=operator(1))
+    assert f"Main (TWD) •••• {FUBON.account_number[-4:]}" in (await maya.visitor.open(NEW)).words
+    assert FUBON.account_number not in (await maya.visitor.open(NEW)).text
+    by_bank = {"payment_method_type": "fiat", "bank_account_id": "7"}
+    for price_in, sentence in (
+        ("USD", "names an account in TWD; this invoice asks for USD"),
+        ("token", "nobody can pay them through a bank"),
+    ):
+        refused = await maya.send(**by_bank, price_in=price_in)
+        assert refused.status == 422
+        assert sentence in refused.words
+    assert await maya.count() == 0
+    made = await maya.made(**by_bank)
+    assert (made.settlement, made.bank_account_id, made.price.currency) == ("fiat", 7, "TWD")
+
+
+async def test_a_preview_of_a_change_is_priced_as_the_change_will_be(
+    site: Site, maya: Writer
+) -> None:
+    fixed = await maya.made(price_in="USD", use_fixed_stablecoin_rate="on")
+    spread = {"rate_spread_bps": "500"}
+    await settings.change_policy(site.desk, 1, spread)
+    path = f"{address_of(fixed)}/edit"
+    form = await maya.visitor.open(path)
+    seen = re.search(r'name="seen" value="([0-9a-f]+)"', form.text)
+    assert seen is not None
+    seen_then = seen[1]
+
+    async def change(do: str) -> Page:
+        prices = ["1300", "400", ""]
+        return await maya.send(path, price_in="USD", seen=seen_then, item_unit_price=prices, do=do)
+
+    shown, saved = await change("preview"), await change("save")
+    due = (await maya.look(saved.address)).requests[0].due_units
+    assert due == 3_125_050_000
+    assert "3,125.05 USDT" in shown.words
+    await maya.visitor.open(path)
+    late = await change("preview")
+    assert late.status == 409
+    assert "somebody changed this invoice after you opened it" in late.words
 
 
 async def test_the_recipients_organisation_is_shown_with_them_where_it_is_another_name(

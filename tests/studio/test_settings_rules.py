@@ -3,18 +3,20 @@
 import re
 from dataclasses import fields as fields_of
 from datetime import timedelta
+from decimal import Decimal
 from html import unescape
 
 import pytest
 
 from counterfoil.core.invoice import Policy
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import org_log, settings
+from counterfoil.desk import org_log, rates, settings
 from counterfoil.studio.settings.rules import NAMES
 from support.site import PASSWORD, Firm, Site
 from support.visitor import Page, Visitor
 
 RULES = "/studio/settings/rules"
+RATES = "/studio/settings/rates"
 READER = Actor("user_test", 1, frozenset({Permission.AUDIT, Permission.READ}))
 
 
@@ -148,9 +150,32 @@ async def test_everybody_reads_the_rules_and_administrators_change_them(
 
 
 async def test_rates_show_their_age(site: Site, anna: Visitor) -> None:
-    page = await anna.open("/studio/settings/rates")
+    page = await anna.open(RATES)
     assert "USDT/TWD 32.5 test" in page.words
     assert page.words.count("in use") == 7
     site.clock.advance(timedelta(seconds=901))
-    page = await anna.open("/studio/settings/rates")
+    page = await anna.open(RATES)
     assert page.words.count("too old") == 7
+    assert "only rates of at most 900 s are used" in page.words
+
+
+async def test_the_rate_that_prices_is_the_one_that_is_called_in_use(
+    site: Site, anna: Visitor
+) -> None:
+    now = site.clock.now()
+    bank = rates.Snapshot("USDT", "TWD", now, "bank", Decimal("32.9"), {}, now, rank=1)
+    await rates.store(site.desk, bank)
+    page = await anna.open(RATES)
+    at = f"{now:%Y-%m-%d %H:%M} UTC"
+    assert f"USDT/TWD 32.5 test {at} 0 in use" in page.words
+    assert f"USDT/TWD 32.9 bank {at} 0 at hand" in page.words
+
+    form = written(await anna.open(RULES))
+    wrong = await anna.send(RULES, {**form, "rate_sources": "bank"})
+    assert wrong.status == 422
+    assert "would leave nobody for USDC/TWD, of which only test speaks" in wrong.words
+    both = await anna.send(RULES, {**form, "rate_sources_agree": "2"})
+    assert both.status == 422
+    assert "must be at most 1, as so many sources count for USDC/TWD" in both.words
+    await anna.send(RULES, {**form, "rate_spread_bps": "100"})
+    assert "in use as 32.175, your spread taken off" in (await anna.open(RATES)).words

@@ -351,8 +351,9 @@ class Journey:
         self.places.rates.write_text(json.dumps(document), encoding="utf-8")
         now = self.desk.clock.now()
         base, quote = pair.split("/")
-        seen = rates.Snapshot(base, quote, now, "journey", Decimal(value), {}, now)
-        assert await rates.store(self.desk, seen)
+        source = f"static:{document['source']}"
+        seen = rates.Snapshot(base, quote, now, source, Decimal(value), {}, now)
+        await rates.store(self.desk, seen)
 
     # -- proof ----------------------------------------------------------------------------------
 

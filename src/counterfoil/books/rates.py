@@ -16,6 +16,7 @@ class RateRow:
     """1 ``base`` = ``rate`` ``quote``, as ``source`` saw it at ``observed_at``.
 
     ``rank`` is the source's place among those that were asked; 0 is the preferred one's.
+    ``stored_at`` is when the source said so last: one may say the same for hours.
     """
 
     base: str
@@ -28,15 +29,17 @@ class RateRow:
     rank: int = 0
 
 
-async def add(tx: Tx, row: RateRow) -> bool:
-    """Keep a snapshot; False when the very same observation is kept already."""
-    added = await execute(
+async def add(tx: Tx, row: RateRow) -> None:
+    """Keep a snapshot; of one that is kept already, only that it was said again."""
+    await execute(
         tx,
         """
         INSERT INTO rate_snapshot (base, quote, observed_at, source, rate, raw, stored_at, rank)
         VALUES (%(base)s, %(quote)s, %(observed_at)s, %(source)s, %(rate)s, %(raw)s,
             %(stored_at)s, %(rank)s)
-        ON CONFLICT DO NOTHING
+        ON CONFLICT (base, quote, observed_at, source) DO UPDATE
+           SET stored_at = EXCLUDED.stored_at, rank = EXCLUDED.rank
+         WHERE rate_snapshot.rate = EXCLUDED.rate
         """,
         {
             "base": row.base,
@@ -49,7 +52,22 @@ async def add(tx: Tx, row: RateRow) -> bool:
             "rank": row.rank,
         },
     )
-    return added == 1
+
+
+async def latest_of(tx: Tx, base: str, quote: str, source: str) -> RateRow | None:
+    """The newest observation of a pair by a source; None when it has never said anything."""
+    return await one_row(
+        tx,
+        RateRow,
+        """
+        SELECT base, quote, observed_at, source, rate, raw, stored_at, rank
+          FROM rate_snapshot
+         WHERE base = %(base)s AND quote = %(quote)s AND source = %(source)s
+         ORDER BY observed_at DESC
+         LIMIT 1
+        """,
+        {"base": base, "quote": quote, "source": source},
+    )
 
 
 async def latest(tx: Tx, base: str, quote: str) -> RateRow | None:

@@ -117,8 +117,8 @@ async def usable(tx: Tx, org_id: int) -> list[BankAccount]:
     return [one for one in await bank_accounts.of_org(tx, org_id) if one.is_usable]
 
 
-async def check_usable(tx: Tx, org_id: int, bank_account_id: int) -> None:
-    """Raise `Invalid` unless invoices may name this account."""
+async def check_usable(tx: Tx, org_id: int, bank_account_id: int) -> BankAccount:
+    """The account; raises `Invalid` unless invoices may name it."""
     field = "bank_account_id"
     try:
         found = await _one(tx, bank_account_id, org_id)
@@ -128,6 +128,7 @@ async def check_usable(tx: Tx, org_id: int, bank_account_id: int) -> None:
         raise Invalid.field(field, "names a bank account that is not used any more")
     if not found.is_usable:
         raise Invalid.field(field, "names a bank account that nobody has approved yet")
+    return found
 
 
 async def _add(  # noqa: PLR0913 - an account, its number, and who adds it

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
-from counterfoil.books import addresses, files, orgs
+from counterfoil.books import addresses, files, invoices, orgs
 from counterfoil.core import pricing, quoting
 from counterfoil.core.assets import CHAINS, Chain, accepted_asset, find_chain
 from counterfoil.core.content import content_hash
@@ -149,9 +149,7 @@ async def edit(
         now = desk.clock.now()
         if before.status is not Status.APPROVAL_PENDING:
             await happen(desk, tx, before, _unchanged(before, now, by), by)
-        asked = await _checked(
-            desk, tx, change(draft_of(before)), by.org_id, now, policy=before.policy
-        )
+        asked = await _changed(desk, tx, before, change, now)
         event = Edit(
             at=now,
             by=by.uid,
@@ -181,6 +179,24 @@ async def look_over(desk: Desk, draft: Draft, by: Actor) -> Asked:
     by.require(Permission.CREATE)
     async with desk.database.reading() as tx:
         return await _checked(desk, tx, draft, by.org_id, desk.clock.now())
+
+
+async def look_over_change(desk: Desk, invoice_id: UUID, change: Change, by: Actor) -> Asked:
+    """What `edit` would come to, checked and priced just as it does; nothing is stored.
+
+    Raises `Forbidden`, `NotFound`, `Invalid` and `Unavailable`.
+    """
+    by.require(Permission.CREATE)
+    async with desk.database.reading() as tx:
+        before = await invoices.get(tx, by.org_id, invoice_id)
+        if before is None:
+            raise NotFound("there is no such invoice")
+        return await _changed(desk, tx, before, change, desk.clock.now())
+
+
+async def _changed(desk: Desk, tx: Tx, before: Invoice, change: Change, now: datetime) -> Asked:
+    draft = change(draft_of(before))
+    return await _checked(desk, tx, draft, before.org_id, now, policy=before.policy)
 
 
 def draft_of(invoice: Invoice) -> Draft:
@@ -404,11 +420,19 @@ async def _check_references(tx: Tx, draft: Draft, org_id: int) -> None:
     file_id = draft.attachment_file_id
     if file_id is not None and not await files.exist(tx, org_id, [file_id]):
         raise Invalid.field("attachment.file_id", "names no file that was uploaded here")
-    if draft.payment_method_type == "fiat" and draft.bank_account_id is None:
+    by_bank = draft.payment_method_type == "fiat"
+    if by_bank and draft.pricing_mode == "crypto":
+        sentence = "must be crypto for an amount in tokens: nobody can pay them through a bank"
+        raise Invalid.field("payment_method_type", sentence)
+    if by_bank and draft.bank_account_id is None:
         sentence = "is required when payment_method_type is fiat"
         raise Invalid.field("bank_account_id", sentence)
     if draft.bank_account_id is not None:
-        await check_usable(tx, org_id, draft.bank_account_id)
+        account = await check_usable(tx, org_id, draft.bank_account_id)
+        if by_bank and account.currency != draft.currency:
+            asked = draft.currency
+            sentence = f"names an account in {account.currency}; this invoice asks for {asked}"
+            raise Invalid.field("bank_account_id", sentence)
 
 
 def _document(draft: Draft, issued_on: date) -> Document:

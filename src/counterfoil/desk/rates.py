@@ -1,10 +1,11 @@
 """Exchange rates: kept as they are observed, refused once they are old."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from counterfoil.books import rates
+from counterfoil.books import orgs, rates
 from counterfoil.core import quoting
 from counterfoil.core.errors import Unavailable
 from counterfoil.core.invoice import Policy, Quote
@@ -29,6 +30,22 @@ PAIRS = (
 SHOWN_FOR: Final = timedelta(days=1)
 """A source that has said nothing for so long is none any more."""
 
+SILENT_AFTER: Final = timedelta(minutes=2)
+"""Whoever has said nothing for so long while another spoke is passed over, however preferred."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What every source says about ``base``/``quote``, and which of it prices invoices now.
+
+    ``chosen`` is None where none does; ``why`` says why.
+    """
+
+    name: str
+    said: Sequence[Snapshot]
+    chosen: Quote | None
+    why: str = ""
+
 
 async def said(
     tx: Tx, base: str, quote: str, *, now: datetime, max_age_seconds: int
@@ -37,8 +54,7 @@ async def said(
 
     Raises `Unavailable` where nothing was said, or all of it too long ago to price by.
     """
-    after = now - timedelta(seconds=max_age_seconds + 1)
-    found = await rates.of_each_source(tx, base, quote, after)
+    found = await heard(tx, base, quote, now=now, max_age_seconds=max_age_seconds)
     if not found:
         raise _missing(await rates.latest(tx, base, quote), base, quote, now, max_age_seconds)
     return tuple(
@@ -53,6 +69,16 @@ async def said(
         )
         for one in found
     )
+
+
+async def heard(
+    tx: Tx, base: str, quote: str, *, now: datetime, max_age_seconds: int
+) -> list[Snapshot]:
+    """What is young enough to count, by those that still speak, the preferred one first."""
+    after = now - timedelta(seconds=max_age_seconds + 1)
+    found = await rates.of_each_source(tx, base, quote, after)
+    since = max((one.stored_at for one in found), default=now) - SILENT_AFTER
+    return [one for one in found if one.stored_at >= since]
 
 
 async def current(  # noqa: PLR0913 - a pair, a moment, and by whose rules
@@ -85,30 +111,46 @@ def _missing(
     return Unavailable(msg, data=data)
 
 
-async def newest(desk: Desk, base: str, quote: str) -> Snapshot | None:
-    """The newest observation however old, to judge the next one by; None when there is none."""
+async def last_of(desk: Desk, source: str, base: str, quote: str) -> Snapshot | None:
+    """What a source said last, however long ago, to judge its next answer by."""
     async with desk.database.reading() as tx:
-        return await rates.latest(tx, base, quote)
+        return await rates.latest_of(tx, base, quote, source)
 
 
-async def newest_of_all(desk: Desk, by: Actor) -> list[tuple[str, Sequence[Snapshot]]]:
-    """Each pair with what every source said last, in `SHOWN_FOR`. Raises `Forbidden`."""
+async def in_use(desk: Desk, by: Actor) -> list[Pair]:
+    """Each pair as it prices one's own organisation's invoices now. Raises `Forbidden`."""
     by.require(Permission.READ)
-    after = desk.clock.now() - SHOWN_FOR
+    now = desk.clock.now()
     async with desk.database.reading() as tx:
-        return [(f"{b}/{q}", await rates.of_each_source(tx, b, q, after)) for b, q in PAIRS]
+        org = await orgs.get(tx, by.org_id)
+        policy = Policy() if org is None else org.policy.invoice
+        return [await _in_use(desk, tx, pair, policy, now) for pair in PAIRS]
 
 
-async def sources(tx: Tx, now: datetime) -> frozenset[str]:
-    """Who has said anything of late."""
-    said = [await rates.of_each_source(tx, b, q, now - SHOWN_FOR) for b, q in PAIRS]
-    return frozenset(one.source for rows in said for one in rows)
+async def _in_use(desk: Desk, tx: Tx, pair: tuple[str, str], policy: Policy, now: datetime) -> Pair:
+    told = await rates.of_each_source(tx, *pair, now - SHOWN_FOR)
+    age = desk.rate_max_age_seconds
+    try:
+        chosen = await current(tx, *pair, now=now, max_age_seconds=age, policy=policy)
+    except Unavailable as refused:
+        return Pair("/".join(pair), told, None, refused.message)
+    return Pair("/".join(pair), told, chosen)
 
 
-async def store(desk: Desk, snapshot: Snapshot) -> bool:
-    """Keep an observation; False when it is kept already."""
+async def sources(desk: Desk, tx: Tx) -> dict[str, frozenset[str]]:
+    """Who counts just now for each pair, such as ``USDT/TWD``, about which anybody speaks."""
+    now, age = desk.clock.now(), desk.rate_max_age_seconds
+    found = {
+        f"{base}/{quote}": await heard(tx, base, quote, now=now, max_age_seconds=age)
+        for base, quote in PAIRS
+    }
+    return {pair: frozenset(one.source for one in rows) for pair, rows in found.items() if rows}
 
-    async def keep(tx: Tx) -> bool:
-        return await rates.add(tx, snapshot)
 
-    return await desk.database.run(keep)
+async def store(desk: Desk, snapshot: Snapshot) -> None:
+    """Keep an observation, or that one which is kept was said again."""
+
+    async def keep(tx: Tx) -> None:
+        await rates.add(tx, snapshot)
+
+    await desk.database.run(keep)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import msgspec
 
-from counterfoil.books import effects, invoices, orgs, rates, screening, transfers
+from counterfoil.books import effects, invoices, orgs, screening, transfers
 from counterfoil.core import reckoning
 from counterfoil.core.assets import PEGGED_TO
 from counterfoil.core.errors import Conflict, Invalid
@@ -29,6 +29,7 @@ from counterfoil.core.risk_facts import ListState, RateUsed
 from counterfoil.core.risk_rules import Policy
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.rates import Snapshot, heard
 
 FIRST_RETRY_SECONDS: Final = 1.0
 LONGEST_RETRY_SECONDS: Final = 300.0
@@ -358,16 +359,16 @@ class _Worth:
     """What money is worth in New Taiwan dollars, each rate read once."""
 
     def __init__(self, desk: Desk, tx: Tx) -> None:
-        self._oldest = desk.clock.now() - timedelta(seconds=desk.rate_max_age_seconds)
+        self._desk = desk
         self._tx = tx
-        self._known: dict[str, rates.RateRow | None] = {}
+        self._known: dict[str, Snapshot | None] = {}
 
     async def of(self, money: Sequence[Money]) -> tuple[Decimal | None, RateUsed | None]:
         """The sum and the largest part's rate; None where any part of it has no fresh rate."""
         total, used, largest = Decimal(0), None, Decimal(-1)
         for part in money:
             rate = await self._rate(part.asset.symbol)
-            if rate is None or rate.observed_at < self._oldest:
+            if rate is None:
                 return None, None
             worth = Decimal(part.units).scaleb(-part.asset.decimals) * rate.rate
             total += worth
@@ -376,10 +377,12 @@ class _Worth:
                 used = RateUsed(f"{rate.base}/TWD", rate.rate, rate.source, rate.observed_at)
         return total, used
 
-    async def _rate(self, symbol: str) -> rates.RateRow | None:
+    async def _rate(self, symbol: str) -> Snapshot | None:
         base = PEGGED_TO.get(symbol, symbol)
         if base not in self._known:
-            self._known[base] = await rates.latest(self._tx, base, "TWD")
+            now, age = self._desk.clock.now(), self._desk.rate_max_age_seconds
+            found = await heard(self._tx, base, "TWD", now=now, max_age_seconds=age)
+            self._known[base] = found[0] if found else None
         return self._known[base]
 
 

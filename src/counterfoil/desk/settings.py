@@ -108,14 +108,22 @@ async def _check_sources(desk: Desk, tx: Tx, before: Policy, after: Policy) -> N
         before.rate_sources_agree
     ):
         return
-    known = await rates.sources(tx, desk.clock.now())
+    speaking = await rates.sources(desk, tx)
+    known = frozenset[str]().union(*speaking.values())
     unknown = sorted(set(wanted) - known)
     there = ", ".join(sorted(known)) or "none"
     if unknown:
         raise Invalid.field("rate_sources", f"{unknown[0]} said nothing of late; there is {there}")
-    if after.rate_sources_agree > len(wanted or known):
-        sentence = f"must be at most {len(wanted or known)}, as so many sources count"
-        raise Invalid.field("rate_sources_agree", sentence)
+    for pair, told in speaking.items():
+        counted = told.intersection(wanted) if wanted else told
+        if not counted:
+            sentence = (
+                f"would leave nobody for {pair}, of which only {', '.join(sorted(told))} speaks"
+            )
+            raise Invalid.field("rate_sources", sentence)
+        if after.rate_sources_agree > len(counted):
+            sentence = f"must be at most {len(counted)}, as so many sources count for {pair}"
+            raise Invalid.field("rate_sources_agree", sentence)
 
 
 def _operator(by: Actor | None, org_id: int) -> Actor:

@@ -130,15 +130,21 @@ async def _answer(request: PageRequest, view: InvoiceView | None) -> Answer:
         elif do == "detach":
             typed = typed.with_values(attachment="")
         elif do == "preview":
-            looked_over = await intake.look_over(
-                desk_of(request), _read(request, typed), request.user.actor
-            )
+            looked_over = await _looked_over(request, typed, view)
         elif do == "save":
             await _check_name(request, typed, meant=form.checked("meant"))
             return await _save(request, typed, view)
     except Refusal as refusal:
         return await _form(request, offered, typed, view, refusal=refusal)
     return await _form(request, offered, typed, view, looked_over=looked_over)
+
+
+async def _looked_over(request: PageRequest, typed: Typed, view: InvoiceView | None) -> Asked:
+    desk, by, draft = desk_of(request), request.user.actor, _read(request, typed)
+    if view is None:
+        return await intake.look_over(desk, draft, by)
+    change = _change_to(draft, typed["seen"])
+    return await intake.look_over_change(desk, view.invoice.invoice_id, change, by)
 
 
 async def _save(request: PageRequest, typed: Typed, view: InvoiceView | None) -> Answer:

@@ -20,7 +20,7 @@ _log = structlog.get_logger(worker="price")
 
 
 class Pricer:
-    """Asks every source for every pair, and keeps each answer that can be believed."""
+    """Asks every source for every pair, and keeps what can be believed after its last answer."""
 
     def __init__(
         self,
@@ -41,15 +41,19 @@ class Pricer:
         await asyncio.gather(*(self._refresh(base, quote) for base, quote in self._pairs))
 
     async def _refresh(self, base: str, quote: str) -> None:
-        last = await rates.newest(self._desk, base, quote)
         for rank, source in enumerate(self._sources):
+            pair = {"pair": f"{base}/{quote}", "source": source.code}
             try:
                 rate = await source.quote(base, quote)
+                # By what it said itself: judged by another's word, whoever errs first would shut
+                # out those who do not.
+                last = await rates.last_of(self._desk, rate.source, base, quote)
                 self._guard.check(rate, _as_raw(last), self._desk.clock.now())
             except (RateUnavailable, RateRefused) as problem:
-                _log.warning(
-                    "rate_not_taken", pair=f"{base}/{quote}", source=source.code, why=str(problem)
-                )
+                _log.warning("rate_not_taken", **pair, why=str(problem))
+                continue
+            except Exception:  # noqa: BLE001 - one source's fault must not silence those after it
+                _log.exception("rate_not_asked", **pair)
                 continue
             await rates.store(self._desk, _snapshot(rate, self._desk.clock, rank))
 

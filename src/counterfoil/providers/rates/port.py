@@ -54,7 +54,8 @@ class RateSource(Protocol):
 class RateGuard:
     """Refuses a rate that may be well formed and still cannot be true.
 
-    ``max_jump`` is the largest believable change since the last snapshot, as a share of it.
+    ``max_jump`` is the largest believable change since the same source's last snapshot, as a share
+    of it. It does not grow with time: after a long silence a person widens it.
     """
 
     max_jump: Decimal = Decimal("0.20")

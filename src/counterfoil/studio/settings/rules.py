@@ -63,10 +63,10 @@ async def deposits(request: PageRequest) -> Answer:
 
 @get("/settings/rates")
 async def rates(request: PageRequest) -> Answer:
-    """The newest rate of each pair, and whether it still prices anything."""
+    """What every source says of each pair, and which of it prices invoices now."""
     desk = desk_of(request)
     values = {
-        "rows": await desk_rates.newest_of_all(desk, request.user.actor),
+        "pairs": await desk_rates.in_use(desk, request.user.actor),
         "now": desk.clock.now(),
         "max_age_seconds": desk.rate_max_age_seconds,
     }
