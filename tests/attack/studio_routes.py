@@ -56,6 +56,8 @@ ROUTES: Final = (
     Route("POST", "/account/passkeys/add", fields={"name": "x", "made": "{}"}),
     Route("POST", "/account/passkeys/begin"),
     Route("POST", "/account/passkeys/{passkey}/remove"),
+    Route("POST", "/account/invitations/accept", fields={"link": "x"}),
+    Route("POST", "/account/invitations/{member}/decline"),
     Route("POST", "/account/sessions/{session}/end"),
     Route("POST", "/account/sessions/end-others"),
     Route("POST", "/organisation", fields={"org_id": "1"}),

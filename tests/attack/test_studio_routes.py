@@ -202,7 +202,7 @@ async def settings_of(site: Site, firm: Firm) -> dict[str, str]:
         "account": str(number),
         "logo": logo.hex(),
         "client": await clients.add(desk, f"Shop {org_id}", amy),
-        "token": invited.token or "",
+        "token": invited.token,
     }
 
 

@@ -109,3 +109,42 @@ def test_a_busy_table_is_not_queued_behind_for_long(blank_database_url: str, fol
 def test_our_own_migrations_apply_to_a_blank_database(blank_database_url: str) -> None:
     assert migrate(blank_database_url) == [file.name for file in read_migrations()]
     check_current(blank_database_url)
+
+
+def test_whoever_has_a_password_stays_a_member_and_whoever_has_none_is_asked(
+    blank_database_url: str, tmp_path: Path
+) -> None:
+    """Of two organisations that named the same new person, only the first gave a link."""
+    (joining,) = [file for file in read_migrations() if file.name.endswith("_joining.sql")]
+    for file in read_migrations():
+        if file.number < joining.number:
+            (tmp_path / file.name).write_text(file.text)
+    migrate(blank_database_url, tmp_path)
+    with psycopg.connect(blank_database_url) as before:
+        before.execute(
+            "INSERT INTO org (org_id, name, client_id, factory_address, operator_address,"
+            " pool_address, hold_address, gas_address, policy, created_at)"
+            " SELECT n, n, n, n, n, n, n, n, '{}', now() FROM generate_series(1, 2) AS n"
+        )
+        before.execute(
+            "INSERT INTO person (person_id, email, name, password_hash, created_at)"
+            " SELECT gen_random_uuid(), email, '', '', now()"
+            " FROM unnest('{by_link,by_operator,never}'::text[]) AS email"
+        )
+        before.execute(
+            "INSERT INTO member (org_id, member_id, person_id, roles, created_at)"
+            " SELECT org_id, gen_random_uuid(), person_id, '{}', now() FROM org, person"
+        )
+        before.execute(
+            "INSERT INTO invitation (token_hash, org_id, member_id, created_at, expires_at,"
+            " used_at) SELECT convert_to(email, 'UTF8'), org_id, member_id, now(), now(),"
+            " CASE email WHEN 'by_link' THEN now() END FROM member JOIN person USING (person_id)"
+            " WHERE org_id = 1 AND email <> 'by_operator'"
+        )
+    migrate(blank_database_url)
+    with psycopg.connect(blank_database_url) as after:
+        found = after.execute(
+            "SELECT email, has_password, accepted_at IS NOT NULL, count(*)"
+            " FROM member JOIN person USING (person_id) GROUP BY 1, 2, 3 ORDER BY 1"
+        ).fetchall()
+    assert [row[1:] for row in found] == [(True, True, 2), (True, True, 2), (False, False, 2)]

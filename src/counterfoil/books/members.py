@@ -13,9 +13,10 @@ from counterfoil.db.rows import all_rows, execute, one_row, one_value
 class MemberRow:
     """A member, disabled or not.
 
-    ``passkeys`` is how many the person has, blocked ones too. ``seen_at`` is when a session last
-    looked at this organisation. ``elsewhere``: the person belongs to other organisations too.
-    ``invited_until`` is set while no password was chosen.
+    ``accepted_at`` is when the person joined; None while they are only invited, and then nothing
+    is told of their factors. ``passkeys`` is how many the person has, blocked ones too.
+    ``seen_at`` is when a session last looked at this organisation. ``elsewhere``: the person works
+    in other organisations too. ``invited_until`` is the end of a link that was not used.
     """
 
     member_id: UUID
@@ -24,6 +25,7 @@ class MemberRow:
     name: str
     roles: list[str]
     created_at: datetime
+    accepted_at: datetime | None
     disabled_at: datetime | None
     has_factor: bool
     passkeys: int
@@ -34,7 +36,10 @@ class MemberRow:
 
 @dataclass(frozen=True, slots=True)
 class InvitationRow:
-    """An invitation that was not used yet, with whom it is for."""
+    """An invitation that was not used yet, with whom it is for and as what.
+
+    ``roles`` include those that do not hold yet.
+    """
 
     org_id: int
     org_name: str
@@ -42,16 +47,31 @@ class InvitationRow:
     person_id: UUID
     email: str
     name: str
+    roles: list[str]
+    has_password: bool
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A membership that its person has not accepted yet; ``roles`` as in an invitation."""
+
+    org_id: int
+    org_name: str
+    member_id: UUID
+    roles: list[str]
+
+
 _MEMBERS: Final[LiteralString] = """
-    SELECT member_id, person_id, email, name, roles, member.created_at, disabled_at,
-           totp_sealed IS NOT NULL AS has_factor,
-           (SELECT count(*) FROM passkey WHERE passkey.person_id = member.person_id) AS passkeys,
+    SELECT member_id, person_id, email, name, roles, member.created_at, accepted_at,
+           disabled_at,
+           accepted_at IS NOT NULL AND totp_sealed IS NOT NULL AS has_factor,
+           (SELECT count(*) FROM passkey
+             WHERE passkey.person_id = member.person_id AND accepted_at IS NOT NULL) AS passkeys,
            EXISTS (SELECT FROM member AS other
                     WHERE other.person_id = member.person_id
-                      AND other.org_id <> member.org_id) AS elsewhere,
+                      AND other.org_id <> member.org_id
+                      AND other.accepted_at IS NOT NULL AND other.disabled_at IS NULL) AS elsewhere,
            (SELECT max(seen_at) FROM person_session AS session
              WHERE session.person_id = member.person_id
                AND session.org_id = member.org_id) AS seen_at,
@@ -93,7 +113,7 @@ async def insert(  # noqa: PLR0913 - the columns of the row
     roles: tuple[str, ...],
     created_at: datetime,
 ) -> None:
-    """Make a person who is known already a member; whoever is one is an error."""
+    """Offer a membership to a person who is known already; whoever has one is an error."""
     await execute(
         tx,
         """
@@ -167,7 +187,7 @@ async def other_administrators(tx: Tx, org_id: int, member_id: UUID) -> int:
             """
             SELECT count(*) FROM member
              WHERE org_id = %(org_id)s AND member_id <> %(member_id)s AND disabled_at IS NULL
-               AND 'administrator' = ANY(roles)
+               AND accepted_at IS NOT NULL AND 'administrator' = ANY(roles)
             """,
             {"org_id": org_id, "member_id": member_id},
         )
@@ -185,14 +205,7 @@ async def invite(  # noqa: PLR0913 - the columns of the row
     expires_at: datetime,
 ) -> None:
     """Keep an invitation; the member's earlier ones are good no longer."""
-    await execute(
-        tx,
-        """
-        DELETE FROM invitation
-         WHERE org_id = %(org_id)s AND member_id = %(member_id)s AND used_at IS NULL
-        """,
-        {"org_id": org_id, "member_id": member_id},
-    )
+    await end_invitation(tx, org_id, member_id)
     await execute(
         tx,
         """
@@ -210,19 +223,23 @@ async def invite(  # noqa: PLR0913 - the columns of the row
 
 
 async def invitation(tx: Tx, token_hash: bytes, now: datetime) -> InvitationRow | None:
-    """The invitation behind a link, unless used, too old, or of a disabled member."""
+    """The invitation behind a link, unless used, too old, or of a member disabled or joined."""
     return await one_row(
         tx,
         InvitationRow,
         """
         SELECT invitation.org_id, org.name AS org_name, member_id, person_id, email, person.name,
-               expires_at
+               roles || ARRAY(SELECT role FROM role_grant
+                               WHERE role_grant.org_id = member.org_id
+                                 AND role_grant.member_id = member.member_id
+                               ORDER BY role) AS roles,
+               has_password, expires_at
           FROM invitation
           JOIN org USING (org_id)
           JOIN member USING (org_id, member_id)
           JOIN person USING (person_id)
          WHERE token_hash = %(token_hash)s AND used_at IS NULL AND expires_at > %(now)s
-           AND disabled_at IS NULL
+           AND disabled_at IS NULL AND accepted_at IS NULL
         """,
         {"token_hash": token_hash, "now": now},
     )
@@ -239,4 +256,60 @@ async def use_invitation(tx: Tx, token_hash: bytes, now: datetime) -> bool:
             """,
             {"token_hash": token_hash, "now": now},
         )
+    )
+
+
+async def end_invitation(tx: Tx, org_id: int, member_id: UUID) -> None:
+    """Have no link of a member open any more."""
+    await execute(
+        tx,
+        """
+        DELETE FROM invitation
+         WHERE org_id = %(org_id)s AND member_id = %(member_id)s AND used_at IS NULL
+        """,
+        {"org_id": org_id, "member_id": member_id},
+    )
+
+
+async def end_invitations(tx: Tx, person_id: UUID) -> None:
+    """Have no link of a person's open any more, whichever organisation gave it."""
+    await execute(
+        tx,
+        """
+        DELETE FROM invitation USING member
+         WHERE (member.org_id, member.member_id) = (invitation.org_id, invitation.member_id)
+           AND person_id = %(person_id)s AND used_at IS NULL
+        """,
+        {"person_id": person_id},
+    )
+
+
+async def accept(tx: Tx, org_id: int, member_id: UUID, now: datetime) -> None:
+    """Let a membership count from now on."""
+    await execute(
+        tx,
+        """
+        UPDATE member SET accepted_at = %(now)s
+         WHERE org_id = %(org_id)s AND member_id = %(member_id)s AND accepted_at IS NULL
+        """,
+        {"org_id": org_id, "member_id": member_id, "now": now},
+    )
+
+
+async def offers(tx: Tx, person_id: UUID) -> list[Offer]:
+    """What a person was invited to and neither accepted nor declined, the oldest first."""
+    return await all_rows(
+        tx,
+        Offer,
+        """
+        SELECT org_id, org.name AS org_name, member_id,
+               roles || ARRAY(SELECT role FROM role_grant
+                               WHERE role_grant.org_id = member.org_id
+                                 AND role_grant.member_id = member.member_id
+                               ORDER BY role) AS roles
+          FROM member JOIN org USING (org_id)
+         WHERE person_id = %(person_id)s AND accepted_at IS NULL AND disabled_at IS NULL
+         ORDER BY member.created_at, org_id
+        """,
+        {"person_id": person_id},
     )

@@ -217,27 +217,35 @@ async def owns_address(tx: Tx, family: str, address: str) -> bool:
     )
 
 
-async def insert_member(tx: Tx, member: Member, password_hash: str, created_at: datetime) -> None:
-    """Write a person and their membership; a taken e-mail is an error."""
+async def insert_member(
+    tx: Tx, member: Member, password_hash: str, created_at: datetime, *, invited: bool = False
+) -> None:
+    """Write a person and their membership; a taken e-mail is an error.
+
+    Whoever is only ``invited`` has no password yet, and has not accepted.
+    """
     await execute(
         tx,
         """
-        INSERT INTO person (person_id, email, name, password_hash, created_at)
-        VALUES (%(person_id)s, %(email)s, %(name)s, %(password_hash)s, %(created_at)s)
+        INSERT INTO person (person_id, email, name, password_hash, has_password, created_at)
+        VALUES (%(person_id)s, %(email)s, %(name)s, %(password_hash)s, %(has_password)s,
+            %(created_at)s)
         """,
         {
             "person_id": member.person_id,
             "email": member.email,
             "name": member.name,
             "password_hash": password_hash,
+            "has_password": not invited,
             "created_at": created_at,
         },
     )
     await execute(
         tx,
         """
-        INSERT INTO member (org_id, member_id, person_id, roles, created_at)
-        VALUES (%(org_id)s, %(member_id)s, %(person_id)s, %(roles)s, %(created_at)s)
+        INSERT INTO member (org_id, member_id, person_id, roles, created_at, accepted_at)
+        VALUES (%(org_id)s, %(member_id)s, %(person_id)s, %(roles)s, %(created_at)s,
+            %(accepted_at)s)
         """,
         {
             "org_id": member.org_id,
@@ -245,19 +253,20 @@ async def insert_member(tx: Tx, member: Member, password_hash: str, created_at: 
             "person_id": member.person_id,
             "roles": list(member.roles),
             "created_at": created_at,
+            "accepted_at": None if invited else created_at,
         },
     )
 
 
 async def members(tx: Tx, org_id: int) -> list[Member]:
-    """The members that are not disabled, oldest first."""
+    """The members that joined and are not disabled, oldest first."""
     rows = await all_rows(
         tx,
         _MemberRow,
         """
         SELECT org_id, member_id, person_id, email, name, roles
           FROM member JOIN person USING (person_id)
-         WHERE org_id = %(org_id)s AND disabled_at IS NULL
+         WHERE org_id = %(org_id)s AND disabled_at IS NULL AND accepted_at IS NOT NULL
          ORDER BY member.created_at, member_id
         """,
         {"org_id": org_id},
@@ -297,13 +306,14 @@ async def everybody(tx: Tx, org_id: int) -> list[Named]:
 
 
 async def roles_of(tx: Tx, org_id: int, member_id: UUID) -> list[str]:
-    """The roles that a member has just now; none for who is disabled."""
+    """The roles that a member has just now; none for who is disabled or has not joined."""
     return await all_values(
         tx,
         str,
         """
         SELECT unnest(roles) FROM member
          WHERE org_id = %(org_id)s AND member_id = %(member_id)s AND disabled_at IS NULL
+           AND accepted_at IS NOT NULL
         """,
         {"org_id": org_id, "member_id": member_id},
     )
@@ -337,7 +347,7 @@ async def insert_key(
 
 
 async def usable_key(tx: Tx, key_id: str, now: datetime) -> KeyRow | None:
-    """The key under this public id, unless revoked, expired, or of a disabled member."""
+    """The key under this public id, unless revoked, expired, or of somebody who is no member."""
     return await one_row(
         tx,
         KeyRow,
@@ -351,7 +361,7 @@ async def usable_key(tx: Tx, key_id: str, now: datetime) -> KeyRow | None:
           JOIN member USING (org_id, member_id)
           JOIN person USING (person_id)
          WHERE key_id = %(key_id)s AND revoked_at IS NULL AND member.disabled_at IS NULL
-           AND (expires_at IS NULL OR expires_at > %(now)s)
+           AND accepted_at IS NOT NULL AND (expires_at IS NULL OR expires_at > %(now)s)
         """,
         {"key_id": key_id, "now": now},
     )

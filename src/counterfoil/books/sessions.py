@@ -117,14 +117,14 @@ async def lock_person(tx: Tx, person_id: UUID) -> PersonRow | None:
 
 
 async def memberships(tx: Tx, person_id: UUID) -> list[Membership]:
-    """The organisations in which a person is not disabled, the oldest membership first."""
+    """The organisations that a person joined and is not disabled in, the oldest first."""
     return await all_rows(
         tx,
         Membership,
         """
         SELECT member.org_id, org.name AS org_name, member_id, roles
           FROM member JOIN org USING (org_id)
-         WHERE person_id = %(person_id)s AND disabled_at IS NULL
+         WHERE person_id = %(person_id)s AND disabled_at IS NULL AND accepted_at IS NOT NULL
          ORDER BY member.created_at, member.org_id
         """,
         {"person_id": person_id},
@@ -178,7 +178,7 @@ async def find(
           LEFT JOIN org_profile USING (org_id)
           LEFT JOIN file ON (file.org_id, file_id) = (person_session.org_id, logo_file_id)
          WHERE token_hash = %(token_hash)s AND revoked_at IS NULL AND disabled_at IS NULL
-           AND expires_at > %(now)s AND seen_at > %(seen_since)s
+           AND accepted_at IS NOT NULL AND expires_at > %(now)s AND seen_at > %(seen_since)s
         """,
         {"token_hash": token_hash, "now": now, "seen_since": seen_since},
     )
@@ -273,6 +273,21 @@ async def set_password(tx: Tx, person_id: UUID, password_hash: str, now: datetim
          WHERE person_id = %(person_id)s
         """,
         {"person_id": person_id, "password_hash": password_hash, "now": now},
+    )
+
+
+async def set_first_password(tx: Tx, person_id: UUID, password_hash: str, now: datetime) -> bool:
+    """Give a password to a person who has none; False where they have one."""
+    return bool(
+        await execute(
+            tx,
+            """
+            UPDATE person SET password_hash = %(password_hash)s, password_changed_at = %(now)s,
+                   has_password = true
+             WHERE person_id = %(person_id)s AND NOT has_password
+            """,
+            {"person_id": person_id, "password_hash": password_hash, "now": now},
+        )
     )
 
 

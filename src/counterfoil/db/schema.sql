@@ -392,7 +392,8 @@ CREATE TABLE public.member (
     person_id uuid NOT NULL,
     roles text[] NOT NULL,
     created_at timestamp with time zone NOT NULL,
-    disabled_at timestamp with time zone
+    disabled_at timestamp with time zone,
+    accepted_at timestamp with time zone
 );
 
 CREATE TABLE public.move (
@@ -567,6 +568,7 @@ CREATE TABLE public.person (
     password_changed_at timestamp with time zone,
     totp_sealed bytea,
     totp_step bigint,
+    has_password boolean DEFAULT true NOT NULL,
     CONSTRAINT person_language_check CHECK ((language = ANY (ARRAY['en'::text, 'zh-Hant-TW'::text]))),
     CONSTRAINT person_theme_check CHECK ((theme = ANY (ARRAY['auto'::text, 'light'::text, 'dark'::text])))
 );

@@ -1,9 +1,10 @@
 """Who belongs to an organisation: bringing people in, changing what they may, keeping them out.
 
-Nobody changes what they may do themselves, and one administrator always stays. Roles by which
-people decide about money wait for a second administrator, or for time (`desk.granting`). People
-sign in with one password wherever they belong, so what opens their account (a new invitation, a
-second factor taken away) is only for the organisation that is their only one.
+Whoever is brought in joins by accepting (`desk.joining`); until then they are nobody here. Nobody
+changes what they may do themselves, and one administrator always stays. Roles by which people
+decide about money wait for a second administrator, or for time (`desk.granting`). People sign in
+with one password wherever they belong, so their second factor is taken away only by the
+organisation that is their only one.
 """
 
 import secrets
@@ -16,7 +17,7 @@ from uuid import UUID
 from psycopg.errors import UniqueViolation
 
 from counterfoil.books import members, orgs, passkeys, sessions
-from counterfoil.books.members import InvitationRow, MemberRow
+from counterfoil.books.members import MemberRow
 from counterfoil.books.orgs import Member
 from counterfoil.core import ids
 from counterfoil.core.errors import Conflict, Forbidden, Invalid, NotFound
@@ -38,13 +39,10 @@ NAME_LENGTH: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Invited:
-    """A member who was added.
-
-    ``token`` belongs into the link, and is None for whoever has a password already.
-    """
+    """A member who was added. ``token`` belongs into the link with which they accept."""
 
     member_id: UUID
-    token: str | None
+    token: str
 
 
 async def everybody(desk: Desk, by: Actor) -> list[MemberRow]:
@@ -70,7 +68,7 @@ async def add(  # noqa: PLR0913 - what a person and a membership have
     name: str,
     roles: tuple[str, ...],
 ) -> Invited:
-    """Make somebody a member; whoever is a person here already stays the same person.
+    """Invite somebody to be a member; whoever is a person here already stays the same person.
 
     Of the roles those hold at once that do not wait (`desk.granting`). Raises `Forbidden`,
     `Invalid` naming the field, and `Conflict` for somebody who is a member.
@@ -94,20 +92,20 @@ async def add(  # noqa: PLR0913 - what a person and a membership have
         at_once = await granting.give(desk, tx, member_id, (), wanted, by)
         if person is None:
             row = Member(by.org_id, member_id, person_id, address, called, at_once)
-            await orgs.insert_member(tx, row, unknown, now)
-            await members.invite(
-                tx, by.org_id, member_id, hash_of(token), now=now, expires_at=now + INVITED_FOR
+            await orgs.insert_member(tx, row, unknown, now, invited=True)
+        else:
+            await members.insert(
+                tx,
+                by.org_id,
+                member_id=member_id,
+                person_id=person_id,
+                roles=at_once,
+                created_at=now,
             )
-            return Invited(member_id, token)
-        await members.insert(
-            tx,
-            by.org_id,
-            member_id=member_id,
-            person_id=person_id,
-            roles=at_once,
-            created_at=now,
+        await members.invite(
+            tx, by.org_id, member_id, hash_of(token), now=now, expires_at=now + INVITED_FOR
         )
-        return Invited(member_id, None)
+        return Invited(member_id, token)
 
     try:
         return await desk.database.run(work)
@@ -188,10 +186,13 @@ async def enable(desk: Desk, member_id: UUID, by: Actor) -> None:
 async def reset_factor(desk: Desk, member_id: UUID, by: Actor) -> None:
     """Take a member's second factor and passkeys away; they are signed out everywhere.
 
-    Raises `Forbidden` for oneself, `Conflict` for whoever belongs to other organisations too.
+    Raises `Forbidden` for oneself, `Conflict` for whoever works in other organisations too, and for
+    whoever has not joined.
     """
 
     async def change(tx: Tx, member: MemberRow) -> None:
+        if member.accepted_at is None:
+            raise Conflict("this person has not joined; their sign-in is their own")
         _only_ours(member)
         now = desk.clock.now()
         await sessions.set_totp(tx, member.person_id, None, None)
@@ -204,17 +205,18 @@ async def reset_factor(desk: Desk, member_id: UUID, by: Actor) -> None:
 
 
 async def invite_again(desk: Desk, member_id: UUID, by: Actor) -> str:
-    """A new link for somebody who has not chosen a password yet; the one before ends.
+    """A new link for somebody who has not joined yet; the one before ends.
 
-    Whoever has the link can be that member, so their roles wait as if given now. Raises as
-    `reset_factor`, and `Conflict` for whoever has a password.
+    Whoever has the link may be that member, so their roles wait as if given now. Raises `Forbidden`
+    for oneself, `Conflict` for whoever is a member or disabled.
     """
     token = secrets.token_urlsafe(32)
 
     async def change(tx: Tx, member: MemberRow) -> str:
-        _only_ours(member)
-        if member.invited_until is None:
-            raise Conflict("this member has chosen a password already")
+        if member.accepted_at is not None:
+            raise Conflict("this member has joined already")
+        if member.disabled_at is not None:
+            raise Conflict("this member is disabled; let them in again first")
         now = desk.clock.now()
         await members.invite(
             tx, by.org_id, member_id, hash_of(token), now=now, expires_at=now + INVITED_FOR
@@ -224,33 +226,6 @@ async def invite_again(desk: Desk, member_id: UUID, by: Actor) -> str:
         return token
 
     return await _with_other(desk, member_id, by, change)
-
-
-async def invitation(desk: Desk, token: str) -> InvitationRow:
-    """Whom a link is for. Raises `NotFound` once it is used or too old."""
-    async with desk.database.reading() as tx:
-        found = await members.invitation(tx, hash_of(token), desk.clock.now())
-    if found is None:
-        raise _no_invitation()
-    return found
-
-
-async def accept(desk: Desk, passwords: Passwords, token: str, password: str) -> None:
-    """Choose a password with a link, once. Raises `NotFound`, and `Invalid` for the password."""
-    await invitation(desk, token)
-    hashed = await passwords.hashed(password)
-
-    async def work(tx: Tx) -> None:
-        now = desk.clock.now()
-        found = await members.invitation(tx, hash_of(token), now)
-        if found is None or not await members.use_invitation(tx, hash_of(token), now):
-            raise _no_invitation()
-        await sessions.set_password(tx, found.person_id, hashed, now)
-        uid = ids.public("user", found.member_id)
-        by = Actor(uid, found.org_id, frozenset())
-        await note(desk, tx, by, "invitation_used", uid)
-
-    await desk.database.run(work)
 
 
 async def _with_other(
@@ -301,7 +276,3 @@ def _roles(roles: tuple[str, ...]) -> tuple[str, ...]:
 
 def _uid(member: MemberRow) -> str:
     return ids.public("user", member.member_id)
-
-
-def _no_invitation() -> NotFound:
-    return NotFound("this invitation was used or is too old; ask for a new one")

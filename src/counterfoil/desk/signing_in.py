@@ -309,15 +309,19 @@ class SigningIn:
 
         Raises as `drop_factor`.
         """
-        subject = f"person:{visitor.session.email.lower()}"
+        await self.prove_person(visitor.session.email, password, code, place)
+
+    async def prove_person(self, email: str, password: str, code: str, place: Place) -> None:
+        """As `prove_all`, for somebody who is known by e-mail and need not be signed in."""
+        subject = f"person:{email.lower()}"
         attempt = await self._tries.count(subject, place)
         async with self._desk.database.looking() as tx:
-            person = await sessions.person_by_email(tx, visitor.session.email)
+            person = await sessions.person_by_email(tx, email)
         right = await self.passwords.fit(person.password_hash if person else None, password)
         now = self._desk.clock.now()
         async with self._desk.database.transaction() as tx:
-            if right and visitor.session.has_totp:
-                right = await self._factors.use(tx, visitor.session.person_id, code, now)
+            if right and person is not None and person.totp_sealed is not None:
+                right = await self._factors.use(tx, person.person_id, code, now)
             if not right:
                 raise NotSignedIn("password or code is not right; nothing was changed")
             await sessions.forget_failures(tx, subject)

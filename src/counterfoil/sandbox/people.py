@@ -8,7 +8,7 @@ from argon2 import PasswordHasher
 
 from counterfoil.books.orgs import Member, Org
 from counterfoil.core.roles import operator
-from counterfoil.desk import bank_accounts, members, membership
+from counterfoil.desk import bank_accounts, joining, members, membership
 from counterfoil.desk.bank_accounts import BankDetails
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.passwords import Passwords
@@ -69,13 +69,15 @@ async def found(desk: Desk, wallets: WalletAddresses) -> tuple[DemoMember, ...]:
 
 
 async def found_neighbour(desk: Desk, wallets: WalletAddresses) -> tuple[DemoMember, ...]:
-    """Another organisation, with an owner, and the merchant's reviewer."""
+    """Another organisation, with an owner, and the merchant's reviewer, who accepts to join."""
     org = _org(NEIGHBOUR_ID, NEIGHBOUR_NAME, "client_orchid", wallets)
     await members.create_org(desk, org)
     owner = await _join(desk, NEIGHBOUR_ID, NEIGHBOUR)
     email, name, roles = REVIEWER
     by = operator(NEIGHBOUR_ID)
-    await membership.add(desk, Passwords(), by, email=email, name=name, roles=roles)
+    invited = await membership.add(desk, Passwords(), by, email=email, name=name, roles=roles)
+    offered = await joining.invitation(desk, invited.token)
+    await joining.accept(desk, invited.token, offered.person_id)
     return (owner,)
 
 

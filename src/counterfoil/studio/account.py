@@ -1,4 +1,4 @@
-"""One's own account: language and look, password, second factor, passkeys, sessions."""
+"""One's own account: invitations, look, password, second factor, passkeys, sessions."""
 
 from typing import Final
 from uuid import UUID
@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, Refusal
-from counterfoil.desk import factors, passwords
+from counterfoil.desk import factors, joining, passwords
 from counterfoil.pages.forms import read_form
 from counterfoil.pages.language import LANGUAGES
 from counterfoil.studio.door import (
@@ -18,6 +18,7 @@ from counterfoil.studio.door import (
     Answer,
     PageRequest,
     confirm_with,
+    desk_of,
     go,
     go_on_with,
     next_of,
@@ -163,6 +164,10 @@ async def page(request: PageRequest, refusal: Refusal | None = None) -> Answer:
             "passkeys": [
                 (ids.public("pass", one.passkey_id), one)
                 for one in await passkeys.mine(request.user)
+            ],
+            "offers": [
+                (ids.public("user", one.member_id), one)
+                for one in await joining.offers(desk_of(request), request.user)
             ],
             "public_url": passkeys.public_url,
             "codes_left": await signing_in.codes_left(request.user),

@@ -126,10 +126,8 @@ DONE: Final[Mapping[str, str]] = {
     "factor_reset": N_(
         "Second factor and passkeys are gone, and the person is signed out everywhere."
     ),
-    "member_added": N_(
-        "This person had a password here already and is a member now. Make sure with them that"
-        " it is they who use it."
-    ),
+    "joined": N_("You are a member there now; choose the organisation in the menu."),
+    "declined_invitation": N_("The invitation is declined, and its link is good no longer."),
     "client_added": N_("A new client id is made. Programs send it as X-Client-ID."),
     "key_revoked": N_("The key is revoked; nothing can be done with it any more."),
     "rules": N_("The rules are changed; new invoices live by them."),
@@ -266,6 +264,8 @@ ORG_EVENTS: Final[Mapping[str, str]] = {
     "member_disabled": N_("disabled a member"),
     "member_enabled": N_("let a member in again"),
     "invitation_renewed": N_("made a new invitation link"),
+    "invitation_accepted": N_("accepted the invitation"),
+    "invitation_declined": N_("declined the invitation"),
     "invitation_used": N_("followed the invitation and chose a password"),
     "profile_changed": N_("changed what documents say about the organisation"),
     "logo_changed": N_("changed the logo"),

@@ -11,20 +11,16 @@ from litestar.params import FromPath
 from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden, NotFound, Refusal
 from counterfoil.core.roles import ROLES, Permission
-from counterfoil.desk import granting, membership, passwords
+from counterfoil.desk import granting, membership
 from counterfoil.pages.forms import Form, read_form
 from counterfoil.studio.door import (
     PREFIX,
-    SIGN_IN,
     Answer,
     PageRequest,
     confirm_with,
     desk_of,
     go,
-    open_to_all,
     parts_of,
-    show,
-    status_code_of,
 )
 from counterfoil.studio.settings.frame import ADDRESS, settings_page
 
@@ -49,7 +45,7 @@ async def add_page(request: PageRequest) -> Answer:
 
 @post("/settings/members/add", status_code=303)
 async def add(request: PageRequest) -> Answer:
-    """Make somebody a member; a new person gets a link, which is shown once."""
+    """Invite somebody; the link with which they accept is shown once."""
     form = await read_form(request)
     written: dict[str, Any] = {"email": form.raw("email"), "name": form.raw("name")}
     written["roles"] = _roles(form)
@@ -67,9 +63,6 @@ async def add(request: PageRequest) -> Answer:
         raise
     except Refusal as refusal:
         return _add_page(request, written, refusal)
-    if invited.token is None:
-        member = ids.public("user", invited.member_id)
-        return go(f"{MEMBERS}/{member}", done="member_added")
     return _link_page(request, invited.member_id, written["name"], invited.token)
 
 
@@ -132,7 +125,7 @@ async def reset_factor(request: PageRequest, public_id: FromPath[str]) -> Answer
 
 @post("/settings/members/{public_id:str}/invite", status_code=200)
 async def invite_again(request: PageRequest, public_id: FromPath[str]) -> Answer:
-    """A new link for somebody who has not chosen a password yet."""
+    """A new link for somebody who has not joined yet."""
     member_id = _member_id(public_id)
     form = await read_form(request)
     try:
@@ -144,28 +137,6 @@ async def invite_again(request: PageRequest, public_id: FromPath[str]) -> Answer
         return await _member_page(request, member_id, refusal)
     found = await membership.one(desk_of(request), member_id, request.user.actor)
     return _link_page(request, member_id, found.name, token)
-
-
-@get("/invitation/{token:str}", opt=open_to_all())
-async def invitation(request: PageRequest, token: FromPath[str]) -> Answer:
-    """Where somebody new chooses a password."""
-    return await _invitation_page(request, token)
-
-
-@post("/invitation/{token:str}", opt=open_to_all(), status_code=303)
-async def accept(request: PageRequest, token: FromPath[str]) -> Answer:
-    """Take the password; the link is good no longer."""
-    form = await read_form(request)
-    try:
-        new = form.raw("password")
-        passwords.must_agree(new, form.raw("again"))
-        known = parts_of(request).signing_in.passwords
-        await membership.accept(desk_of(request), known, token, new)
-    except NotFound:
-        raise
-    except Refusal as refusal:
-        return await _invitation_page(request, token, refusal)
-    return go(SIGN_IN, done="invited")
 
 
 async def _change(
@@ -220,20 +191,6 @@ def _link_page(request: PageRequest, member_id: UUID, name: str, token: str) -> 
     return settings_page(request, "invited", values)
 
 
-async def _invitation_page(
-    request: PageRequest, token: str, refusal: Refusal | None = None
-) -> Answer:
-    found = await membership.invitation(desk_of(request), token)
-    values = {
-        "found": found,
-        "token": token,
-        "least": passwords.LEAST_CHARACTERS,
-        "refusal": refusal,
-    }
-    code = 200 if refusal is None else status_code_of(refusal)
-    return show(request, "studio/settings/invitation.html", values, status_code=code)
-
-
 def _roles(form: Form) -> list[str]:
     return form.all("role", at_most=len(ROLES))
 
@@ -257,6 +214,4 @@ HANDLERS: Final = (
     enable,
     reset_factor,
     invite_again,
-    invitation,
-    accept,
 )
