@@ -158,6 +158,42 @@ async def test_one_orders_and_another_who_did_not_make_the_invoice_approves(till
     assert (await till.move(bill, "payout")).status == "parked"
 
 
+async def test_an_order_that_nobody_approves_in_seven_days_runs_out_and_is_given_anew(
+    till: Till, clock: FakeClock
+) -> None:
+    await register(till, TREASURY)
+    bill = await stuck_payout(till)
+    await redirect(till, bill)
+    ordered = clock.now()
+    clock.advance(timedelta(days=7, microseconds=-1))
+    seen = await standing(till, bill, SUE)
+    assert "approve_redirect" in seen.actions
+    assert (seen.order is not None, seen.ran_out) == (True, False)
+    with pytest.raises(OutOfPlace, match="waits for its second person"):
+        await redirect(till, bill, SUE)
+    clock.advance(timedelta(microseconds=1))
+
+    async with till.desk.database.reading() as tx:
+        (*_, (entry, _)) = await audit.of_invoice(tx, 1, bill.invoice_id)
+    assert entry.metadata["until"] == (ordered + timedelta(days=7)).isoformat()
+    sentence = rf"good until {ordered + timedelta(days=7):%Y-%m-%d %H:%M} UTC.*order it anew"
+    with pytest.raises(OutOfPlace, match=sentence):
+        await approve(till, bill)
+    with pytest.raises(OutOfPlace, match=sentence):
+        await withdraw(till, bill)
+    seen = await standing(till, bill, SUE)
+    assert seen.ran_out
+    assert seen.actions == {"approve_payments", "redirect"}
+    assert [move.status for move in await till.moves(bill, "payout")] == ["parked"]
+
+    await redirect(till, bill, SUE)
+    with pytest.raises(Forbidden, match="you ordered this"):
+        await approve(till, bill, SUE)
+    await approve(till, bill, SAM)
+    assert (await till.moves(bill, "payout"))[-1].destination == TREASURY
+    assert (await proving.verify_audit(till.desk)).breaks == ()
+
+
 async def test_where_one_person_is_enough_it_is_done_at_once_but_not_by_the_maker(
     till: Till,
 ) -> None:

@@ -82,6 +82,7 @@ async def test_signers_are_told_what_stands_still_why_and_what_to_do(
     sue = await site.at_the_pages("sue1@merchant.example")
     assert "Approve the other address" in (await sue.open("/studio/queue/standing")).words
     assert "ordered by Sam" in (await sue.open(path)).words
+    assert "A second signer can approve it until:" in (await sue.open(path)).words
     site.clock.advance(timedelta(minutes=11))
     assert (await sue.send(f"{path}/approve_redirect")).status == 403
     done = await sue.send(f"{path}/approve_redirect", {"proof": PASSWORD})
@@ -100,6 +101,10 @@ async def test_it_is_tried_again_where_the_first_address_works_after_all(
 ) -> None:
     path = f"/studio/invoices/{stuck}"
     sam = await site.at_the_pages("sam1@merchant.example")
+    await sam.send(f"{path}/redirect", {"payout_address": TREASURY, "reason": WHY})
+    site.clock.advance(timedelta(days=7))
+    sam = await site.at_the_pages("sam1@merchant.example")
+    assert "It ran out:" in (await sam.open(path)).words
     await sam.send(f"{path}/redirect", {"payout_address": TREASURY, "reason": WHY})
     withdrawn = await sam.send(f"{path}/withdraw_redirect", {"reason": "It works again"})
     assert "withdrew that order" in withdrawn.words

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -78,12 +79,16 @@ class PaymentWithdrawn(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedirectOrdered(Fact):
-    """A person wants parked payouts to go to another registered address; another has to agree."""
+    """A person wants parked payouts to go to another registered address; another has to agree.
+
+    After ``until`` nobody can any more.
+    """
 
     reason: str
     redirect_id: UUID
     destination: str
     label: str
+    until: datetime
     moves: tuple[UUID, ...]
 
 
@@ -175,7 +180,8 @@ def _paying(event: Event) -> dict[str, object]:
         case RedirectWithdrawn():
             return {"redirect": str(event.redirect_id)}
         case RedirectOrdered():
-            return {**_redirect(event), "moves": [str(move_id) for move_id in event.moves]}
+            listed = [str(move_id) for move_id in event.moves]
+            return {**_redirect(event), "until": event.until.isoformat(), "moves": listed}
         case PayoutRedirected():
             moves = [
                 {"from": str(old), "to": str(new), "amount_units": str(units)}

@@ -2,12 +2,12 @@
 
 Where the organisation asks for two people, one orders it and another approves it, each with
 ``transfer:sign``; the order stands in the invoice's sealed log and nowhere else. The old movement
-is given up and a new one sealed, for the same money (docs/decisions/0027-payouts-elsewhere.md).
+is given up and a new one sealed, for the same money (decision 28).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -45,12 +45,18 @@ from counterfoil.desk.registered import PayoutAddress, barred, refuse_unregister
 
 __all__ = ["MoveRow", "PayoutAddress"]
 
+ORDERED_FOR: Final = timedelta(days=7)
+"""How long an order waits for its second person, as invitations do; then it is to be given anew."""
+
 _FIELD: Final = "payout_address"
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What one person wants, and another has to approve. ``by`` is the uid of who ordered it."""
+    """What one person wants, and another has to approve, until then.
+
+    ``by`` is the uid of who ordered it.
+    """
 
     redirect_id: UUID
     move_ids: frozenset[UUID]
@@ -59,6 +65,11 @@ class Order:
     reason: str
     by: str
     at: datetime
+    until: datetime
+
+    def has_run_out(self, now: datetime) -> bool:
+        """Whether nobody can approve it any more."""
+        return now >= self.until
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +78,15 @@ class Standing:
 
     ``waits`` says why nothing can be done yet, empty where something can. ``barred`` says why they
     are not approved again, empty where they may be: nothing is sent to where they go any more.
-    ``choices`` are the registered addresses that it could go to. ``actions`` are those that this
-    member may give.
+    ``order`` waits for its second person, or did until it ``ran_out``. ``choices`` are the
+    registered addresses that it could go to. ``actions`` are those that this member may give.
     """
 
     parked: tuple[MoveRow, ...]
     waits: str
     barred: str
     order: Order | None
+    ran_out: bool
     choices: tuple[PayoutAddress, ...]
     actions: frozenset[str]
 
@@ -95,16 +107,18 @@ async def redirect(  # noqa: PLR0913 - one order, whole
 ) -> InvoiceView:
     """Have all parked payouts of an invoice go to another registered address.
 
-    Where the organisation asks for two people it is ordered only. Raises `Forbidden`, `NotFound`,
-    `Invalid` naming ``payout_address`` or ``reason``, and `OutOfPlace` while an earlier signature
-    may still land, another order waits, or nothing is parked.
+    Where the organisation asks for two people it is ordered only, and good for `ORDERED_FOR`.
+    Raises `Forbidden`, `NotFound`, `Invalid` naming ``payout_address`` or ``reason``, and
+    `OutOfPlace` while an earlier signature may still land, another order waits, or nothing is
+    parked.
     """
     must_be_said(by, reason)
 
     async def give(tx: Tx, invoice: Invoice) -> Invoice:
         now = desk.clock.now()
         parked = await _parked(tx, invoice)
-        if await _open_order(tx, invoice) is not None:
+        waiting = await _last_order(tx, invoice)
+        if waiting is not None and not waiting.has_run_out(now):
             raise OutOfPlace(
                 "an order for this waits for its second person; approve or withdraw it first"
             )
@@ -117,6 +131,7 @@ async def redirect(  # noqa: PLR0913 - one order, whole
             reason=reason,
             by=by.uid,
             at=now,
+            until=now + ORDERED_FOR,
         )
         if not (await _rules(tx, by.org_id, now)).two_people:
             return await _make(desk, tx, invoice, parked, order, by)
@@ -129,6 +144,7 @@ async def redirect(  # noqa: PLR0913 - one order, whole
             redirect_id=order.redirect_id,
             destination=order.destination,
             label=order.label,
+            until=order.until,
             moves=tuple(move.move_id for move in parked),
         )
         return await record(desk, tx, invoice, invoice, event=event, by=by, todo=())
@@ -146,7 +162,7 @@ async def approve(
     by.require(Permission.SIGN)
 
     async def give(tx: Tx, invoice: Invoice) -> Invoice:
-        order = await _must_be_ordered(tx, invoice)
+        order = await _must_be_ordered(desk, tx, invoice)
         if order.by == by.uid:
             message = "you ordered this, so somebody else has to approve it"
             raise Forbidden(message, data={"rule": "maker_is_not_checker"})
@@ -169,7 +185,7 @@ async def withdraw(
     must_be_said(by, reason)
 
     async def give(tx: Tx, invoice: Invoice) -> Invoice:
-        order = await _must_be_ordered(tx, invoice)
+        order = await _must_be_ordered(desk, tx, invoice)
         event = RedirectWithdrawn(
             at=desk.clock.now(), by=by.uid, reason=reason, redirect_id=order.redirect_id
         )
@@ -192,17 +208,20 @@ async def standing(desk: Desk, view: InvoiceView, by: Actor) -> Standing | None:
         return None
     order: Order | None = None
     waits = ""
+    now = desk.clock.now()
     async with desk.database.reading() as tx:
         there = {move.destination for move in parked}
-        good = await usable(tx, invoice.org_id, desk.clock.now())
-        rules = await _rules(tx, invoice.org_id, desk.clock.now())
+        good = await usable(tx, invoice.org_id, now)
+        rules = await _rules(tx, invoice.org_id, now)
         no_more = await _barred(desk, tx, parked)
         try:
-            order = await _open_order(tx, invoice)
+            order = await _last_order(tx, invoice)
             for move in parked:
                 await _may_be_replaced(desk, tx, invoice, move)
         except OutOfPlace as refused:
             waits = refused.message
+    ran_out = order is not None and order.has_run_out(now)
+    waiting = None if ran_out else order
     has_payout = any(move.purpose == "payout" for move in parked)
     families = {CHAINS[move.chain].family for move in parked}
     choices = tuple(o for o in good if {o.family} == families and o.address not in there)
@@ -211,13 +230,14 @@ async def standing(desk: Desk, view: InvoiceView, by: Actor) -> Standing | None:
         checks = _is_checker(invoice, parked, by)
         if not waits and checks:
             actions |= _again_or_never(invoice, parked, no_more)
-        if not waits and has_payout and order is None and choices and (checks or rules.two_people):
+        may_order = has_payout and choices and (checks or rules.two_people)
+        if not waits and waiting is None and may_order:
             actions.add("redirect")
-        if not waits and order is not None and checks and order.by != by.uid:
+        if not waits and waiting is not None and checks and waiting.by != by.uid:
             actions.add("approve_redirect")
-        if order is not None:
+        if waiting is not None:
             actions.add("withdraw_redirect")
-    return Standing(parked, waits, no_more, order, choices, frozenset(actions))
+    return Standing(parked, waits, no_more, order, ran_out, choices, frozenset(actions))
 
 
 def _again_or_never(invoice: Invoice, parked: Sequence[MoveRow], no_more: str) -> set[str]:
@@ -368,15 +388,20 @@ def _instead(  # noqa: PLR0913, PLR0917 - one movement, whole
     )
 
 
-async def _must_be_ordered(tx: Tx, invoice: Invoice) -> Order:
-    order = await _open_order(tx, invoice)
+async def _must_be_ordered(desk: Desk, tx: Tx, invoice: Invoice) -> Order:
+    order = await _last_order(tx, invoice)
     if order is None:
         raise OutOfPlace("nobody has ordered that payouts of this invoice go elsewhere")
+    if order.has_run_out(desk.clock.now()):
+        raise OutOfPlace(
+            f"this order was good until {order.until:%Y-%m-%d %H:%M} UTC and nobody approved it in"
+            f" those {ORDERED_FOR.days} days; order it anew"
+        )
     return order
 
 
-async def _open_order(tx: Tx, invoice: Invoice) -> Order | None:
-    """The order that waits for its second person, as the invoice's log tells it."""
+async def _last_order(tx: Tx, invoice: Invoice) -> Order | None:
+    """The order that nobody has approved or withdrawn, as the invoice's log tells it."""
     chain = await audit.of_invoice(tx, invoice.org_id, invoice.invoice_id)
     found: Order | None = None
     for entry, _ in chain:
@@ -391,7 +416,7 @@ async def _open_order(tx: Tx, invoice: Invoice) -> Order | None:
 
 def _ordered(entry: LogEntry) -> Order:
     told = entry.metadata
-    listed = told["moves"]
+    listed, until = told["moves"], told.get("until")
     return Order(
         redirect_id=UUID(str(told["redirect"])),
         move_ids=frozenset(map(UUID, listed if isinstance(listed, list) else ())),
@@ -400,6 +425,8 @@ def _ordered(entry: LogEntry) -> Order:
         reason=entry.reason,
         by=entry.operator_uid,
         at=entry.at,
+        # Orders from before had no end.
+        until=datetime.fromisoformat(str(until)) if until else entry.at + ORDERED_FOR,
     )
 
 

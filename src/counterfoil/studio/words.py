@@ -363,7 +363,7 @@ STANDING: Final[Mapping[str, tuple[str, str, str]]] = {
         N_("Pay it out to another address"),
         N_(
             "The payment to the first address is given up for good. Where your organisation asks"
-            " for two people, a second signer has to approve it."
+            " for two people, a second signer has to approve it within seven days."
         ),
         "btn-primary",
     ),

@@ -288,7 +288,7 @@ ACTIONS: Final = (
     Action(
         "payments/redirect/approve",
         "approveRedirectedPayouts",
-        "Let payouts go to another address as ordered; by somebody else than who ordered it",
+        "Let payouts go to another address as ordered, within seven days and by somebody else",
         P.SIGN,
         (),
         None,
