@@ -9,14 +9,25 @@ import pytest
 from counterfoil.api.kryptogo.views import invoice_intent
 from counterfoil.books import notes
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace
-from counterfoil.core.events import ApproveRefund, Decline, OrderRefund, SignOff
+from counterfoil.core.events import ApproveRefund, Decline, OrderRefund, SignOff, WithdrawRefund
 from counterfoil.core.invoice import Invoice, RefundStatus, Status
 from counterfoil.core.pay_links import PayLinks
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import approving, landing, moving, progress, proving, queries, upkeep
+from counterfoil.desk import (
+    approving,
+    commands,
+    landing,
+    moving,
+    progress,
+    proving,
+    queries,
+    redirecting,
+    upkeep,
+)
 from counterfoil.desk.act import act
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Reserved
+from counterfoil.desk.possible import possible
 from support.fake_clock import FakeClock
 from support.invoices import CHECKER, DUE, MAKER, OFFICERS, SIGNER, STRANGER, USDC, USDT
 from support.till import Till, reserve
@@ -232,6 +243,108 @@ async def test_a_surplus_that_was_signed_before_its_money_was_declined_is_told_w
             till.desk, Landed("arb", open_tx.tx.tx_hash, 90, ok=True, fee_wei=1, items=items)
         )
     assert await told(till, bill) == [("settled", ["0.000009"])]
+
+
+async def overpaid(till: Till) -> Invoice:
+    """Signed for and swept; the payout and the surplus wait in the pool."""
+    bill = await till.bill(status=Status.SIGN_PENDING)
+    await till.receive(bill, DUE + 9)
+    await till.screened(bill)
+    by = Actor(SIGNER, till.org_id, frozenset({Permission.SIGN}))
+    at = till.desk.clock.now()
+    signing = SignOff(at=at, by=SIGNER, refund_address=STRANGER, reason="too much")
+    await act(till.desk, till.org_id, bill.invoice_id, signing, by)
+    await reserve(till)
+    await land(till)
+    return bill
+
+
+async def offered(till: Till, bill: Invoice) -> bool:
+    by = Actor(THIRD, till.org_id, frozenset({Permission.SIGN, Permission.READ}))
+    view = await queries.view(till.desk, bill.invoice_id, by)
+    standing = await redirecting.standing(till.desk, view, by)
+    given_up = standing is not None and "withdraw_payments" in standing.actions
+    assert given_up or WithdrawRefund not in possible(view, by)
+    return given_up
+
+
+@pytest.mark.parametrize("paid_first", [True, False])
+async def test_a_surplus_that_can_never_go_back_is_withdrawn_and_goes_to_another_address_once(
+    till: Till, clock: FakeClock, *, paid_first: bool
+) -> None:
+    """The payout beside it goes its way, whichever ends first; the surplus stays until asked."""
+    bill = await overpaid(till)
+    back = (await till.move(bill, "partial_refund")).move_id
+    with pytest.raises(OutOfPlace, match="is ready; only what is parked"):
+        await withdraw(till, back)
+    with pytest.raises(OutOfPlace, match="already on its way"):
+        await commands.withdraw_refund(till.desk, bill.invoice_id, PERSON, WHY)
+    if paid_first:
+        for _ in range(2):
+            await reserve(till, "pool")
+        for open_tx in await moving.open_txs(till.desk, "arb"):
+            (item,) = open_tx.items
+            pays = item.move.purpose == "payout"
+            items = (LandedItem(item.move.move_id, item.move.amount_units),) if pays else ()
+            ended = Landed("arb", open_tx.tx.tx_hash, 90, pays, 1, items)
+            await landing.settle(till.desk, ended)
+    else:
+        await moving.park(till.desk, 1, {back: "the chain would refuse it: blacklisted"})
+        await reserve(till, "pool")
+    assert await offered(till, bill)
+
+    if paid_first:
+        with pytest.raises(OutOfPlace, match="already on its way"):
+            await commands.withdraw_refund(till.desk, bill.invoice_id, PERSON, WHY)
+        await approving.withdraw_payments(till.desk, bill.invoice_id, PERSON, WHY)
+    else:
+        await commands.withdraw_refund(till.desk, bill.invoice_id, PERSON, WHY)
+        assert await till.status(bill) is Status.PAYOUT_PROCESSING
+        assert (await till.move(bill, "payout")).status == "signed", "it goes on"
+        await land(till)
+
+    assert await till.status(bill) is Status.COMPLETED
+    assert await told(till, bill) == [("withdrawn", ["0.00"])]
+    assert (await till.move(bill, "partial_refund")).status == "failed"
+    assert (await till.books()).pool == 9
+    assert not await offered(till, bill)
+
+    at = clock.now()
+    order = OrderRefund(
+        at=at, by=SIGNER, address=OTHER_ADDRESS, reason="", attachment_file_ids=(), amounts=()
+    )
+    for event in (order, ApproveRefund(at=at, by=CHECKER)):
+        signs = Actor(event.by, till.org_id, frozenset({Permission.SIGN}))
+        await act(till.desk, till.org_id, bill.invoice_id, event, signs)
+    await reserve(till, "pool")
+    await land(till)
+    assert await till.status(bill) is Status.COMPLETED
+    assert await told(till, bill) == [("withdrawn", ["0.00"]), ("settled", ["0.000009"])]
+    books = await till.books()
+    assert (books.deposit, books.pool, books.merchant, books.payer) == (0, 0, DUE, -DUE)
+    assert (await proving.verify_audit(till.desk)).breaks == ()
+
+
+async def test_a_surplus_is_withdrawn_beside_a_payout_that_stands_still_and_is_paid_elsewhere(
+    till: Till,
+) -> None:
+    bill = await overpaid(till)
+    legs = [(await till.move(bill, purpose)).move_id for purpose in ("payout", "partial_refund")]
+    await moving.park(till.desk, 1, dict.fromkeys(legs, "the chain would refuse it: blacklisted"))
+    assert await offered(till, bill)
+    await approving.withdraw_payments(till.desk, bill.invoice_id, PERSON, WHY)
+
+    assert await till.status(bill) is Status.PAYOUT_PROCESSING
+    assert (await till.move(bill, "payout")).status == "parked", "it is still to be made"
+    with pytest.raises(OutOfPlace, match="no surplus is on its way"):
+        await commands.withdraw_refund(till.desk, bill.invoice_id, PERSON, WHY)
+    with pytest.raises(OutOfPlace, match="its invoice is payout_processing"):
+        await approving.withdraw_payments(till.desk, bill.invoice_id, PERSON, WHY)
+    await approving.approve_payments_again(till.desk, bill.invoice_id, PERSON, WHY)
+    await reserve(till, "pool")
+    await land(till)
+    assert await till.status(bill) is Status.COMPLETED
+    assert (await till.books()).pool == 9
 
 
 async def test_only_who_may_withdraws_and_only_what_is_dead(till: Till) -> None:

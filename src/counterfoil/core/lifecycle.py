@@ -41,6 +41,7 @@ from counterfoil.core.refund_rules import (
     refund_swept,
     refund_withdrawn,
     stray_screened,
+    surplus_withdrawn,
 )
 from counterfoil.core.rules import (
     Outcome,
@@ -197,6 +198,7 @@ LIFECYCLE: Final = (
     *_moves_on(S.SWEEPING),
 
     _row(S.PAYOUT_PROCESSING,   PaidOut,        paid_out,        S.COMPLETED),
+    _row(S.PAYOUT_PROCESSING,   WithdrawRefund, surplus_withdrawn, S.PAYOUT_PROCESSING),
     _row(S.PAYOUT_PROCESSING,   Screened,       screened_in_motion, S.PAYOUT_PROCESSING, S.COMPLIANCE_HOLD),
     *_stays(S.PAYOUT_PROCESSING),
 

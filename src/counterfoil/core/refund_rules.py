@@ -81,11 +81,19 @@ def refund_approved(invoice: Invoice, event: ApproveRefund) -> Outcome:
 def refund_withdrawn(invoice: Invoice, event: WithdrawRefund) -> Outcome:
     """Forget it; what the money is meanwhile decides where the invoice goes on."""
     refund = _open(invoice)
-    withdrawn = replace(
-        refund, status=RefundStatus.WITHDRAWN, withdrawn_by=event.by, withdrawn_at=event.at
-    )
-    after, effects = resumed(_with(invoice, withdrawn), refund.returns_to, event)
+    after, effects = resumed(_without(invoice, refund, event), refund.returns_to, event)
     return after, (GiveUpMoves(), *effects)
+
+
+def surplus_withdrawn(invoice: Invoice, event: WithdrawRefund) -> Outcome:
+    """Keep the surplus that cannot go back; the payout beside it is nobody's to stop any more.
+
+    Once the invoice is completed, another refund takes it to another address.
+    """
+    refund = invoice.open_refund
+    if refund is None:
+        _refuse("no_refund", "no surplus is on its way back to the customer")
+    return _without(invoice, refund, event), (GiveUpMoves(frozenset({"partial_refund"})),)
 
 
 def refund_swept(invoice: Invoice, event: Swept) -> Outcome:
@@ -122,6 +130,13 @@ def _with(invoice: Invoice, refund: Refund) -> Invoice:
     same = refund.refund_id
     refunds = tuple(refund if one.refund_id == same else one for one in invoice.refunds)
     return replace(invoice, refunds=refunds)
+
+
+def _without(invoice: Invoice, refund: Refund, event: WithdrawRefund) -> Invoice:
+    withdrawn = replace(
+        refund, status=RefundStatus.WITHDRAWN, withdrawn_by=event.by, withdrawn_at=event.at
+    )
+    return _with(invoice, withdrawn)
 
 
 def _affordable(invoice: Invoice, wanted: tuple[Money, ...]) -> tuple[Money, ...]:

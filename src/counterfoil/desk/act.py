@@ -6,7 +6,7 @@ from uuid import UUID
 
 from counterfoil.books import invoices
 from counterfoil.core.errors import NotFound
-from counterfoil.core.events import Event
+from counterfoil.core.events import Event, WithdrawRefund
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.lifecycle import decide
 from counterfoil.core.roles import Actor, require, system
@@ -64,7 +64,8 @@ async def happen(  # noqa: PLR0913 - one event, whole, and what is known beside 
     now = await record(
         desk, tx, before, after, event=event, by=by, todo=effects, known=known, sheet=sheet
     )
-    if (before.status, now.status) == (Status.COMPLIANCE_HOLD, Status.SWEEPING):
+    surplus_stays = before.status is Status.PAYOUT_PROCESSING and isinstance(event, WithdrawRefund)
+    if surplus_stays or (before.status, now.status) == (Status.COMPLIANCE_HOLD, Status.SWEEPING):
         await _written(tx, sheet)
         return await _catch_up(desk, tx, now, event.at)
     chosen = await resolving.by_rule(desk, tx, now, event)
@@ -82,7 +83,7 @@ async def _written(tx: Tx, sheet: Sheet | None) -> None:
 
 
 async def _catch_up(desk: Desk, tx: Tx, invoice: Invoice, at: datetime) -> Invoice:
-    """Tell an invoice that was held in motion what its movements came to meanwhile."""
+    """Tell an invoice what its movements came to meanwhile: it was held, or waited for others."""
     for fact in await progress.facts(tx, invoice, at):
         invoice = await happen(desk, tx, invoice, fact, system("move", invoice.org_id))
     return invoice

@@ -35,6 +35,9 @@ from counterfoil.desk.refunding import legs_of
 from counterfoil.desk.registered import barred
 from counterfoil.desk.warrants import claimed_warrant
 
+_REFUNDS_IN: Final = frozenset({Status.REFUND_PROCESSING, Status.PAYOUT_PROCESSING})
+"""Where refunds are made: by themselves, and as a surplus beside the payout."""
+
 _KNOWN_DEAD: Final = frozenset({"cancelled", "gone"})
 
 
@@ -82,10 +85,11 @@ async def approve_payments_again(
 async def withdraw(desk: Desk, move_id: UUID, by: Actor, *, reason: str) -> None:
     """Give up a parked payment that can never be made, so that its money may go another way.
 
-    A payout of money that was declined since, and whatever is to go back for a refund. The refund
-    ends where nothing of it is left to be made: called off if none of it went out, else with what
-    did; another one, to another address, then takes its own order, approval and screening. Raises
-    `NotFound`, `Forbidden`, `Invalid` without a reason, and `OutOfPlace` as `approve_again` does.
+    A payout of money that was declined since, and whatever is to go back: for a refund, or as a
+    surplus beside the payout. The refund ends where nothing of it is left to be made: called off if
+    none of it went out, else with what did; another one, to another address, then takes its own
+    order, approval and screening. Raises `NotFound`, `Forbidden`, `Invalid` without a reason, and
+    `OutOfPlace` as `approve_again` does.
     """
     must_be_said(by, reason)
 
@@ -143,7 +147,7 @@ async def _withdraw(
     await notes.add_to_move(tx, note)
     event = PaymentWithdrawn(at=now, by=by.uid, reason=reason, move_id=move.move_id)
     after = await record(desk, tx, invoice, invoice, event=event, by=by, todo=())
-    if invoice.status is not Status.REFUND_PROCESSING:
+    if invoice.status not in _REFUNDS_IN:
         return after
     return await _end_refund(desk, tx, after, by, reason)
 
@@ -174,7 +178,7 @@ def _must_have_another_way(move: MoveRow, invoice: Invoice) -> None:
     """Refuse where nothing could be done with the money instead."""
     if invoice.status is Status.COMPLIANCE_DECLINED:
         return
-    if invoice.status is not Status.REFUND_PROCESSING or not is_of_open_refund(move, invoice):
+    if invoice.status not in _REFUNDS_IN or not is_of_open_refund(move, invoice):
         raise OutOfPlace(
             f"its invoice is {invoice.status.value}; a payment is withdrawn only when its money was"
             " declined, or when it belongs to the refund that is being made"

@@ -243,7 +243,7 @@ async def standing(desk: Desk, view: InvoiceView, by: Actor) -> Standing | None:
 def _again_or_never(invoice: Invoice, parked: Sequence[MoveRow], no_more: str) -> set[str]:
     """What somebody who checks these payments may do about them where they go."""
     found = set() if no_more else {"approve_payments"}
-    if all(is_of_open_refund(move, invoice) for move in parked):
+    if any(is_of_open_refund(move, invoice) for move in parked):
         found.add("withdraw_payments")
     return found
 

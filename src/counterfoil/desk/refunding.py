@@ -8,7 +8,7 @@ from enum import StrEnum
 from counterfoil.books.moves import OUTGOING, MoveRow
 from counterfoil.core import reckoning
 from counterfoil.core.errors import Invalid
-from counterfoil.core.invoice import Invoice, Refund
+from counterfoil.core.invoice import Invoice, Refund, Status
 from counterfoil.core.money import Asset, Money, plain_text, to_units
 
 
@@ -133,11 +133,15 @@ def is_unsent(invoice: Invoice, planned: Sequence[MoveRow]) -> bool:
     """Whether nothing of the open refund was ever signed, given all of the invoice's movements.
 
     Signed bytes can land at any time. A sweep that is done is no obstacle: it brought the money to
-    the pool, where it stays.
+    the pool, where it stays. A surplus goes back together with the payout, unless it stands still.
     """
     refund = invoice.open_refund
     if refund is None:
         return True
+    if invoice.status is Status.PAYOUT_PROCESSING and any(
+        leg.status not in {"parked", "failed"} for leg in legs_of(refund, planned)
+    ):
+        return False
     return not any(
         move.nonce is not None and (move.purpose in OUTGOING or move.status != "final")
         for move in planned
