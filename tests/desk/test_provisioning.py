@@ -12,6 +12,8 @@ from counterfoil.desk import landing, moving, provisioning
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Reserved
 from counterfoil.desk.provisioning import Seen, Stock
+from counterfoil.workers.fuel import FuelWorker
+from support.fake_chain import FakeChain
 from support.fake_clock import FakeClock
 from support.shop import desk_on
 from support.till import ETHER, TERMS, Till, quick_sign
@@ -144,6 +146,40 @@ async def test_our_own_fuel_is_never_taken_for_a_gift(till: Till) -> None:
     before = {"operator": ETHER, "pool": ETHER, "gas": 3 * ETHER}
     assert await book(till, 19, await seen(till, nonce=0, **before)) == []
     assert await book(till, 20, await seen(till, nonce=1, **after)) == []
+
+
+async def test_money_for_gas_is_noticed_once_it_is_final_though_no_node_keeps_old_state(
+    till: Till,
+) -> None:
+    await till.ready(gas_wei=1)
+    chain = FakeChain(FakeClock())
+    chain.faults.no_state = True
+    station = (await till.wallet("gas")).address
+    worker = FuelWorker(till.desk, {"arb": chain})
+    chain.pay("", station, ETHER)
+    chain.mine()
+    for _ in range(chain.final_lag):
+        assert not await worker.step()
+        chain.mine()
+    assert await till.holds("gas") == 1, "until then a reorg may take it back"
+    assert await worker.step()
+    assert await till.holds("gas") == ETHER
+
+    chain.pay("", station, ETHER)
+    chain.mine()
+    assert not await worker.step()
+    chain.reorg(1, forget=True)
+    for _ in range(3 * chain.final_lag):
+        chain.mine()
+        assert not await worker.step(), "what a reorg took is not booked, and nothing twice"
+    assert await till.holds("gas") == ETHER
+
+    chain.pay("", station, ETHER)
+    chain.mine()
+    for _ in range(2 * chain.final_lag):
+        await worker.step()
+        chain.mine()
+    assert await till.holds("gas") == 2 * ETHER
 
 
 async def plan(till: Till, low_wei: int = LOW, target_wei: int = FULL) -> list[int]:
