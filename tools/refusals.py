@@ -14,6 +14,9 @@ from typing import Final
 PLACES: Final = ("core", "desk", "pages", "studio", "checkout", "providers/demo_customer.py")
 """What raises refusals that pages show."""
 
+EXPLAINING: Final = frozenset({"Floor", "_scored"})
+"""What screening says why with, after a code or a score; pages show it as they show refusals."""
+
 _ROOT: Final = "Refusal"
 
 _FEWEST_LETTERS: Final = 8
@@ -104,6 +107,10 @@ def _told_by(call: ast.Call, kinds: set[str], refusing: dict[str, int]) -> Itera
             func=ast.Attribute(value=ast.Name(id=name), attr="field"), args=[_, sentence]
         ) if name in kinds:
             yield sentence
+        case ast.Call(func=ast.Name(id=name), args=[_, sentence, *_]) if name in EXPLAINING:
+            yield sentence
+        case ast.Call(func=ast.Name(id="_not_evaluated"), args=[reason]):
+            yield reason
         case ast.Call(func=ast.Name(id=name), args=given) if name in refusing:
             yield from given[refusing[name] : refusing[name] + 1]
 

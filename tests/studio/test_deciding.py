@@ -200,6 +200,31 @@ async def test_what_was_collected_stands_before_what_was_paid_out_of_it(
     assert collected < sent.index("your pool") < paid
 
 
+async def test_a_new_price_says_what_it_comes_to_and_gives_time_for_the_rest(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    made: str = (await firm.merchant.create()).data["id"]
+    await firm.reviewer.approve(made)
+    await payments.paid(made, percent=40)
+    sam = await site.at_the_pages(SAM)
+    page = await sam.open(f"/studio/invoices/{made}")
+    # Waiting has no button, and everything else has one: each choice is said once.
+    assert page.words.count("Wait for the customer to pay the rest") == 1
+    assert "Accept it as it is" not in page.words
+    assert "Order a refund (up to 36.92" in page.words
+    assert '<option value="24" selected>one day</option>' in page.text
+    before = (await payments.look(made)).deadline_at
+    site.clock.advance(before - site.clock.now() + timedelta(minutes=10))
+    await site.publish_rates()
+    sam = await site.at_the_pages(SAM)
+    page = await sam.open(f"/studio/invoices/{made}")
+    path, fields = f"/studio/invoices/{made}/recalculate", {"reason": "Two days", "hours": "9"}
+    assert (await sam.send(path, fields, token=page.form_token)).status == 422
+    done = await sam.send(path, {**fields, "hours": "24"}, token=page.form_token)
+    assert "The invoice is priced at the current rate" in done.words
+    assert (await payments.look(made)).deadline_at == site.clock.now() + timedelta(hours=24)
+
+
 async def test_roles_see_only_their_queues(site: Site, firm: Firm) -> None:
     assert firm.org_id == 1
     otto = await site.at_the_pages(OTTO)

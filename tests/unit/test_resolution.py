@@ -147,6 +147,15 @@ class TestRecalculation:
         assert anew.deadline_at == at
         assert anew.approved_hash == content_hash(anew) != content_hash(found)
 
+    def test_whoever_then_owes_something_gets_the_time_that_was_given(self) -> None:
+        at, until = DEADLINE + timedelta(hours=1), DEADLINE + timedelta(hours=25)
+        for units, deadline in ((DUE * 2, until), (DUE, at)):
+            priced = (PaymentRequest(USDT, units, QUOTE),)
+            order = Recalculate(at=at, by=SIGNER, requests=priced, until=until)
+            assert through(judged(late(5)), order).deadline_at == deadline
+        sooner = Recalculate(at=NOON, by=SIGNER, requests=PRICED, until=NOON + timedelta(hours=1))
+        assert through(judged(paid(DUE // 2)), sooner).deadline_at == DEADLINE
+
     def test_it_never_shortens_the_time_that_the_customer_has(self) -> None:
         found = judged(paid(DUE // 2))
         anew = through(found, Recalculate(at=NOON, by=SIGNER, requests=PRICED))

@@ -122,9 +122,13 @@ class Accept(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recalculate(Command):
-    """Price the invoice again at a newer rate, and judge what came in against that."""
+    """Price the invoice again at a newer rate, and judge what came in against that.
+
+    ``until`` is how long what is then missing may be paid; None leaves it at the deadline, or now.
+    """
 
     requests: tuple[PaymentRequest, ...]
+    until: datetime | None = None
     reason: str = ""
     rule: str = ""
 

@@ -294,20 +294,15 @@ def recalculated(invoice: Invoice, event: Recalculate) -> Outcome:
     What was approved is now this price: the hash is of it, and the log says what it was before.
     """
     resolution.must_be_open(invoice, Choice.RECALCULATE)
-    after = replace(
-        invoice, requests=event.requests, deadline_at=max(invoice.deadline_at, event.at)
-    )
+    now_or_later = max(invoice.deadline_at, event.at)
+    after = replace(invoice, requests=event.requests, deadline_at=now_or_later)
     context = reckoning.judge(after)
-    return (
-        replace(
-            after,
-            status=_judged_status(after, context),
-            context=context,
-            resolution=Resolution("recalculate", event.by, event.at, event.rule),
-            approved_hash=content_hash(after),
-        ),
-        (),
-    )
+    if context is Context.UNDERPAID and event.until is not None:
+        after = replace(after, deadline_at=max(now_or_later, event.until))
+    chosen = Resolution("recalculate", event.by, event.at, event.rule)
+    status, approved_hash = _judged_status(after, context), content_hash(after)
+    after = replace(after, status=status, context=context, resolution=chosen)
+    return replace(after, approved_hash=approved_hash), ()
 
 
 def signed_off(invoice: Invoice, event: SignOff) -> Outcome:

@@ -5,7 +5,8 @@ Every function is one transaction, answers the invoice as it then is, and raises
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID
 
@@ -52,6 +53,9 @@ MAX_ATTACHMENTS: Final = 10
 
 FAMILY: Final = "evm"
 """Chains that money goes back on."""
+
+MOST_HOURS: Final = 168
+"""For how long a new price may last at most: the longer, the more it is worth to wait with it."""
 
 _SIGNED_AS_IT_IS: Final = frozenset({Context.PAID_LATE, Context.MULTIPLE_PAYERS, Context.OVERPAID})
 """Enough money, but particular: whoever signs for it takes it as it is."""
@@ -176,20 +180,30 @@ async def accept(
     return await _simple(desk, invoice_id, by, Accept, make, key=idempotent)
 
 
-async def recalculate(
-    desk: Desk, invoice_id: UUID, by: Actor, reason: str, idempotent: Idempotent | None = None
+async def recalculate(  # noqa: PLR0913 - one command, whole
+    desk: Desk,
+    invoice_id: UUID,
+    by: Actor,
+    reason: str,
+    idempotent: Idempotent | None = None,
+    *,
+    hours: int = 0,
 ) -> InvoiceView:
     """Price the invoice anew at the current rate, and judge what came in against that.
 
-    `Unavailable` while there is no fresh rate, `Conflict` when the invoice is not what was
-    approved; then nothing changes.
+    What is then missing may be paid for ``hours`` more, or until the deadline where that is later.
+    `Invalid` for more than `MOST_HOURS`, `Unavailable` while there is no fresh rate, `Conflict`
+    when the invoice is not what was approved; then nothing changes.
     """
+    if not 0 <= hours <= MOST_HOURS:
+        raise Invalid.field("hours", f"must be from 0 to {MOST_HOURS}")
 
     async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
         if (invoice.status, Recalculate) not in RULES:
             # The lifecycle says what is possible instead.
             return [Recalculate(at=desk.clock.now(), by=by.uid, requests=invoice.requests)]
-        return [await recalculation(desk, tx, invoice, by.uid, reason=reason)]
+        anew = await recalculation(desk, tx, invoice, by.uid, reason=reason)
+        return [replace(anew, until=anew.at + timedelta(hours=hours)) if hours else anew]
 
     return await _command(desk, invoice_id, by, Recalculate, make, key=idempotent)
 

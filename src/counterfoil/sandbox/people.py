@@ -36,6 +36,7 @@ TEAM: Final[tuple[Joins, ...]] = (
     ("officer@meridian.example", "Ya-Ting Wu", ("compliance",)),
     ("auditor@meridian.example", "Anna Keller", ("auditor",)),
     ("admin@meridian.example", "Adam Tsai", ("administrator",)),
+    ("deputy@meridian.example", "Wei-Ling Kuo", ("administrator",)),
 )
 NEIGHBOUR: Final[Joins] = ("owner@orchid.example", "林蘭 Lena Lin", ("finance", "administrator"))
 

@@ -1,6 +1,6 @@
 """One invoice: what it is, what came in, what was done, and what the visitor may do now."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -76,7 +76,11 @@ SIMPLE: Final[Mapping[str, Give]] = {
     "archive": lambda a: commands.archive(a.desk, a.invoice_id, a.request.user.actor),
     "accept": lambda a: commands.accept(a.desk, a.invoice_id, a.request.user.actor, a.reason),
     "recalculate": lambda a: commands.recalculate(
-        a.desk, a.invoice_id, a.request.user.actor, a.reason
+        a.desk,
+        a.invoice_id,
+        a.request.user.actor,
+        a.reason,
+        hours=int(a.form.chosen("hours", HOURS)) if a.form.raw("hours") else 0,
     ),
     "release": lambda a: commands.release(a.desk, a.invoice_id, a.request.user.actor, a.reason),
     "decline": lambda a: commands.decline(a.desk, a.invoice_id, a.request.user.actor, a.reason),
@@ -120,12 +124,22 @@ SIMPLE: Final[Mapping[str, Give]] = {
 }
 """What one form with at most a reason asks for; by the command's name."""
 
+HOURS: Final[Mapping[str, str]] = {
+    "0": N_("none: what comes late waits for a decision again"),
+    "1": N_("one hour"),
+    "24": N_("one day"),
+    "72": N_("three days"),
+    "168": N_("a week"),
+}
+"""How long what is missing at a new price may still be paid for, as the form offers it."""
+
 DOES: Final[Mapping[Choice, str]] = {
     Choice.ACCEPT: "accept",
     Choice.RECALCULATE: "recalculate",
     Choice.REFUND_SURPLUS: "sign_off",
+    Choice.REFUND_ALL: "order_refund",
 }
-"""Which action carries a choice out; the others have a page of their own, or need nobody."""
+"""Which action carries a choice out; waiting needs nobody."""
 
 _VERSION_DIGITS: Final = 9
 
@@ -182,6 +196,7 @@ async def _page(
 ) -> Answer:
     by = request.user.actor
     found = await dossier(desk_of(request), invoice_id, by)
+    actions = _suggested_first(found.view, by)
     standing = await redirecting.standing(desk_of(request), found.view, by)
     return show(
         request,
@@ -193,7 +208,8 @@ async def _page(
             "parked": [] if standing is None else _with_amounts(standing),
             "refusal": refusal,
             "refused_action": refused_action,
-            "actions": _suggested_first(found.view, by),
+            "actions": actions,
+            "unsaid": _without_a_button(found.view, actions),
             "shows_names": Permission.REVIEW in by.permissions,
             "payment_page_url": request.app.state.pay_links.address(found.view.invoice),
             "event_id_of": partial(ids.public, "evt"),
@@ -221,6 +237,7 @@ async def redeliver(
 def shown(view: InvoiceView) -> dict[str, Any]:
     """What templates show of an invoice."""
     invoice = view.invoice
+    consequences = {c: _numbers(view, c) for c in resolution.choices(invoice)}
     return {
         "id": ids.public("inv", invoice.invoice_id),
         "view": view,
@@ -228,7 +245,12 @@ def shown(view: InvoiceView) -> dict[str, Any]:
         "payable_at": [(r, pay_to(invoice, r.asset)) for r in invoice.requests],
         "choices": resolution.choices(invoice),
         "suggested": resolution.suggested(invoice),
-        "consequences": {c: _numbers(view, c) for c in resolution.choices(invoice)},
+        "consequences": consequences,
+        "hours": HOURS,
+        "proposed_hours": next(
+            (h for h in HOURS if int(h) * 3600 >= invoice.policy.receipt_window_seconds), "168"
+        ),
+        "comes_to": {DOES[c]: numbers for c, numbers in consequences.items() if c in DOES},
         "holdings": reckoning.holdings(invoice),
         "to_return": resolution.to_return(invoice),
         "refunds_stand": {r.refund_id: refunding.standing(r, view.moves) for r in invoice.refunds},
@@ -245,6 +267,16 @@ def _suggested_first(view: InvoiceView, by: Actor) -> list[str]:
     choice = resolution.suggested(view.invoice)
     wanted = None if choice is None else DOES.get(choice)
     return sorted(actions, key=lambda name: name != wanted)
+
+
+def _without_a_button(view: InvoiceView, actions: Sequence[str]) -> list[Choice]:
+    """The choices that no button says: waiting, and what is for others to do."""
+    best = resolution.suggested(view.invoice)
+    return [
+        choice
+        for choice in resolution.choices(view.invoice)
+        if choice is not best and DOES.get(choice) not in actions
+    ]
 
 
 def _sums(invoice: Invoice) -> list[tuple[str, tuple[Money, ...]]]:

@@ -232,6 +232,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "default_url": N_("Default callback address"),
     "group_key": N_("Group"),
     "order_data": N_("Your own data"),
+    "hours": N_("Time to pay"),
     "amount": N_("Amount"),
     "asset": N_("Token"),
     "address": N_("Address"),
