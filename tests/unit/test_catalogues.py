@@ -112,6 +112,12 @@ def calls(path: Path) -> Iterator[nodes.Call]:
             "超過目前的餘額：您要求 5 USDC，剩餘款項為 3 USDC",  # noqa: RUF001 - as Chinese writes them
         ),
         ("<b>50% off</b> is not one of finance", "<b>50% off</b> 不在可用的選項中：finance"),  # noqa: RUF001 - as Chinese writes them
+        # Why screening found what it found.
+        ("a payment of 3,000.00 TWD", "一筆 3,000.00 TWD 的付款"),
+        (
+            "OFAC_SDN is 80 h old, the limit is 72 h",
+            "OFAC_SDN 已是 80 小時前的版本，上限為 72 小時",  # noqa: RUF001 - as Chinese writes them
+        ),
         ("nobody ever wrote this: 50%", "nobody ever wrote this: 50%"),
         ("must be one of " + "x" * LONGEST, "must be one of " + "x" * LONGEST),
         ("", ""),
