@@ -116,7 +116,7 @@ async def test_what_is_looser_holds_after_the_waiting_and_what_is_stricter_at_on
     await board.wait(timedelta(hours=48) - timedelta(seconds=1))
     assert (await firm.merchant.create(**to(OTHER))).status == 422
     lone = await board.add()
-    with pytest.raises(Forbidden, match="whoever added an address"):
+    with pytest.raises(Forbidden, match="whoever added it"):
         await payout_addresses.approve(board.site.desk, lone, ANNA)
     await board.wait(timedelta(seconds=1))
     assert (await firm.merchant.create(**to(OTHER))).status == 200

@@ -21,6 +21,7 @@ BANKS = "/studio/settings/bank-accounts"
 WRITTEN = {**asdict(FUBON), "label": "Main account", "currency": "TWD"}
 READER = Actor("user_test", 1, frozenset({Permission.AUDIT, Permission.READ}))
 END = "•••• 4321"
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -37,6 +38,11 @@ async def arno(site: Site, firm: Firm) -> Visitor:
     return await site.at_the_pages("arno1@merchant.example")
 
 
+async def passes(site: Site, span: timedelta) -> None:
+    site.clock.advance(span)
+    await site.publish_rates()
+
+
 async def by_bank(firm: Firm, number: int = 1) -> int:
     made = await firm.merchant.create(payment_method_type="fiat", bank_account_id=number)
     return made.status
@@ -46,7 +52,8 @@ async def test_an_account_is_added_by_one_approved_by_another_and_customers_read
     site: Site, firm: Firm, anna: Visitor, arno: Visitor
 ) -> None:
     waits = await anna.send(BANKS, WRITTEN)
-    assert "another administrator has to approve it" in waits.words
+    assert "another compares it with the bank's own paper" in waits.words
+    assert "to be approved" in waits.words
     assert f"{BANKS}/1/approve" not in waits.text
     assert (await anna.send(f"{BANKS}/1/approve")).status == 403
     refused = await firm.merchant.create(payment_method_type="fiat", bank_account_id=1)
@@ -55,7 +62,7 @@ async def test_an_account_is_added_by_one_approved_by_another_and_customers_read
     compare = await arno.open(BANKS)
     assert FUBON.account_number in compare.words
     approved = await arno.send(f"{BANKS}/1/approve")
-    assert "invoices may name it" in approved.words
+    assert "good from 2026-06-23 12:00 UTC" in approved.words
     assert (await arno.send(f"{BANKS}/1/approve")).status == 409
     maya = await site.at_the_pages("maya1@merchant.example")
     for page in (approved, await anna.open(BANKS), await maya.open(BANKS)):
@@ -63,6 +70,9 @@ async def test_an_account_is_added_by_one_approved_by_another_and_customers_read
         assert FUBON.account_number not in page.text
     assert "Add an account" not in (await maya.open(BANKS)).words
     assert (await maya.send(BANKS, WRITTEN)).status == 403
+    early = await firm.merchant.create(payment_method_type="fiat", bank_account_id=1)
+    assert "good only from 2026-06-23 12:00 UTC on" in early.fields["bank_account_id"]
+    await passes(site, DAY)
 
     _, payer = await invited(site, firm, payment_method_type="fiat", bank_account_id=1)
     page = await payer.look()
@@ -89,9 +99,12 @@ async def test_a_disabled_account_is_told_to_nobody_any_more(
 ) -> None:
     await anna.send(BANKS, {**WRITTEN, **asdict(BERLIN)})
     await arno.send(f"{BANKS}/1/approve")
+    await passes(site, DAY)
     _, payer = await invited(site, firm, payment_method_type="fiat", bank_account_id=1)
     assert "DE89 3704 0044 0532 0130 00" in (await payer.look()).words
     assert "TEA INV-2026-000001" in (await payer.look()).words
+    for name, who in (("anna", anna), ("arno", arno)):
+        await who.sign_in(f"{name}1@merchant.example", PASSWORD)
     again = await anna.send(BANKS, {**WRITTEN, **asdict(BERLIN)})
     assert (again.status, "of an account in use" in again.words) == (409, True)
 
@@ -105,7 +118,25 @@ async def test_a_disabled_account_is_told_to_nobody_any_more(
     for action in ("disable", "approve"):
         assert (await arno.send(f"{BANKS}/1/{action}")).status == 409
     added = await anna.send(BANKS, {**WRITTEN, **asdict(BERLIN)})
-    assert "another administrator has to approve it" in added.words
+    assert "The account is added" in added.words
+
+
+async def test_an_account_that_only_looks_like_one_in_use_is_not_registered(
+    anna: Visitor, database: Database
+) -> None:
+    await anna.send(BANKS, WRITTEN)
+    before = await all_tables(database)
+    for wrong, told in (
+        ({"account_number": "00719999994321"}, "begins and ends like Main account"),
+        (
+            {"label": "\u041c\u0430in account", "account_number": "5551234"},
+            "looks like Main account",
+        ),
+    ):
+        refused = await anna.send(BANKS, {**WRITTEN, "label": "Second account", **wrong})
+        assert (refused.status, told in refused.words) == (422, True), refused.words
+        assert FUBON.account_number not in refused.words.partition("Add an account")[2]
+    assert await all_tables(database) == before
 
 
 async def test_an_account_takes_proof_and_a_stolen_session_gets_nowhere(
@@ -129,7 +160,7 @@ async def test_an_account_takes_proof_and_a_stolen_session_gets_nowhere(
     assert "The account is approved" in approved.words
 
 
-async def test_where_one_person_is_enough_an_account_is_good_at_once(
+async def test_where_one_person_is_enough_an_account_is_good_after_the_waiting(
     site: Site, firm: Firm, anna: Visitor
 ) -> None:
     async with site.desk.database.transaction() as tx:
@@ -138,7 +169,9 @@ async def test_where_one_person_is_enough_an_account_is_good_at_once(
             """ '{"rules": {"two_people": false}}')"""
         )
     added = await anna.send(BANKS, WRITTEN)
-    assert "The account is added; invoices may name it." in added.words
+    assert "good from 2026-06-23 12:00 UTC" in added.words
+    assert await by_bank(firm) == 422
+    await passes(site, DAY)
     assert await by_bank(firm) == 200
 
 

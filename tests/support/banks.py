@@ -31,8 +31,10 @@ async def from_before(tx: Tx, number: int, label: str, *, approved: bool = True)
     await execute(
         tx,
         """
-        INSERT INTO bank_account (org_id, bank_account_id, label, currency, created_at, approved_at)
-        VALUES (1, %(number)s, %(label)s, 'TWD', now(), CASE WHEN %(approved)s THEN now() END)
+        INSERT INTO bank_account
+            (org_id, bank_account_id, label, currency, created_at, approved_at, usable_at)
+        SELECT 1, %(number)s, %(label)s, 'TWD', now(), good_at, good_at
+          FROM (SELECT CASE WHEN %(approved)s THEN timestamptz '2026-01-01' END AS good_at)
         """,
         {"number": number, "label": label, "approved": approved},
     )

@@ -10,7 +10,7 @@ from counterfoil.db.rows import all_rows, execute, one_value
 
 @dataclass(frozen=True, slots=True)
 class BankAccount:
-    """A bank account into which invoices may be paid.
+    """A bank account. Invoices may name it from ``usable_at`` on, unless it is disabled.
 
     One from before details were kept has an empty ``account_number``, and ``added_by`` None.
     """
@@ -29,12 +29,17 @@ class BankAccount:
     added_by: str | None
     approved_by: str | None
     approved_at: datetime | None
+    usable_at: datetime | None
     disabled_at: datetime | None
 
     @property
-    def is_usable(self) -> bool:
-        """Whether invoices may name it, and customers are told to pay into it."""
-        return self.approved_at is not None and self.disabled_at is None
+    def is_told(self) -> bool:
+        """Whether customers whose invoice names it are told to pay into it."""
+        return self.usable_at is not None and self.disabled_at is None
+
+    def is_usable(self, now: datetime) -> bool:
+        """Whether invoices may name it."""
+        return self.is_told and self.usable_at is not None and self.usable_at <= now
 
 
 async def of_org(tx: Tx, org_id: int) -> list[BankAccount]:
@@ -44,7 +49,8 @@ async def of_org(tx: Tx, org_id: int) -> list[BankAccount]:
         BankAccount,
         """
         SELECT bank_account_id, label, currency, created_at, holder, bank_name, branch, bank_code,
-               bic, account_number, reference, added_by, approved_by, approved_at, disabled_at
+               bic, account_number, reference, added_by, approved_by, approved_at, usable_at,
+               disabled_at
           FROM bank_account WHERE org_id = %(org_id)s ORDER BY bank_account_id
         """,
         {"org_id": org_id},
@@ -100,17 +106,30 @@ async def insert(  # noqa: PLR0913 - the columns of the row
     )
 
 
-async def approve(
-    tx: Tx, org_id: int, bank_account_id: int, *, by: str | None, at: datetime
+async def approve(  # noqa: PLR0913 - the columns of the row
+    tx: Tx,
+    org_id: int,
+    bank_account_id: int,
+    *,
+    by: str | None,
+    at: datetime,
+    usable_at: datetime,
 ) -> None:
-    """Let invoices name it; ``by`` None where nobody else was asked for."""
+    """Let invoices name it from then on; ``by`` None where nobody else was asked for."""
     await execute(
         tx,
         """
-        UPDATE bank_account SET approved_by = %(by)s, approved_at = %(at)s
+        UPDATE bank_account
+           SET approved_by = %(by)s, approved_at = %(at)s, usable_at = %(usable_at)s
          WHERE org_id = %(org_id)s AND bank_account_id = %(bank_account_id)s
         """,
-        {"org_id": org_id, "bank_account_id": bank_account_id, "by": by, "at": at},
+        {
+            "org_id": org_id,
+            "bank_account_id": bank_account_id,
+            "by": by,
+            "at": at,
+            "usable_at": usable_at,
+        },
     )
 
 

@@ -33,6 +33,10 @@ class PayoutRules:
         """How long everybody has to notice what they did not do."""
         return timedelta(hours=self.wait_hours)
 
+    def good_from(self, now: datetime) -> datetime | None:
+        """When a place registered now is good; None while a second person has to approve it."""
+        return None if self.two_people else now + self.wait
+
     def with_stricter(self, other: "PayoutRules") -> "PayoutRules":
         """Of each rule the stricter one."""
         return PayoutRules(

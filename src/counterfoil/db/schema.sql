@@ -216,6 +216,7 @@ CREATE TABLE public.bank_account (
     approved_by text COLLATE pg_catalog."C",
     approved_at timestamp with time zone,
     disabled_at timestamp with time zone,
+    usable_at timestamp with time zone,
     CONSTRAINT bank_account_check CHECK (((account_number = ''::text) OR ((holder <> ''::text) AND (bank_name <> ''::text))))
 );
 

@@ -1,8 +1,9 @@
-"""Bank accounts into which invoices are paid: added, approved by another person, disabled.
+"""Bank accounts into which invoices are paid: added, approved by another, good after a while.
 
 Where money goes is what thieves change first, so nothing about an account is ever changed: another
-one is added. Where the organisation's rules ask for two people, nobody is told to pay into it
-before a second one has compared the number with the bank's own paper. Logs bear the number's end.
+one is added. As with payout addresses (`desk.registering`), where the organisation's rules ask for
+two people, a second one compares the number with the bank's own paper, and nobody is told to pay
+into it before the time of waiting is over. Logs bear the number's end.
 """
 
 from dataclasses import asdict, dataclass
@@ -13,12 +14,14 @@ from counterfoil.books import bank_accounts, orgs
 from counterfoil.books.bank_accounts import BankAccount
 from counterfoil.core import bank, ids
 from counterfoil.core.bank import BankDetails
-from counterfoil.core.errors import Conflict, Forbidden, Invalid, NotFound
+from counterfoil.core.errors import Conflict, Invalid, NotFound
+from counterfoil.core.payout_rules import PayoutRules
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.text import clean_text
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.org_log import note
+from counterfoil.desk.registering import Known, must_be_another, must_look_like_no_other, rules_of
 
 __all__ = ["BankAccount", "BankDetails", "Registered"]
 
@@ -29,11 +32,11 @@ LABEL_LENGTH: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """The accounts, the newest first; people's names by uid; whether a second person is asked."""
+    """The accounts, the newest first; people's names by uid; what is asked of accounts."""
 
     accounts: list[BankAccount]
     names: dict[str, str]
-    takes_two: bool
+    rules: PayoutRules
 
 
 async def registered(desk: Desk, by: Actor) -> Registered:
@@ -42,9 +45,9 @@ async def registered(desk: Desk, by: Actor) -> Registered:
     async with desk.database.reading() as tx:
         found = await bank_accounts.of_org(tx, by.org_id)
         people = await orgs.everybody(tx, by.org_id)
-        takes_two = await _takes_two(tx, by.org_id, desk.clock.now())
+        rules = await rules_of(tx, by.org_id, desk.clock.now())
     names = {ids.public("user", one.member_id): one.name for one in people}
-    return Registered(found[::-1], names, takes_two)
+    return Registered(found[::-1], names, rules)
 
 
 async def add(
@@ -52,7 +55,8 @@ async def add(
 ) -> BankAccount:
     """Register an account; where the rules ask for two people, it waits for `approve`.
 
-    Raises `Forbidden`, `Invalid` naming the field, and `Conflict` for one that is in use.
+    Raises `Forbidden`, `Invalid` naming the field, also for a name or a number that only looks
+    like a registered one, and `Conflict` for one that is in use.
     """
     by.require(Permission.ADMINISTER)
     return await desk.database.run(
@@ -68,13 +72,14 @@ async def set_up(  # noqa: PLR0913 - an account and its number
 
     async def work(tx: Tx) -> None:
         await _add(desk, tx, written, label=label, currency=currency, by=by, number=number)
-        await bank_accounts.approve(tx, by.org_id, number, by=None, at=desk.clock.now())
+        now = desk.clock.now()
+        await bank_accounts.approve(tx, by.org_id, number, by=None, at=now, usable_at=now)
 
     await desk.database.run(work)
 
 
 async def approve(desk: Desk, bank_account_id: int, by: Actor) -> None:
-    """Have customers pay into what somebody else added.
+    """Approve what somebody else added; invoices may name it after the time of waiting.
 
     Raises `Forbidden`, also for whoever added it, `NotFound`, and `Conflict` for one that is
     approved or disabled.
@@ -84,12 +89,16 @@ async def approve(desk: Desk, bank_account_id: int, by: Actor) -> None:
     async def work(tx: Tx) -> None:
         await orgs.hold(tx, by.org_id)
         found = await _one(tx, bank_account_id, by.org_id)
-        if found.added_by == by.uid:
-            raise Forbidden("whoever added an account does not approve it; ask another person")
+        must_be_another(found.added_by, by)
         if found.approved_at is not None or found.disabled_at is not None:
             raise Conflict("this account does not wait for approval")
-        await bank_accounts.approve(tx, by.org_id, bank_account_id, by=by.uid, at=desk.clock.now())
-        await note(desk, tx, by, "bank_account_approved", str(bank_account_id), **_told(found))
+        now = desk.clock.now()
+        usable_at = now + (await rules_of(tx, by.org_id, now)).wait
+        await bank_accounts.approve(
+            tx, by.org_id, bank_account_id, by=by.uid, at=now, usable_at=usable_at
+        )
+        told = {**_told(found), "usable_at": usable_at.isoformat()}
+        await note(desk, tx, by, "bank_account_approved", str(bank_account_id), **told)
 
     await desk.database.run(work)
 
@@ -112,12 +121,12 @@ async def disable(desk: Desk, bank_account_id: int, by: Actor) -> None:
     await desk.database.run(work)
 
 
-async def usable(tx: Tx, org_id: int) -> list[BankAccount]:
+async def usable(tx: Tx, org_id: int, now: datetime) -> list[BankAccount]:
     """The accounts that invoices may name."""
-    return [one for one in await bank_accounts.of_org(tx, org_id) if one.is_usable]
+    return [one for one in await bank_accounts.of_org(tx, org_id) if one.is_usable(now)]
 
 
-async def check_usable(tx: Tx, org_id: int, bank_account_id: int) -> BankAccount:
+async def check_usable(tx: Tx, org_id: int, bank_account_id: int, now: datetime) -> BankAccount:
     """The account; raises `Invalid` unless invoices may name it."""
     field = "bank_account_id"
     try:
@@ -126,8 +135,11 @@ async def check_usable(tx: Tx, org_id: int, bank_account_id: int) -> BankAccount
         raise Invalid.field(field, "names no bank account of this organisation") from None
     if found.disabled_at is not None:
         raise Invalid.field(field, "names a bank account that is not used any more")
-    if not found.is_usable:
+    if found.usable_at is None:
         raise Invalid.field(field, "names a bank account that nobody has approved yet")
+    if not found.is_usable(now):
+        since = f"{found.usable_at:%Y-%m-%d %H:%M} UTC"
+        raise Invalid.field(field, f"names a bank account that is good only from {since} on")
     return found
 
 
@@ -147,9 +159,15 @@ async def _add(  # noqa: PLR0913 - an account, its number, and who adds it
     details = bank.checked(written)
     await orgs.hold(tx, by.org_id)
     known = await bank_accounts.of_org(tx, by.org_id)
-    if any(_same(one, details) for one in known if one.disabled_at is None):
+    in_use = [one for one in known if one.disabled_at is None]
+    if any(_same(one, details) for one in in_use):
         sentence = "is that of an account in use; disable it first to have it named otherwise"
         raise Conflict(f"account_number: {sentence}", fields={"account_number": sentence})
+    must_look_like_no_other(
+        (Known(one.label, one.account_number, bank.masked(one.account_number)) for one in in_use),
+        Known(called, details.account_number, bank.masked(details.account_number)),
+        "account_number",
+    )
     given = number or await bank_accounts.next_number(tx, by.org_id)
     now = desk.clock.now()
     await bank_accounts.insert(
@@ -162,8 +180,9 @@ async def _add(  # noqa: PLR0913 - an account, its number, and who adds it
         added_by=by.uid,
         created_at=now,
     )
-    if not await _takes_two(tx, by.org_id, now):
-        await bank_accounts.approve(tx, by.org_id, given, by=None, at=now)
+    good_from = (await rules_of(tx, by.org_id, now)).good_from(now)
+    if good_from is not None:
+        await bank_accounts.approve(tx, by.org_id, given, by=None, at=now, usable_at=good_from)
     row = await _one(tx, given, by.org_id)
     await note(desk, tx, by, "bank_account_added", str(given), **_told(row))
     return row
@@ -175,13 +194,6 @@ def _same(one: BankAccount, details: BankDetails) -> bool:
         details.bank_code,
         details.bic,
     )
-
-
-async def _takes_two(tx: Tx, org_id: int, now: datetime) -> bool:
-    org = await orgs.get(tx, org_id)
-    if org is None:
-        raise NotFound(f"there is no organisation {org_id}")
-    return org.policy.payouts.in_force(now).two_people
 
 
 async def _one(tx: Tx, bank_account_id: int, org_id: int) -> BankAccount:

@@ -65,7 +65,7 @@ async def offered(desk: Desk, by: Actor) -> Offered:
             raise NotFound("this organisation does not exist any more")
         newest = await lists.page(tx, by.org_id, Filters(), limit=_LATEST, offset=0)
         members = await orgs.members(tx, by.org_id)
-        accounts = await bank_accounts.usable(tx, by.org_id)
+        accounts = await bank_accounts.usable(tx, by.org_id, now)
         good = [one for one in await usable(tx, by.org_id, now) if one.family == _FAMILY]
     only = org.policy.payouts.in_force(now).registered_only
     default = org.policy.payouts.defaults.get(_FAMILY)

@@ -330,7 +330,7 @@ async def _looked_up(desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetim
     )
     _, (assets, said), payout_to = await together(
         tx,
-        _check_references(tx, draft, org_id),
+        _check_references(tx, draft, org_id, now),
         _said(desk, tx, draft, price, now),
         check_payouts(desk, tx, dict(draft.payout_addresses)),
     )
@@ -416,7 +416,7 @@ def _chain(desk: Desk, draft: Draft) -> Chain:
     return chain
 
 
-async def _check_references(tx: Tx, draft: Draft, org_id: int) -> None:
+async def _check_references(tx: Tx, draft: Draft, org_id: int, now: datetime) -> None:
     file_id = draft.attachment_file_id
     if file_id is not None and not await files.exist(tx, org_id, [file_id]):
         raise Invalid.field("attachment.file_id", "names no file that was uploaded here")
@@ -428,7 +428,7 @@ async def _check_references(tx: Tx, draft: Draft, org_id: int) -> None:
         sentence = "is required when payment_method_type is fiat"
         raise Invalid.field("bank_account_id", sentence)
     if draft.bank_account_id is not None:
-        account = await check_usable(tx, org_id, draft.bank_account_id)
+        account = await check_usable(tx, org_id, draft.bank_account_id, now)
         if by_bank and account.currency != draft.currency:
             asked = draft.currency
             sentence = f"names an account in {account.currency}; this invoice asks for {asked}"

@@ -5,7 +5,7 @@ Whoever takes over one account can so neither register an address nor use it at 
 the organisation pays out to registered addresses only, `desk.registered` refuses all others.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
@@ -16,8 +16,8 @@ from psycopg.errors import LockNotAvailable, UniqueViolation
 from counterfoil.books import orgs, profiles
 from counterfoil.books.orgs import Org
 from counterfoil.books.profiles import PayoutAddress
-from counterfoil.core import ids, lookalike
-from counterfoil.core.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from counterfoil.core import ids
+from counterfoil.core.errors import Conflict, Invalid, NotFound, Unavailable
 from counterfoil.core.payout_rules import (
     LONGEST_HOURS,
     SHORTEST_HOURS,
@@ -30,6 +30,7 @@ from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.destinations import check_destination, sanctioning
 from counterfoil.desk.org_log import note
+from counterfoil.desk.registering import Known, must_be_another, must_look_like_no_other, rules_of
 
 LABEL_LENGTH: Final = 80
 
@@ -79,9 +80,14 @@ async def add(desk: Desk, family: str, address: str, label: str, *, by: Actor) -
         await orgs.hold(tx, by.org_id)
         checked = await check_destination(desk, tx, family, address.strip(), "address")
         await _screen(tx, by.org_id, family, checked)
-        _must_look_like_no_other(await profiles.payout_addresses(tx, by.org_id), called, checked)
+        known = await profiles.payout_addresses(tx, by.org_id)
+        must_look_like_no_other(
+            (Known(one.label, one.address, one.address) for one in known),
+            Known(called, checked, checked),
+            "address",
+        )
         now = desk.clock.now()
-        rules = (await _org(tx, by.org_id)).policy.payouts.in_force(now)
+        rules = await rules_of(tx, by.org_id, now)
         row = PayoutAddress(
             payout_address_id=desk.ids.new(),
             family=family,
@@ -91,7 +97,7 @@ async def add(desk: Desk, family: str, address: str, label: str, *, by: Actor) -
             added_at=now,
             approved_by=None,
             approved_at=None,
-            usable_at=None if rules.two_people else now + rules.wait,
+            usable_at=rules.good_from(now),
         )
         await profiles.insert_payout_address(tx, by.org_id, row)
         await note(desk, tx, by, "payout_address_added", checked, family=family, label=called)
@@ -115,13 +121,12 @@ async def approve(desk: Desk, payout_address_id: UUID, by: Actor) -> None:
     async def work(tx: Tx) -> None:
         await orgs.hold(tx, by.org_id)
         found = await _one(tx, payout_address_id, by)
-        if found.added_by == by.uid:
-            raise Forbidden("whoever added an address does not approve it; ask another person")
+        must_be_another(found.added_by, by)
         if found.usable_at is not None:
             raise Conflict("this address is approved already")
         await _screen(tx, by.org_id, found.family, found.address)
         now = desk.clock.now()
-        usable_at = now + (await _org(tx, by.org_id)).policy.payouts.in_force(now).wait
+        usable_at = now + (await rules_of(tx, by.org_id, now)).wait
         await profiles.approve_payout_address(
             tx, by.org_id, payout_address_id, by=by.uid, at=now, usable_at=usable_at
         )
@@ -208,20 +213,6 @@ async def change_rules(desk: Desk, to: PayoutRules, by: Actor) -> PayoutPolicy:
         return after
 
     return await desk.database.run(work)
-
-
-def _must_look_like_no_other(known: Iterable[PayoutAddress], label: str, address: str) -> None:
-    """Refuse what people would take for a registered address when they choose or compare it."""
-    for one in known:
-        if lookalike.skeleton(one.label) == lookalike.skeleton(label) and one.address != address:
-            sentence = f"looks like {one.label}, which is registered; give it a name of its own"
-            raise Invalid.field("label", sentence)
-        if lookalike.address_looks_like(one.address, address):
-            raise Invalid.field(
-                "address",
-                f"begins and ends like {one.label} ({one.address}) and is another; such twins are"
-                " made to be copied by mistake",
-            )
 
 
 async def _org(tx: Tx, org_id: int) -> Org:

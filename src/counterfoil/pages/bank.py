@@ -33,7 +33,7 @@ def lines(
 
 
 def _account(account: Any) -> Lines:  # noqa: ANN401 - as above
-    if account is None or not account.is_usable:
+    if account is None or not account.is_told:
         return ()
     if not account.account_number:
         # From before details were kept.

@@ -1,7 +1,8 @@
-"""Bank accounts: added by one, approved by another, disabled; never changed."""
+"""Bank accounts: added by one, approved by another, good after a while; never changed."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields
+from functools import partial
 from typing import Any, Final
 
 from litestar import get, post
@@ -9,13 +10,14 @@ from litestar.params import FromPath
 
 from counterfoil.core import bank, ids
 from counterfoil.core.errors import Forbidden, NotFound, Refusal
-from counterfoil.core.roles import Permission
+from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import bank_accounts
 from counterfoil.desk.bank_accounts import BankAccount, BankDetails
+from counterfoil.desk.desk import Desk
 from counterfoil.pages.bank import details
 from counterfoil.pages.forms import read_form
 from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, go
-from counterfoil.studio.settings.frame import ADDRESS, settings_page
+from counterfoil.studio.settings.frame import ADDRESS, decided, settings_page
 
 ACCOUNTS: Final = f"{ADDRESS}/bank-accounts"
 
@@ -36,7 +38,7 @@ async def add(request: PageRequest) -> Answer:
     written = {name: form.raw(name) for name in ("label", "currency", *_DETAILS)}
     try:
         await confirm_with(request, form)
-        added = await bank_accounts.add(
+        await bank_accounts.add(
             desk_of(request),
             BankDetails(**{name: written[name] for name in _DETAILS}),
             label=written["label"],
@@ -47,7 +49,7 @@ async def add(request: PageRequest) -> Answer:
         raise
     except Refusal as refusal:
         return await _page(request, written, refusal)
-    return go(ACCOUNTS, done="bank_added" if added.is_usable else "bank_waits")
+    return go(ACCOUNTS, done="bank_added")
 
 
 @post("/settings/bank-accounts/{number:str}/approve", status_code=303)
@@ -63,21 +65,16 @@ async def disable(request: PageRequest, number: FromPath[str]) -> Answer:
 
 
 async def _decide(
-    request: PageRequest, number: str, decide: Callable[..., Awaitable[None]], done: str
+    request: PageRequest,
+    number: str,
+    decide: Callable[[Desk, int, Actor], Awaitable[None]],
+    done: str,
 ) -> Answer:
-    request.user.actor.require(Permission.ADMINISTER)
-    form = await read_form(request)
     wanted = ids.parse_number(number)
     if wanted is None:
         raise NotFound("there is no such bank account")
-    try:
-        await confirm_with(request, form)
-        await decide(desk_of(request), wanted, request.user.actor)
-    except NotFound:
-        raise
-    except Refusal as refusal:
-        return await _page(request, refusal=refusal)
-    return go(ACCOUNTS, done=done)
+    work = partial(decide, desk_of(request), wanted, request.user.actor)
+    return await decided(request, work, partial(_page, request, None), back_to=ACCOUNTS, done=done)
 
 
 async def _page(
@@ -92,7 +89,8 @@ async def _page(
             (one, _end(one), _to_compare(one) if administers else ()) for one in found.accounts
         ],
         "names": found.names,
-        "takes_two": found.takes_two,
+        "rules": found.rules,
+        "now": desk_of(request).clock.now(),
         "me": actor.uid,
         "currencies": bank_accounts.CURRENCIES,
         "written": written or blank,
@@ -106,7 +104,7 @@ def _end(account: BankAccount) -> str:
 
 def _to_compare(account: BankAccount) -> tuple[tuple[str, str], ...]:
     """All of an account that waits: whoever approves it has to see what they approve."""
-    waits = account.approved_at is None and account.disabled_at is None
+    waits = account.usable_at is None and account.disabled_at is None
     return details(account) if waits else ()
 
 

@@ -1,11 +1,21 @@
-"""What every settings page has: its tabs, and a form that comes back when it is refused."""
+"""What every settings page has: tabs, forms that come back when refused, and buttons."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from counterfoil.core.errors import Refusal
+from counterfoil.core.errors import NotFound, Refusal
 from counterfoil.core.roles import Permission
+from counterfoil.pages.forms import read_form
 from counterfoil.pages.language import N_
-from counterfoil.studio.door import PREFIX, Answer, PageRequest, show, status_code_of
+from counterfoil.studio.door import (
+    PREFIX,
+    Answer,
+    PageRequest,
+    confirm_with,
+    go,
+    show,
+    status_code_of,
+)
 
 ADDRESS: Final = f"{PREFIX}/settings"
 
@@ -40,6 +50,30 @@ def settings_page(
         {"tabs": TABS, "refusal": refusal, "errors": _errors(refusal), **(values or {})},
         status_code=status_code if refusal is None else status_code_of(refusal),
     )
+
+
+async def decided(
+    request: PageRequest,
+    work: Callable[[], Awaitable[object]],
+    page: Callable[[Refusal], Awaitable[Answer]],
+    *,
+    back_to: str,
+    done: str,
+) -> Answer:
+    """Do what a button of an administrator asks for, once they have proved that it is they.
+
+    Refused, the page says why; what is not there is raised. Raises `Forbidden` without permission.
+    """
+    request.user.actor.require(Permission.ADMINISTER)
+    form = await read_form(request)
+    try:
+        await confirm_with(request, form)
+        await work()
+    except NotFound:
+        raise
+    except Refusal as refusal:
+        return await page(refusal)
+    return go(back_to, done=done)
 
 
 def _errors(refusal: Refusal | None) -> dict[str, str]:

@@ -22,7 +22,7 @@ from counterfoil.studio.door import (
     go,
     parts_of,
 )
-from counterfoil.studio.settings.frame import ADDRESS, settings_page
+from counterfoil.studio.settings.frame import ADDRESS, decided, settings_page
 
 MEMBERS: Final = f"{ADDRESS}/members"
 
@@ -79,7 +79,7 @@ async def change_roles(request: PageRequest, public_id: FromPath[str]) -> Answer
     form = await read_form(request)
     chosen = tuple(_roles(form))
     work = partial(membership.change_roles, desk_of(request), member_id, chosen, request.user.actor)
-    return await _change(request, form, member_id, work, done="member_roles")
+    return await _change(request, member_id, work, done="member_roles")
 
 
 @post("/settings/members/{public_id:str}/roles/{role:str}/agree", status_code=303)
@@ -87,7 +87,7 @@ async def agree(request: PageRequest, public_id: FromPath[str], role: FromPath[s
     """Have a role hold that another administrator asked for."""
     member_id = _member_id(public_id)
     work = partial(granting.agree, desk_of(request), member_id, role, request.user.actor)
-    return await _change(request, await read_form(request), member_id, work, done="role_agreed")
+    return await _change(request, member_id, work, done="role_agreed")
 
 
 @post("/settings/members/{public_id:str}/roles/{role:str}/call-off", status_code=303)
@@ -95,8 +95,7 @@ async def call_off(request: PageRequest, public_id: FromPath[str], role: FromPat
     """Have a role not come to hold."""
     member_id = _member_id(public_id)
     work = partial(granting.call_off, desk_of(request), member_id, role, request.user.actor)
-    form = await read_form(request)
-    return await _change(request, form, member_id, work, done="role_called_off")
+    return await _change(request, member_id, work, done="role_called_off")
 
 
 @post("/settings/members/{public_id:str}/disable", status_code=303)
@@ -104,7 +103,7 @@ async def disable(request: PageRequest, public_id: FromPath[str]) -> Answer:
     """Keep a member out."""
     member_id = _member_id(public_id)
     work = partial(membership.disable, desk_of(request), member_id, request.user.actor)
-    return await _change(request, await read_form(request), member_id, work, done="member_disabled")
+    return await _change(request, member_id, work, done="member_disabled")
 
 
 @post("/settings/members/{public_id:str}/enable", status_code=303)
@@ -112,7 +111,7 @@ async def enable(request: PageRequest, public_id: FromPath[str]) -> Answer:
     """Let a member in again."""
     member_id = _member_id(public_id)
     work = partial(membership.enable, desk_of(request), member_id, request.user.actor)
-    return await _change(request, await read_form(request), member_id, work, done="member_enabled")
+    return await _change(request, member_id, work, done="member_enabled")
 
 
 @post("/settings/members/{public_id:str}/reset-factor", status_code=303)
@@ -120,7 +119,7 @@ async def reset_factor(request: PageRequest, public_id: FromPath[str]) -> Answer
     """Take a member's second factor away."""
     member_id = _member_id(public_id)
     work = partial(membership.reset_factor, desk_of(request), member_id, request.user.actor)
-    return await _change(request, await read_form(request), member_id, work, done="factor_reset")
+    return await _change(request, member_id, work, done="factor_reset")
 
 
 @post("/settings/members/{public_id:str}/invite", status_code=200)
@@ -140,21 +139,11 @@ async def invite_again(request: PageRequest, public_id: FromPath[str]) -> Answer
 
 
 async def _change(
-    request: PageRequest,
-    form: Form,
-    member_id: UUID,
-    work: Callable[[], Awaitable[None]],
-    *,
-    done: str,
+    request: PageRequest, member_id: UUID, work: Callable[[], Awaitable[None]], *, done: str
 ) -> Answer:
-    try:
-        await confirm_with(request, form)
-        await work()
-    except NotFound:
-        raise
-    except Refusal as refusal:
-        return await _member_page(request, member_id, refusal)
-    return go(f"{MEMBERS}/{ids.public('user', member_id)}", done=done)
+    back_to = f"{MEMBERS}/{ids.public('user', member_id)}"
+    page = partial(_member_page, request, member_id)
+    return await decided(request, work, page, back_to=back_to, done=done)
 
 
 async def _member_page(

@@ -16,7 +16,7 @@ from counterfoil.desk import payout_addresses
 from counterfoil.desk.desk import Desk
 from counterfoil.pages.forms import Form, read_form
 from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, go
-from counterfoil.studio.settings.frame import ADDRESS, settings_page
+from counterfoil.studio.settings.frame import ADDRESS, decided, settings_page
 
 PAYOUTS: Final = f"{ADDRESS}/payout-addresses"
 
@@ -94,19 +94,11 @@ async def _decide(
     decide: Callable[[Desk, UUID, Any], Awaitable[None]],
     done: str,
 ) -> Answer:
-    request.user.actor.require(Permission.ADMINISTER)
-    form = await read_form(request)
     wanted = ids.parse("pad", public_id)
     if wanted is None:
         raise NotFound("there is no such payout address")
-    try:
-        await confirm_with(request, form)
-        await decide(desk_of(request), wanted, request.user.actor)
-    except NotFound:
-        raise
-    except Refusal as refusal:
-        return await _page(request, refusal=refusal)
-    return go(PAYOUTS, done=done)
+    work = partial(decide, desk_of(request), wanted, request.user.actor)
+    return await decided(request, work, partial(_page, request, None), back_to=PAYOUTS, done=done)
 
 
 def _rules(form: Form) -> PayoutRules:
