@@ -1,6 +1,7 @@
 """Settings: the rules of new invoices, how they are paid, and the rates they are priced with."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import fields as fields_of
 from datetime import timedelta
 from decimal import Decimal
@@ -43,27 +44,63 @@ def test_every_rule_but_the_one_that_never_changes_is_in_the_form() -> None:
     assert set(NAMES) == names
 
 
-async def test_anna_changes_rules_and_new_invoices_live_by_them(
+async def told(site: Site) -> list[Mapping[str, object]]:
+    """What the log says of rules, oldest first."""
+    entries = (await org_log.history(site.desk, READER)).entries
+    return [e.metadata for e, _ in entries if e.event == "policy_changed"]
+
+
+async def test_what_is_stricter_holds_at_once_and_what_is_looser_after_the_waiting(
     site: Site, firm: Firm, anna: Visitor
 ) -> None:
     form = written(await anna.open(RULES))
     assert form["underpay_ratio"] == "1"
     assert form["auto_accept_late_minutes"] == ""
-    changes = {"maker_is_not_checker": "false", "auto_accept_late_minutes": "15"}
-    done = await anna.send(RULES, {**form, **changes})
-    assert "The rules are changed" in done.words
-    assert written(done) == {**form, **changes}
+    loose = {"maker_is_not_checker": "false", "auto_accept_late_minutes": "15"}
+    done = await anna.send(RULES, {**form, **loose, "grace_days": "9"})
+    assert "What is stricter holds now" in done.words
+    (announced,) = re.findall(r"become looser at (.*?) If that is not", done.words)
+    assert announced.startswith("2026-06-23 12:00 UTC : Two people: yes → no Accept payments")
+    assert announced.endswith("→ 15")
+    assert written(done) == {**form, "grace_days": "9"}
+    maya = await site.at_the_pages("maya1@merchant.example")
+    now = (await maya.open("/studio/now")).words
+    assert "The rules of new invoices become looser at 2026-06-23 12:00 UTC." in now
     invoice = (await firm.all_roles.create()).data["id"]
-    assert (await firm.all_roles.approve(invoice)).status == 200
-    ((entry, _),) = (await org_log.history(site.desk, READER)).entries
-    assert entry.event == "policy_changed"
-    assert entry.metadata == {
-        "maker_is_not_checker": [True, False],
-        "auto_accept_late_minutes": [None, 15],
+    assert (await firm.all_roles.approve(invoice)).status == 403
+    site.clock.advance(timedelta(days=1))
+    await site.publish_rates()
+    assert (await firm.all_roles.approve(invoice)).status == 403
+    later = (await firm.all_roles.create()).data["id"]
+    assert (await firm.all_roles.approve(later)).status == 200
+    await anna.sign_in("anna1@merchant.example", PASSWORD)
+    assert written(await anna.open(RULES)) == {**form, **loose, "grace_days": "9"}
+    (entry,) = await told(site)
+    assert entry == {
+        "grace_days": [14, 9],
+        "later": {"maker_is_not_checker": [True, False], "auto_accept_late_minutes": [None, 15]},
+        "from": "2026-06-23T12:00:00+00:00",
     }
-    emptied = await anna.send(RULES, {**form, **changes, "auto_accept_late_minutes": ""})
+    emptied = await anna.send(RULES, {**form, **loose, "auto_accept_late_minutes": ""})
     assert emptied.status == 200
     assert (await settings.policy_of(site.desk, READER)).auto_accept_late_minutes is None
+
+
+async def test_whoever_saves_the_rules_as_they_are_takes_back_what_was_announced(
+    site: Site, anna: Visitor
+) -> None:
+    form = written(await anna.open(RULES))
+    for looser in ({"approval_required": "false"}, {"approval_required": "false"}):
+        await anna.send(RULES, {**form, **looser})
+    assert len(await told(site)) == 1
+    back = await anna.send(RULES, form)
+    assert "become looser" not in back.words
+    assert (await told(site))[-1] == {"taken_back": {"approval_required": [True, False]}}
+    site.clock.advance(timedelta(days=2))
+    assert await settings.policy_of(site.desk, READER) == Policy()
+    # The operator's word holds at once.
+    policy = await settings.change_policy(site.desk, 1, {"approval_required": "false"})
+    assert not policy.approval_required
 
 
 async def test_a_rule_that_would_lose_money_is_refused_at_its_field(
@@ -115,7 +152,7 @@ async def test_a_spread_prices_new_invoices_and_no_other(
     edited = await firm.merchant.update(before["id"], description="The same price")
     assert edited.data["payment_intent"]["crypto_amount"] == "92.307693"
     await anna.send(RULES, {**form, **changes, "rate_sources": ""})
-    assert (await settings.policy_of(site.desk, READER)).rate_sources == ""
+    assert (await settings.policy_of(site.desk, READER)).rate_sources == "test"
 
 
 async def test_how_invoices_are_paid_is_chosen_by_chain(site: Site, anna: Visitor) -> None:

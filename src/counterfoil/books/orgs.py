@@ -9,6 +9,7 @@ import msgspec
 from counterfoil.books import clients
 from counterfoil.core.invoice import DepositMode, Policy
 from counterfoil.core.payout_rules import PayoutPolicy
+from counterfoil.core.slowly import Slowly
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, all_values, execute, one_row, one_value
 
@@ -16,16 +17,33 @@ from counterfoil.db.rows import all_rows, all_values, execute, one_row, one_valu
 class OrgPolicy(msgspec.Struct, frozen=True):
     """An organisation's own rules: what its invoices start with, and how it screens.
 
+    ``invoice`` are the rules of invoices until ``next_invoice_at``, ``next_invoice`` from then on.
     ``screening`` overrides parts of the screening policy (specs/aml.md 4.2). ``deposits`` says by
     chain how new invoices are to be paid; ``factory`` where nothing is said. ``payouts`` says where
     money may go. ``callback_url`` is told of invoices that name no address of their own.
     """
 
     invoice: Policy = msgspec.field(default_factory=Policy)
+    next_invoice: Policy | None = None
+    next_invoice_at: datetime | None = None
     screening: dict[str, object] = msgspec.field(default_factory=dict)
     deposits: dict[str, DepositMode] = msgspec.field(default_factory=dict)
     payouts: PayoutPolicy = msgspec.field(default_factory=PayoutPolicy)
     callback_url: str | None = None
+
+    @property
+    def invoices(self) -> Slowly[Policy]:
+        """The rules that new invoices start with."""
+        return Slowly(self.invoice, self.next_invoice, self.next_invoice_at)
+
+    def with_invoices(self, rules: Slowly[Policy]) -> "OrgPolicy":
+        """The same with other rules for new invoices."""
+        return msgspec.structs.replace(
+            self,
+            invoice=rules.rules,
+            next_invoice=rules.next_rules,
+            next_invoice_at=rules.next_at,
+        )
 
     def chains_in(self, mode: DepositMode) -> tuple[str, ...]:
         """The chains that were set to a mode, sorted."""

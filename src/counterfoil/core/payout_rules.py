@@ -1,8 +1,7 @@
 """Where an organisation lets its money be paid out to, and how it may change its mind about that.
 
-A rule that becomes looser holds only after the time of waiting that was in force before: whoever
-takes over one account can so neither use an address at once nor do away with the waiting
-(specs/reliability.md T34).
+A rule that becomes looser holds only after the time of waiting that was in force before
+(`counterfoil.core.slowly`).
 """
 
 from collections.abc import Mapping
@@ -10,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
+
+from counterfoil.core.slowly import Slowly
 
 SHORTEST_HOURS: Final = 1
 LONGEST_HOURS: Final = 30 * 24
@@ -57,25 +58,18 @@ class PayoutPolicy:
 
     def in_force(self, now: datetime) -> PayoutRules:
         """The rules as they are at a time."""
-        announced = self.announced(now)
-        return self.rules if self.next_rules is None or announced else self.next_rules
+        return self._slowly.in_force(now)
 
     def announced(self, now: datetime) -> PayoutRules | None:
         """The looser rules that do not hold yet; None where there are none."""
-        waits = self.next_at is not None and now < self.next_at
-        return self.next_rules if waits else None
+        return self._slowly.announced(now)
 
     def changed(self, to: PayoutRules, now: datetime) -> "PayoutPolicy":
-        """The policy once somebody asked for these rules: stricter at once, looser later.
+        """The policy once somebody asked for these rules, as `Slowly.changed` says."""
+        wait = self.in_force(now).wait
+        after = self._slowly.changed(to, now, wait, PayoutRules.with_stricter)
+        return PayoutPolicy(after.rules, after.next_rules, after.next_at, self.defaults)
 
-        Whoever asks for the rules as they are takes back what was announced.
-        """
-        present = self.in_force(now)
-        at_once = present.with_stricter(to)
-        later = at_once != to
-        return PayoutPolicy(
-            rules=at_once,
-            next_rules=to if later else None,
-            next_at=now + present.wait if later else None,
-            defaults=self.defaults,
-        )
+    @property
+    def _slowly(self) -> Slowly[PayoutRules]:
+        return Slowly(self.rules, self.next_rules, self.next_at)

@@ -249,7 +249,7 @@ async def _create(desk: Desk, tx: Tx, draft: Draft, by: Actor) -> Invoice:
     if org is None:
         raise NotFound("this organisation does not exist any more")
     await must_be_registered(tx, org, found.payout_to, now)
-    policy = org.policy.invoice
+    policy = org.policy.invoices.in_force(now)
     asked = _priced(found, policy, now)
     if taken is None:
         raise _no_address()
@@ -350,7 +350,7 @@ async def _checked(  # noqa: PLR0913 - a draft, and all that it is checked again
         raise NotFound("this organisation does not exist any more")
     if found.payout_to:
         await must_be_registered(tx, org, found.payout_to, now)
-    return _priced(found, policy or org.policy.invoice, now)
+    return _priced(found, policy or org.policy.invoices.in_force(now), now)
 
 
 async def _said(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import datetime
 from decimal import Decimal
 from typing import Final, get_args
 
@@ -12,7 +13,9 @@ from counterfoil.core import quoting
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid, NotFound
 from counterfoil.core.invoice import DepositMode, Policy, names_in
+from counterfoil.core.loosening import stricter
 from counterfoil.core.roles import Actor, Permission, operator
+from counterfoil.core.slowly import Slowly
 from counterfoil.db.pool import Tx
 from counterfoil.desk import rates
 from counterfoil.desk.desk import Desk
@@ -32,14 +35,19 @@ _MOST_PAID: Final = 2
 _YEAR_MINUTES: Final = 366 * 24 * 60
 
 
-async def policy_of(desk: Desk, by: Actor) -> Policy:
-    """The rules as they are. Raises `Forbidden`."""
+async def rules_of(desk: Desk, by: Actor) -> Slowly[Policy]:
+    """The rules as they are, and what is announced. Raises `Forbidden`."""
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
         org = await orgs.get(tx, by.org_id)
     if org is None:
         raise NotFound(f"there is no organisation {by.org_id}")
-    return org.policy.invoice
+    return org.policy.invoices
+
+
+async def policy_of(desk: Desk, by: Actor) -> Policy:
+    """The rules as they are. Raises `Forbidden`."""
+    return (await rules_of(desk, by)).in_force(desk.clock.now())
 
 
 async def change_policy(
@@ -47,7 +55,9 @@ async def change_policy(
 ) -> Policy:
     """Set policy values given as text, and answer the policy as it then is.
 
-    ``by`` is the administrator who does so, None at the command line. Invoices that exist keep
+    ``by`` is the administrator who does so, None at the command line. What an administrator makes
+    looser holds only after the waiting that payout rules have, and what was announced before and is
+    not asked for again is taken back; the operator's word holds at once. Invoices that exist keep
     the rules they were created with. Raises `Invalid` naming a setting that does not exist or a
     value that it cannot take, `NotFound` for an unknown organisation, `Forbidden`; then nothing is
     changed.
@@ -59,16 +69,42 @@ async def change_policy(
         org = await orgs.get(tx, org_id)
         if org is None:
             raise NotFound(f"there is no organisation {org_id}")
-        policy = _changed(org.policy.invoice, changes)
-        await _check_sources(desk, tx, org.policy.invoice, policy)
-        before, after = msgspec.to_builtins(org.policy.invoice), msgspec.to_builtins(policy)
-        told = {name: [old, after[name]] for name, old in before.items() if after[name] != old}
+        now = desk.clock.now()
+        slowly = org.policy.invoices
+        present = slowly.in_force(now)
+        wanted = _changed(present, changes)
+        await _check_sources(desk, tx, present, wanted)
+        if by is None:
+            after = Slowly(wanted) if changes else slowly
+        else:
+            after = slowly.changed(wanted, now, org.policy.payouts.in_force(now).wait, stricter)
+        told = _told(slowly, after, now)
         if told:
-            await orgs.save_policy(tx, org_id, msgspec.structs.replace(org.policy, invoice=policy))
+            await orgs.save_policy(tx, org_id, org.policy.with_invoices(after))
             await note(desk, tx, operator, "policy_changed", "", **told)
-        return policy
+        return after.in_force(now)
 
     return await desk.database.run(change)
+
+
+def _told(before: Slowly[Policy], after: Slowly[Policy], now: datetime) -> dict[str, object]:
+    """What the log says: each rule that changed, before and after; what waits; what does not."""
+    present, announced = before.in_force(now), before.announced(now)
+    told: dict[str, object] = dict(_differences(present, after.in_force(now)))
+    waits = after.announced(now)
+    if waits == announced:
+        return told
+    if waits is not None and after.next_at is not None:
+        told["later"] = _differences(after.in_force(now), waits)
+        told["from"] = after.next_at.isoformat()
+    if announced is not None:
+        told["taken_back"] = _differences(present, announced)
+    return told
+
+
+def _differences(before: Policy, after: Policy) -> dict[str, list[object]]:
+    old, new = msgspec.to_builtins(before), msgspec.to_builtins(after)
+    return {name: [value, new[name]] for name, value in old.items() if new[name] != value}
 
 
 async def choose_deposits(

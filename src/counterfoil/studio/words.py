@@ -137,7 +137,7 @@ DONE: Final[Mapping[str, str]] = {
     "payout_added": N_("The address is added. The list says what it waits for."),
     "payout_approved": N_("The address is approved; it is good after the time of waiting."),
     "payout_removed": N_("The address is removed; nothing new can be paid to it."),
-    "payout_rules_later": N_(
+    "rules_later": N_(
         "What is stricter holds now. What is looser holds once the time of waiting is over."
     ),
     "secret_rotated": N_("A new secret signs every callback from now on. Tell your receiver."),
@@ -454,6 +454,10 @@ ALERTS: Final[Mapping[str, str]] = {
     "payout_rules": N_(
         "The rules about payout addresses become looser at %(subject)s. An administrator who does"
         " not want that saves them as they are, in the settings."
+    ),
+    "rules": N_(
+        "The rules of new invoices become looser at %(subject)s. An administrator who does not want"
+        " that saves them as they are, in the settings."
     ),
     "roles": N_(
         "Roles that decide about money are given to %(subject)s; they hold from %(detail)s on. An"

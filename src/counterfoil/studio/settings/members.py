@@ -19,7 +19,6 @@ from counterfoil.studio.door import (
     PageRequest,
     confirm_with,
     desk_of,
-    go,
     parts_of,
 )
 from counterfoil.studio.settings.frame import ADDRESS, decided, settings_page

@@ -59,7 +59,7 @@ async def change_payout_rules(request: PageRequest) -> Answer:
         raise
     except Refusal as refusal:
         return await _page(request, refusal=refusal)
-    return go(PAYOUTS, done="rules" if after.next_rules is None else "payout_rules_later")
+    return go(PAYOUTS, done="rules" if after.next_rules is None else "rules_later")
 
 
 @post("/settings/payout-addresses/{public_id:str}/approve", status_code=303)

@@ -26,7 +26,7 @@ async def rules(request: PageRequest) -> Answer:
 
 @post("/settings/rules", status_code=303)
 async def change(request: PageRequest) -> Answer:
-    """Change what differs; refused, the form keeps what was written."""
+    """Ask for what differs; refused, the form keeps what was written."""
     actor = request.user.actor
     actor.require(Permission.ADMINISTER)
     form = await read_form(request)
@@ -40,7 +40,9 @@ async def change(request: PageRequest) -> Answer:
         raise
     except Refusal as refusal:
         return await _page(request, written, refusal)
-    return go(f"{ADDRESS}/rules", done="rules")
+    after = await settings.rules_of(desk_of(request), actor)
+    waits = after.announced(desk_of(request).clock.now()) is not None
+    return go(f"{ADDRESS}/rules", done="rules_later" if waits else "rules")
 
 
 @post("/settings/rules/deposits", status_code=303)
@@ -77,12 +79,15 @@ async def _page(
     request: PageRequest, written: dict[str, str] | None, refusal: Refusal | None = None
 ) -> Answer:
     desk, actor = desk_of(request), request.user.actor
-    policy = await settings.policy_of(desk, actor)
+    found, now = await settings.rules_of(desk, actor), desk.clock.now()
+    present, later = _written(found.in_force(now)), found.announced(now)
     modes = await settings.choose_deposits(desk, actor.org_id, None, None)
     values: dict[str, Any] = {
         "groups": RULES,
-        "written": written or _written(policy),
-        "present": _written(policy),
+        "written": written or present,
+        "present": present,
+        "later": {n: t for n, t in _written(later).items() if t != present[n]} if later else {},
+        "later_at": found.next_at,
         "modes": {key: modes[key] for key in CHAINS if key in desk.chains},
         "deposits": DEPOSITS,
     }
