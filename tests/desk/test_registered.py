@@ -93,3 +93,41 @@ async def test_whoever_removes_an_address_waits_for_the_signature_under_way_and_
     assert await reserve(till, "pool") is Reserved.PARKED
     payouts = [await till.move(one, "payout") for one in (bill, other)]
     assert sorted(payout.status for payout in payouts) == ["parked", "signed"]
+
+
+async def test_payouts_wait_by_themselves_for_an_address_that_is_good_only_later(
+    till: Till, clock: FakeClock
+) -> None:
+    bill = await till.signed_bill()
+    destination = bill.payout_to["evm"]
+    await register(till, destination, wait=timedelta(hours=24))
+    await registered_only(till)
+    await reserve(till)
+    await land(till)
+    good_at = clock.now() + timedelta(hours=24)
+    assert await reserve(till, "pool") is Reserved.WAITING
+    payout = await till.move(bill, "payout")
+    assert (payout.status, payout.park_reason) == ("ready", None)
+    assert payout.wait_reason == (
+        f"the destination {destination} is registered as Treasury, but good only from"
+        f" {good_at:%Y-%m-%d %H:%M} UTC on"
+    )
+    clock.advance(timedelta(hours=24, microseconds=-1))
+    assert await moving.next_batch(till.desk, await till.wallet("pool")) is None
+    clock.advance(timedelta(microseconds=1))
+    assert await reserve(till, "pool") is Reserved.SIGNED
+    await land(till)
+    assert await till.status(bill) is Status.COMPLETED
+
+
+async def test_a_payout_to_an_address_that_nobody_has_approved_stands_still(till: Till) -> None:
+    bill = await till.signed_bill()
+    await register(till, bill.payout_to["evm"], wait=None)
+    await registered_only(till)
+    await reserve(till)
+    await land(till)
+    assert await reserve(till, "pool") is Reserved.PARKED
+    assert (await till.move(bill, "payout")).park_reason == (
+        f"the destination {bill.payout_to['evm']} is registered as Treasury, but nobody has"
+        " approved it yet"
+    )

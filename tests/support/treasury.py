@@ -29,12 +29,13 @@ async def allow_one_person(till: Till) -> None:
 
 
 async def register(
-    till: Till, address: str, label: str = "Treasury", wait: timedelta = timedelta()
+    till: Till, address: str, label: str = "Treasury", wait: timedelta | None = timedelta()
 ) -> UUID:
-    """An address that is good from now on, or after some waiting."""
+    """An address that is good from now on, after some waiting, or (None) once it is approved."""
     now = till.desk.clock.now()
+    since = None if wait is None else now + wait
     row = profiles.PayoutAddress(
-        till.desk.ids.new(), "evm", address, label, "user_anna", now, None, None, now + wait
+        till.desk.ids.new(), "evm", address, label, "user_anna", now, None, None, since
     )
     async with till.desk.database.transaction() as tx:
         await profiles.insert_payout_address(tx, till.org_id, row)

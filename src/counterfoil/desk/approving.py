@@ -201,8 +201,10 @@ async def _approve(  # noqa: PLR0913, PLR0917 - who approves which payment, and 
     must_be_checker(invoice, move, by)
     replaces = await dead_nonce(tx, move)
     now = desk.clock.now()
-    if wrong := await over_budget(tx, move) or await barred(tx, move, now):
-        raise OutOfPlace(wrong)
+    if over := await over_budget(tx, move):
+        raise OutOfPlace(over)
+    if bar := await barred(tx, move, now):
+        raise OutOfPlace(bar.reason)
     await _seal(desk, tx, (move, warrant, replaces), by, now)
     what = f"approved again; it stood still because: {move.park_reason}"
     note = MoveNote(by.org_id, desk.ids.new(), move.move_id, now, by.uid, what, reason)

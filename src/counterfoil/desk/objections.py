@@ -85,7 +85,9 @@ async def objections(
         if reason is not None:
             until = pause_until(desk.clock.now(), move.updated_at, SHORT)
             found[move.move_id] = Objection(reason, until)
-        elif stop := await _stops(desk, tx, move):
+        elif bar := await barred(tx, move, desk.clock.now(), hold=True):
+            found[move.move_id] = Objection(bar.reason, bar.until)
+        elif stop := await _stops(tx, move):
             found[move.move_id] = Objection(stop)
         elif not_yet := (
             await _short_of_coin(tx, move)
@@ -193,13 +195,10 @@ def _is_released(invoice: Invoice, run: ScreeningRun) -> bool:
     )
 
 
-async def _stops(desk: Desk, tx: Tx, move: MoveRow) -> str | None:
+async def _stops(tx: Tx, move: MoveRow) -> str | None:
     """Why a movement must not be made before a person has looked at it."""
     return (
-        await barred(tx, move, desk.clock.now(), hold=True)
-        or await _has_landed(tx, move)
-        or await over_budget(tx, move)
-        or await _not_in_hold(tx, move)
+        await _has_landed(tx, move) or await over_budget(tx, move) or await _not_in_hold(tx, move)
     )
 
 

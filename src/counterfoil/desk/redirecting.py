@@ -252,7 +252,7 @@ async def _barred(desk: Desk, tx: Tx, parked: Sequence[MoveRow]) -> str:
     """Why nothing is sent any more to where one of these goes; empty where all may be made."""
     now = desk.clock.now()
     found = [await barred(tx, move, now) for move in parked]
-    return next((reason for reason in found if reason), "")
+    return next((bar.reason for bar in found if bar), "")
 
 
 async def standing_still(desk: Desk, by: Actor) -> list[UUID]:

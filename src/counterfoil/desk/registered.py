@@ -4,7 +4,8 @@ It is asked when an invoice is made or changed, when somebody signs for its mone
 payment again, and once more before the signer is asked, since addresses can be removed at any time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -44,8 +45,7 @@ def refuse_unregistered(
     known: Sequence[PayoutAddress], family: str, address: str, field: str, now: datetime
 ) -> PayoutAddress:
     """The registered address that this one is; raises `Invalid` where it is none, or not yet."""
-    of_family = [one for one in known if one.family == family]
-    found = next((one for one in of_family if one.address == address), None)
+    found = _of(known, family, address)
     if found is not None and found.is_usable(now):
         return found
     if found is not None and found.usable_at is not None:
@@ -55,6 +55,7 @@ def refuse_unregistered(
     if found is not None:
         sentence = f"is registered as {found.label}, but nobody has approved it yet"
         raise Invalid.field(field, sentence)
+    of_family = [one for one in known if one.family == family]
     good = sorted(f"{one.label} ({one.address})" for one in of_family if one.is_usable(now))
     if not good:
         raise Invalid.field(
@@ -89,7 +90,15 @@ async def must_still_be_registered(desk: Desk, tx: Tx, invoice: Invoice) -> None
             )
 
 
-async def barred(tx: Tx, move: MoveRow, now: datetime, *, hold: bool = False) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Why nothing may be sent somewhere; ``until`` where time alone mends it, else for a person."""
+
+    reason: str
+    until: datetime | None = None
+
+
+async def barred(tx: Tx, move: MoveRow, now: datetime, *, hold: bool = False) -> Bar | None:
     """Why nothing may be sent to where a payment goes, whoever approved it.
 
     Lists and registered addresses change after an approval, so this is asked once more before
@@ -100,16 +109,32 @@ async def barred(tx: Tx, move: MoveRow, now: datetime, *, hold: bool = False) ->
         return None
     family = CHAINS[move.chain].family
     lists = await sanctioning(tx, move.org_id, family, move.destination)
+    to = f"the destination {move.destination}"
     if lists:
-        return f"the destination {move.destination} is on the sanctions list {' and '.join(lists)}"
+        return Bar(f"{to} is on the sanctions list {' and '.join(lists)}")
     if not await _must_be_registered(tx, move, now):
         return None
     if hold:
         await profiles.hold_payout_address(tx, move.org_id, family, move.destination)
-    for one in await usable(tx, move.org_id, now):
-        if (one.family, one.address) == (family, move.destination):
-            return None
-    return f"the destination {move.destination} is no registered payout address, or not any more"
+    found = _of(await profiles.payout_addresses(tx, move.org_id), family, move.destination)
+    return _bar(found, to, now)
+
+
+def _bar(found: PayoutAddress | None, to: str, now: datetime) -> Bar | None:
+    """What stands against paying out to a registered address, or to what is none."""
+    if found is None:
+        return Bar(f"{to} is no registered payout address, or not any more")
+    if found.usable_at is None:
+        return Bar(f"{to} is registered as {found.label}, but nobody has approved it yet")
+    if found.is_usable(now):
+        return None
+    since = f"{found.usable_at:%Y-%m-%d %H:%M} UTC"
+    reason = f"{to} is registered as {found.label}, but good only from {since} on"
+    return Bar(reason, found.usable_at)
+
+
+def _of(known: Iterable[PayoutAddress], family: str, address: str) -> PayoutAddress | None:
+    return next((one for one in known if (one.family, one.address) == (family, address)), None)
 
 
 async def _must_be_registered(tx: Tx, move: MoveRow, now: datetime) -> bool:

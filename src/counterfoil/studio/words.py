@@ -398,6 +398,7 @@ _STANDS: Final = (
     ),
     ("is on the sanctions list", N_("The address is on a sanctions list by now.")),
     ("is no registered payout address", N_("The address is not registered, or not any more.")),
+    ("but nobody has approved it yet", N_("The address is registered, but not approved yet.")),
     ("reverted on chain", N_("It was sent, and the chain undid it. Only the fee is spent.")),
     ("was consumed by", N_("Something else took its place on the chain, so it was not made.")),
     ("approve it again", N_("It was approved too long ago to be paid now.")),
