@@ -12,9 +12,9 @@ from counterfoil.desk.landing import Landed, LandedItem, Settled
 from counterfoil.desk.moving import Batch, Reserved, SignedBytes, SigningRefused, Terms
 from support.fake_clock import FakeClock
 from support.invoices import DUE, USDC, gone
-from support.patience import patiently
+from support.patience import patiently, somebody_waits_for_a_lock
 from support.shop import desk_on
-from support.till import ETHER, TERMS, Books, Till, quick_sign, reserve, somebody_waits_for_a_lock
+from support.till import ETHER, TERMS, Books, Till, quick_sign, reserve
 
 FEE = 7_000_000_000_000
 
@@ -164,7 +164,7 @@ async def test_a_hold_that_is_just_being_placed_is_waited_for(till: Till) -> Non
     async with till.desk.database.transaction() as tx:
         await tx.execute("UPDATE invoice SET status = 'compliance_hold'")
         racing = asyncio.create_task(moving.reserve(till.desk, batch, TERMS, never_asked))
-        await somebody_waits_for_a_lock(till)
+        await somebody_waits_for_a_lock(till.desk.database)
 
     assert await racing is Reserved.CHANGED
     assert (await till.move(bill, "sweep")).status == "ready"

@@ -12,7 +12,8 @@ from counterfoil.desk import approving, moving, payout_addresses, queries, redir
 from counterfoil.desk.moving import Batch, Reserved, SignedBytes, Terms
 from support.fake_clock import FakeClock
 from support.invoices import DUE, SIGNER
-from support.till import TERMS, Till, quick_sign, reserve, somebody_waits_for_a_lock
+from support.patience import somebody_waits_for_a_lock
+from support.till import TERMS, Till, quick_sign, reserve
 from support.treasury import land, register, registered_only, remove
 
 SAM = Actor(SIGNER, 1, frozenset({Permission.SIGN, Permission.READ}))
@@ -83,7 +84,7 @@ async def test_whoever_removes_an_address_waits_for_the_signature_under_way_and_
 
     async def slowly(batch: Batch, nonce: int, terms: Terms) -> SignedBytes:
         removing.append(asyncio.create_task(payout_addresses.remove(till.desk, where, ANNA)))
-        waiting = asyncio.create_task(somebody_waits_for_a_lock(till))
+        waiting = asyncio.create_task(somebody_waits_for_a_lock(till.desk.database))
         await asyncio.wait({*removing, waiting}, return_when=asyncio.FIRST_COMPLETED)
         assert waiting.done()
         return await quick_sign(batch, nonce, terms)

@@ -1,5 +1,6 @@
 """Passkeys: added, listed and removed; signing in and proving oneself with one."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ import pyotp
 import pytest
 
 from counterfoil.app import WebSettings
+from counterfoil.books import orgs
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
 from counterfoil.desk import org_log
@@ -23,6 +25,7 @@ from support.authenticator import (
     question_on,
     sign_in_with,
 )
+from support.patience import somebody_waits_for_a_lock
 from support.payments import Payments
 from support.shop import Shop
 from support.site import PASSWORD, Site, open_site
@@ -212,6 +215,20 @@ async def test_a_passkey_is_on_record_wherever_its_owner_belongs(
     await add_passkey(await site.at_the_pages(MAYA), telephone)
     for org_id in (1, 2):
         assert await told(site, org_id) == [("passkey_added", "My telephone")]
+
+
+async def test_removing_one_takes_no_lock_before_the_organisations_as_everybody_else(
+    site: Site, telephone: Authenticator
+) -> None:
+    maya = await site.at_the_pages(MAYA)
+    page = await add_passkey(maya, telephone)
+    (path,) = removal(page)
+    async with site.desk.database.transaction() as tx:
+        await orgs.hold(tx, 1)
+        removing = asyncio.create_task(maya.send(path, {"old": PASSWORD}, token=page.form_token))
+        await somebody_waits_for_a_lock(site.desk.database)
+        await tx.execute("SELECT FROM passkey FOR UPDATE NOWAIT")
+    assert "The passkey is removed" in (await removing).words
 
 
 async def test_there_is_room_for_twenty_and_the_browser_knows_which(

@@ -5,6 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from counterfoil.db.pool import Database
+from counterfoil.db.rows import one_value
+
 PATIENCE_SECONDS: Final = 60.0
 """Far more than anything here takes, also where a machine has other things to do."""
 
@@ -20,3 +23,13 @@ async def patiently(what: str, seconds: float = PATIENCE_SECONDS) -> AsyncIterat
         if not patience.expired():
             raise
         raise AssertionError(f"waited {seconds:g} s in vain for {what}") from None
+
+
+async def somebody_waits_for_a_lock(database: Database) -> None:
+    """Wait until a transaction waits for another one."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    async with patiently("somebody who waits for a lock"):
+        while True:
+            async with database.looking() as tx:
+                if await one_value(tx, int, query, {}):
+                    return

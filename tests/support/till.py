@@ -20,14 +20,13 @@ from counterfoil.core.journal import DEPOSITED, JournalEntry, LedgerAccount, Pos
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.reckoning import Depth
 from counterfoil.core.roles import Actor, Permission, system
-from counterfoil.db.rows import all_rows, execute, one_value
+from counterfoil.db.rows import all_rows, execute
 from counterfoil.desk import moving, provisioning, verdicts
 from counterfoil.desk import screening as screening_desk
 from counterfoil.desk.act import act, happen, locked
 from counterfoil.desk.moving import Batch, Reserved, SignedBytes, Terms
 from support.fake_clock import NOON
 from support.invoices import CUSTOMER, DUE, OFFICERS, SIGNER, USDT
-from support.patience import patiently
 from support.shop import Shop
 
 ETHER: Final = 10**18
@@ -316,13 +315,3 @@ def with_role(batch: Batch, role: WalletRole) -> Batch:
 async def reserve(till: Till, role: WalletRole = "operator") -> Reserved:
     """Have a wallet's next batch signed."""
     return await moving.reserve(till.desk, await till.batch(role), TERMS, quick_sign)
-
-
-async def somebody_waits_for_a_lock(till: Till) -> None:
-    """Wait until somebody does."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    async with patiently("somebody who waits for a lock"):
-        while True:
-            async with till.desk.database.reading() as tx:
-                if await one_value(tx, int, query, {}):
-                    return

@@ -229,10 +229,11 @@ class Passkeys:
         """
 
         async def work(tx: Tx) -> str:
+            request_id = visitor.actor.request_id
+            # The organisations first, as `_block` does.
+            await self._note(tx, one.person_id, "passkey_removed", one.label, request_id)
             if not await passkeys.forget(tx, visitor.session.person_id, one.passkey_id):
                 raise NotFound("you have no such passkey any more")
-            request_id = visitor.actor.request_id
-            await self._note(tx, one.person_id, "passkey_removed", one.label, request_id)
             return await stay_alone(tx, visitor, self._desk.clock.now())
 
         return await self._desk.database.run(work)
