@@ -175,10 +175,17 @@ async def test_nobody_signs_for_money_to_an_address_that_was_removed(
     await board.rules(registered_only=True)
     await board.wait()
     invoice_id = await payable(site, firm, TREASURY)
+    sam = await site.at_the_pages("sam1@merchant.example")
+    path = f"/studio/invoices/{invoice_id}"
+    assert "sign" in (await firm.signer.look(invoice_id)).data["available_actions"]
+    assert f'action="{path}/sign_off"' in (await sam.open(path)).text
     await payout_addresses.remove(site.desk, where, ARNO)
     refused = await firm.signer.act("sign", invoice_id, {})
     assert refused.status == 409
     assert "no registered payout address or not good yet" in refused.body["message"]
+    assert refused.body["data"]["allowed"] == ["refund"]
+    assert (await firm.signer.look(invoice_id)).data["available_actions"] == ["refund"]
+    assert f'action="{path}/sign_off"' not in (await sam.open(path)).text
     await board.register()
     await board.wait()
     assert (await firm.signer.act("sign", invoice_id, {})).status == 200

@@ -277,13 +277,18 @@ def decide(invoice: Invoice, event: Event) -> Outcome:
     return after, effects
 
 
-def standing(invoice: Invoice) -> dict[str, object]:
-    """Where an invoice stands and what may be asked of it there, as a refusal tells it."""
-    return {
+def standing(invoice: Invoice, *, but: type[Command] | None = None) -> dict[str, object]:
+    """Where an invoice stands and what may be asked of it there, as a refusal tells it.
+
+    ``but`` is refused just now, whatever the status allows; it is told as ``refused``.
+    """
+    refused = None if but is None else command_name(but)
+    told: dict[str, object] = {
         "status": invoice.status.value,
         "context": None if invoice.context is None else invoice.context.value,
-        "allowed": allowed_commands(invoice.status),
+        "allowed": [name for name in allowed_commands(invoice.status) if name != refused],
     }
+    return told if refused is None else {**told, "refused": refused}
 
 
 def _with_allowed(refusal: OutOfPlace, invoice: Invoice) -> OutOfPlace:

@@ -75,7 +75,7 @@ async def approve_payments_again(
             for one in parked:
                 move = await moves.lock(tx, by.org_id, one.move_id) or one
                 invoice = await _approve(desk, tx, invoice, move, by, reason)
-            return await queries.full_view(tx, invoice)
+            return await queries.full_view(desk, tx, invoice)
 
         return await once(desk, tx, by, idempotent, do)
 
@@ -119,7 +119,7 @@ async def withdraw_payments(
             for one in mine:
                 move = await moves.lock(tx, by.org_id, one.move_id) or one
                 invoice = await _withdraw(desk, tx, (invoice, move), by, reason)
-            return await queries.full_view(tx, invoice)
+            return await queries.full_view(desk, tx, invoice)
 
         return await once(desk, tx, by, idempotent, do)
 

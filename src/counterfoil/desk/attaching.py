@@ -91,7 +91,7 @@ async def attach(  # noqa: PLR0913 - who says what about which payment, and why
                 at=now, by=by.uid, transfer=row.tx_hash, tx_hash=named, reason=reason
             )
             after = await record(desk, tx, invoice, invoice, event=event, by=by, todo=())
-            return await queries.full_view(tx, after)
+            return await queries.full_view(desk, tx, after)
 
         return await once(desk, tx, by, idempotent, make)
 

@@ -7,7 +7,7 @@ Every function is one transaction, answers the invoice as it then is, and raises
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 from uuid import UUID
 
 from counterfoil.books import files, moves
@@ -32,11 +32,12 @@ from counterfoil.core.events import (
     TakeNote,
     WithdrawRefund,
 )
-from counterfoil.core.invoice import Context, Invoice, Status
+from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.lifecycle import RULES, standing
 from counterfoil.core.planning import INWARD
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import REQUIRED, Actor
+from counterfoil.core.signing import signing, stands_to_be_signed
 from counterfoil.db.pool import Tx
 from counterfoil.desk import queries
 from counterfoil.desk.act import happen, locked
@@ -56,9 +57,6 @@ FAMILY: Final = "evm"
 
 MOST_HOURS: Final = 168
 """For how long a new price may last at most: the longer, the more it is worth to wait with it."""
-
-_SIGNED_AS_IT_IS: Final = frozenset({Context.PAID_LATE, Context.MULTIPLE_PAYERS, Context.OVERPAID})
-"""Enough money, but particular: whoever signs for it takes it as it is."""
 
 MakeCommands = Callable[[Tx, Invoice], Awaitable[Sequence[Command]]]
 """Builds the commands from the locked invoice; they happen one after the other, or none does."""
@@ -295,25 +293,6 @@ async def resolve(  # noqa: PLR0913 - a choice, whole
             )
 
 
-def signs_as_it_is(status: Status, context: Context | None) -> bool:
-    """Whether the payment waits for a choice that signing for it makes as well."""
-    return status is Status.RESOLUTION_REQUIRED and context in _SIGNED_AS_IT_IS
-
-
-def stands_to_be_signed(invoice: Invoice) -> bool:
-    """Whether there is a way for a signature where the invoice stands."""
-    at_once = signs_as_it_is(invoice.status, invoice.context)
-    return at_once or (invoice.status, SignOff) in RULES
-
-
-def signing(invoice: Invoice, order: SignOff) -> tuple[Command, ...]:
-    """What happens when somebody signs: where the payment was particular, it is accepted first."""
-    if not signs_as_it_is(invoice.status, invoice.context):
-        return (order,)
-    surplus: Literal["keep", "return"] = "return" if resolution.to_return(invoice) else "keep"
-    return Accept(at=order.at, by=order.by, reason=order.reason, surplus=surplus), order
-
-
 async def order_refund(  # noqa: PLR0913 - the fields of RefundReviewRequest
     desk: Desk,
     invoice_id: UUID,
@@ -408,7 +387,7 @@ async def _command(  # noqa: PLR0913 - one command, whole
             invoice = await locked(tx, by.org_id, invoice_id)
             for event in await make(tx, invoice):
                 invoice = await happen(desk, tx, invoice, event, by)
-            return await queries.full_view(tx, invoice)
+            return await queries.full_view(desk, tx, invoice)
 
         return await once(desk, tx, by, key, do)
 

@@ -166,7 +166,7 @@ async def edit(
             allow_any_token=asked.draft.allow_any_token,
             reviewer=asked.draft.reviewer,
         )
-        return await queries.full_view(tx, await happen(desk, tx, before, event, by))
+        return await queries.full_view(desk, tx, await happen(desk, tx, before, event, by))
 
     return await desk.database.run(work)
 

@@ -41,7 +41,7 @@ async def payment_page(desk: Desk, links: PayLinks, token: str, keep: timedelta)
     """
     async with desk.database.reading() as tx:
         invoice = await _behind(desk, tx, links, token, keep)
-        view = await queries.full_view(tx, invoice)
+        view = await queries.full_view(desk, tx, invoice)
         account = await bank_account_of(tx, invoice)
         return PaymentView(await profile(tx, invoice.org_id), view, account)
 
@@ -49,7 +49,7 @@ async def payment_page(desk: Desk, links: PayLinks, token: str, keep: timedelta)
 async def payment_sheet(desk: Desk, links: PayLinks, token: str, keep: timedelta) -> Printable:
     """What the printed sheet of the invoice behind a link needs; raises as `payment_page`."""
     async with desk.database.reading() as tx:
-        return await printable_of(tx, await _behind(desk, tx, links, token, keep))
+        return await printable_of(desk, tx, await _behind(desk, tx, links, token, keep))
 
 
 async def payment_logo(

@@ -31,7 +31,7 @@ from counterfoil.core.lifecycle import RULES, decide
 from counterfoil.core.planning import INWARD
 from counterfoil.core.reckoning import refundable
 from counterfoil.core.roles import REQUIRED, Actor
-from counterfoil.desk.commands import signing, signs_as_it_is
+from counterfoil.core.signing import signing, signs_as_it_is
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.refunding import in_flight, in_motion, is_unsent
 
@@ -98,7 +98,8 @@ def is_heard(view: InvoiceView, command: type[Command], by: Actor) -> bool:
 
 def _changes(view: InvoiceView, command: Command) -> bool:
     before = after = view.invoice
-    if isinstance(command, WithdrawRefund) and not is_unsent(before, view.moves):
+    withdrawn_late = isinstance(command, WithdrawRefund) and not is_unsent(before, view.moves)
+    if withdrawn_late or (isinstance(command, SignOff) and view.goes_unregistered):
         return False
     if isinstance(command, OrderRefund | ApproveRefund) and in_motion(view.moves):
         return False

@@ -32,13 +32,13 @@ async def printable(desk: Desk, invoice_id: UUID, by: Actor) -> Printable:
         invoice = await invoices.get(tx, by.org_id, invoice_id)
         if invoice is None:
             raise NotFound("there is no such invoice")
-        return await printable_of(tx, invoice)
+        return await printable_of(desk, tx, invoice)
 
 
-async def printable_of(tx: Tx, invoice: Invoice) -> Printable:
+async def printable_of(desk: Desk, tx: Tx, invoice: Invoice) -> Printable:
     """What an invoice's sheet needs."""
     return Printable(
-        view=await queries.full_view(tx, invoice),
+        view=await queries.full_view(desk, tx, invoice),
         bank_account=await bank_account_of(tx, invoice),
         profile=await profile(tx, invoice.org_id),
         logo=await profiles.logo(tx, invoice.org_id),

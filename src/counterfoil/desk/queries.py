@@ -16,7 +16,7 @@ from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.seal import LogEntry
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import together
-from counterfoil.desk import resolving
+from counterfoil.desk import registered, resolving
 from counterfoil.desk.desk import Desk
 
 __all__ = [
@@ -43,7 +43,9 @@ _ENTRIES_PER_INVOICE = 100_000
 class InvoiceView:
     """An invoice with what came in, what went out, and the newest screening.
 
-    ``repriced`` is what would be due at the current rates, where somebody may choose that.
+    ``repriced`` is what would be due at the current rates, where somebody may choose that. With
+    ``goes_unregistered`` nobody signs for it: its money would go where the organisation does not
+    pay out to just now.
     """
 
     invoice: Invoice
@@ -51,6 +53,7 @@ class InvoiceView:
     moves: tuple[moves.MoveRow, ...]
     screening: screening.ScreeningRun | None
     repriced: tuple[PaymentRequest, ...] = ()
+    goes_unregistered: bool = False
 
     @property
     def content_hash(self) -> str:
@@ -118,7 +121,7 @@ async def page(desk: Desk, filters: Filters, by: Actor, *, number: int, size: in
         counts = await lists.counts(tx, by.org_id, filters)
         found = await _found(tx, by.org_id, filters, counts, number=number, size=size)
         return Page(
-            views=tuple(await _views(tx, by.org_id, found.invoices)),
+            views=tuple(await _views(desk, tx, by.org_id, found.invoices)),
             total=found.total,
             total_is_at_least=found.total_is_at_least,
             counts=tuple(counts),
@@ -188,15 +191,15 @@ def fresh_view(invoice: Invoice) -> InvoiceView:
     return InvoiceView(invoice=invoice, transfers=(), moves=(), screening=None)
 
 
-async def full_view(tx: Tx, invoice: Invoice) -> InvoiceView:
+async def full_view(desk: Desk, tx: Tx, invoice: Invoice) -> InvoiceView:
     """An invoice's view within the caller's transaction."""
-    (found,) = await _views(tx, invoice.org_id, [invoice])
+    (found,) = await _views(desk, tx, invoice.org_id, [invoice])
     return found
 
 
 async def shown_view(desk: Desk, tx: Tx, invoice: Invoice) -> InvoiceView:
     """An invoice's view with the current price, where somebody may choose it."""
-    found = await full_view(tx, invoice)
+    found = await full_view(desk, tx, invoice)
     if Choice.RECALCULATE not in resolution.choices(invoice):
         return found
     try:
@@ -206,15 +209,16 @@ async def shown_view(desk: Desk, tx: Tx, invoice: Invoice) -> InvoiceView:
     return replace(found, repriced=tuple(requests))
 
 
-async def _views(tx: Tx, org_id: int, found: Sequence[Invoice]) -> list[InvoiceView]:
+async def _views(desk: Desk, tx: Tx, org_id: int, found: Sequence[Invoice]) -> list[InvoiceView]:
     ids = [invoice.invoice_id for invoice in found]
     if not ids:
         return []
-    came_in, went_out, latest = await together(
+    came_in, went_out, latest, unregistered = await together(
         tx,
         transfers.of_invoices(tx, org_id, ids),
         moves.of_invoices(tx, org_id, ids),
         screening.latest_of_invoices(tx, org_id, ids),
+        registered.not_signed_for(tx, org_id, found, desk.clock.now()),
     )
     runs = {run.invoice_id: run for run in latest}
     return [
@@ -223,6 +227,7 @@ async def _views(tx: Tx, org_id: int, found: Sequence[Invoice]) -> list[InvoiceV
             transfers=tuple(t for t in came_in if t.invoice_id == invoice.invoice_id),
             moves=tuple(m for m in went_out if m.invoice_id == invoice.invoice_id),
             screening=runs.get(invoice.invoice_id),
+            goes_unregistered=invoice.invoice_id in unregistered,
         )
         for invoice in found
     ]

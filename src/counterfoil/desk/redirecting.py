@@ -272,7 +272,7 @@ async def _decide(
     async def work(tx: Tx) -> InvoiceView:
         async def do() -> InvoiceView:
             invoice = await locked(tx, by.org_id, invoice_id)
-            return await queries.full_view(tx, await give(tx, invoice))
+            return await queries.full_view(desk, tx, await give(tx, invoice))
 
         return await once(desk, tx, by, idempotent, do)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from counterfoil.books import orgs, profiles
 from counterfoil.books.moves import OUTGOING, MoveRow
@@ -15,8 +16,10 @@ from counterfoil.books.orgs import Org
 from counterfoil.books.profiles import PayoutAddress
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid, OutOfPlace
+from counterfoil.core.events import SignOff
 from counterfoil.core.invoice import Invoice
 from counterfoil.core.lifecycle import standing
+from counterfoil.core.signing import stands_to_be_signed
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.destinations import sanctioning
@@ -77,17 +80,43 @@ async def must_still_be_registered(desk: Desk, tx: Tx, invoice: Invoice) -> None
     Raises `OutOfPlace`, as nothing in the request is wrong.
     """
     now = desk.clock.now()
-    org = await orgs.get(tx, invoice.org_id) if invoice.payout_to else None
-    if org is None or not org.policy.payouts.in_force(now).registered_only:
+    address = _elsewhere(invoice, await _good(tx, invoice.org_id, [invoice], now))
+    if address is None:
         return
-    good = {(one.family, one.address) for one in await usable(tx, invoice.org_id, now)}
-    for family, address in invoice.payout_to.items():
-        if (family, address) not in good:
-            raise OutOfPlace(
-                f"its money would go to {address}, which is no registered payout address or not"
-                " good yet; have it registered, or refund the payment",
-                data={"rule": "registered_payouts", **standing(invoice)},
-            )
+    raise OutOfPlace(
+        f"its money would go to {address}, which is no registered payout address or not good yet;"
+        " have it registered, or refund the payment",
+        data={"rule": "registered_payouts", **standing(invoice, but=SignOff)},
+    )
+
+
+async def not_signed_for(
+    tx: Tx, org_id: int, found: Sequence[Invoice], now: datetime
+) -> frozenset[UUID]:
+    """Those of an organisation's invoices that `must_still_be_registered` refuses to sign for."""
+    waiting = [invoice for invoice in found if stands_to_be_signed(invoice)]
+    good = await _good(tx, org_id, waiting, now)
+    return frozenset(i.invoice_id for i in waiting if _elsewhere(i, good) is not None)
+
+
+_Places = frozenset[tuple[str, str]]
+"""Chain families with an address of each."""
+
+
+async def _good(tx: Tx, org_id: int, invoices: Sequence[Invoice], now: datetime) -> _Places | None:
+    """Where the money of these invoices may go; None for anywhere."""
+    org = await orgs.get(tx, org_id) if any(i.payout_to for i in invoices) else None
+    if org is None or not org.policy.payouts.in_force(now).registered_only:
+        return None
+    return frozenset((one.family, one.address) for one in await usable(tx, org_id, now))
+
+
+def _elsewhere(invoice: Invoice, good: _Places | None) -> str | None:
+    """The first address of an invoice that is not among these."""
+    if good is None:
+        return None
+    named = invoice.payout_to.items()
+    return next((address for family, address in named if (family, address) not in good), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from litestar import Request, Response
 from litestar.enums import MediaType
 from litestar.exceptions import HTTPException
 
-from counterfoil.api.kryptogo.status import invoice_status, verbs_of
+from counterfoil.api.kryptogo.status import VERBS, invoice_status, verbs_of
 from counterfoil.core.errors import (
     Conflict,
     Forbidden,
@@ -21,6 +21,7 @@ from counterfoil.core.errors import (
     Unavailable,
 )
 from counterfoil.core.invoice import Context, Status
+from counterfoil.core.lifecycle import command_name
 from counterfoil.core.roles import Actor
 from counterfoil.core.strict_json import Unreadable
 
@@ -147,7 +148,9 @@ def _in_our_words(message: str, data: dict[str, object], by: Actor) -> str:
     context = data.pop("context", None)
     standing = Status(status), Context(context) if isinstance(context, str) else None
     data["status"] = shown = invoice_status(*standing)
-    data["allowed"] = allowed = verbs_of(*standing, by.permissions)
+    refused = data.pop("refused", None)
+    unheard = {verb.name for verb in VERBS if command_name(verb.command) == refused}
+    data["allowed"] = allowed = [v for v in verbs_of(*standing, by.permissions) if v not in unheard]
     if "rule" in data:
         return message
     others = verbs_of(*standing)
