@@ -193,10 +193,18 @@ async def test_a_customer_whose_money_went_back_sees_it(
     await payments.paid(bill)
     await order_refund(firm, bill)
     page = await payer.look()
-    assert stage(page) == "refunding"
+    assert stage(page) == "refund_ordered"
+    assert "Nothing has been sent yet" in page.words
+    assert "What goes back" not in page.words
     assert "Customer requested refund" not in page.words
     await firm.second_signer.act("refund/approve", bill)
-    await payments.refunded(bill)
+    await payments.swept(bill, more_to_move=True)
+    await payments.parked(bill, "the chain would refuse it", "refund")
+    page = await payer.look()
+    assert stage(page) == "refunding"
+    assert "delayed: the merchant has to look at it" in page.words
+    assert "on its way" not in page.words
+    await payments.refund_settled(bill)
     page = await payer.look()
     assert stage(page) == "refunded"
     assert f"What goes back {DUE} USDT sent" in page.words

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from counterfoil.books import moves
+from counterfoil.books import lost, moves
 from counterfoil.books.moves import MoveRow
 from counterfoil.core.invoice import Status
 from counterfoil.core.roles import Actor, Permission
+from counterfoil.db.rows import execute
 from counterfoil.desk import payout_addresses
 from support.actors import PAYOUT_ADDRESS
 from support.payments import Payments, order_refund
@@ -94,6 +95,60 @@ async def test_signers_are_told_what_stands_still_why_and_what_to_do(
     assert "Payments that stand still 0" in (await sue.open("/studio")).words
     assert (await payments.look(stuck)).status is Status.PAYOUT_PROCESSING
     assert firm.org_id == 1
+
+
+async def test_where_some_of_it_has_left_nobody_is_told_that_it_is_still_here(
+    site: Site, payments: Payments, stuck: str
+) -> None:
+    """A token took a part of what was paid: the payout landed, and less came than was sent."""
+    (payout,) = await payouts(site, stuck, payments)
+    arrived = payout.amount_units - 10_000
+    why = f"{payout.amount_units} base units were to be paid; the token shows {arrived}"
+    async with site.desk.database.transaction() as tx:
+        await execute(
+            tx,
+            "UPDATE move SET moved_units = %(units)s, park_reason = %(why)s, tx_hash = %(hash)s"
+            " WHERE org_id = 1 AND move_id = %(id)s",
+            {"units": arrived, "why": why, "hash": "0x" + "5e" * 32, "id": payout.move_id},
+        )
+    sam = await site.at_the_pages("sam1@merchant.example")
+    page = await sam.open(f"/studio/invoices/{stuck}")
+    assert "Some of the money has left; do not pay it again." in page.words
+    assert "Less has arrived than was sent" in page.words
+    assert f"Arrived {arrived / 10**6:.6f}".rstrip("0") in page.words
+    assert "0x" + "5e" * 32 in page.text
+    queue = await sam.open("/studio/queue/standing")
+    assert "Do not pay it again" in queue.words
+    home = await sam.open("/studio/now")
+    for said in (page, queue, home):
+        assert "still with you" not in said.words
+
+
+async def test_where_an_earlier_attempt_may_land_nobody_is_told_that_nothing_has_left(
+    site: Site, payments: Payments, stuck: str
+) -> None:
+    (payout,) = await payouts(site, stuck, payments)
+    signed = lost.LostSignature(
+        chain=payout.chain,
+        wallet="0x" + "a1" * 20,
+        nonce=7,
+        org_id=1,
+        move_ids=[payout.move_id],
+        tx_hashes=["0x" + "5f" * 32],
+        found_at=site.clock.now(),
+    )
+    sam = await site.at_the_pages("sam1@merchant.example")
+    for ended, sentence in ((None, "not known to be dead"), ("landed", "do not pay it again")):
+        async with site.desk.database.transaction() as tx:
+            if ended is None:
+                await lost.add(tx, signed)
+            else:
+                await lost.end(tx, signed.chain, signed.wallet, 7, "landed", site.clock.now(), 90)
+        page = await sam.open(f"/studio/invoices/{stuck}")
+        assert "Whether the money has left is not certain" in page.words
+        assert sentence in page.words
+        assert "still with you" not in page.words
+        assert "Approve it again" not in page.words
 
 
 async def test_it_is_tried_again_where_the_first_address_works_after_all(

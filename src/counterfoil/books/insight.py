@@ -98,6 +98,7 @@ async def parked_payments(
 ) -> list[UUID]:
     """The invoices of an organisation with a parked payment, the longest parked first.
 
+    Those of which something has left come last: nobody can do anything about them in our pages.
     ``while_invoice`` pairs a purpose with an invoice status in which it would be carried out.
     """
     pairs = [(purpose, status) for purpose, status in while_invoice if purpose in OUTGOING]
@@ -109,7 +110,8 @@ async def parked_payments(
         WHERE org_id = %(org_id)s AND move.status = 'parked'
           AND (purpose, i.status) IN (
                 SELECT * FROM unnest(%(purposes)s::text[], %(statuses)s::text[]))
-        GROUP BY move.invoice_id ORDER BY min(move.updated_at), move.invoice_id
+        GROUP BY move.invoice_id
+        ORDER BY max(coalesce(moved_units, 0)) > 0, min(move.updated_at), move.invoice_id
         """,
         {
             "org_id": org_id,

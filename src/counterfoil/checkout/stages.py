@@ -33,6 +33,7 @@ class Stage(StrEnum):
     RECEIVED = "received"
     RECEIVED_TOO_MUCH = "received_too_much"
     PAID = "paid"
+    REFUND_ORDERED = "refund_ordered"
     REFUNDING = "refunding"
     REFUNDED = "refunded"
     OVER = "over"
@@ -158,9 +159,17 @@ TOLD: Final[Mapping[Stage, Told]] = {
     Stage.PAID: Told(
         N_("Paid"), N_("The merchant has accepted your payment. Thank you."), "green", 3
     ),
+    Stage.REFUND_ORDERED: Told(
+        N_("The merchant prepares to send money back"),
+        N_(
+            "Nothing has been sent yet, and it may still be changed. This page shows it as soon as"
+            " it is; please send nothing more."
+        ),
+        "purple",
+    ),
     Stage.REFUNDING: Told(
-        N_("A refund is on its way"),
-        N_("The merchant is sending money back. Below stands how much, and when it has been sent."),
+        N_("A refund is being sent"),
+        N_("The merchant is sending money back. Below stands how much, and how far it is."),
         "purple",
     ),
     Stage.REFUNDED: Told(
@@ -201,7 +210,7 @@ _SIMPLE: Final[Mapping[Status, Stage]] = {
     Status.SWEEPING: Stage.PAID,
     Status.PAYOUT_PROCESSING: Stage.PAID,
     Status.COMPLETED: Stage.PAID,
-    Status.REFUND_PENDING: Stage.REFUNDING,
+    Status.REFUND_PENDING: Stage.REFUND_ORDERED,
     Status.REFUND_PROCESSING: Stage.REFUNDING,
     Status.REFUNDED: Stage.REFUNDED,
     Status.EXPIRED: Stage.OVER,

@@ -91,6 +91,16 @@ class Standing:
     actions: frozenset[str]
 
     @property
+    def left(self) -> tuple[MoveRow, ...]:
+        """Those of which something reached its address; for what is missing nothing can be done."""
+        return tuple(move for move in self.parked if move.moved_units)
+
+    @property
+    def may_have_left(self) -> bool:
+        """Whether an earlier attempt may have been made, or may be yet."""
+        return bool(self.left or self.waits)
+
+    @property
     def has_payout(self) -> bool:
         """Whether money for the merchant is among them."""
         return any(move.purpose == "payout" for move in self.parked)

@@ -315,9 +315,14 @@ def _place(move: MoveRow) -> tuple[datetime, bool, int]:
     return move.created_at, move.purpose not in INWARD, move.leg
 
 
-def _with_amounts(standing: Standing) -> list[tuple[MoveRow, Money]]:
+def _with_amounts(standing: Standing) -> list[tuple[MoveRow, Money, Money]]:
+    """Each payment that stands still, what was to be paid, and what of it arrived."""
     assets = ((move, known_asset(move.chain, move.contract)) for move in standing.parked)
-    return [(move, Money(move.amount_units, asset)) for move, asset in assets if asset is not None]
+    return [
+        (move, Money(move.amount_units, asset), Money(move.moved_units or 0, asset))
+        for move, asset in assets
+        if asset is not None
+    ]
 
 
 def invoice_id_of(public_id: str) -> UUID:

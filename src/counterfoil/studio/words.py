@@ -403,6 +403,7 @@ _STANDS: Final = (
     ("was consumed by", N_("Something else took its place on the chain, so it was not made.")),
     ("approve it again", N_("It was approved too long ago to be paid now.")),
     ("at once", N_("It is larger than what may be paid at once.")),
+    ("were to be paid", N_("Less has arrived than was sent: the token takes a part of it.")),
     ("over budget", N_("More would leave than came in. Tell whoever runs this installation.")),
     (
         "approved this",
@@ -437,8 +438,8 @@ ALERTS: Final[Mapping[str, str]] = {
         " lost."
     ),
     "disputed": N_(
-        "Nodes of %(subject)s disagree about a payment (%(detail)s). It is not credited before"
-        " they agree."
+        "A payment on %(subject)s is not credited yet: %(detail)s. It counts once the nodes"
+        " show it."
     ),
     "unexplained": N_(
         "There is more money at %(detail)s on %(subject)s than any transfer explains. It is not"
@@ -449,8 +450,8 @@ ALERTS: Final[Mapping[str, str]] = {
         " wait."
     ),
     "stuck": N_(
-        "Invoices of which a payment stands still: %(subject)s. Their money is still with you."
-        " Signers find them under Payments that stand still, with what can be done."
+        "Invoices of which a payment stands still: %(subject)s. Signers find them under Payments"
+        " that stand still, with where the money is and what can be done."
     ),
     "payout_rules": N_(
         "The rules about payout addresses become looser at %(subject)s. An administrator who does"
