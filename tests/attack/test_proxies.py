@@ -124,6 +124,8 @@ async def test_by_plain_http_a_page_is_none_of_ours_where_the_proxy_speaks_https
         assert await send(PUBLIC, "https") == 403
         assert await send("http://pay.merchant.example", "https") == 0
         assert await send("http://pay.merchant.example", "https, http") == 403
+        for scheme in ("ftp://", "ws://", "//", ""):
+            assert await send(f"{scheme}pay.merchant.example", "http") == 0
 
 
 async def ask(site: Site, path: str, *hosts: str) -> tuple[int, str]:

@@ -182,7 +182,7 @@ async def test_no_cell_of_a_table_is_a_formula(site: Site, firm: Firm, maya: Vis
     table, (header, *rows) = await exported(maya)
 
     assert table.headers["Content-Disposition"].startswith('attachment; filename="invoices-')
-    assert table.headers["Content-Type"].startswith("text/csv")
+    assert table.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert len(rows) == len(FORMULAS) + 1
     named_row = dict(zip(header, rows[0], strict=True))
     assert named_row["Customer"] == '王小明, "Ltd"'

@@ -67,6 +67,7 @@ async def test_the_table_runs_nothing(site: Site, firm: Firm, ada: Visitor) -> N
     invoice = (await firm.merchant.create()).data["id"]
     await firm.reviewer.reject(invoice, "=HYPERLINK(1)")
     page = await ada.send(EXPORT, period(site, "csv"))
+    assert page.headers["Content-Type"] == "text/csv; charset=utf-8"
     rows = list(csv.DictReader(io.StringIO(page.text.removeprefix("\ufeff"))))
     assert [row["event"] for row in rows] == ["audit_exported", "created", "reject"]
     assert rows[-1]["reason"] == "'=HYPERLINK(1)"

@@ -82,7 +82,8 @@ def comes_from_here(request: Request[Any, Any, Any]) -> bool:
         return False
     # Behind a proxy that says so, what was sent by plain http is no page of ours.
     is_like = request.scope["scheme"] != "https" or parts.scheme == "https"
-    return is_like and parts.netloc == request.headers.get("host", "")
+    is_web = parts.scheme in {"http", "https"}
+    return is_web and is_like and parts.netloc == request.headers.get("host", "")
 
 
 async def read_form(request: Request[Any, Any, Any]) -> Form:

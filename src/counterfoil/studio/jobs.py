@@ -49,7 +49,7 @@ async def table(request: PageRequest, public_id: FromPath[str]) -> Response[byte
     name = f"invoices-{job.created_at:%Y-%m-%d}.csv"
     return Stream(
         written,
-        media_type="text/csv; charset=utf-8",
+        media_type="text/csv",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 

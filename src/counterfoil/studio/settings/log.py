@@ -14,7 +14,7 @@ from counterfoil.studio.door import Answer, PageRequest, desk_of
 from counterfoil.studio.settings.frame import settings_page
 
 _MONTH: Final = timedelta(days=30)
-_MEDIA: Final = {"jsonl": "application/jsonl", "csv": "text/csv; charset=utf-8"}
+_MEDIA: Final = {"jsonl": "application/jsonl", "csv": "text/csv"}
 
 
 @get("/settings/log")
