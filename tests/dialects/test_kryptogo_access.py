@@ -8,7 +8,9 @@ from litestar.routes import HTTPRoute
 
 from counterfoil.api.kryptogo.routes import HANDLERS
 from counterfoil.app import WebSettings
+from counterfoil.books import clients
 from counterfoil.db.pool import Database
+from counterfoil.db.rows import execute
 from support.actors import STUDIO, Caller
 from support.site import Firm, Site, open_site
 
@@ -137,6 +139,46 @@ async def test_without_a_good_key_every_door_is_shut_and_says_no_more(
             seen.add(answer.raw)
     assert len(seen) == 1
     assert key.encode() not in seen.pop()
+
+
+async def test_a_key_that_is_bound_to_a_client_id_reaches_no_others_invoices(
+    site: Site, firm: Firm
+) -> None:
+    roles = ("finance", "reviewer", "signer", "compliance")
+    program = Caller(*await site.person(1, "paul", *roles))
+    async with site.desk.database.transaction() as tx:
+        for name in ("shop", "till"):
+            client = clients.Client(f"client_{name}", name, site.clock.now(), None)
+            await clients.insert(tx, 1, client)
+        bound = "UPDATE api_key SET client_id = 'client_shop' WHERE key_id = %(key)s"
+        await execute(tx, bound, {"key": (program.key or "").split("_")[1]})
+    program.client_id = "client_shop"
+    own, *others = [
+        (await firm.merchant.create(headers={"X-Client-ID": one})).data["id"]
+        for one in ("client_shop", "client_till", "client_1")
+    ]
+
+    listed = await program.list()
+    assert [one["id"] for one in listed.data] == [own]
+    totals = [one.body["paging"]["total_count"] for one in (listed, await firm.merchant.list())]
+    assert totals == [1, 3]
+    for query in ({"invoice_id": others[0]}, {"search": "acme"}, {"status": "approval_pending"}):
+        found = await program.get("/invoice/intents", query)
+        assert not any(one.encode() in found.raw for one in others), query
+    for method, path in ROUTES:
+        if "{intent_id}" in path:
+            told = [
+                await program.call(method, filled(path).replace(ID, one)) for one in (ID, *others)
+            ]
+            assert [one.refusal[0] for one in told] == [404] * 3, path
+            assert len({one.raw for one in told}) == 1, path
+    assert {(await firm.merchant.look(one)).data["status"] for one in others} == {
+        "approval_pending"
+    }
+
+    assert (await program.look(own)).data["id"] == own
+    refused = await program.post(f"/invoice/intent/{own}/reject", {"reason": "ordered twice"})
+    assert refused.data["status"] == "approval_rejected"
 
 
 async def test_the_client_id_must_be_the_keys_own(firm: Firm) -> None:

@@ -39,7 +39,7 @@ from counterfoil.db.rows import (
 
 
 class _Detail(msgspec.Struct, frozen=True):
-    """Everything about an invoice that no query filters on; never an amount of money."""
+    """What no query filters on, but by ``client_id`` (`invoice_by_client`); never an amount."""
 
     client_id: str
     document: Document

@@ -33,7 +33,8 @@ Order = Literal["newest", "oldest", "due_first", "due_last"]
 class Filters:
     """Which invoices a list shows. ``statuses`` pairs a status with its contexts (None: any).
 
-    ``archived`` None shows both those put away and those not. ``order`` says which come first.
+    ``archived`` None shows both those put away and those not. ``client_id`` is the one that they
+    were made with. ``order`` says which come first.
     """
 
     statuses: tuple[tuple[Status, tuple[Context | None, ...] | None], ...] | None = None
@@ -45,6 +46,7 @@ class Filters:
     search: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    client_id: str | None = None
     order: Order = "newest"
 
     @property
@@ -62,6 +64,7 @@ class Filters:
             self.search,
             self.created_after,
             self.created_before,
+            self.client_id,
         )
         return all(other is None for other in others)
 
@@ -341,6 +344,8 @@ def _other_clauses(filters: Filters) -> LiteralString:
         clauses += " AND created_at >= %(created_after)s"
     if filters.created_before is not None:
         clauses += " AND created_at <= %(created_before)s"
+    if filters.client_id is not None:
+        clauses += " AND detail ->> 'client_id' = %(client_id)s"
     return clauses
 
 
@@ -368,6 +373,7 @@ def _parameters(org_id: int, filters: Filters) -> Mapping[str, Any]:
         "newest": SEARCHED_WITHOUT_GRAMS,
         "created_after": filters.created_after,
         "created_before": filters.created_before,
+        "client_id": filters.client_id,
     }
 
 

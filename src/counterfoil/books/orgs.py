@@ -84,7 +84,7 @@ class KeyRow:
 
     ``scopes`` are the permissions that it is narrowed to; None for all that the member has.
     ``client_ids`` are those that it may be used with: the enabled ones of the organisation, or of
-    them the one that it is bound to.
+    them the one that it is ``bound_to``.
     """
 
     key_id: str
@@ -98,6 +98,7 @@ class KeyRow:
     scopes: list[str] | None = None
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
+    bound_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,7 +372,7 @@ async def usable_key(tx: Tx, key_id: str, now: datetime) -> KeyRow | None:
         KeyRow,
         """
         SELECT key_id, secret_hash, api_key.org_id, member_id, email, roles,
-               auto_approve, scopes, expires_at, last_used_at,
+               auto_approve, scopes, expires_at, last_used_at, api_key.client_id AS bound_to,
                ARRAY(SELECT client.client_id FROM client
                       WHERE client.org_id = api_key.org_id AND client.disabled_at IS NULL
                         AND coalesce(api_key.client_id = client.client_id, true)) AS client_ids

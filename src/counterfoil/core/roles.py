@@ -82,7 +82,8 @@ class Actor:
     """Who does something: a member (by page or key), or the system itself.
 
     ``uid`` is what the audit log keeps: ``user_...`` for a member, ``system:watch`` and the like
-    for workers. A key acts as the member it belongs to, so both share one ``uid``.
+    for workers. A key acts as the member it belongs to, so both share one ``uid``; one that is
+    bound to a client id reaches the invoices that were made with it, and no others.
     """
 
     uid: str
@@ -90,6 +91,11 @@ class Actor:
     permissions: frozenset[Permission]
     auto_approve: bool = False
     request_id: str | None = None
+    client_id: str | None = None
+
+    def reaches(self, client_id: str) -> bool:
+        """Whether invoices that were made with this client id are there for the actor at all."""
+        return self.client_id is None or self.client_id == client_id
 
     def require(self, permission: Permission) -> None:
         """Raise `Forbidden` naming the permission when the actor lacks it."""

@@ -986,6 +986,8 @@ CREATE INDEX invitation_member ON public.invitation USING btree (org_id, member_
 
 CREATE INDEX invoice_by_age ON public.invoice USING btree (org_id, created_at DESC, invoice_id DESC) INCLUDE (archived, settlement);
 
+CREATE INDEX invoice_by_client ON public.invoice USING btree (org_id, ((detail ->> 'client_id'::text)), created_at DESC, invoice_id DESC);
+
 CREATE INDEX invoice_by_due_date ON public.invoice USING btree (org_id, status, COALESCE(context, ''::text), deadline_at, invoice_id) INCLUDE (archived, settlement, context);
 
 CREATE INDEX invoice_by_recipient ON public.invoice USING btree (org_id, recipient_email, created_at DESC);

@@ -55,8 +55,11 @@ async def happen(  # noqa: PLR0913 - one event, whole, and what is known beside 
 
     An event that changes nothing leaves no trace, so a fact may be told any number of times.
     Where it brings up a choice that a rule of the invoice makes, the choice happens as well.
+    Raises `NotFound` where the actor's key does not reach the invoice.
     With ``sheet`` the caller writes it afterwards, with what is noted there of other invoices.
     """
+    if not by.reaches(before.client_id):
+        raise NotFound("there is no such invoice")
     require(by, event)
     after, effects = decide(before, event)
     if after == before and not effects:

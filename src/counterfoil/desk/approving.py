@@ -231,7 +231,7 @@ async def _held(tx: Tx, by: Actor, move_id: UUID) -> tuple[Invoice, MoveRow]:
         )
     invoice = await locked(tx, by.org_id, found[0].invoice_id)
     move = await moves.lock(tx, by.org_id, move_id)
-    if move is None:
+    if move is None or not by.reaches(invoice.client_id):
         raise NotFound("there is no such move")
     return invoice, move
 

@@ -56,6 +56,7 @@ async def authenticate(desk: Desk, presented_key: str) -> Principal | None:
             org_id=row.org_id,
             permissions=_narrowed(row),
             auto_approve=row.auto_approve,
+            client_id=row.bound_to,
         ),
         client_ids=tuple(row.client_ids),
         member_id=row.member_id,

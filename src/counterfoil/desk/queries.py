@@ -30,6 +30,7 @@ __all__ = [
     "fresh_view",
     "full_view",
     "logs",
+    "must_reach",
     "page",
     "shelf",
     "shown_view",
@@ -111,12 +112,23 @@ async def view(desk: Desk, invoice_id: UUID, by: Actor) -> InvoiceView:
         return await shown_view(desk, tx, invoice)
 
 
+async def must_reach(desk: Desk, invoice_id: UUID, by: Actor) -> None:
+    """Raise `NotFound` for an invoice that the actor's key does not reach."""
+    if by.client_id is None:
+        return
+    async with desk.database.reading() as tx:
+        found = await invoices.get(tx, by.org_id, invoice_id)
+    if found is None or not by.reaches(found.client_id):
+        raise NotFound("there is no such invoice")
+
+
 async def page(desk: Desk, filters: Filters, by: Actor, *, number: int, size: int) -> Page:
     """The ``number``-th page (from 1) of ``size`` invoices that match.
 
     The newest come first where so many match that they cannot be sorted by due date.
     """
     by.require(Permission.READ)
+    filters = replace(filters, client_id=by.client_id)
     async with desk.database.reading() as tx:
         counts = await lists.counts(tx, by.org_id, filters)
         found = await _found(tx, by.org_id, filters, counts, number=number, size=size)

@@ -9,10 +9,12 @@ from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
 from counterfoil.api.kryptogo.errors import NotYou, TooMany, WrongClient
+from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden
 from counterfoil.core.pace import Pace
 from counterfoil.core.roles import ROLES, Permission
 from counterfoil.core.strict_json import Unreadable
+from counterfoil.desk import queries
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.members import Principal, authenticate, with_request_id
 from counterfoil.front import request_id_of
@@ -60,17 +62,27 @@ def anonymous() -> dict[str, object]:
 
 
 async def permitted(connection: Connection, handler: BaseRouteHandler) -> None:
-    """Guard: refuse whoever lacks the route's permission, before anything of theirs is read."""
+    """Guard: refuse whoever lacks the route's permission, before anything of theirs is read.
+
+    To a key that is bound to a client id, invoices of others are as unknown as those of nobody.
+    """
     if _ANONYMOUS in handler.opt:
         return
     needed: tuple[Permission, ...] = handler.opt[_NEEDS]
     principal: Principal = connection.user
     if any(permission in principal.actor.permissions for permission in needed):
+        await _reached(connection, principal)
         return
     names = " or ".join(permission.value for permission in needed)
     roles = " or ".join(role for role, held in ROLES.items() if held.intersection(needed))
     message = f"this needs the permission {names}, which you do not have; the role {roles} has it"
     raise Forbidden(message, data={"missing_permission": needed[0].value})
+
+
+async def _reached(connection: Connection, principal: Principal) -> None:
+    asked = ids.parse("inv", str(connection.path_params.get("intent_id", "")))
+    if asked is not None:
+        await queries.must_reach(connection.app.state.desk, asked, principal.actor)
 
 
 def require_client(request: StudioRequest, in_body: object) -> str:
