@@ -144,6 +144,13 @@ def _told(told: Told) -> Iterator[Row]:
         )
     for name, seconds in (("p50", told.p50_ours_seconds), ("p99", told.p99_ours_seconds)):
         yield Row(f"of that after the chain called it safe, {name}", f"{seconds:.2f} s")
+    for stage in told.stages:
+        yield Row(
+            f"on the way, {stage.name}: p50 and p99",
+            f"{stage.p50_seconds:.2f} s, {stage.p99_seconds:.2f} s",
+        )
+    yield Row("processor time of a payment, work process", f"{told.work_ms:.1f} ms")
+    yield Row("processor time of a payment, PostgreSQL", f"{told.database_ms:.1f} ms")
 
 
 def _scanned(scanned: list[Scanned]) -> Iterator[Row]:

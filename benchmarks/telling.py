@@ -5,12 +5,16 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from statistics import quantiles
 from typing import Any, Final
 
+import psutil
+import psycopg
 from aiohttp import web
 
 from counterfoil.chains.evm.transactions import transfer_calldata
+from counterfoil.core import ids
 from counterfoil.core.assets import CHAINS, accepted_asset
 from counterfoil.core.money import parse_units
 from counterfoil.sandbox.anvil import AnvilNode
@@ -32,6 +36,15 @@ _AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """When payments had come so far, in seconds after their block."""
+
+    name: str
+    p50_seconds: float
+    p99_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """Seconds after the payments' block; ``safe_seconds`` is when the chain itself was sure.
 
@@ -43,6 +56,11 @@ class Told:
     safe_seconds: float
     p50_seconds: float
     p99_seconds: float
+    stages: tuple["Stage", ...]
+    work_ms: float
+    """Processor time of the work process for one payment, while they came, in milliseconds."""
+    database_ms: float
+    """The same of all of PostgreSQL's processes."""
 
     @property
     def p50_ratio(self) -> float:
@@ -113,14 +131,73 @@ async def telling(sandbox: Sandbox) -> Told:
         await arrivals.all_told(invoices, "pending")
         async with _held(node):
             await _pay(node, bills)
+            processes = await _processes(sandbox)
+            before = _spent_seconds(processes)
             await node.rpc("evm_mine")
-            mined = time.perf_counter()
+            mined, mined_at = time.perf_counter(), datetime.now(UTC)
             paid_in = await node.height()
             async with _mining(node):
                 safe = await _safe(node, paid_in)
                 told = await arrivals.all_told(invoices, "success")
-    cuts = quantiles([at - mined for at in told], n=100)
-    return Told(PAYMENTS, safe - mined, cuts[49], cuts[98])
+            after = _spent_seconds(processes)
+    arrived = [at - mined for at in told]
+    decided = await _decided(sandbox.database_url, invoices, mined_at)
+    p50, p99 = _middle_and_late(arrived)
+    return Told(
+        PAYMENTS,
+        safe - mined,
+        p50,
+        p99,
+        (*decided, Stage("told", p50, p99)),
+        *(1000 * (then - now) / PAYMENTS for now, then in zip(before, after, strict=True)),
+    )
+
+
+async def _processes(sandbox: Sandbox) -> tuple[psutil.Process, psutil.Process]:
+    """The work process, and PostgreSQL's own, whose children serve connections."""
+    async with await psycopg.AsyncConnection.connect(sandbox.database_url) as connection:
+        server = psutil.Process(connection.info.backend_pid).parent()
+    if server is None:
+        message = "PostgreSQL runs elsewhere, so what it spends cannot be told"
+        raise LookupError(message)
+    return psutil.Process(sandbox.supervisor.pids()["work"]), server
+
+
+def _spent_seconds(processes: tuple[psutil.Process, psutil.Process]) -> tuple[float, float]:
+    """Processor time of the work process, and of PostgreSQL, since they began."""
+    work, server = processes
+    return _seconds(work), sum(map(_seconds, (server, *server.children())))
+
+
+def _seconds(process: psutil.Process) -> float:
+    with suppress(psutil.NoSuchProcess):
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    return 0.0
+
+
+def _middle_and_late(seconds: Sequence[float]) -> tuple[float, float]:
+    cuts = quantiles(seconds, n=100)
+    return cuts[49], cuts[98]
+
+
+_DECISIONS: Final = {"transfer_seen": "seen", "transfer_confirmed": "safe", "screened": "screened"}
+"""What an invoice's log calls the ways of a payment, and what we call them."""
+
+
+async def _decided(url: str, invoices: Sequence[str], mined_at: datetime) -> list[Stage]:
+    """When each was decided upon, by the invoices' own log."""
+    stages = []
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        for event, name in _DECISIONS.items():
+            cursor = await connection.execute(
+                "SELECT min(at) FROM invoice_log WHERE event = %s AND invoice_id = ANY(%s)"
+                " GROUP BY invoice_id",
+                (event, [ids.parse("pi", invoice) for invoice in invoices]),
+            )
+            at = [(row[0] - mined_at).total_seconds() for row in await cursor.fetchall()]
+            stages.append(Stage(name, *_middle_and_late(at)))
+    return stages
 
 
 async def _approved(sandbox: Sandbox, callback_url: str) -> list[dict[str, Any]]:

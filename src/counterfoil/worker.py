@@ -42,7 +42,7 @@ from counterfoil.workers.outward import callback_session
 from counterfoil.workers.price import Pricer
 from counterfoil.workers.provision import ProvisionWorker
 from counterfoil.workers.retell import Reteller
-from counterfoil.workers.runner import Beat, Bell, Step, forever
+from counterfoil.workers.runner import Beat, Bell, RightOfWay, Step, first, forever
 from counterfoil.workers.screen import Screener
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
 
@@ -154,17 +154,19 @@ def _watchers(
         lease_seconds=leases.watch, two_nodes_from_dollars=config.two_nodes_from_dollars
     )
     return {
-        key: ChainWatcher(desk, chain, watched, limits, recorded=bells.screen.ring)
+        key: ChainWatcher(desk, chain, watched, limits, recorded=bells.screen.ring, way=bells.way)
         for key, chain in chains.items()
     }
 
 
 @dataclass(frozen=True, slots=True)
 class _Bells:
-    """Who of this process is woken when something was left for it."""
+    """Who of this process is woken when something was left for it, and goes before others."""
 
     screen: Bell = field(default_factory=Bell)
     notify: Bell = field(default_factory=Bell)
+    way: RightOfWay = field(default_factory=RightOfWay)
+    """Of screening and telling, before what only now becomes safe or final."""
 
 
 def _others(  # noqa: PLR0913, PLR0917 - everything that workers are made of
@@ -187,8 +189,8 @@ def _others(  # noqa: PLR0913, PLR0917 - everything that workers are made of
     reteller = Reteller(desk, lease_seconds=leases.retell)
     levels = FuelLevels(days_wei={key: one.fuel_day_wei for key, one in config.chains.items()})
     return {
-        "screen": (screener.step, paces.screen),
-        "notify": (notifier.turn, paces.notify),
+        "screen": (first(screener.step, bells.way), paces.screen),
+        "notify": (first(notifier.turn, bells.way), paces.notify),
         "attach": (Attacher(desk, chains).step, paces.attach),
         "move": (MoveWorker(desk, chains, signer, config.two_nodes_from_dollars).step, paces.move),
         "retell": (reteller.step, paces.retell),

@@ -286,7 +286,11 @@ async def test_who_is_told_in_one_transaction_need_not_wait_for_the_next(
     await watcher.seen(0, 10, paid)
     told: list[int] = []
     lease, hashes = watcher.lease, {one.block_hash for one in paid}
-    await watching.record_safe(shop.desk, lease, 6, hashes, told=lambda: told.append(1))
+
+    async def note() -> None:
+        told.append(1)
+
+    await watching.record_safe(shop.desk, lease, 6, hashes, told=note)
 
     assert len(told) == 3, "after each of them"
     assert [await shop.status(bill) for bill in bills] == [Status.SCREENING] * 3

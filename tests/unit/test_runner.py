@@ -7,7 +7,15 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from counterfoil.workers.runner import LONGEST_BACKOFF_SECONDS, Beat, Bell, forever
+from counterfoil.workers import runner
+from counterfoil.workers.runner import (
+    LONGEST_BACKOFF_SECONDS,
+    Beat,
+    Bell,
+    RightOfWay,
+    first,
+    forever,
+)
 from support.patience import patiently
 
 
@@ -15,6 +23,9 @@ from support.patience import patiently
 def log() -> Iterator[list[EventDict]]:
     with capture_logs() as entries:
         yield entries
+
+
+PATIENCE_SECONDS = 10.0
 
 
 class Naps:
@@ -167,3 +178,41 @@ async def test_a_beat_counts_the_work_as_rest_but_rests_a_fifth_at_least() -> No
         await beat.rest(0.25)
 
     assert slept == [0.25, 0.15, 0.06, 0.05, 0.25]
+
+
+async def test_who_can_wait_goes_on_when_whoever_goes_first_is_done() -> None:
+    way, bell, order = RightOfWay(), Bell(), []
+
+    async def screen() -> None:
+        order.append("screening")
+        await asyncio.sleep(0.02)
+        order.append("screened")
+
+    async def woken() -> None:
+        await bell.rest(PATIENCE_SECONDS)
+        await first(screen, way)()
+
+    waiting = asyncio.create_task(woken())
+    await asyncio.sleep(0)
+
+    bell.ring()
+    await way.give()
+    order.append("final")
+
+    await waiting
+    assert order == ["screening", "screened", "final"]
+
+
+async def test_a_way_is_free_again_after_an_error_and_nobody_waits_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "LONGEST_WAY_SECONDS", 0.01)
+    way = RightOfWay()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        with way.taken():
+            await way.give()
+        with pytest.raises(ZeroDivisionError), way.taken(), way.taken():
+            raise ZeroDivisionError
+    monkeypatch.setattr(runner, "LONGEST_WAY_SECONDS", PATIENCE_SECONDS)
+    async with asyncio.timeout(PATIENCE_SECONDS / 2):
+        await way.give()

@@ -4,11 +4,14 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from counterfoil.core.seal import LogEntry, link
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, as_records, execute
+
+_encoded: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +171,7 @@ def _columns(previous: bytes, entry: LogEntry) -> Mapping[str, object]:
         "event": entry.event,
         "operator_uid": entry.operator_uid,
         "reason": entry.reason,
-        "metadata": json.dumps(entry.metadata, ensure_ascii=False),
+        "metadata": _encoded(entry.metadata),
         "request_id": entry.request_id,
         "at": entry.at,
         "seal": link(previous, entry).hex(),

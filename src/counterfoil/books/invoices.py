@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final, Literal, LiteralString
 from uuid import UUID
 
@@ -118,6 +119,7 @@ _COLUMNS: Final[LiteralString] = """
     deadline_at, created_at, version, detail::text AS detail
 """
 
+_read_detail: Final = attrgetter(*_Detail.__struct_fields__)
 _decode_detail = msgspec.json.Decoder(_Detail).decode
 _decode_quote = msgspec.json.Decoder(Quote).decode
 _encode = msgspec.json.Encoder().encode
@@ -372,7 +374,7 @@ def _invoice(
     sent_back: tuple[Refund, ...],
 ) -> Invoice:
     detail = _decode_detail(row.detail)
-    fields = {name: getattr(detail, name) for name in _Detail.__struct_fields__}
+    fields = msgspec.structs.asdict(detail)
     fields["screening"] = _screening(detail.screening)
     fields["stray_screening"] = _screening(detail.stray_screening)
     return Invoice(
@@ -479,7 +481,7 @@ def _counts_as(invoice: Invoice) -> tuple[object, ...]:
 
 
 def _detail(invoice: Invoice) -> _Detail:
-    fields = {name: getattr(invoice, name) for name in _Detail.__struct_fields__}
+    fields = dict(zip(_Detail.__struct_fields__, _read_detail(invoice), strict=True))
     fields["screening"] = _stored_screening(invoice.screening)
     fields["stray_screening"] = _stored_screening(invoice.stray_screening)
     return _Detail(**fields)

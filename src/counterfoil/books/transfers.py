@@ -5,9 +5,10 @@ rows only while it holds the invoice's lock (specs/chains.md 6.2).
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Final, Literal
 from uuid import UUID
 
@@ -385,7 +386,20 @@ async def quarantine(tx: Tx, rows: Sequence[Quarantined]) -> None:
 
 def _columns(row: TransferRow | Quarantined) -> dict[str, object]:
     # Not `asdict`, which copies every value and takes as long as writing them.
-    return {f.name: getattr(row, f.name) for f in fields(row)} | {
+    names, read = _IN_TRANSFER if isinstance(row, TransferRow) else _IN_QUARANTINE
+    return dict(zip(names, read(row), strict=True)) | {
         "amount_units": str(row.amount_units),
         "depth": int(row.depth),
     }
+
+
+_Read = Callable[[object], tuple[object, ...]]
+
+
+def _reading(kind: type[TransferRow | Quarantined]) -> tuple[list[str], _Read]:
+    names = [field.name for field in fields(kind)]
+    return names, attrgetter(*names)
+
+
+_IN_TRANSFER: Final = _reading(TransferRow)
+_IN_QUARANTINE: Final = _reading(Quarantined)

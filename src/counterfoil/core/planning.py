@@ -1,6 +1,5 @@
 """The way of an invoice's money: what is swept, what leaves the pool, and for which refund."""
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid5
@@ -10,6 +9,7 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.core.events import Event, GiveUpMoves, Leg, PlanMoves, Purpose, SignOff
 from counterfoil.core.invoice import Invoice, Refund, RefundStatus, Settlement, Status
 from counterfoil.core.money import Asset, Money
+from counterfoil.core.values import replace
 
 INWARD: Final = frozenset[Purpose]({"sweep", "quarantine", "restore"})
 """What moves between places of ours."""

@@ -6,8 +6,10 @@ Everything is computed anew from all transfers each time; nothing is patched.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import IntEnum
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil, prod
 from typing import Final
 
@@ -61,8 +63,10 @@ def tally(
     if not live:
         return Tally()
     due = {r.asset.key for r in requests}
-    counted = [t for t in live if t.asset.key in due]
-    stray = [t for t in live if t.asset.key not in due]
+    counted: list[Received] = []
+    stray: list[Received] = []
+    for transfer in live:
+        (counted if transfer.asset.key in due else stray).append(transfer)
     held = [r.asset for r in requests if any(t.asset == r.asset for t in counted)]
     strayed = sorted({t.asset for t in stray}, key=lambda asset: asset.key)
     return Tally(
@@ -79,21 +83,30 @@ def _totals(
 ) -> tuple[AssetTally, ...]:
     found = []
     for asset in assets:
-        came = [(t.depth, t.amount_units) for t in transfers if t.asset == asset]
-        seen, confirmed, final = (
-            sum(units for depth, units in came if depth >= deep)
-            for deep in (Depth.SEEN, enough, Depth.FINAL)
-        )
+        seen = confirmed = final = 0
+        for transfer in transfers:
+            if transfer.depth < Depth.SEEN or transfer.asset != asset:
+                continue
+            units = transfer.amount_units
+            seen += units
+            confirmed += units if transfer.depth >= enough else 0
+            final += units if transfer.depth >= Depth.FINAL else 0
         found.append(AssetTally(asset, seen, confirmed, final))
     return tuple(found)
 
 
 def is_dust(asset: Asset, amount_units: int, policy: Policy) -> bool:
     """Whether a transfer is too small to count as somebody paying."""
-    # In whole numbers: every transfer is asked about, again with each that follows.
-    least, share = policy.dust_below.as_integer_ratio()
-    one_coin: int = 10**asset.decimals
-    return amount_units * _weight(asset) * share < least * one_coin
+    return amount_units < _least_units(policy.dust_below, asset.decimals, _weight(asset))
+
+
+@lru_cache(maxsize=64)
+def _least_units(dust_below: Decimal, decimals: int, weight: int) -> int:
+    """The smallest amount that is not dust: every transfer is asked, again with each that follows.
+
+    ``weight`` is what a whole coin counts for in dollars.
+    """
+    return ceil(Fraction(dust_below) * 10**decimals / weight)
 
 
 COIN_DOLLARS: Final = 1_000
@@ -114,26 +127,31 @@ _TWD_IN_DOLLAR_AT_LEAST: Final = 20
 """Fewer than a dollar has ever cost, so that money counts for more rather than for less."""
 
 
-def _dollars(request: PaymentRequest, amount_units: int) -> Fraction | None:
+_Ratio = tuple[int, int]
+"""A numerator over a denominator: reducing it each time takes longer than all else here."""
+
+
+def _dollars(request: PaymentRequest, amount_units: int) -> _Ratio | None:
     """What an amount is worth by the invoice's own quote, never less; None where none tells.
 
     A stablecoin counts as a dollar.
     """
     asset, quote = request.asset, request.quote
-    coins = Fraction(amount_units, 10**asset.decimals)
+    one_coin = 10**asset.decimals
     if not asset.is_native:
-        return coins
+        return amount_units, one_coin
     if quote is None or quote.base != asset.symbol:
         return None
-    worth = coins * Fraction(quote.market or quote.rate)
-    return {"USD": worth, "TWD": worth / _TWD_IN_DOLLAR_AT_LEAST}.get(quote.quote)
+    price, of = (quote.market or quote.rate).as_integer_ratio()
+    least = {"USD": 1, "TWD": _TWD_IN_DOLLAR_AT_LEAST}.get(quote.quote)
+    return None if least is None else (amount_units * price, one_coin * of * least)
 
 
 def _confirming_depth(
     requests: Sequence[PaymentRequest], counted: Sequence[Received], policy: Policy
 ) -> Depth:
     """Small payments confirm at ``safe`` where the policy lets them; unknown worth is not small."""
-    worth = Fraction(0)
+    worth, of = 0, 1
     for request in requests:
         units = sum(t.amount_units for t in counted if t.asset == request.asset)
         if not units:
@@ -141,8 +159,8 @@ def _confirming_depth(
         dollars = _dollars(request, units)
         if dollars is None or not policy.confirms_soon_on(request.asset.chain):
             return Depth.FINAL
-        worth += dollars
-    return Depth.SAFE if worth < policy.confirm_soft_below_usd else Depth.FINAL
+        worth, of = worth * dollars[1] + dollars[0] * of, of * dollars[1]
+    return Depth.SAFE if worth < policy.confirm_soft_below_usd * of else Depth.FINAL
 
 
 def _paid_at(
@@ -168,10 +186,8 @@ def coverage(invoice: Invoice) -> Fraction:
     Never rounded.
     """
     due = {r.asset.key: r.due_units for r in invoice.requests}
-    return sum(
-        (Fraction(_kept_units(invoice, a), due[a.asset.key]) for a in invoice.tally.assets),
-        start=Fraction(0),
-    )
+    shares = [Fraction(_kept_units(invoice, a), due[a.asset.key]) for a in invoice.tally.assets]
+    return shares[0] if len(shares) == 1 else sum(shares, start=Fraction(0))
 
 
 def judge(invoice: Invoice) -> Context:
@@ -183,16 +199,22 @@ def findings(invoice: Invoice) -> tuple[Context, ...]:
     """Everything that is particular about the confirmed money, the gravest first."""
     share, policy = coverage(invoice), invoice.policy
     found = []
-    if share < Fraction(policy.underpay_ratio):
+    if share < _fraction(policy.underpay_ratio):
         stray_only = invoice.tally.stray and not invoice.tally.assets
         found.append(Context.WRONG_ASSET if stray_only else Context.UNDERPAID)
     if late_by(invoice):
         found.append(Context.PAID_LATE)
     if policy.several_payers == "resolve" and len(invoice.tally.payers) > 1:
         found.append(Context.MULTIPLE_PAYERS)
-    if share > Fraction(policy.overpay_ratio):
+    if share > _fraction(policy.overpay_ratio):
         found.append(Context.OVERPAID)
     return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def _fraction(ratio: Decimal) -> Fraction:
+    """A policy's number: few of them, read with every payment."""
+    return Fraction(ratio)
 
 
 def late_by(invoice: Invoice) -> timedelta:
@@ -223,7 +245,7 @@ def still_due(invoice: Invoice) -> tuple[Money, ...]:
         ),
         start=Fraction(0),
     )
-    if share >= Fraction(invoice.policy.underpay_ratio):
+    if share >= _fraction(invoice.policy.underpay_ratio):
         return ()
     return tuple(Money(ceil((1 - share) * r.due_units), r.asset) for r in invoice.requests)
 
@@ -235,7 +257,7 @@ def surplus(invoice: Invoice) -> tuple[Money, ...]:
     that one has no more; empty when within tolerance.
     """
     left = coverage(invoice)
-    if left <= Fraction(invoice.policy.overpay_ratio):
+    if left <= _fraction(invoice.policy.overpay_ratio):
         return ()
     left -= 1
     due = {r.asset.key: r.due_units for r in invoice.requests}

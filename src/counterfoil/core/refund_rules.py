@@ -4,7 +4,6 @@ A refund takes from what is still with us, never from what was paid out: both ar
 (specs/reliability.md 1.3, point 7). It ends where the invoice stood before, unless nothing is left.
 """
 
-from dataclasses import replace
 from typing import NoReturn
 
 from counterfoil.core import reckoning
@@ -31,6 +30,7 @@ from counterfoil.core.planning import (
     with_refund_settled,
 )
 from counterfoil.core.rules import Outcome, judged_anew, resumed
+from counterfoil.core.values import replace
 
 S = Status
 

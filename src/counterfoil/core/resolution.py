@@ -5,7 +5,7 @@ where it would go is for people to say (specs/lifecycle.md D.2).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from fractions import Fraction
@@ -16,6 +16,7 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Status
 from counterfoil.core.money import Money, plain_text
+from counterfoil.core.values import replace
 
 
 class Choice(StrEnum):

@@ -23,6 +23,7 @@ ENGINE_VERSION: Final = "1.0.0"
 _STRONG_SCORE: Final = 50
 _UPLIFT_PER_RULE: Final = 5
 _UPLIFT_MAX: Final = 20
+_NO_PEAK: Final = Decimal(0)
 
 
 class Decision(StrEnum):
@@ -175,11 +176,7 @@ class Assessment:
 
     def _rule_record(self, code: str, result: RuleResult) -> dict[str, object]:
         factor = self.policy.peak(code)
-        peak = (
-            None
-            if factor is None or result.score is None
-            else Fraction(result.score) * Fraction(factor)
-        )
+        peak = None if factor is None or result.score is None else _times(result.score, factor)
         return {
             "code": code,
             "score": _text(result.score),
@@ -194,19 +191,19 @@ def assess(factors: Factors, policy: Policy) -> Assessment:
     """Score the factors under a policy and decide (specs/aml.md 4)."""
     results = {code: evaluate(code, factors, policy) for code in RULES}
     counted = {
-        code: Fraction(result.score)
+        code: result.score
         for code, result in results.items()
         if result.score is not None and RULES[code].peak is not None
     }
     weighted = _weighted_mean(counted, policy)
-    peak = max(((s * Fraction(policy.peak(c) or 0), c) for c, s in counted.items()), default=None)
+    peak = max(
+        ((_times(s, policy.peak(c) or _NO_PEAK), c) for c, s in counted.items()), default=None
+    )
     strong = sum(score >= _STRONG_SCORE for score in counted.values())
     uplift = min(_UPLIFT_MAX, _UPLIFT_PER_RULE * max(0, strong - 1))
     hard_hit = any(h.hard for h in factors.all_hits)
-    highest = max(weighted, peak[0] if peak else Fraction(0))
-    total = two_places(
-        Fraction(MAX_SCORE) if hard_hit else min(Fraction(MAX_SCORE), highest + uplift)
-    )
+    highest = max(weighted, peak[0]) if peak else weighted
+    total = two_places(MAX_SCORE if hard_hit else min(MAX_SCORE, highest + uplift))
     floors = tuple(_floors(factors, policy))
     return Assessment(
         factors=factors,
@@ -228,11 +225,21 @@ def without_names(record: Mapping[str, object]) -> dict[str, object]:
     return {**record, "hits": shown}
 
 
-def _weighted_mean(counted: Mapping[str, Fraction], policy: Policy) -> Fraction:
+def _weighted_mean(counted: Mapping[str, Decimal], policy: Policy) -> int | Fraction:
     weights = sum(policy.weight(code) for code in counted)
     if not weights:
-        return Fraction(0)
-    return sum((policy.weight(c) * s for c, s in counted.items()), Fraction(0)) / weights
+        return 0
+    total = sum(policy.weight(code) * _exactly(score) for code, score in counted.items())
+    return Fraction(total, weights) if total else 0
+
+
+def _times(score: Decimal, factor: Decimal) -> int | Fraction:
+    return _exactly(score) * Fraction(factor) if score else 0
+
+
+def _exactly(score: Decimal) -> int | Fraction:
+    """A score to reckon with. Most payments score nothing, which needs no fraction."""
+    return Fraction(score) if score else 0
 
 
 def _decide(total: Decimal, policy: Policy, *, floored: bool) -> Decision:

@@ -40,6 +40,7 @@ SEVERITY_SCORES: Final = MappingProxyType(
 Freshness = Literal["fresh", "ageing", "stale"]
 MAX_SCORE: Final = 100
 
+_NOTHING: Final = Fraction(0)
 _DUST_SHARE: Final = Fraction(1, 100)
 _ISSUER_FREEZE_SCORE: Final = 95
 _SOFT_HIT_SCORE: Final = 50
@@ -167,7 +168,7 @@ class RuleResult:
 
 
 def _scored(score: int | Fraction, explain: str, **inputs: str | int) -> RuleResult:
-    return RuleResult(two_places(Fraction(score)), explain, inputs)
+    return RuleResult(two_places(score), explain, inputs)
 
 
 def _not_evaluated(reason: str) -> RuleResult:
@@ -207,7 +208,7 @@ def _counter_party(factors: Factors, _policy: Policy) -> RuleResult:
     if not traced:
         return _not_evaluated("no provider traced the funds")
     scores = [score for exposures in traced for score in _exposure_scores(exposures)]
-    worst, category = max(scores, default=(Fraction(0), "none"))
+    worst, category = max(scores, default=(_NOTHING, "none"))
     return _scored(worst, f"the worst exposure is {category}", category=category)
 
 
@@ -238,7 +239,7 @@ def _large_transaction(factors: Factors, policy: Policy) -> RuleResult:
     if amount is None:
         return _not_evaluated("no rate to New Taiwan dollars")
     curve = policy.large_transaction_curve
-    score = piecewise(amount, curve) if amount >= curve[0][0] else Fraction(0)
+    score = piecewise(amount, curve) if amount >= curve[0][0] else _NOTHING
     expected = factors.expected_max_single_twd
     if expected is None or amount > expected:
         return _scored(score, f"a payment of {amount:,.2f} TWD", amount_twd=plain_text(amount))
@@ -301,7 +302,7 @@ def piecewise(x: Decimal, curve: Curve) -> Fraction:
     return Fraction(curve[-1][1])
 
 
-def two_places(value: Fraction) -> Decimal:
+def two_places(value: int | Fraction) -> Decimal:
     """Round half up to two decimals, exactly and whatever the thread's decimal context is."""
     n, d = value.as_integer_ratio()
     return Decimal((200 * n + d) // (2 * d)).scaleb(-2)

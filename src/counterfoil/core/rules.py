@@ -4,7 +4,6 @@ A rule decides and changes nothing outside. Which rule stands in which cell is s
 `counterfoil.core.lifecycle`.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from counterfoil.core import planning, pricing, reckoning, resolution
@@ -45,6 +44,7 @@ from counterfoil.core.invoice import (
     Status,
 )
 from counterfoil.core.resolution import Choice
+from counterfoil.core.values import replace
 
 S = Status
 

@@ -86,8 +86,12 @@ def _time(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
+_encoded: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+"""Made once: `json.dumps` would make one for each entry."""
+
+
 def _bytes(content: Mapping[str, object]) -> bytes:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _encoded(content).encode()
 
 
 def link(previous: bytes, entry: LogEntry | OrgEntry) -> bytes:

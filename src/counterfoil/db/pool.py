@@ -4,13 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
+from uuid import UUID
 
+import msgspec
 from psycopg import AsyncConnection, Error, errors, sql
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
+from psycopg.types.array import ListDumper
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from counterfoil.db.connection import Connection, Cursor
@@ -128,6 +132,8 @@ class Database:
 
     async def _configure(self, connection: Connection) -> None:
         connection.adapters.register_loader("numeric", _NumericLoader)
+        connection.adapters.register_dumper(list, _ListDumper)
+        set_json_loads(msgspec.json.decode, connection)
         connection.add_notice_handler(connection.notice)
         await connection.execute(self._session)
 
@@ -142,6 +148,18 @@ class _NumericLoader(Loader):
     def load(self, data: Buffer) -> int | Decimal:
         text = bytes(data).decode("ascii")
         return int(text) if text.lstrip("-").isdigit() else Decimal(text)
+
+
+class _ListDumper(ListDumper):
+    """Writes lists of ids without asking of each whether it needs quotes.
+
+    They are what a batch of invoices is named by, in nearly every query.
+    """
+
+    def dump(self, obj: list[Any]) -> Buffer | None:
+        if obj and all(type(one) is UUID for one in obj):
+            return f"{{{','.join([one.hex for one in obj])}}}".encode()
+        return super().dump(obj)
 
 
 async def _check(connection: Connection) -> None:

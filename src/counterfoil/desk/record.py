@@ -5,7 +5,7 @@ Invoice, log, moves, effects and callback.
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -31,6 +31,7 @@ from counterfoil.core.lifecycle import command_name
 from counterfoil.core.planning import INWARD
 from counterfoil.core.roles import Actor
 from counterfoil.core.seal import GENESIS, LogEntry
+from counterfoil.core.values import replace
 from counterfoil.core.warrant import Warrant, seal_warrant
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import together

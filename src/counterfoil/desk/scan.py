@@ -2,17 +2,20 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID
 
 from counterfoil.books.cursors import Owner
 from counterfoil.books.doubts import Doubt
-from counterfoil.books.transfers import Key, Quarantined, TransferRow
+from counterfoil.books.transfers import Key, Quarantined, TransferRow, asset_of
 from counterfoil.core.events import MoneyFact, TransferConfirmed, TransferDropped, TransferSeen
 from counterfoil.core.invoice import Tally
+from counterfoil.core.journal import DEPOSITED, JournalEntry, Posting
+from counterfoil.core.money import Money
 from counterfoil.core.reckoning import Depth
+from counterfoil.core.values import replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,18 @@ def kept_aside(scan: Scan, record: OnRecord, now: datetime) -> list[Quarantined]
 def deepened(rows: Iterable[TransferRow], depth: Depth) -> list[Change]:
     """These transfers, known to stand where they were seen, at a greater depth."""
     return [Change(row, replace(row, depth=depth)) for row in rows if row.depth < depth]
+
+
+def entry(row: TransferRow, at: datetime) -> JournalEntry:
+    """What the ledger keeps of a transfer that is final: from the payer to the deposit."""
+    money = Money(row.amount_units, asset_of(row))
+    return JournalEntry(
+        cause=f"transfer:{row.chain}:{row.tx_hash}:{row.log_index}",
+        invoice_id=row.invoice_id,
+        postings=(Posting("outside:payer", DEPOSITED[row.deposit_mode], money),),
+        at=at,
+        block_number=row.block_number,
+    )
 
 
 UNTOLD: Final = Tally(payers=("",))

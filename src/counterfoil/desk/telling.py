@@ -6,7 +6,7 @@ worker or the next scan, tells it everything anew.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
 from operator import attrgetter
@@ -18,6 +18,7 @@ from counterfoil.books.effects import EffectRow
 from counterfoil.core import reckoning
 from counterfoil.core.invoice import Invoice
 from counterfoil.core.roles import system
+from counterfoil.core.values import replace
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import together
 from counterfoil.desk.act import happen, locked

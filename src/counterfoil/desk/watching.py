@@ -8,7 +8,7 @@ that cannot be told holds up nobody: its transfers are written like others, and 
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from itertools import groupby
@@ -25,9 +25,9 @@ from counterfoil.books.natives import Outflow
 from counterfoil.books.transfers import BlockRef, Key, Quarantined, TransferRow
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Invoice
-from counterfoil.core.journal import DEPOSITED, JournalEntry, Posting
-from counterfoil.core.money import Money
+from counterfoil.core.journal import JournalEntry
 from counterfoil.core.reckoning import Depth
+from counterfoil.core.values import replace
 from counterfoil.db.pool import CommitUnknown, Tx
 from counterfoil.db.rows import together
 from counterfoil.desk import telling
@@ -40,6 +40,7 @@ from counterfoil.desk.scan import (
     batches,
     changes,
     deepened,
+    entry,
     in_doubt,
     kept_aside,
     told_coin,
@@ -65,7 +66,11 @@ INVOICES_PER_TRANSACTION: Final = 50
 """Few enough that nobody waits long for one of them, many enough that commits do not count."""
 
 
-def _quietly() -> None:
+Told = Callable[[], Awaitable[None]]
+"""Called after each batch, with no transaction open; the next one waits for it."""
+
+
+async def _quietly() -> None:
     """Tell nobody."""
 
 
@@ -221,7 +226,7 @@ async def record_final(  # noqa: PLR0913 - a range, what was found in it, and wh
     outflows: Sequence[Outflow] = (),
     doubted: Mapping[Key, str] | None = None,
     tells_coin: bool = False,
-    told: Callable[[], None] = _quietly,
+    told: Told = _quietly,
 ) -> Recorded:
     """Record a scan of finalized blocks, which alone settles, and move the final cursor.
 
@@ -275,7 +280,7 @@ async def record_safe(
     safe_number: int,
     block_hashes: Collection[str],
     *,
-    told: Callable[[], None] = _quietly,
+    told: Told = _quietly,
 ) -> Recorded:
     """Deepen the transfers up to the ``safe`` height in blocks known to be canonical.
 
@@ -297,7 +302,7 @@ async def _record(
     lease: Lease,
     scan: Scan,
     finish: "_Finish",
-    told: Callable[[], None] = _quietly,
+    told: Told = _quietly,
 ) -> Recorded:
     record = await _on_record(desk, scan)
     now = desk.clock.now()
@@ -349,7 +354,7 @@ async def apply(
     lease: Lease,
     found: Collection[Change],
     finish: _Finish,
-    told: Callable[[], None] = _quietly,
+    told: Told = _quietly,
 ) -> Recorded:
     """Write changes batch by batch, then let ``finish`` move the cursor.
 
@@ -380,7 +385,7 @@ class _Attempt:
 
     desk: Desk
     lease: Lease
-    told: Callable[[], None]
+    told: Told
     untold: list[Untold] = field(default_factory=list)
     troubles: list[Exception] = field(default_factory=list)
 
@@ -398,7 +403,7 @@ class _Attempt:
             for one in alone:
                 await self.write(one)
         else:
-            self.told()
+            await self.told()
 
     async def _without_telling(self, batch: Sequence[Change], error: Exception) -> None:
         untold = [Untold(*invoice, error) for invoice in _concerned(batch)]
@@ -447,7 +452,7 @@ async def _book(desk: Desk, tx: Tx, batch: Sequence[Change]) -> None:
     entries: defaultdict[int, list[JournalEntry]] = defaultdict(list)
     for change in batch:
         if change.settles:
-            entries[change.after.org_id].append(_entry(desk, change.after))
+            entries[change.after.org_id].append(entry(change.after, desk.clock.now()))
     for org_id, of_org in sorted(entries.items()):
         await ledger.post_all(tx, org_id, of_org)
 
@@ -463,17 +468,6 @@ async def _locked(tx: Tx, concerned: Sequence[tuple[int, UUID]]) -> list[Invoice
     for org_id, of_org in groupby(concerned, key=itemgetter(0)):
         held += await invoices.lock_all(tx, org_id, [invoice_id for _, invoice_id in of_org])
     return held
-
-
-def _entry(desk: Desk, row: TransferRow) -> JournalEntry:
-    money = Money(row.amount_units, transfers.asset_of(row))
-    return JournalEntry(
-        cause=f"transfer:{row.chain}:{row.tx_hash}:{row.log_index}",
-        invoice_id=row.invoice_id,
-        postings=(Posting("outside:payer", DEPOSITED[row.deposit_mode], money),),
-        at=desk.clock.now(),
-        block_number=row.block_number,
-    )
 
 
 async def _cursor(tx: Tx, chain: str) -> CursorRow:

@@ -224,6 +224,7 @@ class Notifier:
         self._master_secret = master_secret
         self._allow_private = allow_private
         self._limits = limits or Limits()
+        self._timeout = aiohttp.ClientTimeout(total=self._limits.timeout_seconds)
         self._jitter = jitter
         self._freed = ended
         self._keeper = _Keeper(desk, self._limits.gathering_seconds)
@@ -338,9 +339,7 @@ class Notifier:
 
     def _letter(self, delivery: Delivery, body: bytes) -> Letter:
         now = self._desk.clock.now()
-        secret = secrets.callback_secret(
-            self._master_secret, delivery.org_id, delivery.secret_version
-        )
+        secret = _secret(self._master_secret, delivery.org_id, delivery.secret_version)
         letter = self._forms[delivery.dialect].stamp(body, secret, now)
         return Letter(
             body=letter.body,
@@ -353,13 +352,12 @@ class Notifier:
         )
 
     def _post(self, delivery: Delivery, letter: Letter) -> "aiohttp.client._RequestContextManager":
-        url = _checked(delivery.url, allow_private=self._allow_private)
         return self._session.post(
-            URL(url.text, encoded=True),
+            _checked(delivery.url, allow_private=self._allow_private),
             data=letter.body,
             headers=letter.headers,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=self._limits.timeout_seconds),
+            timeout=self._timeout,
         )
 
     def _answered(self, delivery: Delivery) -> None:
@@ -384,8 +382,14 @@ class Notifier:
             _log.error("callback_lost", exc_info=error)
 
 
-_checked: Final = lru_cache(maxsize=_REMEMBERED)(check_callback_url)
-"""The same address is told of many things. A refusal is not remembered."""
+@lru_cache(maxsize=_REMEMBERED)
+def _checked(url: str, *, allow_private: bool) -> URL:
+    """The same address is told of many things. A refusal, which is raised, is not remembered."""
+    return URL(check_callback_url(url, allow_private=allow_private).text, encoded=True)
+
+
+_secret: Final = lru_cache(maxsize=_REMEMBERED)(secrets.callback_secret)
+"""It follows from what it is asked with, which a process knows anyway."""
 
 
 def _why(failure: Exception, timeout_seconds: float) -> str:

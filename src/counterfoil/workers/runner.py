@@ -2,15 +2,18 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import structlog
 
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 30.0
+LONGEST_WAY_SECONDS: Final = 0.25
 _LEAST_REST: Final = 0.2
+_TURNS_TO_WAKE: Final = 4
+"""Of the event loop, from a bell to the first thing that is done on account of it."""
 
 Step = Callable[[], Awaitable[object]]
 """One bounded unit of work; true when there may be more of it at once."""
@@ -44,6 +47,51 @@ class Bell:
                 await self._rung.wait()
         self._rung.clear()
         await asyncio.sleep(0)  # a bell that rang already must not keep everybody else waiting
+
+
+class RightOfWay:
+    """Lets what somebody waits for go before what can wait, among the workers of one process.
+
+    They share one processor: what all do at once, all end late. Whoever is busy for others says
+    so with `taken`; who can wait calls `give` between pieces of work. Nobody waits for longer than
+    `LONGEST_WAY_SECONDS` at a time, however slow whoever goes first may be.
+    """
+
+    def __init__(self) -> None:
+        """Free."""
+        self._going = 0
+        self._free = asyncio.Event()
+        self._free.set()
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Go first."""
+        self._going += 1
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._going -= 1
+            if not self._going:
+                self._free.set()
+
+    async def give(self) -> None:
+        """Let others go first who are under way, or were woken just now."""
+        for _ in range(_TURNS_TO_WAKE):
+            await asyncio.sleep(0)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_WAY_SECONDS):
+                await self._free.wait()
+
+
+def first(step: Step, way: RightOfWay) -> Step:
+    """The same step, which goes first."""
+
+    async def going() -> object:
+        with way.taken():
+            return await step()
+
+    return going
 
 
 class Beat:

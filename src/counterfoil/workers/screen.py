@@ -5,12 +5,12 @@ a person; nothing is ever taken for clean because somebody was silent (specs/aml
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -37,6 +37,8 @@ from counterfoil.workers.runner import quietly
 
 MAX_PAYERS_ASKED: Final = 25
 """Anybody can send dust from many addresses; beyond these a person looks instead of a provider."""
+
+T = TypeVar("T")
 
 _TRIES: Final = 2
 _QUESTIONS_AT_ONCE: Final = 8
@@ -179,9 +181,7 @@ class Screener:
 
     async def _finding(self, case: Case, search: Search) -> Finding:
         suspects = _suspects(case)
-        answers = await asyncio.gather(
-            *(self._ask_all(s, place) for place, s in enumerate(suspects))
-        )
+        answers = await _all(self._ask_all(s, place) for place, s in enumerate(suspects))
         run_id = self._desk.ids.new()
         assessments = [
             assess(self._factors(case, public("scr", run_id), suspect, search, answer), case.policy)
@@ -225,7 +225,7 @@ class Screener:
         if place >= MAX_PAYERS_ASKED:
             reason = f"not asked: more than {MAX_PAYERS_ASKED} payers"
             return [ProviderFailure(p.code, reason, passes=False) for p in self._providers]
-        return list(await asyncio.gather(*(self._ask(p, suspect) for p in self._providers)))
+        return await _all(self._ask(p, suspect) for p in self._providers)
 
     async def _ask(
         self, provider: AddressScreener, suspect: _Suspect
@@ -245,6 +245,14 @@ class Screener:
                 _log.exception("provider_failed", provider=provider.code)
                 reason = type(error).__name__
         return ProviderFailure(provider.code, reason)
+
+
+async def _all(asking: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What all of them answer. Nearly always it is but one, which needs no task of its own."""
+    questions = list(asking)
+    if len(questions) == 1:
+        return [await questions[0]]
+    return list(await asyncio.gather(*questions))
 
 
 def _is_clear(finding: Finding | None) -> bool:

@@ -39,7 +39,7 @@ from counterfoil.workers.comparing import BalanceCheck
 from counterfoil.workers.native import AT_ONCE as COINS_AT_ONCE
 from counterfoil.workers.native import NativeFound, NativeRange, NativeScan, Turn
 from counterfoil.workers.reading import RangeReader, Read, Width, dated, headers
-from counterfoil.workers.runner import quietly
+from counterfoil.workers.runner import RightOfWay, quietly
 from counterfoil.workers.watched import LISTED_AT_MOST, WatchedAddresses
 from counterfoil.workers.witness import TWO_NODES_FROM_DOLLARS
 
@@ -81,7 +81,7 @@ class WatchLimits:
 class ChainWatcher:
     """Watches one chain, as long as it holds the chain's lease. Any number may try."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a process hands to this worker
         self,
         desk: Desk,
         chain: Chain,
@@ -89,16 +89,19 @@ class ChainWatcher:
         limits: WatchLimits | None = None,
         *,
         recorded: Callable[[], None] = quietly,
+        way: RightOfWay | None = None,
     ) -> None:
         """Watch ``chain``, which must be in the registry, for the registry's tokens.
 
-        ``recorded`` is called when transfers have been written down.
+        ``recorded`` is called when transfers have been written down. ``way`` is given to whoever
+        works on from there, before more is written of what can wait.
         """
         self._desk = desk
         self._chain = chain
         self._watched = watched
         self._limits = limits or WatchLimits()
         self._recorded = recorded
+        self._way = way or RightOfWay()
         self._lease = Lease(chain.key, desk.ids.new())
         self._width = Width(self._limits.widest_range)
         listed = self._limits.listed_at_most
@@ -241,6 +244,7 @@ class ChainWatcher:
         read = await self._final_pass.next(after, final)
         if read is None:
             return None
+        await self._way.give()  # nobody waits for it to be final as they do for what is new
         async with self._final_pass.fetching_ahead(read.end.number, final):
             recorded = await self._record_final(at, read, tip)
         self._report("final", read.end.number, recorded)
@@ -274,7 +278,7 @@ class ChainWatcher:
             )
             | story.reasons
             | untold,
-            told=self._recorded,
+            told=self._told,
         )
 
     async def _deepen(self, at: Position, safe_number: int) -> None:
@@ -285,9 +289,14 @@ class ChainWatcher:
         if not canonical and safe_number <= at.safe_number:
             return
         recorded = await watching.record_safe(
-            self._desk, self._lease, safe_number, canonical, told=self._recorded
+            self._desk, self._lease, safe_number, canonical, told=self._told
         )
         self._report("safe", safe_number, recorded)
+
+    async def _told(self) -> None:
+        """Have what was written worked on before more is."""
+        self._recorded()
+        await self._way.give()
 
     async def _common_ancestor(self, at: Position, tip: Block) -> int | None:
         """The highest block read that is still in the tip's chain; None while the node lags."""
