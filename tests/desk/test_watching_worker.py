@@ -1,5 +1,6 @@
 """The watcher over a chain in memory and the real books: what it reads, and what it asks."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -9,9 +10,12 @@ from structlog.testing import capture_logs
 
 from counterfoil.chains.port import RangeTooWide, Recipients, Transfer
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.invoice import Status
+from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
+from counterfoil.desk import watching
+from counterfoil.workers import runner
+from counterfoil.workers.runner import RightOfWay
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
 from support.fake_chain import FakeChain, Moved
 from support.fake_clock import FakeClock
@@ -20,6 +24,7 @@ from support.shop import POOL, Shop, desk_on
 from support.tower import CountingChain, Tower
 
 (USDC_E,) = CHAINS["arb"].known_other
+PATIENCE_SECONDS = 20.0
 FAKE_USDT = "0x" + "fa" * 20
 
 
@@ -38,6 +43,40 @@ async def test_a_payment_goes_from_seen_to_safe_to_final(tower: Tower) -> None:
     assert depths == [Depth.SEEN, Depth.SEEN, Depth.SAFE, Depth.SAFE, Depth.FINAL]
     assert await shop.deposited(bill) == DUE
     assert (await shop.look(bill)).tally.payers == (CUSTOMER,)
+
+
+async def test_what_becomes_safe_is_written_one_batch_ahead_of_whoever_works_on_it(
+    tower: Tower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "INVOICES_PER_TRANSACTION", 1)
+    monkeypatch.setattr(runner, "LONGEST_WAY_SECONDS", PATIENCE_SECONDS)
+    shop, bills = tower.shop, [await tower.shop.bill() for _ in range(3)]
+    way, at_work = RightOfWay(), asyncio.Event()
+    await tower.watcher.stop()
+    watcher = tower.another(way=way, recorded=at_work.set)
+    await tower.watch(watcher)
+    for bill in bills:
+        tower.chain.pay(USDT.contract, bill.deposit_address, DUE, CUSTOMER)
+    tower.mine()
+    await tower.watch(watcher)
+    tower.mine(2)
+    at_work.clear()
+
+    with way.taken():
+        watching_on = asyncio.create_task(tower.watch(watcher))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await judged(shop, bills) < 2:
+                await asyncio.sleep(0.01)
+            assert at_work.is_set()
+            await asyncio.sleep(0.05)
+        assert await judged(shop, bills) == 2
+    await watching_on
+
+    assert await judged(shop, bills) == 3
+
+
+async def judged(shop: Shop, bills: Sequence[Invoice]) -> int:
+    return [await shop.status(bill) for bill in bills].count(Status.SCREENING)
 
 
 async def test_only_registered_tokens_with_a_value_count(tower: Tower) -> None:

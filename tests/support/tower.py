@@ -1,12 +1,13 @@
 """`Tower`: a chain's watcher at work over a chain in memory and the real books."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 
 from counterfoil.chains.port import At, Block, Recipients, Transfer
 from counterfoil.desk import watching
 from counterfoil.desk.desk import Desk
+from counterfoil.workers.runner import RightOfWay, quietly
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
 from support.fake_chain import FakeChain
 from support.fake_clock import FakeClock
@@ -52,8 +53,15 @@ class Tower:
         self.shop = Shop(desk)
         self.watcher = self.another()
 
-    def another(self, limits: WatchLimits | None = None) -> ChainWatcher:
-        return ChainWatcher(self.desk, self.chain, WatchedAddresses(self.desk, "evm"), limits)
+    def another(
+        self,
+        limits: WatchLimits | None = None,
+        *,
+        recorded: Callable[[], None] = quietly,
+        way: RightOfWay | None = None,
+    ) -> ChainWatcher:
+        watched = WatchedAddresses(self.desk, "evm")
+        return ChainWatcher(self.desk, self.chain, watched, limits, recorded=recorded, way=way)
 
     def mine(self, blocks: int = 1) -> None:
         for _ in range(blocks):

@@ -106,7 +106,8 @@ def _least_units(dust_below: Decimal, decimals: int, weight: int) -> int:
 
     ``weight`` is what a whole coin counts for in dollars.
     """
-    return ceil(Fraction(dust_below) * 10**decimals / weight)
+    one_coin: int = 10**decimals
+    return ceil(Fraction(dust_below) * one_coin / weight)
 
 
 COIN_DOLLARS: Final = 1_000
@@ -137,7 +138,7 @@ def _dollars(request: PaymentRequest, amount_units: int) -> _Ratio | None:
     A stablecoin counts as a dollar.
     """
     asset, quote = request.asset, request.quote
-    one_coin = 10**asset.decimals
+    one_coin: int = 10**asset.decimals
     if not asset.is_native:
         return amount_units, one_coin
     if quote is None or quote.base != asset.symbol:

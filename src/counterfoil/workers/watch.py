@@ -102,6 +102,7 @@ class ChainWatcher:
         self._limits = limits or WatchLimits()
         self._recorded = recorded
         self._way = way or RightOfWay()
+        self._one_waits = False
         self._lease = Lease(chain.key, desk.ids.new())
         self._width = Width(self._limits.widest_range)
         listed = self._limits.listed_at_most
@@ -245,6 +246,7 @@ class ChainWatcher:
         if read is None:
             return None
         await self._way.give()  # nobody waits for it to be final as they do for what is new
+        self._one_waits = True
         async with self._final_pass.fetching_ahead(read.end.number, final):
             recorded = await self._record_final(at, read, tip)
         self._report("final", read.end.number, recorded)
@@ -288,15 +290,22 @@ class ChainWatcher:
         canonical = [b.block_hash for b in blocks if _is(there[b.block_number], b.block_hash)]
         if not canonical and safe_number <= at.safe_number:
             return
+        self._one_waits = False
         recorded = await watching.record_safe(
             self._desk, self._lease, safe_number, canonical, told=self._told
         )
         self._report("safe", safe_number, recorded)
 
     async def _told(self) -> None:
-        """Have what was written worked on before more is."""
+        """Have what was written worked on before more is, while no more than one batch waits.
+
+        So the one is judged while the next is written, and the first are told before the last
+        are.
+        """
         self._recorded()
-        await self._way.give()
+        if self._one_waits:
+            await self._way.give()
+        self._one_waits = True
 
     async def _common_ancestor(self, at: Position, tip: Block) -> int | None:
         """The highest block read that is still in the tip's chain; None while the node lags."""
