@@ -20,11 +20,11 @@ from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimit
 from support.fake_chain import FakeChain, Moved
 from support.fake_clock import FakeClock
 from support.invoices import CUSTOMER, DUE, USDT
+from support.patience import PATIENCE_SECONDS, patiently
 from support.shop import POOL, Shop, desk_on
 from support.tower import CountingChain, Tower
 
 (USDC_E,) = CHAINS["arb"].known_other
-PATIENCE_SECONDS = 20.0
 FAKE_USDT = "0x" + "fa" * 20
 
 
@@ -64,7 +64,7 @@ async def test_what_becomes_safe_is_written_one_batch_ahead_of_whoever_works_on_
 
     with way.taken():
         watching_on = asyncio.create_task(tower.watch(watcher))
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patiently("two batches to be written"):
             while await judged(shop, bills) < 2:
                 await asyncio.sleep(0.01)
             assert at_work.is_set()

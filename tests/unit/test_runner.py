@@ -16,16 +16,13 @@ from counterfoil.workers.runner import (
     first,
     forever,
 )
-from support.patience import patiently
+from support.patience import PATIENCE_SECONDS, patiently
 
 
 @pytest.fixture(autouse=True)
 def log() -> Iterator[list[EventDict]]:
     with capture_logs() as entries:
         yield entries
-
-
-PATIENCE_SECONDS = 10.0
 
 
 class Naps:
@@ -208,11 +205,11 @@ async def test_a_way_is_free_again_after_an_error_and_nobody_waits_for_long(
 ) -> None:
     monkeypatch.setattr(runner, "LONGEST_WAY_SECONDS", 0.01)
     way = RightOfWay()
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patiently("the way to be free"):
         with way.taken():
             await way.give()
         with pytest.raises(ZeroDivisionError), way.taken(), way.taken():
             raise ZeroDivisionError
     monkeypatch.setattr(runner, "LONGEST_WAY_SECONDS", PATIENCE_SECONDS)
-    async with asyncio.timeout(PATIENCE_SECONDS / 2):
+    async with patiently("the way to be free after an error", PATIENCE_SECONDS / 2):
         await way.give()
