@@ -1,41 +1,14 @@
 """Uploads: judged by what they are, named harmlessly, given back to be saved (T11 to T13)."""
 
-import struct
-import zlib
 from typing import Final
 
 import aiohttp
 
 from support.actors import STUDIO
+from support.pictures import jpeg, png
 from support.site import Firm, Site
 
 PDF: Final = b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\nstartxref\n9\n%%EOF\n"
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png(width: int = 1, height: int = 1) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b"\0\0"))
-        + chunk(b"IEND", b"")
-    )
-
-
-def jpeg(width: int = 1, height: int = 1) -> bytes:
-    frame = struct.pack(">BHHB", 8, height, width, 1) + b"\x01\x11\x00"
-    return (
-        b"\xff\xd8\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
-        b"\xff\xc0"
-        + struct.pack(">H", len(frame) + 2)
-        + frame
-        + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
-        + b"\x00\xff\xd9"
-    )
 
 
 async def test_what_is_uploaded_comes_back_to_be_saved(firm: Firm) -> None:

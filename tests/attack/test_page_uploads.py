@@ -11,10 +11,11 @@ from typing import Final
 import aiohttp
 import pytest
 
-from attack.test_files import PDF, jpeg, png
+from attack.test_files import PDF
 from counterfoil.db.pool import Database
 from support.contents import all_tables
 from support.payments import Payments
+from support.pictures import jpeg, png
 from support.site import Firm, Site
 from support.visitor import Page, Visitor
 

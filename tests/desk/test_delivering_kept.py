@@ -30,6 +30,7 @@ class Talk:
 
     def __init__(self) -> None:
         self.heard: list[int] = []
+        self.lost = 0
 
     def answers(self, times: int, then: Behave) -> Behave:
         """Thank for so many messages on each connection, and then do something else."""
@@ -45,9 +46,10 @@ class Talk:
 
         return behave
 
-
-async def reads_and_hangs_up(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-    await asked(reader)
+    async def loses_one(self, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        """Read one more message and hang up over it."""
+        await asked(reader)
+        self.lost += 1
 
 
 async def waits_for_the_end(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -76,7 +78,7 @@ async def attempts(bench: Bench) -> list[tuple[str, int, str | None]]:
 async def test_messages_one_after_the_other_share_a_connection(bench: Bench) -> None:
     talk = Talk()
     async with Ruin(talk.answers(3, waits_for_the_end)).open() as ruin:
-        notifier = await bench.notifier()
+        notifier = await bench.notifier(kept_seconds=60)
         for number in range(3):
             await tell(bench, ruin, number)
             await work(notifier)
@@ -87,13 +89,14 @@ async def test_messages_one_after_the_other_share_a_connection(bench: Bench) -> 
 
 async def test_a_connection_closed_over_a_message_costs_no_attempt(bench: Bench) -> None:
     talk = Talk()
-    async with Ruin(talk.answers(1, reads_and_hangs_up)).open() as ruin:
-        notifier = await bench.notifier()
+    async with Ruin(talk.answers(1, talk.loses_one)).open() as ruin:
+        notifier = await bench.notifier(kept_seconds=60)
         for number in range(3):
             await tell(bench, ruin, number)
             await work(notifier)
 
     assert talk.heard == [1, 1, 1], "each was heard, and answered on a new connection"
+    assert talk.lost == 2, "two were lost on connections that had been kept"
     assert await attempts(bench) == [("delivered", 1, None)] * 3
 
 
@@ -104,10 +107,10 @@ async def test_it_is_sent_once_more_and_not_again(bench: Bench) -> None:
         nonlocal connections
         connections += 1
         times = 1 if connections == 1 else 0
-        await talk.answers(times, reads_and_hangs_up)(reader, writer)
+        await talk.answers(times, talk.loses_one)(reader, writer)
 
     async with Ruin(behave).open() as ruin:
-        notifier = await bench.notifier()
+        notifier = await bench.notifier(kept_seconds=60)
         for number in range(2):
             await tell(bench, ruin, number)
             await work(notifier)
@@ -120,20 +123,22 @@ async def test_it_is_sent_once_more_and_not_again(bench: Bench) -> None:
 
 
 async def test_a_connection_that_the_receiver_closed_is_not_used_again(bench: Bench) -> None:
-    talk, closed = Talk(), asyncio.Event()
+    talk, closed, late = Talk(), asyncio.Event(), asyncio.Queue[bytes]()
 
-    async def hangs_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
-        await writer.wait_closed()
+    async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write_eof()
         closed.set()
+        late.put_nowait(await reader.read())
 
     async with Ruin(talk.answers(1, hangs_up)).open() as ruin:
-        notifier = await bench.notifier()
+        notifier = await bench.notifier(kept_seconds=60)
         for number in range(2):
             await tell(bench, ruin, number)
             await work(notifier)
             async with patiently("the receiver's hanging up"):
                 await closed.wait()
+        async with patiently("the end of the connection"):
+            assert await late.get() == b"", "nothing was sent after it had hung up"
 
     assert talk.heard == [1, 1]
     assert await attempts(bench) == [("delivered", 1, None)] * 2
@@ -166,7 +171,7 @@ async def test_what_a_receiver_says_unasked_is_neither_read_nor_taken_for_an_ans
         await reader.read()
 
     async with Ruin(behave).open() as ruin:
-        notifier = await bench.notifier()
+        notifier = await bench.notifier(kept_seconds=60)
         await tell(bench, ruin, 1)
         await work(notifier)
         rests.set()
@@ -203,7 +208,7 @@ async def test_a_kept_connection_over_which_no_answer_comes_is_one_attempt(bench
         await reader.read()
 
     async with Ruin(talk.answers(1, says_nothing)).open() as ruin:
-        notifier = await bench.notifier(limits=Limits(timeout_seconds=0.3))
+        notifier = await bench.notifier(limits=Limits(timeout_seconds=0.3), kept_seconds=60)
         for number in range(2):
             await tell(bench, ruin, number)
             await work(notifier)

@@ -18,9 +18,8 @@ from counterfoil.core.events import ApproveRefund, OrderRefund
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
-from counterfoil.desk import approving, landing, members, moving, proving, stuck, upkeep
+from counterfoil.desk import approving, members, moving, proving, stuck, upkeep
 from counterfoil.desk.act import act
-from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Reserved, SignedBytes, SigningRefused, Terms
 from counterfoil.signer.client import SignerClient
 from counterfoil.workers.stuck import Unblocker
@@ -31,18 +30,11 @@ from support.journey import Ran, ran
 from support.patience import patiently
 from support.shop import desk_on
 from support.till import ETHER, TERMS, Till, fresh_hash, quick_sign, reserve
+from support.treasury import FEE_WEI, land
 
 WHY = "looked at the chain: it was never paid"
-FEE = 7_000
 LOST = "0x" + "1057" * 16
 PERSON = Actor(CHECKER, 1, frozenset({Permission.SIGN}))
-
-
-async def land(till: Till, *, ok: bool = True) -> None:
-    (open_tx,) = await moving.open_txs(till.desk, "arb")
-    items = tuple(LandedItem(i.move.move_id, i.move.amount_units) for i in open_tx.items)
-    told = Landed("arb", open_tx.tx.tx_hash, 90, ok, FEE, items if ok else ())
-    await landing.settle(till.desk, told)
 
 
 async def sign(nonce: int, _terms: Terms) -> SignedBytes:
@@ -83,7 +75,7 @@ async def test_a_batch_that_reverted_is_made_in_ever_smaller_ones(till: Till) ->
             await land(till)
     done = [await till.status(bill) for bill in bills]
     assert done.count(Status.PAYOUT_PROCESSING) == 4
-    assert await till.holds("outside:network") == FEE * len(await till.txs())
+    assert await till.holds("outside:network") == FEE_WEI * len(await till.txs())
 
 
 async def test_a_batch_that_a_node_refuses_is_split_without_being_sent(till: Till) -> None:

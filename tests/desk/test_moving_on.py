@@ -31,17 +31,7 @@ from counterfoil.desk.possible import possible
 from support.fake_clock import FakeClock
 from support.invoices import CHECKER, DUE, MAKER, OFFICERS, SIGNER, STRANGER, USDC, USDT
 from support.till import Till, reserve
-
-
-async def land(till: Till, *, ok: bool = True, units: int | None = None) -> None:
-    """What is in flight becomes final; each movement moved what it was to, or ``units``."""
-    (open_tx,) = await moving.open_txs(till.desk, "arb")
-    moved = [
-        (i.move.move_id, i.move.amount_units if units is None else units) for i in open_tx.items
-    ]
-    items = tuple(LandedItem(move_id, arrived) for move_id, arrived in moved)
-    told = Landed("arb", open_tx.tx.tx_hash, 90, ok, 1, items if ok else ())
-    await landing.settle(till.desk, told)
+from support.treasury import land
 
 
 async def declined(till: Till, bill: Invoice) -> None:

@@ -11,24 +11,16 @@ from counterfoil.books import moves, notes
 from counterfoil.books.notes import MoveNote
 from counterfoil.core.errors import Invalid, NotFound, OutOfPlace
 from counterfoil.core.invoice import Invoice, Status
-from counterfoil.desk import landing, moving, upkeep
-from counterfoil.desk.landing import Landed, LandedItem
+from counterfoil.desk import moving, upkeep
 from counterfoil.desk.moving import Reserved
 from counterfoil.desk.objections import LONG
 from support.fake_clock import FakeClock
 from support.invoices import DUE, USDT
 from support.journey import Ran, ran
 from support.till import Till, reserve
+from support.treasury import land
 
 WHY = "asked the issuer, it was a mistake"
-
-
-async def land(till: Till, *, ok: bool = True, units: int = DUE, problem: str = "") -> None:
-    """The only open transaction stands in a finalized block."""
-    (open_tx,) = await moving.open_txs(till.desk, "arb")
-    items = tuple(LandedItem(i.move.move_id, units, problem or None) for i in open_tx.items)
-    told = Landed("arb", open_tx.tx.tx_hash, 90, ok=ok, fee_wei=1, items=items if ok else ())
-    await landing.settle(till.desk, told)
 
 
 async def parked(till: Till, reason: str = "nobody likes it") -> tuple[Invoice, UUID]:

@@ -253,13 +253,6 @@ def _fields(form: Page) -> dict[str, str | list[str]]:
     }
 
 
-@pytest.fixture
-async def anna(site: Site, firm: Firm) -> Visitor:
-    """An administrator at the pages."""
-    await site.person(firm.org_id, "anna", "administrator")
-    return await site.at_the_pages("anna1@merchant.example")
-
-
 async def test_the_settings_page_changes_rules_and_says_what_becomes_looser_when(
     site: Site, anna: Visitor, board: Board
 ) -> None:

@@ -24,20 +24,6 @@ END = "•••• 4321"
 DAY = timedelta(days=1)
 
 
-@pytest.fixture
-async def anna(site: Site, firm: Firm) -> Visitor:
-    """One administrator, at the pages."""
-    await site.person(firm.org_id, "anna", "administrator")
-    return await site.at_the_pages("anna1@merchant.example")
-
-
-@pytest.fixture
-async def arno(site: Site, firm: Firm) -> Visitor:
-    """The other administrator."""
-    await site.person(firm.org_id, "arno", "administrator")
-    return await site.at_the_pages("arno1@merchant.example")
-
-
 async def passes(site: Site, span: timedelta) -> None:
     site.clock.advance(span)
     await site.publish_rates()

@@ -17,7 +17,7 @@ from counterfoil.workers.notify import Notifier
 from counterfoil.workers.outward import callback_session
 from support.inbox import Inbox
 from support.patience import patiently
-from support.site import PASSWORD, Firm, Site, open_site
+from support.site import PASSWORD, Site, open_site
 from support.visitor import Visitor
 
 CALLBACKS = "/studio/settings/callbacks"
@@ -30,13 +30,6 @@ async def site(database: Database) -> AsyncIterator[Site]:
     settings = WebSettings(allow_private_callbacks=True, callback_master=MASTER)
     async with open_site(database, settings) as site:
         yield site
-
-
-@pytest.fixture
-async def anna(site: Site, firm: Firm) -> Visitor:
-    """The administrator, at the pages."""
-    await site.person(firm.org_id, "anna", "administrator")
-    return await site.at_the_pages("anna1@merchant.example")
 
 
 async def deliver(site: Site) -> None:

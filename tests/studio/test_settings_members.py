@@ -21,13 +21,6 @@ ADD = f"{MEMBERS}/add"
 NINA = {"email": "nina@merchant.example", "name": "Nina", "role": ["finance", "auditor"]}
 
 
-@pytest.fixture
-async def anna(site: Site, firm: Firm) -> Visitor:
-    """The administrator, at the pages."""
-    await site.person(firm.org_id, "anna", "administrator")
-    return await site.at_the_pages("anna1@merchant.example")
-
-
 def uid_of(page: Page, name: str) -> str:
     found = re.search(rf'members/(user_[0-9a-f]+)"><bdi>{name}<', page.text)
     assert found is not None, page.words

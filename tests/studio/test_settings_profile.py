@@ -3,18 +3,15 @@
 import re
 from datetime import timedelta
 from hashlib import sha256
-from zlib import crc32
 
 import aiohttp
-import pytest
 
-from attack.test_files import jpeg, png
 from counterfoil.core.documents import picture_size
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import org_log, profile, registered
 from support.payer import invited
 from support.payments import Payments
-from support.pictures import drawn
+from support.pictures import chunk, drawn, jpeg, png
 from support.printed import printed
 from support.site import PASSWORD, Firm, Site
 from support.visitor import Visitor
@@ -22,6 +19,7 @@ from support.visitor import Visitor
 PROFILE = "/studio/settings/organisation"
 BANKS = "/studio/settings/bank-accounts"
 PAYOUTS = "/studio/settings/payout-addresses"
+PNG = png()
 GOOD = {
     "name": "Tea & Söhne",
     "email": "billing@tea.example",
@@ -31,33 +29,6 @@ GOOD = {
 ADDRESS = "0x52908400098527886E0F7030069857D2E4169EE7"
 PAYOUT = {"family": "evm", "address": ADDRESS, "label": "Treasury"}
 READER = Actor("user_test", 1, frozenset({Permission.AUDIT, Permission.READ}))
-
-
-@pytest.fixture
-async def anna(site: Site, firm: Firm) -> Visitor:
-    """One administrator, at the pages."""
-    await site.person(firm.org_id, "anna", "administrator")
-    return await site.at_the_pages("anna1@merchant.example")
-
-
-@pytest.fixture
-async def arno(site: Site, firm: Firm) -> Visitor:
-    """The other administrator, at the pages."""
-    await site.person(firm.org_id, "arno", "administrator")
-    return await site.at_the_pages("arno1@merchant.example")
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    checked = kind + content
-    return len(content).to_bytes(4) + checked + crc32(checked).to_bytes(4)
-
-
-PNG = (
-    b"\x89PNG\r\n\x1a\n"
-    + chunk(b"IHDR", (1).to_bytes(4) * 2 + b"\x08\x00\x00\x00\x00")
-    + chunk(b"IDAT", bytes.fromhex("78da63600000000200 01".replace(" ", "")))
-    + chunk(b"IEND", b"")
-)
 
 
 def upload(content: bytes) -> aiohttp.FormData:

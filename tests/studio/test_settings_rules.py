@@ -7,8 +7,6 @@ from datetime import timedelta
 from decimal import Decimal
 from html import unescape
 
-import pytest
-
 from counterfoil.core.invoice import Policy
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import org_log, rates, settings
@@ -19,13 +17,6 @@ from support.visitor import Page, Visitor
 RULES = "/studio/settings/rules"
 RATES = "/studio/settings/rates"
 READER = Actor("user_test", 1, frozenset({Permission.AUDIT, Permission.READ}))
-
-
-@pytest.fixture
-async def anna(site: Site, firm: Firm) -> Visitor:
-    """The administrator, at the pages."""
-    await site.person(firm.org_id, "anna", "administrator")
-    return await site.at_the_pages("anna1@merchant.example")
 
 
 def written(page: Page) -> dict[str, str]:

@@ -93,9 +93,7 @@ async def test_a_second_factor_is_asked_for_everywhere_and_works_once(site: Site
     factors = site.app.state.studio.factors
     secret = factors.new_secret()
     sam = await site.at_the_pages(SAM)
-    who = await site.app.state.studio.signing_in.who(
-        next(iter(sam.session.cookie_jar)).value, "req_x"
-    )
+    who = await site.app.state.studio.signing_in.who(sam.cookie, "req_x")
     totp = pyotp.TOTP(secret)
     code = totp.at(site.clock.now())
     codes, _ = await site.app.state.studio.signing_in.enrol_factor(who, secret, code)

@@ -1,8 +1,8 @@
-"""Where a till's money may go: registered addresses without the people who register them."""
+"""What happens to a till's money outside: it lands, and where it may go without people."""
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -12,6 +12,8 @@ from counterfoil.core.payout_rules import PayoutPolicy, PayoutRules
 from counterfoil.desk import landing, moving
 from counterfoil.desk.landing import Landed, LandedItem
 from support.till import Till
+
+FEE_WEI: Final = 7_000
 
 
 async def registered_only(till: Till, **rules: Any) -> None:  # noqa: ANN401 - any rule
@@ -48,9 +50,17 @@ async def remove(till: Till, payout_address_id: UUID) -> None:
         await profiles.remove_payout_address(tx, till.org_id, payout_address_id, now)
 
 
-async def land(till: Till, *, ok: bool = True) -> None:
-    """What is in flight becomes final, and moved what it was to; or it reverted."""
+async def land(
+    till: Till, *, ok: bool = True, units: int | None = None, problem: str | None = None
+) -> None:
+    """What is in flight becomes final; each movement moved what it was to, or ``units``.
+
+    Or it reverted. It cost `FEE_WEI`.
+    """
     (open_tx,) = await moving.open_txs(till.desk, "arb")
-    items = tuple(LandedItem(i.move.move_id, i.move.amount_units) for i in open_tx.items)
-    told = Landed("arb", open_tx.tx.tx_hash, 90, ok, 1, items if ok else ())
+    items = tuple(
+        LandedItem(i.move.move_id, i.move.amount_units if units is None else units, problem)
+        for i in open_tx.items
+    )
+    told = Landed("arb", open_tx.tx.tx_hash, 90, ok, FEE_WEI, items if ok else ())
     await landing.settle(till.desk, told)

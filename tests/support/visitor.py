@@ -42,6 +42,12 @@ class Visitor:
             cookie_jar=aiohttp.CookieJar(unsafe=True), trust_env=False
         )
 
+    @property
+    def cookie(self) -> str:
+        """The value of the only cookie that the site gave."""
+        (cookie,) = self.session.cookie_jar
+        return cookie.value
+
     async def leave(self) -> None:
         await self.session.close()
 

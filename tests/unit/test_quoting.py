@@ -57,3 +57,5 @@ def test_the_merchant_is_never_short_by_rounding() -> None:
     market = Decimal("999999999999.999999999999999999")
     quote = chosen([says("bank", str(market))], Policy(rate_spread_bps=1), NOON)
     assert quote.rate == Decimal("999899999999.999999999999999999")
+    odd = chosen([says("bank", "1.000000000000000007")], Policy(rate_spread_bps=1), NOON)
+    assert odd.rate == Decimal("0.999900000000000006")
