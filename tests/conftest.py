@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from counterfoil.db.pool import Database
+from counterfoil.desk import passwords
 from support.payments import Payments
 from support.postgres import TestServer
-from support.site import Firm, Site, open_site
+from support.site import CHEAP, PASSWORD_HASH, Firm, Site, open_site
 
 # A busy machine is no finding. Where a failure stops others' work the same examples are tried each
 # time; at a desk Hypothesis looks for new ones.
@@ -49,6 +50,15 @@ def _turn(item: pytest.Item) -> tuple[bool, str, str]:
     # By name whatever the level, so that two workers seldom have journeys, all of which wait for
     # blocks of their own nodes, at the same time.
     return _level(item) not in TAKE_MINUTES, item.path.name, str(item.path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_hashes() -> Iterator[None]:
+    """What makes a password hard to guess would be a good part of what tests do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_hasher", CHEAP)
+        patch.setattr(passwords, "_NOBODY", PASSWORD_HASH)
+        yield
 
 
 @pytest.fixture(scope="session")

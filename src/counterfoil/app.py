@@ -91,13 +91,12 @@ class WebSettings:
 
 def create_app(desk: Desk, settings: WebSettings) -> Litestar:
     """The application around a desk whose database the caller opens and closes."""
-    rate = settings.requests_per_second
-    links = PayLinks(_key_of(desk), settings.public_url)
-    pace = None if rate is None else Pace(desk.clock, per_second=rate, burst=2 * rate)
-    changes = Changes(desk)
-    jobs = Jobs(desk, {exporting.KIND: exporting.EXPORT})
-    press = Press()
-    app = Litestar(
+    return furnished(routed(), desk, settings)
+
+
+def routed() -> Litestar:
+    """Every route, and nothing behind it yet: whoever serves more than once does this once."""
+    return Litestar(
         route_handlers=[
             healthz,
             front_door,
@@ -106,18 +105,6 @@ def create_app(desk: Desk, settings: WebSettings) -> Litestar:
             studio.router(),
             checkout.router(),
         ],
-        state=State(
-            {
-                "desk": desk,
-                "headers": (*_HEADERS, _ONLY_BY_HTTPS) if settings.secure else _HEADERS,
-                "changes": changes,
-                "jobs": jobs,
-                "pay_links": links,
-                "checkout": _checkout_parts(desk, settings, links, changes, press),
-                "studio": _studio_parts(desk, settings, changes, jobs, press),
-                **routes.state(allow_private_callbacks=settings.allow_private_callbacks, pace=pace),
-            }
-        ),
         request_max_body_size=MAX_BODY_BYTES,
         before_send=[_finish],
         openapi_config=None,
@@ -130,6 +117,28 @@ def create_app(desk: Desk, settings: WebSettings) -> Litestar:
             psycopg.OperationalError: _database_away,
             Exception: errors.failed,
         },
+    )
+
+
+def furnished(app: Litestar, desk: Desk, settings: WebSettings) -> Litestar:
+    """The routes with a desk behind them. ``app`` is what `routed` made, and changed."""
+    rate = settings.requests_per_second
+    links = PayLinks(_key_of(desk), settings.public_url)
+    pace = None if rate is None else Pace(desk.clock, per_second=rate, burst=2 * rate)
+    changes = Changes(desk)
+    jobs = Jobs(desk, {exporting.KIND: exporting.EXPORT})
+    press = Press()
+    app.state = State(
+        {
+            "desk": desk,
+            "headers": (*_HEADERS, _ONLY_BY_HTTPS) if settings.secure else _HEADERS,
+            "changes": changes,
+            "jobs": jobs,
+            "pay_links": links,
+            "checkout": _checkout_parts(desk, settings, links, changes, press),
+            "studio": _studio_parts(desk, settings, changes, jobs, press),
+            **routes.state(allow_private_callbacks=settings.allow_private_callbacks, pace=pace),
+        }
     )
     hosts = hosts_of(settings.public_url, settings.allowed_hosts)
     # Around everything, unknown paths too, which no middleware of a route ever sees.
