@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +16,7 @@ from counterfoil.desk import proving
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import KEPT, Answered
 from counterfoil.workers.reconcile import reconcile
+from simulation import approved
 from simulation.chain import Committed, SimulatedChain
 from simulation.database import Line, SimulatedDatabase
 from simulation.invariants import INVARIANTS, question
@@ -293,7 +294,15 @@ class Checker(Committed):
             SELECT c.tx_hash, m.move_id, m.purpose, CASE m.purpose
                    WHEN 'sweep' THEN o.pool_address WHEN 'restore' THEN o.pool_address
                    WHEN 'quarantine' THEN o.hold_address ELSE m.destination END,
-                   m.contract, m.amount_units, i.detail->'payout_to'->>'evm'
+                   m.contract, m.amount_units, coalesce((
+                       SELECT l.metadata::jsonb->>'destination'
+                         FROM invoice_log AS l, jsonb_array_elements(l.metadata::jsonb->'moves')
+                              AS part
+                        WHERE (l.org_id, l.invoice_id, l.event)
+                            = (m.org_id, m.invoice_id, 'payout_redirected')
+                          AND part->>'to' = m.move_id::text
+                          AND part->>'amount_units' = m.amount_units::text),
+                       i.detail->'payout_to'->>'evm')
               FROM ingest.chain_tx AS c
               LEFT JOIN move AS m ON (m.chain, m.wallet, m.nonce) = (c.chain, c.wallet, c.nonce)
               LEFT JOIN invoice AS i ON (i.org_id, i.invoice_id) = (m.org_id, m.invoice_id)
@@ -313,10 +322,11 @@ class Checker(Committed):
             if tx.tx_hash not in carried:
                 raise Violation("I8", f"{tx.tx_hash} was mined and is not in the books")
             if call.payment is not None and not tx.reverts:
-                mined.update(_paid_for(call.payment, carried[tx.tx_hash]))
+                mined.update(approved.paid_for(call.payment, carried[tx.tx_hash]))
         for move_id, count in mined.items():
             if count > 1:
                 raise Violation("I7", f"move {move_id} was mined {count} times")
+        await approved.check_warrants(self.ask, mined)
         await self._check_nonces(chain)
 
     async def _check_nonces(self, chain: SimulatedChain) -> None:
@@ -438,20 +448,6 @@ class Checker(Committed):
         for process in (run.web, *run.workers):
             if process.is_paused:
                 await process.kill("the end of the run")
-
-
-def _paid_for(payment: tuple[str, str, int], rows: Sequence[Any]) -> list[UUID]:
-    """The moves that a mined payment carried out, which must be exactly what it paid."""
-    found = []
-    for tx_hash, move_id, purpose, destination, contract, units, payout in rows:
-        if move_id is None:
-            raise Violation("I7", f"{tx_hash} paid {payment} for no move")
-        if payment != (contract, destination, units):
-            raise Violation("I7", f"{tx_hash} paid {payment} for {move_id}, approved otherwise")
-        if purpose == "payout" and destination != payout:
-            raise Violation("I7", f"{move_id} paid {destination}, not {payout}")
-        found.append(move_id)
-    return found
 
 
 def _said(answer: object) -> str:

@@ -13,11 +13,20 @@ from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
+from counterfoil.books.profiles import PayoutAddress
 from counterfoil.core.errors import Refusal
 from counterfoil.core.invoice import LineItem, Status
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import ROLES, Actor
-from counterfoil.desk import approving, attaching, commands, delivering, intake, queries
+from counterfoil.desk import (
+    approving,
+    attaching,
+    commands,
+    delivering,
+    intake,
+    queries,
+    redirecting,
+)
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import Answered, Idempotent
 from counterfoil.desk.intake import Draft
@@ -186,6 +195,43 @@ async def _approve_again(s: Scene) -> object:
     )
 
 
+async def _redirect(s: Scene) -> object:
+    return await redirecting.redirect(
+        s.desk,
+        s.invoice.invoice_id,
+        s.person.actor,
+        address=treasury(s.person.actor.org_id),
+        reason="frozen for good",
+        idempotent=s.idempotent("redirect"),
+    )
+
+
+async def _approve_redirect(s: Scene) -> object:
+    return await redirecting.approve(
+        s.desk, s.invoice.invoice_id, s.person.actor, s.idempotent("approve redirect")
+    )
+
+
+async def _withdraw_redirect(s: Scene) -> object:
+    return await redirecting.withdraw(
+        s.desk,
+        s.invoice.invoice_id,
+        s.person.actor,
+        reason="not there either",
+        idempotent=s.idempotent("withdraw redirect"),
+    )
+
+
+async def _give_up(s: Scene) -> object:
+    return await approving.withdraw_payments(
+        s.desk,
+        s.invoice.invoice_id,
+        s.person.actor,
+        "it can never be made",
+        s.idempotent("give up"),
+    )
+
+
 async def _quarantine(s: Scene) -> object:
     return await commands.quarantine(
         s.desk, s.invoice.invoice_id, s.person.actor, "stolen", s.idempotent("quarantine")
@@ -253,6 +299,8 @@ async def _redeliver(s: Scene) -> object:
 _REFUNDABLE: Final = (S.SIGN_PENDING, S.RESOLUTION_REQUIRED, S.COMPLETED, S.COMPLIANCE_DECLINED)
 _PAID: Final = (S.COMPLIANCE_HOLD, S.SIGN_PENDING, S.RESOLUTION_REQUIRED)
 _MOVING: Final = (S.SWEEPING, S.PAYOUT_PROCESSING, S.REFUND_PROCESSING)
+_REFUNDING: Final = (S.REFUND_PENDING, S.REFUND_PROCESSING, S.PAYOUT_PROCESSING)
+_GIVEN_UP: Final = (S.REFUND_PROCESSING, S.PAYOUT_PROCESSING, S.COMPLIANCE_DECLINED)
 _ENDS: Final = (S.COMPLETED, S.REFUNDED, S.CANCELLED, S.APPROVAL_REJECTED)
 
 
@@ -271,10 +319,12 @@ RULES: Final = (
     Rule("order refund", "signer", _at(*_REFUNDABLE), _order_refund, 4),
     Rule("order a part", "signer", _at(*_REFUNDABLE), _order_part, 3),
     Rule("resolve", "signer", _at(S.RESOLUTION_REQUIRED), _resolve, 4),
-    Rule(
-        "withdraw refund", "signer", _at(S.REFUND_PENDING, S.REFUND_PROCESSING), _withdraw_refund, 1
-    ),
+    Rule("withdraw refund", "signer", _at(*_REFUNDING), _withdraw_refund, 1),
     Rule("approve again", "signer", _at(*_MOVING), _approve_again, 2),
+    Rule("redirect", "signer", _at(S.PAYOUT_PROCESSING), _redirect, 1),
+    Rule("approve redirect", "signer", _at(S.PAYOUT_PROCESSING), _approve_redirect, 1),
+    Rule("withdraw redirect", "signer", _at(S.PAYOUT_PROCESSING), _withdraw_redirect, 1),
+    Rule("give up payments", "signer", _at(*_GIVEN_UP), _give_up, 1),
     Rule("take note", "compliance", _at(S.COMPLIANCE_HOLD, S.COMPLIANCE_DECLINED), _take_note, 1),
     Rule("quarantine", "compliance", _at(S.COMPLIANCE_HOLD, S.COMPLIANCE_DECLINED), _quarantine, 4),
     Rule("name a transaction", "compliance", _at(*_PAID), _attach, 3),
@@ -392,6 +442,17 @@ def staff(desk_ids: Callable[[], UUID], org_id: int, uid: Callable[[UUID], str])
 
 def is_refusal(answer: object) -> bool:
     return isinstance(answer, Refusal)
+
+
+def treasury(org: int) -> str:
+    """The address that an organisation has registered."""
+    return "0x" + f"7{org}" * 20
+
+
+def registered(org: int, address_id: UUID, at: datetime) -> PayoutAddress:
+    """Where payouts may go that can never be made."""
+    address = treasury(org)
+    return PayoutAddress(address_id, "evm", address, "Treasury", "user_anna", at, None, None, at)
 
 
 def _merchant(org: int) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from counterfoil.books import files, orgs
+from counterfoil.books import files, orgs, profiles
 from counterfoil.core import ids
 from counterfoil.core.invoice import DepositMode, Policy, Status
 from counterfoil.desk import provisioning
@@ -32,6 +32,9 @@ from support.till import ETHER
 
 STEPS: Final = 160
 LISTED: Final = "0x098b716b8aaf21512996dc57eb0615e2383e2f96"
+_TOLD_IN_PEACE: Final = 0.7
+"""So many stories happen while no fault falls but those that they are about."""
+
 _TOKENS: Final = ("USDT", "USDT", "USDT", "USDC", "ETH")
 _PDF: Final = b"%PDF-1.4\n%%EOF\n"
 
@@ -151,9 +154,11 @@ class Run:
         )
         self.staff[org_id] = people.staff(desk.ids.new, org_id, lambda m: ids.public("user", m))
         self.files[org_id] = desk.ids.new()
+        registered = people.registered(org_id, desk.ids.new(), NOON)
         uploader = self.staff[org_id][0].member_id
         async with desk.database.transaction() as tx:
             await orgs.insert(tx, org, NOON)
+            await profiles.insert_payout_address(tx, org_id, registered)
             await files.insert(
                 tx,
                 files.FileRow(
@@ -222,8 +227,11 @@ class Run:
         """Let a story happen in the middle of everything else."""
         self.record.say(f"{self.now}  a story begins: {name}")
         teller = Teller(self, name)
+        # Under faults few are told to their end.
+        self.dice.calm = self.dice.random.random() < _TOLD_IN_PEACE
         ended = await stories.tell(teller)
         await teller.end()
+        self.dice.calm = False
         self.record.told[name] += 1
         self.record.lost[name] += not ended
 

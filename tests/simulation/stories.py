@@ -2,13 +2,14 @@
 
 Each is told to a `Teller` in the middle of everything else, under the faults of its seed. A seed
 tells a few, in turn, so that consecutive seeds tell all of them. Those of refunds are in
-`refund_stories`.
+`refund_stories`, those of payments that stand still in `standing_stories`.
 """
 
 from typing import Final
 
 from counterfoil.core.invoice import Status
 from simulation.refund_stories import REFUND_STORIES
+from simulation.standing_stories import STANDING_STORIES
 from simulation.teller import Lost, Story, Teller
 from support.fake_chain import FakeTx
 
@@ -431,6 +432,7 @@ STORIES: Final[dict[str, Story]] = {
     **{f"released to {s}": _released(s) for s in _FREED},
     **{f"answered to {s}": _answered(s) for s in _FREED},
     **REFUND_STORIES,
+    **STANDING_STORIES,
 }
 """What can be told. A new one is a line here and a function above."""
 

@@ -32,7 +32,7 @@ S = Status
 
 ORG: Final = 1
 CHAIN: Final = "arb"
-_BACK_TO: Final = "0x" + "5e" * 20
+BACK_TO: Final = "0x" + "5e" * 20
 _DUE: Final = (f"watch:{CHAIN}", "screen", "move", "expire")
 _IN_TURN: Final = ("children", "fuel")
 _SELDOM: Final = ("provision", "retell", "price", "expire")
@@ -80,6 +80,7 @@ class Teller:
         amount: int = 100,
         approved: bool = True,
         payout: bool = True,
+        payout_to: str | None = None,
         fiat: bool = False,
         minutes: int = 1_440,
         several_payers: Literal["accept", "resolve"] = "accept",
@@ -103,6 +104,8 @@ class Teller:
                 pays_out=payout,
                 deadline=now + timedelta(minutes=minutes),
             )
+            if payout_to is not None:
+                draft = replace(draft, payout_addresses=(("evm", payout_to),))
             return await intake.create(
                 scene.desk, draft, scene.person.actor, scene.idempotent("create")
             )
@@ -129,7 +132,7 @@ class Teller:
                 s.desk,
                 s.invoice.invoice_id,
                 s.person.actor,
-                address=_BACK_TO,
+                address=BACK_TO,
                 reason="the customer asked",
                 attachments=tuple(s.files),
                 part=None if coins is None else Part(Decimal(coins), "USDT", CHAIN),
@@ -158,7 +161,7 @@ class Teller:
 
         async def do(s: Scene) -> object:
             return await commands.sign_off(
-                s.desk, s.invoice.invoice_id, s.person.actor, refund_address=_BACK_TO
+                s.desk, s.invoice.invoice_id, s.person.actor, refund_address=BACK_TO
             )
 
         await self._does("sign off", "signer", do, second=False)
@@ -198,6 +201,7 @@ class Teller:
         world.risky.difference_update(self._payers.values())
         world.silent.difference_update(self._payers.values())
         self.chain.told.clear()
+        self.chain.frozen.difference_update((*self._payers.values(), BACK_TO))
         for worker in self.run.workers:
             worker.life.fate = None
 
@@ -309,6 +313,19 @@ class Teller:
                 await self._web("operate", lambda: operators.look(self.run))
         await self.is_(*statuses)
 
+    async def parks(self, purpose: str) -> None:
+        """Everybody works until a movement of this purpose stands still."""
+        for number in range(12):
+            if await self._asks(
+                "SELECT count(*) FROM move WHERE invoice_id = %(id)s"
+                f" AND purpose = '{purpose}' AND status = 'parked'"
+            ):
+                return
+            self.mined(2)
+            self.run.world.pass_time(15 * (1 + number % 3))
+            await self._work(*_DUE[:-1], *_IN_TURN)
+        raise Lost(f"no {purpose} stands still")
+
     async def firm(self) -> None:
         """All that was paid is final and read."""
         self.mined(6)
@@ -384,7 +401,7 @@ class Teller:
         self, name: str, role: str, do: Callable[[Scene], Awaitable[object]], *, second: bool
     ) -> None:
         scene = self.run.scene(self._person(role, second=second), await self._known())
-        scene = replace(scene, key=self._key(), address=_BACK_TO)
+        scene = replace(scene, key=self._key(), address=BACK_TO)
         answer = await self._asked(name, scene, do)
         counts = self.run.record.refused if people.is_refusal(answer) else self.run.record.acts
         counts[name] += 1

@@ -10,7 +10,7 @@ from simulation.report import Report
 from simulation.run import Lines, Result, simulate
 from support.postgres import TestServer
 
-SEEDS = [(1, 2), (3,)]
+SEEDS = [(3, 9), (4,)]
 REPLAYED, STEPS = 2, 12
 ROOT = Path(__file__).parents[2]
 
