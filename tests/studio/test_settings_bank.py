@@ -164,7 +164,7 @@ async def test_where_one_person_is_enough_an_account_is_good_after_the_waiting(
 async def test_what_is_wrong_is_said_at_its_field_and_kept(
     anna: Visitor, database: Database
 ) -> None:
-    before = await all_tables(database)
+    before, token = await all_tables(database), (await anna.open(BANKS)).form_token
     for field, value, told in (
         ("account_number", "DE89370400440532013001", "check digits do not fit"),
         ("account_number", "", "must be an account number"),
@@ -172,12 +172,12 @@ async def test_what_is_wrong_is_said_at_its_field_and_kept(
         ("currency", "EUR", "must be one of TWD, USD"),
         ("label", "", "must not be empty"),
     ):
-        refused = await anna.send(BANKS, {**WRITTEN, field: value})
+        refused = await anna.send(BANKS, {**WRITTEN, field: value}, token=token)
         assert refused.status == 422
         assert told in refused.words
         assert f'value="{FUBON.holder}"' in refused.text
     for number in ("9", "x", "1" * 30, "-1"):
-        assert (await anna.send(f"{BANKS}/{number}/disable")).status == 404
+        assert (await anna.send(f"{BANKS}/{number}/disable", token=token)).status == 404
     assert await all_tables(database) == before
 
 

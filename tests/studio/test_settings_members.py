@@ -218,12 +218,13 @@ async def test_what_everybody_may_do_here(site: Site, anna: Visitor) -> None:
 
 
 async def test_members_of_others_do_not_exist(site: Site, anna: Visitor) -> None:
-    other = await site.firm(2)
+    other, token = await site.firm(2), (await anna.open(MEMBERS)).form_token
     for public in (other.merchant.uid, ids.public("user", site.desk.ids.new()), "x", "user_"):
         assert (await anna.open(f"{MEMBERS}/{public}")).status == 404
         for action in ("roles", "disable", "enable", "reset-factor", "invite"):
             path = f"{MEMBERS}/{public}/{action}"
-            assert (await anna.send(path, {"role": ["signer"]})).status == 404
+            refused = await anna.send(path, {"role": ["signer"]}, token=token)
+            assert refused.status == 404
 
 
 async def test_the_history_can_not_be_rewritten_and_a_forged_one_is_found(

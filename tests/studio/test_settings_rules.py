@@ -97,7 +97,8 @@ async def test_whoever_saves_the_rules_as_they_are_takes_back_what_was_announced
 async def test_a_rule_that_would_lose_money_is_refused_at_its_field(
     site: Site, anna: Visitor
 ) -> None:
-    form = written(await anna.open(RULES))
+    page = await anna.open(RULES)
+    form = written(page)
     for name, value, sentence in (
         ("underpay_ratio", "0.89", "must be from 0.9 to 1"),
         ("overpay_ratio", "0.9", "must be from 1 to 2"),
@@ -118,7 +119,8 @@ async def test_a_rule_that_would_lose_money_is_refused_at_its_field(
         ("confirm_soft_chains", "arb, doge", "doge is none of"),
         ("auto_accept_underpaid_from", "1", "must be below underpay_ratio"),
     ):
-        refused = await anna.send(RULES, {**form, "receipt_window_seconds": "60", name: value})
+        wrong = {**form, "receipt_window_seconds": "60", name: value}
+        refused = await anna.send(RULES, wrong, token=page.form_token)
         assert refused.status == 422, name
         assert refused.words.count(sentence) == 2, name
         assert written(refused)["receipt_window_seconds"] == "60"
