@@ -57,6 +57,8 @@ async def test_the_history_says_who_did_what_and_that_its_seals_hold(
     page = await ada.open(f"/studio/invoices/{made}")
     assert "Rita rejected it" in page.words
     assert "Maya created it" in page.words
+    assert "Amount due 92.307693 USDT, Arbitrum One (USDT/TWD 32.5, test)" in page.words
+    assert "due_units" not in page.words
     assert "Not ours <script>alert(1)</script>" in page.words
     assert "<script>alert" not in page.text
     assert "Seals hold" in page.words

@@ -45,15 +45,22 @@ async def test_what_is_stricter_holds_at_once_and_what_is_looser_after_the_waiti
     site: Site, firm: Firm, anna: Visitor
 ) -> None:
     form = written(await anna.open(RULES))
-    assert form["underpay_ratio"] == "1"
+    assert form["underpay_ratio"] == "100"
     assert form["auto_accept_late_minutes"] == ""
-    loose = {"maker_is_not_checker": "false", "auto_accept_late_minutes": "15"}
-    done = await anna.send(RULES, {**form, **loose, "grace_days": "9"})
+    loose = {
+        "maker_is_not_checker": "false",
+        "underpay_ratio": "99.5",
+        "auto_accept_late_minutes": "15",
+    }
+    chains = {"confirm_soft_chains": ["arb", "base"]}
+    done = await anna.send(RULES, {**form, **loose, **chains, "grace_days": "9"})
     assert "What is stricter holds now" in done.words
     (announced,) = re.findall(r"become looser at (.*?) If that is not", done.words)
-    assert announced.startswith("2026-06-23 12:00 UTC : Two people: yes → no Accept payments")
+    assert announced.startswith("2026-06-23 12:00 UTC : Two people: yes → no Least share")
+    assert "100% → 99.5%" in announced
     assert announced.endswith("→ 15")
     assert written(done) == {**form, "grace_days": "9"}
+    assert 'name="confirm_soft_chains" value="base" checked' in done.text
     maya = await site.at_the_pages("maya1@merchant.example")
     now = (await maya.open("/studio/now")).words
     assert "The rules of new invoices become looser at 2026-06-23 12:00 UTC." in now
@@ -69,10 +76,19 @@ async def test_what_is_stricter_holds_at_once_and_what_is_looser_after_the_waiti
     (entry,) = await told(site)
     assert entry == {
         "grace_days": [14, 9],
-        "later": {"maker_is_not_checker": [True, False], "auto_accept_late_minutes": [None, 15]},
+        "confirm_soft_chains": ["", "arb, base"],
+        "later": {
+            "maker_is_not_checker": [True, False],
+            "underpay_ratio": ["1", "0.995"],
+            "auto_accept_late_minutes": [None, 15],
+        },
         "from": "2026-06-23T12:00:00+00:00",
     }
-    emptied = await anna.send(RULES, {**form, **loose, "auto_accept_late_minutes": ""})
+    ada = await site.at_the_pages("ada1@merchant.example")
+    history = (await ada.open("/studio/settings/log")).words
+    assert "Days of grace 14 → 9" in history
+    assert "Two people: yes → no" in history
+    emptied = await anna.send(RULES, {**form, **loose, **chains, "auto_accept_late_minutes": ""})
     assert emptied.status == 200
     assert (await settings.policy_of(site.desk, READER)).auto_accept_late_minutes is None
 
@@ -100,8 +116,9 @@ async def test_a_rule_that_would_lose_money_is_refused_at_its_field(
     page = await anna.open(RULES)
     form = written(page)
     for name, value, sentence in (
-        ("underpay_ratio", "0.89", "must be from 0.9 to 1"),
-        ("overpay_ratio", "0.9", "must be from 1 to 2"),
+        ("underpay_ratio", "89", "must be from 90% to 100%"),
+        ("underpay_ratio", "0.995", "must be from 90% to 100%"),
+        ("overpay_ratio", "90", "must be from 100% to 200%"),
         ("overpay_ratio", "NaN", "must be a plain number"),
         ("dust_below", "1e-4000000", "must be a plain number with at most 6 digits"),
         ("dust_below", "\uff10.\uff11", "must be written with plain digits"),
@@ -109,15 +126,15 @@ async def test_a_rule_that_would_lose_money_is_refused_at_its_field(
         ("grace_days", "", "cannot be"),
         ("overpaid", "keep", "cannot be"),
         ("grace_days", "367", "must be from 0 to 366"),
-        ("rate_spread_bps", "501", "must be from 0 to 500"),
-        ("rate_spread_bps", "-1", "must be from 0 to 500"),
+        ("rate_spread_bps", "5.01", "must be from 0% to 5%"),
+        ("rate_spread_bps", "-1", "must be from 0% to 5%"),
         ("rate_max_age_seconds", "5", "must be from 30 to 86400"),
         ("rate_sources", "nobody", "said nothing of late; there is test"),
         ("rate_sources_agree", "2", "must be at most 1"),
         ("rate_sources_agree", "0", "must be from 1 to 5"),
         ("confirm_soft_below_usd", "10001", "must be from 0 to 10000"),
-        ("confirm_soft_chains", "arb, doge", "doge is none of"),
-        ("auto_accept_underpaid_from", "1", "must be below underpay_ratio"),
+        ("confirm_soft_chains", "doge", "doge is none of"),
+        ("auto_accept_underpaid_from", "100", "which is 100%: more is no"),
     ):
         wrong = {**form, "receipt_window_seconds": "60", name: value}
         refused = await anna.send(RULES, wrong, token=page.form_token)
@@ -134,7 +151,7 @@ async def test_a_spread_prices_new_invoices_and_no_other(
 ) -> None:
     before = (await firm.merchant.create()).data
     form = written(await anna.open(RULES))
-    changes = {"rate_spread_bps": "50", "rate_sources": "test", "receipt_window_seconds": "600"}
+    changes = {"rate_spread_bps": "0.5 %", "rate_sources": "test", "receipt_window_seconds": "600"}
     await anna.send(RULES, {**form, **changes})
     after = (await firm.merchant.create(payment_terms=0)).data
     assert [b["payment_intent"]["crypto_price"] for b in (before, after)] == ["32.5", "32.3375"]
@@ -207,5 +224,5 @@ async def test_the_rate_that_prices_is_the_one_that_is_called_in_use(
     both = await anna.send(RULES, {**form, "rate_sources_agree": "2"})
     assert both.status == 422
     assert "must be at most 1, as so many sources count for USDC/TWD" in both.words
-    await anna.send(RULES, {**form, "rate_spread_bps": "100"})
+    await anna.send(RULES, {**form, "rate_spread_bps": "1"})
     assert "in use as 32.175, your spread taken off" in (await anna.open(RATES)).words

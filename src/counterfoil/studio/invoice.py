@@ -37,6 +37,7 @@ from counterfoil.pages import shape
 from counterfoil.pages.forms import Form, read_form
 from counterfoil.pages.language import N_
 from counterfoil.pages.render import is_fragment, stream
+from counterfoil.studio import history
 from counterfoil.studio.door import (
     PREFIX,
     Answer,
@@ -204,6 +205,7 @@ async def _page(
         {
             **shown(found.view),
             "found": found,
+            "history": history,
             "standing": standing,
             "parked": [] if standing is None else _with_amounts(standing),
             "refusal": refusal,

@@ -53,3 +53,14 @@ VERDICTS: Final[Mapping[str, str]] = {
     "aml_hold": N_("held"),
 }
 """A screening's decision."""
+
+PARTS: Final[Mapping[str, str]] = {
+    "watch": N_("watching the chains"),
+    "screen": N_("screening"),
+    "move": N_("moving money"),
+    "expire": N_("deadlines"),
+    "attach": N_("transactions that are named"),
+    "policy": N_("your rules"),
+    "roles": N_("waiting for roles"),
+}
+"""Part of the system, as it signs log entries, to what it does."""

@@ -10,6 +10,7 @@ from counterfoil.core.errors import Forbidden, Invalid, Refusal
 from counterfoil.desk import audit_export, org_log
 from counterfoil.desk.audit_export import FORMS, Period
 from counterfoil.pages.forms import Form, read_form
+from counterfoil.studio import history
 from counterfoil.studio.door import Answer, PageRequest, desk_of
 from counterfoil.studio.settings.frame import settings_page
 
@@ -60,6 +61,7 @@ async def _page(request: PageRequest, refusal: Refusal | None = None) -> Answer:
     today = desk_of(request).clock.now().date()
     values = {
         "found": found,
+        "history": history,
         "first": (today - _MONTH).isoformat(),
         "last": today.isoformat(),
     }

@@ -5,13 +5,14 @@ from typing import Any, Final
 from litestar import get, post
 
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.errors import Forbidden, Refusal
+from counterfoil.core.errors import Forbidden, Invalid, Refusal
 from counterfoil.core.invoice import Policy
 from counterfoil.core.roles import Permission
 from counterfoil.desk import rates as desk_rates
 from counterfoil.desk import settings
 from counterfoil.pages.forms import read_form
 from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, go
+from counterfoil.studio.settings import units
 from counterfoil.studio.settings.frame import ADDRESS, settings_page
 from counterfoil.studio.settings.words import DEPOSITS, RULES
 
@@ -30,16 +31,25 @@ async def change(request: PageRequest) -> Answer:
     actor = request.user.actor
     actor.require(Permission.ADMINISTER)
     form = await read_form(request)
-    written = {name: form.raw(name).strip() for name in NAMES}
+    written = {
+        name: ", ".join(form.all(name, at_most=len(CHAINS)))
+        if units.KINDS[name] == "chains"
+        else form.raw(name).strip()
+        for name in NAMES
+    }
     present = _written(await settings.policy_of(desk_of(request), actor))
-    changes = {n: text or _nothing(n) for n, text in written.items() if text != present[n]}
+    changes = {
+        name: units.kept(name, text) or _nothing(name)
+        for name, text in written.items()
+        if text != present[name]
+    }
     try:
         await confirm_with(request, form)
         await settings.change_policy(desk_of(request), actor.org_id, changes, by=actor)
     except Forbidden:
         raise
     except Refusal as refusal:
-        return await _page(request, written, refusal)
+        return await _page(request, written, _in_per_cent(refusal))
     after = await settings.rules_of(desk_of(request), actor)
     waits = after.announced(desk_of(request).clock.now()) is not None
     return go(f"{ADDRESS}/rules", done="rules_later" if waits else "rules")
@@ -84,6 +94,7 @@ async def _page(
     modes = await settings.choose_deposits(desk, actor.org_id, None, None)
     values: dict[str, Any] = {
         "groups": RULES,
+        "known_chains": [key for key in CHAINS if key in desk.chains],
         "written": written or present,
         "present": present,
         "later": {n: t for n, t in _written(later).items() if t != present[n]} if later else {},
@@ -94,21 +105,22 @@ async def _page(
     return settings_page(request, "rules", values, refusal)
 
 
+def _in_per_cent(refusal: Refusal) -> Refusal:
+    """The same refusal, with its numbers as the form has them."""
+    told = {name: units.told(name, sentence) for name, sentence in refusal.fields.items()}
+    if told == dict(refusal.fields):
+        return refusal
+    return Invalid("; ".join(f"{name}: {sentence}" for name, sentence in told.items()), fields=told)
+
+
 def _nothing(name: str) -> str:
     """What an empty field stands for."""
-    kinds = {name: rule.kind for group in RULES.values() for name, rule in group.items()}
-    return "" if kinds[name] == "text" else "null"
+    return "" if units.KINDS[name] in {"text", "chains"} else "null"
 
 
 def _written(policy: Policy) -> dict[str, str]:
     """The values as they stand in the form."""
-    return {name: _text(getattr(policy, name)) for name in NAMES}
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return {name: units.shown(name, getattr(policy, name)) for name in NAMES}
 
 
 HANDLERS: Final = (rules, change, deposits, rates)

@@ -6,12 +6,14 @@ from typing import Final, Literal
 
 from counterfoil.pages.language import N_
 
-Kind = Literal["switch", "number", "choice", "text"]
+Kind = Literal["switch", "number", "choice", "text", "share", "bps", "chains"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One setting of `counterfoil.core.invoice.Policy`. ``choices`` maps value to name.
+
+    People write per cent: a ``share`` of 0.995 as 99.5, and 50 ``bps`` as 0.5.
 
     ``empty``: may be left empty, which leaves the matter to people.
     """
@@ -43,13 +45,16 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
     N_("Tolerance"): {
         "underpay_ratio": Rule(
             N_("Least share of what is due that counts as paid"),
-            N_("1 means every unit; 0.995 forgives half a per cent, which you then do not get."),
-            "number",
+            N_(
+                "100%% means every unit; 99.5%% forgives half a per cent, which you then do not"
+                " get."
+            ),
+            "share",
         ),
         "overpay_ratio": Rule(
             N_("Most share of what is due that counts as exact"),
-            N_("1 means every unit; with 1.02, two per cent too much are no surplus."),
-            "number",
+            N_("100%% means every unit; with 102%%, two per cent too much are no surplus."),
+            "share",
         ),
         "overpaid": Rule(
             N_("When too much came"),
@@ -90,13 +95,13 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
     },
     N_("Rates, for what is priced in fiat"): {
         "rate_spread_bps": Rule(
-            N_("Spread: hundredths of a per cent that are taken off the rate"),
+            N_("Spread that is taken off the rate"),
             N_(
-                "With 50, a customer sends half a per cent more tokens than at the rate of the"
+                "With 0.5%%, a customer sends half a per cent more tokens than at the rate of the"
                 " market; it is what you have against the rate's moving while it is held. It does"
                 " not touch what is priced in tokens, or where a stablecoin counts as a dollar."
             ),
-            "number",
+            "bps",
         ),
         "rate_max_age_seconds": Rule(
             N_("Seconds after which a rate prices nothing any more"),
@@ -122,9 +127,9 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
             "number",
         ),
         "rate_agree_within_bps": Rule(
-            N_("Sources agree when they differ by at most this many hundredths of a per cent"),
-            N_("100 is one per cent."),
-            "number",
+            N_("Sources agree when they differ by at most"),
+            N_("Rates further apart than this do not agree."),
+            "bps",
         ),
     },
     N_("Finality"): {
@@ -137,23 +142,23 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
             "number",
         ),
         "confirm_soft_chains": Rule(
-            N_("Chains on which that holds, separated by commas"),
-            N_("arb, base and op are Arbitrum, Base and Optimism. Empty: on all of them."),
-            "text",
+            N_("Chains on which that holds"),
+            N_("None chosen: on all of them."),
+            "chains",
             empty=True,
         ),
     },
     N_("What rules decide instead of people"): {
         "auto_accept_underpaid_from": Rule(
             N_("Accept too little from this share on"),
-            N_("0.98 accepts payments that lack up to two per cent. Empty: people decide."),
-            "number",
+            N_("98%% accepts payments that lack up to two per cent. Empty: people decide."),
+            "share",
             empty=True,
         ),
         "auto_accept_overpaid_to": Rule(
             N_("Accept too much up to this share"),
             N_("The surplus is kept for the customer to be refunded. Empty: people decide."),
-            "number",
+            "share",
             empty=True,
         ),
         "auto_accept_late_minutes": Rule(
@@ -170,8 +175,8 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         ),
         "auto_recalculate_late_from": Rule(
             N_("Share of the new price that a late payment must reach"),
-            N_("1 means all of it; what reaches less waits for a person."),
-            "number",
+            N_("100%% means all of it; what reaches less waits for a person."),
+            "share",
         ),
         "auto_accept_several_payers": Rule(
             N_("Accept payments from several addresses without a person"),

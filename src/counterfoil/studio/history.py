@@ -1,0 +1,165 @@
+"""What a log entry says besides who did what: its details, in words and amounts."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final
+
+from counterfoil.core.assets import CHAINS, known_asset
+from counterfoil.core.money import Asset
+from counterfoil.pages import shape
+from counterfoil.pages.language import N_
+from counterfoil.studio import terms, words
+from counterfoil.studio.settings.words import RULES
+
+Say = Callable[..., str]
+
+LABELS: Final[Mapping[str, str]] = {
+    **{name: rule.title for group in RULES.values() for name, rule in group.items()},
+    "address": N_("Address"),
+    "after": N_("After"),
+    "amount": N_("Amount"),
+    "amount_units": N_("Base units"),
+    "asked_by": N_("Asked for by"),
+    "asset": N_("Token"),
+    "attachments": N_("Attachments"),
+    "before": N_("Before"),
+    "changed": N_("Changed"),
+    "client_id": N_("Client id"),
+    "confirmed": N_("Found on the chain"),
+    "content_hash": N_("Fingerprint of the content"),
+    "context": N_("What is particular"),
+    "currency": N_("Currency"),
+    "deadline_at": N_("Due"),
+    "decision": N_("Screening"),
+    "destination": N_("Payout address"),
+    "due": N_("Amount due"),
+    "email": N_("E-mail"),
+    "from": N_("Holds from"),
+    "generation": N_("Approved for the time"),
+    "holds_at": N_("Holds from"),
+    "label": N_("Name"),
+    "later": N_("Holds later"),
+    "move_id": N_("Payment"),
+    "moves": N_("Payments"),
+    "name": N_("Name"),
+    "payout_to": N_("Paid out to"),
+    "received": N_("Received"),
+    "redirect": N_("Order"),
+    "refund": N_("Refund"),
+    "refund_address": N_("Address for the refund"),
+    "refund_amounts": N_("Amount to refund"),
+    "refund_status": N_("Refund stands"),
+    "replaces_nonce": N_("In place of number"),
+    "role": N_("Role"),
+    "roles": N_("Roles"),
+    "rule": N_("By the rule"),
+    "screening_run": N_("Number of the screening"),
+    "surplus": N_("What is too much"),
+    "transfer": N_("Transfer"),
+    "tx_hash": N_("Transaction"),
+    "url": N_("Web address"),
+}
+"""Detail of an entry to its name; those that no one needs explained have none."""
+
+_SURPLUS: Final = {"keep": N_("is kept"), "return": N_("goes back")}
+_NAMED: Final[Mapping[str, Mapping[str, str]]] = {
+    "context": {one.value: told for one, told in words.CONTEXTS.items()},
+    "decision": terms.VERDICTS,
+    "refund_status": {one.value: told for one, told in words.REFUNDS.items()},
+    "role": words.ROLES,
+    "roles": words.ROLES,
+    "surplus": _SURPLUS,
+    "changed": words.FIELDS,
+}
+"""Details whose values have names of their own."""
+
+_NOTHING: Final = "\N{EN DASH}"
+_TO: Final = " \N{RIGHTWARDS ARROW} "
+
+
+def details(metadata: Mapping[str, Any], say: Say) -> list[tuple[str, list[str]]]:
+    """Each detail's name and its lines; what is not known is shown as it is written."""
+    return [
+        (say(LABELS[name]) if name in LABELS else name.replace("_", " "), lines)
+        for name, value in sorted(metadata.items())
+        if (lines := list(_lines(name, value, say)))
+    ]
+
+
+def _lines(name: str, value: object, say: Say) -> Iterator[str]:
+    match value:
+        case {"from": old, "to": new}:
+            yield _changed(name, old, new, say)
+        case [old, new] if name in LABELS and name not in _LISTS:
+            yield _changed(name, old, new, say)
+        case dict():
+            for key, one in value.items():
+                yield _ruled(key, one, say) if name == "later" else _of(str(key), one, say)
+        case list():
+            for one in value:
+                yield from _lines(name, one, say)
+        case bool():
+            yield say("yes") if value else say("no")
+        case None | "":
+            return
+        case _:
+            yield _text(name, str(value), say)
+
+
+_LISTS: Final = frozenset({"attachments", "changed", "moves", "roles"})
+"""Details that are lists, and no pair of before and after."""
+
+
+def _ruled(name: str, value: object, say: Say) -> str:
+    """A rule that changes later."""
+    return f"{say(LABELS.get(name, name))}: {', '.join(_lines(name, value, say))}"
+
+
+def _changed(name: str, old: object, new: object, say: Say) -> str:
+    before, after = (", ".join(_lines(name, one, say)) or _NOTHING for one in (old, new))
+    return f"{before}{_TO}{after}"
+
+
+def _of(key: str, value: object, say: Say) -> str:
+    """What stands beside an asset or a family of chains."""
+    asset = _asset(key)
+    match value:
+        case {"due_units": str(units), "rate": {"value": rate, "pair": pair, "source": source}} if (
+            asset
+        ):
+            return f"{_amount(units, asset)} ({pair} {rate}, {source})"
+        case {"due_units": str(units)} if asset:
+            return _amount(units, asset)
+        case {"seen_units": str(seen), "final_units": str(final)} if asset:
+            return say(
+                "%(seen)s seen, %(final)s final",
+                seen=_amount(seen, asset),
+                final=_amount(final, asset),
+            )
+        case str() if asset:
+            return _amount(value, asset)
+        case _:
+            return f"{key}: {value}"
+
+
+def _amount(units: str, asset: Asset) -> str:
+    chain = CHAINS[asset.chain].name
+    return f"{shape.amount(int(units), asset)}, {chain}" if units.isdecimal() else units
+
+
+def _asset(key: str) -> Asset | None:
+    chain, colon, contract = key.partition(":")
+    if not colon or chain not in CHAINS:
+        return None
+    return known_asset(chain, "" if contract == "native" else contract)
+
+
+def _text(name: str, value: str, say: Say) -> str:
+    named = _NAMED.get(name, {})
+    if value in named:
+        return say(named[value])
+    if name == "from" or name.endswith("_at"):
+        with suppress(ValueError):
+            return shape.moment(datetime.fromisoformat(value))
+    return value
