@@ -10,7 +10,7 @@ from counterfoil.core.money import Asset
 from counterfoil.pages import shape
 from counterfoil.pages.language import N_
 from counterfoil.studio import terms, words
-from counterfoil.studio.settings.words import RULES
+from counterfoil.studio.rule_words import RULES
 
 Say = Callable[..., str]
 
@@ -74,6 +74,8 @@ _NAMED: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """Details whose values have names of their own."""
 
+_ADDRESSES: Final = "evm"
+"""The one family of chains there is, which nobody has to tell from another."""
 _NOTHING: Final = "\N{EN DASH}"
 _TO: Final = " \N{RIGHTWARDS ARROW} "
 
@@ -131,6 +133,8 @@ def _of(key: str, value: object, say: Say) -> str:
             return f"{_amount(units, asset)} ({pair} {rate}, {source})"
         case {"due_units": str(units)} if asset:
             return _amount(units, asset)
+        case {"seen_units": str(seen), "final_units": str(final)} if asset and seen == final:
+            return say("%(final)s final", final=_amount(final, asset))
         case {"seen_units": str(seen), "final_units": str(final)} if asset:
             return say(
                 "%(seen)s seen, %(final)s final",
@@ -140,7 +144,7 @@ def _of(key: str, value: object, say: Say) -> str:
         case str() if asset:
             return _amount(value, asset)
         case _:
-            return f"{key}: {value}"
+            return str(value) if key == _ADDRESSES else f"{key}: {value}"
 
 
 def _amount(units: str, asset: Asset) -> str:

@@ -12,9 +12,9 @@ from counterfoil.desk import rates as desk_rates
 from counterfoil.desk import settings
 from counterfoil.pages.forms import read_form
 from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, go
+from counterfoil.studio.rule_words import DEPOSITS, RULES
 from counterfoil.studio.settings import units
 from counterfoil.studio.settings.frame import ADDRESS, settings_page
-from counterfoil.studio.settings.words import DEPOSITS, RULES
 
 NAMES: Final = tuple(name for group in RULES.values() for name in group)
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Final
 
 from counterfoil.core.money import plain_text
-from counterfoil.studio.settings.words import RULES, Kind
+from counterfoil.studio.rule_words import RULES, Kind
 
 KINDS: Final[dict[str, Kind]] = {
     name: rule.kind for group in RULES.values() for name, rule in group.items()
