@@ -4,15 +4,18 @@ import asyncio
 from collections.abc import Callable, Iterator
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from counterfoil.chains.port import ChainError
 from counterfoil.workers import runner
 from counterfoil.workers.runner import (
     LONGEST_BACKOFF_SECONDS,
     Beat,
     Bell,
     RightOfWay,
+    alone,
     first,
     forever,
 )
@@ -213,3 +216,22 @@ async def test_a_way_is_free_again_after_an_error_and_nobody_waits_for_long(
     monkeypatch.setattr(runner, "LONGEST_WAY_SECONDS", PATIENCE_SECONDS)
     async with patiently("the way to be free after an error", PATIENCE_SECONDS / 2):
         await way.give()
+
+
+async def test_what_goes_wrong_alone_is_logged_and_stays_alone(log: list[EventDict]) -> None:
+    done = []
+    for error in (ChainError("away"), KeyError("what?"), None, TimeoutError("late")):
+        with alone(structlog.get_logger(), "failed", org_id=7):
+            if error is not None:
+                raise error
+            done.append(7)
+    assert done == [7]
+    assert [(entry["log_level"], entry["reason"], entry["org_id"]) for entry in log] == [
+        ("warning", "ChainError: away", 7),
+        ("error", "KeyError: 'what?'", 7),
+        ("error", "TimeoutError: late", 7),
+    ]
+    with pytest.raises(KeyError), alone(structlog.get_logger(), "failed", but=(LookupError,)):
+        raise KeyError
+    with pytest.raises(asyncio.CancelledError), alone(structlog.get_logger(), "failed"):
+        raise asyncio.CancelledError

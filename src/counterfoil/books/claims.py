@@ -54,14 +54,20 @@ async def add(tx: Tx, claim: ClaimRow) -> bool:
     return added == 1
 
 
-async def to_check(tx: Tx, chain: str, limit: int) -> list[ClaimRow]:
-    """The oldest open claims about a chain."""
+async def to_check(
+    tx: Tx, chain: str, limit: int, *, passing_over: Collection[UUID]
+) -> list[ClaimRow]:
+    """The oldest open claims about a chain, except those to pass over."""
     return await all_rows(
         tx,
         ClaimRow,
         _SELECT
-        + "WHERE chain = %(chain)s AND status = 'open' ORDER BY named_at, claim_id LIMIT %(limit)s",
-        {"chain": chain, "limit": limit},
+        + """
+        WHERE chain = %(chain)s AND status = 'open'
+          AND claim_id <> ALL(%(passing_over)s::uuid[])
+        ORDER BY named_at, claim_id LIMIT %(limit)s
+        """,
+        {"chain": chain, "limit": limit, "passing_over": list(passing_over)},
     )
 
 

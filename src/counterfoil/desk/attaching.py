@@ -5,6 +5,7 @@ Once its transaction is known it has one, and is screened again (specs/chains.md
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
@@ -98,10 +99,12 @@ async def attach(  # noqa: PLR0913 - who says what about which payment, and why
     return await desk.database.run(work)
 
 
-async def to_check(desk: Desk, chain: str, limit: int) -> list[ClaimRow]:
-    """What people said that the chain has not been asked about."""
+async def to_check(
+    desk: Desk, chain: str, limit: int, *, passing_over: Collection[UUID] = ()
+) -> list[ClaimRow]:
+    """What people said that the chain has not been asked about, except some claims."""
     async with desk.database.reading() as tx:
-        return await claims.to_check(tx, chain, limit)
+        return await claims.to_check(tx, chain, limit, passing_over=passing_over)
 
 
 async def check(desk: Desk, claim: ClaimRow, found: Origin | None) -> str | None:

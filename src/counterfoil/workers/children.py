@@ -1,25 +1,26 @@
 """Gas for deposit addresses that have keys of their own, as soon as they have tokens to sweep."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Final
 
 import structlog
 
 from counterfoil.chains.evm.transactions import transfer_calldata
-from counterfoil.chains.port import Chain, ChainError
+from counterfoil.chains.port import Chain
 from counterfoil.desk import children, moving, stuck
 from counterfoil.desk.children import WAITING_FOR_GAS, ChildSweep, Levels, Seen
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.provisioning import FuelLevels
 from counterfoil.desk.stuck import TxRow
-from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreachable
+from counterfoil.signer.client import SignerClient
 from counterfoil.workers.evm_moves import (
     gas_limit,
     least_data_fee_wei,
     least_fee_wei,
     most_data_fee_wei,
 )
+from counterfoil.workers.runner import alone
 
 _log: Final = structlog.get_logger("counterfoil.children")
 
@@ -48,16 +49,20 @@ class ChildFueler:
             seen: set[str] = set()
             for sweep, signed in await children.short_of_gas(self._desk, chain.key):
                 seen.add(sweep.address)
-                with _alone(chain, sweep):
+                with self._alone(chain, sweep):
                     busy |= await self._look_again(chain, sweep, signed)
             for sweep in await self._turns.sweeps(chain.key):
                 # One at a time from each address: the next is reckoned when this one is paid for.
                 if sweep.address in seen:
                     continue
                 seen.add(sweep.address)
-                with _alone(chain, sweep):
+                with self._alone(chain, sweep):
                     busy |= await self._look(chain, sweep)
         return busy
+
+    @staticmethod
+    def _alone(chain: Chain, sweep: ChildSweep) -> AbstractContextManager[None]:
+        return alone(_log, "children.failed", chain=chain.key, child=sweep.address)
 
     async def _look(self, chain: Chain, sweep: ChildSweep) -> bool:
         derived = await self._signer.deposits(sweep.org_id)
@@ -132,12 +137,3 @@ class ChildFueler:
         wallets = await self._signer.addresses(sweep.org_id)
         to = wallets.hold if sweep.purpose == "quarantine" else wallets.pool
         return transfer_calldata(to, sweep.amount_units)
-
-
-@contextmanager
-def _alone(chain: Chain, sweep: ChildSweep) -> Iterator[None]:
-    """Keep what goes wrong with one address from all others."""
-    try:
-        yield
-    except (ChainError, SignerUnreachable, SignerRefused) as error:
-        _log.warning("children.failed", chain=chain.key, child=sweep.address, reason=str(error))

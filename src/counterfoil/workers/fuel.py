@@ -7,11 +7,12 @@ from typing import Final, Literal
 
 import structlog
 
-from counterfoil.chains.port import Block, Chain, ChainError, StateNotKept
+from counterfoil.chains.port import Block, Chain, ChainUnreachable, StateNotKept
 from counterfoil.desk import moving, provisioning
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.moving import WalletRow
 from counterfoil.desk.provisioning import FuelLevels, Seen
+from counterfoil.workers.runner import alone
 
 _log: Final = structlog.get_logger("counterfoil.fuel")
 
@@ -40,10 +41,8 @@ class FuelWorker:
         """Look at every wallet once; answers whether anything was booked."""
         busy = False
         for chain in self._chains.values():
-            try:
+            with alone(_log, "fuel.chain_failed", chain=chain.key):
                 busy |= await self._round(chain)
-            except ChainError as error:
-                _log.warning("fuel.chain_failed", chain=chain.key, reason=str(error))
         return busy
 
     async def _round(self, chain: Chain) -> bool:
@@ -52,8 +51,12 @@ class FuelWorker:
             by_org.setdefault(wallet.org_id, []).append(wallet)
         booked = False
         for org_id, wallets in by_org.items():
-            booked |= await self._book(chain, org_id, wallets)
-            await self._plan(chain, org_id)
+            # A chain that is away is away for all: each would wait for it in vain.
+            with alone(
+                _log, "fuel.failed", but=(ChainUnreachable,), chain=chain.key, org_id=org_id
+            ):
+                booked |= await self._book(chain, org_id, wallets)
+                await self._plan(chain, org_id)
         return booked
 
     async def _book(self, chain: Chain, org_id: int, wallets: list[WalletRow]) -> bool:

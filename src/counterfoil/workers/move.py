@@ -4,8 +4,8 @@ Any number of these may run. Who signs is decided by the wallet's lock, who sett
 transaction's own row; sending the same bytes twice is harmless (specs/reliability.md 1.3).
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -51,6 +51,7 @@ from counterfoil.workers.evm_moves import (
     strangers,
 )
 from counterfoil.workers.proven import Mined, Vouching
+from counterfoil.workers.runner import alone, sentence
 from counterfoil.workers.stuck import Unblocker, not_proven_gone
 from counterfoil.workers.witness import TWO_NODES_FROM_DOLLARS
 
@@ -199,7 +200,7 @@ class MoveWorker:
             await self._wait(batch, f"the chain gives no answer: {error}", SHORT)
             return None
         except Exception as error:  # noqa: BLE001 - one movement that cannot be read stops no other
-            return await self._wait(batch, _sentence(error), LONG)
+            return await self._wait(batch, sentence(error), LONG)
 
     async def _finish_earlier(
         self, chain: Chain, batch: Batch, taken: _NonceTaken
@@ -432,19 +433,8 @@ async def thaw(desk: Desk, chain: Chain, address: str, *, by: str, reason: str) 
     )
 
 
-@contextmanager
-def _alone(chain: Chain, **about: str) -> Iterator[None]:
-    """Keep what goes wrong inside from everything else. Its class and sentence are logged."""
-    try:
-        yield
-    except ChainError as error:
-        _log.warning("move.chain_failed", chain=chain.key, reason=_sentence(error), **about)
-    except Exception as error:  # noqa: BLE001 - whatever it is, other wallets and chains go on
-        _log.error("move.failed", chain=chain.key, reason=_sentence(error), **about)
-
-
-def _sentence(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _alone(chain: Chain, **about: str) -> AbstractContextManager[None]:
+    return alone(_log, "move.failed", but=(), chain=chain.key, **about)
 
 
 def _names(batch: Batch) -> list[str]:

@@ -6,11 +6,12 @@ from typing import Final
 import structlog
 
 from counterfoil.chains.evm.addresses import DepositAddresses
-from counterfoil.chains.port import Chain, ChainError
+from counterfoil.chains.port import Chain
 from counterfoil.desk import provisioning
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.provisioning import Org, Stock
-from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreachable
+from counterfoil.signer.client import SignerClient
+from counterfoil.workers.runner import alone
 
 _log: Final = structlog.get_logger("counterfoil.provision")
 
@@ -35,15 +36,22 @@ class ProvisionWorker:
         """Look after every organisation once; answers whether addresses were added."""
         added = 0
         for org in await provisioning.all_orgs(self._desk):
-            if not await self._is_the_signers(org):
-                continue
-            added += await self._fill(org)
-            for chain in self._chains.values():
-                try:
-                    await self._prepare(chain, org)
-                except ChainError as error:
-                    _log.warning("provision.chain_failed", chain=chain.key, reason=str(error))
+            with alone(_log, "provision.failed", org_id=org.org_id):
+                added += await self._provide(org)
         return bool(added)
+
+    async def _provide(self, org: Org) -> int:
+        if not await self._is_the_signers(org):
+            return 0
+        added = await self._fill(org)
+        if org.policy.chains_in("hd"):
+            # Whose branch the signer does not tell needs wallets and a factory all the same.
+            with alone(_log, "provision.children_failed", org_id=org.org_id):
+                added += await self._fill_children(org)
+        for chain in self._chains.values():
+            with alone(_log, "provision.chain_failed", org_id=org.org_id, chain=chain.key):
+                await self._prepare(chain, org)
+        return added
 
     async def _is_the_signers(self, org: Org) -> bool:
         """Whether the signer derives this very factory.
@@ -51,11 +59,7 @@ class ProvisionWorker:
         Whoever can write to the database could otherwise put a factory of their own there, and
         every address given out from then on would pay them.
         """
-        try:
-            wallets = await self._signer.addresses(org.org_id)
-        except (SignerUnreachable, SignerRefused) as error:
-            _log.warning("provision.signer_unreachable", org_id=org.org_id, reason=str(error))
-            return False
+        wallets = await self._signer.addresses(org.org_id)
         theirs = (wallets.factory, wallets.operator, wallets.pool, wallets.hold, wallets.gas)
         ours = (
             org.factory_address,
@@ -79,8 +83,6 @@ class ProvisionWorker:
         )
         if added:
             _log.info("provision.addresses", org_id=org.org_id, added=added)
-        if org.policy.chains_in("hd"):
-            added += await self._fill_children(org)
         return added
 
     async def _fill_children(self, org: Org) -> int:

@@ -8,6 +8,9 @@ from typing import Final
 
 import structlog
 
+from counterfoil.chains.port import ChainError
+from counterfoil.signer.client import SignerRefused, SignerUnreachable
+
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 30.0
 LONGEST_WAY_SECONDS: Final = 0.25
@@ -111,6 +114,35 @@ class Beat:
         spent = self._clock() - self._last
         await self._sleep(max(seconds - spent, seconds * _LEAST_REST))
         self._last = self._clock()
+
+
+@contextmanager
+def alone(
+    log: structlog.stdlib.BoundLogger,
+    event: str,
+    *,
+    but: tuple[type[Exception], ...] = (),
+    **about: object,
+) -> Iterator[None]:
+    """Keep what goes wrong inside, with one organisation or row, from all others.
+
+    It is logged with its class and sentence: what a chain or the signer fails to do as a warning,
+    anything else as an error with where it happened. What concerns the others as well, one of
+    ``but``, is raised.
+    """
+    try:
+        yield
+    except but:
+        raise
+    except (ChainError, SignerRefused, SignerUnreachable) as error:
+        log.warning(event, reason=sentence(error), **about)
+    except Exception as error:
+        log.exception(event, reason=sentence(error), **about)
+
+
+def sentence(error: Exception) -> str:
+    """Say what an error is, for people who read logs."""
+    return f"{type(error).__name__}: {error}"
 
 
 def quietly() -> None:
