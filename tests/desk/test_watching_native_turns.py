@@ -10,15 +10,14 @@ from counterfoil.cli_watch import needing_a_person
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
-from counterfoil.desk import comparing, doubting, moving
-from counterfoil.workers.before_sweeping import NotComparable, balance_differences
+from counterfoil.desk import comparing, doubting
 from counterfoil.workers.expire import Expirer
 from counterfoil.workers.watch import WatchLimits
 from support.fake_chain import FakeChain, Moved
 from support.fake_clock import NOON, FakeClock
 from support.invoices import CUSTOMER, DUE, ETH, USDT
 from support.shop import desk_on
-from support.till import ETHER, Till
+from support.till import ETHER
 from support.tower import Tower
 
 
@@ -189,23 +188,3 @@ async def test_ether_that_only_the_newest_balance_shows_keeps_its_invoice_from_e
     tower.clock.advance(timedelta(minutes=3))
     await step_by_step(tower, 2)
     assert await comparing.every(tower.desk) == []
-
-
-async def test_without_old_state_a_sweep_goes_on_where_the_newest_balance_is_the_books(
-    till: Till, clock: FakeClock
-) -> None:
-    chain = FakeChain(clock)
-    paid, more = [await till.signed_bill() for _ in range(2)]
-    for bill in (paid, more):
-        chain.pay(USDT.contract, bill.deposit_address, DUE)
-    chain.mine(120)
-    chain.faults.no_state = True
-    batch = await till.batch()
-    assert await balance_differences(till.desk, chain, batch) == {}
-
-    chain.pay(USDT.contract, more.deposit_address, 5)
-    chain.mine()
-    with pytest.raises(NotComparable, match="no node keeps the balances of block 100") as unsure:
-        await balance_differences(till.desk, chain, batch)
-    assert unsure.value.move_ids == {(await till.move(more, "sweep")).move_id}
-    assert len(await moving.open_txs(till.desk, "arb")) == 0

@@ -6,6 +6,7 @@ from typing import LiteralString
 from uuid import UUID
 
 from counterfoil.core.invoice import DepositMode
+from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import Params, all_rows, all_values, one_row, one_value
 
@@ -233,10 +234,17 @@ async def all_deposits(tx: Tx) -> list[OwnedAddress]:
     )
 
 
-async def stray_units(
-    tx: Tx, chain: str, contract: str, addresses: Collection[str], upto_block: int
+async def stray_units(  # noqa: PLR0913, PLR0917 - an asset, whose addresses, and what counts
+    tx: Tx,
+    chain: str,
+    contract: str,
+    addresses: Collection[str],
+    upto_block: int,
+    least: Depth,
 ) -> Mapping[str, int]:
-    """What final transfers, up to a block, brought to addresses without belonging to an invoice.
+    """What transfers, up to a block, brought to addresses without belonging to an invoice.
+
+    Counted are those that are settled at ``least`` so much.
 
     Addresses are public arithmetic, so anybody can send dust to one before an invoice has it.
     """
@@ -246,7 +254,7 @@ async def stray_units(
         """
         SELECT address, sum(amount_units)::numeric(78, 0) AS units FROM ingest.unassigned_transfer
         WHERE chain = %(chain)s AND contract = %(contract)s AND address = ANY(%(addresses)s)
-          AND depth = 3 AND block_number <= %(upto_block)s
+          AND depth >= %(least)s AND block_number <= %(upto_block)s
         GROUP BY address
         """,
         {
@@ -254,6 +262,7 @@ async def stray_units(
             "contract": contract,
             "addresses": list(addresses),
             "upto_block": upto_block,
+            "least": least,
         },
     )
     return {row.address: row.units for row in found}

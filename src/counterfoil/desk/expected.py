@@ -20,22 +20,26 @@ class Expected:
     units: Mapping[str, int] = field(default_factory=dict)
 
 
-async def expected_balances(desk: Desk, batch: Batch) -> Expected | None:
+async def expected_balances(
+    desk: Desk, batch: Batch, least: Depth = Depth.FINAL
+) -> Expected | None:
     """What the deposit addresses of a sweep hold by our books; None before the watcher began.
 
     Final transfers minus final sweeps, as of the last block that the watcher has booked, so
-    that a payment which is not booked yet is no difference (specs/chains.md 6.2 item 3).
+    that a payment which is not booked yet is no difference (specs/chains.md 6.2 item 3). With
+    ``least`` less than final also what was merely seen, as of the last block that it has read.
     """
     first = batch.items[0].move
     async with desk.database.reading() as tx:
         cursor = await cursors.get(tx, first.chain)
         if cursor is None:
             return None
-        units = await _held_units(tx, batch, cursor.final_number)
-    return Expected(first.chain, first.contract, cursor.final_number, units)
+        at_block = cursor.final_number if least is Depth.FINAL else cursor.head_number
+        units = await _held_units(tx, batch, at_block, least)
+    return Expected(first.chain, first.contract, at_block, units)
 
 
-async def _held_units(tx: Tx, batch: Batch, at_block: int) -> dict[str, int]:
+async def _held_units(tx: Tx, batch: Batch, at_block: int, least: Depth) -> dict[str, int]:
     first = batch.items[0].move
     where = {
         item.move.invoice_id: item.deposit_address
@@ -44,12 +48,13 @@ async def _held_units(tx: Tx, batch: Batch, at_block: int) -> dict[str, int]:
     }
     held = dict.fromkeys(where.values(), 0)
     asset = (first.chain, first.contract)
-    for address, units in (await addresses.stray_units(tx, *asset, list(held), at_block)).items():
+    strays = await addresses.stray_units(tx, *asset, list(held), at_block, least)
+    for address, units in strays.items():
         held[address] += units
     for transfer in await transfers.of_invoices(tx, first.org_id, list(where)):
-        final = transfer.depth is Depth.FINAL and transfer.block_number <= at_block
+        counts = transfer.depth >= least and transfer.block_number <= at_block
         here = (transfer.chain, transfer.contract, transfer.deposit_mode)
-        if here == (*asset, first.deposit_mode) and final:
+        if here == (*asset, first.deposit_mode) and counts:
             held[where[transfer.invoice_id]] += transfer.amount_units
     for move in await moves.of_invoices(tx, first.org_id, list(where)):
         here = (move.chain, move.contract, move.deposit_mode)

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from counterfoil.chains.port import Chain, StateNotKept
+from counterfoil.core.reckoning import Depth
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.expected import Expected, expected_balances
 from counterfoil.desk.moving import Batch
@@ -25,8 +26,8 @@ async def balance_differences(desk: Desk, chain: Chain, batch: Batch) -> dict[UU
     """What the chain says about a sweep's deposit addresses against our books, per movement.
 
     Empty when both agree (specs/chains.md 6.2 item 3). Where no node keeps the state of the last
-    block in the books, the newest one's must be the same: what came since may not be swept along.
-    Raises `NotWatched` and `NotComparable`.
+    block in the books, that of the last one read must be what was seen by then: what no list tells
+    of may not be swept along. Raises `NotWatched` and `NotComparable`.
     """
     expected = await expected_balances(desk, batch)
     if expected is None:
@@ -36,7 +37,7 @@ async def balance_differences(desk: Desk, chain: Chain, batch: Batch) -> dict[UU
     try:
         found = await chain.token_balances(expected.contract, addresses, expected.at_block)
     except StateNotKept:
-        await _must_agree_now(chain, batch, expected)
+        await _must_agree_where_read(desk, chain, batch, expected)
         return {}
     on_chain = dict(zip(addresses, found, strict=True))
     return {
@@ -50,16 +51,21 @@ async def balance_differences(desk: Desk, chain: Chain, batch: Batch) -> dict[UU
     }
 
 
-async def _must_agree_now(chain: Chain, batch: Batch, expected: Expected) -> None:
-    addresses = list(expected.units)
-    newest = await chain.block("latest")
-    at_block = expected.at_block if newest is None else newest.number
-    found = await chain.token_balances(expected.contract, addresses, at_block)
-    unlike = {a for a, held in zip(addresses, found, strict=True) if held != expected.units[a]}
+async def _must_agree_where_read(desk: Desk, chain: Chain, batch: Batch, booked: Expected) -> None:
+    """Raise `NotComparable` unless all that is there after the last block read has been seen.
+
+    What was seen counts, whatever its depth: else anybody could hold a sweep up for ever with a
+    unit now and then. It is booked before the sweep is (`counterfoil.desk.landing`).
+    """
+    seen = await expected_balances(desk, batch, Depth.SEEN)
+    assert seen is not None, "it was watched a moment ago"  # noqa: S101 - tells mypy
+    addresses = list(seen.units)
+    found = await chain.token_balances(seen.contract, addresses, seen.at_block)
+    unlike = {a for a, held in zip(addresses, found, strict=True) if held != seen.units[a]}
     odd = frozenset(i.move.move_id for i in batch.items if i.deposit_address in unlike)
     if odd:
         msg = (
-            f"no node keeps the balances of block {expected.at_block}, and those of block"
-            f" {at_block} are not what the books say; it goes on once they are the same"
+            f"no node keeps the balances of block {booked.at_block}, and those of block"
+            f" {seen.at_block} are not what was seen; it goes on once they are the same"
         )
         raise NotComparable(msg, odd)
