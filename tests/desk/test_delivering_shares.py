@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from threading import Event
 
 import pytest
 
 from counterfoil.db.pool import Database
 from counterfoil.db.rows import one_value
 from counterfoil.workers.notify import Limits, Notifier
+from counterfoil.workers.outward import SystemLookup, on_behalf_of
 from support.bench import Bench, opened
 from support.inbox import Inbox
-from support.patience import patiently
+from support.patience import PATIENCE_SECONDS, patiently
 
 
 @pytest.fixture
@@ -139,3 +141,48 @@ async def test_a_receiver_has_its_full_share_again_once_it_answers_quickly(bench
     assert await notifier.step() == 1
     await notifier.settle()
     assert await notifier.step() == 4
+
+
+async def test_names_that_hang_delay_nobody_elses_names() -> None:
+    over, asked = Event(), []
+
+    def resolve(host: str) -> list[str]:
+        asked.append(host)
+        if host != "honest.example":
+            over.wait(PATIENCE_SECONDS)
+        return ["127.0.0.1"]
+
+    lookup = SystemLookup(resolve)
+
+    async def look_up(org_id: int, host: str) -> Sequence[str]:
+        on_behalf_of.set(org_id)
+        return await lookup(host)
+
+    async with patiently("an honest name"):
+        hanging = [asyncio.create_task(look_up(1, f"a{n}.example")) for n in range(150)]
+        try:
+            while len(asked) < 8:
+                await asyncio.sleep(0.01)
+            for task in hanging[:8]:
+                task.cancel()  # whoever gives up leaves a thread behind that still waits
+            await asyncio.wait(hanging[:8])
+            assert await asyncio.create_task(look_up(2, "honest.example")) == ["127.0.0.1"]
+            assert len(asked) == 9, "eight at once of the first one's, and the second one's"
+        finally:
+            over.set()
+        assert await asyncio.gather(*hanging[8:]) == [["127.0.0.1"]] * 142
+
+
+async def test_a_name_is_looked_up_on_behalf_of_who_gave_it(bench: Bench) -> None:
+    inbox, whose = await bench.inbox(), []
+
+    async def lookup(host: str) -> Sequence[str]:
+        whose.append((host, on_behalf_of.get()))
+        return ["127.0.0.1"]
+
+    await bench.office.opens(2)
+    await bench.office.tells(inbox.at("/", host="a.example"))
+    await bench.office.tells(inbox.at("/", host="b.example"), org_id=2)
+    await (await bench.notifier(lookup=lookup)).step()
+    await inbox.has_received(2)
+    assert sorted(whose) == [("a.example", 1), ("b.example", 2)]

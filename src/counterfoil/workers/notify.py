@@ -33,6 +33,7 @@ from counterfoil.desk.delivering import (
     Shares,
 )
 from counterfoil.desk.desk import Desk
+from counterfoil.workers.outward import on_behalf_of
 from counterfoil.workers.runner import Jitter, quietly, system_jitter
 
 T = TypeVar("T")
@@ -300,6 +301,7 @@ class Notifier:
         return True
 
     async def _deliver(self, delivery: Delivery, body: bytes) -> None:
+        on_behalf_of.set(delivery.org_id)
         reply = await self._send(delivery, body) if body else Reply(None, _OUR_FAULT, 0)
         self._answered(delivery)
         attempt = Attempt(delivery, body or None, reply, self._jitter())

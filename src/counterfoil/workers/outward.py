@@ -10,12 +10,13 @@ import asyncio
 import select
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from ipaddress import ip_address
 from typing import Final
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -31,23 +32,43 @@ Lookup = Callable[[str], Awaitable[Sequence[str]]]
 KEPT_SECONDS: Final = 2.0
 """How long a connection rests at most: many servers hang up after five, some after two."""
 
-_LOOKUP_THREADS: Final = 32
+_LOOKUP_THREADS: Final = 64
+_LOOKUPS_EACH: Final = 8
+"""At once for one organisation, which may name any number of hosts whose names hang."""
+
+on_behalf_of: Final = ContextVar("on_behalf_of", default=0)
+"""The organisation for which this task sends, whose look-ups wait for one another."""
+
 _AT_ONCE: Final = 0
 
 
 class SystemLookup:
     """The machine's own resolver, on threads of its own.
 
-    The event loop's few would all be taken by names that answer slowly on purpose.
+    The event loop's few would all be taken by names that answer slowly on purpose, and all of
+    these by one organisation that names many such: each has a few at once.
     """
 
-    def __init__(self) -> None:
-        """Threads start when they are needed."""
+    def __init__(self, resolve: Callable[[str], Sequence[str]] | None = None) -> None:
+        """Ask the machine, or what ``resolve`` blocks for. Threads start when they are needed."""
+        self._resolve = resolve or _addresses
         self._threads = ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="lookup")
+        self._turns: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
 
     async def __call__(self, host: str) -> Sequence[str]:
-        """Look a name up."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _addresses, host)
+        """Look a name up on behalf of `on_behalf_of`."""
+        loop = asyncio.get_running_loop()
+        turns = self._turns.setdefault(on_behalf_of.get(), asyncio.Semaphore(_LOOKUPS_EACH))
+        await turns.acquire()
+        asked = self._threads.submit(self._resolve, host)
+
+        def answered(_asked: Future[Sequence[str]]) -> None:
+            # Not when nobody waits for it any more: its thread is taken until then.
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(turns.release)
+
+        asked.add_done_callback(answered)
+        return await asyncio.wrap_future(asked)
 
 
 def _addresses(host: str) -> list[str]:
