@@ -12,7 +12,10 @@ from counterfoil.db.rows import all_rows, execute, execute_many
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A transfer in a finalized block that only one node vouches for, or that another denies."""
+    """A transfer in a finalized block that is not confirmed; ``reason`` says why, for people.
+
+    Only one node vouches for it, another denies it, or none keeps the state that would prove it.
+    """
 
     chain: str
     tx_hash: str

@@ -14,13 +14,12 @@ from typing import Final
 import structlog
 
 from counterfoil.chains.port import Attestation, Chain, Receipt
-from counterfoil.core.assets import ETHER_DOLLARS, known_asset
 from counterfoil.desk import stuck
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.landing import Landed
-from counterfoil.desk.moving import MoveRow, OpenTx
+from counterfoil.desk.moving import OpenTx
 from counterfoil.workers.evm_moves import landed
-from counterfoil.workers.witness import ENOUGH, sentence
+from counterfoil.workers.witness import confirmed, dollars, sentence
 
 ASK_AGAIN: Final = timedelta(seconds=10)
 """The pause before nodes that did not agree are asked again."""
@@ -58,7 +57,10 @@ class Mined:
         moved = {item.move_id: item.moved_units for item in self.told.items}
         carried = [item.move for item in self.open_tx.items]
         return sum(
-            (_dollars(m, max(m.amount_units, moved.get(m.move_id, 0))) for m in carried),
+            (
+                dollars(m.chain, m.contract, max(m.amount_units, moved.get(m.move_id, 0)))
+                for m in carried
+            ),
             Fraction(0),
         )
 
@@ -110,19 +112,5 @@ class Vouching:
 
 
 def why_unproven(said: Attestation, *, everybody: bool) -> str | None:
-    """What stands against believing a receipt; None where enough endpoints confirm it.
-
-    Where only one endpoint is configured its word is enough: there is no other.
-    """
-    asked = len(said.confirms) + len(said.denies) + len(said.silent)
-    enough = asked if everybody else min(ENOUGH, asked)
-    agreed = len(said.confirms) >= enough and not said.denies
-    return None if agreed else sentence(said)
-
-
-def _dollars(move: MoveRow, units: int) -> Fraction:
-    asset = known_asset(move.chain, move.contract)
-    if asset is None:
-        return Fraction(0)
-    each = 1 if move.contract else ETHER_DOLLARS
-    return Fraction(units * each, 10**asset.decimals)
+    """What stands against believing a receipt; None where enough endpoints confirm it."""
+    return None if confirmed(said, everybody=everybody) else sentence(said)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Final, Literal
 
 from counterfoil.chains.port import Attestation, Chain, Transfer
-from counterfoil.core.assets import known_asset
+from counterfoil.core.assets import ETHER_DOLLARS, known_asset
 from counterfoil.desk import doubting
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.doubting import Beside
@@ -33,20 +33,21 @@ def large(found: Iterable[Transfer], beside: Sequence[Beside], from_dollars: int
 
     A stablecoin counts as a dollar, as it does in `core.reckoning`. They are added up, whenever
     and wherever they came, so that a large payment is not many small ones, and one node's word is
-    never good for more than this per invoice. Native coin writes no log to agree on and has no
-    price in dollars here: balances prove it, in `workers.native`.
+    never good for more than this per invoice. Native coin is left out, here and ``beside``: it
+    writes no log to agree on, and balances prove it, in `workers.native`.
     """
     found = [one for one in found if one.contract]
     invoices = {one.address: (one.org_id, one.invoice_id) for one in beside}
     whose = [invoices.get(one.to_address, one.to_address) for one in found]
     # An invoice that was paid at two of its addresses is beside both.
     before = {(one.org_id, one.invoice_id, one.chain, one.contract): one.units for one in beside}
-    dollars: defaultdict[object, Fraction] = defaultdict(Fraction)
+    sums: defaultdict[object, Fraction] = defaultdict(Fraction)
     for (org_id, invoice_id, chain, contract), units in before.items():
-        dollars[org_id, invoice_id] += _dollars(chain, contract, units)
+        if chain and contract and units:
+            sums[org_id, invoice_id] += dollars(chain, contract, units)
     for one, payee in zip(found, whose, strict=True):
-        dollars[payee] += _dollars(one.chain, one.contract, one.amount_units)
-    return [one for one, payee in zip(found, whose, strict=True) if dollars[payee] >= from_dollars]
+        sums[payee] += dollars(one.chain, one.contract, one.amount_units)
+    return [one for one, payee in zip(found, whose, strict=True) if sums[payee] >= from_dollars]
 
 
 async def doubted(
@@ -163,13 +164,21 @@ async def weighed(chain: Chain, transfers: Sequence[Transfer]) -> list[Weighed]:
 
 
 def _weighed(told: Attestation) -> Weighed:
-    asked = len(told.confirms) + len(told.denies) + len(told.silent)
-    enough = min(ENOUGH, asked)
-    if len(told.confirms) >= enough and not told.denies:
+    if confirmed(told):
         return Weighed("stands", "")
-    if len(told.denies) >= enough and not told.confirms:
+    if confirmed(Attestation(told.denies, told.confirms, told.silent)):
         return Weighed("gone", "")
     return Weighed("doubted", sentence(told))
+
+
+def confirmed(told: Attestation, *, everybody: bool = False) -> bool:
+    """Whether two nodes say so, or ``everybody`` who was asked, and none denies it.
+
+    Where only one node is configured its word is enough: there is no other.
+    """
+    asked = len(told.confirms) + len(told.denies) + len(told.silent)
+    enough = asked if everybody else min(ENOUGH, asked)
+    return len(told.confirms) >= enough and not told.denies
 
 
 def sentence(told: Attestation) -> str:
@@ -186,9 +195,15 @@ def sentence(told: Attestation) -> str:
     return "; ".join(parts)
 
 
-def _dollars(chain: str | None, contract: str | None, units: int | None) -> Fraction:
-    asset = known_asset(chain, contract) if chain and contract else None
-    return Fraction(0) if asset is None else Fraction(units or 0, 10**asset.decimals)
+def dollars(chain: str, contract: str, units: int) -> Fraction:
+    """What caution takes an amount for: a stablecoin is a dollar, an ether what the signer says.
+
+    Nothing where the registry does not know the asset.
+    """
+    asset = known_asset(chain, contract)
+    if asset is None:
+        return Fraction(0)
+    return Fraction(units * (ETHER_DOLLARS if asset.is_native else 1), 10**asset.decimals)
 
 
 async def _beside(desk: Desk, chain: str, found: Sequence[Transfer]) -> list[Beside]:
