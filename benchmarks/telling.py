@@ -193,7 +193,7 @@ async def _decided(url: str, invoices: Sequence[str], mined_at: datetime) -> lis
             cursor = await connection.execute(
                 "SELECT min(at) FROM invoice_log WHERE event = %s AND invoice_id = ANY(%s)"
                 " GROUP BY invoice_id",
-                (event, [ids.parse("pi", invoice) for invoice in invoices]),
+                (event, [ids.parse("inv", invoice) for invoice in invoices]),
             )
             at = [(row[0] - mined_at).total_seconds() for row in await cursor.fetchall()]
             stages.append(Stage(name, *_middle_and_late(at)))

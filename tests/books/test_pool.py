@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -67,6 +68,26 @@ async def test_amounts_come_back_as_exact_integers_of_any_size(bank: Database) -
     assert row is not None
     assert [type(value) for value in row] == [int, int, Decimal, Decimal]
     assert negative == (-5,)
+
+
+async def test_lists_of_ids_arrive_as_they_are_and_json_keeps_long_numbers(
+    database: Database,
+) -> None:
+    some, none = [uuid4(), uuid4()], list[UUID]()
+    mixed = [some[0], None]
+    async with database.transaction() as tx:
+        found = await (
+            await tx.execute(
+                """
+                SELECT %(some)s::uuid[], %(none)s::uuid[], %(mixed)s::uuid[], %(words)s::text[],
+                       '{"units": 123456789012345678901234567890, "rate": 1.5}'::jsonb
+                """,
+                {"some": some, "none": none, "mixed": mixed, "words": ['a "b"', "c,d"]},
+            )
+        ).fetchone()
+
+    told = {"units": 123456789012345678901234567890, "rate": 1.5}
+    assert found == (some, none, mixed, ['a "b"', "c,d"], told)
 
 
 async def test_big_integers_can_be_stored_and_compared(bank: Database) -> None:
