@@ -56,6 +56,7 @@ SETTINGS: Final = (
     Screen("member-invited", f"{_SETTINGS}/members/{{invited}}", "anna"),
     Screen("member-add", f"{_SETTINGS}/members/add", "anna"),
     Screen("invitation", "{invitation}"),
+    Screen("invitation-to-accept", "{offer}", checked=CHECKED[1:]),
     Screen("roles", f"{_SETTINGS}/roles", "maya"),
     Screen("keys", f"{_SETTINGS}/keys", "anna"),
     Screen("keys-of-ones-own", f"{_SETTINGS}/keys", "maya"),

@@ -142,6 +142,9 @@ async def test_one_link_sets_the_first_password_and_all_others_end(site: Site) -
     path = f"{MEMBERS}/{await member_of(site, ALPHA)}"
     assert "there is no link that opens" in (await anna.open(path)).words
     again = link_on(await anna.send(f"{path}/invite"))
+    known = site.app.state.studio.signing_in.passwords
+    with pytest.raises(Conflict, match="have a password here already"):
+        await joining.accept_newly(site.desk, known, again.rpartition("/")[2], OTHERS)
     refused = await use(site, again, OTHERS)
     assert "password or code is not right" in refused.words
     grace = await signed_in(site, CFO, OWN)

@@ -9,7 +9,7 @@ from counterfoil.books import profiles
 from counterfoil.books.profiles import PayoutAddress
 from counterfoil.core import ids
 from counterfoil.core.payout_rules import PayoutRules
-from counterfoil.core.roles import Actor, permissions_of
+from counterfoil.core.roles import Actor, operator, permissions_of
 from counterfoil.desk import (
     bank_accounts,
     callbacks,
@@ -27,6 +27,7 @@ from support.banks import BERLIN, FUBON, from_before
 from support.inbox import Inbox
 from support.patience import patiently
 from support.pictures import drawn
+from support.shop import Shop
 from support.site import Firm, Site
 
 MASTER: Final = b"master secret of this installation"
@@ -62,7 +63,22 @@ async def furnish(site: Site, firm: Firm) -> dict[str, str]:
         "member": firm.reviewer.uid,
         "invited": ids.public("user", invited.member_id),
         "invitation": f"/studio/invitation/{invited.token}",
+        "offer": await _offer(site),
     }
+
+
+async def _offer(site: Site) -> str:
+    """Another organisation invites Maya: where its link leads."""
+    await Shop(site.desk, 2).open()
+    offered = await membership.add(
+        site.desk,
+        site.app.state.studio.signing_in.passwords,
+        operator(2),
+        email="maya1@merchant.example",
+        name="Maya",
+        roles=("finance", "reviewer", "auditor"),
+    )
+    return f"/studio/invitation/{offered.token}"
 
 
 def _administrator(firm: Firm, uid: str) -> Actor:
