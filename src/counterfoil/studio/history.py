@@ -16,6 +16,7 @@ Say = Callable[..., str]
 
 LABELS: Final[Mapping[str, str]] = {
     **{name: rule.title for group in RULES.values() for name, rule in group.items()},
+    "account_number": N_("Account number"),
     "address": N_("Address"),
     "after": N_("After"),
     "amount": N_("Amount"),
@@ -23,7 +24,11 @@ LABELS: Final[Mapping[str, str]] = {
     "asked_by": N_("Asked for by"),
     "asset": N_("Token"),
     "attachments": N_("Attachments"),
+    "bank_code": N_("Bank code"),
+    "bank_name": N_("Bank"),
     "before": N_("Before"),
+    "bic": N_("BIC (SWIFT)"),
+    "branch": N_("Branch"),
     "changed": N_("Changed"),
     "client_id": N_("Client id"),
     "confirmed": N_("Found on the chain"),
@@ -35,17 +40,25 @@ LABELS: Final[Mapping[str, str]] = {
     "destination": N_("Payout address"),
     "due": N_("Amount due"),
     "email": N_("E-mail"),
+    "expires_at": N_("Expires"),
+    "first": N_("From"),
+    "form": N_("As"),
     "from": N_("Holds from"),
     "generation": N_("Approved for the time"),
+    "holder": N_("Account holder"),
     "holds_at": N_("Holds from"),
+    "keys_revoked": N_("Keys revoked"),
     "label": N_("Name"),
+    "last": N_("To"),
     "later": N_("Holds later"),
     "move_id": N_("Payment"),
     "moves": N_("Payments"),
     "name": N_("Name"),
     "payout_to": N_("Paid out to"),
+    "permissions": N_("Permissions"),
     "received": N_("Received"),
     "redirect": N_("Order"),
+    "reference": N_("Reference"),
     "refund": N_("Refund"),
     "refund_address": N_("Address for the refund"),
     "refund_amounts": N_("Amount to refund"),
@@ -55,10 +68,12 @@ LABELS: Final[Mapping[str, str]] = {
     "roles": N_("Roles"),
     "rule": N_("By the rule"),
     "screening_run": N_("Number of the screening"),
+    "sessions_ended": N_("Sessions ended"),
     "surplus": N_("What is too much"),
     "transfer": N_("Transfer"),
     "tx_hash": N_("Transaction"),
     "url": N_("Web address"),
+    "usable_at": N_("Good from"),
 }
 """Detail of an entry to its name; those that no one needs explained have none."""
 
@@ -67,6 +82,7 @@ _NAMED: Final[Mapping[str, Mapping[str, str]]] = {
     "context": {one.value: told for one, told in words.CONTEXTS.items()},
     "decision": terms.VERDICTS,
     "refund_status": {one.value: told for one, told in words.REFUNDS.items()},
+    "permissions": {one.value: told for one, told in words.PERMISSIONS.items()},
     "role": words.ROLES,
     "roles": words.ROLES,
     "surplus": _SURPLUS,
@@ -109,7 +125,7 @@ def _lines(name: str, value: object, say: Say) -> Iterator[str]:
             yield _text(name, str(value), say)
 
 
-_LISTS: Final = frozenset({"attachments", "changed", "moves", "roles"})
+_LISTS: Final = frozenset({"attachments", "changed", "moves", "permissions", "roles"})
 """Details that are lists, and no pair of before and after."""
 
 
