@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from counterfoil.db.pool import Database
@@ -50,6 +51,17 @@ def _turn(item: pytest.Item) -> tuple[bool, str, str]:
     # By name whatever the level, so that two workers seldom have journeys, all of which wait for
     # blocks of their own nodes, at the same time.
     return _level(item) not in TAKE_MINUTES, item.path.name, str(item.path)
+
+
+# As our processes write it. By default each error is drawn with every value of every frame, which
+# takes seconds.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
