@@ -1,14 +1,19 @@
 """Payouts that can never be made go to another registered address, once and when it is safe."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
+from typing import LiteralString
+from uuid import UUID
 
 import pytest
 
 from counterfoil.books import audit, lost, notes, outbox, screening
+from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace, Refusal
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.seal import LogEntry
 from counterfoil.core.warrant import check_warrant
 from counterfoil.db.rows import execute
 from counterfoil.desk import approving, moving, proving, queries, redirecting, stuck
@@ -16,15 +21,23 @@ from counterfoil.desk.moving import Reserved
 from counterfoil.desk.redirecting import Standing
 from counterfoil.desk.warrants import claimed_warrant
 from support.fake_clock import FakeClock
-from support.invoices import CHECKER, DUE, MAKER, MERCHANT_ADDRESS, SIGNER, STRANGER
+from support.invoices import DUE, MAKER, MERCHANT_ADDRESS, STRANGER
 from support.till import Till, fresh_hash, reserve
-from support.treasury import allow_one_person, land, register, remove
+from support.treasury import allow_one_person, land, member, register, remove
 
 TREASURY = "0x" + "7e" * 20
 WHY = "the issuer has frozen this address for good"
 SIGNS = frozenset({Permission.SIGN, Permission.READ})
-SAM, SUE = Actor(SIGNER, 1, SIGNS), Actor(CHECKER, 1, SIGNS)
+SAM_ID, SUE_ID = UUID(int=0x5A), UUID(int=0x5E)
+SAM, SUE = (Actor(ids.public("user", one), 1, SIGNS) for one in (SAM_ID, SUE_ID))
 MAYA = Actor(MAKER, 1, SIGNS)
+
+
+@pytest.fixture(autouse=True)
+async def signers(till: Till) -> None:
+    """Whoever orders has to be a signer still when another one approves."""
+    await member(till.desk, SAM_ID, "Sam", "signer")
+    await member(till.desk, SUE_ID, "Sue", "signer")
 
 
 async def stuck_payout(till: Till, *, signed: bool = True) -> Invoice:
@@ -97,18 +110,21 @@ async def test_a_payout_to_a_blocked_address_goes_to_another_one_exactly_once(
     given_up, new = await till.moves(bill, "payout")
     assert (given_up.move_id, given_up.status) == (old.move_id, "failed")
     assert (new.status, new.destination, new.amount_units) == ("ready", TREASURY, DUE)
-    assert (new.approved_by, new.nonce, new.generation) == (CHECKER, None, 0)
+    assert (new.approved_by, new.nonce, new.generation) == (SUE.uid, None, 0)
     warrant = claimed_warrant(new)
     assert warrant is not None
     assert check_warrant(warrant, new.warrant or "", till.desk.approval_key or b"")
     async with till.desk.database.reading() as tx:
         (note,) = await notes.of_move(tx, 1, old.move_id)
         entries = [entry for entry, _ in await audit.of_invoice(tx, 1, bill.invoice_id)]
-    assert note.what.startswith(f"sent to {TREASURY} instead; it stood still because: ")
-    assert (note.by, note.reason) == (CHECKER, WHY)
+    assert note.what.startswith(
+        f"sent to {TREASURY} instead, as {SAM.uid} ordered, saying: {WHY}; it stood still because: "
+    )
+    assert (note.by, note.reason) == (SUE.uid, "")
     ordered, made = entries[-2:]
-    assert (ordered.event, ordered.operator_uid) == ("redirect_ordered", SIGNER)
-    assert (made.event, made.operator_uid) == ("payout_redirected", CHECKER)
+    assert (ordered.event, ordered.operator_uid) == ("redirect_ordered", SAM.uid)
+    assert (made.event, made.operator_uid) == ("payout_redirected", SUE.uid)
+    assert (ordered.reason, made.reason) == (WHY, "")
     assert made.metadata["destination"] == TREASURY
     assert made.metadata["moves"] == [
         {"from": str(old.move_id), "to": str(new.move_id), "amount_units": str(DUE)}
@@ -131,11 +147,11 @@ async def test_one_orders_and_another_who_did_not_make_the_invoice_approves(till
     bill = await stuck_payout(till)
     with pytest.raises(OutOfPlace, match="nobody has ordered"):
         await approve(till, bill)
-    for nobody in (Actor(SIGNER, 1, frozenset({Permission.ADMINISTER, Permission.READ})),):
+    for nobody in (Actor(SAM.uid, 1, frozenset({Permission.ADMINISTER, Permission.READ})),):
         with pytest.raises(Forbidden, match="transfer:sign"):
             await redirect(till, bill, nobody)
     with pytest.raises(NotFound):
-        await redirect(till, bill, Actor(SIGNER, 2, SIGNS))
+        await redirect(till, bill, Actor(SAM.uid, 2, SIGNS))
     with pytest.raises(Invalid, match="say what you found"):
         await redirect(till, bill, reason=" ")
     await redirect(till, bill)
@@ -146,7 +162,7 @@ async def test_one_orders_and_another_who_did_not_make_the_invoice_approves(till
     with pytest.raises(Forbidden, match="you made this invoice"):
         await approve(till, bill, MAYA)
     with pytest.raises(NotFound):
-        await approve(till, bill, Actor(CHECKER, 2, SIGNS))
+        await approve(till, bill, Actor(SUE.uid, 2, SIGNS))
     assert (await standing(till, bill, SAM)).actions == {"approve_payments", "withdraw_redirect"}
     assert (await standing(till, bill, MAYA)).actions == {"withdraw_redirect"}
     assert "approve_redirect" in (await standing(till, bill, SUE)).actions
@@ -347,19 +363,101 @@ async def test_what_was_changed_by_hand_before_is_not_sent_on(till: Till) -> Non
         await execute(tx, "UPDATE move SET amount_units = 10 WHERE purpose = 'payout'", {})
     with pytest.raises(OutOfPlace, match="is not what was approved"):
         await approve(till, bill)
+
+
+async def log_of(till: Till, bill: Invoice) -> list[LogEntry]:
+    async with till.desk.database.reading() as tx:
+        return [entry for entry, _ in await audit.of_invoice(tx, 1, bill.invoice_id)]
+
+
+async def write_by_hand(till: Till, bill: Invoice, entry: LogEntry) -> LogEntry:
+    """Somebody adds an entry to a log, with a link that fits."""
     async with till.desk.database.transaction() as tx:
-        await execute(
-            tx, "UPDATE move SET amount_units = %(due)s WHERE purpose = 'payout'", {"due": DUE}
-        )
-        await execute(
-            tx,
-            "INSERT INTO invoice_log SELECT org_id, invoice_id, sequence + 1, from_status,"
-            " to_status, event, operator_uid, reason, replace(metadata, %(address)s, '0xthief'),"
-            " request_id, at, seal FROM invoice_log WHERE event = 'redirect_ordered'",
-            {"address": TREASURY},
-        )
+        (*_, (last, seal)) = await audit.of_invoice(tx, 1, bill.invoice_id)
+        written = replace(entry, sequence=last.sequence + 1)
+        await audit.append_all(tx, [(seal, written)])
+        await execute(tx, "UPDATE invoice SET version = version + 1", {})
+    return written
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"destination": STRANGER},
+        {"destination": STRANGER, "sealed": ""},
+        {"until": "2099-01-01T00:00:00+00:00"},
+    ],
+)
+async def test_an_order_that_nobody_gave_is_not_approved_however_well_its_log_fits(
+    till: Till, changed: dict[str, str]
+) -> None:
+    await register(till, TREASURY)
+    await register(till, STRANGER, "Safe")
+    bill = await stuck_payout(till)
+    await redirect(till, bill)
+    given = (await log_of(till, bill))[-1]
+    await withdraw(till, bill)
+    await write_by_hand(till, bill, replace(given, metadata={**given.metadata, **changed}))
+    assert (await proving.verify_audit(till.desk)).breaks == ()
+    seen = await standing(till, bill, SUE)
+    assert "does not bear our seal" in seen.void
+    assert seen.actions == {"approve_payments", "redirect"}
+    with pytest.raises(OutOfPlace, match="does not bear our seal"):
+        await approve(till, bill)
+    assert [move.status for move in await till.moves(bill, "payout")] == ["parked"]
+
+
+async def test_a_log_whose_end_was_cut_off_is_not_believed(till: Till) -> None:
+    await register(till, TREASURY)
+    bill = await stuck_payout(till)
+    await redirect(till, bill)
+    async with till.desk.database.transaction() as tx:
+        await execute(tx, "UPDATE invoice SET version = version + 1", {})
     with pytest.raises(OutOfPlace, match="changed by hand; treat it as an attack"):
         await approve(till, bill)
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        "UPDATE member SET disabled_at = created_at",
+        "UPDATE member SET roles = '{reviewer}'",
+    ],
+)
+async def test_an_order_of_somebody_who_may_not_sign_any_more_is_given_anew(
+    till: Till, gone: LiteralString
+) -> None:
+    await register(till, TREASURY)
+    bill = await stuck_payout(till)
+    await redirect(till, bill)
+    async with till.desk.database.transaction() as tx:
+        await execute(tx, gone, {})
+    with pytest.raises(OutOfPlace, match="whoever ordered this may not sign any more"):
+        await approve(till, bill)
+    assert (await standing(till, bill, SUE)).actions == {"approve_payments", "redirect"}
+    await redirect(till, bill, SUE)
+    assert (await till.history(bill))[-2:] == ["redirect_ordered", "redirect_ordered"]
+
+
+async def test_who_ordered_where_it_goes_does_not_approve_it_again_but_another_order(
+    till: Till,
+) -> None:
+    await register(till, TREASURY)
+    await register(till, STRANGER, "Safe")
+    bill = await stuck_payout(till)
+    await redirect(till, bill)
+    await approve(till, bill, SUE)
+    payout = (await till.moves(bill, "payout"))[-1]
+    await moving.park(till.desk, 1, {payout.move_id: "the chain would refuse it: blacklisted"})
+    assert (await standing(till, bill, SAM)).actions == {"redirect"}
+    assert "approve_payments" in (await standing(till, bill, SUE)).actions
+    with pytest.raises(Forbidden, match="you ordered that it goes there"):
+        await approving.approve_again(till.desk, payout.move_id, SAM, reason=WHY)
+    assert (await till.moves(bill, "payout"))[-1].status == "parked"
+
+    await redirect(till, bill, SUE, STRANGER)
+    await approve(till, bill, SAM)
+    assert (await till.moves(bill, "payout"))[-1].destination == STRANGER
 
 
 async def test_a_redirected_payout_whose_address_is_removed_before_it_is_signed_stands_still(
@@ -400,4 +498,4 @@ async def test_held_money_goes_nowhere(till: Till) -> None:
     assert await redirecting.standing_still(till.desk, SAM) == []
     await till.put(bill, Status.PAYOUT_PROCESSING)
     assert await redirecting.standing_still(till.desk, SAM) == [bill.invoice_id]
-    assert await redirecting.standing_still(till.desk, Actor(SIGNER, 2, SIGNS)) == []
+    assert await redirecting.standing_still(till.desk, Actor(SAM.uid, 2, SIGNS)) == []

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden, OutOfPlace
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
@@ -16,10 +17,12 @@ from support.fake_clock import FakeClock
 from support.house import House
 from support.invoices import CHECKER, DUE, MERCHANT_ADDRESS, USDC, USDT
 from support.till import ETHER
-from support.treasury import register
+from support.treasury import member, register
 
 WHY = "looked at the chain: it was never paid"
 PERSON = Actor(CHECKER, 1, frozenset({Permission.SIGN}))
+ORDERER_ID = UUID(int=0x5A)
+ORDERER = Actor(ids.public("user", ORDERER_ID), 1, frozenset({Permission.SIGN}))
 SECOND = Actor("user_second", 1, frozenset({Permission.SIGN}))
 TREASURY = "0x" + "7e" * 20
 
@@ -97,17 +100,18 @@ async def test_a_payout_to_a_frozen_address_goes_to_another_registered_one_and_o
     house: House,
 ) -> None:
     await register(house, TREASURY)
+    await member(house.desk, ORDERER_ID, "Sam", "signer")
     (bill,) = await swept_bills(house)
     await house.worker().reserve(house.arb.chain)
     await house.arb.as_issuer(USDC, "blacklist(address)", MERCHANT_ADDRESS)
     with pytest.raises(OutOfPlace, match="no payout of this invoice stands still"):
         await redirecting.redirect(
-            house.desk, bill.invoice_id, PERSON, address=TREASURY, reason=WHY
+            house.desk, bill.invoice_id, ORDERER, address=TREASURY, reason=WHY
         )
     worker = house.worker()
     await house.drive(worker, rounds=2)
     assert (await house.move(bill, "payout")).status == "parked"
-    await redirecting.redirect(house.desk, bill.invoice_id, PERSON, address=TREASURY, reason=WHY)
+    await redirecting.redirect(house.desk, bill.invoice_id, ORDERER, address=TREASURY, reason=WHY)
     await redirecting.approve(house.desk, bill.invoice_id, SECOND)
     await house.arb.as_issuer(USDC, "unBlacklist(address)", MERCHANT_ADDRESS)
     await house.drive(worker)

@@ -10,6 +10,7 @@ import msgspec
 from counterfoil.books import orgs, profiles
 from counterfoil.core.payout_rules import PayoutPolicy, PayoutRules
 from counterfoil.desk import landing, moving
+from counterfoil.desk.desk import Desk
 from counterfoil.desk.landing import Landed, LandedItem
 from support.till import Till
 
@@ -42,6 +43,14 @@ async def register(
     async with till.desk.database.transaction() as tx:
         await profiles.insert_payout_address(tx, till.org_id, row)
     return row.payout_address_id
+
+
+async def member(desk: Desk, member_id: UUID, name: str, *roles: str) -> None:
+    """Somebody who belongs to the first organisation."""
+    now = desk.clock.now()
+    row = orgs.Member(1, member_id, member_id, f"{name.lower()}@merchant.example", name, roles)
+    async with desk.database.transaction() as tx:
+        await orgs.insert_member(tx, row, "", now)
 
 
 async def remove(till: Till, payout_address_id: UUID) -> None:

@@ -99,10 +99,18 @@ def seal_warrant(warrant: Warrant, key: bytes) -> str:
 
     Raises ``ValueError`` when ``key`` is shorter than `KEY_BYTES`, an empty one above all.
     """
+    return seal_with(key, warrant.canonical())
+
+
+def seal_with(key: bytes, content: bytes) -> str:
+    """HMAC-SHA256 over bytes that name what they are for, in lower-case hex.
+
+    Raises ``ValueError`` as `seal_warrant` does.
+    """
     if len(key) < KEY_BYTES:
         msg = f"the approval key must have at least {KEY_BYTES} bytes, this one has {len(key)}"
         raise ValueError(msg)
-    return hmac.new(key, warrant.canonical(), hashlib.sha256).hexdigest()
+    return hmac.new(key, content, hashlib.sha256).hexdigest()
 
 
 def check_warrant(warrant: Warrant, seal: str, key: bytes) -> bool:

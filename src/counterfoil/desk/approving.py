@@ -31,6 +31,7 @@ from counterfoil.desk.moving import RUNS_WHILE
 from counterfoil.desk.objections import OUTGOING, over_budget
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.record import record
+from counterfoil.desk.redirect_orders import orderer_of
 from counterfoil.desk.refunding import legs_of
 from counterfoil.desk.registered import barred
 from counterfoil.desk.warrants import claimed_warrant
@@ -138,7 +139,7 @@ async def _withdraw(
     invoice, move = what
     _must_be_parked(move)
     _must_have_another_way(move, invoice)
-    must_be_checker(invoice, move, by)
+    await must_be_checker(tx, invoice, move, by)
     await dead_nonce(tx, move)
     now = desk.clock.now()
     await moves.give_up(tx, by.org_id, [move.move_id], now)
@@ -198,7 +199,7 @@ async def _approve(  # noqa: PLR0913, PLR0917 - who approves which payment, and 
     """Approve one payment, which the caller holds locked behind its invoice."""
     warrant = old_warrant(desk, move)
     must_be_in_place(move, invoice)
-    must_be_checker(invoice, move, by)
+    await must_be_checker(tx, invoice, move, by)
     replaces = await dead_nonce(tx, move)
     now = desk.clock.now()
     if over := await over_budget(tx, move):
@@ -255,17 +256,26 @@ def old_warrant(desk: Desk, move: MoveRow) -> Warrant:
     return warrant
 
 
-def must_be_checker(invoice: Invoice, move: MoveRow, by: Actor) -> None:
+async def must_be_checker(tx: Tx, invoice: Invoice, move: MoveRow, by: Actor) -> None:
     """Nobody approves again what needed a second person because of them the first time."""
-    made = by.uid in makers(invoice)
+    must_not_have_made(invoice, by)
     ordered = any(
         refund.ordered_by == by.uid and refund.approved_by != refund.ordered_by
         for refund in invoice.refunds
         if refund.refund_id.hex == move.source_id
     )
-    if made or ordered:
-        what = "made this invoice" if made else "ordered this refund"
-        message = f"you {what}, so somebody else has to approve its payment again"
+    if ordered:
+        message = "you ordered this refund, so somebody else has to approve its payment again"
+        raise Forbidden(message, data={"rule": "maker_is_not_checker"})
+    if await orderer_of(tx, move) == by.uid:
+        message = "you ordered that it goes there, so somebody else has to approve it again"
+        raise Forbidden(message, data={"rule": "maker_is_not_checker"})
+
+
+def must_not_have_made(invoice: Invoice, by: Actor) -> None:
+    """Refuse whoever had a hand in what the invoice says."""
+    if by.uid in makers(invoice):
+        message = "you made this invoice, so somebody else has to approve its payment again"
         raise Forbidden(message, data={"rule": "maker_is_not_checker"})
 
 

@@ -81,7 +81,7 @@ class PaymentWithdrawn(Fact):
 class RedirectOrdered(Fact):
     """A person wants parked payouts to go to another registered address; another has to agree.
 
-    After ``until`` nobody can any more.
+    After ``until`` nobody can any more. ``sealed`` is the seal of the approval key.
     """
 
     reason: str
@@ -89,6 +89,7 @@ class RedirectOrdered(Fact):
     destination: str
     label: str
     until: datetime
+    sealed: str
     moves: tuple[UUID, ...]
 
 
@@ -102,7 +103,10 @@ class RedirectWithdrawn(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayoutRedirected(Fact):
-    """Parked payouts were given up for others to another address: old, new, and base units."""
+    """Parked payouts were given up for others to another address: old, new, and base units.
+
+    ``reason`` is empty where somebody else ordered it, who said why then.
+    """
 
     reason: str
     redirect_id: UUID
@@ -181,7 +185,7 @@ def _paying(event: Event) -> dict[str, object]:
             return {"redirect": str(event.redirect_id)}
         case RedirectOrdered():
             listed = [str(move_id) for move_id in event.moves]
-            return {**_redirect(event), "until": event.until.isoformat(), "moves": listed}
+            return {**_redirect(event), **_bound(event), "moves": listed}
         case PayoutRedirected():
             moves = [
                 {"from": str(old), "to": str(new), "amount_units": str(units)}
@@ -190,6 +194,10 @@ def _paying(event: Event) -> dict[str, object]:
             return {**_redirect(event), "moves": moves}
         case _:
             return {}
+
+
+def _bound(event: RedirectOrdered) -> dict[str, object]:
+    return {"until": event.until.isoformat(), "sealed": event.sealed}
 
 
 def _redirect(event: RedirectOrdered | PayoutRedirected) -> dict[str, object]:

@@ -1,26 +1,27 @@
 """A payout that stands still goes to another registered address, once its old way is dead.
 
 Where the organisation asks for two people, one orders it and another approves it, each with
-``transfer:sign``; the order stands in the invoice's sealed log and nowhere else. The old movement
-is given up and a new one sealed, for the same money (decision 28).
+``transfer:sign``; the order stands, sealed, in the invoice's log (`desk.redirect_orders`). The old
+movement is given up and a new one sealed, for the same money
+(docs/decisions/0028-payouts-that-go-elsewhere.md).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from counterfoil.books import audit, insight, moves, notes, orgs, profiles
+from counterfoil.books import insight, moves, notes, orgs, profiles
 from counterfoil.books.moves import MoveRow, NewMove
 from counterfoil.books.notes import MoveNote
-from counterfoil.core import seal
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace, Refusal
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.payout_rules import PayoutRules
+from counterfoil.core.redirect_order import ORDERED_FOR, RedirectOrder
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.core.seal import LogEntry
+from counterfoil.core.rules import makers
 from counterfoil.core.warrant import Warrant, seal_warrant
 from counterfoil.db.pool import Tx
 from counterfoil.desk import queries
@@ -31,6 +32,7 @@ from counterfoil.desk.approving import (
     must_be_checker,
     must_be_in_place,
     must_be_said,
+    must_not_have_made,
     old_warrant,
 )
 from counterfoil.desk.desk import Desk
@@ -41,35 +43,12 @@ from counterfoil.desk.moving import RUNS_WHILE
 from counterfoil.desk.objections import OUTGOING, over_budget
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.record import record
+from counterfoil.desk.redirect_orders import last_order, must_be_good
 from counterfoil.desk.registered import PayoutAddress, barred, refuse_unregistered, usable
 
 __all__ = ["MoveRow", "PayoutAddress"]
 
-ORDERED_FOR: Final = timedelta(days=7)
-"""How long an order waits for its second person, as invitations do; then it is to be given anew."""
-
 _FIELD: Final = "payout_address"
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What one person wants, and another has to approve, until then.
-
-    ``by`` is the uid of who ordered it.
-    """
-
-    redirect_id: UUID
-    move_ids: frozenset[UUID]
-    destination: str
-    label: str
-    reason: str
-    by: str
-    at: datetime
-    until: datetime
-
-    def has_run_out(self, now: datetime) -> bool:
-        """Whether nobody can approve it any more."""
-        return now >= self.until
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +64,9 @@ class Standing:
     parked: tuple[MoveRow, ...]
     waits: str
     barred: str
-    order: Order | None
+    order: RedirectOrder | None
     ran_out: bool
+    void: str
     choices: tuple[PayoutAddress, ...]
     actions: frozenset[str]
 
@@ -127,13 +107,15 @@ async def redirect(  # noqa: PLR0913 - one order, whole
     async def give(tx: Tx, invoice: Invoice) -> Invoice:
         now = desk.clock.now()
         parked = await _parked(tx, invoice)
-        waiting = await _last_order(tx, invoice)
-        if waiting is not None and not waiting.has_run_out(now):
+        waiting = await last_order(tx, invoice)
+        if waiting is not None and not await _void(desk, tx, *waiting):
             raise OutOfPlace(
                 "an order for this waits for its second person; approve or withdraw it first"
             )
         target = await _target(desk, tx, invoice, parked, address)
-        order = Order(
+        order = RedirectOrder(
+            org_id=by.org_id,
+            invoice_id=invoice_id,
             redirect_id=desk.ids.new(),
             move_ids=frozenset(move.move_id for move in parked),
             destination=target.address,
@@ -155,6 +137,7 @@ async def redirect(  # noqa: PLR0913 - one order, whole
             destination=order.destination,
             label=order.label,
             until=order.until,
+            sealed=order.seal(desk.approval_key or b""),
             moves=tuple(move.move_id for move in parked),
         )
         return await record(desk, tx, invoice, invoice, event=event, by=by, todo=())
@@ -216,38 +199,41 @@ async def standing(desk: Desk, view: InvoiceView, by: Actor) -> Standing | None:
     )
     if not parked:
         return None
-    order: Order | None = None
-    waits = ""
+    order: RedirectOrder | None = None
+    waits = void = ""
     now = desk.clock.now()
     async with desk.database.reading() as tx:
         there = {move.destination for move in parked}
         good = await usable(tx, invoice.org_id, now)
         rules = await _rules(tx, invoice.org_id, now)
         no_more = await _barred(desk, tx, parked)
+        checks = await _is_checker(tx, invoice, parked, by)
         try:
-            order = await _last_order(tx, invoice)
+            found = await last_order(tx, invoice)
+            if found is not None:
+                order, void = found[0], await _void(desk, tx, *found)
             for move in parked:
                 await _may_be_replaced(desk, tx, invoice, move)
         except OutOfPlace as refused:
             waits = refused.message
     ran_out = order is not None and order.has_run_out(now)
-    waiting = None if ran_out else order
+    waiting = None if void else order
     has_payout = any(move.purpose == "payout" for move in parked)
     families = {CHAINS[move.chain].family for move in parked}
     choices = tuple(o for o in good if {o.family} == families and o.address not in there)
     actions: set[str] = set()
     if Permission.SIGN in by.permissions:
-        checks = _is_checker(invoice, parked, by)
+        made = by.uid in makers(invoice)
         if not waits and checks:
             actions |= _again_or_never(invoice, parked, no_more)
-        may_order = has_payout and choices and (checks or rules.two_people)
+        may_order = has_payout and choices and (not made or rules.two_people)
         if not waits and waiting is None and may_order:
             actions.add("redirect")
-        if not waits and waiting is not None and checks and waiting.by != by.uid:
+        if not waits and waiting is not None and not made and waiting.by != by.uid:
             actions.add("approve_redirect")
         if waiting is not None:
             actions.add("withdraw_redirect")
-    return Standing(parked, waits, no_more, order, ran_out, choices, frozenset(actions))
+    return Standing(parked, waits, no_more, order, ran_out, void, choices, frozenset(actions))
 
 
 def _again_or_never(invoice: Invoice, parked: Sequence[MoveRow], no_more: str) -> set[str]:
@@ -334,26 +320,28 @@ async def _may_be_replaced(desk: Desk, tx: Tx, invoice: Invoice, move: MoveRow) 
 
 
 async def _make(  # noqa: PLR0913, PLR0917 - which payouts, where to, and by whom
-    desk: Desk, tx: Tx, invoice: Invoice, parked: Sequence[MoveRow], order: Order, by: Actor
+    desk: Desk, tx: Tx, invoice: Invoice, parked: Sequence[MoveRow], order: RedirectOrder, by: Actor
 ) -> Invoice:
+    must_not_have_made(invoice, by)
     now = desk.clock.now()
     made = []
     for leg, move in enumerate(parked):
-        must_be_checker(invoice, move, by)
         warrant = await _may_be_replaced(desk, tx, invoice, move)
         made.append(_instead(desk, move, warrant, order, leg, by, now))
     await moves.give_up(tx, invoice.org_id, [move.move_id for move in parked], now)
     await moves.plan(tx, made)
+    reason, ordered = order.reason, ""
+    if order.by != by.uid:
+        reason, ordered = "", f", as {order.by} ordered, saying: {order.reason}"
     for move in parked:
-        what = f"sent to {order.destination} instead; it stood still because: {move.park_reason}"
-        note = MoveNote(
-            invoice.org_id, desk.ids.new(), move.move_id, now, by.uid, what, order.reason
-        )
+        to = f"sent to {order.destination} instead{ordered}"
+        what = f"{to}; it stood still because: {move.park_reason}"
+        note = MoveNote(invoice.org_id, desk.ids.new(), move.move_id, now, by.uid, what, reason)
         await notes.add_to_move(tx, note)
     event = PayoutRedirected(
         at=now,
         by=by.uid,
-        reason=order.reason,
+        reason=reason,
         redirect_id=order.redirect_id,
         destination=order.destination,
         label=order.label,
@@ -366,7 +354,13 @@ async def _make(  # noqa: PLR0913, PLR0917 - which payouts, where to, and by who
 
 
 def _instead(  # noqa: PLR0913, PLR0917 - one movement, whole
-    desk: Desk, move: MoveRow, old: Warrant, order: Order, leg: int, by: Actor, now: datetime
+    desk: Desk,
+    move: MoveRow,
+    old: Warrant,
+    order: RedirectOrder,
+    leg: int,
+    by: Actor,
+    now: datetime,
 ) -> NewMove:
     """The same money to the other address, under a warrant of its own."""
     move_id = desk.ids.new()
@@ -398,52 +392,27 @@ def _instead(  # noqa: PLR0913, PLR0917 - one movement, whole
     )
 
 
-async def _must_be_ordered(desk: Desk, tx: Tx, invoice: Invoice) -> Order:
-    order = await _last_order(tx, invoice)
-    if order is None:
+async def _must_be_ordered(desk: Desk, tx: Tx, invoice: Invoice) -> RedirectOrder:
+    found = await last_order(tx, invoice)
+    if found is None:
         raise OutOfPlace("nobody has ordered that payouts of this invoice go elsewhere")
-    if order.has_run_out(desk.clock.now()):
-        raise OutOfPlace(
-            f"this order was good until {order.until:%Y-%m-%d %H:%M} UTC and nobody approved it in"
-            f" those {ORDERED_FOR.days} days; order it anew"
-        )
-    return order
+    await must_be_good(desk, tx, *found)
+    return found[0]
 
 
-async def _last_order(tx: Tx, invoice: Invoice) -> Order | None:
-    """The order that nobody has approved or withdrawn, as the invoice's log tells it."""
-    chain = await audit.of_invoice(tx, invoice.org_id, invoice.invoice_id)
-    found: Order | None = None
-    for entry, _ in chain:
-        if entry.event in {"redirect_withdrawn", "payout_redirected"}:
-            found = None
-        elif entry.event == "redirect_ordered":
-            found = _ordered(entry)
-    if found is not None and seal.verify(chain) is not None:
-        raise OutOfPlace("the log of this invoice was changed by hand; treat it as an attack")
-    return found
+async def _void(desk: Desk, tx: Tx, order: RedirectOrder, sealed: str) -> str:
+    """Why an order is to be given anew; empty where it waits for its second person."""
+    try:
+        await must_be_good(desk, tx, order, sealed)
+    except OutOfPlace as refused:
+        return refused.message
+    return ""
 
 
-def _ordered(entry: LogEntry) -> Order:
-    told = entry.metadata
-    listed, until = told["moves"], told.get("until")
-    return Order(
-        redirect_id=UUID(str(told["redirect"])),
-        move_ids=frozenset(map(UUID, listed if isinstance(listed, list) else ())),
-        destination=str(told["destination"]),
-        label=str(told["label"]),
-        reason=entry.reason,
-        by=entry.operator_uid,
-        at=entry.at,
-        # Orders from before had no end.
-        until=datetime.fromisoformat(str(until)) if until else entry.at + ORDERED_FOR,
-    )
-
-
-def _is_checker(invoice: Invoice, parked: Sequence[MoveRow], by: Actor) -> bool:
+async def _is_checker(tx: Tx, invoice: Invoice, parked: Sequence[MoveRow], by: Actor) -> bool:
     try:
         for move in parked:
-            must_be_checker(invoice, move, by)
+            await must_be_checker(tx, invoice, move, by)
     except Refusal:
         return False
     return True
