@@ -95,7 +95,7 @@ async def test_invoices_are_paid_out_to_registered_addresses_only_once_the_rule_
     await board.wait(timedelta(microseconds=1))
     refused = await firm.merchant.create(**to(OTHER))
     assert refused.fields[FIELD] == (
-        "is no registered payout address, and this organisation pays out to no others. Allowed:"
+        "is no registered payout address, and nothing else is allowed here. Allowed:"
         f" Safe ({SAFE}), Treasury ({TREASURY})"
     )
     made = await firm.merchant.create(**to(TREASURY))
@@ -216,7 +216,7 @@ async def test_the_form_offers_addresses_by_name_and_begins_with_the_default(
     assert f'<option value="{SAFE}" selected>' not in form.text
     sent = await maya.send("/studio/invoices/new", {**_fields(form), "payout_address": OTHER})
     assert sent.status == 422
-    assert "is no registered payout address, and this organisation pays out to no" in sent.words
+    assert "is no registered payout address, and nothing else is allowed here" in sent.words
     assert f'<option value="{OTHER}" selected>' in sent.text
     made = await maya.send("/studio/invoices/new", {**_fields(form), "payout_address": SAFE})
     found = re.search(r"inv_[0-9a-f]{32}", made.address)

@@ -67,7 +67,10 @@ async def add(
 async def set_up(  # noqa: PLR0913 - an account and its number
     desk: Desk, number: int, written: BankDetails, *, label: str, currency: str, by: Actor
 ) -> None:
-    """Register an account under a number, good at once: for whoever sets the installation up."""
+    """Register an account under a number, good at once: for whoever sets the installation up.
+
+    Raises as `add` does, and ``psycopg.errors.UniqueViolation`` for a number that is taken.
+    """
     by.require(Permission.ADMINISTER)
 
     async def work(tx: Tx) -> None:
@@ -168,7 +171,7 @@ async def _add(  # noqa: PLR0913 - an account, its number, and who adds it
         Known(called, details.account_number, bank.masked(details.account_number)),
         "account_number",
     )
-    given = number or await bank_accounts.next_number(tx, by.org_id)
+    given = await bank_accounts.next_number(tx, by.org_id) if number is None else number
     now = desk.clock.now()
     await bank_accounts.insert(
         tx,

@@ -63,14 +63,13 @@ def refuse_unregistered(
     if not good:
         raise Invalid.field(
             field,
-            "is no registered payout address, and this organisation pays out to no others. None is"
-            " good just now: an administrator registers one in Studio's settings",
+            "is no registered payout address, and nothing else is allowed here. None is good just"
+            " now: an administrator registers one in Studio's settings",
         )
     allowed = ", ".join(good[:_NAMED_AT_MOST])
     raise Invalid.field(
         field,
-        "is no registered payout address, and this organisation pays out to no others. Allowed:"
-        f" {allowed}",
+        f"is no registered payout address, and nothing else is allowed here. Allowed: {allowed}",
     )
 
 

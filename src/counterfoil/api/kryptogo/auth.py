@@ -105,7 +105,7 @@ def _keep_pace(pace: Pace | None, principal: Principal) -> None:
 
 def _check_client(given: str | None, principal: Principal) -> None:
     if not principal.client_ids:
-        message = "the client id that this API key is bound to is disabled"
+        message = "every client id that this API key may be used with is disabled"
         raise WrongClient(message, fields={CLIENT_HEADER: "is disabled, and this key with it"})
     if given is not None and given not in principal.client_ids:
         message = f"{CLIENT_HEADER} is no client id that this API key may be used with"
