@@ -1,11 +1,16 @@
 """What the operator sets up at the command line stands in the organisation's log, sealed."""
 
+from dataclasses import replace
+from decimal import Decimal
+
 import pytest
 
+from counterfoil.books import orgs
 from counterfoil.books.orgs import Org
 from counterfoil.core.errors import Conflict, Invalid, NotFound
 from counterfoil.core.invoice import Policy
 from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.slowly import Slowly
 from counterfoil.desk import members, org_log, settings
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.members import add_member
@@ -75,3 +80,20 @@ async def test_what_is_refused_leaves_no_entry(desk: Desk) -> None:
         await settings.change_policy(desk, 1, {"grace_days": "-1"})
     await settings.choose_deposits(desk, 1, None, None)
     assert await told(desk) == before
+
+
+async def test_a_value_from_before_there_were_bounds_stands_in_nobodys_way(desk: Desk) -> None:
+    await opened(desk)
+    async with desk.database.transaction() as tx:
+        org = await orgs.get(tx, 1)
+        assert org is not None
+        loose = replace(Policy(), underpay_ratio=Decimal("0.5"))
+        await orgs.save_policy(tx, 1, org.policy.with_invoices(Slowly(loose)))
+    changed = await settings.change_policy(desk, 1, {"grace_days": "9"})
+    assert (changed.grace_days, changed.underpay_ratio) == (9, Decimal("0.5"))
+    assert await settings.change_policy(desk, 1, {}) == changed
+    with pytest.raises(Invalid, match=r"underpay_ratio: must be from 0\.9 to 1"):
+        await settings.change_policy(desk, 1, {"underpay_ratio": "0.4"})
+    with pytest.raises(Invalid, match="must be below underpay_ratio"):
+        await settings.change_policy(desk, 1, {"auto_accept_underpaid_from": "0.6"})
+    assert (await settings.change_policy(desk, 1, {"underpay_ratio": "0.99"})).grace_days == 9

@@ -199,7 +199,7 @@ def _changed(policy: Policy, changes: Mapping[str, str]) -> Policy:
         except msgspec.ValidationError as error:
             raise Invalid.field(name, f"cannot be {text!r}: {error}") from error
     found = msgspec.convert(values, Policy, strict=False) if changes else policy
-    _check(found)
+    _check(policy, found)
     return found
 
 
@@ -213,8 +213,24 @@ def _is_short(value: Decimal) -> bool:
     return isinstance(exponent, int) and exponent >= -_PLACES and value.adjusted() <= _PLACES
 
 
-def _check(policy: Policy) -> None:
-    """Refuse rules under which money could be lost by a slip of the pen."""
+def _check(before: Policy, after: Policy) -> None:
+    """Refuse rules under which money could be lost by a slip of the pen.
+
+    Bounds are asked of what is changed, so that a value from before there were any stands in
+    nobody's way; how values fit each other is asked of all.
+    """
+    _check_bounds(_alone(before, after))
+    _check_relations(after)
+
+
+def _alone(before: Policy, after: Policy) -> Policy:
+    """What is changed, beside values that everybody begins with."""
+    names = [field.name for field in fields(after)]
+    values = {name: getattr(after, name) for name in names}
+    return Policy(**{n: v for n, v in values.items() if v != getattr(before, n)})
+
+
+def _check_bounds(policy: Policy) -> None:
     for field in fields(policy):
         value = getattr(policy, field.name)
         if isinstance(value, Decimal) and not _is_short(value):
@@ -253,6 +269,10 @@ def _check_rules(policy: Policy) -> None:
         if value is not None and not least <= value <= most:
             sentence = f"must be from {least} to {most}, or null for no such rule"
             raise Invalid.field(name, sentence)
+
+
+def _check_relations(policy: Policy) -> None:
+    """Refuse rules that contradict each other."""
     from_units, least_ratio = policy.auto_accept_underpaid_from, policy.underpay_ratio
     if from_units is not None and from_units >= least_ratio:
         sentence = f"must be below underpay_ratio, which is {least_ratio}: more is no shortfall"
