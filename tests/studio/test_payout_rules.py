@@ -13,7 +13,8 @@ from counterfoil.core import ids
 from counterfoil.core.errors import Conflict, Forbidden, Invalid
 from counterfoil.core.payout_rules import PayoutPolicy, PayoutRules
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import org_log, payout_addresses
+from counterfoil.desk import bank_accounts, org_log, payout_addresses
+from support.banks import FUBON
 from support.payments import Payments
 from support.site import PASSWORD, Firm, Site
 from support.visitor import Page, Visitor
@@ -145,6 +146,40 @@ async def test_what_is_looser_holds_after_the_waiting_and_what_is_stricter_at_on
             await board.rules(wait_hours=hours)
     told = [e.event for e, _ in (await org_log.history(board.site.desk, READER)).entries]
     assert told.count("payout_rules_changed") == 4
+
+
+async def test_what_is_stricter_reaches_what_is_registered_and_not_good_yet(board: Board) -> None:
+    desk, clock = board.site.desk, board.site.clock
+
+    async def good() -> set[UUID]:
+        known = (await payout_addresses.registered(desk, READER)).addresses
+        return {one.payout_address_id for one in known if one.is_usable(clock.now())}
+
+    approved = await board.register(SAFE, "Safe")
+    await board.rules(wait_hours=30)
+    await board.wait(timedelta(hours=30) - timedelta(seconds=1))
+    assert await good() == set()
+    await board.wait(timedelta(seconds=1))
+    assert await good() == {approved}
+
+    await board.rules(two_people=False)
+    await board.wait(timedelta(hours=30))
+    lone = await board.add()
+    account = await bank_accounts.add(desk, FUBON, label="House", currency="TWD", by=ANNA)
+    assert account.usable_at == clock.now() + timedelta(hours=30)
+    await board.rules(two_people=True)
+    await board.wait(timedelta(days=4))
+    assert await good() == {approved}
+    (account,) = (await bank_accounts.registered(desk, READER)).accounts
+    assert (account.is_told, account.approved_at) == (False, None)
+    await payout_addresses.approve(desk, lone, ARNO)
+    await bank_accounts.approve(desk, account.bank_account_id, ARNO)
+    assert await good() == {approved}
+    await board.wait(timedelta(hours=30))
+    assert await good() == {approved, lone}
+    assert (await bank_accounts.registered(desk, READER)).accounts[0].is_usable(clock.now())
+    told = [e.metadata for e, _ in (await org_log.history(desk, READER)).entries]
+    assert [one["held_back"] for one in told if "held_back" in one] == [1, 2]
 
 
 async def test_what_only_looks_like_a_registered_address_is_not_registered(board: Board) -> None:

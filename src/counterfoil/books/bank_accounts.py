@@ -1,7 +1,7 @@
 """The bank accounts of organisations: registered, approved, disabled, and never changed."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from counterfoil.core.bank import BankDetails
 from counterfoil.db.pool import Tx
@@ -142,4 +142,27 @@ async def disable(tx: Tx, org_id: int, bank_account_id: int, at: datetime) -> No
          WHERE org_id = %(org_id)s AND bank_account_id = %(bank_account_id)s
         """,
         {"org_id": org_id, "bank_account_id": bank_account_id, "at": at},
+    )
+
+
+async def hold_back(
+    tx: Tx, org_id: int, now: datetime, *, two_people: bool, wait: timedelta
+) -> int:
+    """Have accounts that are not good yet keep to stricter rules; answers how many those are.
+
+    As `books.profiles.hold_payout_addresses_back`.
+    """
+    return await execute(
+        tx,
+        """
+        UPDATE bank_account
+           SET usable_at = CASE WHEN %(two_people)s AND approved_by IS NULL THEN NULL
+                                ELSE coalesce(approved_at, created_at) + %(wait)s END,
+               approved_at = CASE WHEN %(two_people)s AND approved_by IS NULL THEN NULL
+                                  ELSE approved_at END
+         WHERE org_id = %(org_id)s AND disabled_at IS NULL AND usable_at > %(now)s
+           AND (%(two_people)s AND approved_by IS NULL
+                OR usable_at < coalesce(approved_at, created_at) + %(wait)s)
+        """,
+        {"org_id": org_id, "now": now, "two_people": two_people, "wait": wait},
     )

@@ -1,7 +1,7 @@
 """What organisations say about themselves, and where their money may go."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from counterfoil.db.pool import Tx
@@ -188,4 +188,26 @@ async def remove_payout_address(tx: Tx, org_id: int, payout_address_id: UUID, at
          WHERE org_id = %(org_id)s AND payout_address_id = %(payout_address_id)s
         """,
         {"org_id": org_id, "payout_address_id": payout_address_id, "at": at},
+    )
+
+
+async def hold_payout_addresses_back(
+    tx: Tx, org_id: int, now: datetime, *, two_people: bool, wait: timedelta
+) -> int:
+    """Have addresses that are not good yet keep to stricter rules; answers how many those are.
+
+    Where two people are asked for, one that nobody has approved waits for that; the others are good
+    no earlier than after the waiting.
+    """
+    return await execute(
+        tx,
+        """
+        UPDATE payout_address
+           SET usable_at = CASE WHEN %(two_people)s AND approved_by IS NULL THEN NULL
+                                ELSE coalesce(approved_at, added_at) + %(wait)s END
+         WHERE org_id = %(org_id)s AND removed_at IS NULL AND usable_at > %(now)s
+           AND (%(two_people)s AND approved_by IS NULL
+                OR usable_at < coalesce(approved_at, added_at) + %(wait)s)
+        """,
+        {"org_id": org_id, "now": now, "two_people": two_people, "wait": wait},
     )

@@ -7,13 +7,14 @@ the organisation pays out to registered addresses only, `desk.registered` refuse
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 import msgspec
 from psycopg.errors import LockNotAvailable, UniqueViolation
 
-from counterfoil.books import orgs, profiles
+from counterfoil.books import bank_accounts, orgs, profiles
 from counterfoil.books.orgs import Org
 from counterfoil.books.profiles import PayoutAddress
 from counterfoil.core import ids
@@ -187,7 +188,9 @@ async def choose_default(desk: Desk, payout_address_id: UUID, by: Actor, *, on: 
 async def change_rules(desk: Desk, to: PayoutRules, by: Actor) -> PayoutPolicy:
     """Ask for other rules: what is stricter holds at once, what is looser after the waiting.
 
-    Raises `Forbidden`, and `Invalid` naming the field.
+    What is stricter holds for addresses and bank accounts that are registered and not good yet as
+    well: they wait for the second person, or longer. Raises `Forbidden`, and `Invalid` naming the
+    field.
     """
     by.require(Permission.ADMINISTER)
     if not SHORTEST_HOURS <= to.wait_hours <= LONGEST_HOURS:
@@ -209,10 +212,19 @@ async def change_rules(desk: Desk, to: PayoutRules, by: Actor) -> PayoutPolicy:
         if after.next_rules is not None and after.next_at is not None:
             told |= {"later": msgspec.to_builtins(after.next_rules)}
             told |= {"from": after.next_at.isoformat()}
+        if held := await _hold_back(tx, by.org_id, after.rules, now):
+            told |= {"held_back": held}
         await note(desk, tx, by, "payout_rules_changed", "", **told)
         return after
 
     return await desk.database.run(work)
+
+
+async def _hold_back(tx: Tx, org_id: int, rules: PayoutRules, now: datetime) -> int:
+    """Have what is not good yet keep to the rules as they are now; answers how many those are."""
+    asked = {"two_people": rules.two_people, "wait": rules.wait}
+    addresses = await profiles.hold_payout_addresses_back(tx, org_id, now, **asked)
+    return addresses + await bank_accounts.hold_back(tx, org_id, now, **asked)
 
 
 async def _org(tx: Tx, org_id: int) -> Org:
