@@ -169,7 +169,7 @@ def org_clients(
     """Show the client ids of an organisation's programs; make, rename, disable or enable one."""
 
     async def change(desk: Desk) -> None:
-        by = clients.operator(org_id)
+        by = operator(org_id)
         if add is not None:
             await clients.add(desk, add, by)
         if rename is not None:

@@ -116,7 +116,7 @@ def system(part: str, org_id: int) -> Actor:
 
 def operator(org_id: int) -> Actor:
     """Whoever runs this installation, at its command line: sets organisations up."""
-    return Actor(uid=_OPERATOR, org_id=org_id, permissions=frozenset({P.ADMINISTER}))
+    return Actor(uid=_OPERATOR, org_id=org_id, permissions=frozenset({P.ADMINISTER, P.READ}))
 
 
 REQUIRED: Final[dict[type[Command], Permission]] = {

@@ -23,6 +23,7 @@ from counterfoil.db.pool import Tx
 from counterfoil.desk.delivering import Told
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.org_log import note
+from counterfoil.desk.the_org import the_org
 
 TESTS: Final = UUID(int=0)
 TESTS_AN_HOUR: Final = 20
@@ -49,12 +50,10 @@ async def overview(desk: Desk, by: Actor) -> Callbacks:
     """How callbacks do. Raises `Forbidden`."""
     by.require(Permission.ADMINISTER)
     async with desk.database.reading() as tx:
-        org = await orgs.get(tx, by.org_id)
+        org = await the_org(tx, by.org_id)
         receivers = await outbox.receivers(tx, by.org_id, LATELY)
         tests = (await outbox.of_invoice(tx, by.org_id, TESTS))[: -_SHOWN - 1 : -1]
         attempts = await outbox.attempts_of(tx, by.org_id, [one.event_id for one in tests])
-    if org is None:
-        raise NotFound(f"there is no organisation {by.org_id}")
     told = [Told(e, tuple(a for a in attempts if a.event_id == e.event_id)) for e in tests]
     return Callbacks(org.callback_secret_version, org.policy.callback_url, receivers, told)
 
@@ -74,9 +73,7 @@ async def choose_default(desk: Desk, url: str, by: Actor, *, allow_private: bool
 
     async def work(tx: Tx) -> None:
         await orgs.hold(tx, by.org_id)
-        org = await orgs.get(tx, by.org_id)
-        if org is None:
-            raise NotFound(f"there is no organisation {by.org_id}")
+        org = await the_org(tx, by.org_id)
         before = org.policy.callback_url
         if chosen != before:
             policy = msgspec.structs.replace(org.policy, callback_url=chosen)
@@ -95,9 +92,7 @@ async def secret(desk: Desk, master: bytes, by: Actor) -> str:
     by.require(Permission.ADMINISTER)
 
     async def look(tx: Tx) -> int:
-        org = await orgs.get(tx, by.org_id)
-        if org is None:
-            raise NotFound(f"there is no organisation {by.org_id}")
+        org = await the_org(tx, by.org_id)
         version = org.callback_secret_version
         await note(desk, tx, by, "secret_shown", "", version=version)
         return version

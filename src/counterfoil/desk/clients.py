@@ -11,7 +11,7 @@ from typing import Final
 from counterfoil.books import clients, orgs
 from counterfoil.books.clients import Client
 from counterfoil.core.errors import Conflict, NotFound
-from counterfoil.core.roles import Actor, Permission, system
+from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.text import clean_text
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
@@ -79,14 +79,6 @@ async def disable(desk: Desk, client_id: str, by: Actor) -> None:
 async def enable(desk: Desk, client_id: str, by: Actor) -> None:
     """Take it again. Raises `Forbidden`, `NotFound`, and `Conflict` for one that is enabled."""
     await _turn(desk, client_id, by, on=True)
-
-
-def operator(org_id: int) -> Actor:
-    """Whoever is at the command line."""
-    return replace(
-        system("command-line", org_id),
-        permissions=frozenset({Permission.ADMINISTER, Permission.READ}),
-    )
 
 
 async def _turn(desk: Desk, client_id: str, by: Actor, *, on: bool) -> None:

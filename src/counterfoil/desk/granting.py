@@ -19,6 +19,7 @@ from counterfoil.core.roles import Actor, Permission, roles_that_wait, system
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.org_log import note
+from counterfoil.desk.the_org import the_org
 
 __all__ = ["Grant"]
 
@@ -150,9 +151,7 @@ async def drop_of(desk: Desk, tx: Tx, member: MemberRow, by: Actor, *, asked: bo
 async def _ask(desk: Desk, tx: Tx, member_id: UUID, roles: Collection[str], by: Actor) -> None:
     if not roles:
         return
-    org = await orgs.get(tx, by.org_id)
-    if org is None:
-        raise NotFound(f"there is no organisation {by.org_id}")
+    org = await the_org(tx, by.org_id)
     now = desk.clock.now()
     holds_at = now + org.policy.payouts.in_force(now).wait
     for role in sorted(roles):

@@ -15,7 +15,6 @@ import msgspec
 from psycopg.errors import LockNotAvailable, UniqueViolation
 
 from counterfoil.books import bank_accounts, orgs, profiles
-from counterfoil.books.orgs import Org
 from counterfoil.books.profiles import PayoutAddress
 from counterfoil.core import ids
 from counterfoil.core.errors import Conflict, Invalid, NotFound, Unavailable
@@ -32,6 +31,7 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.destinations import check_destination, sanctioning
 from counterfoil.desk.org_log import note
 from counterfoil.desk.registering import Known, must_be_another, must_look_like_no_other, rules_of
+from counterfoil.desk.the_org import the_org
 
 LABEL_LENGTH: Final = 80
 
@@ -51,7 +51,7 @@ async def registered(desk: Desk, by: Actor) -> Directory:
     async with desk.database.reading() as tx:
         found = await profiles.payout_addresses(tx, by.org_id)
         people = await orgs.everybody(tx, by.org_id)
-        org = await _org(tx, by.org_id)
+        org = await the_org(tx, by.org_id)
     names = {ids.public("user", one.member_id): one.name for one in people}
     return Directory(found, org.policy.payouts, names)
 
@@ -172,7 +172,7 @@ async def choose_default(desk: Desk, payout_address_id: UUID, by: Actor, *, on: 
         found = await _one(tx, payout_address_id, by)
         if on and not found.is_usable(desk.clock.now()):
             raise Conflict("this address is not good yet; make it the default once it is")
-        org = await _org(tx, by.org_id)
+        org = await the_org(tx, by.org_id)
         defaults = {**org.policy.payouts.defaults}
         if on:
             defaults[found.family] = payout_address_id
@@ -199,7 +199,7 @@ async def change_rules(desk: Desk, to: PayoutRules, by: Actor) -> PayoutPolicy:
 
     async def work(tx: Tx) -> PayoutPolicy:
         await orgs.hold(tx, by.org_id)
-        org = await _org(tx, by.org_id)
+        org = await the_org(tx, by.org_id)
         now = desk.clock.now()
         before, after = org.policy.payouts, org.policy.payouts.changed(to, now)
         if (after.rules, after.next_rules) == (before.in_force(now), before.announced(now)):
@@ -225,13 +225,6 @@ async def _hold_back(tx: Tx, org_id: int, rules: PayoutRules, now: datetime) -> 
     asked = {"two_people": rules.two_people, "wait": rules.wait}
     addresses = await profiles.hold_payout_addresses_back(tx, org_id, now, **asked)
     return addresses + await bank_accounts.hold_back(tx, org_id, now, **asked)
-
-
-async def _org(tx: Tx, org_id: int) -> Org:
-    found = await orgs.get(tx, org_id)
-    if found is None:
-        raise NotFound(f"there is no organisation {org_id}")
-    return found
 
 
 async def _one(tx: Tx, payout_address_id: UUID, by: Actor) -> PayoutAddress:

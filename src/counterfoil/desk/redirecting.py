@@ -12,13 +12,12 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from counterfoil.books import insight, moves, notes, orgs, profiles
+from counterfoil.books import insight, moves, notes, profiles
 from counterfoil.books.moves import MoveRow, NewMove
 from counterfoil.books.notes import MoveNote
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace, Refusal
+from counterfoil.core.errors import Forbidden, Invalid, OutOfPlace, Refusal
 from counterfoil.core.invoice import Invoice, Status
-from counterfoil.core.payout_rules import PayoutRules
 from counterfoil.core.redirect_order import ORDERED_FOR, RedirectOrder
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.rules import makers
@@ -45,6 +44,7 @@ from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.record import record
 from counterfoil.desk.redirect_orders import last_order, must_be_good
 from counterfoil.desk.registered import PayoutAddress, barred, refuse_unregistered, usable
+from counterfoil.desk.registering import rules_of
 
 __all__ = ["MoveRow", "PayoutAddress"]
 
@@ -125,7 +125,7 @@ async def redirect(  # noqa: PLR0913 - one order, whole
             at=now,
             until=now + ORDERED_FOR,
         )
-        if not (await _rules(tx, by.org_id, now)).two_people:
+        if not (await rules_of(tx, by.org_id, now)).two_people:
             return await _make(desk, tx, invoice, parked, order, by)
         for move in parked:
             await _may_be_replaced(desk, tx, invoice, move)
@@ -205,7 +205,7 @@ async def standing(desk: Desk, view: InvoiceView, by: Actor) -> Standing | None:
     async with desk.database.reading() as tx:
         there = {move.destination for move in parked}
         good = await usable(tx, invoice.org_id, now)
-        rules = await _rules(tx, invoice.org_id, now)
+        rules = await rules_of(tx, invoice.org_id, now)
         no_more = await _barred(desk, tx, parked)
         checks = await _is_checker(tx, invoice, parked, by)
         try:
@@ -416,10 +416,3 @@ async def _is_checker(tx: Tx, invoice: Invoice, parked: Sequence[MoveRow], by: A
     except Refusal:
         return False
     return True
-
-
-async def _rules(tx: Tx, org_id: int, now: datetime) -> PayoutRules:
-    org = await orgs.get(tx, org_id)
-    if org is None:
-        raise NotFound(f"there is no organisation {org_id}")
-    return org.policy.payouts.in_force(now)

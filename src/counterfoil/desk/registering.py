@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from counterfoil.books import orgs
 from counterfoil.core import lookalike
-from counterfoil.core.errors import Forbidden, Invalid, NotFound
+from counterfoil.core.errors import Forbidden, Invalid
 from counterfoil.core.payout_rules import PayoutRules
 from counterfoil.core.roles import Actor
 from counterfoil.db.pool import Tx
+from counterfoil.desk.the_org import the_org
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,7 @@ class Known:
 
 async def rules_of(tx: Tx, org_id: int, now: datetime) -> PayoutRules:
     """What an organisation asks of such places. Raises `NotFound`."""
-    org = await orgs.get(tx, org_id)
-    if org is None:
-        raise NotFound(f"there is no organisation {org_id}")
+    org = await the_org(tx, org_id)
     return org.policy.payouts.in_force(now)
 
 

@@ -11,7 +11,7 @@ import msgspec
 from counterfoil.books import orgs
 from counterfoil.core import quoting
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.errors import Invalid, NotFound
+from counterfoil.core.errors import Invalid
 from counterfoil.core.invoice import DepositMode, Policy, names_in
 from counterfoil.core.loosening import stricter
 from counterfoil.core.roles import Actor, Permission, operator
@@ -20,6 +20,7 @@ from counterfoil.db.pool import Tx
 from counterfoil.desk import rates
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.org_log import note
+from counterfoil.desk.the_org import the_org
 
 LEAST_WINDOW_SECONDS: Final = 60
 """Less is over before a customer has opened their wallet."""
@@ -39,9 +40,7 @@ async def rules_of(desk: Desk, by: Actor) -> Slowly[Policy]:
     """The rules as they are, and what is announced. Raises `Forbidden`."""
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
-        org = await orgs.get(tx, by.org_id)
-    if org is None:
-        raise NotFound(f"there is no organisation {by.org_id}")
+        org = await the_org(tx, by.org_id)
     return org.policy.invoices
 
 
@@ -66,9 +65,7 @@ async def change_policy(
 
     async def change(tx: Tx) -> Policy:
         await orgs.hold(tx, org_id)
-        org = await orgs.get(tx, org_id)
-        if org is None:
-            raise NotFound(f"there is no organisation {org_id}")
+        org = await the_org(tx, org_id)
         now = desk.clock.now()
         slowly = org.policy.invoices
         present = slowly.in_force(now)
@@ -120,9 +117,7 @@ async def choose_deposits(
     async def choose(tx: Tx) -> dict[str, DepositMode]:
         if chain is not None:
             await orgs.hold(tx, org_id)
-        org = await orgs.get(tx, org_id)
-        if org is None:
-            raise NotFound(f"there is no organisation {org_id}")
+        org = await the_org(tx, org_id)
         chosen = dict(org.policy.deposits)
         if chain is not None:
             before = chosen.get(_chain(chain), "factory")
