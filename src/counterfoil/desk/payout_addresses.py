@@ -222,9 +222,9 @@ async def change_rules(desk: Desk, to: PayoutRules, by: Actor) -> PayoutPolicy:
 
 async def _hold_back(tx: Tx, org_id: int, rules: PayoutRules, now: datetime) -> int:
     """Have what is not good yet keep to the rules as they are now; answers how many those are."""
-    asked = {"two_people": rules.two_people, "wait": rules.wait}
-    addresses = await profiles.hold_payout_addresses_back(tx, org_id, now, **asked)
-    return addresses + await bank_accounts.hold_back(tx, org_id, now, **asked)
+    two, wait = rules.two_people, rules.wait
+    held = await profiles.hold_payout_addresses_back(tx, org_id, now, two_people=two, wait=wait)
+    return held + await bank_accounts.hold_back(tx, org_id, now, two_people=two, wait=wait)
 
 
 async def _one(tx: Tx, payout_address_id: UUID, by: Actor) -> PayoutAddress:
