@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from counterfoil.books import audit, lost, notes, outbox, screening
+from counterfoil.books import audit, lost, notes, outbox
 from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace, Refusal
 from counterfoil.core.invoice import Invoice, Status
@@ -23,7 +23,7 @@ from counterfoil.desk.warrants import claimed_warrant
 from support.fake_clock import FakeClock
 from support.invoices import DUE, MAKER, MERCHANT_ADDRESS, STRANGER
 from support.till import Till, fresh_hash, reserve
-from support.treasury import allow_one_person, land, member, register, remove
+from support.treasury import allow_one_person, land, listed, member, register, remove
 
 TREASURY = "0x" + "7e" * 20
 WHY = "the issuer has frozen this address for good"
@@ -77,16 +77,6 @@ async def standing(till: Till, bill: Invoice, by: Actor = SAM) -> Standing:
     found = await redirecting.standing(till.desk, view, by)
     assert found is not None
     return found
-
-
-async def listed(till: Till, address: str) -> None:
-    """A sanctions list names an address from now on."""
-    now = till.desk.clock.now()
-    row = screening.ListedRow("OFAC_SDN", "evm", address, "1", "ETH", "test", [], [])
-    known = screening.ListRow("OFAC_SDN", now.date(), now, "", 1, 1, 1, "test")
-    async with till.desk.database.transaction() as tx:
-        await screening.put_list(tx, known)
-        await screening.put_on_list(tx, [row], 1)
 
 
 async def completed_callbacks(till: Till, bill: Invoice) -> int:

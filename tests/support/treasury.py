@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from counterfoil.books import orgs, profiles
+from counterfoil.books import orgs, profiles, screening
 from counterfoil.core.payout_rules import PayoutPolicy, PayoutRules
 from counterfoil.desk import landing, moving
 from counterfoil.desk.desk import Desk
@@ -57,6 +57,16 @@ async def remove(till: Till, payout_address_id: UUID) -> None:
     async with till.desk.database.transaction() as tx:
         now = till.desk.clock.now()
         await profiles.remove_payout_address(tx, till.org_id, payout_address_id, now)
+
+
+async def listed(till: Till, address: str) -> None:
+    """A sanctions list names an address from now on."""
+    now = till.desk.clock.now()
+    row = screening.ListedRow("OFAC_SDN", "evm", address, "1", "ETH", "test", [], [])
+    known = screening.ListRow("OFAC_SDN", now.date(), now, "", 1, 1, 1, "test")
+    async with till.desk.database.transaction() as tx:
+        await screening.put_list(tx, known)
+        await screening.put_on_list(tx, [row], 1)
 
 
 async def land(
