@@ -21,14 +21,14 @@ async def arb() -> AsyncIterator[LocalChain]:
         yield chain
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("seed") / "seed.age"
     create_signer_files(path, PASSPHRASE, NOON)
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def keys(seed: Path) -> Keyring:
     """What is in the seed; opening it takes a second by intention, so it is done once."""
     return open_seed_file(seed, PASSPHRASE)
