@@ -386,7 +386,9 @@ async def test_a_refund_of_two_tokens_ends_with_the_one_that_went_out(till: Till
     after = await till.look(bill)
     assert after.status is not Status.REFUND_PROCESSING
     assert [one.status for one in after.refunds] == [RefundStatus.SETTLED]
-    assert await told(till, bill) == [("partly_settled", ["50.00", "0.00"])]
+    # Which of the two went first is not for this story to say.
+    ((state, returned),) = await told(till, bill)
+    assert (state, sorted(returned)) == ("partly_settled", ["0.00", "50.00"])
     assert (await till.history(bill))[-2:] == ["payment_withdrawn", "refund_settled"]
     await refund(till, bill, OTHER_ADDRESS)
     assert await reserve(till, "pool") is Reserved.SIGNED
