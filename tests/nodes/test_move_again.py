@@ -264,7 +264,7 @@ async def test_a_payment_that_books_from_a_backup_forgot_is_not_paid_twice(house
     parked = await house.move(bill, "payout")
     assert "was signed with nonce 0 before" in str(parked.park_reason)
 
-    with pytest.raises(OutOfPlace, match="not known to be dead"):
+    with pytest.raises(OutOfPlace, match="the money has left and is not booked"):
         await again(house, parked.move_id)
     assert await house.at_merchant(USDC) == DUE
 

@@ -44,6 +44,9 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   action();
 });
+// What is typed there is looked for as it is typed. Looked for once more when the field is left, it would
+// take the place in the list, and what was picked, from whoever went on by keyboard.
+document.getElementById("search")?.addEventListener("change", (event) => event.stopPropagation());
 document.addEventListener("change", count);
 document.addEventListener("htmx:afterSwap", count);
 count();
