@@ -20,7 +20,6 @@ OPEN = "/studio/invoices?status=awaiting_payment"
 PICTURES: tuple[tuple[str, str, str, Look], ...] = (
     ("home", "finance", "/studio", DESKTOP),
     ("invoices", "finance", "/studio/invoices", DESKTOP),
-    ("approvals", "reviewer", "/studio/approvals", DESKTOP),
     ("sign", "signer", "/studio/queue/sign >> tbody a", DESKTOP),
     ("pay", "finance", f"{OPEN} >> tbody a >> a[href*='/pay/']", PHONE),
 )

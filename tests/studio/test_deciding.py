@@ -123,6 +123,8 @@ async def test_the_page_of_an_overpaid_invoice_says_where_the_money_is_and_puts_
     sam = await site.at_the_pages(SAM)
     page = await sam.open(f"/studio/invoices/{made}")
     assert "Received 138.461539 USDT With us now 138.461539 USDT" in page.words
+    assert re.search(r"To be paid out 92\.307693 USDT 0x\w{40} Sent back", page.words) is not None
+    assert "Sent back 46.153846 USDT" in page.words
     assert re.findall(r"<details[^>]*open>\s*<summary[^>]*>([^<]+)", page.text) == [
         "Sign for the money"
     ]

@@ -1,5 +1,6 @@
 """The way of an invoice's money: what is swept, what leaves the pool, and for which refund."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid5
@@ -61,15 +62,19 @@ def from_hold_units(invoice: Invoice, money: Money) -> int:
     return min(money.units, invoice.settled.in_hold_units(money.asset))
 
 
-def onward(invoice: Invoice, refund: Refund | None) -> tuple[Leg, ...]:
-    """What leaves the pool: the surplus to the customer, all else to the merchant."""
-    back = () if refund is None else refund.amounts
+def payouts_beside(invoice: Invoice, back: Iterable[Money]) -> tuple[Leg, ...]:
+    """What leaves the pool for the merchant when this goes back to the customer."""
     returned = {money.asset: money.units for money in back}
-    payouts = tuple(
+    return tuple(
         Leg("payout", Money(m.units - returned.get(m.asset, 0), m.asset), target)
         for m in reckoning.holdings(invoice)
         if (target := _payout_target(invoice, m.asset)) and m.units > returned.get(m.asset, 0)
     )
+
+
+def onward(invoice: Invoice, refund: Refund | None) -> tuple[Leg, ...]:
+    """What leaves the pool: the surplus to the customer, all else to the merchant."""
+    payouts = payouts_beside(invoice, () if refund is None else refund.amounts)
     if refund is None:
         return payouts
     surplus = (

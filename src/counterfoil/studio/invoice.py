@@ -17,7 +17,7 @@ from counterfoil.core.errors import NotFound, Refusal
 from counterfoil.core.invoice import Invoice, Status, pay_to
 from counterfoil.core.lifecycle import command_name
 from counterfoil.core.money import Money
-from counterfoil.core.planning import INWARD
+from counterfoil.core.planning import INWARD, payouts_beside
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import (
@@ -255,6 +255,7 @@ def shown(view: InvoiceView) -> dict[str, Any]:
         "comes_to": {DOES[c]: numbers for c, numbers in consequences.items() if c in DOES},
         "holdings": reckoning.holdings(invoice),
         "to_return": resolution.to_return(invoice),
+        "to_pay_out": payouts_beside(invoice, resolution.to_return(invoice)),
         "refunds_stand": {r.refund_id: refunding.standing(r, view.moves) for r in invoice.refunds},
         "refunds_returned": {
             r.refund_id: refunding.returned(r, view.moves) for r in invoice.refunds
