@@ -154,10 +154,10 @@ class WorkConfig:
     """What ``counterfoil work`` needs.
 
     ``chains`` has the chains that are on, by key. ``screeners`` are asked about every payer
-    besides the sanctions lists. Payments of ``two_nodes_from_dollars`` or more are confirmed when
-    two nodes of the chain agree on them. ``rate_value_at`` is the JSON pointer to the rate in the
-    answer of ``rate_url``; a source's rate that leaps by more than ``rate_max_leap_percent`` from
-    its last one is refused.
+    besides the sanctions lists. Payments to an invoice are confirmed, once it has received
+    ``two_nodes_from_dollars`` altogether, when two nodes of the chain agree on them.
+    ``rate_value_at`` is the JSON pointer to the rate in the answer of ``rate_url``; a source's rate
+    that leaps by more than ``rate_max_leap_percent`` from its last one is refused.
     """
 
     database: DatabaseConfig

@@ -3,8 +3,6 @@
 import re
 from datetime import timedelta
 
-import pytest
-
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
 from counterfoil.desk import granting, org_log, proving
@@ -17,20 +15,6 @@ MEMBERS = "/studio/settings/members"
 READER = Actor("user_test", 1, frozenset({Permission.AUDIT, Permission.READ}))
 PUPPET = "sock puppet pass 7!"
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-async def anna(site: Site, firm: Firm) -> Visitor:
-    """One administrator, at the pages."""
-    await site.person(firm.org_id, "anna", "administrator")
-    return await site.at_the_pages("anna1@merchant.example")
-
-
-@pytest.fixture
-async def arno(site: Site, firm: Firm) -> Visitor:
-    """Another."""
-    await site.person(firm.org_id, "arno", "administrator")
-    return await site.at_the_pages("arno1@merchant.example")
 
 
 async def member(who: Visitor, name: str) -> str:
