@@ -211,6 +211,7 @@ async def _page(
             "refusal": refusal,
             "refused_action": refused_action,
             "actions": actions,
+            "moves_money": MOVES_MONEY,
             "unsaid": _without_a_button(found.view, actions),
             "shows_names": Permission.REVIEW in by.permissions,
             "payment_page_url": request.app.state.pay_links.address(found.view.invoice),
