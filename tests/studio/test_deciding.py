@@ -5,19 +5,27 @@ from datetime import timedelta
 
 import aiohttp
 
-from support.payments import Payments
+from support.payments import Payments, order_refund
 from support.site import PASSWORD, Firm, Site
+from support.visitor import Page
 
 RITA = "rita1@merchant.example"
 SAM = "sam1@merchant.example"
 SUE = "sue1@merchant.example"
 OTTO = "otto1@merchant.example"
 CUSTOMER = "0x" + "c0" * 20
+THIEF = "0x" + "7e" * 20
 PDF = b"%PDF-1.7\nx\nstartxref\n0\n%%EOF"
 
 
 def keys(text: str) -> list[str]:
     return re.findall(r'name="invoice" value="([^"]+)"', text)
+
+
+def seen_in(page: Page) -> dict[str, str]:
+    """The order that a page shows, as its form sends it back."""
+    (found,) = re.findall(r'name="seen" value="([^"]+)"', page.text)
+    return {"seen": found}
 
 
 async def ready_to_sign(firm: Firm, payments: Payments) -> str:
@@ -157,11 +165,41 @@ async def test_a_refund_with_papers_is_ordered_by_one_and_approved_by_another(
     sue = await site.at_the_pages(SUE)
     page = await sue.open(f"/studio/invoices/{made}")
     assert "Wrong order" in page.words
-    approved = await sue.send(f"/studio/invoices/{made}/approve_refund", token=page.form_token)
+    path, seen = f"/studio/invoices/{made}/approve_refund", seen_in(page)
+    approved = await sue.send(path, seen, token=page.form_token)
     assert "The refund is approved" in approved.words
     assert await statuses(firm, made) == ["refund_processing"]
     file = await sue.open(f"/studio/files/{kept[0]}")
     assert file.headers["Content-Disposition"].startswith("attachment")
+
+
+async def test_who_orders_a_refund_cannot_swap_it_under_the_eyes_of_who_approves(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    """Sam orders a small one to the customer, and while Sue reads it, all of it to himself."""
+    made = await ready_to_sign(firm, payments)
+    small = {"refund_amount": "5", "refund_token": "USDT", "refund_chain": "arb"}
+    first = (await order_refund(firm, made, small)).data["refund"]["refund_id"]
+    sue = await site.at_the_pages(SUE)
+    path = f"/studio/invoices/{made}/approve_refund"
+    page = await sue.open(f"/studio/invoices/{made}")
+    read = seen_in(page)
+    assert (await firm.signer.act("refund/withdraw", made)).status == 200
+    second = (await order_refund(firm, made, {"refund_address": THIEF})).data["refund"]
+
+    for fields in (read, {}, {"seen": "anything"}):
+        refused = await sue.send(path, fields, token=page.form_token)
+        assert refused.status == 409
+        assert "another refund stands here than the one you looked at" in refused.words
+    by_api = await firm.second_signer.act("refund/approve", made, {"refund_id": first})
+    assert by_api.refusal == (409, 4090)
+    assert (await firm.second_signer.act("refund/approve", made, {"refund_id": "x"})).status == 422
+    assert await statuses(firm, made) == ["refund_pending"]
+    assert await payments.moves(made) == []
+
+    named = {"refund_id": second["refund_id"]}
+    assert (await firm.second_signer.act("refund/approve", made, named)).status == 200
+    assert (await payments.moves(made))[-1][:2] == ("refund", THIEF)
 
 
 async def test_a_refund_form_tells_all_that_is_wrong_at_once_and_keeps_its_files(

@@ -1,5 +1,6 @@
 """Payments that stand still: who sees them, what they are told, and what they can do about it."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -86,7 +87,11 @@ async def test_signers_are_told_what_stands_still_why_and_what_to_do(
     assert "A second signer can approve it until:" in (await sue.open(path)).words
     site.clock.advance(timedelta(minutes=11))
     assert (await sue.send(f"{path}/approve_redirect")).status == 403
-    done = await sue.send(f"{path}/approve_redirect", {"proof": PASSWORD})
+    (seen,) = re.findall(r'name="seen" value="([^"]+)"', (await sue.open(path)).text)
+    other = await sue.send(f"{path}/approve_redirect", {"proof": PASSWORD, "seen": stuck})
+    assert other.status == 409
+    assert "another order stands here than the one you looked at" in other.words
+    done = await sue.send(f"{path}/approve_redirect", {"proof": PASSWORD, "seen": seen})
     assert "sent a payout to another address instead" in done.words
     assert "A payment stands still" not in done.words
     old, new = await payouts(site, stuck, payments)

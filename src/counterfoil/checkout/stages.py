@@ -143,7 +143,7 @@ TOLD: Final[Mapping[Stage, Told]] = {
     ),
     Stage.RECEIVED: Told(
         N_("Your payment is confirmed"),
-        N_("The whole amount is there. The merchant only has to take note of it. Thank you."),
+        N_("Nothing more is to be paid. The merchant only has to take note of it. Thank you."),
         "green",
         2,
     ),

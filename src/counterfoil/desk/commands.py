@@ -331,14 +331,30 @@ async def order_refund(  # noqa: PLR0913 - the fields of RefundReviewRequest
 
 
 async def approve_refund(
-    desk: Desk, invoice_id: UUID, by: Actor, idempotent: Idempotent | None = None
+    desk: Desk,
+    invoice_id: UUID,
+    by: Actor,
+    idempotent: Idempotent | None = None,
+    *,
+    seen: UUID | None = None,
 ) -> InvoiceView:
-    """Let an ordered refund go out; not by the person who ordered it."""
+    """Let an ordered refund go out; not by the person who ordered it.
+
+    With ``seen`` the approval is for the refund of this id alone: whoever ordered it could else put
+    another address and amount in its place under the eyes of the second person. `Conflict` then.
+    """
 
     async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
         await _check_still(tx, invoice, ApproveRefund)
-        if invoice.status is Status.REFUND_PENDING and invoice.open_refund is not None:
-            await check_refund(desk, tx, by.org_id, FAMILY, invoice.open_refund.address)
+        refund = invoice.open_refund
+        if invoice.status is Status.REFUND_PENDING and refund is not None:
+            # Whoever ordered it is refused for that, whatever they saw.
+            if seen not in {None, refund.refund_id} and by.uid != refund.ordered_by:
+                raise Conflict(
+                    "another refund stands here than the one you looked at, and nothing was"
+                    " approved; look at its address and amount and then decide"
+                )
+            await check_refund(desk, tx, by.org_id, FAMILY, refund.address)
         return [ApproveRefund(at=desk.clock.now(), by=by.uid)]
 
     return await _command(desk, invoice_id, by, ApproveRefund, make, key=idempotent)

@@ -16,7 +16,7 @@ from counterfoil.books import insight, moves, notes, profiles
 from counterfoil.books.moves import MoveRow, NewMove
 from counterfoil.books.notes import MoveNote
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.errors import Forbidden, Invalid, OutOfPlace, Refusal
+from counterfoil.core.errors import Conflict, Forbidden, Invalid, OutOfPlace, Refusal
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.redirect_order import ORDERED_FOR, RedirectOrder
 from counterfoil.core.roles import Actor, Permission
@@ -146,11 +146,17 @@ async def redirect(  # noqa: PLR0913 - one order, whole
 
 
 async def approve(
-    desk: Desk, invoice_id: UUID, by: Actor, idempotent: Idempotent | None = None
+    desk: Desk,
+    invoice_id: UUID,
+    by: Actor,
+    idempotent: Idempotent | None = None,
+    *,
+    seen: UUID | None = None,
 ) -> InvoiceView:
     """Let the payouts go where somebody else ordered; everything is looked at once more.
 
-    Raises as `redirect` does, and `Forbidden` for whoever ordered it or made the invoice.
+    With ``seen`` it is for the order of this id alone. Raises as `redirect` does, `Forbidden` for
+    whoever ordered it or made the invoice, and `Conflict` where another order stands there.
     """
     by.require(Permission.SIGN)
 
@@ -159,6 +165,11 @@ async def approve(
         if order.by == by.uid:
             message = "you ordered this, so somebody else has to approve it"
             raise Forbidden(message, data={"rule": "maker_is_not_checker"})
+        if seen is not None and order.redirect_id != seen:
+            raise Conflict(
+                "another order stands here than the one you looked at, and nothing was approved;"
+                " look at its address and then decide"
+            )
         parked = await _parked(tx, invoice)
         if {move.move_id for move in parked} != order.move_ids:
             raise OutOfPlace(

@@ -65,6 +65,14 @@ class Asked:
         """Why, which must be said."""
         return self.form.text("reason", empty=False, lines=True)
 
+    @property
+    def seen(self) -> UUID:
+        """The order that the page showed; one that there is not where the form names none."""
+        try:
+            return UUID(self.form.raw("seen"))
+        except ValueError:
+            return UUID(int=0)
+
 
 Give = Callable[[Asked], Awaitable[InvoiceView]]
 
@@ -101,7 +109,9 @@ SIMPLE: Final[Mapping[str, Give]] = {
         refund_address=a.form.raw("refund_address").strip() or None,
         refund_reason=a.form.text("reason", lines=True),
     ),
-    "approve_refund": lambda a: commands.approve_refund(a.desk, a.invoice_id, a.request.user.actor),
+    "approve_refund": lambda a: commands.approve_refund(
+        a.desk, a.invoice_id, a.request.user.actor, seen=a.seen
+    ),
     "withdraw_refund": lambda a: commands.withdraw_refund(
         a.desk, a.invoice_id, a.request.user.actor, a.reason
     ),
@@ -118,7 +128,9 @@ SIMPLE: Final[Mapping[str, Give]] = {
         address=a.form.raw("payout_address").strip(),
         reason=a.reason,
     ),
-    "approve_redirect": lambda a: redirecting.approve(a.desk, a.invoice_id, a.request.user.actor),
+    "approve_redirect": lambda a: redirecting.approve(
+        a.desk, a.invoice_id, a.request.user.actor, seen=a.seen
+    ),
     "withdraw_redirect": lambda a: redirecting.withdraw(
         a.desk, a.invoice_id, a.request.user.actor, reason=a.reason
     ),

@@ -155,9 +155,11 @@ ACTIONS: Final = (
         "approveRefund",
         "Let an ordered refund go out; by somebody else than who ordered it",
         P.SIGN,
-        (),
-        None,
-        lambda a: commands.approve_refund(a.desk, a.invoice_id, a.by, a.key),
+        schema.APPROVE_REFUND_FIELDS,
+        {},
+        lambda a: commands.approve_refund(
+            a.desk, a.invoice_id, a.by, a.key, seen=schema.refund_seen(a.fields)
+        ),
     ),
     Action(
         "refund/withdraw",

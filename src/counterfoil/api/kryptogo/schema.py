@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from counterfoil.api.fields import (
     MAX_TIMESTAMP,
@@ -33,6 +34,7 @@ from counterfoil.api.fields import (
     read_fields,
 )
 from counterfoil.api.kryptogo.status import CATEGORIES, INVOICE_STATUSES
+from counterfoil.core import ids
 from counterfoil.core.assets import ALIASES, CHAINS, PEGGED_TO, SYMBOLS
 from counterfoil.core.bounds import (
     ADDRESS_LENGTH,
@@ -206,6 +208,13 @@ APPROVE_FIELDS: Final = (
         "The invoice's content_hash as you saw it; refused when it changed meanwhile.",
     ),
 )
+APPROVE_REFUND_FIELDS: Final = (
+    Field(
+        "refund_id",
+        Text(36),
+        "The open refund as you saw it; refused when another stands in its place meanwhile.",
+    ),
+)
 _WHY: Final = Text(MAX_REASON, least=0, lines=True)
 CANCEL_FIELDS: Final = (Field("reason", _WHY, "Why."),)
 ACCEPT_FIELDS: Final = (Field("reason", _WHY, "Why; kept in the log."),)
@@ -357,6 +366,15 @@ def refund_part(found: Mapping[str, Any]) -> Part | None:
     """What part of the money a ``RefundReviewRequest`` means; None for all of it."""
     part = Part(found.get("refund_amount"), found.get("refund_token"), found.get("refund_chain"))
     return None if part == Part() else part
+
+
+def refund_seen(found: Mapping[str, Any]) -> UUID | None:
+    """The refund that an approval names; None where it names none. Raises `Invalid`."""
+    named = found.get("refund_id")
+    seen = None if named is None else ids.parse("ref", named)
+    if named is not None and seen is None:
+        raise Invalid.field("refund_id", "must be the refund_id of the invoice's open refund")
+    return seen
 
 
 def under_the_clients_names(refused: Invalid, body: Mapping[str, Json]) -> Invalid:
