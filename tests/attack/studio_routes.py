@@ -132,6 +132,7 @@ ROUTES: Final = (
     Route("GET", "/logo/{logo}", P.READ),
     Route("POST", "/settings/organisation/logo", P.ADMINISTER),
     Route("POST", "/settings/organisation/logo/drop", P.ADMINISTER),
+    Route("POST", "/settings/organisation/returns", P.ADMINISTER, fields={"return_origins": "x"}),
     Route("GET", "/settings/bank-accounts", P.READ),
     Route("POST", "/settings/bank-accounts", P.ADMINISTER),
     Route("POST", "/settings/bank-accounts/{account}/approve", P.ADMINISTER),

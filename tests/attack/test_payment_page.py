@@ -7,8 +7,10 @@ from datetime import timedelta
 
 from counterfoil.app import WebSettings
 from counterfoil.core.money import Money
+from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
 from counterfoil.db.rows import execute
+from counterfoil.desk import org_log
 from support.contents import all_tables
 from support.invoices import USDT
 from support.payer import Payer, invited, stage, to_copy
@@ -16,6 +18,7 @@ from support.payments import Payments
 from support.site import Firm, Site, open_site
 from support.visitor import Page
 
+RETURNS = "/studio/settings/organisation/returns"
 THIEF = "0x" + "bad0" * 10
 
 
@@ -164,6 +167,63 @@ async def test_the_way_back_is_the_invoices_own_and_nobody_elses(
         assert page.status == 200
         assert "evil" not in page.text
         assert "Back to" not in page.words
+
+
+async def test_customers_are_led_back_to_listed_origins_only(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    await site.person(firm.org_id, "anna", "administrator")
+    anna = await site.at_the_pages("anna1@merchant.example")
+    shop, other = "https://shop.merchant.example", "https://new.merchant.example:8443"
+    _, payer = await invited(site, firm, origin=f"{shop}/orders/7")
+    unlisted, _ = await invited(site, firm, approve=False, origin=other)
+    thief, victim = await invited(site, firm, origin="https://shop.merchant.example.evil.example")
+    assert "Back to shop.merchant.example.evil.example" in (await victim.look()).words
+
+    async def listed(*origins: str) -> Page:
+        return await anna.send(RETURNS, {"return_origins": "\n".join(origins)})
+
+    wrong = await listed(shop, "https://shop.merchant.example@evil.example")
+    assert (wrong.status, wrong.words.count("is no web address")) == (422, 2)
+    assert "lead back to these addresses only" in (await listed(shop)).words
+    assert "Back to shop.merchant.example" in (await payer.look()).words
+    # It holds for invoices from before as well, and for a row that somebody else wrote.
+    assert "Back to" not in (await victim.look()).words
+    for origin in (*ELSEWHERE, f"{shop}.evil.example", f"{shop}:8443", other, "http" + shop[5:]):
+        refused = await firm.merchant.create(origin=origin)
+        assert (refused.status, list(refused.fields)) == (422, ["origin"])
+        await payments.forged(thief, ("document", "origin"), json.dumps(origin))
+        assert "Back to" not in (await victim.look()).words
+    refused = await firm.merchant.create(origin=other)
+    assert refused.fields["origin"] == (
+        f"must be an address of {shop}: customers are led back nowhere else"
+    )
+    # What is there already can still be mended, and its reviewer sees what it names.
+    changed = await firm.merchant.update(unlisted, description="mended")
+    assert (changed.status, changed.data["origin"]) == (200, other)
+    rita = await site.at_the_pages("rita1@merchant.example")
+    assert other in (await rita.open(f"/studio/invoices/{unlisted}")).words
+    assert (await (await site.firm(2)).merchant.create(origin=other)).status == 200
+    maya = await site.at_the_pages("maya1@merchant.example")
+    assert (await maya.send(RETURNS, {"return_origins": other})).status == 403
+
+    # What allows more waits, announced on home; what allows less does not.
+    assert "holds once the time of waiting is over" in (await listed(shop, other)).words
+    assert (await firm.merchant.create(origin=other)).status == 422
+    assert "lead customers back to other addresses from" in (await anna.open("/studio/now")).words
+    site.clock.advance(timedelta(hours=24))
+    await site.publish_rates()
+    made, customer = await invited(site, firm, origin=f"{other}/x")
+    assert f"Back to {other[8:]}" in (await customer.look()).words
+    anna = await site.at_the_pages("anna1@merchant.example")
+    await listed(shop)
+    assert "Back to" not in (await customer.look()).words
+    assert (await firm.merchant.look(made)).data["origin"] == f"{other}/x"
+    assert "holds once the time of waiting is over" in (await listed()).words
+    assert (await firm.merchant.create(origin=other)).status == 422
+    reader = Actor("user_test", firm.org_id, frozenset({Permission.AUDIT}))
+    kept = await org_log.history(site.desk, reader)
+    assert [e.event for e, _ in kept.entries] == ["return_origins_changed"] * 4
 
 
 async def test_words_of_a_merchant_are_words_and_nothing_else(site: Site, firm: Firm) -> None:

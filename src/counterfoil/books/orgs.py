@@ -9,6 +9,7 @@ import msgspec
 from counterfoil.books import clients
 from counterfoil.core.invoice import DepositMode, Policy
 from counterfoil.core.payout_rules import PayoutPolicy
+from counterfoil.core.returning import ReturnRules
 from counterfoil.core.slowly import Slowly
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, all_values, execute, one_row, one_value
@@ -20,7 +21,8 @@ class OrgPolicy(msgspec.Struct, frozen=True):
     ``invoice`` are the rules of invoices until ``next_invoice_at``, ``next_invoice`` from then on.
     ``screening`` overrides parts of the screening policy (specs/aml.md 4.2). ``deposits`` says by
     chain how new invoices are to be paid; ``factory`` where nothing is said. ``payouts`` says where
-    money may go. ``callback_url`` is told of invoices that name no address of their own.
+    money may go, ``returns`` where customers are led back to. ``callback_url`` is told of invoices
+    that name no address of their own.
     """
 
     invoice: Policy = msgspec.field(default_factory=Policy)
@@ -29,6 +31,7 @@ class OrgPolicy(msgspec.Struct, frozen=True):
     screening: dict[str, object] = msgspec.field(default_factory=dict)
     deposits: dict[str, DepositMode] = msgspec.field(default_factory=dict)
     payouts: PayoutPolicy = msgspec.field(default_factory=PayoutPolicy)
+    returns: Slowly[ReturnRules] = msgspec.field(default_factory=lambda: Slowly(ReturnRules()))
     callback_url: str | None = None
 
     @property

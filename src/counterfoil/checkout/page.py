@@ -33,7 +33,6 @@ from counterfoil.core.money import Asset, Money, format_units
 from counterfoil.core.pay_links import PREFIX
 from counterfoil.core.payment_uri import payment_uri, wallet_call
 from counterfoil.core.reckoning import received, still_due, surplus
-from counterfoil.core.text import clean_url
 from counterfoil.desk.paying import PaymentView, payment_page
 from counterfoil.pages import bank, render
 from counterfoil.pages.forms import comes_from_here, read_form
@@ -202,7 +201,7 @@ def _page(request: PageRequest, found: PaymentView, token: str, template: str) -
         "live": choice.address("/events") if not invoice.status.is_end else None,
         "is_part": template == _PART,
         "has_receipt": stage in WITH_RECEIPT,
-        "back": _back(invoice),
+        "back": _back(found),
         "sandbox": parts_of(request).customer is not None,
     }
     return show(request, template, values)
@@ -230,13 +229,9 @@ def _goes_back(move: Any) -> bool:  # noqa: ANN401 - its type is the books', whi
     return move.purpose in {"refund", "partial_refund"} and move.status != "failed"
 
 
-def _back(invoice: Invoice) -> tuple[str, str] | None:
-    """The merchant's own address and its host; only what the invoice names, checked once more."""
-    try:
-        address = clean_url(invoice.document.origin, "origin")
-    except Invalid:
-        return None
-    return address, urlsplit(address).netloc
+def _back(found: PaymentView) -> tuple[str, str] | None:
+    """Where the customer is led back to, and its host."""
+    return None if found.back is None else (found.back, urlsplit(found.back).netloc)
 
 
 HANDLERS: Final = (pay, receipt, events, pay_as_demo)

@@ -30,7 +30,7 @@ _LOCAL: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _EMAIL: Final = re.compile(rf"(?P<local>{_LOCAL})@{_LABEL}(?:\.{_LABEL})+", re.ASCII)
 _URL: Final = re.compile(
-    rf"https?://(?P<host>{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?"
+    rf"(?P<scheme>https?)://(?P<host>{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?"
     r"(?:[/?#][!-~]*)?",
     re.ASCII,
 )
@@ -126,3 +126,12 @@ def clean_url(text: object, field: str) -> str:
             field, "must be a URL with http:// or https:// and a host, such as https://shop.example"
         )
     return text
+
+
+def url_parts(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of an address that `clean_url` let through."""
+    found = _URL.fullmatch(url)
+    if found is None:
+        msg = "an address that nobody looked at"
+        raise ValueError(msg)
+    return found["scheme"], found["host"], int(found["port"]) if found["port"] else None

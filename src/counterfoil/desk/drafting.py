@@ -8,6 +8,7 @@ from counterfoil.books import lists, orgs
 from counterfoil.books.lists import COUNTED_AT_MOST, Filters, Recipient
 from counterfoil.core import lookalike
 from counterfoil.core.errors import NotFound
+from counterfoil.core.returning import ReturnRules
 from counterfoil.core.roles import Actor, Permission, permissions_of
 from counterfoil.db.pool import Tx
 from counterfoil.desk import bank_accounts
@@ -42,7 +43,8 @@ class Offered:
     good, by name; ``default`` is the one that a new invoice begins with, empty for none. All of
     them, and the ``payout_addresses`` of the newest invoices, newest first, are for chains of the
     EVM family; the latter are none where ``registered_only``. ``reviewers`` are the e-mails of who
-    may approve; ``callback_url`` is told where an invoice names no address.
+    may approve; ``callback_url`` is told where an invoice names no address. ``leads_back`` are the
+    origins that customers are led back to; any where there are none.
     """
 
     latest: Draft | None
@@ -53,6 +55,7 @@ class Offered:
     reviewers: tuple[str, ...]
     bank_accounts: tuple[BankAccount, ...]
     callback_url: str | None
+    leads_back: ReturnRules
 
 
 async def offered(desk: Desk, by: Actor) -> Offered:
@@ -81,6 +84,7 @@ async def offered(desk: Desk, by: Actor) -> Offered:
         ),
         bank_accounts=tuple(accounts),
         callback_url=org.policy.callback_url,
+        leads_back=org.policy.returns.in_force(now),
     )
 
 

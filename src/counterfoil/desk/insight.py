@@ -133,6 +133,8 @@ async def alerts(desk: Desk, by: Actor) -> list[Alert]:
         found.append(Alert("payout_rules", f"{org.policy.payouts.next_at:%Y-%m-%d %H:%M} UTC"))
     if org is not None and org.policy.invoices.announced(now) is not None:
         found.append(Alert("rules", f"{org.policy.next_invoice_at:%Y-%m-%d %H:%M} UTC"))
+    if org is not None and org.policy.returns.announced(now) is not None:
+        found.append(Alert("returns", f"{org.policy.returns.next_at:%Y-%m-%d %H:%M} UTC"))
     found += [
         Alert("roles", people[member_id], f"{holds_at:%Y-%m-%d %H:%M} UTC")
         for member_id, holds_at in dict.fromkeys((one.member_id, one.holds_at) for one in given)

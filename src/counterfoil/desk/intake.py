@@ -196,7 +196,7 @@ async def look_over_change(desk: Desk, invoice_id: UUID, change: Change, by: Act
 
 async def _changed(desk: Desk, tx: Tx, before: Invoice, change: Change, now: datetime) -> Asked:
     draft = change(draft_of(before))
-    return await _checked(desk, tx, draft, before.org_id, now, policy=before.policy)
+    return await _checked(desk, tx, draft, before.org_id, now, before=before)
 
 
 def draft_of(invoice: Invoice) -> Draft:
@@ -248,7 +248,7 @@ async def _create(desk: Desk, tx: Tx, draft: Draft, by: Actor) -> Invoice:
     )
     if org is None:
         raise NotFound("this organisation does not exist any more")
-    await must_be_registered(tx, org, found.payout_to, now)
+    await _must_suit(tx, org, found, now)
     policy = org.policy.invoices.in_force(now)
     asked = _priced(found, policy, now)
     if taken is None:
@@ -338,19 +338,27 @@ async def _looked_up(desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetim
 
 
 async def _checked(  # noqa: PLR0913 - a draft, and all that it is checked against
-    desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetime, *, policy: Policy | None = None
+    desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetime, *, before: Invoice | None = None
 ) -> Asked:
-    """What is asked for, priced by these rules or by the organisation's present ones.
+    """What is asked for, priced by the rules of the invoice before or by the present ones.
 
-    Checked against the organisation's own rule about where its money goes as well.
+    Checked against the organisation's own rules about where money and customers go as well.
     """
     found = await _looked_up(desk, tx, draft, org_id, now)
     org = await orgs.get(tx, org_id)
     if org is None:
         raise NotFound("this organisation does not exist any more")
-    if found.payout_to:
-        await must_be_registered(tx, org, found.payout_to, now)
-    return _priced(found, policy or org.policy.invoices.in_force(now), now)
+    await _must_suit(tx, org, found, now, before)
+    policy = before.policy if before else org.policy.invoices.in_force(now)
+    return _priced(found, policy, now)
+
+
+async def _must_suit(
+    tx: Tx, org: orgs.Org, found: _LookedUp, now: datetime, before: Invoice | None = None
+) -> None:
+    if before is None or before.document.origin != found.draft.origin:
+        org.policy.returns.in_force(now).must_allow(found.draft.origin)
+    await must_be_registered(tx, org, found.payout_to, now)
 
 
 async def _said(

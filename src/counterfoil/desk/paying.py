@@ -15,6 +15,7 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.printing import Printable, bank_account_of, printable_of
 from counterfoil.desk.profile import Profile, logo_of, profile
 from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.the_org import the_org
 
 Watched = tuple[int, UUID]
 """An invoice of an organisation, as those who follow it name it."""
@@ -22,11 +23,16 @@ Watched = tuple[int, UUID]
 
 @dataclass(frozen=True, slots=True)
 class PaymentView:
-    """An invoice, who it is from, and the bank account where it is paid by bank."""
+    """An invoice, who it is from, and the bank account where it is paid by bank.
+
+    ``back`` is where its customer is led back to; None where the merchant's rules do not allow what
+    the invoice names.
+    """
 
     profile: Profile
     view: InvoiceView
     bank_account: BankAccount | None
+    back: str | None
 
     @property
     def watched(self) -> Watched:
@@ -43,7 +49,10 @@ async def payment_page(desk: Desk, links: PayLinks, token: str, keep: timedelta)
         invoice = await _behind(desk, tx, links, token, keep)
         view = await queries.full_view(desk, tx, invoice)
         account = await bank_account_of(tx, invoice)
-        return PaymentView(await profile(tx, invoice.org_id), view, account)
+        org = await the_org(tx, invoice.org_id)
+        named = invoice.document.origin
+        back = named if org.policy.returns.in_force(desk.clock.now()).allows(named) else None
+        return PaymentView(await profile(tx, invoice.org_id), view, account, back)
 
 
 async def payment_sheet(desk: Desk, links: PayLinks, token: str, keep: timedelta) -> Printable:

@@ -290,8 +290,8 @@ def _first(offered: Offered, request: PageRequest) -> Typed:
     """A blank form, but for what the newest invoice says that the next one will say, too."""
     blank = (BLANK_ITEM,) * FIRST_ROWS
     if offered.latest is None:
-        here = parts_of(request).public_url
-        values = {"origin": here, "price_in": "USD"}
+        values = {"origin": _leads_back(offered, parts_of(request).public_url)}
+        values |= {"price_in": "USD"}
         values |= {"pay_token": "USDC", "chain": desk_of(request).chains[0], "due": "days"}
         values |= {"payment_terms": "30", "payment_method_type": "crypto"}
         values |= {"payout_address": offered.default}
@@ -301,10 +301,17 @@ def _first(offered: Offered, request: PageRequest) -> Typed:
     own |= {"organization_name": "", "organization_email": ""}
     own |= {"order_data": "", "group_key": "", "invoice_issue_date": "", "payment_deadline": ""}
     own |= {"due": "days" if like["due"] == "deadline" else like["due"]}
+    own |= {"origin": _leads_back(offered, like["origin"])}
     known = {one.address for one in offered.registered}
     kept = not offered.registered_only or like["payout_address"] in known
     own |= {"payout_address": offered.default or (like["payout_address"] if kept else "")}
     return replace(like.with_values(**own), items=blank)
+
+
+def _leads_back(offered: Offered, url: str) -> str:
+    """This address, or the first that customers may be led back to instead."""
+    rules = offered.leads_back
+    return url if rules.allows(url) or not rules.origins else rules.origins[0]
 
 
 def _copied(draft: Draft) -> Typed:

@@ -140,6 +140,8 @@ DONE: Final[Mapping[str, str]] = {
     "rules_later": N_(
         "What is stricter holds now. What is looser holds once the time of waiting is over."
     ),
+    "returns": N_("Saved. Payment pages lead back to these addresses only."),
+    "returns_any": N_("Saved. Payment pages lead back to whatever an invoice names."),
     "secret_rotated": N_("A new secret signs every callback from now on. Tell your receiver."),
     "callback_tested": N_("The test is on its way; what came back is shown below in a moment."),
     "invited": N_("The password is set. Sign in with it."),
@@ -278,6 +280,7 @@ ORG_EVENTS: Final[Mapping[str, str]] = {
     "payout_address_removed": N_("removed a payout address"),
     "payout_default_chosen": N_("chose the default payout address"),
     "payout_rules_changed": N_("changed the rules about payout addresses"),
+    "return_origins_changed": N_("changed where customers may be led back to"),
     "callback_default_changed": N_("changed the default callback address"),
     "audit_exported": N_("took the logs of a period along"),
     "secret_shown": N_("looked at the secret that signs callbacks"),
@@ -460,6 +463,10 @@ ALERTS: Final[Mapping[str, str]] = {
     "rules": N_(
         "The rules of new invoices become looser at %(subject)s. An administrator who does not want"
         " that saves them as they are, in the settings."
+    ),
+    "returns": N_(
+        "Payment pages may lead customers back to other addresses from %(subject)s on. An"
+        " administrator who does not want that saves the addresses as they are, in the settings."
     ),
     "roles": N_(
         "Roles that decide about money are given to %(subject)s; they hold from %(detail)s on. An"

@@ -1,4 +1,4 @@
-"""The organisation: its profile and logo."""
+"""The organisation: its profile and logo, and where its customers are led back to."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -8,8 +8,10 @@ from litestar import get, post
 from litestar.params import FromPath
 
 from counterfoil.core.errors import Forbidden, Invalid, Refusal
+from counterfoil.core.returning import FIELD
 from counterfoil.core.roles import Permission
 from counterfoil.desk import profile as desk_profile
+from counterfoil.desk import returning
 from counterfoil.pages import press
 from counterfoil.pages.forms import Form, read_form
 from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, go, parts_of
@@ -62,6 +64,24 @@ async def drop_logo(request: PageRequest) -> Answer:
     return await _do(request, await read_form(request), work)
 
 
+@post("/settings/organisation/returns", status_code=303)
+async def change_returns(request: PageRequest) -> Answer:
+    """Choose where customers may be led back to."""
+    request.user.actor.require(Permission.ADMINISTER)
+    form = await read_form(request)
+    lines = form.raw(FIELD)
+    try:
+        await confirm_with(request, form)
+        after = await returning.change_rules(desk_of(request), lines, request.user.actor)
+    except Forbidden:
+        raise
+    except Refusal as refusal:
+        return await _page(request, {FIELD: lines}, refusal)
+    if after.announced(desk_of(request).clock.now()) is not None:
+        return go(PROFILE, done="rules_later")
+    return go(PROFILE, done="returns" if after.rules.origins else "returns_any")
+
+
 @get("/logo/{sha256:str}")
 async def logo(request: PageRequest, sha256: FromPath[str]) -> Answer:
     """The picture that the hash names, if it is the one that is shown now."""
@@ -89,13 +109,18 @@ async def _do(
 async def _page(
     request: PageRequest, written: Mapping[str, str] | None = None, refusal: Refusal | None = None
 ) -> Answer:
-    found = await desk_profile.own(desk_of(request), request.user.actor)
+    desk, actor = desk_of(request), request.user.actor
+    found = await desk_profile.own(desk, actor)
+    returns, now = await returning.rules_of(desk, actor), desk.clock.now()
     present = {name: getattr(found, name) for name in _FIELDS}
+    present[FIELD] = "\n".join(returns.in_force(now).origins)
     values: dict[str, Any] = {
         "written": {**present, **(written or {})},
         "present": present,
         "logo": None if found.logo_sha256 is None else found.logo_sha256.hex(),
         "most_pixels": desk_profile.MAX_LOGO_PIXELS // 1_000_000,
+        "later": returns.announced(now),
+        "later_at": returns.next_at,
         "most_kilobytes": desk_profile.MAX_LOGO_BYTES // 1024,
     }
     return settings_page(request, "organisation", values, refusal)
@@ -106,5 +131,6 @@ HANDLERS: Final = (
     change,
     set_logo,
     drop_logo,
+    change_returns,
     logo,
 )
