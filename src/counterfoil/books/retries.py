@@ -101,3 +101,38 @@ async def approved_again(  # noqa: PLR0913 - who, when, and the warrant with wha
             "replaces_nonce": replaces_nonce,
         },
     )
+
+
+async def found_signed(  # noqa: PLR0913 - who, which, and the three parts of its place on chain
+    tx: Tx,
+    org_id: int,
+    move_ids: Collection[UUID],
+    *,
+    wallet: str,
+    nonce: int,
+    tx_hash: str,
+    at: datetime,
+) -> int:
+    """Bind movements to a transaction that was signed for them unbeknown to the books.
+
+    Answers how many: those that moved nothing yet and were given no other nonce.
+    """
+    return await execute(
+        tx,
+        """
+        UPDATE move SET status = 'signed', wallet = %(wallet)s, nonce = %(nonce)s,
+            tx_hash = %(tx_hash)s, moved_units = NULL, park_reason = NULL, wait_reason = NULL,
+            wait_until = NULL, updated_at = %(at)s
+        WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s)
+          AND status IN ('ready', 'parked', 'signed') AND coalesce(moved_units, 0) = 0
+          AND (nonce IS NULL OR (wallet = %(wallet)s AND nonce = %(nonce)s))
+        """,
+        {
+            "org_id": org_id,
+            "move_ids": list(move_ids),
+            "wallet": wallet,
+            "nonce": nonce,
+            "tx_hash": tx_hash,
+            "at": at,
+        },
+    )

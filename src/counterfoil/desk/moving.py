@@ -220,7 +220,7 @@ async def next_batch(desk: Desk, wallet: WalletRow, *, skip: Collection[UUID] = 
             limit=SWEEP_BATCH if wallet.role == "operator" else 1,
             from_hold=wallet.role == "hold",
         )
-        return await _batch(tx, wallet, _together(found))
+        return await batched(tx, wallet, _together(found))
 
 
 def _together(found: Sequence[MoveRow]) -> Sequence[MoveRow]:
@@ -246,7 +246,7 @@ async def batch_of(desk: Desk, wallet: WalletRow, move_ids: Collection[UUID]) ->
         found = await moves.by_ids(tx, wallet.org_id, move_ids)
         if len(found) != len(move_ids) or any(m.status != "ready" for m in found):
             return None
-        return await _batch(tx, wallet, found)
+        return await batched(tx, wallet, found)
 
 
 async def reserve(desk: Desk, batch: Batch, terms: Terms, sign: Sign) -> Reserved:
@@ -323,7 +323,7 @@ async def freeze_if_ahead(desk: Desk, wallet: WalletRow, finalized_nonce: int) -
             return None
         reason = (
             f"the chain counts {finalized_nonce} transactions of this wallet, we signed"
-            f" {now.next_nonce}: somebody else uses its key"
+            f" {now.next_nonce}: somebody else uses its key, or these books forgot it"
         )
         await wallets.freeze(tx, now.chain, now.address, reason)
         return reason
@@ -368,7 +368,8 @@ def lineages(rows: Sequence[TxRow]) -> list[tuple[TxRow, ...]]:
     return [tuple(siblings) for _, siblings in by_nonce]
 
 
-async def _batch(tx: Tx, wallet: WalletRow, found: Sequence[MoveRow]) -> Batch | None:
+async def batched(tx: Tx, wallet: WalletRow, found: Sequence[MoveRow]) -> Batch | None:
+    """Movements of a wallet as a batch, in this order; None for none."""
     if not found:
         return None
     destination = await wallets.get(tx, wallet.chain, found[0].destination)

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from counterfoil.chains.evm.hd import MAX_INDEX, HdAddresses
-from counterfoil.signer.orders import Order, Signed, TxTerms, WalletAddresses
+from counterfoil.signer.orders import NonceUse, Order, Signed, TxTerms, WalletAddresses
 from counterfoil.signer.payload import NotWhatWasAsked, accept, factory_terms, rebuild, sender_of
 from counterfoil.signer.refusals import SignerRefused, SignerUnreachable
 from counterfoil.signer.wire import (
@@ -18,11 +18,13 @@ from counterfoil.signer.wire import (
     AnswerAddresses,
     AnswerBranch,
     AnswerHealth,
+    AnswerNonce,
     AnswerSigned,
     Ask,
     AskAddresses,
     AskBranch,
     AskHealth,
+    AskNonce,
     AskSign,
     BadFrame,
     Refused,
@@ -91,6 +93,13 @@ class SignerClient:
             msg = "the signer misstates the hash or the sender of what it signed"
             raise SignerUnreachable(msg)
         return signed
+
+    async def use_of(self, chain_id: int, sender: str, nonce: int) -> NonceUse:
+        """What it remembers to have signed with a nonce of a wallet."""
+        answer = await self._ask(AskNonce(chain_id, sender, nonce))
+        if not isinstance(answer, AnswerNonce):
+            raise _odd(answer)
+        return answer.use
 
     async def healthy(self) -> bool:
         """Whether the signer is there and could sign."""

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from counterfoil.signer.files import sync_folder, write_once
-from counterfoil.signer.orders import TxTerms
+from counterfoil.signer.orders import KnownSignature, NonceUse, TxTerms
 from counterfoil.signer.origin import Origin
 from counterfoil.signer.refusals import MemoryBroken, SignerRefused
 from counterfoil.signer.wire import Code
@@ -123,6 +123,14 @@ class Memory:
     def fuel_wei(self, org_id: int, chain_id: int, day: date) -> int:
         """What an organisation's gas station was signed to hand out on a chain, on a UTC day."""
         return self._fuel_wei.get((org_id, chain_id, day), 0)
+
+    def use_of(self, chain_id: int, sender: str, nonce: int) -> NonceUse:
+        """What was signed with a nonce; nothing is decided by asking."""
+        lineage = self._lineages.get((chain_id, sender, nonce))
+        if lineage is None:
+            return NonceUse()
+        signed = tuple(KnownSignature(terms, tx_hash) for terms, tx_hash in lineage.hashes.items())
+        return NonceUse(lineage.move_ids, signed)
 
     def recall(self, entry: Entry) -> Lineage | None:
         """What was signed before for this nonce; None when the nonce is new.

@@ -214,6 +214,23 @@ class Signed(Struct, frozen=True, forbid_unknown_fields=True):
     sender: Address
 
 
+class KnownSignature(Struct, frozen=True, forbid_unknown_fields=True):
+    """One transaction that was signed before: its terms, and the hash that its bytes have."""
+
+    terms: TxTerms
+    tx_hash: Word
+
+
+class NonceUse(Struct, frozen=True, forbid_unknown_fields=True):
+    """What was signed with one nonce of a wallet: for which moves, and every sibling.
+
+    Both are empty where nothing was. What only uses the nonce up is not among them.
+    """
+
+    move_ids: tuple[Name, ...] = ()
+    signed: tuple[KnownSignature, ...] = ()
+
+
 def pay_order(warrant: Warrant, seal: str) -> PayOrder:
     """Ask for what ``warrant`` approved.
 

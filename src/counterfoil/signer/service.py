@@ -35,11 +35,13 @@ from counterfoil.signer.wire import (
     AnswerAddresses,
     AnswerBranch,
     AnswerHealth,
+    AnswerNonce,
     AnswerSigned,
     Ask,
     AskAddresses,
     AskBranch,
     AskHealth,
+    AskNonce,
     AskSign,
     BadFrame,
     Code,
@@ -227,6 +229,8 @@ class _Desk:
                 return AnswerAddresses(self._signer.addresses(org_id))
             case AskBranch():
                 return self._branch(ask)
+            case AskNonce():
+                return AnswerNonce(self._signer.use_of(ask.chain_id, ask.sender, ask.nonce))
             case AskSign():
                 return self._sign(ask)
 

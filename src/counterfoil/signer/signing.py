@@ -13,6 +13,7 @@ from counterfoil.signer.orders import (
     CancelChildOrder,
     CancelOrder,
     ChildOrder,
+    NonceUse,
     Order,
     PayOrder,
     Role,
@@ -107,6 +108,10 @@ class Signer:
     def child_address(self, org_id: int, number: int) -> str:
         """The address of a child key."""
         return self._keys.child_address(org_id, number)
+
+    def use_of(self, chain_id: int, sender: str, nonce: int) -> NonceUse:
+        """What was signed with a nonce of a wallet."""
+        return self._memory.use_of(chain_id, sender, nonce)
 
     def sign(self, order: Order, terms: TxTerms) -> Signed:
         """Sign ``order``, or refuse with `SignerRefused`.

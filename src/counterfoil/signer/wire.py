@@ -16,9 +16,11 @@ from counterfoil.signer.orders import (
     Address,
     Branch,
     ChildNumber,
+    NonceUse,
     Order,
     OrgId,
     Signed,
+    Small,
     TxTerms,
     WalletAddresses,
 )
@@ -82,6 +84,14 @@ class AskBranch(Struct, frozen=True, forbid_unknown_fields=True, tag_field="ask"
     sample: Annotated[tuple[ChildNumber, ...], Meta(max_length=100)]
 
 
+class AskNonce(Struct, frozen=True, forbid_unknown_fields=True, tag_field="ask", tag="nonce"):
+    """What have you signed with this nonce of a wallet?"""
+
+    chain_id: Small
+    sender: Address
+    nonce: Small
+
+
 class AskHealth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="ask", tag="health"):
     """Could you sign, if you were asked?"""
 
@@ -103,6 +113,12 @@ class AnswerBranch(Struct, frozen=True, tag_field="answer", tag="branch"):
 
     branch: Branch
     sample: tuple[Address, ...]
+
+
+class AnswerNonce(Struct, frozen=True, tag_field="answer", tag="nonce"):
+    """This is what was signed with it."""
+
+    use: NonceUse
 
 
 class AnswerHealth(Struct, frozen=True, tag_field="answer", tag="health"):
@@ -127,8 +143,8 @@ class Refused(Struct, frozen=True, tag_field="answer", tag="refused"):
     tx_hashes: tuple[str, ...] = ()
 
 
-Ask = AskAddresses | AskBranch | AskSign | AskHealth
-Answer = AnswerAddresses | AnswerBranch | AnswerSigned | AnswerHealth | Refused
+Ask = AskAddresses | AskBranch | AskSign | AskNonce | AskHealth
+Answer = AnswerAddresses | AnswerBranch | AnswerSigned | AnswerNonce | AnswerHealth | Refused
 
 
 class BadFrame(Exception):  # noqa: N818 - named for what arrived

@@ -41,6 +41,7 @@ from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreach
 from counterfoil.signer.orders import TxTerms, WalletAddresses
 from counterfoil.signer.payload import rebuild
 from counterfoil.signer.wire import Code
+from counterfoil.workers.adopting import Adopter, Found
 from counterfoil.workers.before_sweeping import NotComparable, balance_differences
 from counterfoil.workers.evm_moves import (
     affordable_fee_wei,
@@ -96,6 +97,7 @@ class MoveWorker:
         self._desk = desk
         self._chains = chains
         self._signer = signer
+        self._adopter = Adopter(desk, signer)
         self._unblocker = Unblocker(desk, signer)
         self._vouching = Vouching(desk, two_nodes_from_dollars)
         self._children = children.Turns(desk)
@@ -165,7 +167,7 @@ class MoveWorker:
         checked = False
         next_batch = children.next_batch if wallet.role == "child" else moving.next_batch
         while batch := await next_batch(self._desk, wallet, skip=skip):
-            if not checked and await self._is_foreign(chain, wallet):
+            if not checked and await self._is_ahead(chain, wallet):
                 return signed
             checked = True
             reserved = await self._attempt(chain, batch)
@@ -178,12 +180,20 @@ class MoveWorker:
                 skip |= batch.move_ids
         return signed
 
-    async def _is_foreign(self, chain: Chain, wallet: WalletRow) -> bool:
+    async def _is_ahead(self, chain: Chain, wallet: WalletRow) -> bool:
+        """Whether the chain counts more of the wallet than the books, so nothing is signed now.
+
+        What we signed ourselves is taken into the books; anything else freezes the wallet.
+        """
         nonce = await chain.nonce(wallet.address, "finalized")
+        if nonce <= wallet.next_nonce:
+            return False
+        if await self._adopter.catch_up(chain, wallet, nonce) is not Found.FOREIGN:
+            return True
         reason = await moving.freeze_if_ahead(self._desk, wallet, nonce)
         if reason is not None:
             _log.error("move.frozen", chain=chain.key, wallet=wallet.address, reason=reason)
-        return reason is not None
+        return True
 
     async def _attempt(self, chain: Chain, batch: Batch) -> Reserved | None:
         """Try to have a batch signed; None when nothing of its wallet can be signed just now."""
@@ -355,6 +365,9 @@ class MoveWorker:
             self._unblocker.seen_well(key)
             return receipt
         if self._unblocker.seen_gone(key):
+            found = await self._adopter.adopt(chain, open_tx.wallet, row.nonce)
+            if found is not Found.FOREIGN:
+                return None  # A sibling that the books forgot; it is followed from now on.
             ours = " or ".join(sibling.tx_hash for sibling in open_tx.txs)
             reason = f"nonce {row.nonce} was consumed by a transaction that is not {ours}"
             if await moving.freeze(self._desk, open_tx.wallet, reason):

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import structlog
 
-from counterfoil.chains.port import Chain, NonceSeen
-from counterfoil.desk import children, stuck
+from counterfoil.chains.port import Chain, NonceSeen, Receipt
+from counterfoil.desk import adopting, children, moving, stuck
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.moving import (
     Batch,
@@ -25,6 +25,7 @@ from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreach
 from counterfoil.signer.orders import CancelChildOrder, CancelOrder, Order, TxTerms
 from counterfoil.signer.payload import rebuild
 from counterfoil.signer.wire import Code
+from counterfoil.workers.adopting import Adopter, Found
 from counterfoil.workers.evm_moves import (
     affordable_fee_wei,
     cancel_order,
@@ -33,7 +34,6 @@ from counterfoil.workers.evm_moves import (
     must_be_the_signers,
     order_for,
 )
-from counterfoil.workers.proven import why_unproven
 
 _log: Final = structlog.get_logger("counterfoil.move")
 
@@ -91,6 +91,7 @@ class Unblocker:
         """Hold what to work with; what is counted here may be forgotten."""
         self._desk = desk
         self._signer = signer
+        self._adopter = Adopter(desk, signer)
         self._sightings: Counter[tuple[str, str, int]] = Counter()
         self._not_before: dict[tuple[str, str], datetime] = {}
 
@@ -187,12 +188,7 @@ class Unblocker:
         for tx_hash in sorted(hashes):
             receipt = await chain.receipt(tx_hash)
             if receipt is not None and receipt.ok:
-                (told,) = await chain.receipt_attestations([receipt])
-                if why_not := why_unproven(told, everybody=False):
-                    _log.warning("move.not_proven", tx_hash=tx_hash, reason=why_not)
-                    return
-                _log.error("move.lost_and_landed", chain=chain.key, tx_hash=tx_hash)
-                await stuck.settle_lost(self._desk, lost, "landed", receipt.block_number)
+                await self._landed(chain, lost, receipt)
                 return
         why_not = await not_proven_gone(
             self._desk, chain, (lost.wallet, lost.nonce), sorted(hashes), block.number
@@ -201,6 +197,22 @@ class Unblocker:
             await stuck.settle_lost(self._desk, lost, "gone", block.number)
         else:
             _log.info("move.not_proven_gone", wallet=lost.wallet, nonce=lost.nonce, reason=why_not)
+
+    async def _landed(self, chain: Chain, lost: LostSignature, receipt: Receipt) -> None:
+        """Take what landed into the books; what does not fit them freezes the wallet."""
+        wallet = await adopting.wallet_of(self._desk, chain.key, lost.wallet)
+        found = Found.FOREIGN
+        if wallet is not None:
+            found = await self._adopter.adopt(chain, wallet, lost.nonce)
+        if wallet is None or found is not Found.FOREIGN:
+            return
+        reason = (
+            f"nonce {lost.nonce} was used by {receipt.tx_hash}, which the signer signed for move"
+            f" {' and '.join(map(str, lost.move_ids))}, and the books say something else of it"
+        )
+        _log.error("move.lost_and_landed", chain=chain.key, tx_hash=receipt.tx_hash, reason=reason)
+        await stuck.settle_lost(self._desk, lost, "landed", receipt.block_number)
+        await moving.freeze(self._desk, wallet, reason)
 
     async def _cancelling(
         self, wallet: WalletRow, hole: LostSignature
