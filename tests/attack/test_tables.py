@@ -11,6 +11,7 @@ import pytest
 
 from support.patience import patiently
 from support.site import Firm, Site
+from support.spreadsheet import formula_cells
 from support.visitor import Page, Visitor
 
 BEGINNINGS: Final = ("=", "+", "-", "@", "|", "%", "\t=", "\r=", "\n=", " =", "\u3000=", "\uff1d")
@@ -27,6 +28,11 @@ def cells(page: Page) -> list[list[str]]:
 
 def formulas(rows: list[list[str]]) -> list[str]:
     return [cell for row in rows for cell in row if RUNS.match(cell)]
+
+
+def test_the_spreadsheet_that_looks_at_them_runs_what_is_left_as_it_was_written() -> None:
+    text = '"=1+1",+1+1,-1+1,"+886 2 1234","\'=1+1",5,-5,"=HYPERLINK(""https://evil.example"",A1)"'
+    assert set(formula_cells(f"one\r\n{text}\r\n")) == {"A2", "B2", "C2", "D2", "H2"}
 
 
 @pytest.fixture
@@ -69,6 +75,7 @@ async def test_the_table_of_invoices_runs_nothing(
         while (table := await maya.open(f"{job}/table.csv")).status != 200:
             await asyncio.sleep(0.02)
     rows = cells(table)
+    assert formula_cells(table.text) == {}
     assert formulas(rows) == []
     told = {cell for row in rows for cell in row}
     assert len(written) >= len(BEGINNINGS) - 3
@@ -82,7 +89,9 @@ async def test_the_table_of_the_logs_runs_nothing(
     ada = await site.at_the_pages("ada1@merchant.example")
     today = site.clock.now().date()
     period = {"first": str(today - timedelta(days=1)), "last": str(today), "form": "csv"}
-    rows = cells(await ada.send("/studio/settings/log/export", period))
+    table = await ada.send("/studio/settings/log/export", period)
+    rows = cells(table)
+    assert formula_cells(table.text) == {}
     assert formulas(rows) == []
     told = " ".join(cell for row in rows for cell in row)
     assert [text for text in written if text not in told] == []
