@@ -9,7 +9,7 @@ import pytest
 from counterfoil.api.kryptogo.views import invoice_intent
 from counterfoil.books import notes
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace
-from counterfoil.core.events import ApproveRefund, Decline, OrderRefund, SignOff, WithdrawRefund
+from counterfoil.core.events import ApproveRefund, Decline, OrderRefund, WithdrawRefund
 from counterfoil.core.invoice import Invoice, RefundStatus, Status
 from counterfoil.core.pay_links import PayLinks
 from counterfoil.core.roles import Actor, Permission
@@ -30,6 +30,7 @@ from counterfoil.desk.moving import Reserved
 from counterfoil.desk.possible import possible
 from support.fake_clock import FakeClock
 from support.invoices import CHECKER, DUE, MAKER, OFFICERS, SIGNER, STRANGER, USDC, USDT
+from support.life import surplus_to
 from support.till import Till, reserve
 from support.treasury import land
 
@@ -215,7 +216,7 @@ async def test_a_surplus_that_was_signed_before_its_money_was_declined_is_told_w
     await till.receive(bill, DUE + 9)
     await till.screened(bill)
     by = Actor(SIGNER, till.org_id, frozenset({Permission.SIGN}))
-    signing = SignOff(at=clock.now(), by=SIGNER, refund_address=STRANGER, reason="too much")
+    signing = surplus_to(STRANGER, at=clock.now())
     await act(till.desk, till.org_id, bill.invoice_id, signing, by)
     await reserve(till)
     await land(till)
@@ -242,7 +243,7 @@ async def overpaid(till: Till) -> Invoice:
     await till.screened(bill)
     by = Actor(SIGNER, till.org_id, frozenset({Permission.SIGN}))
     at = till.desk.clock.now()
-    signing = SignOff(at=at, by=SIGNER, refund_address=STRANGER, reason="too much")
+    signing = surplus_to(STRANGER, at=at)
     await act(till.desk, till.org_id, bill.invoice_id, signing, by)
     await reserve(till)
     await land(till)

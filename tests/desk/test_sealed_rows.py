@@ -47,6 +47,7 @@ async def refunded_in_part_and_signed(till: Till) -> Invoice:
         ("UPDATE refund SET ordered_by = 'user_else'", "has another orderer"),
         ("UPDATE refund SET approved_by = 'user_else'", "has another approval"),
         ("UPDATE refund SET status = 'withdrawn'", "has another status"),
+        ("UPDATE refund SET with_sign_off = true", "has another sign-off"),
         ("UPDATE refund SET reason = 'gift'", "has another reason"),
         ("UPDATE refund_amount SET amount_units = 10", "has another amounts"),
         ("UPDATE refund SET refund_id = gen_random_uuid()", None),

@@ -13,11 +13,10 @@ from counterfoil.desk import proving, settings
 from support.actors import Caller
 from support.contents import all_tables
 from support.invoices import STRANGER
-from support.payments import Payments
+from support.payments import CUSTOMER_WALLET, Payments
 from support.site import Firm, Site
 
 (USDC_E,) = CHAINS["arb"].known_other
-CUSTOMER_WALLET = "0x" + "c9" * 20
 LATE = timedelta(days=1, minutes=20)
 """After the window of an invoice that is due on receipt."""
 

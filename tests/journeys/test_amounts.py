@@ -50,9 +50,11 @@ async def test_a_surplus_goes_back_and_the_rest_is_paid_out_under_one_signature(
     journey: Journey,
 ) -> None:
     base, usdt = place(journey, "base", "USDT")
-    home = new_address()
+    customer = Payer(new_address())
+    home, paid = customer.address, 150 * COIN + 1
     bill = await journey.hundred(base, usdt)
-    await journey.pay(bill, base, usdt, 150 * COIN + 1)
+    await customer.owns(base, usdt, paid)
+    await customer.pays(base, usdt, bill.address, paid)
     over = await journey.until_signable(bill)
     assert over["context"] == "overpaid"
     assert "refund_address" in (await journey.signer.act("sign", bill.id)).fields

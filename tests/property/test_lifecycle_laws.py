@@ -110,6 +110,7 @@ def events(draw: st.DrawFn) -> Event:
                 Recalculate(at=at, by=by, requests=(PaymentRequest(USDT, DUE, None),)),
                 SignOff(at=at, by=by),
                 SignOff(at=at, by=by, refund_address=CUSTOMER),
+                SignOff(at=at, by=by, refund_address=CUSTOMER, goes_home=True),
                 OrderRefund(at=at, by=by, address=CUSTOMER, reason="r", attachment_file_ids=()),
                 OrderRefund(
                     at=at,

@@ -32,10 +32,11 @@ from counterfoil.core.events import (
     TransferConfirmed,
     WithdrawRefund,
 )
-from counterfoil.core.invoice import Invoice, Policy, Settlement, Status
+from counterfoil.core.invoice import Invoice, Policy, Status
 from counterfoil.core.lifecycle import decide
 from counterfoil.core.money import Money
 from counterfoil.core.planning import INWARD
+from counterfoil.core.settlement import Settlement
 from counterfoil.desk.moving import RUNS_WHILE
 from support.invoices import (
     CHECKER,
@@ -140,8 +141,9 @@ class World:
     def accept(self, _how_much: int) -> None:
         self.tell(Accept(at=NOON, by=SIGNER))
 
-    def sign(self, _how_much: int) -> None:
-        self.tell(SignOff(at=NOON, by=SIGNER, refund_address=CUSTOMER))
+    def sign(self, how_much: int) -> None:
+        home = how_much % 2 == 0
+        self.tell(SignOff(at=NOON, by=SIGNER, refund_address=CUSTOMER, goes_home=home))
 
     def archive(self, _how_much: int) -> None:
         self.tell(Archive(at=NOON, by=SIGNER))

@@ -156,7 +156,7 @@ class Teller:
         return True
 
     async def signs(self) -> None:
-        """The merchant signs for money that is final, and says where a surplus goes."""
+        """The merchant signs for final money; a second person lets a surplus go elsewhere."""
         await self.firm()
 
         async def do(s: Scene) -> object:
@@ -165,6 +165,8 @@ class Teller:
             )
 
         await self._does("sign off", "signer", do, second=False)
+        if await self._status() is S.REFUND_PENDING:
+            await self.does("approve refund", second=True)
 
     async def both(self, name: str) -> None:
         """Two people say the same."""

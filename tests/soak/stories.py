@@ -163,13 +163,14 @@ async def split(story: Story) -> Promise:
 
 
 async def overpaid(story: Story) -> Promise:
-    """The surplus goes back as the merchant signs for the rest."""
+    """The surplus goes elsewhere with the second signer's word, and the rest is paid out."""
     await story.opens()
     surplus = story.due_units // 4
     await story.pays(story.due_units + surplus)
     await story.signable()
     body = {"refund_address": story.refund_address, "refund_reason": "Paid too much."}
     await story.acts(story.journey.signer, "sign", body)
+    await story.acts(story.second_signer, "refund/approve")
     await story.ends("completed")
     return Promise("completed", merchant=(story.due_units,), back=(surplus,))
 

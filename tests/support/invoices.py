@@ -16,11 +16,11 @@ from counterfoil.core.invoice import (
     Price,
     Quote,
     Screening,
-    Settlement,
     Status,
     Tally,
 )
 from counterfoil.core.money import Asset
+from counterfoil.core.settlement import Settlement
 
 NOON = datetime(2026, 6, 22, 12, tzinfo=UTC)
 DEADLINE = NOON + timedelta(days=30)

@@ -17,11 +17,12 @@ from counterfoil.core.events import (
     Swept,
     TransferConfirmed,
 )
-from counterfoil.core.invoice import Invoice, Screening, Settlement
+from counterfoil.core.invoice import Invoice, Screening
 from counterfoil.core.journal import JournalEntry, LedgerAccount, Posting
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.reckoning import Depth, tally
 from counterfoil.core.roles import system
+from counterfoil.core.settlement import Settlement
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import execute
 from counterfoil.desk import moving
@@ -40,7 +41,8 @@ _ROUTES: Final[Mapping[str, tuple[LedgerAccount, LedgerAccount]]] = {
 }
 
 
-CUSTOMER_WALLET: Final = "0x" + "c9" * 20
+CUSTOMER_WALLET: Final = CUSTOMER
+"""Where money goes back to: the address it came from."""
 PDF: Final = b"%PDF-1.7\nx\nstartxref\n0\n%%EOF"
 
 

@@ -18,8 +18,9 @@ from counterfoil.api.kryptogo.status import (
 )
 from counterfoil.books.moves import MoveRow
 from counterfoil.core.events import ApproveRefund, OrderRefund
-from counterfoil.core.invoice import Context, Settlement, Status
+from counterfoil.core.invoice import Context, Status
 from counterfoil.core.roles import ROLES, Actor, permissions_of
+from counterfoil.core.settlement import Settlement
 from counterfoil.desk.queries import InvoiceView, fresh_view
 from support.invoices import (
     CHECKER,

@@ -55,7 +55,7 @@ from support.invoices import (
     invoice,
     paid,
 )
-from support.life import sign_pending, through
+from support.life import sign_pending, surplus_to, through
 
 S = Status
 NOTHING = Tally()
@@ -307,7 +307,7 @@ class TestSettlement:
 
     def test_payout_and_surplus_together_are_what_came_in(self) -> None:
         over = sign_pending(paid(DUE + 5))
-        signed, (plan,) = decide(over, SignOff(at=NOON, by=SIGNER, refund_address=CUSTOMER))
+        signed, (plan,) = decide(over, surplus_to(CUSTOMER))
         assert plan == PlanMoves(
             (
                 Leg("sweep", Money(DUE + 5, USDT), ""),

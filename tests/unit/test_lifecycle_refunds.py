@@ -45,7 +45,7 @@ from support.invoices import (
     invoice,
     paid,
 )
-from support.life import sign_pending, through
+from support.life import sign_pending, surplus_to, through
 
 S = Status
 APPROVE = ApproveRefund(at=NOON, by=CHECKER)
@@ -313,7 +313,7 @@ class TestSurplusAtSignOff:
 
     def test_it_is_a_refund_like_any_other(self) -> None:
         over = sign_pending(paid(DUE + 5))
-        signed = through(over, SignOff(at=NOON, by=SIGNER, refund_address=CUSTOMER, reason="r"))
+        signed = through(over, surplus_to(CUSTOMER))
         (refund,) = signed.refunds
         assert (refund.status, refund.amounts) == (RefundStatus.PROCESSING, (Money(5, USDT),))
         assert (refund.ordered_by, refund.approved_by) == (SIGNER, SIGNER)
@@ -324,3 +324,71 @@ class TestSurplusAtSignOff:
         )
         assert (done.status, done.refunds[0].status) == (S.COMPLETED, RefundStatus.SETTLED)
         assert reckoning.holdings(done) == ()
+
+
+class TestSurplusElsewhere:
+    """A surplus that does not go back to where it came from: the sign-off waits with it."""
+
+    def waiting(self) -> Invoice:
+        return through(sign_pending(paid(DUE + 5)), surplus_to(STRANGER, goes_home=False))
+
+    def test_nothing_moves_before_a_second_person_has_looked(self) -> None:
+        waiting, todo = decide(sign_pending(paid(DUE + 5)), surplus_to(STRANGER, goes_home=False))
+        (refund,) = waiting.refunds
+        assert (waiting.status, todo) == (S.REFUND_PENDING, ())
+        assert (waiting.signed_off_by, waiting.signed_off_at) == (None, None)
+        assert (refund.status, refund.with_sign_off) == (RefundStatus.PENDING, True)
+        assert (refund.ordered_by, refund.second_person) == (SIGNER, None)
+        with pytest.raises(Forbidden, match="you ordered this refund"):
+            decide(waiting, ApproveRefund(at=NOON, by=SIGNER))
+
+    def test_payout_and_surplus_are_planned_together_with_the_second_persons_word(self) -> None:
+        going, (plan,) = decide(self.waiting(), APPROVE)
+        (refund,) = going.refunds
+        assert plan == PlanMoves(
+            (
+                Leg("sweep", Money(DUE + 5, USDT), ""),
+                Leg("payout", Money(DUE, USDT), MERCHANT_ADDRESS),
+                Leg("partial_refund", Money(5, USDT), STRANGER, refund.refund_id),
+            )
+        )
+        assert (going.status, going.signed_off_by) == (S.SWEEPING, SIGNER)
+        assert (refund.status, refund.second_person) == (RefundStatus.PROCESSING, CHECKER)
+        done = through(
+            going,
+            Swept(at=NOON, by="w", settled=gone(DUE + 5), more_to_move=True),
+            PaidOut(at=NOON, by="w", settled=gone(DUE + 5, DUE, 5)),
+        )
+        assert (done.status, done.refunds[0].status) == (S.COMPLETED, RefundStatus.SETTLED)
+
+    def test_withdrawn_it_is_to_be_signed_as_before(self) -> None:
+        back = through(self.waiting(), WITHDRAW)
+        assert (back.status, back.context) == (S.SIGN_PENDING, Context.OVERPAID)
+        assert (back.signed_off_by, back.refunds[0].status) == (None, RefundStatus.WITHDRAWN)
+        assert through(back, surplus_to(CUSTOMER)).status is S.SWEEPING
+
+    def test_what_came_in_between_is_not_signed_for_by_the_way(self) -> None:
+        more = paid(DUE + 9)
+        unscreened = through(self.waiting(), TransferConfirmed(at=NOON, by="w", tally=more))
+        with pytest.raises(OutOfPlace, match="being screened"):
+            decide(unscreened, APPROVE)
+        screened = through(unscreened, Screened(at=NOON, by="w", screening=clean(more)))
+        with pytest.raises(OutOfPlace, match="another amount is too much"):
+            decide(screened, APPROVE)
+        assert through(screened, WITHDRAW).status is S.SIGN_PENDING
+
+    def test_a_finding_in_between_holds_the_money_and_the_order_is_off(self) -> None:
+        more = paid(DUE + 9)
+        held = through(
+            self.waiting(),
+            TransferConfirmed(at=NOON, by="w", tally=more),
+            Screened(at=NOON, by="system:screen", screening=dirty(more)),
+        )
+        (refund,) = held.refunds
+        assert held.status is S.COMPLIANCE_HOLD
+        assert (refund.status, refund.withdrawn_by) == (RefundStatus.WITHDRAWN, "system:screen")
+
+    def test_a_refund_that_was_ordered_by_itself_leaves_a_finding_to_its_way(self) -> None:
+        dirt = dirty(paid(DUE))
+        pending = through(sign_pending(), order(7), Screened(at=NOON, by="w", screening=dirt))
+        assert pending.status is S.REFUND_PENDING

@@ -26,7 +26,7 @@ from support.invoices import (
     invoice,
     paid,
 )
-from support.life import sign_pending, through
+from support.life import sign_pending, surplus_to, through
 
 S, C = Status, Context
 PRICED = (PaymentRequest(USDT, DUE, QUOTE),)
@@ -121,7 +121,7 @@ class TestSurplus:
         assert (going.status, Choice.RECALCULATE in choices(going)) == (S.SIGN_PENDING, False)
         with pytest.raises(Invalid, match="too much"):
             decide(going, SignOff(at=NOON, by=SIGNER))
-        _, (plan,) = decide(going, SignOff(at=NOON, by=SIGNER, refund_address=STRANGER))
+        _, (plan,) = decide(going, surplus_to(STRANGER))
         assert isinstance(plan, PlanMoves)
         assert [(leg.purpose, leg.money.units) for leg in plan.legs] == [
             ("sweep", DUE + 5),

@@ -24,13 +24,13 @@ from counterfoil.core.invoice import (
     PaymentRequest,
     Policy,
     Screening,
-    Settlement,
     Status,
     Tally,
 )
 from counterfoil.core.lifecycle import decide
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.reckoning import Depth, Received, tally
+from counterfoil.core.settlement import Settlement
 from counterfoil.desk.refunding import Part
 from support.invoices import (
     CHECKER,

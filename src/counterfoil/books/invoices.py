@@ -25,9 +25,9 @@ from counterfoil.core.invoice import (
     Refund,
     Resolution,
     Screening,
-    Settlement,
     Status,
 )
+from counterfoil.core.settlement import Settlement
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import (
     all_rows,

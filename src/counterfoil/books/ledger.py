@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from counterfoil.core.invoice import Settlement, Units
 from counterfoil.core.journal import JournalEntry, LedgerAccount
+from counterfoil.core.settlement import Settlement, Units
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, all_values, as_records, execute, one_value
 

@@ -33,6 +33,7 @@ class _Row:
     withdrawn_by: str | None
     withdrawn_at: datetime | None
     settled_at: datetime | None
+    with_sign_off: bool
     chain: str
     contract: str
     amount_units: int
@@ -49,6 +50,7 @@ async def by_invoice(
         SELECT r.invoice_id, r.refund_id, r.number, r.status, r.address, r.reason,
                r.attachment_file_ids, r.is_whole, r.returns_to, r.ordered_by, r.ordered_at,
                r.approved_by, r.approved_at, r.withdrawn_by, r.withdrawn_at, r.settled_at,
+               r.with_sign_off,
                a.chain, a.contract, a.amount_units
           FROM refund r JOIN refund_amount a USING (org_id, refund_id)
          WHERE r.org_id = %(org_id)s AND r.invoice_id = ANY(%(invoice_ids)s)
@@ -75,11 +77,11 @@ async def save(tx: Tx, before: Invoice, after: Invoice) -> None:
         """
         INSERT INTO refund (org_id, refund_id, invoice_id, number, status, address, reason,
             attachment_file_ids, is_whole, returns_to, ordered_by, ordered_at, approved_by,
-            approved_at, withdrawn_by, withdrawn_at, settled_at)
+            approved_at, withdrawn_by, withdrawn_at, settled_at, with_sign_off)
         VALUES (%(org_id)s, %(refund_id)s, %(invoice_id)s, %(number)s, %(status)s, %(address)s,
             %(reason)s, %(attachment_file_ids)s, %(is_whole)s, %(returns_to)s, %(ordered_by)s,
             %(ordered_at)s, %(approved_by)s, %(approved_at)s, %(withdrawn_by)s, %(withdrawn_at)s,
-            %(settled_at)s)
+            %(settled_at)s, %(with_sign_off)s)
         ON CONFLICT (org_id, refund_id) DO UPDATE
            SET status = excluded.status, approved_by = excluded.approved_by,
                approved_at = excluded.approved_at, withdrawn_by = excluded.withdrawn_by,
@@ -128,6 +130,7 @@ def _columns(invoice: Invoice, refund: Refund) -> Mapping[str, object]:
         "withdrawn_by": refund.withdrawn_by,
         "withdrawn_at": refund.withdrawn_at,
         "settled_at": refund.settled_at,
+        "with_sign_off": refund.with_sign_off,
     }
 
 
@@ -150,6 +153,7 @@ def _refund(parts: list[_Row]) -> Refund:
         withdrawn_by=row.withdrawn_by,
         withdrawn_at=row.withdrawn_at,
         settled_at=row.settled_at,
+        with_sign_off=row.with_sign_off,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.reckoning import still_due, surplus
+from counterfoil.core.signing import stands_to_be_signed
 from counterfoil.pages.language import N_
 
 
@@ -235,7 +236,7 @@ def stage_of(invoice: Invoice, now: datetime) -> Stage:
             return _arriving(invoice, in_time=in_time)
         case Status.RESOLUTION_REQUIRED:
             return _to_be_decided(invoice, in_time=in_time)
-        case Status.SIGN_PENDING:
+        case _ if stands_to_be_signed(invoice):
             return Stage.RECEIVED_TOO_MUCH if surplus(invoice) else Stage.RECEIVED
         case status:
             return _SIMPLE[status]

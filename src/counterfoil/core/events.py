@@ -13,15 +13,9 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from counterfoil.core.invoice import (
-    Document,
-    PaymentRequest,
-    Price,
-    Screening,
-    Settlement,
-    Tally,
-)
+from counterfoil.core.invoice import Document, PaymentRequest, Price, Screening, Tally
 from counterfoil.core.money import Money
+from counterfoil.core.settlement import Settlement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,9 +129,14 @@ class Recalculate(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignOff(Command):
-    """The merchant accepts the money. An overpaid invoice needs ``refund_address``."""
+    """The merchant accepts the money. An overpaid invoice needs ``refund_address``.
+
+    ``goes_home``: at least as much as goes back had come from that very address, token by token
+    (`counterfoil.core.homeward`). A surplus that goes anywhere else waits for a second person.
+    """
 
     refund_address: str | None = None
+    goes_home: bool = False
     reason: str = ""
     attachment_file_ids: tuple[UUID, ...] = ()
 

@@ -9,6 +9,7 @@ from typing import Literal
 from uuid import UUID
 
 from counterfoil.core.money import Asset, Money
+from counterfoil.core.settlement import Settlement
 
 
 class Status(StrEnum):
@@ -286,41 +287,6 @@ def covering(tallies: Iterable[AssetTally]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted((a.asset.key, a.confirmed_units) for a in tallies))
 
 
-Units = tuple[tuple[str, int], ...]
-"""Base units by `Asset.key`, sorted; an asset that is not there has none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """What has become of the money so far: totals, booked once they are final on chain.
-
-    ``swept`` left the deposit address for a place of ours, ``paid_out`` went to the merchant, and
-    ``returned`` to whoever it was sent back to. ``in_hold`` lies in the hold wallet just now.
-    Derived from the ledger, never stored.
-    """
-
-    swept: Units = ()
-    paid_out: Units = ()
-    returned: Units = ()
-    in_hold: Units = ()
-
-    def in_hold_units(self, asset: Asset) -> int:
-        """What lies in the hold wallet of one asset."""
-        return dict(self.in_hold).get(asset.key, 0)
-
-    def swept_units(self, asset: Asset) -> int:
-        """What left the deposit address of one asset."""
-        return dict(self.swept).get(asset.key, 0)
-
-    def paid_out_units(self, asset: Asset) -> int:
-        """What the merchant has of one asset."""
-        return dict(self.paid_out).get(asset.key, 0)
-
-    def returned_units(self, asset: Asset) -> int:
-        """What went back of one asset."""
-        return dict(self.returned).get(asset.key, 0)
-
-
 @dataclass(frozen=True, slots=True)
 class Screening:
     """The newest screening's verdict, and exactly which money it looked at.
@@ -385,6 +351,8 @@ class Refund:
     At most one of an invoice is open at a time; ``number`` counts them from 1. ``is_whole``: it
     returns everything that had come in. ``returns_to`` is where the invoice stood when it was
     ordered, and stands again once it is settled or withdrawn, unless the money says otherwise.
+    ``with_sign_off``: it is the surplus of a sign-off that waits for its approval, and happens with
+    it.
     """
 
     refund_id: UUID
@@ -403,6 +371,12 @@ class Refund:
     withdrawn_by: str | None = None
     withdrawn_at: datetime | None = None
     settled_at: datetime | None = None
+    with_sign_off: bool = False
+
+    @property
+    def second_person(self) -> str | None:
+        """Who approved it, where that was somebody else than who ordered it."""
+        return None if self.approved_by == self.ordered_by else self.approved_by
 
     @property
     def after_completion(self) -> bool:

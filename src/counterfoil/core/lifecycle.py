@@ -140,7 +140,9 @@ _CHECKED = (
     S.COMPLETED,
 )
 """Where checked money goes; straight to sweeping only where the policy signs for itself."""
-_SIGNED = (S.SWEEPING, S.PAYOUT_PROCESSING, S.COMPLETED)
+_ON_ITS_WAY = (S.SWEEPING, S.PAYOUT_PROCESSING)
+"""Where money goes that is signed for with the approval of its surplus."""
+_SIGNED = (*_ON_ITS_WAY, S.COMPLETED)
 """Where signed money goes: an earlier refund may have swept all of it along already."""
 _TAKEN_UP = (*_UNPAID, *_MOVING, S.COMPLIANCE_HOLD, S.SIGN_PENDING, S.RESOLUTION_REQUIRED, *_SIGNED)
 """Where a payment goes on from that a refund has interrupted."""
@@ -188,7 +190,7 @@ LIFECYCLE: Final = (
     *_reopens(S.RESOLUTION_REQUIRED),
 
     _row(S.SIGN_PENDING,        Accept,         accepted,        S.SIGN_PENDING),
-    _row(S.SIGN_PENDING,        SignOff,        signed_off,      *_SIGNED),
+    _row(S.SIGN_PENDING,        SignOff,        signed_off,      *_SIGNED, S.REFUND_PENDING),
     _row(S.SIGN_PENDING,        OrderRefund,    refund_ordered,  S.REFUND_PENDING),
     _row(S.SIGN_PENDING,        Screened,       rescreened,      S.SIGN_PENDING, S.COMPLIANCE_HOLD),
     *_reopens(S.SIGN_PENDING, *_SIGNED),
@@ -206,9 +208,9 @@ LIFECYCLE: Final = (
     _row(S.COMPLETED,           Archive,        archived,        S.COMPLETED),
     *_stays(S.COMPLETED),
 
-    _row(S.REFUND_PENDING,      ApproveRefund,  refund_approved, S.REFUND_PROCESSING),
+    _row(S.REFUND_PENDING,      ApproveRefund,  refund_approved, S.REFUND_PROCESSING, *_ON_ITS_WAY),
     _row(S.REFUND_PENDING,      WithdrawRefund, refund_withdrawn, *_TAKEN_UP, *_ENDED),
-    _row(S.REFUND_PENDING,      Screened,       screened_in_motion, S.REFUND_PENDING),
+    _row(S.REFUND_PENDING,      Screened,       screened_in_motion, S.REFUND_PENDING, S.COMPLIANCE_HOLD),
     _row(S.REFUND_PENDING,      StrayScreened,  stray_screened,  S.REFUND_PENDING),
     *_moves_on(S.REFUND_PENDING),
 

@@ -7,9 +7,19 @@ from uuid import UUID, uuid5
 
 from counterfoil.core import reckoning
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.events import Event, GiveUpMoves, Leg, PlanMoves, Purpose, SignOff
-from counterfoil.core.invoice import Invoice, Refund, RefundStatus, Settlement, Status
+from counterfoil.core.events import (
+    Effect,
+    Event,
+    GiveUpMoves,
+    Leg,
+    PlanMoves,
+    Purpose,
+    ReleaseMoves,
+    SignOff,
+)
+from counterfoil.core.invoice import Invoice, Refund, RefundStatus, Status
 from counterfoil.core.money import Asset, Money
+from counterfoil.core.settlement import Settlement
 from counterfoil.core.values import replace
 
 INWARD: Final = frozenset[Purpose]({"sweep", "quarantine", "restore"})
@@ -84,8 +94,12 @@ def onward(invoice: Invoice, refund: Refund | None) -> tuple[Leg, ...]:
 
 
 def surplus_refund(invoice: Invoice, event: SignOff, back: tuple[Money, ...]) -> Refund:
-    """The refund that a sign-off makes; who signs for the money lets the surplus go with it."""
-    return Refund(
+    """The refund that a sign-off makes.
+
+    Who signs for the money lets the surplus go with it where it goes home; else it waits for a
+    second person, and the sign-off with it.
+    """
+    waiting = Refund(
         refund_id=next_refund_id(invoice),
         number=len(invoice.refunds) + 1,
         amounts=back,
@@ -93,13 +107,45 @@ def surplus_refund(invoice: Invoice, event: SignOff, back: tuple[Money, ...]) ->
         reason=event.reason,
         attachment_file_ids=event.attachment_file_ids,
         is_whole=False,
-        returns_to=Status.COMPLETED,
+        returns_to=Status.SIGN_PENDING,
         ordered_by=event.by,
         ordered_at=event.at,
+        with_sign_off=True,
+    )
+    if not event.goes_home:
+        return waiting
+    return replace(
+        waiting,
+        returns_to=Status.COMPLETED,
         status=RefundStatus.PROCESSING,
         approved_by=event.by,
         approved_at=event.at,
+        with_sign_off=False,
     )
+
+
+def waiting_surplus(invoice: Invoice) -> Refund | None:
+    """The surplus for whose approval a sign-off waits."""
+    refund = invoice.open_refund
+    waits = refund is not None and refund.with_sign_off and invoice.status is Status.REFUND_PENDING
+    return refund if waits else None
+
+
+def signed(
+    invoice: Invoice, refund: Refund | None, *, by: str, at: datetime
+) -> tuple[Invoice, tuple[Effect, ...]]:
+    """The whole way of the money at once: sweep, payout, and the surplus back.
+
+    What an earlier refund swept along is in the pool already, and goes on from there.
+    """
+    after = replace(invoice, signed_off_by=by, signed_off_at=at)
+    inward, outward = sweeps(invoice), onward(invoice, refund)
+    if inward:
+        return replace(after, status=Status.SWEEPING), (PlanMoves((*inward, *outward)),)
+    if outward:
+        planned = PlanMoves(outward), ReleaseMoves()
+        return replace(after, status=Status.PAYOUT_PROCESSING), planned
+    return replace(after, status=Status.COMPLETED, completed_at=at), ()
 
 
 def without_surplus_refund(invoice: Invoice, event: Event) -> Invoice:

@@ -6,7 +6,7 @@ A refund takes from what is still with us, never from what was paid out: both ar
 
 from typing import NoReturn
 
-from counterfoil.core import reckoning
+from counterfoil.core import planning, reckoning, resolution
 from counterfoil.core.errors import Forbidden, Invalid, OutOfPlace
 from counterfoil.core.events import (
     ApproveRefund,
@@ -29,7 +29,13 @@ from counterfoil.core.planning import (
     refund_legs,
     with_refund_settled,
 )
-from counterfoil.core.rules import Outcome, judged_anew, resumed
+from counterfoil.core.rules import (
+    Outcome,
+    is_cleared,
+    judged_anew,
+    must_be_signable,
+    resumed,
+)
 from counterfoil.core.values import replace
 
 S = Status
@@ -60,22 +66,44 @@ def refund_ordered(invoice: Invoice, event: OrderRefund) -> Outcome:
 
 
 def refund_approved(invoice: Invoice, event: ApproveRefund) -> Outcome:
-    """Send the money back, through the pool; sweep only what is not there yet."""
+    """Send the money back, through the pool; sweep only what is not there yet.
+
+    A surplus that waited goes with all that its sign-off plans, or not at all.
+    """
     refund = _open(invoice)
     if event.by == refund.ordered_by:
         message = "you ordered this refund, so somebody else has to approve it"
         raise Forbidden(message, data={"rule": "maker_is_not_checker"})
-    amounts = _affordable(invoice, refund.amounts)
-    _refuse_frozen(invoice, amounts)
     approved = replace(
         refund, status=RefundStatus.PROCESSING, approved_by=event.by, approved_at=event.at
     )
+    if refund.with_sign_off:
+        _must_still_be_the_surplus(invoice, refund)
+        going = _with(invoice, approved)
+        return planning.signed(going, approved, by=refund.ordered_by, at=event.at)
+    amounts = _affordable(invoice, refund.amounts)
+    _refuse_frozen(invoice, amounts)
     after = replace(_with(invoice, approved), status=S.REFUND_PROCESSING)
     sweeps = tuple(
         Leg("sweep", money, "", refund.refund_id) for money in _to_sweep(invoice, amounts)
     )
     plan = PlanMoves((*sweeps, *refund_legs(invoice, refund, amounts)))
     return after, (plan,) if sweeps else (plan, ReleaseMoves())
+
+
+def _must_still_be_the_surplus(invoice: Invoice, refund: Refund) -> None:
+    """Refuse where the money is not any more what was signed for when the surplus was ordered."""
+    must_be_signable(invoice)
+    if (
+        not is_cleared(invoice)
+        or reckoning.judge(invoice) is not invoice.context
+        or _key(resolution.to_return(invoice)) != _key(refund.amounts)
+    ):
+        _refuse(
+            "surplus_changed",
+            "the payment is not what it was when this was signed for, so another amount is too"
+            " much; withdraw the refund, look at the invoice and sign again",
+        )
 
 
 def refund_withdrawn(invoice: Invoice, event: WithdrawRefund) -> Outcome:

@@ -23,7 +23,6 @@ from counterfoil.core.events import (
     GraceOver,
     MoneyFact,
     PaidOut,
-    PlanMoves,
     Quarantine,
     Recalculate,
     Reject,
@@ -205,12 +204,15 @@ def lifts_hold(invoice: Invoice, screening: Screening) -> bool:
 def screened_in_motion(invoice: Invoice, event: Screened) -> Outcome:
     """What came after the signature was screened too; the sweep waits for exactly that.
 
-    A finding holds the money wherever it is. A refund goes on: it is how such money leaves.
+    A finding holds the money wherever it is. A refund goes on: it is how such money leaves; but a
+    sign-off that waits with its surplus is off.
     """
     after = replace(invoice, screening=event.screening, releases=())
-    refunding = invoice.status in {S.REFUND_PENDING, S.REFUND_PROCESSING}
-    holds = event.screening.decision != "clear" and not refunding
-    return (_held(after) if holds else after), ()
+    waits = planning.waiting_surplus(invoice) is not None
+    refunding = invoice.status in {S.REFUND_PENDING, S.REFUND_PROCESSING} and not waits
+    if event.screening.decision == "clear" or refunding:
+        return after, ()
+    return _held(planning.without_surplus_refund(after, event) if waits else after), ()
 
 
 def noted_in_motion(invoice: Invoice, event: MoneyFact) -> Outcome:
@@ -306,33 +308,31 @@ def recalculated(invoice: Invoice, event: Recalculate) -> Outcome:
 
 
 def signed_off(invoice: Invoice, event: SignOff) -> Outcome:
-    """Plan the whole way of the money at once: sweep, payout, and the surplus back.
-
-    What an earlier refund swept along is in the pool already, and goes on from there.
-    """
-    _refuse_unscreened(invoice)
-    if not (invoice.tally.settled and invoice.tally.final):
-        raise OutOfPlace(
-            "the payment is not yet final on chain; sign for it in a few minutes",
-            data={"rule": "finality"},
-        )
+    """Send the money on its way, or wait for the second person whom its surplus needs."""
+    must_be_signable(invoice)
     back = resolution.to_return(invoice)
     if back and event.refund_address is None:
         raise Invalid.field(
             "refund_address",
             f"is required: the customer paid {back[0]} too much, which goes back when you sign",
         )
-    after = replace(invoice, signed_off_by=event.by, signed_off_at=event.at)
-    refund = planning.surplus_refund(invoice, event, back) if back else None
-    if refund is not None:
-        after = replace(after, refunds=(*invoice.refunds, refund))
-    sweeps, onward = planning.sweeps(invoice), planning.onward(invoice, refund)
-    if sweeps:
-        return replace(after, status=S.SWEEPING), (PlanMoves((*sweeps, *onward)),)
-    if onward:
-        planned = PlanMoves(onward), ReleaseMoves()
-        return replace(after, status=S.PAYOUT_PROCESSING), planned
-    return replace(after, status=S.COMPLETED, completed_at=event.at), ()
+    if not back:
+        return planning.signed(invoice, None, by=event.by, at=event.at)
+    refund = planning.surplus_refund(invoice, event, back)
+    after = replace(invoice, refunds=(*invoice.refunds, refund))
+    if refund.with_sign_off:
+        return replace(after, status=S.REFUND_PENDING), ()
+    return planning.signed(after, refund, by=event.by, at=event.at)
+
+
+def must_be_signable(invoice: Invoice) -> None:
+    """Refuse to sign for money that may still change, or that nobody has looked at."""
+    _refuse_unscreened(invoice)
+    if not (invoice.tally.settled and invoice.tally.final):
+        raise OutOfPlace(
+            "the payment is not yet final on chain; sign for it in a few minutes",
+            data={"rule": "finality"},
+        )
 
 
 def swept(invoice: Invoice, event: Swept) -> Outcome:
@@ -354,7 +354,7 @@ def resumed(invoice: Invoice, stood: Status, event: Event) -> Outcome:
     after = replace(invoice, status=stood)
     if stood.is_end or stood is S.COMPLIANCE_DECLINED:
         return after, ()
-    if not _cleared(invoice) or reckoning.judge(invoice) is not invoice.context:
+    if not is_cleared(invoice) or reckoning.judge(invoice) is not invoice.context:
         return judged_anew(invoice, event)
     if stood is S.SIGN_PENDING and _signs_itself(after):
         return signed_off(after, SignOff(at=event.at, by="system:policy"))
@@ -366,7 +366,7 @@ def judged_anew(invoice: Invoice, event: Event) -> Outcome:
     afresh = replace(invoice, resolution=None)
     if not _looked_at(invoice):
         return _followed(afresh)
-    return _judged(afresh, event) if _cleared(invoice) else (_held(afresh), ())
+    return _judged(afresh, event) if is_cleared(invoice) else (_held(afresh), ())
 
 
 def archived(invoice: Invoice, event: Archive) -> Outcome:
@@ -416,7 +416,7 @@ def _looked_at(invoice: Invoice) -> bool:
     return invoice.screening is not None and invoice.screening.covers_all(invoice.tally)
 
 
-def _cleared(invoice: Invoice) -> bool:
+def is_cleared(invoice: Invoice) -> bool:
     """Whether all of the money was found clean, or was released as it is."""
     verdict = invoice.screening
     released = len(invoice.releases) >= PEOPLE_TO_DECIDE_A_HOLD

@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-from counterfoil.core import resolution
+from counterfoil.core import planning, resolution
 from counterfoil.core.events import Accept, Command, SignOff
 from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.lifecycle import RULES
@@ -17,8 +17,10 @@ def signs_as_it_is(status: Status, context: Context | None) -> bool:
 
 
 def stands_to_be_signed(invoice: Invoice) -> bool:
-    """Whether there is a way for a signature where the invoice stands."""
+    """Whether there is a way for a signature where the invoice stands, or one waits there."""
     at_once = signs_as_it_is(invoice.status, invoice.context)
+    if planning.waiting_surplus(invoice) is not None:
+        return True
     return at_once or (invoice.status, SignOff) in RULES
 
 

@@ -641,6 +641,7 @@ CREATE TABLE public.refund (
     withdrawn_by text COLLATE pg_catalog."C",
     withdrawn_at timestamp with time zone,
     settled_at timestamp with time zone,
+    with_sign_off boolean DEFAULT false NOT NULL,
     CONSTRAINT refund_number_check CHECK ((number >= 1)),
     CONSTRAINT refund_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text, 'settled'::text, 'withdrawn'::text])))
 );

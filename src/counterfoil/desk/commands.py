@@ -43,6 +43,7 @@ from counterfoil.desk import queries
 from counterfoil.desk.act import happen, locked
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.destinations import check_refund
+from counterfoil.desk.homeward import goes_home
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.refunding import Part, in_flight, in_motion, is_unsent
@@ -219,8 +220,9 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
 ) -> InvoiceView:
     """Accept the money for the merchant; from here it is swept and paid out.
 
-    An overpaid invoice needs ``refund_address``, where the surplus goes. `Conflict` when the
-    invoice is not what was approved. With ``choice`` it is refused where that is none.
+    An overpaid invoice needs ``refund_address``, where the surplus goes. Unless that is where it
+    came from, a second person approves it as any refund, and all of it waits for them. `Conflict`
+    when the invoice is not what was approved. With ``choice`` it is refused where that is none.
     """
 
     async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
@@ -230,11 +232,14 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
         if stands_to_be_signed(invoice):
             await must_still_be_registered(desk, tx, invoice)
         await _check_attachments(tx, invoice.org_id, refund_attachments)
-        address = refund_address and await check_refund(desk, tx, by.org_id, FAMILY, refund_address)
+        address = None
+        if refund_address is not None:
+            address = await check_refund(desk, tx, by.org_id, FAMILY, refund_address)
         order = SignOff(
             at=desk.clock.now(),
             by=by.uid,
             refund_address=address,
+            goes_home=address is not None and await goes_home(tx, invoice, address),
             reason=refund_reason,
             attachment_file_ids=refund_attachments,
         )
@@ -340,6 +345,8 @@ async def approve_refund(
 ) -> InvoiceView:
     """Let an ordered refund go out; not by the person who ordered it.
 
+    Where a sign-off waited for it, that happens with it, and is refused as it would have been.
+
     With ``seen`` the approval is for the refund of this id alone: whoever ordered it could else put
     another address and amount in its place under the eyes of the second person. `Conflict` then.
     """
@@ -355,6 +362,9 @@ async def approve_refund(
                     " approved; look at its address and amount and then decide"
                 )
             await check_refund(desk, tx, by.org_id, FAMILY, refund.address)
+            if refund.with_sign_off:
+                check_approved_content(invoice, by.uid)
+                await must_still_be_registered(desk, tx, invoice)
         return [ApproveRefund(at=desk.clock.now(), by=by.uid)]
 
     return await _command(desk, invoice_id, by, ApproveRefund, make, key=idempotent)

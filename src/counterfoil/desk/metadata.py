@@ -10,6 +10,7 @@ from counterfoil.core import ids
 from counterfoil.core.events import (
     Accept,
     Approve,
+    ApproveRefund,
     Edit,
     Event,
     Fact,
@@ -123,22 +124,34 @@ def metadata(event: Event, before: Invoice | None, after: Invoice) -> dict[str, 
         _deciding(event),
         _naming(event),
         _paying(event),
-        _refund(before, after),
+        _refund(event, before, after),
     )
     return {**context, **{name: value for part in parts for name, value in part.items()}}
 
 
-def _refund(before: Invoice | None, after: Invoice) -> dict[str, object]:
-    """The refund that the event made or changed, and how much of what goes back."""
+def _refund(event: Event, before: Invoice | None, after: Invoice) -> dict[str, object]:
+    """The refund that the event made or changed, and how much of what goes back.
+
+    Where one person approves what another ordered, who that was and where to; of a surplus, whether
+    it goes back to where it came from.
+    """
     known = () if before is None else before.refunds
     changed = next((refund for refund in after.refunds if refund not in known), None)
     if changed is None:
         return {}
-    return {
+    told: dict[str, object] = {
         "refund": ids.public("ref", changed.refund_id),
         "refund_status": changed.status.value,
         "refund_amounts": {money.asset.key: str(money.units) for money in changed.amounts},
     }
+    match event:
+        case SignOff():
+            return {**told, "goes_home": event.goes_home}
+        case ApproveRefund():
+            ordered = {"refund_address": changed.address, "ordered_by": changed.ordered_by}
+            return {**told, **ordered, "with_sign_off": changed.with_sign_off}
+        case _:
+            return told
 
 
 def _asking(event: Event, before: Invoice | None, after: Invoice) -> dict[str, object]:

@@ -28,7 +28,7 @@ from counterfoil.core.events import (
 )
 from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.lifecycle import RULES, decide
-from counterfoil.core.planning import INWARD
+from counterfoil.core.planning import INWARD, waiting_surplus
 from counterfoil.core.reckoning import refundable
 from counterfoil.core.roles import REQUIRED, Actor
 from counterfoil.core.signing import signing, signs_as_it_is
@@ -99,7 +99,10 @@ def is_heard(view: InvoiceView, command: type[Command], by: Actor) -> bool:
 def _changes(view: InvoiceView, command: Command) -> bool:
     before = after = view.invoice
     withdrawn_late = isinstance(command, WithdrawRefund) and not is_unsent(before, view.moves)
-    if withdrawn_late or (isinstance(command, SignOff) and view.goes_unregistered):
+    signs = isinstance(command, SignOff) or (
+        isinstance(command, ApproveRefund) and waiting_surplus(before) is not None
+    )
+    if withdrawn_late or (signs and view.goes_unregistered):
         return False
     if isinstance(command, OrderRefund | ApproveRefund) and in_motion(view.moves):
         return False

@@ -7,9 +7,10 @@ from typing import Final
 from counterfoil.books import ledger, moves
 from counterfoil.books.moves import EMPTYING, MovePurpose, MoveRow
 from counterfoil.core.events import Event, PaidOut, RefundSettled, Swept
-from counterfoil.core.invoice import Invoice, Settlement
+from counterfoil.core.invoice import Invoice
 from counterfoil.core.planning import INWARD
 from counterfoil.core.roles import system
+from counterfoil.core.settlement import Settlement
 from counterfoil.db.pool import Tx
 
 _BY: Final = "move"

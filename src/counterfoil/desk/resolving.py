@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from counterfoil.core import pricing, resolution
+from counterfoil.core import planning, pricing, resolution
 from counterfoil.core.content import content_hash, is_approved_content
 from counterfoil.core.errors import Conflict, OutOfPlace, Refusal
 from counterfoil.core.events import Accept, Command, Event, Recalculate, Release, Screened
@@ -105,7 +105,8 @@ def check_approved_content(invoice: Invoice, by: str) -> None:
 
     Raises `Conflict`, and tells whoever watches the log.
     """
-    if invoice.status not in {Status.SIGN_PENDING, Status.RESOLUTION_REQUIRED}:
+    decided = {Status.SIGN_PENDING, Status.RESOLUTION_REQUIRED}
+    if invoice.status not in decided and planning.waiting_surplus(invoice) is None:
         return
     stored = content_hash(invoice)
     if is_approved_content(invoice):

@@ -81,6 +81,8 @@ def _refund(
             ),
         ),
     }
+    waited = ordered.metadata.get("refund_status") == RefundStatus.PENDING
+    facts["sign-off"] = (refund.with_sign_off, ordered.event == "sign_off" and waited)
     going = [e for e in about if e.metadata.get("refund_status") == RefundStatus.PROCESSING]
     approval = (going[0].operator_uid, going[0].at) if going else (None, None)
     facts["approval"] = ((refund.approved_by, refund.approved_at), approval)

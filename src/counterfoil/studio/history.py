@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from counterfoil.core.assets import CHAINS, known_asset
+from counterfoil.core.invoice import RefundStatus
 from counterfoil.core.money import Asset
+from counterfoil.core.seal import LogEntry
 from counterfoil.pages import shape
 from counterfoil.pages.language import N_
 from counterfoil.studio import terms, words
@@ -45,6 +47,7 @@ LABELS: Final[Mapping[str, str]] = {
     "form": N_("As"),
     "from": N_("Holds from"),
     "generation": N_("Approved for the time"),
+    "goes_home": N_("Goes back to where it came from"),
     "holder": N_("Account holder"),
     "holds_at": N_("Holds from"),
     "keys_revoked": N_("Keys revoked"),
@@ -54,6 +57,7 @@ LABELS: Final[Mapping[str, str]] = {
     "move_id": N_("Payment"),
     "moves": N_("Payments"),
     "name": N_("Name"),
+    "ordered_by": N_("Ordered by"),
     "payout_to": N_("Paid out to"),
     "permissions": N_("Permissions"),
     "received": N_("Received"),
@@ -74,6 +78,7 @@ LABELS: Final[Mapping[str, str]] = {
     "tx_hash": N_("Transaction"),
     "url": N_("Web address"),
     "usable_at": N_("Good from"),
+    "with_sign_off": N_("With the signature for the payment"),
 }
 """Detail of an entry to its name; those that no one needs explained have none."""
 
@@ -103,6 +108,27 @@ def details(metadata: Mapping[str, Any], say: Say) -> list[tuple[str, list[str]]
         for name, value in sorted(metadata.items())
         if (lines := list(_lines(name, value, say)))
     ]
+
+
+def sent_back(entry: LogEntry, names: Mapping[str, str], say: Say) -> str:
+    """What an entry lets go back, where to and by whose word; empty where it is about nothing."""
+    told = entry.metadata
+    amounts, address = told.get("refund_amounts"), told.get("refund_address")
+    if not isinstance(amounts, dict) or not address:
+        return ""
+    what = {
+        "amounts": "; ".join(_of(str(key), units, say) for key, units in amounts.items()),
+        "address": address,
+    }
+    ordered_by = told.get("ordered_by")
+    if ordered_by is not None:
+        name = names.get(str(ordered_by), ordered_by)
+        return say("%(amounts)s back to %(address)s, as %(name)s ordered", name=name, **what)
+    if told.get("refund_status") == RefundStatus.PENDING:
+        return say("%(amounts)s back to %(address)s, once a second person approves it", **what)
+    if told.get("goes_home"):
+        return say("%(amounts)s back to %(address)s, where it came from", **what)
+    return say("%(amounts)s back to %(address)s", **what)
 
 
 def _lines(name: str, value: object, say: Say) -> Iterator[str]:

@@ -197,8 +197,15 @@ async def act(request: PageRequest, public_id: FromPath[str], name: FromPath[str
         raise
     except Refusal as refusal:
         return await _page(request, invoice_id, refusal, name)
-    is_final_word = name in DECIDED and view.invoice.status is not Status.COMPLIANCE_HOLD
-    return go(f"{PREFIX}/invoices/{public_id}", done=DECIDED[name] if is_final_word else name)
+    return go(f"{PREFIX}/invoices/{public_id}", done=_what_was_done(name, view.invoice))
+
+
+def _what_was_done(name: str, after: Invoice) -> str:
+    """What to tell of an action, by where the invoice stands then."""
+    if name in DECIDED and after.status is not Status.COMPLIANCE_HOLD:
+        return DECIDED[name]
+    waits = name == "sign_off" and after.status is Status.REFUND_PENDING
+    return "sign_off_waits" if waits else name
 
 
 async def _page(

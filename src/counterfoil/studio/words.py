@@ -106,6 +106,10 @@ DONE: Final[Mapping[str, str]] = {
     "accept": N_("The payment is accepted as it is; it still has to be signed for."),
     "recalculate": N_("The invoice is priced at the current rate."),
     "sign_off": N_("Signed. The money is being collected and paid out."),
+    "sign_off_waits": N_(
+        "Signed. The surplus goes elsewhere than it came from, so nothing moves before a second"
+        " person has approved that."
+    ),
     "order_refund": N_("The refund is ordered; a second person has to approve it."),
     "approve_refund": N_("The refund is approved and on its way."),
     "withdraw_refund": N_("The refund is withdrawn."),

@@ -436,6 +436,8 @@ def _refund(view: InvoiceView, refund: Refund) -> Json:
         "settled_at": _instant_or_none(refund.settled_at),
         "is_partial": not refund.is_whole,
         "after_completion": refund.after_completion,
+        "with_sign_off": refund.with_sign_off,
+        "second_person": refund.second_person,
     }
 
 
