@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from support.chromium import Chromium
 from support.sample import signed_in
 from support.site import Firm, Site
-from support.window import Window, opened_window
+from support.window import Window, opened_window, place_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -20,6 +20,29 @@ async def window(chromium: Chromium, site: Site, firm: Firm) -> AsyncIterator[Wi
     origin = site.address.rstrip("/")
     async with opened_window(chromium, origin, cookies=cookies) as window:
         yield window
+
+
+async def goes_on_by_keyboard(page: Page) -> None:
+    """From a line's tax to the next line, after the last to another one; and away with it again."""
+    await page.focus("#item_tax-2")
+    await page.keyboard.press("Tab")
+    await expect(page.locator("#item_name-3")).to_be_focused()
+    await page.focus("#item_tax-3")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("button", name="Add a line")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#item_name-4")).to_be_focused()
+    for _ in range(6):
+        await page.keyboard.press("Tab")
+    away = page.locator("details", has_text="Remove a line")
+    await expect(away.locator("summary")).to_be_focused()
+    assert (await place_of(away))["height"] > 10
+    await page.keyboard.press("Enter")
+    for _ in range(5):
+        await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#item_name-3")).to_be_focused()
+    await expect(page.locator("#item_name-4")).to_have_count(0)
 
 
 async def test_maya_writes_an_invoice_while_the_server_adds_up(window: Window, firm: Firm) -> None:
@@ -40,6 +63,7 @@ async def test_maya_writes_an_invoice_while_the_server_adds_up(window: Window, f
     await page.fill("#item_name-3", "Travel")
     await page.fill("#item_unit_price-3", "99.70")
     await page.locator("#line-3", has_text="99.7").wait_for()
+    await goes_on_by_keyboard(page)
     await page.get_by_role("button", name="Remove line 2").click()
     await page.locator("#item_name-3").wait_for(state="detached")
     assert await page.input_value("#item_name-2") == "Travel"

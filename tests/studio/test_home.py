@@ -2,6 +2,10 @@
 
 from datetime import timedelta
 
+import pytest
+
+from counterfoil.core.invoice import Status
+from counterfoil.studio import queues
 from support.payments import Payments
 from support.site import Firm, Site
 
@@ -26,7 +30,7 @@ async def test_home_counts_what_waits_and_draws_what_came_and_what_is_owed(
     rita = await site.at_the_pages("rita1@merchant.example")
     later = await rita.open("/studio/now")
     assert f"{due:,.2f}" not in later.words
-    assert "older: 3,000.00" in later.text
+    assert "older 3,000.00" in later.words
 
 
 async def test_another_organisations_numbers_stay_theirs(
@@ -39,3 +43,81 @@ async def test_another_organisations_numbers_stay_theirs(
     stranger = await site.at_the_pages("rita2@merchant.example")
     assert "To approve 0" in (await stranger.open("/studio")).words
     assert "Nobody owes anything" in (await stranger.open("/studio/now")).words
+
+
+async def test_whoever_may_write_invoices_finds_where_on_the_first_day(
+    site: Site, firm: Firm
+) -> None:
+    assert firm.org_id == 1
+    maya, rita = [await site.at_the_pages(f"{one}1@merchant.example") for one in ("maya", "rita")]
+    for path in ("/studio", "/studio/invoices"):
+        hers, his = await maya.open(path), await rita.open(path)
+        assert "No invoices yet" in hers.words
+        # In the menu, at the top of the page, and where there is nothing yet.
+        assert hers.text.count('href="/studio/invoices/new"') == 3
+        assert "No invoices yet" in his.words
+        assert "/studio/invoices/new" not in his.text
+    assert "Nothing waits for you just now." in (await rita.open("/studio")).words
+    searched = await maya.open("/studio/invoices?q=nothing")
+    assert "Try another search or filter." in searched.words
+
+
+async def test_one_reviewer_of_two_organisations_sees_and_decides_what_waits_in_both(
+    site: Site, firm: Firm
+) -> None:
+    other = await site.firm(2)
+    await site.joins("rita1@merchant.example", 2, "reviewer", "signer")
+    made = [
+        (one, (await one.merchant.create(recipient_name=name)).data)
+        for one, name in ((firm, "Acme"), (other, "Orchid"), (other, "Lotus"))
+    ]
+    rita = await site.at_the_pages("rita1@merchant.example")
+    home = await rita.open("/studio")
+    assert "To approve 1" in home.words
+    assert "What waits for you in your other organisations Merchant 2 To approve: 2" in home.words
+    turned = await rita.send("/studio/organisation", {"org_id": "2"}, token=home.form_token)
+    assert "To approve 2 To sign 0" in turned.words
+    assert "Merchant 1 To approve: 1" in turned.words
+
+    page = await rita.open("/studio/approvals")
+    assert "3 invoices wait for you, in all your organisations" in page.words
+    chosen = [f"{one.org_id}:{bill['id']}:{bill['content_hash']}" for one, bill in made[:2]]
+    # What an approval binds to is there to be read, with what it is.
+    assert all(f"every change to the invoice: {b['content_hash']}" in page.words for _, b in made)
+    await other.merchant.update(made[1][1]["id"], recipient_name="Somebody Else")
+    after = await rita.send(
+        "/studio/approvals", {"decision": "approve", "invoice": chosen}, token=page.form_token
+    )
+    assert after.words.count(": approved") == 1
+    assert "the invoice was changed since you opened it" in after.words
+    look = [(await one.auditor.look(bill["id"])).data["status"] for one, bill in made]
+    assert look == ["pending_payment", "approval_pending", "approval_pending"]
+
+
+async def test_nothing_is_told_of_an_organisation_in_which_somebody_has_no_role(
+    site: Site, firm: Firm
+) -> None:
+    assert firm.org_id == 1
+    other = await site.firm(2)
+    await other.merchant.create()
+    await site.joins("rita1@merchant.example", 2)
+    home = await (await site.at_the_pages("rita1@merchant.example")).open("/studio")
+    assert "What waits for you in your other organisations" not in home.words
+
+
+async def test_a_queue_goes_on_for_as_many_pages_as_it_takes(
+    site: Site, firm: Firm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "AT_ONCE", 2)
+    bills = [await firm.shop.bill(status=Status.SIGN_PENDING) for _ in range(3)]
+    sam = await site.at_the_pages("sam1@merchant.example")
+    first = await sam.open("/studio/queue/sign")
+    second = await sam.open("/studio/queue/sign?page=2")
+    for page, numbers in ((first, bills[1:]), (second, bills[:1])):
+        assert [b for b in bills if f"INV-2026-{b.number:06}" in page.words] == list(numbers)
+    assert "3 invoices Back 1 / 2 Next" in first.words
+    assert 'href="/studio/queue/sign?page=2"' in first.text
+    for wrong in ("0", "-1", "x", "100000", "²"):
+        refused = await sam.open(f"/studio/queue/sign?page={wrong}")
+        assert refused.status == 422
+        assert "must be a whole number from 1 to 1000" in refused.words

@@ -11,6 +11,7 @@ from counterfoil.core.invoice import Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.rows import execute
 from counterfoil.desk import payout_addresses
+from counterfoil.studio import queues
 from support.actors import PAYOUT_ADDRESS
 from support.payments import Payments, order_refund
 from support.site import PASSWORD, Firm, Site
@@ -34,6 +35,10 @@ async def registered(site: Site) -> None:
 async def stuck(site: Site, firm: Firm, payments: Payments) -> str:
     """An invoice whose payout no node would take."""
     await registered(site)
+    return await stuck_one(firm, payments)
+
+
+async def stuck_one(firm: Firm, payments: Payments) -> str:
     made = str((await firm.merchant.create()).data["id"])
     await firm.reviewer.approve(made)
     await payments.paid(made)
@@ -240,3 +245,19 @@ async def test_administrators_see_addresses_that_wait_for_their_approval(
     for name, told in (("arno", True), ("anna", False), ("sam", False)):
         visitor = await site.at_the_pages(f"{name}1@merchant.example")
         assert (waits in (await visitor.open("/studio")).words) == told
+
+
+async def test_all_that_stands_still_is_found_page_after_page_and_from_the_alert(
+    site: Site, firm: Firm, payments: Payments, stuck: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "AT_ONCE", 1)
+    found = [stuck, await stuck_one(firm, payments)]
+    sam = await site.at_the_pages("sam1@merchant.example")
+    for number in (1, 2):
+        page = await sam.open(f"/studio/queue/standing?page={number}")
+        assert f"2 invoices Back {number} / 2 Next" in page.words
+        assert [one for one in found if one in page.text] == found[number - 1 : number]
+    alert = '<a class="alert-link text-nowrap" href="/studio/queue/standing">'
+    assert alert in (await sam.open("/studio/now")).text
+    ada = await site.at_the_pages("ada1@merchant.example")
+    assert alert not in (await ada.open("/studio/now")).text

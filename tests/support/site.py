@@ -20,6 +20,7 @@ from counterfoil.app import ADDRESSES, Server, WebSettings, furnished, routed, s
 from counterfoil.books import orgs
 from counterfoil.core import ids
 from counterfoil.db.pool import Database
+from counterfoil.db.rows import execute
 from counterfoil.desk import members, rates
 from counterfoil.desk.desk import Desk
 from support.actors import Auditor, Caller, Merchant, Reviewer, Signer, Stranger
@@ -149,6 +150,23 @@ class Site:
             await orgs.insert_key(tx, key, "test", now)
         uid = ids.public("user", member_id)
         return self.session, members.written_key(key_id, secret), f"client_{org_id}", uid
+
+    async def joins(self, email: str, org_id: int, *roles: str) -> None:
+        """Somebody is a member of one more organisation."""
+        async with self.desk.database.transaction() as tx:
+            await execute(
+                tx,
+                "INSERT INTO member (org_id, member_id, person_id, roles, created_at, accepted_at)"
+                " SELECT %(org_id)s, %(member_id)s, person_id, %(roles)s, %(now)s, %(now)s"
+                " FROM person WHERE email = %(email)s",
+                {
+                    "org_id": org_id,
+                    "member_id": self.desk.ids.new(),
+                    "roles": list(roles),
+                    "now": self.clock.now(),
+                    "email": email,
+                },
+            )
 
     async def at_the_pages(self, email: str | None = None) -> Visitor:
         """Somebody with a browser of their own; signed in where an e-mail is given."""

@@ -13,6 +13,8 @@ from playwright.async_api import (
     ConsoleMessage,
     Dialog,
     Error,
+    FloatRect,
+    Locator,
     Page,
     Request,
     StorageState,
@@ -173,6 +175,13 @@ async def opened_window(
         async with patiently("the window's closing"):
             await context.close()
     window.check()
+
+
+async def place_of(part: Locator) -> FloatRect:
+    """Where something is drawn; raises AssertionError for what is not."""
+    found = await part.bounding_box()
+    assert found is not None, f"{part} is not to be seen"
+    return found
 
 
 async def accessibility(page: Page) -> list[str]:

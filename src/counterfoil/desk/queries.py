@@ -27,6 +27,7 @@ __all__ = [
     "Page",
     "Shelf",
     "StatusCount",
+    "by_status",
     "fresh_view",
     "full_view",
     "logs",
@@ -34,6 +35,7 @@ __all__ = [
     "page",
     "shelf",
     "shown_view",
+    "standings",
     "view",
 ]
 
@@ -147,7 +149,7 @@ async def shelf(  # noqa: PLR0913 - as `page`, and for whom
     """The same page for people: the invoices alone, and how the member looks at them."""
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
-        counts, standings, saved, columns = await together(
+        counts, everywhere, saved, columns = await together(
             tx,
             lists.counts(tx, by.org_id, filters),
             lists.counts(tx, by.org_id, Filters(archived=filters.archived)),
@@ -155,16 +157,28 @@ async def shelf(  # noqa: PLR0913 - as `page`, and for whom
             kept.columns(tx, by.org_id, member_id),
         )
         found = await _found(tx, by.org_id, filters, counts, number=number, size=size)
-    standing: dict[Status, int] = {}
-    for one in standings:
-        status = Status(one.status)
-        standing[status] = standing.get(status, 0) + one.count
     return replace(
         found,
-        standing=standing,
+        standing=by_status(everywhere),
         saved=tuple(saved),
         columns=None if columns is None else tuple(columns),
     )
+
+
+async def standings(desk: Desk, by: Actor) -> Mapping[Status, int]:
+    """How many of the organisation's invoices stand where, without those archived."""
+    by.require(Permission.READ)
+    async with desk.database.reading() as tx:
+        return by_status(await lists.counts(tx, by.org_id, Filters(archived=False)))
+
+
+def by_status(counts: Sequence[StatusCount]) -> Mapping[Status, int]:
+    """How many stand where, whatever their context."""
+    found: dict[Status, int] = {}
+    for one in counts:
+        status = Status(one.status)
+        found[status] = found.get(status, 0) + one.count
+    return found
 
 
 async def _found(  # noqa: PLR0913 - whose, which, and the slice of them

@@ -120,13 +120,17 @@ async def _answer(request: PageRequest, view: InvoiceView | None) -> Answer:
     typed = typed_in(form)
     do = form.raw("do")
     looked_over: Asked | None = None
+    goes_on_in: int | None = None
     try:
         attachment = await attached.uploaded(request, form)
         typed = typed.with_values(**({"attachment": attachment} if attachment else {}))
         if do == "add":
             typed = typed.with_row()
+            goes_on_in = len(typed.items) - 1
         elif do.startswith("remove-"):
-            typed = typed.without_row(int(do[7:10]) if do[7:].isdecimal() else -1)
+            gone = int(do[7:10]) if do[7:].isdecimal() else -1
+            typed = typed.without_row(gone)
+            goes_on_in = min(gone, len(typed.items) - 1)
         elif do == "detach":
             typed = typed.with_values(attachment="")
         elif do == "preview":
@@ -136,7 +140,9 @@ async def _answer(request: PageRequest, view: InvoiceView | None) -> Answer:
             return await _save(request, typed, view)
     except Refusal as refusal:
         return await _form(request, offered, typed, view, refusal=refusal)
-    return await _form(request, offered, typed, view, looked_over=looked_over)
+    return await _form(
+        request, offered, typed, view, looked_over=looked_over, goes_on_in=goes_on_in
+    )
 
 
 async def _looked_over(request: PageRequest, typed: Typed, view: InvoiceView | None) -> Asked:
@@ -232,6 +238,7 @@ async def _form(  # noqa: PLR0913 - the form, and what is said about it
     *,
     refusal: Refusal | None = None,
     looked_over: Asked | None = None,
+    goes_on_in: int | None = None,
 ) -> Answer:
     desk, by = desk_of(request), request.user.actor
     fields = {} if refusal is None else refusal.fields
@@ -251,6 +258,7 @@ async def _form(  # noqa: PLR0913 - the form, and what is said about it
         "refusal": refusal,
         "problems": {_DESKS_NAMES.get(field, field): told for field, told in fields.items()},
         "asked": looked_over,
+        "goes_on_in": goes_on_in,
         "id": "" if view is None else ids.public("inv", view.invoice.invoice_id),
         "chains": [(key, CHAINS[key].name) for key in desk.chains],
         "tokens": [(symbol, symbol) for symbol in SYMBOLS],

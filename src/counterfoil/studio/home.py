@@ -9,14 +9,14 @@ from litestar import get
 
 from counterfoil.core import ids
 from counterfoil.core.invoice import Status
-from counterfoil.core.roles import Permission
+from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import granting, insight, payout_addresses, queries
-from counterfoil.desk.insight import Owed
+from counterfoil.desk.insight import Alert, Owed
 from counterfoil.desk.queries import Filters
 from counterfoil.pages import language, shape
 from counterfoil.pages.language import N_
 from counterfoil.studio import queues
-from counterfoil.studio.door import Answer, PageRequest, desk_of, language_of, show
+from counterfoil.studio.door import PREFIX, Answer, PageRequest, desk_of, language_of, show
 from counterfoil.studio.settings.payouts import PAYOUTS
 
 SUMMARY: Final = (
@@ -26,6 +26,17 @@ SUMMARY: Final = (
     Status.COMPLETED,
 )
 """What is counted for those for whom nothing ever waits."""
+
+MOST_ELSEWHERE: Final = 20
+"""Of so many organisations somebody hears at home; the page of approvals has those of all."""
+
+ALERT_PLACES: Final = {
+    "stuck": (f"{PREFIX}/queue/standing", Permission.SIGN),
+    "payout_rules": (PAYOUTS, Permission.READ),
+    "rules": (f"{PREFIX}/settings/rules", Permission.READ),
+    "roles": (f"{PREFIX}/settings/members", Permission.AUDIT),
+}
+"""Kind of alert to the page on which something is done about it, and who may go there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +59,8 @@ async def home(request: PageRequest) -> Answer:
     page = await queries.page(
         desk_of(request), Filters(archived=False), request.user.actor, number=1, size=8
     )
-    standing: dict[Status, int] = {}
-    for one in page.counts:
-        standing[Status(one.status)] = standing.get(Status(one.status), 0) + one.count
-    waiting = [
-        (q.title, q.address, await queues.count(request, q, standing))
-        for q in queues.QUEUES
-        if q.permission in by.permissions
-    ]
+    standing = queries.by_status(page.counts)
+    waiting = await queues.waiting(desk_of(request), by, standing)
     if to_approve := await payout_addresses.to_approve(desk_of(request), by):
         waiting.append((N_("Payout addresses to approve"), PAYOUTS, to_approve))
     return show(
@@ -64,11 +69,27 @@ async def home(request: PageRequest) -> Answer:
         {
             "awaited": awaited,
             "queues": waiting,
+            "waiting": any(count for *_, count in waiting),
+            "elsewhere": await _elsewhere(request),
             "standing": standing,
             "summary": SUMMARY,
             "rows": [(ids.public("inv", v.invoice.invoice_id), v) for v in page.views],
         },
     )
+
+
+async def _elsewhere(request: PageRequest) -> list[tuple[int, str, list[tuple[str, int]]]]:
+    """What waits for the visitor in their other organisations: id, name, and each queue's count."""
+    visitor, desk = request.user, desk_of(request)
+    found = []
+    for one in visitor.memberships[:MOST_ELSEWHERE]:
+        by = visitor.actor_in(one.org_id)
+        if one.org_id == visitor.session.org_id or Permission.READ not in by.permissions:
+            continue
+        waiting = await queues.waiting(desk, by, await queries.standings(desk, by))
+        waits = [(title, count) for title, _, count in waiting if count]
+        found.append((one.org_id, one.org_name, waits))
+    return found
 
 
 @get("/now")
@@ -80,7 +101,7 @@ async def now(request: PageRequest) -> Answer:
         request,
         "studio/home_part.html",
         {
-            "alerts": await insight.alerts(desk, by),
+            "alerts": [(one, _place(one, by)) for one in await insight.alerts(desk, by)],
             "cash": _bars([(f"{week.begins_at:%m/%d}", week.amount) for week in found.weeks]),
             "cash_sum": sum((week.amount for week in found.weeks), start=Decimal(0)),
             "owed": [
@@ -93,6 +114,12 @@ async def now(request: PageRequest) -> Answer:
             ],
         },
     )
+
+
+def _place(alert: Alert, by: Actor) -> str | None:
+    """Where something can be done about it, for who may."""
+    address, permission = ALERT_PLACES.get(alert.kind, ("", Permission.READ))
+    return address if address and permission in by.permissions else None
 
 
 def _aged(request: PageRequest, owed: Owed) -> list[Bar]:

@@ -18,7 +18,7 @@ from counterfoil.desk.exporting import COLUMNS as EXPORTED
 from counterfoil.desk.queries import Filters, Order
 from counterfoil.pages.forms import read_form
 from counterfoil.pages.render import is_fragment
-from counterfoil.studio import words
+from counterfoil.studio import paging, words
 from counterfoil.studio.door import (
     PREFIX,
     Answer,
@@ -125,8 +125,7 @@ class Asked:
 async def page(request: PageRequest) -> Answer:
     """A page of invoices that match."""
     asked = read(request.query_params)
-    number = _page_number(request.query_params.get("page", "1"), asked.last_page)
-    return await _list(request, asked, number)
+    return await _list(request, asked, paging.read(request, asked.last_page))
 
 
 async def _list(
@@ -150,7 +149,7 @@ async def _list(
             "found": found,
             "rows": [(ids.public("inv", one.invoice_id), one) for one in found.invoices],
             "counts": found.standing,
-            "last": min(asked.last_page, max(1, -(-found.total // PAGE_SIZE))),
+            "last": min(asked.last_page, paging.last(found.total, PAGE_SIZE)),
             "number": number,
             "asked": asked,
             "saved": found.saved,
@@ -284,13 +283,6 @@ def _start(day: date) -> datetime:
 
 def _end(day: date) -> datetime:
     return _start(day) + timedelta(days=1) - timedelta(microseconds=1)
-
-
-def _page_number(text: str, last: int) -> int:
-    readable = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PAGE))
-    if not readable or not 1 <= int(text) <= last:
-        raise Invalid.field("page", f"must be a whole number from 1 to {last}")
-    return int(text)
 
 
 HANDLERS: Final = (page, save_filter, delete_filter, choose_columns, export)

@@ -11,15 +11,18 @@ from counterfoil.core import ids, resolution
 from counterfoil.core.errors import NotFound
 from counterfoil.core.invoice import Status
 from counterfoil.core.lifecycle import command_name
-from counterfoil.core.roles import Permission
+from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import queries, redirecting
+from counterfoil.desk.desk import Desk
 from counterfoil.desk.possible import possible
 from counterfoil.desk.queries import Filters
 from counterfoil.pages.language import N_
+from counterfoil.studio import paging
 from counterfoil.studio.door import Answer, PageRequest, desk_of, show
 
 S = Status
 AT_ONCE: Final = 50
+MAX_PAGE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,8 @@ async def queue(request: PageRequest, name: FromPath[str]) -> Answer:
     if found.name == "standing":
         return await _standing(request, found)
     filters = Filters(statuses=tuple((s, None) for s in found.statuses), archived=False)
-    page = await queries.page(desk_of(request), filters, by, number=1, size=AT_ONCE)
+    number = paging.read(request, MAX_PAGE)
+    page = await queries.page(desk_of(request), filters, by, number=number, size=AT_ONCE)
     rows = [
         (
             ids.public("inv", view.invoice.invoice_id),
@@ -106,28 +110,47 @@ async def queue(request: PageRequest, name: FromPath[str]) -> Answer:
         )
         for view in page.views
     ]
-    return show(request, "studio/queue.html", {"queue": found, "rows": rows, "total": page.total})
+    values = {"queue": found, "rows": rows, **_pages(number, page.total)}
+    return show(request, "studio/queue.html", values)
 
 
-async def count(request: PageRequest, queue: Queue, standing: Mapping[Status, int]) -> int:
-    """How many invoices wait in a queue, where so many of them stand at each status."""
+async def waiting(
+    desk: Desk, by: Actor, standing: Mapping[Status, int]
+) -> list[tuple[str, str, int]]:
+    """The queues of a member: name, address, and how many invoices wait in it.
+
+    So many of their organisation's invoices stand at each status.
+    """
+    return [
+        (one.title, one.address, await _count(desk, by, one, standing))
+        for one in QUEUES
+        if one.permission in by.permissions
+    ]
+
+
+async def _count(desk: Desk, by: Actor, queue: Queue, standing: Mapping[Status, int]) -> int:
     if queue.name == "standing":
-        return len(await redirecting.standing_still(desk_of(request), request.user.actor))
+        return len(await redirecting.standing_still(desk, by))
     return sum(standing.get(status, 0) for status in queue.statuses)
 
 
 async def _standing(request: PageRequest, queue: Queue) -> Answer:
     """Payments that stand still, each with what stands against it and what could be done."""
     desk, by = desk_of(request), request.user.actor
-    waiting = await redirecting.standing_still(desk, by)
+    waits = await redirecting.standing_still(desk, by)
+    number = paging.read(request, MAX_PAGE)
     rows = []
-    for invoice_id in waiting[:AT_ONCE]:
+    for invoice_id in waits[(number - 1) * AT_ONCE : number * AT_ONCE]:
         view = await queries.view(desk, invoice_id, by)
         found = await redirecting.standing(desk, view, by)
         if found is not None:
             rows.append((ids.public("inv", invoice_id), view, found))
-    values = {"queue": queue, "rows": rows, "total": len(waiting)}
+    values = {"queue": queue, "rows": rows, **_pages(number, len(waits))}
     return show(request, "studio/queue_standing.html", values)
+
+
+def _pages(number: int, total: int) -> dict[str, int]:
+    return {"total": total, "number": number, "last": paging.last(total, AT_ONCE)}
 
 
 HANDLERS: Final = (queue,)

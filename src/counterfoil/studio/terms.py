@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from counterfoil.core.invoice import Status
 from counterfoil.pages.language import N_
 
 FACTORS: Final[Mapping[str, str]] = {
@@ -64,3 +65,26 @@ PARTS: Final[Mapping[str, str]] = {
     "roles": N_("waiting for roles"),
 }
 """Part of the system, as it signs log entries, to what it does."""
+
+NEXT: Final[Mapping[Status, str]] = {
+    Status.APPROVAL_PENDING: N_(
+        "A reviewer approves or rejects it next. Nobody can pay it before."
+    ),
+    Status.APPROVAL_REJECTED: N_("It ended when it was rejected. A copy of it can be put right."),
+    Status.AWAITING_PAYMENT: N_("The customer pays next; you see it here a moment later."),
+    Status.PAYMENT_DETECTED: N_("The payment settles on its chain next, by itself."),
+    Status.SCREENING: N_("Where the money comes from is looked at next, by itself."),
+    Status.COMPLIANCE_HOLD: N_("Two compliance officers release or decline the money next."),
+    Status.COMPLIANCE_DECLINED: N_("A signer orders next that the money goes back."),
+    Status.RESOLUTION_REQUIRED: N_("A signer decides next what becomes of the payment."),
+    Status.SIGN_PENDING: N_("A signer signs for the money next. It does not move before."),
+    Status.SWEEPING: N_("The money arrives in your pool next, by itself."),
+    Status.PAYOUT_PROCESSING: N_("The money arrives where it is paid out to next, by itself."),
+    Status.COMPLETED: N_("All is done."),
+    Status.REFUND_PENDING: N_("A second signer approves the refund next. Nothing is sent before."),
+    Status.REFUND_PROCESSING: N_("The refund arrives at its address next, by itself."),
+    Status.REFUNDED: N_("All is done: the money went back."),
+    Status.EXPIRED: N_("Nobody paid in time. Money that still comes waits for a decision."),
+    Status.CANCELLED: N_("It was called off. Money that still comes is kept for you to refund."),
+}
+"""Status to what happens next, and who brings it about."""

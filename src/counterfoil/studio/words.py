@@ -477,8 +477,8 @@ ALERTS: Final[Mapping[str, str]] = {
         " administrator who does not want that calls it off, under Members."
     ),
     "callbacks": N_(
-        "%(subject)s callbacks of the last seven days were given up. See the invoices and send"
-        " them again."
+        "Callbacks of the last seven days that were given up: %(subject)s. See the invoices and"
+        " send them again."
     ),
 }
 """What needs somebody: what it is, what it means for the money, what to do."""

@@ -53,7 +53,24 @@ async function copy(button) {
   setTimeout(() => { told.textContent = before; }, 1500);
 }
 
+// On a phone a page begins with what matters; the rest is folded until somebody wants it. What they
+// have opened or closed stays so while the page keeps itself up to date.
+const narrow = matchMedia("(max-width: 767.98px)");
+let asLeft = new Map();
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const parts = event.detail.target.querySelectorAll("details[id]");
+  asLeft = new Map([...parts].map((part) => [part.id, part.open]));
+});
+
+function fold(root) {
+  for (const part of root.querySelectorAll("details[id]")) {
+    if (asLeft.has(part.id)) part.open = asLeft.get(part.id);
+    else if (narrow.matches && "fold" in part.dataset) part.open = false;
+  }
+}
+
 function begin(root) {
+  fold(root);
   localTimes(root);
   countdowns(root);
   // On a phone the tabs are wider than the window.
