@@ -155,6 +155,24 @@ async def test_tax_is_typed_as_a_rate_too_and_rounded_once(maya: Writer) -> None
     assert 'value="101%"' in refused.text
 
 
+async def test_a_rate_on_ether_is_that_rate_and_neither_nothing_nor_double(maya: Writer) -> None:
+    for price, tax, total in (("0.09", "0.0045", "0.0945"), ("0.1", "0.005", "0.105")):
+        lines: dict[str, object] = {
+            "item_name": ["Consulting"],
+            "item_quantity": ["1"],
+            "item_unit_price": [price],
+            "item_tax": ["5%"],
+            "price_in": "token",
+            "pay_token": "ETH",
+        }
+        part = await maya.visitor.send("/studio/invoices/sums", as_fields(lines))
+        assert f"{total} ETH of it tax: {tax}" in part.words
+        made = await maya.made(**lines)
+        assert made.requests[0].due_units == int(Decimal(total) * 10**18)
+        shown = (await maya.visitor.open(address_of(made))).words
+        assert f"Subtotal {price} Tax {tax} Total {total} ETH" in shown
+
+
 async def test_without_scripts_buttons_add_take_away_and_preview_lines(maya: Writer) -> None:
     more = await maya.send(do="add")
     assert more.text.count('name="item_name"') == 4

@@ -7,6 +7,7 @@ from fractions import Fraction
 import pytest
 
 from counterfoil.core import pricing
+from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid
 from counterfoil.core.invoice import LineItem, Price, Quote
 from support.invoices import NOON, USDT
@@ -148,4 +149,11 @@ def test_tax_is_rounded_once_over_all_lines_and_never_below_nothing() -> None:
         Decimal("0.03"),
         Decimal("0.02"),
     ]
-    assert pricing.tax_at(Decimal(5), [Fraction("9.99")], None) == [Decimal("0.50")]
+    assert pricing.tax_at(Decimal(5), [Fraction("9.99")], "USDT") == [Decimal("0.50")]
+
+
+def test_tax_in_a_chains_own_coin_is_rounded_much_finer_than_to_hundredths() -> None:
+    for chain in CHAINS.values():
+        unit = chain.native.symbol
+        assert pricing.tax_at(Decimal(5), [Fraction("0.09")], unit) == [Decimal("0.0045")]
+        assert pricing.tax_at(Decimal(5), [Fraction("0.000000301")], unit) == [Decimal("2E-8")]

@@ -7,6 +7,7 @@ from fractions import Fraction
 from math import floor
 from typing import Final
 
+from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid
 from counterfoil.core.invoice import LineItem, PaymentRequest, Policy, Price, Quote
 from counterfoil.core.money import Asset, format_units, plain_text, to_units
@@ -15,10 +16,14 @@ MAX_AMOUNT: Final = Decimal(10) ** 12
 """A trillion of anything is a mistake, not an invoice."""
 
 FIAT_DECIMALS: Final = 2
-TAX_DECIMALS: Final = {"TWD": 0}
+COIN_DECIMALS: Final = 8
+TAX_DECIMALS: Final = {
+    "TWD": 0,
+    **{chain.native.symbol: COIN_DECIMALS for chain in CHAINS.values()},
+}
 """To how many digits tax at a rate is rounded, where it is not to hundredths.
 
-Taiwan's is in whole dollars (specs/einvoice.md 9.2).
+Taiwan's is in whole dollars (specs/einvoice.md 9.2); a hundredth of a chain's own coin is no cent.
 """
 
 MAX_TERMS_DAYS: Final = 365
@@ -41,14 +46,14 @@ def check_items(items: Sequence[LineItem], price: Price) -> None:
         )
 
 
-def tax_at(percent: Decimal, nets: Sequence[Fraction], currency: str | None) -> list[Decimal]:
+def tax_at(percent: Decimal, nets: Sequence[Fraction], unit: str) -> list[Decimal]:
     """The tax of lines that share a rate, given each one's amount before it.
 
     Rounded half up, and once: over all of them (specs/einvoice.md 9.2). A line's tax is what it
-    adds to the rounded tax of those before it, so none is negative and no cent is lost. Without a
-    ``currency`` the amounts are of a token.
+    adds to the rounded tax of those before it, so none is negative and no cent is lost. ``unit``
+    is the currency or the token's symbol that the amounts are in.
     """
-    decimals = TAX_DECIMALS.get(currency or "", FIAT_DECIMALS)
+    decimals = TAX_DECIMALS.get(unit, FIAT_DECIMALS)
     taxes = []
     net, before = Fraction(0), 0
     for one in nets:

@@ -52,6 +52,11 @@ class Typed:
         """A field's text; empty where nothing stands."""
         return self.values.get(name, "")
 
+    @property
+    def unit(self) -> str:
+        """The currency, or the token, that the lines are priced in."""
+        return self["pay_token"] if self["price_in"] == IN_TOKENS else self["price_in"]
+
     def with_values(self, **changes: str) -> "Typed":
         """The same with other text in some fields."""
         return replace(self, values={**self.values, **changes})
@@ -132,7 +137,7 @@ def read(typed: Typed, *, creator: str, allow_private_callbacks: bool) -> Draft:
     """What the form asks for; `Invalid` names everything wrong by its field."""
     told = Problems()
     in_tokens = typed["price_in"] == IN_TOKENS
-    items: tuple[LineItem, ...] = told.read(lambda: read_lines(typed.items, typed["price_in"]), ())
+    items: tuple[LineItem, ...] = told.read(lambda: read_lines(typed.items, typed.unit), ())
     draft = Draft(
         dialect=DIALECT,
         pricing_mode="crypto" if in_tokens else "fiat",

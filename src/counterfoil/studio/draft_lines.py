@@ -41,8 +41,8 @@ class _Line:
     percent: Decimal | None
 
 
-def sums(rows: Sequence[Row], price_in: str) -> Sums:
-    """Add up what can be read; lines that nobody wrote in are left out."""
+def sums(rows: Sequence[Row], unit: str) -> Sums:
+    """Add up what can be read, in a currency or a token; lines nobody wrote in are left out."""
     read: dict[int, _Line] = {}
     unreadable = 0
     for number, row in enumerate(rows):
@@ -51,7 +51,7 @@ def sums(rows: Sequence[Row], price_in: str) -> Sums:
                 read[number] = _numbers(number, row)
         except Invalid:
             unreadable += 1
-    items = dict(zip(read, _with_tax(list(read.values()), price_in), strict=True))
+    items = dict(zip(read, _with_tax(list(read.values()), unit), strict=True))
     return Sums(
         tuple(items[n].total if n in items else None for n in range(len(rows))),
         sum((item.total for item in items.values()), Decimal(0)),
@@ -60,7 +60,7 @@ def sums(rows: Sequence[Row], price_in: str) -> Sums:
     )
 
 
-def read_lines(rows: Sequence[Row], price_in: str) -> tuple[LineItem, ...]:
+def read_lines(rows: Sequence[Row], unit: str) -> tuple[LineItem, ...]:
     """The items of all lines that somebody wrote in; `Invalid` names everything wrong with them."""
     told = Problems()
     read = [
@@ -72,16 +72,16 @@ def read_lines(rows: Sequence[Row], price_in: str) -> tuple[LineItem, ...]:
         raise Invalid("some lines need another look", fields=told.found)
     if not read:
         raise Invalid.field("items", "must have at least one line with a name and a price")
-    return _with_tax([line for line in read if line is not None], price_in)
+    return _with_tax([line for line in read if line is not None], unit)
 
 
-def _with_tax(lines: Sequence[_Line], price_in: str) -> tuple[LineItem, ...]:
+def _with_tax(lines: Sequence[_Line], unit: str) -> tuple[LineItem, ...]:
     """The items, with what their rates come to: rounded over all lines of the same rate."""
     items = [line.item for line in lines]
     for percent in {line.percent for line in lines if line.percent is not None}:
         alike = [at for at, line in enumerate(lines) if line.percent == percent]
         nets = [Fraction(items[at].quantity) * Fraction(items[at].unit_price) for at in alike]
-        for at, tax in zip(alike, tax_at(percent, nets, price_in), strict=True):
+        for at, tax in zip(alike, tax_at(percent, nets, unit), strict=True):
             items[at] = replace(items[at], tax=tax)
     return tuple(items)
 

@@ -97,7 +97,7 @@ async def add_up(request: PageRequest) -> Answer:
     """What the lines come to; asked for while somebody types."""
     request.user.actor.require(Permission.CREATE)
     typed = typed_in(await read_form(request))
-    values = {"typed": typed, "sums": sums(typed.items, typed["price_in"])}
+    values = {"typed": typed, "sums": sums(typed.items, typed.unit)}
     return show(request, "studio/draft_sums.html", values)
 
 
@@ -245,7 +245,7 @@ async def _form(  # noqa: PLR0913 - the form, and what is said about it
     name = typed["recipient_name"].strip()[: bounds.NAME_LENGTH]
     values: dict[str, Any] = {
         "typed": typed,
-        "sums": sums(typed.items, typed["price_in"]),
+        "sums": sums(typed.items, typed.unit),
         "offered": offered,
         "recipients": await drafting.recipients(desk, "", by),
         "warning": await _warning(request, name) if name else None,
