@@ -9,12 +9,16 @@ import pytest
 from counterfoil.checkout.qr import qr_code
 from counterfoil.core.invoice import Status
 from counterfoil.core.reckoning import Depth
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.desk import printing
+from counterfoil.pages import paper
 from support.actors import Caller
 from support.invoices import USDC
 from support.payer import invited, stage, to_copy
 from support.payments import CUSTOMER_WALLET, Payments, order_refund
 from support.site import Firm, Site
 
+READER = Actor("user_test", 1, frozenset({Permission.READ}))
 DUE = "92.307693"
 """3,000 TWD at 32.5 TWD the coin, rounded up to the unit."""
 
@@ -209,6 +213,54 @@ async def test_a_customer_whose_money_went_back_sees_it(
     assert stage(page) == "refunded"
     assert f"What goes back {DUE} USDT sent" in page.words
     assert (await payer.look(below="/receipt")).status == 404
+
+
+async def test_a_customer_to_whom_a_part_went_back_is_asked_for_nothing(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    bill, payer = await invited(site, firm)
+    await payments.paid(bill, percent=60)
+    assert stage(await payer.look()) == "missing"
+    part = {"refund_amount": "20", "refund_token": "USDT", "refund_chain": "arb"}
+    await order_refund(firm, bill, part)
+    await firm.second_signer.act("refund/approve", bill)
+    await payments.swept(bill, more_to_move=True)
+    await payments.refund_settled(bill)
+    assert (await payments.look(bill)).status is Status.RESOLUTION_REQUIRED
+    page = await payer.look()
+    assert stage(page) == "partly_refunded"
+    assert "There is nothing for you to do; please send nothing more." in page.words
+    assert "What goes back 20.00 USDT sent" in page.words
+    assert "What to send" not in page.words
+    assert "data-copy" not in page.text
+    sam = await site.at_the_pages("sam1@merchant.example")
+    told = await sam.open(f"/studio/invoices/{bill}")
+    assert "A part sent back 20.00 USDT" in told.words
+    assert "Surplus" not in told.words
+    assert "Wait for the customer" not in told.words
+
+
+async def test_who_paid_less_and_is_let_off_reads_how_much(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    bill, payer = await invited(site, firm)
+    await payments.paid(bill, percent=60)
+    assert (await payer.look(below="/receipt")).status == 404
+    await firm.signer.act("accept", bill, {"reason": "a good customer"})
+    told = "55.384615 USDT was received of 92.307693 USDT due. The merchant accepted it as it is;"
+    assert told in (await payer.look()).words
+    await firm.signer.act("sign", bill)
+    page = await payer.look()
+    assert (stage(page), told in page.words) == ("paid", True)
+    receipt = (await payer.look(below="/receipt")).words
+    assert "Paid in part, and accepted as it is Amount due 92.307693 USDT" in receipt
+    assert "Received 55.384615 USDT Accepted as it is 36.923078 USDT less than" in receipt
+    sam = await site.at_the_pages("sam1@merchant.example")
+    standing = (await sam.open(f"/studio/invoices/{bill}")).words
+    assert "Missing, and accepted as it is 36.923078 USDT" in standing
+    found = await printing.printable(site.desk, (await payments.look(bill)).invoice_id, READER)
+    sheet = paper.paper(paper.sheet_of(found, mail=False), "en", site.clock.now())
+    assert sheet["stamp"]["text"] == "Paid in part on 2026-06-22, and accepted"
 
 
 async def test_a_token_that_the_invoice_does_not_take_pays_nothing(

@@ -131,8 +131,12 @@ async def test_the_page_of_an_overpaid_invoice_says_where_the_money_is_and_puts_
     sam = await site.at_the_pages(SAM)
     page = await sam.open(f"/studio/invoices/{made}")
     assert "Received 138.461539 USDT With us now 138.461539 USDT" in page.words
-    assert re.search(r"To be paid out 92\.307693 USDT 0x\w{40} Sent back", page.words) is not None
-    assert "Sent back 46.153846 USDT" in page.words
+    assert (
+        re.search(r"To be paid out 92\.307693 USDT 0x\w{40} To be sent back", page.words)
+        is not None
+    )
+    assert "To be sent back 46.153846 USDT" in page.words
+    assert "Sent back" not in page.words
     assert re.findall(r"<details[^>]*open>\s*<summary[^>]*>([^<]+)", page.text) == [
         "Sign for the money"
     ]
@@ -164,10 +168,16 @@ async def test_a_refund_with_papers_is_ordered_by_one_and_approved_by_another(
     assert mine.status == 403
     sue = await site.at_the_pages(SUE)
     page = await sue.open(f"/studio/invoices/{made}")
-    assert "Wrong order" in page.words
+    box = page.words.split("What you can do")[1]
+    assert re.search(r"Reason Wrong order Attachments Attachment 1 Ordered by Sam 20", box), box
+    assert box.count("To be sent back 92.307693 USDT") == 1
+    assert kept[0] in page.text.split("What you can do")[1]
     path, seen = f"/studio/invoices/{made}/approve_refund", seen_in(page)
     approved = await sue.send(path, seen, token=page.form_token)
-    assert "The refund is approved" in approved.words
+    assert "The refund is approved. The money leaves in a moment" in approved.words
+    assert "approved, not sent yet 92.307693 USDT" in approved.words
+    assert "Nothing of this refund has left yet" in approved.words
+    assert "on its way 92.307693" not in approved.words
     assert await statuses(firm, made) == ["refund_processing"]
     file = await sue.open(f"/studio/files/{kept[0]}")
     assert file.headers["Content-Disposition"].startswith("attachment")

@@ -1,6 +1,7 @@
 """Registered payout addresses: the rule to pay out to no others, and how it becomes looser."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -50,13 +51,13 @@ class Board:
         await payout_addresses.approve(self.site.desk, found, ARNO)
         return found
 
-    async def rules(self, **changes: bool | int) -> PayoutPolicy:
+    async def rules(self, take_back: Collection[str] = (), **changes: bool | int) -> PayoutPolicy:
         """Ask for other rules than those in force."""
         now = self.site.clock.now()
         present = (await payout_addresses.registered(self.site.desk, READER)).policy.in_force(now)
         values = {name: getattr(present, name) for name in present.__slots__}
         wanted = PayoutRules(**{**values, **changes})
-        return await payout_addresses.change_rules(self.site.desk, wanted, ANNA)
+        return await payout_addresses.change_rules(self.site.desk, wanted, ANNA, take_back)
 
     async def wait(self, time: timedelta = DAY) -> None:
         self.site.clock.advance(time)
@@ -137,15 +138,24 @@ async def test_what_is_looser_holds_after_the_waiting_and_what_is_stricter_at_on
     assert (after.rules.two_people, after.rules.wait_hours) == (True, 72)
     assert later is not None
     assert later.wait_hours == 24
-    taken_back = await board.rules()
+    kept = await board.rules(registered_only=True)
+    assert (kept.rules.registered_only, kept.next_at) == (True, after.next_at)
+    assert kept.next_rules == PayoutRules(registered_only=True, two_people=True, wait_hours=24)
+    longer = await board.rules(wait_hours=73)
+    assert longer.next_rules is None
+    later_still = await board.rules(registered_only=False)
+    assert later_still.next_at == board.site.clock.now() + timedelta(hours=73)
+    longer = await board.rules(wait_hours=75)
+    assert longer.next_at == later_still.next_at + timedelta(hours=2)
+    taken_back = await board.rules(take_back=["registered_only"])
     assert taken_back.next_rules is None
-    await board.wait(timedelta(hours=72))
-    assert taken_back.in_force(board.site.clock.now()).wait_hours == 72
+    await board.wait(timedelta(hours=75))
+    assert taken_back.in_force(board.site.clock.now()).registered_only
     for hours in (0, 721):
         with pytest.raises(Invalid, match="from 1 to 720 hours"):
             await board.rules(wait_hours=hours)
     told = [e.event for e, _ in (await org_log.history(board.site.desk, READER)).entries]
-    assert told.count("payout_rules_changed") == 4
+    assert told.count("payout_rules_changed") == 8
 
 
 async def test_what_is_stricter_reaches_what_is_registered_and_not_good_yet(board: Board) -> None:
@@ -302,7 +312,9 @@ async def test_the_settings_page_changes_rules_and_says_what_becomes_looser_when
     assert "to these addresses and to no others" in later.words
     alarm = await (await site.at_the_pages("sam1@merchant.example")).open("/studio/now")
     assert "rules about payout addresses become looser" in alarm.words
-    assert "become looser" not in (await anna.send(f"{PAYOUTS}/rules", strict)).words
+    assert "become looser" in (await anna.send(f"{PAYOUTS}/rules", strict)).words
+    unwanted = {**strict, "take_back": ["registered_only", "two_people", "wait_hours"]}
+    assert "become looser" not in (await anna.send(f"{PAYOUTS}/rules", unwanted)).words
     where = ids.public("pad", await board.register())
     await board.wait()
     await anna.sign_in("anna1@merchant.example", PASSWORD)

@@ -116,6 +116,8 @@ async def test_a_second_administrator_agrees_and_the_role_holds(
     assert f"{path}/roles/signer/call-off" in mine.text
     refused = await anna.send(f"{path}/roles/signer/agree")
     assert (refused.status, "whoever asked for a role" in refused.words) == (403, True)
+    assert "Roles to agree to" not in (await anna.open("/studio")).words
+    assert "Roles to agree to 1" in (await arno.open("/studio")).words
     theirs = await arno.open(MEMBERS)
     assert "Maya Signer Anna 2026-06-22 12:00 UTC" in theirs.words
     assert f"{path}/roles/signer/agree" in theirs.text
@@ -191,7 +193,12 @@ async def test_no_way_round_it(site: Site, firm: Firm, anna: Visitor, arno: Visi
     assert "You were given the role Signer" in (await sam.open("/studio")).words
     assert not await may(sam, "/studio/queue/sign")
     # Arno agreed to Nina, and Anna makes herself a link that is Nina's; or the other way round.
-    await add(anna, "nina", "signer")
+    invited = await add(anna, "nina", "signer")
+    waits = "The role Signer does not hold yet: it waits for another administrator to agree"
+    assert waits in invited.words
+    shown = re.findall(r"/studio/invitation/[\w-]{43}", invited.text)[0]
+    opened = await (await site.at_the_pages()).open(shown)
+    assert "The role Signer waits: you have it from 2026-06-23 12:00 UTC on" in opened.words
     await add(arno, "nora", "signer")
     nina, nora = await member(anna, "Nina"), await member(anna, "Nora")
     await arno.send(f"{nina}/roles/signer/agree")

@@ -117,6 +117,13 @@ async def test_without_the_master_secret_the_command_line_is_named(
     assert await events(site) == []
 
 
+async def test_the_forms_say_what_is_told_and_what_is_not(site: Site, anna: Visitor) -> None:
+    maya = await site.at_the_pages("maya1@merchant.example")
+    for page in (await anna.open(CALLBACKS), await maya.open("/studio/invoices/new")):
+        assert "is refunded or cancelled. Collecting and paying out are not told." in page.words
+        assert "Every change" not in page.words
+
+
 async def test_callbacks_are_for_administrators_alone(site: Site, anna: Visitor) -> None:
     del anna
     for name in ("maya", "rita", "sam", "otto", "ada"):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import fields as fields_of
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from html import unescape
@@ -55,7 +56,7 @@ async def test_what_is_stricter_holds_at_once_and_what_is_looser_after_the_waiti
     chains = {"confirm_soft_chains": ["arb", "base"]}
     done = await anna.send(RULES, {**form, **loose, **chains, "grace_days": "9"})
     assert "What is stricter holds now" in done.words
-    (announced,) = re.findall(r"become looser at (.*?) If that is not", done.words)
+    (announced,) = re.findall(r"become looser at (.*?) They go on waiting", done.words)
     assert announced.startswith("2026-06-23 12:00 UTC : Two people: yes → no Least share")
     assert "100% → 99.5%" in announced
     assert announced.endswith("→ 15")
@@ -93,16 +94,38 @@ async def test_what_is_stricter_holds_at_once_and_what_is_looser_after_the_waiti
     assert (await settings.policy_of(site.desk, READER)).auto_accept_late_minutes is None
 
 
-async def test_whoever_saves_the_rules_as_they_are_takes_back_what_was_announced(
+async def test_what_was_announced_goes_on_waiting_until_somebody_takes_it_back(
     site: Site, anna: Visitor
 ) -> None:
     form = written(await anna.open(RULES))
     for looser in ({"approval_required": "false"}, {"approval_required": "false"}):
         await anna.send(RULES, {**form, **looser})
     assert len(await told(site)) == 1
-    back = await anna.send(RULES, form)
+    announced_at = site.clock.now()
+    site.clock.advance(timedelta(minutes=5))
+    stricter = {**form, "grace_days": "9"}
+    kept = await anna.send(RULES, stricter)
+    assert "become looser at 2026-06-23 12:00 UTC : " in kept.words
+    assert "Take it back" in kept.words
+    assert (await told(site))[-1] == {"grace_days": [14, 9]}
+    rules = await settings.rules_of(site.desk, READER)
+    assert rules.next_at == announced_at + timedelta(days=1)
+    assert rules.next_rules == replace(Policy(), grace_days=9, approval_required=False)
+    # The operator's word about another rule leaves it waiting, too.
+    await settings.change_policy(site.desk, 1, {"grace_days": "14"})
+    assert (await settings.rules_of(site.desk, READER)).next_at == rules.next_at
+    another = await anna.send(RULES, {**form, "underpay_ratio": "99.5"})
+    assert another.words.count("→") == 2
+    both = await settings.rules_of(site.desk, READER)
+    assert both.next_at == site.clock.now() + timedelta(days=1)
+    one = {**form, "take_back": ["approval_required"]}
+    back = await anna.send(RULES, {**one, "underpay_ratio": "10"})
+    assert 'name="take_back" value="approval_required" checked' in back.text
+    assert (await anna.send(RULES, one)).words.count("→") == 1
+    assert (await told(site))[-1]["taken_back"] == {"approval_required": [True, False]}
+    back = await anna.send(RULES, {**form, "take_back": ["underpay_ratio"]})
     assert "become looser" not in back.words
-    assert (await told(site))[-1] == {"taken_back": {"approval_required": [True, False]}}
+    assert (await told(site))[-1] == {"taken_back": {"underpay_ratio": ["1", "0.995"]}}
     site.clock.advance(timedelta(days=2))
     assert await settings.policy_of(site.desk, READER) == Policy()
     # The operator's word holds at once.

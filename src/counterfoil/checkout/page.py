@@ -32,7 +32,7 @@ from counterfoil.core.invoice import Invoice, PaymentRequest, number_label, pay_
 from counterfoil.core.money import Asset, Money, format_units
 from counterfoil.core.pay_links import PREFIX
 from counterfoil.core.payment_uri import payment_uri, wallet_call
-from counterfoil.core.reckoning import received, still_due, surplus
+from counterfoil.core.reckoning import received, shortfall, still_due, surplus
 from counterfoil.desk.paying import PaymentView, payment_page
 from counterfoil.pages import bank, render
 from counterfoil.pages.forms import comes_from_here, read_form
@@ -195,6 +195,7 @@ def _page(request: PageRequest, found: PaymentView, token: str, template: str) -
         "chosen": option_of(asked),
         "arrived": received(invoice),
         "surplus": surplus(invoice),
+        "shortfall": _shortfall(invoice, stage, asked),
         "bank": _bank(found) if stage is Stage.BY_BANK else (),
         "qr": qr_code(ask.address if choice.qr else ask.uri) if ask else None,
         "is_bare": bool(choice.qr),
@@ -219,6 +220,13 @@ def _bank(found: PaymentView) -> bank.Lines:
 def _paid_with(invoice: Invoice) -> Asset:
     held = [a.asset for a in invoice.tally.assets if a.seen_units]
     return held[0] if held else invoice.requests[0].asset
+
+
+def _shortfall(invoice: Invoice, stage: Stage, asset: Asset) -> Money | None:
+    """What was accepted as missing, in the asset that the page speaks of."""
+    if stage not in WITH_RECEIPT:
+        return None
+    return next((money for money in shortfall(invoice) if money.asset == asset), None)
 
 
 def _request_for(invoice: Invoice, asset: Asset) -> PaymentRequest:

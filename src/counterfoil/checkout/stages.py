@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from counterfoil.core.invoice import Context, Invoice, Status
-from counterfoil.core.reckoning import still_due, surplus
+from counterfoil.core.reckoning import is_partly_returned, still_due, surplus
 from counterfoil.core.signing import stands_to_be_signed
 from counterfoil.pages.language import N_
 
@@ -27,6 +27,7 @@ class Stage(StrEnum):
     CHECKING = "checking"
     MISSING = "missing"
     MISSING_LATE = "missing_late"
+    PARTLY_REFUNDED = "partly_refunded"
     WRONG_TOKEN = "wrong_token"  # noqa: S105 - a token of a chain, not of access
     LATE = "late"
     TOO_MUCH = "too_much"
@@ -108,6 +109,14 @@ TOLD: Final[Mapping[Stage, Told]] = {
         ),
         "orange",
         1,
+    ),
+    Stage.PARTLY_REFUNDED: Told(
+        N_("A part of your payment was sent back"),
+        N_(
+            "Below stands how much. The merchant decides what happens with the rest. There is"
+            " nothing for you to do; please send nothing more."
+        ),
+        "purple",
     ),
     Stage.WRONG_TOKEN: Told(
         N_("Another token has arrived than this invoice takes"),
@@ -243,7 +252,7 @@ def stage_of(invoice: Invoice, now: datetime) -> Stage:
 
 
 def _arriving(invoice: Invoice, *, in_time: bool) -> Stage:
-    if not still_due(invoice):
+    if not still_due(invoice) or is_partly_returned(invoice):
         return Stage.SEEN
     if not invoice.tally.assets:
         return _wrong_token(in_time=in_time)
@@ -252,6 +261,8 @@ def _arriving(invoice: Invoice, *, in_time: bool) -> Stage:
 
 def _to_be_decided(invoice: Invoice, *, in_time: bool) -> Stage:
     match invoice.context:
+        case Context.UNDERPAID if is_partly_returned(invoice):
+            return Stage.PARTLY_REFUNDED
         case Context.UNDERPAID if not still_due(invoice):
             return Stage.SEEN
         case Context.UNDERPAID:

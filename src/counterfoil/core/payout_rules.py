@@ -64,11 +64,21 @@ class PayoutPolicy:
         """The looser rules that do not hold yet; None where there are none."""
         return self._slowly.announced(now)
 
+    def to_come(self, now: datetime) -> PayoutRules:
+        """The rules that hold in the end if nobody asks for others."""
+        return self._slowly.to_come(now)
+
     def changed(self, to: PayoutRules, now: datetime) -> "PayoutPolicy":
-        """The policy once somebody asked for these rules, as `Slowly.changed` says."""
+        """The policy once somebody asked for these rules, as `Slowly.changed` says.
+
+        A longer waiting that holds at once is added to what is announced already.
+        """
         wait = self.in_force(now).wait
         after = self._slowly.changed(to, now, wait, PayoutRules.with_stricter)
-        return PayoutPolicy(after.rules, after.next_rules, after.next_at, self.defaults)
+        next_at = after.next_at
+        if next_at is not None and next_at == self.next_at:
+            next_at += max(after.rules.wait - wait, timedelta(0))
+        return PayoutPolicy(after.rules, after.next_rules, next_at, self.defaults)
 
     @property
     def _slowly(self) -> Slowly[PayoutRules]:

@@ -295,6 +295,29 @@ def returned(invoice: Invoice) -> tuple[Money, ...]:
     return _some((invoice.settled.returned_units(a.asset), a.asset) for a in invoice.tally.money)
 
 
+def is_partly_returned(invoice: Invoice) -> bool:
+    """Whether some of what was paid went back; not what strayed in beside it."""
+    return any(invoice.settled.returned_units(a.asset) for a in invoice.tally.assets)
+
+
+def shortfall(invoice: Invoice) -> tuple[Money, ...]:
+    """What was never paid of the amount due, in any one of these assets; rounded up.
+
+    Empty within the tolerance, and where other tokens came instead. What was sent back later had
+    been paid.
+    """
+    if not invoice.tally.assets:
+        return ()
+    due = {r.asset.key: r.due_units for r in invoice.requests}
+    share = sum(
+        (Fraction(a.confirmed_units, due[a.asset.key]) for a in invoice.tally.assets),
+        start=Fraction(0),
+    )
+    if share >= _fraction(invoice.policy.underpay_ratio):
+        return ()
+    return tuple(Money(ceil((1 - share) * r.due_units), r.asset) for r in invoice.requests)
+
+
 def astray(invoice: Invoice) -> tuple[Money, ...]:
     """What strayed here beside the payment and is still with us, per asset."""
     return _some((_with_us_units(invoice, a), a.asset) for a in invoice.tally.aside)

@@ -64,6 +64,8 @@ def choices(invoice: Invoice) -> tuple[Choice, ...]:
     senseless = {
         Choice.RECALCULATE: chosen or not is_priced_by_rate(invoice),
         Choice.REFUND_SURPLUS: not reckoning.surplus(invoice),
+        # Nobody pays what they are being given back.
+        Choice.WAIT: reckoning.is_partly_returned(invoice),
         Choice.ACCEPT: not all(map(_is_payable, reckoning.received(invoice))),
     }
     return tuple(c for c in _OF_CONTEXT.get(invoice.context, ()) if not senseless.get(c))

@@ -30,17 +30,22 @@ class Slowly(Generic[R]):
         waits = self.next_at is not None and now < self.next_at
         return self.next_rules if waits else None
 
+    def to_come(self, now: datetime) -> R:
+        """The rules that hold in the end if nobody asks for others."""
+        return self.announced(now) or self.in_force(now)
+
     def changed(
         self, to: R, now: datetime, wait: timedelta, stricter: Callable[[R, R], R]
     ) -> "Slowly[R]":
         """Once somebody asked for other rules: stricter at once, looser later.
 
         ``stricter`` makes of the rules in force and those asked for what may hold at once. Whoever
-        asks for the rules as they are takes back what was announced; whoever asks for the same
-        again waits no longer.
+        asks for the rules as they are takes back what was announced; whoever asks for nothing
+        looser than that waits no longer for it.
         """
         at_once = stricter(self.in_force(now), to)
         if at_once == to:
             return Slowly(to)
-        again = self.announced(now) == to and at_once == self.rules
+        announced = self.announced(now)
+        again = announced is not None and stricter(announced, to) == to
         return Slowly(at_once, to, self.next_at if again else now + wait)

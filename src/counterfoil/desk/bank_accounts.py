@@ -50,6 +50,18 @@ async def registered(desk: Desk, by: Actor) -> Registered:
     return Registered(found[::-1], names, rules)
 
 
+async def to_approve(desk: Desk, by: Actor) -> int:
+    """How many accounts wait for the approval of exactly this member."""
+    if Permission.ADMINISTER not in by.permissions:
+        return 0
+    async with desk.database.reading() as tx:
+        found = await bank_accounts.of_org(tx, by.org_id)
+    return sum(
+        one.approved_at is None and one.disabled_at is None and one.added_by != by.uid
+        for one in found
+    )
+
+
 async def add(
     desk: Desk, written: BankDetails, *, label: str, currency: str, by: Actor
 ) -> BankAccount:

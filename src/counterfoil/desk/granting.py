@@ -57,6 +57,13 @@ async def waiting(desk: Desk, by: Actor) -> Sequence[Waiting]:
     ]
 
 
+async def to_agree(desk: Desk, by: Actor) -> int:
+    """How many roles wait for the word of exactly this member."""
+    if Permission.ADMINISTER not in by.permissions:
+        return 0
+    return sum(one.may_agree for one in await waiting(desk, by))
+
+
 async def mine(desk: Desk, by: Actor) -> list[Grant]:
     """The roles that the actor waits for."""
     async with desk.database.reading() as tx:

@@ -10,7 +10,8 @@ alone nor a password that another organisation's link has set opens this one
 from collections.abc import Sequence
 from uuid import UUID
 
-from counterfoil.books import members, orgs, sessions
+from counterfoil.books import grants, members, orgs, sessions
+from counterfoil.books.grants import Grant
 from counterfoil.books.members import InvitationRow, Offer
 from counterfoil.core import ids
 from counterfoil.core.errors import Conflict, Forbidden, NotFound
@@ -32,6 +33,13 @@ async def invitation(desk: Desk, token: str) -> InvitationRow:
     if found is None:
         raise _no_invitation()
     return found
+
+
+async def awaited(desk: Desk, found: InvitationRow) -> Sequence[Grant]:
+    """The roles that whoever is invited gets later."""
+    async with desk.database.reading() as tx:
+        waiting = await grants.of_org(tx, found.org_id)
+    return [one for one in waiting if one.member_id == found.member_id]
 
 
 async def accept_newly(desk: Desk, passwords: Passwords, token: str, password: str) -> None:

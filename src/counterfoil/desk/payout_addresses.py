@@ -5,8 +5,8 @@ Whoever takes over one account can so neither register an address nor use it at 
 the organisation pays out to registered addresses only, `desk.registered` refuses all others.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -185,12 +185,15 @@ async def choose_default(desk: Desk, payout_address_id: UUID, by: Actor, *, on: 
     await desk.database.run(work)
 
 
-async def change_rules(desk: Desk, to: PayoutRules, by: Actor) -> PayoutPolicy:
+async def change_rules(
+    desk: Desk, to: PayoutRules, by: Actor, take_back: Collection[str] = ()
+) -> PayoutPolicy:
     """Ask for other rules: what is stricter holds at once, what is looser after the waiting.
 
-    What is stricter holds for addresses and bank accounts that are registered and not good yet as
-    well: they wait for the second person, or longer. Raises `Forbidden`, and `Invalid` naming the
-    field.
+    Of ``to`` counts what differs from the rules in force. What was announced before goes on
+    waiting, but for a rule that is asked for anew or named in ``take_back``. What is stricter holds
+    for addresses and bank accounts that are registered and not good yet as well: they wait for the
+    second person, or longer. Raises `Forbidden`, and `Invalid` naming the field.
     """
     by.require(Permission.ADMINISTER)
     if not SHORTEST_HOURS <= to.wait_hours <= LONGEST_HOURS:
@@ -201,7 +204,14 @@ async def change_rules(desk: Desk, to: PayoutRules, by: Actor) -> PayoutPolicy:
         await orgs.hold(tx, by.org_id)
         org = await the_org(tx, by.org_id)
         now = desk.clock.now()
-        before, after = org.policy.payouts, org.policy.payouts.changed(to, now)
+        before = org.policy.payouts
+        present = before.in_force(now)
+        named = {
+            one.name: getattr(to, one.name)
+            for one in fields(to)
+            if one.name in take_back or getattr(to, one.name) != getattr(present, one.name)
+        }
+        after = before.changed(replace(before.to_come(now), **named), now)
         if (after.rules, after.next_rules) == (before.in_force(now), before.announced(now)):
             return before
         await orgs.save_policy(tx, by.org_id, msgspec.structs.replace(org.policy, payouts=after))

@@ -8,7 +8,7 @@ from enum import StrEnum
 from counterfoil.books.moves import OUTGOING, MoveRow
 from counterfoil.core import reckoning
 from counterfoil.core.errors import Invalid
-from counterfoil.core.invoice import Invoice, Refund, Status
+from counterfoil.core.invoice import Invoice, Refund, RefundStatus, Status
 from counterfoil.core.money import Asset, Money, plain_text, to_units
 
 
@@ -16,6 +16,8 @@ class Standing(StrEnum):
     """How a refund stands by what became of its movements, however its order ended."""
 
     PENDING = "pending"
+    APPROVED = "approved"
+    """A second person said yes; nothing of it is signed yet, so it can still be withdrawn."""
     PROCESSING = "processing"
     SETTLED = "settled"
     PARTLY_SETTLED = "partly_settled"
@@ -99,6 +101,10 @@ def standing(refund: Refund, planned: Sequence[MoveRow]) -> Standing:
     failed; one that was given up half-way went out in part.
     """
     legs = legs_of(refund, planned)
+    if refund.status is RefundStatus.PROCESSING and not any(
+        move.nonce is not None for move in planned if move.source_id == refund.refund_id.hex
+    ):
+        return Standing.APPROVED
     if refund.status.is_open or not legs:
         return Standing(refund.status.value)
     if any(leg.status == "signed" for leg in legs):

@@ -55,8 +55,9 @@ async def change_policy(
     """Set policy values given as text, and answer the policy as it then is.
 
     ``by`` is the administrator who does so, None at the command line. What an administrator makes
-    looser holds only after the waiting that payout rules have, and what was announced before and is
-    not asked for again is taken back; the operator's word holds at once. Invoices that exist keep
+    looser holds only after the waiting that payout rules have; the operator's word holds at once.
+    What was announced before goes on waiting, but for the rules that are named here: of those, this
+    is the last word, so naming one with its present value takes it back. Invoices that exist keep
     the rules they were created with. Raises `Invalid` naming a setting that does not exist or a
     value that it cannot take, `NotFound` for an unknown organisation, `Forbidden`; then nothing is
     changed.
@@ -69,10 +70,10 @@ async def change_policy(
         now = desk.clock.now()
         slowly = org.policy.invoices
         present = slowly.in_force(now)
-        wanted = _changed(present, changes)
+        wanted = _changed(slowly.to_come(now), changes)
         await _check_sources(desk, tx, present, wanted)
         if by is None:
-            after = Slowly(wanted) if changes else slowly
+            after = _at_once(slowly, changes, now)
         else:
             after = slowly.changed(wanted, now, org.policy.payouts.in_force(now).wait, stricter)
         told = _told(slowly, after, now)
@@ -84,18 +85,28 @@ async def change_policy(
     return await desk.database.run(change)
 
 
+def _at_once(slowly: Slowly[Policy], changes: Mapping[str, str], now: datetime) -> Slowly[Policy]:
+    """What an operator asks for holds now; what was announced of other rules goes on waiting."""
+    if not changes:
+        return slowly
+    rules, to_come = (_changed(p, changes) for p in (slowly.in_force(now), slowly.to_come(now)))
+    return Slowly(rules) if to_come == rules else Slowly(rules, to_come, slowly.next_at)
+
+
 def _told(before: Slowly[Policy], after: Slowly[Policy], now: datetime) -> dict[str, object]:
     """What the log says: each rule that changed, before and after; what waits; what does not."""
     present, announced = before.in_force(now), before.announced(now)
     told: dict[str, object] = dict(_differences(present, after.in_force(now)))
     waits = after.announced(now)
-    if waits == announced:
-        return told
-    if waits is not None and after.next_at is not None:
-        told["later"] = _differences(after.in_force(now), waits)
+    waited = _differences(present, announced or present)
+    waiting = _differences(after.in_force(now), waits or after.in_force(now))
+    is_news = waiting != waited or after.next_at != before.next_at
+    if waits is not None and after.next_at is not None and is_news:
+        told["later"] = waiting
         told["from"] = after.next_at.isoformat()
-    if announced is not None:
-        told["taken_back"] = _differences(present, announced)
+    gone = {name: values for name, values in waited.items() if name not in waiting}
+    if gone:
+        told["taken_back"] = gone
     return told
 
 

@@ -16,7 +16,7 @@ from babel.dates import format_datetime
 from counterfoil.core.invoice import Context, Invoice, Status, number_label, pay_to
 from counterfoil.core.money import Money
 from counterfoil.core.payment_uri import payment_uri
-from counterfoil.core.reckoning import Depth, still_due
+from counterfoil.core.reckoning import Depth, is_partly_returned, shortfall, still_due
 from counterfoil.pages import shape
 from counterfoil.pages.bank import Lines, lines
 from counterfoil.pages.language import N_, locale_of, translations
@@ -171,7 +171,12 @@ class _Writer:
         if self.invoice.status not in _PAID or paid_at is None:
             return None
         on = self.day(paid_at.astimezone(UTC).date())
-        return {"text": self.say("Paid on %(date)s") % {"date": on}, "colour": "green"}
+        said = (
+            self.say("Paid in part on %(date)s, and accepted")
+            if shortfall(self.invoice)
+            else self.say("Paid on %(date)s")
+        )
+        return {"text": said % {"date": on}, "colour": "green"}
 
     def tax_number(self) -> str:
         number = self.sheet.letterhead.tax_number
@@ -246,6 +251,7 @@ class _Writer:
         waiting = {Status.AWAITING_PAYMENT, Status.PAYMENT_DETECTED}
         short = (Status.RESOLUTION_REQUIRED, Context.UNDERPAID)
         awaited = invoice.status in waiting or (invoice.status, invoice.context) == short
+        awaited = awaited and not is_partly_returned(invoice)
         return awaited and self.now < invoice.deadline_at
 
     def by_bank(self) -> list[str]:

@@ -12,7 +12,10 @@ from counterfoil.core.seal import LogEntry
 from counterfoil.pages import shape
 from counterfoil.pages.language import N_
 from counterfoil.studio import terms, words
+from counterfoil.studio.event_words import EVENTS, ORG_EVENTS
 from counterfoil.studio.rule_words import RULES
+
+__all__ = ["EVENTS", "ORG_EVENTS", "details", "sent_back"]
 
 Say = Callable[..., str]
 

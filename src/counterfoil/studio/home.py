@@ -10,13 +10,15 @@ from litestar import get
 from counterfoil.core import ids
 from counterfoil.core.invoice import Status
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import granting, insight, payout_addresses, queries
+from counterfoil.desk import bank_accounts, granting, insight, payout_addresses, queries
 from counterfoil.desk.insight import Alert, Owed
 from counterfoil.desk.queries import Filters
 from counterfoil.pages import language, shape
 from counterfoil.pages.language import N_
 from counterfoil.studio import queues
 from counterfoil.studio.door import PREFIX, Answer, PageRequest, desk_of, language_of, show
+from counterfoil.studio.settings.bank_accounts import ACCOUNTS
+from counterfoil.studio.settings.members import MEMBERS
 from counterfoil.studio.settings.payouts import PAYOUTS
 
 SUMMARY: Final = (
@@ -61,8 +63,7 @@ async def home(request: PageRequest) -> Answer:
     )
     standing = queries.by_status(page.counts)
     waiting = await queues.waiting(desk_of(request), by, standing)
-    if to_approve := await payout_addresses.to_approve(desk_of(request), by):
-        waiting.append((N_("Payout addresses to approve"), PAYOUTS, to_approve))
+    waiting += [(title, at, count) for title, at, count in await _to_agree(request) if count]
     return show(
         request,
         "studio/home.html",
@@ -90,6 +91,17 @@ async def _elsewhere(request: PageRequest) -> list[tuple[int, str, list[tuple[st
         waits = [(title, count) for title, _, count in waiting if count]
         found.append((one.org_id, one.org_name, waits))
     return found
+
+
+async def _to_agree(request: PageRequest) -> list[tuple[str, str, int]]:
+    """What other administrators asked for, and this member can agree to."""
+    desk, by = desk_of(request), request.user.actor
+    addresses = await payout_addresses.to_approve(desk, by)
+    return [
+        (N_("Payout addresses to approve"), PAYOUTS, addresses),
+        (N_("Bank accounts to approve"), ACCOUNTS, await bank_accounts.to_approve(desk, by)),
+        (N_("Roles to agree to"), MEMBERS, await granting.to_agree(desk, by)),
+    ]
 
 
 @get("/now")

@@ -154,6 +154,11 @@ DOES: Final[Mapping[Choice, str]] = {
 }
 """Which action carries a choice out; waiting needs nobody."""
 
+ACCEPTED: Final = frozenset(
+    {Status.SIGN_PENDING, Status.SWEEPING, Status.PAYOUT_PROCESSING, Status.COMPLETED}
+)
+"""Where somebody, or a rule, has taken what came as the payment."""
+
 _VERSION_DIGITS: Final = 9
 
 DECIDED: Final[Mapping[str, str]] = {"release": "released", "decline": "declined"}
@@ -316,6 +321,8 @@ def _sums(invoice: Invoice) -> list[tuple[str, tuple[Money, ...]]]:
     if invoice.status is Status.RESOLUTION_REQUIRED:
         sums.append((N_("Still missing"), reckoning.missing(invoice)[:1]))
         sums.append((N_("More than was due"), reckoning.surplus(invoice)))
+    elif invoice.status in ACCEPTED:
+        sums.append((N_("Missing, and accepted as it is"), reckoning.shortfall(invoice)[:1]))
     return [(name, amounts) for name, amounts in sums if amounts]
 
 

@@ -97,6 +97,7 @@ async def _page(request: PageRequest, token: str, refusal: Refusal | None = None
     found = await joining.invitation(desk_of(request), token)
     values = {
         "found": found,
+        "awaited": await joining.awaited(desk_of(request), found),
         "id": ids.public("user", found.member_id),
         "token": token,
         "is_there": _is_there(request, found.person_id),

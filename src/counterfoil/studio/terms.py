@@ -27,7 +27,7 @@ PURPOSES: Final[Mapping[str, str]] = {
     "restore": N_("Taken back from quarantine"),
     "payout": N_("Paid out"),
     "refund": N_("Sent back"),
-    "partial_refund": N_("Surplus sent back"),
+    "partial_refund": N_("A part sent back"),
 }
 """What a movement of ours was for."""
 

@@ -23,7 +23,7 @@ STATUSES: Final[Mapping[Status, tuple[str, str]]] = {
     Status.PAYOUT_PROCESSING: (N_("Paying out"), "indigo"),
     Status.COMPLETED: (N_("Completed"), "green"),
     Status.REFUND_PENDING: (N_("Refund to be approved"), "yellow"),
-    Status.REFUND_PROCESSING: (N_("Refund on its way"), "indigo"),
+    Status.REFUND_PROCESSING: (N_("Refund approved"), "indigo"),
     Status.REFUNDED: (N_("Refunded"), "secondary"),
     Status.EXPIRED: (N_("Expired"), "secondary"),
     Status.CANCELLED: (N_("Cancelled"), "secondary"),
@@ -51,46 +51,12 @@ DEPTHS: Final[Mapping[str, str]] = {
 
 REFUNDS: Final[Mapping[Standing, str]] = {
     Standing.PENDING: N_("to be approved"),
+    Standing.APPROVED: N_("approved, not sent yet"),
     Standing.PROCESSING: N_("on its way"),
     Standing.SETTLED: N_("sent back"),
     Standing.PARTLY_SETTLED: N_("partly sent back"),
     Standing.WITHDRAWN: N_("withdrawn"),
 }
-
-EVENTS: Final[Mapping[str, str]] = {
-    "created": N_("created it"),
-    "edit": N_("changed it"),
-    "approve": N_("approved it"),
-    "reject": N_("rejected it"),
-    "cancel": N_("cancelled it"),
-    "archive": N_("archived it"),
-    "release": N_("voted to release the money"),
-    "decline": N_("voted to decline the money"),
-    "quarantine": N_("had the money taken to quarantine"),
-    "take_note": N_("took a note for compliance"),
-    "accept": N_("accepted the payment as it is"),
-    "recalculate": N_("priced it anew"),
-    "sign_off": N_("signed for it"),
-    "order_refund": N_("ordered a refund"),
-    "approve_refund": N_("approved the refund"),
-    "withdraw_refund": N_("withdrew the refund"),
-    "deadline_passed": N_("saw the deadline pass"),
-    "grace_over": N_("saw the days of grace end"),
-    "transfer_seen": N_("saw a transfer"),
-    "transfer_confirmed": N_("saw a transfer confirmed"),
-    "transfer_dropped": N_("saw a transfer vanish from the chain"),
-    "screened": N_("screened the money"),
-    "stray_screened": N_("screened money that strayed in"),
-    "swept": N_("collected the money"),
-    "paid_out": N_("paid the money out"),
-    "refund_settled": N_("sent the refund"),
-    "approved_again": N_("approved a payment again that stood still"),
-    "payment_withdrawn": N_("withdrew a payment that stood still"),
-    "redirect_ordered": N_("ordered that a payout goes to another address"),
-    "redirect_withdrawn": N_("withdrew that order"),
-    "payout_redirected": N_("sent a payout to another address instead"),
-}
-"""Event of a log entry to what its operator did."""
 
 DONE: Final[Mapping[str, str]] = {
     "approve": N_("The invoice is approved; it can be paid now."),
@@ -111,7 +77,9 @@ DONE: Final[Mapping[str, str]] = {
         " person has approved that."
     ),
     "order_refund": N_("The refund is ordered; a second person has to approve it."),
-    "approve_refund": N_("The refund is approved and on its way."),
+    "approve_refund": N_(
+        "The refund is approved. The money leaves in a moment; below stands how far it is."
+    ),
     "withdraw_refund": N_("The refund is withdrawn."),
     "redeliver": N_("The callback is sent again."),
     "approve_payments": N_("Approved again. The payment goes out in a moment."),
@@ -260,51 +228,6 @@ FIELDS: Final[Mapping[str, str]] = {
 }
 """Field of a form to its name, where something is said about it."""
 
-ORG_EVENTS: Final[Mapping[str, str]] = {
-    "member_added": N_("added a member"),
-    "member_roles_changed": N_("changed a member's roles"),
-    "roles_asked": N_("asked for roles that wait for a second administrator or for time"),
-    "role_agreed": N_("agreed to a role that another administrator asked for"),
-    "role_waited": N_("had a role hold, as its time of waiting is over"),
-    "roles_called_off": N_("called off roles that waited"),
-    "member_disabled": N_("disabled a member"),
-    "member_enabled": N_("let a member in again"),
-    "invitation_renewed": N_("made a new invitation link"),
-    "invitation_accepted": N_("accepted the invitation"),
-    "invitation_declined": N_("declined the invitation"),
-    "invitation_used": N_("followed the invitation and chose a password"),
-    "profile_changed": N_("changed what documents say about the organisation"),
-    "logo_changed": N_("changed the logo"),
-    "org_created": N_("opened the organisation"),
-    "bank_account_added": N_("added a bank account"),
-    "bank_account_approved": N_("approved a bank account"),
-    "bank_account_disabled": N_("disabled a bank account"),
-    "payout_address_added": N_("added a payout address"),
-    "payout_address_approved": N_("approved a payout address"),
-    "payout_address_removed": N_("removed a payout address"),
-    "payout_default_chosen": N_("chose the default payout address"),
-    "payout_rules_changed": N_("changed the rules about payout addresses"),
-    "return_origins_changed": N_("changed where customers may be led back to"),
-    "callback_default_changed": N_("changed the default callback address"),
-    "audit_exported": N_("took the logs of a period along"),
-    "secret_shown": N_("looked at the secret that signs callbacks"),
-    "secret_rotated": N_("replaced the secret that signs callbacks"),
-    "callback_tested": N_("had a test callback sent"),
-    "policy_changed": N_("changed the rules"),
-    "deposits_changed": N_("changed how new invoices are paid on a chain"),
-    "client_added": N_("made a client id"),
-    "client_renamed": N_("renamed a client id"),
-    "client_disabled": N_("disabled a client id"),
-    "client_enabled": N_("enabled a client id again"),
-    "key_made": N_("made an API key"),
-    "key_revoked": N_("revoked an API key"),
-    "factor_reset": N_("took a member's second factor and passkeys away"),
-    "passkey_added": N_("added a passkey"),
-    "passkey_removed": N_("removed a passkey"),
-    "passkey_blocked": N_("used a passkey that may have been copied; it is blocked"),
-}
-"""Event of an organisation's own log to what its operator did."""
-
 BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
     "approve": (N_("Approve"), "btn-success"),
     "reject": (N_("Reject"), "btn-outline-danger"),
@@ -337,7 +260,10 @@ CONSEQUENCES: Final[Mapping[str, str]] = {
     "recalculate": N_("What came is judged against the price at the current rate."),
     "sign_off": N_("The money is collected into your pool and paid out. This cannot be undone."),
     "approve_refund": N_("The money leaves the pool for the address below. This cannot be undone."),
-    "withdraw_refund": N_("Nothing is sent; the invoice goes on where it stood."),
+    "withdraw_refund": N_(
+        "Nothing of this refund has left yet. Withdrawn now, none of it does, and the invoice goes"
+        " on where it stood; once a payment of it is signed, it is too late for that."
+    ),
     "take_note": N_("Only compliance officers see it."),
 }
 """What follows from a command, said before the button."""
@@ -462,11 +388,11 @@ ALERTS: Final[Mapping[str, str]] = {
     ),
     "payout_rules": N_(
         "The rules about payout addresses become looser at %(subject)s. An administrator who does"
-        " not want that saves them as they are, in the settings."
+        " not want that takes it back, in the settings."
     ),
     "rules": N_(
         "The rules of new invoices become looser at %(subject)s. An administrator who does not want"
-        " that saves them as they are, in the settings."
+        " that takes it back, in the settings."
     ),
     "returns": N_(
         "Payment pages may lead customers back to other addresses from %(subject)s on. An"

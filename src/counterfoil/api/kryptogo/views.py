@@ -413,11 +413,17 @@ def _transfer(transfer: Any) -> Json:  # noqa: ANN401 - its type is the books', 
     }
 
 
+def _refund_status(refund: Refund, view: InvoiceView) -> refunding.Standing:
+    """What is approved and not signed yet is on its way: the documents have no word for it."""
+    found = refunding.standing(refund, view.moves)
+    return refunding.Standing.PROCESSING if found is refunding.Standing.APPROVED else found
+
+
 def _refund(view: InvoiceView, refund: Refund) -> Json:
     made = [move for move in view.moves if move.source_id == refund.refund_id.hex]
     return {
         "refund_id": ids.public("ref", refund.refund_id),
-        "status": refunding.standing(refund, view.moves).value,
+        "status": _refund_status(refund, view).value,
         "refund_address": refund.address,
         "refund_reason": refund.reason,
         "refund_attachments": [ids.public("file", f) for f in refund.attachment_file_ids],

@@ -62,7 +62,7 @@ async def add(request: PageRequest) -> Answer:
         raise
     except Refusal as refusal:
         return _add_page(request, written, refusal)
-    return _link_page(request, invited.member_id, written["name"], invited.token)
+    return await _link_page(request, invited.member_id, written["name"], invited.token)
 
 
 @get("/settings/members/{public_id:str}")
@@ -134,7 +134,7 @@ async def invite_again(request: PageRequest, public_id: FromPath[str]) -> Answer
     except Refusal as refusal:
         return await _member_page(request, member_id, refusal)
     found = await membership.one(desk_of(request), member_id, request.user.actor)
-    return _link_page(request, member_id, found.name, token)
+    return await _link_page(request, member_id, found.name, token)
 
 
 async def _change(
@@ -169,9 +169,12 @@ def _add_page(
     return settings_page(request, "member_add", {"written": written, "roles": ROLES}, refusal)
 
 
-def _link_page(request: PageRequest, member_id: UUID, name: str, token: str) -> Answer:
+async def _link_page(request: PageRequest, member_id: UUID, name: str, token: str) -> Answer:
+    public = ids.public("user", member_id)
+    everybodys = await granting.waiting(desk_of(request), request.user.actor)
     values = {
-        "id": ids.public("user", member_id),
+        "id": public,
+        "waiting": [one for one in everybodys if one.member == public],
         "name": name,
         "link": f"{parts_of(request).public_url}{PREFIX}/invitation/{token}",
         "days": membership.INVITED_FOR.days,

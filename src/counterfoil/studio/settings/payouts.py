@@ -1,6 +1,7 @@
 """The addresses that the organisation's money may go to, and the rules about them."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import fields
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -53,7 +54,10 @@ async def change_payout_rules(request: PageRequest) -> Answer:
     try:
         await confirm_with(request, form)
         after = await payout_addresses.change_rules(
-            desk_of(request), _rules(form), request.user.actor
+            desk_of(request),
+            _rules(form),
+            request.user.actor,
+            take_back=form.all("take_back", at_most=len(fields(PayoutRules))),
         )
     except Forbidden:
         raise

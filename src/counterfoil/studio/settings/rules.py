@@ -1,5 +1,6 @@
 """The rules that new invoices start with, how they are paid on each chain, and the rates."""
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from litestar import get, post
@@ -38,10 +39,11 @@ async def change(request: PageRequest) -> Answer:
         for name in NAMES
     }
     present = _written(await settings.policy_of(desk_of(request), actor))
+    taken_back = set(form.all("take_back", at_most=len(NAMES)))
     changes = {
         name: units.kept(name, text) or _nothing(name)
         for name, text in written.items()
-        if text != present[name]
+        if text != present[name] or name in taken_back
     }
     try:
         await confirm_with(request, form)
@@ -49,7 +51,7 @@ async def change(request: PageRequest) -> Answer:
     except Forbidden:
         raise
     except Refusal as refusal:
-        return await _page(request, written, _in_per_cent(refusal))
+        return await _page(request, written, _in_per_cent(refusal), taken_back)
     after = await settings.rules_of(desk_of(request), actor)
     waits = after.announced(desk_of(request).clock.now()) is not None
     return go(f"{ADDRESS}/rules", done="rules_later" if waits else "rules")
@@ -86,7 +88,10 @@ async def rates(request: PageRequest) -> Answer:
 
 
 async def _page(
-    request: PageRequest, written: dict[str, str] | None, refusal: Refusal | None = None
+    request: PageRequest,
+    written: dict[str, str] | None,
+    refusal: Refusal | None = None,
+    taken_back: Collection[str] = (),
 ) -> Answer:
     desk, actor = desk_of(request), request.user.actor
     found, now = await settings.rules_of(desk, actor), desk.clock.now()
@@ -99,6 +104,7 @@ async def _page(
         "present": present,
         "later": {n: t for n, t in _written(later).items() if t != present[n]} if later else {},
         "later_at": found.next_at,
+        "taken_back": taken_back,
         "modes": {key: modes[key] for key in CHAINS if key in desk.chains},
         "deposits": DEPOSITS,
     }
