@@ -13,8 +13,10 @@ from hypothesis import HealthCheck, settings
 
 from counterfoil.db.pool import Database
 from counterfoil.desk import passwords
+from counterfoil.signer import keys
 from support.payments import Payments
 from support.postgres import TestServer
+from support.signer_process import cheaply_sealed
 from support.site import CHEAP, PASSWORD_HASH, Firm, Site, open_site
 
 # A busy machine is no finding. Where a failure stops others' work the same examples are tried each
@@ -66,10 +68,11 @@ structlog.configure(
 
 @pytest.fixture(scope="session", autouse=True)
 def cheap_hashes() -> Iterator[None]:
-    """What makes a password hard to guess would be a good part of what tests do."""
+    """What makes passwords and passphrases hard to guess would be a good part of what tests do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passwords, "_hasher", CHEAP)
         patch.setattr(passwords, "_NOBODY", PASSWORD_HASH)
+        patch.setattr(keys, "_seal", cheaply_sealed)
         yield
 
 

@@ -48,7 +48,7 @@ class Noon:
         return 0.0
 
 
-def cheaply_sealed(phrase: str) -> bytes:
+def cheaply_sealed(content: bytes, passphrase: str = PASSPHRASE) -> bytes:
     """An age file like any other, but with 2 rounds of scrypt where age takes 2^18.
 
     Written from https://age-encryption.org/v1; it keeps a second per start out of the tests.
@@ -66,14 +66,14 @@ def cheaply_sealed(phrase: str) -> bytes:
 
     salt, file_key, payload_nonce = bytes(16), bytes(range(16)), bytes(16)
     labelled = b"age-encryption.org/v1/scrypt" + salt
-    wrap_key = hashlib.scrypt(PASSPHRASE.encode(), salt=labelled, n=2, r=8, p=1, dklen=32)
+    wrap_key = hashlib.scrypt(passphrase.encode(), salt=labelled, n=2, r=8, p=1, dklen=32)
     header = b"age-encryption.org/v1\n-> scrypt %b 1\n%b\n---" % (
         unpadded(salt),
         unpadded(encrypted(wrap_key, bytes(12), file_key)),
     )
     mac = hmac.digest(derived(file_key, b"", b"header"), header, "sha256")
     last_chunk = bytes(11) + b"\1"
-    body = encrypted(derived(file_key, payload_nonce, b"payload"), last_chunk, phrase.encode())
+    body = encrypted(derived(file_key, payload_nonce, b"payload"), last_chunk, content)
     return header + b" " + unpadded(mac) + b"\n" + payload_nonce + body
 
 

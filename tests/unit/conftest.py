@@ -23,7 +23,7 @@ def desk(tmp_path: Path) -> Iterator[SigningDesk]:
 @pytest.fixture(scope="module")
 def sealed_seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("seed") / "seed.age"
-    path.write_bytes(cheaply_sealed(PHRASE))
+    path.write_bytes(cheaply_sealed(PHRASE.encode()))
     return path
 
 

@@ -179,7 +179,7 @@ async def test_a_memory_of_another_seed_stops_the_signer(
     config: SignerConfig, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.age"
-    other.write_bytes(cheaply_sealed("abandon " * 23 + "art"))
+    other.write_bytes(cheaply_sealed(b"abandon " * 23 + b"art"))
     await refused_start(but(config, seed_path=other), MemoryBroken, "not of this seed")
 
 

@@ -35,7 +35,7 @@ MIDNIGHT = datetime(2026, 3, 3, tzinfo=UTC)
 @pytest.fixture
 def seed(tmp_path: Path) -> Path:
     path = tmp_path / "seed.age"
-    path.write_bytes(cheaply_sealed(PHRASE))
+    path.write_bytes(cheaply_sealed(PHRASE.encode()))
     return path
 
 
