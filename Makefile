@@ -29,7 +29,7 @@ else
 NPM := npm
 endif
 
-.PHONY: help setup demo demo-reset serve test check bench simulate simulate-planted soak races screens pictures docs catalogues schema contracts format lock clean
+.PHONY: help setup demo demo-reset serve test check style types imports rules bench simulate simulate-planted soak races screens pictures docs catalogues schema contracts format lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,14 +47,23 @@ serve: setup ## Web, workers and signer on this machine, as COUNTERFOIL_* say
 
 test: check ## Everything below, on real nodes and a real PostgreSQL
 	@echo "== tests"
-	@$(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+		--ignore tests/architecture
 
 check: setup ## Style, types, import contracts and tidy rules
-	@echo "== ruff check";  $(BIN)/ruff check
-	@echo "== ruff format"; $(BIN)/ruff format --check
-	@echo "== mypy";        $(BIN)/mypy
-	@echo "== imports";     PYTHONPATH=src $(BIN)/lint-imports
-	@echo "== tidy rules";  $(BIN)/python -m pytest -q -p no:cacheprovider tests/architecture
+	@$(MAKE) --no-print-directory -j2 types style imports rules
+
+style: setup
+	@echo "== ruff"; $(BIN)/ruff check && $(BIN)/ruff format --check
+
+types: setup
+	@echo "== mypy"; $(BIN)/mypy
+
+imports: setup
+	@echo "== imports"; PYTHONPATH=src $(BIN)/lint-imports
+
+rules: setup
+	@echo "== tidy rules"; $(BIN)/python -m pytest -q -p no:cacheprovider tests/architecture
 
 bench: setup ## Every figure beside its floor, and whether it is what was asked; a quarter of an hour
 	@$(BIN)/python -m benchmarks

@@ -1,5 +1,6 @@
 """What every level of tests shares: who may open sockets, and a real PostgreSQL."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -43,6 +44,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.disable_socket)
         else:
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1"]))
+
+
+def pytest_collection_finish() -> None:
+    # What is there now stays to the end: it need not be searched for garbage hundreds of times.
+    gc.collect()
+    gc.freeze()
 
 
 def _level(item: pytest.Item) -> str:
