@@ -69,11 +69,15 @@ async def test_real_answers_are_what_the_document_says(site: Site, firm: Firm) -
     whole = await document(site)
     created = await firm.merchant.create(callback_url="https://merchant.example/cb")
     invoice_id = created.data["id"]
+    changed = await firm.merchant.update(invoice_id, description="x")
+    seen = {"content_hash": changed.data["content_hash"]}
     answers: dict[tuple[str, str], Answer] = {
         ("POST", "/invoice/intent"): created,
         ("GET", "/invoice/intent/{id}"): await firm.auditor.look(invoice_id),
-        ("PUT", "/invoice/intent/{id}"): await firm.merchant.update(invoice_id, description="x"),
-        ("POST", "/invoice/intent/{id}/approve"): await firm.reviewer.approve(invoice_id),
+        ("PUT", "/invoice/intent/{id}"): changed,
+        ("POST", "/invoice/intent/{id}/approve"): await firm.reviewer.act(
+            "approve", invoice_id, seen
+        ),
         ("GET", "/invoice/intents"): await firm.auditor.list(),
         ("GET", "/invoice/intent/{id}/logs"): await firm.auditor.logs(invoice_id),
         ("POST", "/invoice/intent/{id}/cancel"): await firm.merchant.cancel(invoice_id),

@@ -93,8 +93,17 @@ class Rule:
 
 
 async def _approve(s: Scene) -> object:
+    """Whatever happened to it since it was created is looked at first."""
+    seen = None
+    if s.invoice.version > 1:
+        view = await queries.view(s.desk, s.invoice.invoice_id, s.person.actor)
+        seen = view.content_hash
     return await commands.approve(
-        s.desk, s.invoice.invoice_id, s.person.actor, idempotent=s.idempotent("approve")
+        s.desk,
+        s.invoice.invoice_id,
+        s.person.actor,
+        seen_hash=seen,
+        idempotent=s.idempotent("approve"),
     )
 
 

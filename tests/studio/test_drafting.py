@@ -313,6 +313,8 @@ async def test_an_approval_binds_to_what_the_invoice_says_after_the_change(
     assert (await maya.look(address_of(made))).price.amount == Decimal("18525.05")
 
     page = await rita.open(address_of(made))
+    assert "changed it after it was submitted" in page.words
+    assert "→ 18525.05" in page.words
     now = page.text.split('name="content_hash" value="')[1].split('"')[0]
     await rita.send(f"{address_of(made)}/approve", {"content_hash": now})
     assert (await maya.visitor.open(path)).status == 409

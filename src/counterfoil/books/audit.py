@@ -106,6 +106,23 @@ async def of_invoice(tx: Tx, org_id: int, invoice_id: UUID) -> list[tuple[LogEnt
     return [(_entry(row), row.seal) for row in rows]
 
 
+async def edits(tx: Tx, org_id: int, invoice_ids: Collection[UUID]) -> list[LogEntry]:
+    """The entries about changes of these invoices, each invoice's oldest first."""
+    rows = await all_rows(
+        tx,
+        _LogRow,
+        """
+        SELECT org_id, invoice_id, sequence, from_status, to_status, event, operator_uid, reason,
+               metadata, request_id, at, seal
+          FROM invoice_log
+         WHERE org_id = %(org_id)s AND invoice_id = ANY(%(invoice_ids)s) AND event = 'edit'
+         ORDER BY invoice_id, sequence
+        """,
+        {"org_id": org_id, "invoice_ids": list(invoice_ids)},
+    )
+    return [_entry(row) for row in rows]
+
+
 async def heads(tx: Tx, *, after: tuple[int, UUID], limit: int) -> list[ChainHead]:
     """The next invoices in (org_id, invoice_id) order, for walking through all chains."""
     return await all_rows(

@@ -43,6 +43,7 @@ from counterfoil.desk import queries
 from counterfoil.desk.act import happen, locked
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.destinations import check_refund
+from counterfoil.desk.edits import must_be_seen
 from counterfoil.desk.homeward import goes_home
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.queries import InvoiceView
@@ -74,10 +75,12 @@ async def approve(
     """Let the invoice be paid.
 
     With ``seen_hash`` the approval is for exactly the content the reviewer saw: `Conflict` when
-    it changed meanwhile.
+    it changed meanwhile. Without, only what was submitted is approved: `Invalid` once it was
+    changed.
     """
 
     async def make(_tx: Tx, invoice: Invoice) -> Sequence[Command]:
+        must_be_seen(invoice, seen_hash, by)
         content = content_hash(invoice)
         if seen_hash is not None and seen_hash != content:
             raise Conflict(

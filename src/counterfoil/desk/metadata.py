@@ -162,7 +162,7 @@ def _asking(event: Event, before: Invoice | None, after: Invoice) -> dict[str, o
         return {}
     match event:
         case Edit():
-            old, new = _asked(before), _asked(after)
+            old, new = _told_of_edits(before), _told_of_edits(after)
             changed = {name: {"from": old[name], "to": new[name]} for name in new}
             return {
                 "changed": sorted(set(_changes(before, after))),
@@ -271,6 +271,17 @@ def _asked(invoice: Invoice) -> dict[str, object]:
         "due": _dues(invoice),
         "deadline_at": invoice.deadline_at.isoformat(),
         "payout_to": dict(invoice.payout_to),
+    }
+
+
+def _told_of_edits(invoice: Invoice) -> dict[str, object]:
+    """What a change of is told with what it was before: all that decides who pays whom what."""
+    document = invoice.document
+    return {
+        **_asked(invoice),
+        "recipient": f"{document.recipient_name} <{document.recipient_email}>",
+        "settlement": invoice.settlement,
+        "bank_account_id": invoice.bank_account_id,
     }
 
 

@@ -4,7 +4,7 @@ Each invoice is decided on its own, so one that was changed meanwhile holds no o
 row tells what became of it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,11 +15,13 @@ from counterfoil.core.errors import Invalid, NotFound, Refusal
 from counterfoil.core.events import Approve
 from counterfoil.core.invoice import Status, number_label
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import commands, queries
+from counterfoil.core.seal import LogEntry
+from counterfoil.desk import commands, edits, queries
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.possible import possible
 from counterfoil.desk.queries import Filters, InvoiceView
 from counterfoil.pages.forms import Form, read_form
+from counterfoil.studio import history
 from counterfoil.studio.door import Answer, PageRequest, desk_of, show, status_code_of
 
 AT_ONCE: Final = 100
@@ -35,8 +37,16 @@ class Waiting:
     org_name: str
     public_id: str
     view: InvoiceView
+    changes: Sequence[LogEntry]
+    """What was changed since it was submitted, oldest first."""
+    names: Mapping[str, str]
     mine: bool
     """Whether the visitor may decide it: four eyes keep makers from approving."""
+
+    @property
+    def goes_elsewhere(self) -> bool:
+        """Whether its payout address was changed, so that nobody chooses it along with others."""
+        return any("payout_to" in entry.metadata for entry in self.changes)
 
     @property
     def key(self) -> str:
@@ -109,12 +119,15 @@ async def _page(  # noqa: PLR0913 - what one decision left, or the form as it wa
     for by, org_name in everywhere:
         page = await queries.page(desk_of(request), _PENDING, by, number=1, size=AT_ONCE)
         total += page.total
+        made = await edits.of_waiting(desk_of(request), [v.invoice for v in page.views], by)
         rows += [
             Waiting(
                 by.org_id,
                 org_name,
                 ids.public("inv", view.invoice.invoice_id),
                 view,
+                made.by_invoice.get(view.invoice.invoice_id, ()),
+                made.names,
                 Approve in possible(view, by),
             )
             for view in page.views
@@ -132,6 +145,7 @@ async def _page(  # noqa: PLR0913 - what one decision left, or the form as it wa
             "refusal": refusal,
             "chosen": chosen,
             "reason": reason,
+            "history": history,
         },
         status_code=200 if refusal is None else status_code_of(refusal),
     )

@@ -29,6 +29,7 @@ LABELS: Final[Mapping[str, str]] = {
     "asked_by": N_("Asked for by"),
     "asset": N_("Token"),
     "attachments": N_("Attachments"),
+    "bank_account_id": N_("Bank account"),
     "bank_code": N_("Bank code"),
     "bank_name": N_("Bank"),
     "before": N_("Before"),
@@ -64,6 +65,7 @@ LABELS: Final[Mapping[str, str]] = {
     "payout_to": N_("Paid out to"),
     "permissions": N_("Permissions"),
     "received": N_("Received"),
+    "recipient": N_("Recipient"),
     "redirect": N_("Order"),
     "reference": N_("Reference"),
     "refund": N_("Refund"),
@@ -76,6 +78,7 @@ LABELS: Final[Mapping[str, str]] = {
     "rule": N_("By the rule"),
     "screening_run": N_("Number of the screening"),
     "sessions_ended": N_("Sessions ended"),
+    "settlement": N_("Settled"),
     "surplus": N_("What is too much"),
     "transfer": N_("Transfer"),
     "tx_hash": N_("Transaction"),
@@ -93,6 +96,7 @@ _NAMED: Final[Mapping[str, Mapping[str, str]]] = {
     "permissions": {one.value: told for one, told in words.PERMISSIONS.items()},
     "role": words.ROLES,
     "roles": words.ROLES,
+    "settlement": words.METHODS,
     "surplus": _SURPLUS,
     "changed": words.FIELDS,
 }
@@ -104,6 +108,32 @@ _NOTHING: Final = "\N{EN DASH}"
 _TO: Final = " \N{RIGHTWARDS ARROW} "
 
 
+_ABOUT_MONEY: Final = (
+    "payout_to",
+    "amount",
+    "currency",
+    "due",
+    "recipient",
+    "settlement",
+    "bank_account_id",
+    "deadline_at",
+)
+"""What an edit tells with what it was before, in the order in which it matters."""
+
+_TOLD_IN_FULL: Final = frozenset(
+    {
+        *_ABOUT_MONEY,
+        "price",
+        "requests",
+        "recipient_name",
+        "recipient_email",
+        "deadline_follows_approval",
+        "explicit_deadline_at",
+    }
+)
+"""Fields whose change is told by one of those."""
+
+
 def details(metadata: Mapping[str, Any], say: Say) -> list[tuple[str, list[str]]]:
     """Each detail's name and its lines; what is not known is shown as it is written."""
     return [
@@ -111,6 +141,16 @@ def details(metadata: Mapping[str, Any], say: Say) -> list[tuple[str, list[str]]
         for name, value in sorted(metadata.items())
         if (lines := list(_lines(name, value, say)))
     ]
+
+
+def changes(metadata: Mapping[str, Any], say: Say) -> list[tuple[str, list[str]]]:
+    """What an edit changed: what is about money with what it was, and the names of the rest."""
+    pairs = {name: metadata[name] for name in _ABOUT_MONEY if name in metadata}
+    told = [(say(LABELS[name]), list(_lines(name, pair, say))) for name, pair in pairs.items()]
+    rest = [name for name in metadata.get("changed", ()) if name not in _TOLD_IN_FULL]
+    named = [say(words.FIELDS.get(name, name.replace("_", " "))) for name in rest]
+    title = LABELS["changed"]
+    return [*told, (say(title), [", ".join(named)])] if named else told
 
 
 def sent_back(entry: LogEntry, names: Mapping[str, str], say: Say) -> str:

@@ -230,6 +230,9 @@ async def _page(
             **shown(found.view),
             "found": found,
             "history": history,
+            "changes": [e for e, _ in found.entries if e.event == "edit"]
+            if found.view.invoice.status is Status.APPROVAL_PENDING
+            else (),
             "standing": standing,
             "parked": [] if standing is None else _with_amounts(standing),
             "refusal": refusal,

@@ -205,7 +205,8 @@ APPROVE_FIELDS: Final = (
     Field(
         "content_hash",
         Text(66),
-        "The invoice's content_hash as you saw it; refused when it changed meanwhile.",
+        "The invoice's content_hash as you saw it; refused when it changed meanwhile, and required"
+        " once the invoice was changed since it was created (edited_by).",
     ),
 )
 APPROVE_REFUND_FIELDS: Final = (

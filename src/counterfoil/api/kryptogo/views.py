@@ -134,6 +134,7 @@ def invoice_intent(view: InvoiceView, by: Actor, links: PayLinks) -> Json:
         "allow_any_token": invoice.allow_any_token,
         "use_fixed_stablecoin_rate": invoice.use_fixed_stablecoin_rate,
         "created_by": invoice.created_by,
+        "edited_by": invoice.edited_by,
         "created_at": instant(invoice.created_at),
         "approved_by": invoice.approved_by,
         "approved_at": _instant_or_none(invoice.approved_at),

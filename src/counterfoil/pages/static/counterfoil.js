@@ -92,7 +92,8 @@ document.addEventListener("change", (event) => {
   const all = event.target.closest("[data-all]");
   if (!all) return;
   for (const box of all.form.querySelectorAll(`input[type=checkbox][name="${all.dataset.all}"]`)) {
-    box.checked = all.checked;
+    // What is to be looked at by itself is chosen by itself.
+    if (!all.checked || !("alone" in box.dataset)) box.checked = all.checked;
   }
 });
 
