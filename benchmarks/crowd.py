@@ -85,8 +85,8 @@ async def crowd(
     )
     await connection.execute(
         """
-        INSERT INTO invoice_search (org_id, invoice_id, grams)
-        SELECT org_id, invoice_id, grams
+        INSERT INTO invoice_search (org_id, invoice_id, grams, price_currency, price_amount)
+        SELECT org_id, invoice_id, grams, 'TWD', number * 7919 %% 100003
           FROM invoice JOIN member_of_crowd USING (number) WHERE org_id = %(org_id)s
         """,
         {"org_id": org_id},

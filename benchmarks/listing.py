@@ -75,10 +75,12 @@ def _of_customer(how_many: int) -> Filters:
 
 _ALL: Final = {FEW: Filters(), MANY: Filters()}
 _SIGNED: Final = Filters(statuses=((Status.SIGN_PENDING, None),))
+_BY_AMOUNT: Final = Filters(order="amount_most")
 _LISTS: Final[tuple[tuple[str, Mapping[int, Filters], int], ...]] = (
     ("the first page", _ALL, 1),
     ("by status", {FEW: _SIGNED, MANY: _SIGNED}, 1),
     ("by search", {FEW: _of_customer(FEW), MANY: _of_customer(MANY)}, 1),
+    ("by amount", {FEW: _BY_AMOUNT, MANY: _BY_AMOUNT}, 1),
     (f"page {DEEP:,} against the first", _ALL, DEEP),
 )
 

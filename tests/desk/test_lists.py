@@ -1,8 +1,10 @@
 """Lists: what is found, paged and counted, whatever happened to the invoices meanwhile."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -14,13 +16,16 @@ from hypothesis import strategies as st
 from counterfoil.books import invoices, lists
 from counterfoil.books.invoices import Changed
 from counterfoil.books.lists import Filters
-from counterfoil.core.invoice import Context, Invoice, Status
+from counterfoil.core.assets import CHAINS
+from counterfoil.core.invoice import Context, Invoice, Price, Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.search import grams, wanted_grams
+from counterfoil.db.migrate import read_migrations
 from counterfoil.desk import queries
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.tidying import FOLDED_FROM, tidy
 from support.fake_clock import NOON, FakeClock
+from support.invoices import USDT
 from support.shop import Shop
 
 AUDITOR = Actor(uid="auditor", org_id=1, permissions=frozenset({Permission.READ}))
@@ -171,6 +176,63 @@ async def test_more_matches_than_anybody_counts_are_called_at_least(
     assert (common.total, common.total_is_at_least) == (3, True)
     assert [v.invoice.invoice_id for v in common.views] == [b.invoice_id for b in bills[:2:-1]]
     assert (all_there_are.total, all_there_are.total_is_at_least) == (5, False)
+
+
+@pytest.mark.parametrize("counted", [3, 100])
+async def test_lists_by_amount_hold_each_currency_together_both_ways(
+    desk: Desk, shop: Shop, monkeypatch: pytest.MonkeyPatch, counted: int
+) -> None:
+    """Whether all amounts are gone through, among many, or what matches is sorted, among few."""
+    for module in (lists, queries):
+        monkeypatch.setattr(module, "COUNTED_AT_MOST", counted)
+    other = await Shop(desk, org_id=2).open()
+    await other.bill()
+    prices = [("USD", "9"), ("TWD", "3000"), (None, "10"), ("USD", "10.5"), ("TWD", "20000")]
+    bills = []
+    for place, (currency, amount) in enumerate(prices):
+        price = Price("fiat" if currency else "crypto", Decimal(amount), currency)
+        status = (Status.COMPLETED, Status.EXPIRED)[place % 2]
+        bill = await shop.bill(assets=(USDT,))
+        bills.append(await put(shop, bill, price=price, status=status))
+    least = [bills[n].invoice_id for n in (1, 4, 0, 3, 2)]
+
+    async def pages(**changes: Any) -> list[UUID]:  # noqa: ANN401 - any filters
+        found = [await listed(desk, Filters(**changes), number=n, size=2) for n in (1, 2, 3)]
+        return [view.invoice.invoice_id for page in found for view in page.views]
+
+    assert await pages(order="amount_least") == least
+    assert await pages(order="amount_most") == least[::-1]
+    completed = {"statuses": ((Status.COMPLETED, None), (Status.REFUNDED, None))}
+    assert await pages(order="amount_most", **completed) == [bills[n].invoice_id for n in (2, 0, 4)]
+    await put(shop, bills[1], archived_at=NOON)
+    assert await pages(order="amount_least", archived=False) == least[1:]
+    narrowed = await listed(desk, Filters(search="acme", order="amount_least"))
+    assert narrowed.order == ("newest" if counted == 3 else "amount_least")
+    assert len(narrowed.views) == 5
+
+
+async def test_invoices_from_before_lists_by_amount_get_their_amounts(
+    desk: Desk, shop: Shop
+) -> None:
+    """What the migration writes is what is written today."""
+    (migration,) = [file for file in read_migrations() if file.name.endswith("_amounts.sql")]
+    (update,) = re.findall(r"UPDATE invoice_search.*?;", migration.text, re.DOTALL)
+    for chain in CHAINS.values():
+        for asset in chain.payable:
+            bill = await shop.bill(assets=(asset, *(a for a in chain.payable if a != asset)))
+            await put(shop, bill, price=Price("crypto", Decimal("1.250"), None))
+            await put(
+                shop, await shop.bill(assets=(asset,)), price=Price("fiat", Decimal(7), "USD")
+            )
+    amounts = "SELECT invoice_id, price_currency, price_amount FROM invoice_search ORDER BY 1"
+    async with desk.database.transaction() as tx:
+        today = await (await tx.execute(amounts)).fetchall()
+        await tx.execute("UPDATE invoice_search SET price_currency = '', price_amount = 0")
+        await tx.execute(update)
+        assert await (await tx.execute(amounts)).fetchall() == today
+    assert Counter(currency for _, currency, _ in today) == Counter(
+        {"USD": 9, "USDC": 3, "USDT": 3, "ETH": 3}
+    )
 
 
 @settings(max_examples=200)

@@ -6,13 +6,14 @@ import io
 import re
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
 from counterfoil.books import invoices
 from counterfoil.books.invoices import Changed
 from counterfoil.core import ids
-from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.invoice import Invoice, Price, Status
 from counterfoil.db.rows import execute
 from support.patience import patiently
 from support.site import Firm, Site
@@ -94,13 +95,16 @@ async def test_a_list_is_narrowed_by_everything_that_it_offers(
         assert (await maya.open(f"{LIST}?{wrong}")).status == 422, wrong
     assert shown(await maya.open(f"{LIST}?order=due_first&page=500")) == []
     assert (await maya.open(f"{LIST}?order=due_first&page=501")).status == 422
+    assert shown(await maya.open(f"{LIST}?order=amount_most&page=100")) == []
+    assert (await maya.open(f"{LIST}?order=amount_most&page=101")).status == 422
 
 
-async def test_a_list_is_sorted_by_age_and_by_due_date(
+async def test_a_list_is_sorted_by_age_by_due_date_and_by_amount(
     site: Site, firm: Firm, maya: Visitor
 ) -> None:
-    first, *_ = await three(site, firm)
-    await put(site, first, status=Status.COMPLETED)
+    first, second, _ = await three(site, firm)
+    await put(site, first, status=Status.COMPLETED, price=Price("fiat", Decimal(70), "USD"))
+    await put(site, second, price=Price("fiat", Decimal(20_000), "TWD"))
     for query, numbers in (
         ("", [3, 2, 1]),
         ("order=oldest", [1, 2, 3]),
@@ -111,8 +115,21 @@ async def test_a_list_is_sorted_by_age_and_by_due_date(
         ("order=due_last&q=acme", [1, 2, 3]),
         ("order=due_last&since=2026-01-01", [1, 2, 3]),
         ("order=oldest&q=inv", [1, 2, 3]),
+        ("order=amount_least", [2, 1, 3]),
+        ("order=amount_most", [3, 1, 2]),
+        ("order=amount_most&status=awaiting_payment", [3, 2]),
+        ("order=amount_most&q=acme", [3, 1, 2]),
+        ("order=amount_least&q=in", [2, 1, 3]),
+        ("order=amount_least&since=2026-01-01", [2, 1, 3]),
     ):
         assert shown(await maya.open(f"{LIST}?{query}")) == numbers, query
+    page = await maya.open(f"{LIST}?order=amount_least")
+    (heading,) = re.findall(r'<th [^>]*aria-sort="ascending"><a [^>]*>([^<]*)', page.text)
+    assert heading.strip() == "Amount"
+    turned = re.findall(r'href="([^"]*order=amount_most[^"]*)"', page.text)
+    assert shown(await maya.open(turned[0].replace("&amp;", "&"))) == [3, 1, 2]
+    sent = await maya.send("/studio/exports", {"query": "order=amount_most", "what": "all"})
+    assert sent.status == 200
 
 
 async def test_a_member_keeps_filters_and_columns_for_themselves(

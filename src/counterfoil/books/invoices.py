@@ -134,8 +134,9 @@ async def insert(tx: Tx, invoice: Invoice) -> None:
             INSERT INTO invoice_count (org_id, status, context, settlement, archived, count)
             VALUES (%(org_id)s, %(status)s, %(context)s, %(settlement)s, %(archived)s, 1)
         ), searched AS (
-            INSERT INTO invoice_search (org_id, invoice_id, grams)
-            VALUES (%(org_id)s, %(invoice_id)s, %(grams)s::integer[])
+            INSERT INTO invoice_search (org_id, invoice_id, grams, price_currency, price_amount)
+            VALUES (%(org_id)s, %(invoice_id)s, %(grams)s::integer[], %(price_currency)s,
+                %(price_amount)s)
         )
         INSERT INTO invoice (org_id, invoice_id, number, dialect, status, context, settlement,
             archived, recipient_email, group_key, search_text, deposit_address, deadline_at,
@@ -192,28 +193,11 @@ async def save_all(tx: Tx, changed: Sequence[Changed]) -> None:
         },
     )
     for before, after in ((one.before, one.after) for one in changed):
-        if after.document != before.document:
-            await _save_text(tx, after)
+        if (after.document, after.price) != (before.document, before.price):
+            await searched.save(tx, after)
         if after.requests != before.requests:
             await _save_requests(tx, after)
         await refunds.save(tx, before, after)
-
-
-async def _save_text(tx: Tx, invoice: Invoice) -> None:
-    await execute(
-        tx,
-        """
-        WITH searched AS (
-            UPDATE invoice_search SET grams = %(grams)s::integer[]
-             WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
-        )
-        UPDATE invoice
-           SET recipient_email = %(recipient_email)s, group_key = %(group_key)s,
-               search_text = %(search_text)s
-         WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
-        """,
-        {"org_id": invoice.org_id, "invoice_id": invoice.invoice_id} | searched.columns(invoice),
-    )
 
 
 async def _save_requests(tx: Tx, invoice: Invoice) -> None:

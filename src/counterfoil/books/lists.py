@@ -25,8 +25,11 @@ SEARCHED_WITHOUT_GRAMS: Final = 20_000
 """Among how many of the newest invoices a text too short for the index is looked for."""
 
 
-Order = Literal["newest", "oldest", "due_first", "due_last"]
-"""By when they were created or by when they are due; what an index can give among a million."""
+Order = Literal["newest", "oldest", "due_first", "due_last", "amount_least", "amount_most"]
+"""By when they were created or are due, or by amount; what an index can give among a million.
+
+Amounts of one currency, or token, stand together: what one is worth in another changes every day.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,11 @@ class Filters:
     def by_due(self) -> bool:
         """Whether the order is that in which they are due."""
         return self.order in {"due_first", "due_last"}
+
+    @property
+    def by_amount(self) -> bool:
+        """Whether the order is that of their amounts."""
+        return self.order in {"amount_least", "amount_most"}
 
     @property
     def by_standing_only(self) -> bool:
@@ -91,7 +99,8 @@ async def page(  # noqa: PLR0913 - whose, which, and the slice of them
 ) -> list[Invoice]:
     """Invoices that match, in the order that is asked for.
 
-    Where ``many`` have the text, looking through the newest is quicker than sorting all of them.
+    Where ``many`` match (`COUNTED_AT_MOST`), going through them in their order is quicker than
+    sorting all of them.
     """
     wanted = await ids(tx, org_id, filters, limit=limit, offset=offset, many=many)
     found = {invoice.invoice_id: invoice for invoice in await invoices.of_ids(tx, org_id, wanted)}
@@ -136,11 +145,12 @@ async def ids(  # noqa: PLR0913 - as `page`
     tx: Tx, org_id: int, filters: Filters, *, limit: int, offset: int, many: bool
 ) -> list[UUID]:
     """The ids of `page`."""
+    matching = _by_amount if filters.by_amount else _matching
     return await all_values(
         tx,
         UUID,
         "SELECT invoice_id FROM ("
-        + _matching(filters, "%(offset)s + %(limit)s", by_age=many)
+        + matching(filters, "%(offset)s + %(limit)s", by_age=many)
         + f") AS found ORDER BY {_ORDERS[filters.order]} LIMIT %(limit)s OFFSET %(offset)s",
         {**_parameters(org_id, filters), "limit": limit, "offset": offset},
     )
@@ -276,6 +286,8 @@ _ORDERS: Final[Mapping[Order, LiteralString]] = {
     "oldest": "created_at, invoice_id",
     "due_first": "deadline_at, invoice_id",
     "due_last": "deadline_at DESC, invoice_id DESC",
+    "amount_least": "price_currency, price_amount, invoice_id",
+    "amount_most": "price_currency DESC, price_amount DESC, invoice_id DESC",
 }
 
 
@@ -313,6 +325,31 @@ def _matching(filters: Filters, at_most: LiteralString, *, by_age: bool) -> Lite
     return (
         "SELECT piece.* FROM unnest(%(statuses)s::text[], %(contexts)s::text[])"
         f" AS asked (status, context) CROSS JOIN LATERAL ({piece}) AS piece"
+    )
+
+
+def _by_amount(filters: Filters, at_most: LiteralString, *, by_age: bool) -> LiteralString:
+    """As `_matching`, for the orders by amount; ``by_age`` where many match.
+
+    Of many, all amounts are gone through in their order, and it is looked up where each invoice
+    stands: the planner must not look all of them up first instead. Of few, all are sorted.
+    """
+    if not by_age:
+        hits = _matching(replace(filters, order="newest"), "%(counted)s", by_age=False)
+        return (
+            f"SELECT price_currency, price_amount, hits.* FROM ({hits}) AS hits"
+            " CROSS JOIN LATERAL (SELECT price_currency, price_amount FROM invoice_search"
+            " WHERE org_id = %(org_id)s AND invoice_id = hits.invoice_id OFFSET 0) AS price"
+        )
+    where = f"org_id = %(org_id)s{_standing_clauses(filters)}{_other_clauses(filters)}"
+    there = "" if filters.statuses is None else f" AND {_STANDS_THERE}"
+    order = _ORDERS[filters.order]
+    return (
+        "SELECT price_currency, price_amount, walked.invoice_id, status, context FROM"
+        " (SELECT price_currency, price_amount, invoice_id FROM invoice_search"
+        f" WHERE org_id = %(org_id)s ORDER BY {order}) AS walked"
+        f" CROSS JOIN LATERAL (SELECT status, context FROM invoice WHERE {where}{there}"
+        f" AND invoice_id = walked.invoice_id OFFSET 0) AS there ORDER BY {order} LIMIT {at_most}"
     )
 
 
@@ -371,6 +408,7 @@ def _parameters(org_id: int, filters: Filters) -> Mapping[str, Any]:
         "search": None if text is None else f"%{_literal(text.casefold())}%",
         "grams": None if text is None else array_text(search.wanted_grams(text)),
         "newest": SEARCHED_WITHOUT_GRAMS,
+        "counted": COUNTED_AT_MOST,
         "created_after": filters.created_after,
         "created_before": filters.created_before,
         "client_id": filters.client_id,

@@ -1,19 +1,50 @@
-"""What an invoice is found by: columns that change with its document only."""
+"""What an invoice is found and sorted by: columns that change with its document and price only.
+
+Some of them stand in a table of their own, as what stands beside the status is written anew in
+every index whenever the status changes.
+"""
 
 from counterfoil.core import search
 from counterfoil.core.invoice import Invoice, number_label
-from counterfoil.db.rows import array_text
+from counterfoil.db.pool import Tx
+from counterfoil.db.rows import array_text, execute
 
 
 def columns(invoice: Invoice) -> dict[str, object]:
-    """The text that lists look into with its grams, and what else they choose by."""
+    """The text that lists look into with its grams, and what else they choose and sort by.
+
+    An amount in tokens is in the currency that their symbol names.
+    """
     text = _text(invoice)
+    price = invoice.price
     return {
         "recipient_email": invoice.document.recipient_email,
         "group_key": invoice.document.group_key,
         "search_text": text,
         "grams": array_text(search.grams(text, number_label(invoice))),
+        "price_currency": price.currency or invoice.requests[0].asset.symbol,
+        "price_amount": price.amount,
     }
+
+
+async def save(tx: Tx, invoice: Invoice) -> None:
+    """Write the columns of an invoice anew."""
+    await execute(
+        tx,
+        """
+        WITH searched AS (
+            UPDATE invoice_search
+               SET grams = %(grams)s::integer[], price_currency = %(price_currency)s,
+                   price_amount = %(price_amount)s
+             WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
+        )
+        UPDATE invoice
+           SET recipient_email = %(recipient_email)s, group_key = %(group_key)s,
+               search_text = %(search_text)s
+         WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
+        """,
+        {"org_id": invoice.org_id, "invoice_id": invoice.invoice_id} | columns(invoice),
+    )
 
 
 def _text(invoice: Invoice) -> str:

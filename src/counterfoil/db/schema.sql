@@ -348,7 +348,9 @@ CREATE TABLE public.invoice_log (
 CREATE TABLE public.invoice_search (
     org_id bigint NOT NULL,
     invoice_id uuid NOT NULL,
-    grams integer[]
+    grams integer[],
+    price_currency text NOT NULL COLLATE pg_catalog."C",
+    price_amount numeric NOT NULL
 );
 
 CREATE TABLE public.job (
@@ -998,6 +1000,8 @@ CREATE INDEX invoice_by_standing ON public.invoice USING btree (org_id, status, 
 CREATE INDEX invoice_count_of_org ON public.invoice_count USING btree (org_id);
 
 CREATE INDEX invoice_due ON public.invoice USING btree (deadline_at, org_id, invoice_id) WHERE (status = ANY (ARRAY['awaiting_payment'::text, 'expired'::text]));
+
+CREATE INDEX invoice_search_amount ON public.invoice_search USING btree (org_id, price_currency, price_amount, invoice_id);
 
 CREATE INDEX invoice_search_grams ON public.invoice_search USING gin (grams) WITH (fastupdate='on', gin_pending_list_limit='256');
 

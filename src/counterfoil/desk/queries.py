@@ -127,7 +127,7 @@ async def must_reach(desk: Desk, invoice_id: UUID, by: Actor) -> None:
 async def page(desk: Desk, filters: Filters, by: Actor, *, number: int, size: int) -> Page:
     """The ``number``-th page (from 1) of ``size`` invoices that match.
 
-    The newest come first where so many match that they cannot be sorted by due date.
+    The newest come first where so many match that they cannot be sorted otherwise.
     """
     by.require(Permission.READ)
     filters = replace(filters, client_id=by.client_id)
@@ -191,11 +191,12 @@ async def _found(  # noqa: PLR0913 - whose, which, and the slice of them
     size: int,
 ) -> Shelf:
     total = sum(c.count for c in counts)
-    many = total > COUNTED_AT_MOST and not filters.by_standing_only
-    if many and filters.by_due:
+    many = total > COUNTED_AT_MOST
+    at_least = many and not filters.by_standing_only
+    if at_least and (filters.by_due or filters.by_amount):
         filters = replace(filters, order="newest")
     found = await lists.page(tx, org_id, filters, limit=size, offset=(number - 1) * size, many=many)
-    return Shelf(tuple(found), COUNTED_AT_MOST if many else total, many, filters.order)
+    return Shelf(tuple(found), COUNTED_AT_MOST if at_least else total, at_least, filters.order)
 
 
 async def logs(desk: Desk, invoice_id: UUID, by: Actor) -> list[NumberedEntry]:

@@ -37,12 +37,16 @@ SEARCH_LENGTH: Final = 200
 MAX_PAGE: Final = 5_000
 MAX_PAGE_BY_DUE: Final = 500
 """Each standing is read that far and merged, so pages further on would take long."""
+MAX_PAGE_BY_AMOUNT: Final = 100
+"""Where each invoice stands is looked up on the way there; the other end is one click away."""
 
 ORDERS: Final[Mapping[str, Order]] = {
     "newest": "newest",
     "oldest": "oldest",
     "due_first": "due_first",
     "due_last": "due_last",
+    "amount_least": "amount_least",
+    "amount_most": "amount_most",
 }
 COLUMNS: Final = (
     "recipient",
@@ -109,6 +113,8 @@ class Asked:
     @property
     def last_page(self) -> int:
         """As far as pages are shown."""
+        if self.filters.by_amount:
+            return MAX_PAGE_BY_AMOUNT
         return MAX_PAGE_BY_DUE if self.filters.by_due else MAX_PAGE
 
     def with_order(self, order: str) -> str:
