@@ -6,10 +6,11 @@ from datetime import timedelta
 import pytest
 
 from counterfoil.books import lost, moves
+from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.events import ApproveRefund, Decline, OrderRefund
 from counterfoil.core.invoice import Context, Invoice, Policy, Status
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import landing, moving, stuck
+from counterfoil.desk import approving, landing, moving, queries, redirecting, stuck
 from counterfoil.desk.act import act
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Batch, Reserved, SignedBytes, Terms
@@ -267,6 +268,17 @@ async def test_a_refund_of_what_a_lost_payout_has_paid_after_all_stops_for_a_per
 
     assert await reserve(till, "pool") is Reserved.PARKED
     assert "landed after all" in str((await till.move(bill, "refund")).park_reason)
+
+    # Nobody is told that the money is still here, and nobody gives it away another way.
+    by = Actor("user_third", till.org_id, frozenset({Permission.SIGN, Permission.READ}))
+    view = await queries.view(till.desk, bill.invoice_id, by)
+    seen = await redirecting.standing(till.desk, view, by)
+    assert seen is not None
+    assert seen.may_have_left
+    assert not seen.actions
+    with pytest.raises(OutOfPlace, match="landed after all"):
+        await approving.withdraw_payments(till.desk, bill.invoice_id, by, "pay it by hand")
+    assert await till.status(bill) is S.REFUND_PROCESSING
 
 
 async def sign(nonce: int, _terms: Terms) -> SignedBytes:

@@ -279,6 +279,7 @@ async def test_a_signature_that_got_lost_holds_the_new_payment_up_and_stops_it_o
     till: Till, clock: FakeClock
 ) -> None:
     await register(till, TREASURY)
+    await register(till, STRANGER, "Safe")
     bill = await stuck_payout(till, signed=False)
     old = (await till.move(bill, "payout")).move_id
     await redirect(till, bill)
@@ -293,6 +294,14 @@ async def test_a_signature_that_got_lost_holds_the_new_payment_up_and_stops_it_o
     clock.advance(timedelta(minutes=2))
     assert await reserve(till, "pool") is Reserved.PARKED
     assert "landed after all" in ((await till.moves(bill, "payout"))[-1].park_reason or "")
+    seen = await standing(till, bill, SUE)
+    assert "landed after all" in seen.waits
+    assert not seen.actions
+    with pytest.raises(OutOfPlace, match="landed after all"):
+        await approving.approve_payments_again(till.desk, bill.invoice_id, SUE, WHY)
+    with pytest.raises(OutOfPlace, match="landed after all"):
+        await redirect(till, bill, SAM, STRANGER)
+    assert [move.status for move in await till.moves(bill, "payout")] == ["failed", "parked"]
 
 
 async def test_twenty_approvals_at_once_make_one_payment(till: Till) -> None:

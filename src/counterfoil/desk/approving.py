@@ -28,7 +28,7 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.metadata import ApprovedAgain, PaymentWithdrawn
 from counterfoil.desk.moving import RUNS_WHILE
-from counterfoil.desk.objections import OUTGOING, over_budget
+from counterfoil.desk.objections import OUTGOING, gone_before, over_budget
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.record import record
 from counterfoil.desk.redirect_orders import orderer_of
@@ -299,7 +299,11 @@ def must_be_in_place(move: MoveRow, invoice: Invoice) -> None:
 
 
 async def dead_nonce(tx: Tx, move: MoveRow) -> int | None:
-    """The last nonce that was signed for a payment, all of which are proven dead; None for none."""
+    """The last nonce that was signed for a payment, all of which are proven dead; None for none.
+
+    Raises `OutOfPlace` also where the same money has left, or may still, with a movement that was
+    given up for this one.
+    """
     nonces = {move.replaces_nonce} if move.replaces_nonce is not None else set()
     if move.nonce is not None and move.wallet is not None:
         siblings = await wallets.of_nonce(tx, move.chain, move.wallet, move.nonce)
@@ -318,6 +322,8 @@ async def dead_nonce(tx: Tx, move: MoveRow) -> int | None:
             siblings = await wallets.of_nonce(tx, gone.chain, gone.wallet, gone.nonce)
             _must_be_dead(gone.nonce, siblings)
         nonces.add(gone.nonce)
+    if gone_with_another := await gone_before(tx, move):
+        raise OutOfPlace(gone_with_another)
     return max(nonces, default=None)
 
 

@@ -25,7 +25,16 @@ from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.registered import barred
 
-__all__ = ["LONG", "OUTGOING", "SHORT", "Objection", "objections", "over_budget", "pause_until"]
+__all__ = [
+    "LONG",
+    "OUTGOING",
+    "SHORT",
+    "Objection",
+    "gone_before",
+    "objections",
+    "over_budget",
+    "pause_until",
+]
 
 _WITH_US: Final[tuple[LedgerAccount, ...]] = (
     "deposit",
@@ -215,6 +224,11 @@ async def _not_in_hold(tx: Tx, move: MoveRow) -> str | None:
         f"{move.amount_units} base units are to leave the hold wallet, but only {held} of what came"
         " in for this invoice are there"
     )
+
+
+async def gone_before(tx: Tx, move: MoveRow) -> str | None:
+    """Why a movement's money has left, or may still, with another one that was given up."""
+    return await _has_landed(tx, move) or await _may_land(tx, move)
 
 
 async def _has_landed(tx: Tx, move: MoveRow) -> str | None:
