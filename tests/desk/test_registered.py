@@ -1,4 +1,4 @@
-"""Payouts of an organisation that pays out to registered addresses only."""
+"""Payouts to registered addresses: to no others where these rule, to none that was removed."""
 
 import asyncio
 from datetime import timedelta
@@ -20,13 +20,14 @@ SAM = Actor(SIGNER, 1, frozenset({Permission.SIGN, Permission.READ}))
 ANNA = Actor("user_anna", 1, frozenset({Permission.ADMINISTER, Permission.READ}))
 
 
+@pytest.mark.parametrize("only", [True, False])
 async def test_a_payout_to_an_address_that_was_removed_stands_still_and_is_not_signed(
-    till: Till, clock: FakeClock
+    till: Till, clock: FakeClock, *, only: bool
 ) -> None:
     bill = await till.signed_bill()
     destination = bill.payout_to["evm"]
     where = await register(till, destination)
-    await registered_only(till)
+    await registered_only(till, registered_only=only)
     await reserve(till)
     await land(till)
     await remove(till, where)
@@ -77,7 +78,6 @@ async def test_whoever_removes_an_address_waits_for_the_signature_under_way_and_
 ) -> None:
     bill, other = await till.signed_bill(), await till.signed_bill()
     where = await register(till, bill.payout_to["evm"])
-    await registered_only(till)
     await reserve(till)
     await land(till)
     removing: list[asyncio.Task[None]] = []

@@ -42,6 +42,12 @@ class PayoutAddress:
         return self.usable_at is not None and self.usable_at <= now
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    family: str
+    address: str
+
+
 async def get(tx: Tx, org_id: int) -> Profile | None:
     """The profile; None where there is no such organisation."""
     return await one_row(
@@ -127,6 +133,20 @@ async def hold_payout_address(tx: Tx, org_id: int, family: str, address: str) ->
         """,
         {"org_id": org_id, "family": family, "address": address},
     )
+
+
+async def removed_payout_addresses(tx: Tx, org_id: int) -> frozenset[tuple[str, str]]:
+    """Families and addresses that were registered once and removed, registered again or not."""
+    found = await all_rows(
+        tx,
+        _Place,
+        """
+        SELECT DISTINCT family, address FROM payout_address
+         WHERE org_id = %(org_id)s AND removed_at IS NOT NULL
+        """,
+        {"org_id": org_id},
+    )
+    return frozenset((one.family, one.address) for one in found)
 
 
 async def insert_payout_address(tx: Tx, org_id: int, row: PayoutAddress) -> None:

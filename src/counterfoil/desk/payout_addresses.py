@@ -138,9 +138,10 @@ async def approve(desk: Desk, payout_address_id: UUID, by: Actor) -> None:
 
 
 async def remove(desk: Desk, payout_address_id: UUID, by: Actor) -> None:
-    """Take an address away: nothing is signed from then on that goes there.
+    """Take an address away: no payout is signed from then on that goes there, whatever the rules.
 
-    It waits for a signature under way. Raises `Forbidden`, `NotFound`, and `Unavailable` where the
+    It waits for a signature under way. Registered again, the address is good as any other, after
+    its approval and the waiting. Raises `Forbidden`, `NotFound`, and `Unavailable` where the
     wait is too long; then nothing has changed.
     """
     by.require(Permission.ADMINISTER)
@@ -148,16 +149,17 @@ async def remove(desk: Desk, payout_address_id: UUID, by: Actor) -> None:
     async def work(tx: Tx) -> None:
         await orgs.hold(tx, by.org_id)
         found = await _one(tx, payout_address_id, by)
-        await profiles.remove_payout_address(tx, by.org_id, payout_address_id, desk.clock.now())
+        now = desk.clock.now()
+        try:
+            await profiles.remove_payout_address(tx, by.org_id, payout_address_id, now)
+        except LockNotAvailable:
+            raise Unavailable(
+                "payments to this address are being signed just now, so it is not removed yet; do"
+                " it again in a few seconds"
+            ) from None
         await note(desk, tx, by, "payout_address_removed", found.address)
 
-    try:
-        await desk.database.run(work)
-    except LockNotAvailable:
-        raise Unavailable(
-            "payments to this address are being signed just now, so it is not removed yet; do it"
-            " again in a few seconds"
-        ) from None
+    await desk.database.run(work)
 
 
 async def choose_default(desk: Desk, payout_address_id: UUID, by: Actor, *, on: bool) -> None:

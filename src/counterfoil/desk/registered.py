@@ -1,7 +1,9 @@
-"""Whether money may go to an address: the rule to pay out to registered addresses only.
+"""Whether money may go to an address: to registered ones only, where an organisation says so.
 
-It is asked when an invoice is made or changed, when somebody signs for its money or approves a
-payment again, and once more before the signer is asked, since addresses can be removed at any time.
+What was registered once and removed is barred everywhere, until it is registered and good again:
+whoever removed it was told that nothing is paid there any more. It is asked when an invoice is made
+or changed, when somebody signs for its money or approves a payment again, and once more before the
+signer is asked, since addresses can be removed at any time.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,10 +39,21 @@ async def usable(tx: Tx, org_id: int, now: datetime) -> list[PayoutAddress]:
 
 async def must_be_registered(tx: Tx, org: Org, payout_to: Mapping[str, str], now: datetime) -> None:
     """Refuse addresses that an organisation does not pay out to; raises `Invalid` by field."""
-    if not payout_to or not org.policy.payouts.in_force(now).registered_only:
+    if not payout_to:
+        return
+    only = org.policy.payouts.in_force(now).registered_only
+    removed = await profiles.removed_payout_addresses(tx, org.org_id)
+    asked = {place for place in payout_to.items() if only or place in removed}
+    if not asked:
         return
     known = await profiles.payout_addresses(tx, org.org_id)
-    for family, address in payout_to.items():
+    for family, address in asked:
+        if not only and _of(known, family, address) is None:
+            raise Invalid.field(
+                f"payout_addresses.{family}",
+                "was a registered payout address and is removed, so nothing is paid there; have it"
+                " registered again, or name another",
+            )
         refuse_unregistered(known, family, address, f"payout_addresses.{family}", now)
 
 
@@ -79,7 +92,7 @@ async def must_still_be_registered(desk: Desk, tx: Tx, invoice: Invoice) -> None
     Raises `OutOfPlace`, as nothing in the request is wrong.
     """
     now = desk.clock.now()
-    address = _elsewhere(invoice, await _good(tx, invoice.org_id, [invoice], now))
+    address = _elsewhere(invoice, await _places(tx, invoice.org_id, [invoice], now))
     if address is None:
         return
     raise OutOfPlace(
@@ -94,28 +107,41 @@ async def not_signed_for(
 ) -> frozenset[UUID]:
     """Those of an organisation's invoices that `must_still_be_registered` refuses to sign for."""
     waiting = [invoice for invoice in found if stands_to_be_signed(invoice)]
-    good = await _good(tx, org_id, waiting, now)
-    return frozenset(i.invoice_id for i in waiting if _elsewhere(i, good) is not None)
+    places = await _places(tx, org_id, waiting, now)
+    return frozenset(i.invoice_id for i in waiting if _elsewhere(i, places) is not None)
 
 
-_Places = frozenset[tuple[str, str]]
-"""Chain families with an address of each."""
+_Place = tuple[str, str]
+"""A chain family with an address of it."""
 
 
-async def _good(tx: Tx, org_id: int, invoices: Sequence[Invoice], now: datetime) -> _Places | None:
-    """Where the money of these invoices may go; None for anywhere."""
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where money may go: to what is ``good``; elsewhere unless ``only`` that or it was removed."""
+
+    good: frozenset[_Place]
+    removed: frozenset[_Place]
+    only: bool
+
+    def allow(self, place: _Place) -> bool:
+        return place in self.good or not (self.only or place in self.removed)
+
+
+async def _places(tx: Tx, org_id: int, invoices: Sequence[Invoice], now: datetime) -> _Places:
+    """Where the money of these invoices may go."""
     org = await orgs.get(tx, org_id) if any(i.payout_to for i in invoices) else None
-    if org is None or not org.policy.payouts.in_force(now).registered_only:
-        return None
-    return frozenset((one.family, one.address) for one in await usable(tx, org_id, now))
+    if org is None:
+        return _Places(frozenset(), frozenset(), only=False)
+    only = org.policy.payouts.in_force(now).registered_only
+    removed = await profiles.removed_payout_addresses(tx, org_id)
+    good = await usable(tx, org_id, now) if only or removed else ()
+    return _Places(frozenset((one.family, one.address) for one in good), removed, only)
 
 
-def _elsewhere(invoice: Invoice, good: _Places | None) -> str | None:
-    """The first address of an invoice that is not among these."""
-    if good is None:
-        return None
+def _elsewhere(invoice: Invoice, places: _Places) -> str | None:
+    """The first address of an invoice to which no money may go."""
     named = invoice.payout_to.items()
-    return next((address for family, address in named if (family, address) not in good), None)
+    return next((address for family, address in named if not places.allow((family, address))), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +166,12 @@ async def barred(tx: Tx, move: MoveRow, now: datetime, *, hold: bool = False) ->
     to = f"the destination {move.destination}"
     if lists:
         return Bar(f"{to} is on the sanctions list {' and '.join(lists)}")
-    if not await _must_be_registered(tx, move, now):
+    if move.purpose != "payout" or move.invoice_id is None:
         return None
     if hold:
         await profiles.hold_payout_address(tx, move.org_id, family, move.destination)
+    if not await _must_be_registered(tx, move, family, now):
+        return None
     found = _of(await profiles.payout_addresses(tx, move.org_id), family, move.destination)
     return _bar(found, to, now)
 
@@ -165,15 +193,15 @@ def _of(known: Iterable[PayoutAddress], family: str, address: str) -> PayoutAddr
     return next((one for one in known if (one.family, one.address) == (family, address)), None)
 
 
-async def _must_be_registered(tx: Tx, move: MoveRow, now: datetime) -> bool:
-    """Whether a payment may go to a registered address only.
+async def _must_be_registered(tx: Tx, move: MoveRow, family: str, now: datetime) -> bool:
+    """Whether a payout may go to a registered address only.
 
-    What was sent elsewhere than its invoice says (`desk.redirecting`) always may; other payouts
-    only where the organisation asks for that.
+    What was sent elsewhere than its invoice says (`desk.redirecting`) always may, and what goes to
+    an address that was removed; other payouts only where the organisation asks for that.
     """
-    if move.purpose != "payout" or move.invoice_id is None:
-        return False
-    if move.source_id != move.invoice_id.hex:
+    if move.invoice_id is None or move.source_id != move.invoice_id.hex:
         return True
     org = await orgs.get(tx, move.org_id)
-    return org is not None and org.policy.payouts.in_force(now).registered_only
+    if org is not None and org.policy.payouts.in_force(now).registered_only:
+        return True
+    return (family, move.destination) in await profiles.removed_payout_addresses(tx, move.org_id)
