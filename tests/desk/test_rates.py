@@ -6,8 +6,11 @@ from decimal import Decimal
 
 import pytest
 
+from counterfoil.books import orgs
 from counterfoil.core.errors import Unavailable
-from counterfoil.core.invoice import Quote
+from counterfoil.core.invoice import Policy, Quote
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.slowly import Slowly
 from counterfoil.db.pool import Database
 from counterfoil.desk import rates
 from counterfoil.desk.desk import Desk
@@ -173,6 +176,47 @@ async def test_a_source_that_errs_first_does_not_shut_out_one_that_is_right(
     quote = await current(desk)
     assert (quote.source, quote.rate) == ("fake", Decimal("32.50"))
     assert clock.now() == quote.observed_at
+
+
+async def test_a_new_source_far_off_what_all_others_say_prices_nothing(
+    desk: Desk, market: FakeRates, clock: FakeClock
+) -> None:
+    """Its field or scale is wrong; preferred, it would ask every payer for a tenth."""
+    market.code = "other"
+    await Pricer(desk, [market]).step()
+    new = FakeRates(clock, USDT_TWD="320.00")
+    pricer = Pricer(desk, [new, market])
+    await rounds(pricer, clock, 2)
+    assert (await current(desk)).source == "other"
+    new.says("USDT/TWD", "38.80")
+    await rounds(pricer, clock, 1)
+    assert (await current(desk)).source == "fake"
+
+
+async def test_of_several_first_words_none_shuts_out_another(
+    desk: Desk, market: FakeRates, clock: FakeClock
+) -> None:
+    second = second_source(clock, USDT_TWD="3.20")
+    await Pricer(desk, [second, market]).step()
+    async with desk.database.reading() as tx:
+        assert (await rates.sources(desk, tx))["USDT/TWD"] == {"second", "fake"}
+
+
+async def test_what_is_shown_as_in_use_goes_by_announced_rules_once_they_hold(
+    desk: Desk, market: FakeRates, clock: FakeClock
+) -> None:
+    await Office(desk.database, clock).opens()
+    await Pricer(desk, [market, second_source(clock, USDT_TWD="32.00")]).step()
+    slowly = Slowly(Policy(), Policy(rate_sources="second"), clock.now() + timedelta(minutes=1))
+    async with desk.database.transaction() as tx:
+        await orgs.save_policy(tx, 1, orgs.OrgPolicy().with_invoices(slowly))
+    reader = Actor("user_reader", 1, frozenset({Permission.READ}))
+    seen = []
+    for _ in range(2):
+        usdt = next(one for one in await rates.in_use(desk, reader) if one.name == "USDT/TWD")
+        seen.append(usdt.chosen and usdt.chosen.source)
+        clock.advance(timedelta(minutes=1))
+    assert seen == ["fake", "second"]
 
 
 async def test_a_market_that_walks_away_from_a_file_still_prices(

@@ -117,13 +117,20 @@ async def last_of(desk: Desk, source: str, base: str, quote: str) -> Snapshot | 
         return await rates.latest_of(tx, base, quote, source)
 
 
+async def speaking(desk: Desk, base: str, quote: str) -> list[Snapshot]:
+    """What counts just now of a pair, to judge a source's first word by."""
+    age = desk.rate_max_age_seconds
+    async with desk.database.reading() as tx:
+        return await heard(tx, base, quote, now=desk.clock.now(), max_age_seconds=age)
+
+
 async def in_use(desk: Desk, by: Actor) -> list[Pair]:
     """Each pair as it prices one's own organisation's invoices now. Raises `Forbidden`."""
     by.require(Permission.READ)
     now = desk.clock.now()
     async with desk.database.reading() as tx:
         org = await orgs.get(tx, by.org_id)
-        policy = Policy() if org is None else org.policy.invoice
+        policy = Policy() if org is None else org.policy.invoices.in_force(now)
         return [await _in_use(desk, tx, pair, policy, now) for pair in PAIRS]
 
 

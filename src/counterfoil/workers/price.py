@@ -41,6 +41,8 @@ class Pricer:
         await asyncio.gather(*(self._refresh(base, quote) for base, quote in self._pairs))
 
     async def _refresh(self, base: str, quote: str) -> None:
+        # Those that spoke before this round: of several first words in one, none judges another.
+        others = [_raw(row) for row in await rates.speaking(self._desk, base, quote)]
         for rank, source in enumerate(self._sources):
             pair = {"pair": f"{base}/{quote}", "source": source.code}
             try:
@@ -48,7 +50,8 @@ class Pricer:
                 # By what it said itself: judged by another's word, whoever errs first would shut
                 # out those who do not.
                 last = await rates.last_of(self._desk, rate.source, base, quote)
-                self._guard.check(rate, _as_raw(last), self._desk.clock.now())
+                before = None if last is None else _raw(last)
+                self._guard.check(rate, before, self._desk.clock.now(), others)
             except (RateUnavailable, RateRefused) as problem:
                 _log.warning("rate_not_taken", **pair, why=str(problem))
                 continue
@@ -58,9 +61,7 @@ class Pricer:
             await rates.store(self._desk, _snapshot(rate, self._desk.clock, rank))
 
 
-def _as_raw(row: rates.Snapshot | None) -> RawRate | None:
-    if row is None:
-        return None
+def _raw(row: rates.Snapshot) -> RawRate:
     return RawRate(row.base, row.quote, row.rate, row.source, row.observed_at)
 
 

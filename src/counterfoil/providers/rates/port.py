@@ -1,7 +1,7 @@
 """What every source of exchange rates looks like, and which answers none of them may give."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -55,23 +55,44 @@ class RateGuard:
     """Refuses a rate that may be well formed and still cannot be true.
 
     ``max_jump`` is the largest believable change since the same source's last snapshot, as a share
-    of it. It does not grow with time: after a long silence a person widens it.
+    of it. It does not grow with time: after a long silence a person widens it. A source's first
+    word is measured by what others say: a scale or a field that is wrong would price everything.
     """
 
     max_jump: Decimal = Decimal("0.20")
     max_ahead: timedelta = timedelta(minutes=2)
 
-    def check(self, rate: RawRate, last: RawRate | None, now: datetime) -> None:
-        """Raise `RateRefused` for a leap, or a time ahead of ours that would stay fresh."""
+    def check(
+        self,
+        rate: RawRate,
+        last: RawRate | None,
+        now: datetime,
+        others: Sequence[RawRate] = (),
+    ) -> None:
+        """Raise `RateRefused` for a leap, or a time ahead of ours that would stay fresh.
+
+        ``last`` is the same source's last word. Where there is none yet, a rate leaps that does so
+        from all that ``others`` say now; where nobody speaks it is taken.
+        """
         if rate.observed_at - now > self.max_ahead:
             message = f"{rate.source}: {rate.pair} is dated {rate.observed_at}, ahead of our clock"
             raise RateRefused(message)
-        if last is not None and abs(rate.value - last.value) > self.max_jump * last.value:
+        if last is not None and self._leaps(rate, last):
             message = (
                 f"{rate.source}: {rate.pair} leaps from {last.value} to {rate.value},"
                 f" by more than {self.max_jump:.0%}"
             )
             raise RateRefused(message)
+        if last is None and others and all(self._leaps(rate, other) for other in others):
+            told = ", ".join(f"{other.source} says {other.value}" for other in others)
+            message = (
+                f"{rate.source}: the first {rate.pair} is {rate.value}, and {told}: off all of them"
+                f" by more than {self.max_jump:.0%}"
+            )
+            raise RateRefused(message)
+
+    def _leaps(self, rate: RawRate, before: RawRate) -> bool:
+        return abs(rate.value - before.value) > self.max_jump * before.value
 
 
 def parse_rate(value: object, what: str) -> Decimal:
