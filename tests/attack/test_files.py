@@ -4,7 +4,11 @@ from typing import Final
 
 import aiohttp
 
-from support.actors import STUDIO
+from counterfoil.books import clients
+from counterfoil.db.migrate import MIGRATIONS
+from counterfoil.db.rows import execute
+from support.actors import PAYOUT_ADDRESS, STUDIO, Merchant
+from support.payments import Payments
 from support.pictures import jpeg, png
 from support.site import Firm, Site
 
@@ -169,3 +173,71 @@ async def test_a_file_beyond_ten_megabytes_is_not_read_to_its_end(site: Site, fi
         pass  # The server closed the connection while the rest was still being sent.
 
     assert sent < 60
+
+
+async def test_a_key_that_is_bound_to_a_client_id_has_the_files_of_that_one_alone(
+    site: Site, firm: Firm
+) -> None:
+    shop, other = [await bound_key(site, f"client_{name}") for name in ("shop", "till")]
+    own = (await shop.upload(PDF, "own.pdf")).data["file_id"]
+    theirs = (await other.upload(PDF, "theirs.pdf")).data["file_id"]
+    loose = (await firm.merchant.upload(png(), "loose.png")).data["file_id"]
+    given = (await firm.merchant.upload(jpeg(), "given.jpeg")).data["file_id"]
+    await firm.merchant.create(
+        headers={"X-Client-ID": "client_shop"}, attachment={"file_id": given}
+    )
+
+    unknown = await shop.get("/files/file_" + 32 * "0")
+    for hidden in (theirs, loose):
+        answer = await shop.get(f"/files/{hidden}")
+        assert answer.refusal == (404, 4016)
+        assert answer.raw == unknown.raw
+        attached = await shop.create(attachment={"file_id": hidden})
+        assert list(attached.fields) == ["attachment.file_id"]
+    for reached in (own, given):
+        assert (await shop.get(f"/files/{reached}")).status == 200
+    assert (await other.get(f"/files/{given}")).status == 404
+    assert (await shop.create(attachment={"file_id": own})).status == 200
+    for file_id in (own, theirs, loose, given):
+        assert (await firm.auditor.get(f"/files/{file_id}")).status == 200
+
+
+async def test_what_belongs_to_a_refund_is_there_for_the_invoices_own_client_id(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    await site.publish_rates()
+    shop, other = [await bound_key(site, f"client_{name}") for name in ("shop", "till")]
+    made = (await firm.merchant.create(headers={"X-Client-ID": "client_shop"})).data["id"]
+    await firm.reviewer.approve(made)
+    await payments.paid(made)
+    await payments.booked(made)
+    asked = {"refund_address": PAYOUT_ADDRESS, "refund_reason": "Goods returned."}
+    theirs = (await other.upload(PDF)).data["file_id"]
+    refused = await shop.act("refund", made, {**asked, "refund_attachments": [theirs]})
+    assert list(refused.fields) == ["refund_attachments"]
+    assert "was not uploaded here" in refused.fields["refund_attachments"]
+
+    proof = (await firm.signer.upload(PDF)).data["file_id"]
+    ordered = await firm.signer.act("refund", made, {**asked, "refund_attachments": [proof]})
+    assert ordered.status == 200
+    migration = (MIGRATIONS / "0035_files_of_a_client.sql").read_text()
+    backfill = migration[migration.index("INSERT") :]
+    for _ in ("as it was given", "as an upgrade finds it"):
+        assert (await shop.get(f"/files/{proof}")).status == 200
+        assert (await other.get(f"/files/{proof}")).status == 404
+        async with site.desk.database.transaction() as tx:
+            await execute(tx, "DELETE FROM client_file", {})
+            assert await execute(tx, backfill, {}) == 1  # type: ignore[arg-type]  # - a file of ours
+
+
+async def bound_key(site: Site, client_id: str) -> Merchant:
+    """A program of the merchant's with a key that is good for one client id."""
+    program = Merchant(*await site.person(1, client_id.replace("_", ""), "finance", "signer"))
+    async with site.desk.database.transaction() as tx:
+        client = clients.Client(client_id, client_id, site.clock.now(), None)
+        await clients.insert(tx, 1, client)
+        bound = "UPDATE api_key SET client_id = %(client)s WHERE key_id = %(key)s"
+        key_id = (program.key or "").split("_")[1]
+        await execute(tx, bound, {"client": client_id, "key": key_id})
+    program.client_id = client_id
+    return program

@@ -3,9 +3,10 @@
 import re
 from datetime import timedelta
 
+from counterfoil.core.payout_rules import PayoutRules
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
-from counterfoil.desk import granting, org_log, proving
+from counterfoil.desk import granting, org_log, payout_addresses, proving
 from support.contents import all_tables
 from support.payments import Payments
 from support.site import PASSWORD, Firm, Site
@@ -159,6 +160,29 @@ async def test_a_role_holds_when_its_time_has_come(site: Site, anna: Visitor) ->
     ]
     assert not await granting.begin_due(site.desk)
     assert len(await events(of=site)) == len(told)
+
+
+async def test_a_longer_waiting_reaches_roles_that_wait_and_a_shorter_one_does_not(
+    site: Site, anna: Visitor
+) -> None:
+    def rules(hours: int) -> PayoutRules:
+        return PayoutRules(wait_hours=hours)
+
+    arno = Actor("user_arno", 1, frozenset({Permission.ADMINISTER}))
+    await add(anna, "ann", "signer")
+    await payout_addresses.change_rules(site.desk, rules(12), arno)
+    (waits,) = await granting.waiting(site.desk, READER)
+    assert waits.grant.holds_at == site.clock.now() + DAY
+    await payout_addresses.change_rules(site.desk, rules(72), arno)
+    site.clock.advance(2 * DAY)
+    assert not await granting.begin_due(site.desk)
+    (waits,) = await granting.waiting(site.desk, READER)
+    assert waits.grant.holds_at == site.clock.now() + DAY
+    site.clock.advance(DAY)
+    await granting.begin_due(site.desk)
+    assert await granting.waiting(site.desk, READER) == []
+    told = [data["held_back"] for _, _, data in await events(of=site) if "held_back" in data]
+    assert told == [1]
 
 
 async def test_any_administrator_calls_it_off_and_what_is_taken_ends_at_once(

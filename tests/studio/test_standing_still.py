@@ -224,7 +224,17 @@ async def test_programs_send_payouts_elsewhere_with_two_keys(
     assert (await firm.signer.act("payments/redirect/withdraw", stuck, why)).status == 200
     assert (await firm.second_signer.act("payments/redirect/approve", stuck)).status == 409
     assert (await firm.second_signer.act("payments/redirect", stuck, wanted)).status == 200
-    done = await firm.signer.act("payments/redirect/approve", stuck)
+    unnamed = await firm.signer.act("payments/redirect/approve", stuck)
+    assert list(unnamed.fields) == ["redirect_id"], "there was more than one order"
+    logs = (await firm.signer.get(f"/invoice/intent/{stuck}/logs")).data
+    ordered = [log["metadata"]["redirect"] for log in logs if log["event"] == "redirect_ordered"]
+    first, last = sorted(ordered)
+    for bad in (first.upper(), "the last one"):
+        other = await firm.signer.act("payments/redirect/approve", stuck, {"redirect_id": bad})
+        assert list(other.fields) == ["redirect_id"]
+    withdrawn = await firm.signer.act("payments/redirect/approve", stuck, {"redirect_id": first})
+    assert withdrawn.status == 409
+    done = await firm.signer.act("payments/redirect/approve", stuck, {"redirect_id": last})
     assert done.data["payment_intent"]["payout_addresses"] == {"evm": PAYOUT_ADDRESS.lower()}
     assert [move.destination for move in await payouts(site, stuck, payments)] == [
         PAYOUT_ADDRESS.lower(),

@@ -46,8 +46,11 @@ async def insert(tx: Tx, file: FileRow) -> None:
     )
 
 
-async def get(tx: Tx, org_id: int, file_id: UUID) -> FileRow | None:
-    """The file with its content, or None when this organisation has none such."""
+async def get(tx: Tx, org_id: int, file_id: UUID, client_id: str | None = None) -> FileRow | None:
+    """The file with its content, or None when this organisation, or the client id, has none such.
+
+    Without ``client_id`` it may be anybody's of the organisation.
+    """
     return await one_row(
         tx,
         FileRow,
@@ -55,8 +58,12 @@ async def get(tx: Tx, org_id: int, file_id: UUID) -> FileRow | None:
         SELECT org_id, file_id, name, content_type, size_bytes, sha256, content, uploaded_by,
                created_at
           FROM file WHERE org_id = %(org_id)s AND file_id = %(file_id)s
+           AND (%(client_id)s::text IS NULL OR EXISTS (
+               SELECT FROM client_file AS c
+                WHERE c.org_id = file.org_id AND c.client_id = %(client_id)s
+                  AND c.file_id = file.file_id))
         """,
-        {"org_id": org_id, "file_id": file_id},
+        {"org_id": org_id, "file_id": file_id, "client_id": client_id},
     )
 
 
@@ -70,8 +77,10 @@ async def name_of(tx: Tx, org_id: int, file_id: UUID) -> str | None:
     )
 
 
-async def exist(tx: Tx, org_id: int, file_ids: Collection[UUID]) -> bool:
-    """Whether every one of these files is this organisation's."""
+async def exist(
+    tx: Tx, org_id: int, file_ids: Collection[UUID], client_id: str | None = None
+) -> bool:
+    """Whether every one of these files is this organisation's, and the client id's."""
     wanted = set(file_ids)
     found = await one_value(
         tx,
@@ -79,10 +88,27 @@ async def exist(tx: Tx, org_id: int, file_ids: Collection[UUID]) -> bool:
         """
         SELECT count(*) FROM file
          WHERE org_id = %(org_id)s AND file_id = ANY(%(file_ids)s::uuid[])
+           AND (%(client_id)s::text IS NULL OR EXISTS (
+               SELECT FROM client_file AS c
+                WHERE c.org_id = file.org_id AND c.client_id = %(client_id)s
+                  AND c.file_id = file.file_id))
         """,
-        {"org_id": org_id, "file_ids": list(wanted)},
+        {"org_id": org_id, "file_ids": list(wanted), "client_id": client_id},
     )
     return found == len(wanted)
+
+
+async def share(tx: Tx, org_id: int, client_id: str, file_ids: Collection[UUID]) -> None:
+    """Have keys that are bound to a client id reach these files from now on."""
+    await execute(
+        tx,
+        """
+        INSERT INTO client_file (org_id, client_id, file_id)
+        SELECT %(org_id)s, %(client_id)s, unnest(%(file_ids)s::uuid[])
+        ON CONFLICT DO NOTHING
+        """,
+        {"org_id": org_id, "client_id": client_id, "file_ids": list(file_ids)},
+    )
 
 
 async def usage(tx: Tx, org_id: int) -> Usage:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from counterfoil.db.pool import Tx
@@ -79,6 +79,18 @@ async def due(tx: Tx, now: datetime, *, limit: int) -> list[Grant]:
          WHERE holds_at <= %(now)s ORDER BY holds_at LIMIT %(limit)s
         """,
         {"now": now, "limit": limit},
+    )
+
+
+async def hold_back(tx: Tx, org_id: int, now: datetime, wait: timedelta) -> int:
+    """Have roles that wait keep to a longer waiting; answers how many those are."""
+    return await execute(
+        tx,
+        """
+        UPDATE role_grant SET holds_at = asked_at + %(wait)s
+         WHERE org_id = %(org_id)s AND holds_at > %(now)s AND holds_at < asked_at + %(wait)s
+        """,
+        {"org_id": org_id, "now": now, "wait": wait},
     )
 
 

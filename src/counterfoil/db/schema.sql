@@ -228,6 +228,12 @@ CREATE TABLE public.client (
     disabled_at timestamp with time zone
 );
 
+CREATE TABLE public.client_file (
+    org_id bigint NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    file_id uuid NOT NULL
+);
+
 CREATE TABLE public.deposit_address (
     org_id bigint NOT NULL,
     number bigint NOT NULL,
@@ -803,6 +809,9 @@ ALTER TABLE ONLY public.api_key
 
 ALTER TABLE ONLY public.bank_account
     ADD CONSTRAINT bank_account_pkey PRIMARY KEY (org_id, bank_account_id);
+
+ALTER TABLE ONLY public.client_file
+    ADD CONSTRAINT client_file_pkey PRIMARY KEY (org_id, client_id, file_id);
 
 ALTER TABLE ONLY public.client
     ADD CONSTRAINT client_pkey PRIMARY KEY (org_id, client_id);

@@ -234,7 +234,7 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
             resolution.must_be_open(invoice, choice)
         if stands_to_be_signed(invoice):
             await must_still_be_registered(desk, tx, invoice)
-        await _check_attachments(tx, invoice.org_id, refund_attachments)
+        await _check_attachments(tx, by, refund_attachments)
         address = None
         if refund_address is not None:
             address = await check_refund(desk, tx, by.org_id, FAMILY, refund_address)
@@ -321,7 +321,7 @@ async def order_refund(  # noqa: PLR0913 - the fields of RefundReviewRequest
         if not 1 <= len(attachments) <= MAX_ATTACHMENTS:
             sentence = f"must name one to {MAX_ATTACHMENTS} uploaded files"
             raise Invalid.field("refund_attachments", sentence)
-        await _check_attachments(tx, invoice.org_id, attachments)
+        await _check_attachments(tx, by, attachments)
         destination = await check_refund(desk, tx, by.org_id, FAMILY, address)
         await _check_still(tx, invoice, OrderRefund)
         return [
@@ -457,10 +457,10 @@ async def _check_unsent(tx: Tx, invoice: Invoice) -> None:
         )
 
 
-async def _check_attachments(tx: Tx, org_id: int, attachments: tuple[UUID, ...]) -> None:
+async def _check_attachments(tx: Tx, by: Actor, attachments: tuple[UUID, ...]) -> None:
     if len(attachments) > MAX_ATTACHMENTS:
         sentence = f"must name at most {MAX_ATTACHMENTS} files"
         raise Invalid.field("refund_attachments", sentence)
-    if attachments and not await files.exist(tx, org_id, attachments):
+    if attachments and not await files.exist(tx, by.org_id, attachments, by.client_id):
         sentence = "names a file that was not uploaded here; upload it first"
         raise Invalid.field("refund_attachments", sentence)

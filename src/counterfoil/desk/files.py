@@ -43,7 +43,13 @@ async def store(
     row = prepared(desk, content, name, by)
 
     async def work(tx: Tx) -> StoredFile:
-        return await once(desk, tx, by, idempotent, lambda: keep(tx, row))
+        async def do() -> StoredFile:
+            kept = await keep(tx, row)
+            if by.client_id is not None:
+                await files.share(tx, by.org_id, by.client_id, [row.file_id])
+            return kept
+
+        return await once(desk, tx, by, idempotent, do)
 
     return await desk.database.run(work)
 
@@ -67,10 +73,14 @@ def prepared(desk: Desk, content: bytes, name: str, by: Actor) -> files.FileRow:
 
 
 async def fetch(desk: Desk, file_id: UUID, by: Actor) -> tuple[StoredFile, bytes]:
-    """A file of the actor's organisation with its content; `NotFound` otherwise."""
+    """A file of the actor's organisation with its content; `NotFound` otherwise.
+
+    A key that is bound to a client id has what was uploaded with such a key, and what belongs to
+    that client id's invoices and their refunds.
+    """
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
-        row = await files.get(tx, by.org_id, file_id)
+        row = await files.get(tx, by.org_id, file_id, by.client_id)
     if row is None:
         raise NotFound("there is no such file")
     return _stored(row), row.content

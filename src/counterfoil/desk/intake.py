@@ -149,7 +149,7 @@ async def edit(
         now = desk.clock.now()
         if before.status is not Status.APPROVAL_PENDING:
             await happen(desk, tx, before, _unchanged(before, now, by), by)
-        asked = await _changed(desk, tx, before, change, now)
+        asked = await _checked(desk, tx, change(draft_of(before)), by, now, before=before)
         event = Edit(
             at=now,
             by=by.uid,
@@ -178,7 +178,7 @@ async def look_over(desk: Desk, draft: Draft, by: Actor) -> Asked:
     """
     by.require(Permission.CREATE)
     async with desk.database.reading() as tx:
-        return await _checked(desk, tx, draft, by.org_id, desk.clock.now())
+        return await _checked(desk, tx, draft, by, desk.clock.now())
 
 
 async def look_over_change(desk: Desk, invoice_id: UUID, change: Change, by: Actor) -> Asked:
@@ -189,14 +189,10 @@ async def look_over_change(desk: Desk, invoice_id: UUID, change: Change, by: Act
     by.require(Permission.CREATE)
     async with desk.database.reading() as tx:
         before = await invoices.get(tx, by.org_id, invoice_id)
-        if before is None:
+        if before is None or not by.reaches(before.client_id):
             raise NotFound("there is no such invoice")
-        return await _changed(desk, tx, before, change, desk.clock.now())
-
-
-async def _changed(desk: Desk, tx: Tx, before: Invoice, change: Change, now: datetime) -> Asked:
-    draft = change(draft_of(before))
-    return await _checked(desk, tx, draft, before.org_id, now, before=before)
+        draft, now = change(draft_of(before)), desk.clock.now()
+        return await _checked(desk, tx, draft, by, now, before=before)
 
 
 def draft_of(invoice: Invoice) -> Draft:
@@ -242,7 +238,7 @@ async def _create(desk: Desk, tx: Tx, draft: Draft, by: Actor) -> Invoice:
     invoice_id = desk.ids.new()
     found, org, taken = await together(
         tx,
-        _looked_up(desk, tx, draft, by.org_id, now),
+        _looked_up(desk, tx, draft, by, now),
         orgs.get(tx, by.org_id),
         addresses.take(tx, by.org_id, "evm", invoice_id),
     )
@@ -317,7 +313,7 @@ async def _approved_by_policy(desk: Desk, tx: Tx, invoice: Invoice, by: Actor) -
     return await happen(desk, tx, invoice, event, policy)
 
 
-async def _looked_up(desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetime) -> _LookedUp:
+async def _looked_up(desk: Desk, tx: Tx, draft: Draft, by: Actor, now: datetime) -> _LookedUp:
     price = Price(mode=draft.pricing_mode, amount=draft.amount, currency=_currency(draft))
     pricing.check_amount(price)
     pricing.check_items(draft.detail_items, price)
@@ -330,7 +326,7 @@ async def _looked_up(desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetim
     )
     _, (assets, said), payout_to = await together(
         tx,
-        _check_references(tx, draft, org_id, now),
+        _check_references(tx, draft, by, now),
         _said(desk, tx, draft, price, now),
         check_payouts(desk, tx, dict(draft.payout_addresses)),
     )
@@ -338,14 +334,14 @@ async def _looked_up(desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetim
 
 
 async def _checked(  # noqa: PLR0913 - a draft, and all that it is checked against
-    desk: Desk, tx: Tx, draft: Draft, org_id: int, now: datetime, *, before: Invoice | None = None
+    desk: Desk, tx: Tx, draft: Draft, by: Actor, now: datetime, *, before: Invoice | None = None
 ) -> Asked:
     """What is asked for, priced by the rules of the invoice before or by the present ones.
 
     Checked against the organisation's own rules about where money and customers go as well.
     """
-    found = await _looked_up(desk, tx, draft, org_id, now)
-    org = await orgs.get(tx, org_id)
+    found = await _looked_up(desk, tx, draft, by, now)
+    org = await orgs.get(tx, by.org_id)
     if org is None:
         raise NotFound("this organisation does not exist any more")
     await _must_suit(tx, org, found, now, before)
@@ -424,9 +420,9 @@ def _chain(desk: Desk, draft: Draft) -> Chain:
     return chain
 
 
-async def _check_references(tx: Tx, draft: Draft, org_id: int, now: datetime) -> None:
+async def _check_references(tx: Tx, draft: Draft, by: Actor, now: datetime) -> None:
     file_id = draft.attachment_file_id
-    if file_id is not None and not await files.exist(tx, org_id, [file_id]):
+    if file_id is not None and not await files.exist(tx, by.org_id, [file_id], by.client_id):
         raise Invalid.field("attachment.file_id", "names no file that was uploaded here")
     by_bank = draft.payment_method_type == "fiat"
     if by_bank and draft.pricing_mode == "crypto":
@@ -436,7 +432,7 @@ async def _check_references(tx: Tx, draft: Draft, org_id: int, now: datetime) ->
         sentence = "is required when payment_method_type is fiat"
         raise Invalid.field("bank_account_id", sentence)
     if draft.bank_account_id is not None:
-        account = await check_usable(tx, org_id, draft.bank_account_id, now)
+        account = await check_usable(tx, by.org_id, draft.bank_account_id, now)
         if by_bank and account.currency != draft.currency:
             asked = draft.currency
             sentence = f"names an account in {account.currency}; this invoice asks for {asked}"

@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 from psycopg.errors import LockNotAvailable, UniqueViolation
 
-from counterfoil.books import bank_accounts, orgs, profiles
+from counterfoil.books import bank_accounts, grants, orgs, profiles
 from counterfoil.books.profiles import PayoutAddress
 from counterfoil.core import ids
 from counterfoil.core.errors import Conflict, Invalid, NotFound, Unavailable
@@ -195,7 +195,8 @@ async def change_rules(
     Of ``to`` counts what differs from the rules in force. What was announced before goes on
     waiting, but for a rule that is asked for anew or named in ``take_back``. What is stricter holds
     for addresses and bank accounts that are registered and not good yet as well: they wait for the
-    second person, or longer. Raises `Forbidden`, and `Invalid` naming the field.
+    second person, or longer. A longer waiting holds for roles that wait. Raises `Forbidden`, and
+    `Invalid` naming the field.
     """
     by.require(Permission.ADMINISTER)
     if not SHORTEST_HOURS <= to.wait_hours <= LONGEST_HOURS:
@@ -236,7 +237,8 @@ async def _hold_back(tx: Tx, org_id: int, rules: PayoutRules, now: datetime) -> 
     """Have what is not good yet keep to the rules as they are now; answers how many those are."""
     two, wait = rules.two_people, rules.wait
     held = await profiles.hold_payout_addresses_back(tx, org_id, now, two_people=two, wait=wait)
-    return held + await bank_accounts.hold_back(tx, org_id, now, two_people=two, wait=wait)
+    held += await bank_accounts.hold_back(tx, org_id, now, two_people=two, wait=wait)
+    return held + await grants.hold_back(tx, org_id, now, wait)
 
 
 async def _one(tx: Tx, payout_address_id: UUID, by: Actor) -> PayoutAddress:

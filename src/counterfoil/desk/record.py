@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from counterfoil.books import audit, invoices, moves, outbox, transfers
+from counterfoil.books import audit, files, invoices, moves, outbox, transfers
 from counterfoil.books.effects import NewEffect
 from counterfoil.books.invoices import Changed
 from counterfoil.books.moves import MoveRow
@@ -80,6 +80,7 @@ async def opened(desk: Desk, tx: Tx, invoice: Invoice, by: Actor) -> Invoice:
     async with tx.pipeline():  # nothing here reads, so all of it is one trip to the server
         await invoices.insert(tx, first)
         await sheet.write(tx)
+        await _share_files(tx, None, first)
     return first
 
 
@@ -108,6 +109,7 @@ async def record(  # noqa: PLR0913 - one decision, whole
     moving = [effect for effect in todo if not isinstance(effect, Screen)]
     if len(moving) < len(todo):
         noted.work.append(_screening(desk, next_version, event.at))
+    await _share_files(tx, before, after)
     if moving:
         await noted.write(tx)
     for effect in moving:
@@ -120,6 +122,22 @@ async def record(  # noqa: PLR0913 - one decision, whole
     if sheet is None:
         await noted.write(tx)
     return next_version
+
+
+async def _share_files(tx: Tx, before: Invoice | None, after: Invoice) -> None:
+    """Let keys that are bound to the invoice's client id have what is attached from now on."""
+    if before and before.document is after.document and before.refunds is after.refunds:
+        return
+    if attached := _attached(after) - _attached(before):
+        await files.share(tx, after.org_id, after.client_id, attached)
+
+
+def _attached(invoice: Invoice | None) -> set[UUID]:
+    if invoice is None:
+        return set()
+    found = {one for refund in invoice.refunds for one in refund.attachment_file_ids}
+    own = invoice.document.attachment_file_id
+    return found if own is None else found | {own}
 
 
 async def _seal(tx: Tx, before: Invoice, known: Beside | None) -> bytes:

@@ -36,6 +36,12 @@ async def last_order(tx: Tx, invoice: Invoice) -> tuple[RedirectOrder, str] | No
     return _ordered(found), str(found.metadata.get("sealed", ""))
 
 
+async def orders_given(tx: Tx, invoice: Invoice) -> int:
+    """How many such orders there were for an invoice, whatever became of them."""
+    chain = await audit.of_invoice(tx, invoice.org_id, invoice.invoice_id)
+    return sum(entry.event == "redirect_ordered" for entry, _ in chain)
+
+
 async def must_be_good(desk: Desk, tx: Tx, order: RedirectOrder, sealed: str) -> None:
     """Refuse an order that nobody may approve any more, or that nobody gave; raises `OutOfPlace`.
 

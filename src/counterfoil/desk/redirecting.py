@@ -42,7 +42,7 @@ from counterfoil.desk.moving import RUNS_WHILE
 from counterfoil.desk.objections import OUTGOING, over_budget
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.record import record
-from counterfoil.desk.redirect_orders import last_order, must_be_good
+from counterfoil.desk.redirect_orders import last_order, must_be_good, orders_given
 from counterfoil.desk.registered import PayoutAddress, barred, refuse_unregistered, usable
 from counterfoil.desk.registering import rules_of
 
@@ -155,8 +155,9 @@ async def approve(
 ) -> InvoiceView:
     """Let the payouts go where somebody else ordered; everything is looked at once more.
 
-    With ``seen`` it is for the order of this id alone. Raises as `redirect` does, `Forbidden` for
-    whoever ordered it or made the invoice, and `Conflict` where another order stands there.
+    With ``seen`` it is for the order of this id alone; it has to be named where there was more than
+    one. Raises as `redirect` does, `Forbidden` for whoever ordered it or made the invoice,
+    `Conflict` where another order stands there, and `Invalid` where the order must be named.
     """
     by.require(Permission.SIGN)
 
@@ -165,6 +166,9 @@ async def approve(
         if order.by == by.uid:
             message = "you ordered this, so somebody else has to approve it"
             raise Forbidden(message, data={"rule": "maker_is_not_checker"})
+        if seen is None and await orders_given(tx, invoice) > 1:
+            sentence = "is required: more than one order was given; name the one you looked at"
+            raise Invalid.field("redirect_id", sentence)
         if seen is not None and order.redirect_id != seen:
             raise Conflict(
                 "another order stands here than the one you looked at, and nothing was approved;"

@@ -292,9 +292,11 @@ ACTIONS: Final = (
         "approveRedirectedPayouts",
         "Let payouts go to another address as ordered, within seven days and by somebody else",
         P.SIGN,
-        (),
-        None,
-        lambda a: redirecting.approve(a.desk, a.invoice_id, a.by, a.key),
+        schema.APPROVE_REDIRECT_FIELDS,
+        {},
+        lambda a: redirecting.approve(
+            a.desk, a.invoice_id, a.by, a.key, seen=schema.redirect_seen(a.fields)
+        ),
     ),
     Action(
         "payments/redirect/withdraw",

@@ -216,6 +216,14 @@ APPROVE_REFUND_FIELDS: Final = (
         "The open refund as you saw it; refused when another stands in its place meanwhile.",
     ),
 )
+APPROVE_REDIRECT_FIELDS: Final = (
+    Field(
+        "redirect_id",
+        Text(36),
+        "The order as you saw it, by the ``redirect`` of its log entry; refused when another stands"
+        " in its place meanwhile. Required where more than one was given for the invoice.",
+    ),
+)
 _WHY: Final = Text(MAX_REASON, least=0, lines=True)
 CANCEL_FIELDS: Final = (Field("reason", _WHY, "Why."),)
 ACCEPT_FIELDS: Final = (Field("reason", _WHY, "Why; kept in the log."),)
@@ -375,6 +383,20 @@ def refund_seen(found: Mapping[str, Any]) -> UUID | None:
     seen = None if named is None else ids.parse("ref", named)
     if named is not None and seen is None:
         raise Invalid.field("refund_id", "must be the refund_id of the invoice's open refund")
+    return seen
+
+
+def redirect_seen(found: Mapping[str, Any]) -> UUID | None:
+    """The order that an approval names; None where it names none. Raises `Invalid`."""
+    named = found.get("redirect_id")
+    if named is None:
+        return None
+    try:
+        seen = UUID(named)
+    except ValueError:
+        seen = None
+    if seen is None or str(seen) != named:
+        raise Invalid.field("redirect_id", "must be the redirect of the order's log entry")
     return seen
 
 
