@@ -220,14 +220,14 @@ async def test_what_belongs_to_a_refund_is_there_for_the_invoices_own_client_id(
     proof = (await firm.signer.upload(PDF)).data["file_id"]
     ordered = await firm.signer.act("refund", made, {**asked, "refund_attachments": [proof]})
     assert ordered.status == 200
-    migration = (MIGRATIONS / "0035_files_of_a_client.sql").read_text()
+    migration = (MIGRATIONS / "0036_files_of_a_client.sql").read_text()
     backfill = migration[migration.index("INSERT") :]
     for _ in ("as it was given", "as an upgrade finds it"):
         assert (await shop.get(f"/files/{proof}")).status == 200
         assert (await other.get(f"/files/{proof}")).status == 404
         async with site.desk.database.transaction() as tx:
             await execute(tx, "DELETE FROM client_file", {})
-            assert await execute(tx, backfill, {}) == 1  # type: ignore[arg-type]  # - a file of ours
+            assert await execute(tx, backfill, {}) == 1
 
 
 async def bound_key(site: Site, client_id: str) -> Merchant:

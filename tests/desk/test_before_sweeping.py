@@ -45,7 +45,9 @@ async def test_a_sweep_goes_on_where_what_is_there_is_what_was_seen(
     chain.pay(USDT.contract, more.deposit_address, 5)
     chain.mine()
     await read_to_the_end(till, chain)
-    with pytest.raises(NotComparable, match="no node keeps the balances of block 100") as unsure:
+    with pytest.raises(
+        NotComparable, match="no node that answers keeps the balances of block 100"
+    ) as unsure:
         await balance_differences(till.desk, chain, batch)
     assert unsure.value.move_ids == {(await till.move(more, "sweep")).move_id}
     assert len(await moving.open_txs(till.desk, "arb")) == 0

@@ -12,10 +12,11 @@ from counterfoil.core.reckoning import tally
 from counterfoil.core.roles import Actor, Permission, system
 from counterfoil.db.rows import one_value
 from counterfoil.desk import landing, moving
-from counterfoil.desk.act import act, happen, locked
+from counterfoil.desk.act import act, happen
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Batch, Reserved, SignedBytes, SigningDelayed, Terms
 from counterfoil.desk.objections import LONG
+from counterfoil.desk.reach import held
 from support.fake_clock import FakeClock
 from support.invoices import CHECKER, DUE, OFFICERS, SIGNER, STRANGER
 from support.till import TERMS, Till, quick_sign, reserve
@@ -36,7 +37,7 @@ async def more_comes(till: Till, bill: Invoice, payer: str = STRANGER, units: in
     await till.receive(bill, units, payer=payer)
     by = system("watch", bill.org_id)
     async with till.desk.database.transaction() as tx:
-        await locked(tx, bill.org_id, bill.invoice_id)
+        await held(tx, bill.org_id, bill.invoice_id)
         rows = await transfers.of_invoices(tx, bill.org_id, [bill.invoice_id])
         total = tally(before.requests, map(transfers.received, rows), before.policy)
         event = TransferConfirmed(at=till.desk.clock.now(), by=by.uid, tally=total)

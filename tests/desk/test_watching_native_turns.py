@@ -113,7 +113,7 @@ async def test_without_old_state_tokens_go_on_and_coin_is_confirmed_as_far_as_it
     assert [row.depth for row in await shop.transfers(inside)] == [Depth.SAFE]
     at, (doubt,) = await tower.position(), await doubting.doubted(tower.desk)
     first, second = needing_a_person([at], [doubt])
-    assert first.startswith("arb: no node keeps what was true at final blocks")
+    assert first.startswith("arb: no node that answers keeps what was true at final blocks")
     assert second.startswith("not confirmed: 1.00 ETH for inv_")
 
     chain.faults.no_state = chain.faults.no_traces = False

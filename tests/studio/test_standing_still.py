@@ -228,12 +228,12 @@ async def test_programs_send_payouts_elsewhere_with_two_keys(
     assert list(unnamed.fields) == ["redirect_id"], "there was more than one order"
     logs = (await firm.signer.get(f"/invoice/intent/{stuck}/logs")).data
     ordered = [log["metadata"]["redirect"] for log in logs if log["event"] == "redirect_ordered"]
-    first, last = sorted(ordered)
-    for bad in (first.upper(), "the last one"):
-        other = await firm.signer.act("payments/redirect/approve", stuck, {"redirect_id": bad})
-        assert list(other.fields) == ["redirect_id"]
-    withdrawn = await firm.signer.act("payments/redirect/approve", stuck, {"redirect_id": first})
-    assert withdrawn.status == 409
+    called_off, last = sorted(ordered)
+    for wrong in (called_off.upper(), "the last one"):
+        misnamed = await firm.signer.act("payments/redirect/approve", stuck, {"redirect_id": wrong})
+        assert list(misnamed.fields) == ["redirect_id"]
+    former = await firm.signer.act("payments/redirect/approve", stuck, {"redirect_id": called_off})
+    assert former.status == 409
     done = await firm.signer.act("payments/redirect/approve", stuck, {"redirect_id": last})
     assert done.data["payment_intent"]["payout_addresses"] == {"evm": PAYOUT_ADDRESS.lower()}
     assert [move.destination for move in await payouts(site, stuck, payments)] == [

@@ -15,8 +15,9 @@ from counterfoil.core.money import Asset
 from counterfoil.core.reckoning import Depth, tally
 from counterfoil.core.roles import Actor, Permission, system
 from counterfoil.db.pool import Database, Tx
-from counterfoil.desk.act import happen, locked
+from counterfoil.desk.act import happen
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.reach import held
 from counterfoil.desk.record import opened
 from counterfoil.desk.snapshot import snapshot
 from support.fake_clock import FakeClock
@@ -140,7 +141,7 @@ class Office:
         )
         by = system("watch", bill.org_id)
         async with self.desk.database.transaction() as tx:
-            before = await locked(tx, bill.org_id, bill.invoice_id)
+            before = await held(tx, bill.org_id, bill.invoice_id)
             await transfers.save(tx, [row])
             kind = TransferSeen if depth is Depth.SEEN else TransferConfirmed
             event = kind(at=at, by=by.uid, tally=await _tally(tx, before))
@@ -150,7 +151,7 @@ class Office:
         """Have everything that arrived reorganised away, and be noticed."""
         by = system("watch", bill.org_id)
         async with self.desk.database.transaction() as tx:
-            before = await locked(tx, bill.org_id, bill.invoice_id)
+            before = await held(tx, bill.org_id, bill.invoice_id)
             rows = await transfers.of_invoices(tx, bill.org_id, [bill.invoice_id])
             await transfers.save(tx, [replace(row, depth=Depth.ORPHANED) for row in rows])
             at = self.clock.now()
@@ -160,7 +161,7 @@ class Office:
     async def invoice(self, bill: Invoice) -> Invoice:
         """The invoice as it stands now."""
         async with self.desk.database.transaction() as tx:
-            return await locked(tx, bill.org_id, bill.invoice_id)
+            return await held(tx, bill.org_id, bill.invoice_id)
 
 
 async def _tally(tx: Tx, bill: Invoice) -> Tally:

@@ -26,8 +26,9 @@ from counterfoil.core.settlement import Settlement
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import execute
 from counterfoil.desk import moving
-from counterfoil.desk.act import happen, locked
+from counterfoil.desk.act import happen
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.reach import held
 from support.actors import Answer
 from support.invoices import CUSTOMER, USDT
 from support.site import Firm
@@ -110,7 +111,7 @@ class Payments:
             depth=depth,
         )
         async with self.desk.database.transaction() as tx:
-            before = await locked(tx, self.org_id, invoice.invoice_id)
+            before = await held(tx, self.org_id, invoice.invoice_id)
             await transfers.save(tx, [row])
             rows = await transfers.of_invoices(tx, self.org_id, [invoice.invoice_id])
             total = tally(before.requests, map(transfers.received, rows), before.policy)
@@ -206,7 +207,7 @@ class Payments:
     async def look(self, invoice_id: str) -> Invoice:
         """The invoice behind its public id, as it is now."""
         async with self.desk.database.transaction() as tx:
-            return await locked(tx, self.org_id, _id(invoice_id))
+            return await held(tx, self.org_id, _id(invoice_id))
 
     async def forged(self, invoice_id: str, path: tuple[str, ...], value: str) -> None:
         """Somebody with a hand in the database changes a stored detail to this JSON."""
@@ -221,7 +222,7 @@ class Payments:
     async def _happens(self, invoice_id: str, event: Event) -> None:
         by = system(event.by.removeprefix("system:"), self.org_id)
         async with self.desk.database.transaction() as tx:
-            before = await locked(tx, self.org_id, _id(invoice_id))
+            before = await held(tx, self.org_id, _id(invoice_id))
             await happen(self.desk, tx, before, event, by)
 
     async def _final(self, invoice_id: str, *purposes: str) -> Settlement:

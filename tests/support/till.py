@@ -23,8 +23,9 @@ from counterfoil.core.roles import Actor, Permission, system
 from counterfoil.db.rows import all_rows, execute
 from counterfoil.desk import moving, provisioning, verdicts
 from counterfoil.desk import screening as screening_desk
-from counterfoil.desk.act import act, happen, locked
+from counterfoil.desk.act import act, happen
 from counterfoil.desk.moving import Batch, Reserved, SignedBytes, Terms
+from counterfoil.desk.reach import held
 from support.fake_clock import NOON
 from support.invoices import CUSTOMER, DUE, OFFICERS, SIGNER, USDT
 from support.shop import Shop
@@ -160,7 +161,7 @@ class Till(Shop):
         by = system("screen", bill.org_id)
         async with self.desk.database.transaction() as tx:
             await screening.add_runs(tx, [run])
-            before = await locked(tx, bill.org_id, bill.invoice_id)
+            before = await held(tx, bill.org_id, bill.invoice_id)
             verdict = Screening(
                 run_id=run.run_id,
                 decision=decision,

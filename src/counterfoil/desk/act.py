@@ -4,8 +4,6 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from counterfoil.books import invoices
-from counterfoil.core.errors import NotFound
 from counterfoil.core.events import Event, WithdrawRefund
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.lifecycle import decide
@@ -13,6 +11,7 @@ from counterfoil.core.roles import Actor, require, system
 from counterfoil.db.pool import Tx
 from counterfoil.desk import progress, resolving
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.reach import held, unknown
 from counterfoil.desk.record import Beside, record
 from counterfoil.desk.sheet import Sheet
 
@@ -28,17 +27,9 @@ async def act(desk: Desk, org_id: int, invoice_id: UUID, event: Event, by: Actor
     """
 
     async def change(tx: Tx) -> Invoice:
-        return await happen(desk, tx, await locked(tx, org_id, invoice_id), event, by)
+        return await happen(desk, tx, await held(tx, org_id, invoice_id), event, by)
 
     return await desk.database.run(change)
-
-
-async def locked(tx: Tx, org_id: int, invoice_id: UUID) -> Invoice:
-    """Hold an invoice against everybody else; `NotFound` when this organisation has none such."""
-    invoice = await invoices.lock(tx, org_id, invoice_id)
-    if invoice is None:
-        raise NotFound("there is no such invoice")
-    return invoice
 
 
 async def happen(  # noqa: PLR0913 - one event, whole, and what is known beside the invoice
@@ -59,7 +50,7 @@ async def happen(  # noqa: PLR0913 - one event, whole, and what is known beside 
     With ``sheet`` the caller writes it afterwards, with what is noted there of other invoices.
     """
     if not by.reaches(before.client_id):
-        raise NotFound("there is no such invoice")
+        raise unknown()
     require(by, event)
     after, effects = decide(before, event)
     if after == before and not effects:

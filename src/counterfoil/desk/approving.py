@@ -23,13 +23,14 @@ from counterfoil.core.rules import makers
 from counterfoil.core.warrant import Warrant, check_warrant, seal_warrant
 from counterfoil.db.pool import Tx
 from counterfoil.desk import progress, queries
-from counterfoil.desk.act import happen, locked
+from counterfoil.desk.act import happen
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.metadata import ApprovedAgain, PaymentWithdrawn
 from counterfoil.desk.moving import RUNS_WHILE
 from counterfoil.desk.objections import OUTGOING, gone_before, over_budget
 from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.reach import locked
 from counterfoil.desk.record import record
 from counterfoil.desk.redirect_orders import orderer_of
 from counterfoil.desk.refunding import legs_of
@@ -69,7 +70,7 @@ async def approve_payments_again(
 
     async def approve(tx: Tx) -> InvoiceView:
         async def do() -> InvoiceView:
-            invoice = await locked(tx, by.org_id, invoice_id)
+            invoice = await locked(tx, by, invoice_id)
             parked = await _parked(tx, invoice)
             if not parked:
                 raise OutOfPlace("no payment of this invoice is parked, so none needs approval")
@@ -111,7 +112,7 @@ async def withdraw_payments(
 
     async def give_up(tx: Tx) -> InvoiceView:
         async def do() -> InvoiceView:
-            invoice = await locked(tx, by.org_id, invoice_id)
+            invoice = await locked(tx, by, invoice_id)
             parked = await _parked(tx, invoice)
             # A payout may stand beside the refund, parked since before the money was declined.
             mine = [move for move in parked if is_of_open_refund(move, invoice)] or parked
@@ -230,9 +231,9 @@ async def _held(tx: Tx, by: Actor, move_id: UUID) -> tuple[Invoice, MoveRow]:
         raise OutOfPlace(
             f"a {found[0].purpose} needs nobody's approval; retry it where it is parked"
         )
-    invoice = await locked(tx, by.org_id, found[0].invoice_id)
+    invoice = await locked(tx, by, found[0].invoice_id)
     move = await moves.lock(tx, by.org_id, move_id)
-    if move is None or not by.reaches(invoice.client_id):
+    if move is None:
         raise NotFound("there is no such move")
     return invoice, move
 

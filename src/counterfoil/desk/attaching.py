@@ -19,11 +19,11 @@ from counterfoil.core.reckoning import Depth
 from counterfoil.core.roles import Actor, Permission, system
 from counterfoil.db.pool import Tx
 from counterfoil.desk import queries, telling
-from counterfoil.desk.act import locked
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.metadata import TransactionChecked, TransactionNamed
 from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.reach import held, locked
 from counterfoil.desk.record import record
 
 __all__ = ["ClaimRow", "address_of_unknown"]
@@ -72,7 +72,7 @@ async def attach(  # noqa: PLR0913 - who says what about which payment, and why
 
     async def work(tx: Tx) -> InvoiceView:
         async def make() -> InvoiceView:
-            invoice = await locked(tx, by.org_id, invoice_id)
+            invoice = await locked(tx, by, invoice_id)
             row = await _unattributed(tx, invoice, transfer)
             now = desk.clock.now()
             claim = ClaimRow(
@@ -114,7 +114,7 @@ async def check(desk: Desk, claim: ClaimRow, found: Origin | None) -> str | None
     """
 
     async def work(tx: Tx) -> str | None:
-        invoice = await locked(tx, claim.org_id, claim.invoice_id)
+        invoice = await held(tx, claim.org_id, claim.invoice_id)
         still = await claims.lock_open(tx, claim.org_id, claim.claim_id)
         if still is None:
             return None

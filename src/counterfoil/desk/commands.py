@@ -40,13 +40,14 @@ from counterfoil.core.roles import REQUIRED, Actor
 from counterfoil.core.signing import signing, stands_to_be_signed
 from counterfoil.db.pool import Tx
 from counterfoil.desk import queries
-from counterfoil.desk.act import happen, locked
+from counterfoil.desk.act import happen
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.destinations import check_refund
 from counterfoil.desk.edits import must_be_seen
 from counterfoil.desk.homeward import goes_home
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.reach import locked
 from counterfoil.desk.refunding import Part, in_flight, in_motion, is_unsent
 from counterfoil.desk.registered import must_still_be_registered
 from counterfoil.desk.resolving import check_approved_content, recalculation
@@ -413,7 +414,7 @@ async def _command(  # noqa: PLR0913 - one command, whole
 
     async def work(tx: Tx) -> InvoiceView:
         async def do() -> InvoiceView:
-            invoice = await locked(tx, by.org_id, invoice_id)
+            invoice = await locked(tx, by, invoice_id)
             for event in await make(tx, invoice):
                 invoice = await happen(desk, tx, invoice, event, by)
             return await queries.full_view(desk, tx, invoice)

@@ -15,9 +15,9 @@ from counterfoil.core.errors import Invalid, NotFound
 from counterfoil.core.invoice import Status
 from counterfoil.core.roles import Actor
 from counterfoil.db.pool import Tx
-from counterfoil.desk.act import locked
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.metadata import BalanceDismissed
+from counterfoil.desk.reach import held
 from counterfoil.desk.record import record
 
 __all__ = [
@@ -115,7 +115,7 @@ async def dismiss(desk: Desk, chain: str, address: str, *, by: str, reason: str)
         if not open_:
             raise NotFound(f"{address} on {chain} holds nothing that the books do not explain")
         org_id, invoice_id = open_[0].org_id, open_[0].invoice_id
-        invoice = await locked(tx, org_id, invoice_id)
+        invoice = await held(tx, org_id, invoice_id)
         now, actor = desk.clock.now(), Actor(by, org_id, frozenset())
         found = await unexplained.lock_at(tx, *at, invoice_id)
         for one in found:

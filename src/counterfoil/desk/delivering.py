@@ -14,11 +14,12 @@ from uuid import UUID
 
 from psycopg import OperationalError
 
-from counterfoil.books import invoices, outbox
+from counterfoil.books import outbox
 from counterfoil.core.errors import Conflict, NotFound
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import CommitUnknown, Tx
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.reach import readable
 
 Delivery = outbox.ClaimedEvent
 """An event that the caller alone may deliver now."""
@@ -203,9 +204,7 @@ async def of_invoice(desk: Desk, invoice_id: UUID, by: Actor) -> list[Told]:
     """Everything an invoice had to tell, oldest first; `NotFound` for a foreign invoice."""
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
-        if await invoices.get(tx, by.org_id, invoice_id) is None:
-            msg = "there is no such invoice"
-            raise NotFound(msg)
+        await readable(tx, by, invoice_id)
         events = await outbox.of_invoice(tx, by.org_id, invoice_id)
         attempts = await outbox.attempts_of(tx, by.org_id, [e.event_id for e in events])
     return [Told(e, tuple(a for a in attempts if a.event_id == e.event_id)) for e in events]
@@ -225,6 +224,7 @@ async def redeliver(desk: Desk, event_id: UUID, by: Actor) -> None:
         if event is None or event.status == "silent":
             msg = "there is no such callback"
             raise NotFound(msg)
+        await readable(tx, by, event.invoice_id)
         if event.status == "pending":
             msg = f"this callback is still on its way, next at {event.due_at:%Y-%m-%dT%H:%M:%SZ}"
             raise Conflict(msg)

@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from counterfoil.books import audit, invoices, ledger, orgs, outbox
+from counterfoil.books import audit, ledger, orgs, outbox
 from counterfoil.books.ledger import PostingRow
 from counterfoil.core import ids, seal
-from counterfoil.core.errors import NotFound
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.seal import Break, LogEntry
 from counterfoil.desk import queries
 from counterfoil.desk.delivering import Told
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.reach import readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,7 @@ async def dossier(desk: Desk, invoice_id: UUID, by: Actor) -> Dossier:
     """All of one invoice of the actor's organisation; `NotFound` otherwise."""
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
-        invoice = await invoices.get(tx, by.org_id, invoice_id)
-        if invoice is None:
-            raise NotFound("there is no such invoice")
+        invoice = await readable(tx, by, invoice_id)
         view = await queries.shown_view(desk, tx, invoice)
         entries = await audit.of_invoice(tx, by.org_id, invoice_id)
         postings = await ledger.of_invoice(tx, by.org_id, invoice_id)

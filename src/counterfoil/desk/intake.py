@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
-from counterfoil.books import addresses, files, invoices, orgs
+from counterfoil.books import addresses, files, orgs
 from counterfoil.core import pricing, quoting
 from counterfoil.core.assets import CHAINS, Chain, accepted_asset, find_chain
 from counterfoil.core.content import content_hash
@@ -28,12 +28,13 @@ from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import together
 from counterfoil.desk import queries, rates
-from counterfoil.desk.act import happen, locked
+from counterfoil.desk.act import happen
 from counterfoil.desk.bank_accounts import check_usable
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.destinations import check_payouts
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.reach import locked, readable
 from counterfoil.desk.record import opened
 from counterfoil.desk.registered import must_be_registered
 
@@ -145,7 +146,7 @@ async def edit(
     by.require(Permission.CREATE)
 
     async def work(tx: Tx) -> InvoiceView:
-        before = await locked(tx, by.org_id, invoice_id)
+        before = await locked(tx, by, invoice_id)
         now = desk.clock.now()
         if before.status is not Status.APPROVAL_PENDING:
             await happen(desk, tx, before, _unchanged(before, now, by), by)
@@ -188,9 +189,7 @@ async def look_over_change(desk: Desk, invoice_id: UUID, change: Change, by: Act
     """
     by.require(Permission.CREATE)
     async with desk.database.reading() as tx:
-        before = await invoices.get(tx, by.org_id, invoice_id)
-        if before is None or not by.reaches(before.client_id):
-            raise NotFound("there is no such invoice")
+        before = await readable(tx, by, invoice_id)
         draft, now = change(draft_of(before)), desk.clock.now()
         return await _checked(desk, tx, draft, by, now, before=before)
 

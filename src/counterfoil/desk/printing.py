@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from counterfoil.books import bank_accounts, invoices, profiles
+from counterfoil.books import bank_accounts, profiles
 from counterfoil.books.bank_accounts import BankAccount
-from counterfoil.core.errors import NotFound
 from counterfoil.core.invoice import Invoice
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Tx
@@ -13,6 +12,7 @@ from counterfoil.desk import queries
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.profile import Profile, profile
 from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.reach import readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,7 @@ async def printable(desk: Desk, invoice_id: UUID, by: Actor) -> Printable:
     """One invoice of the actor's organisation; `NotFound` otherwise."""
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
-        invoice = await invoices.get(tx, by.org_id, invoice_id)
-        if invoice is None:
-            raise NotFound("there is no such invoice")
+        invoice = await readable(tx, by, invoice_id)
         return await printable_of(desk, tx, invoice)
 
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from counterfoil.books import audit, invoices, kept, lists, moves, screening, transfers
+from counterfoil.books import audit, kept, lists, moves, screening, transfers
 from counterfoil.books.kept import SavedFilter
 from counterfoil.books.lists import COUNTED_AT_MOST, Filters, Order, StatusCount
 from counterfoil.core import resolution
 from counterfoil.core.content import content_hash
-from counterfoil.core.errors import NotFound, Refusal
+from counterfoil.core.errors import Refusal
 from counterfoil.core.invoice import Invoice, PaymentRequest, Status
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Actor, Permission
@@ -18,6 +18,7 @@ from counterfoil.db.pool import Tx
 from counterfoil.db.rows import together
 from counterfoil.desk import registered, resolving
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.reach import readable
 
 __all__ = [
     "Filters",
@@ -108,9 +109,7 @@ async def view(desk: Desk, invoice_id: UUID, by: Actor) -> InvoiceView:
     """One invoice of the actor's organisation; `NotFound` otherwise."""
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
-        invoice = await invoices.get(tx, by.org_id, invoice_id)
-        if invoice is None:
-            raise NotFound("there is no such invoice")
+        invoice = await readable(tx, by, invoice_id)
         return await shown_view(desk, tx, invoice)
 
 
@@ -119,9 +118,7 @@ async def must_reach(desk: Desk, invoice_id: UUID, by: Actor) -> None:
     if by.client_id is None:
         return
     async with desk.database.reading() as tx:
-        found = await invoices.get(tx, by.org_id, invoice_id)
-    if found is None or not by.reaches(found.client_id):
-        raise NotFound("there is no such invoice")
+        await readable(tx, by, invoice_id)
 
 
 async def page(desk: Desk, filters: Filters, by: Actor, *, number: int, size: int) -> Page:
@@ -203,9 +200,7 @@ async def logs(desk: Desk, invoice_id: UUID, by: Actor) -> list[NumberedEntry]:
     """An invoice's history, oldest first."""
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
-        invoice = await invoices.get(tx, by.org_id, invoice_id)
-        if invoice is None:
-            raise NotFound("there is no such invoice")
+        invoice = await readable(tx, by, invoice_id)
         entries = await audit.of_invoice(tx, by.org_id, invoice_id)
     return [
         NumberedEntry(invoice.number * _ENTRIES_PER_INVOICE + entry.sequence, entry)

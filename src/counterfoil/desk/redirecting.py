@@ -24,7 +24,6 @@ from counterfoil.core.rules import makers
 from counterfoil.core.warrant import Warrant, seal_warrant
 from counterfoil.db.pool import Tx
 from counterfoil.desk import queries
-from counterfoil.desk.act import locked
 from counterfoil.desk.approving import (
     dead_nonce,
     is_of_open_refund,
@@ -41,6 +40,7 @@ from counterfoil.desk.metadata import PayoutRedirected, RedirectOrdered, Redirec
 from counterfoil.desk.moving import RUNS_WHILE
 from counterfoil.desk.objections import OUTGOING, over_budget
 from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.reach import locked
 from counterfoil.desk.record import record
 from counterfoil.desk.redirect_orders import last_order, must_be_good, orders_given
 from counterfoil.desk.registered import PayoutAddress, barred, refuse_unregistered, usable
@@ -282,7 +282,7 @@ async def _decide(
 ) -> InvoiceView:
     async def work(tx: Tx) -> InvoiceView:
         async def do() -> InvoiceView:
-            invoice = await locked(tx, by.org_id, invoice_id)
+            invoice = await locked(tx, by, invoice_id)
             return await queries.full_view(desk, tx, await give(tx, invoice))
 
         return await once(desk, tx, by, idempotent, do)

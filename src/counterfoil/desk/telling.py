@@ -21,8 +21,9 @@ from counterfoil.core.roles import system
 from counterfoil.core.values import replace
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import together
-from counterfoil.desk.act import happen, locked
+from counterfoil.desk.act import happen
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.reach import held
 from counterfoil.desk.record import Beside, beside
 from counterfoil.desk.scan import UNTOLD, fact
 from counterfoil.desk.sheet import Sheet
@@ -93,7 +94,7 @@ async def tell_again(desk: Desk, owed: EffectRow) -> None:
     """
 
     async def work(tx: Tx) -> None:
-        await tell(desk, tx, [await locked(tx, owed.org_id, owed.invoice_id)])
+        await tell(desk, tx, [await held(tx, owed.org_id, owed.invoice_id)])
 
     await desk.database.run(work)
 

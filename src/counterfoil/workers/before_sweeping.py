@@ -65,7 +65,7 @@ async def _must_agree_where_read(desk: Desk, chain: Chain, batch: Batch, booked:
     odd = frozenset(i.move.move_id for i in batch.items if i.deposit_address in unlike)
     if odd:
         msg = (
-            f"no node keeps the balances of block {booked.at_block}, and those of block"
-            f" {seen.at_block} are not what was seen; it goes on once they are the same"
+            f"no node that answers keeps the balances of block {booked.at_block}, and those of"
+            f" block {seen.at_block} are not what was seen; it goes on once they are the same"
         )
         raise NotComparable(msg, odd)

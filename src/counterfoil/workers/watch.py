@@ -47,8 +47,9 @@ __all__ = ["ChainWatcher", "FinalityBroken", "WatchLimits", "WatchedAddresses"]
 
 
 NO_OLD_STATE: Final = (
-    "no node keeps what was true at final blocks: ether that contracts paid is not confirmed, and"
-    " balances are not compared; add a node that keeps an hour of old state"
+    "no node that answers keeps what was true at final blocks: ether that contracts paid is not"
+    " confirmed, and balances are not compared; bring back what is away, or add a node that keeps"
+    " an hour of old state"
 )
 
 
