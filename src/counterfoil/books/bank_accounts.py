@@ -145,6 +145,19 @@ async def disable(tx: Tx, org_id: int, bank_account_id: int, at: datetime) -> No
     )
 
 
+async def doubt(tx: Tx, org_id: int, uid: str, now: datetime) -> int:
+    """Have what this one let be wait for approval, as `profiles.doubt_payout_addresses`."""
+    return await execute(
+        tx,
+        """
+        UPDATE bank_account SET usable_at = NULL, approved_by = NULL, approved_at = NULL
+         WHERE org_id = %(org_id)s AND disabled_at IS NULL AND usable_at > %(now)s
+           AND coalesce(approved_by, added_by) = %(uid)s
+        """,
+        {"org_id": org_id, "uid": uid, "now": now},
+    )
+
+
 async def hold_back(
     tx: Tx, org_id: int, now: datetime, *, two_people: bool, wait: timedelta
 ) -> int:

@@ -18,7 +18,8 @@ from counterfoil.db.rows import all_rows, all_values, execute, one_row, one_valu
 class OrgPolicy(msgspec.Struct, frozen=True):
     """An organisation's own rules: what its invoices start with, and how it screens.
 
-    ``invoice`` are the rules of invoices until ``next_invoice_at``, ``next_invoice`` from then on.
+    ``invoice`` are the rules of invoices until ``next_invoice_at``, ``next_invoice`` from then on,
+    as ``next_invoice_by`` asked.
     ``screening`` overrides parts of the screening policy (specs/aml.md 4.2). ``deposits`` says by
     chain how new invoices are to be paid; ``factory`` where nothing is said. ``payouts`` says where
     money may go, ``returns`` where customers are led back to. ``callback_url`` is told of invoices
@@ -28,6 +29,7 @@ class OrgPolicy(msgspec.Struct, frozen=True):
     invoice: Policy = msgspec.field(default_factory=Policy)
     next_invoice: Policy | None = None
     next_invoice_at: datetime | None = None
+    next_invoice_by: frozenset[str] = frozenset()
     screening: dict[str, object] = msgspec.field(default_factory=dict)
     deposits: dict[str, DepositMode] = msgspec.field(default_factory=dict)
     payouts: PayoutPolicy = msgspec.field(default_factory=PayoutPolicy)
@@ -37,7 +39,7 @@ class OrgPolicy(msgspec.Struct, frozen=True):
     @property
     def invoices(self) -> Slowly[Policy]:
         """The rules that new invoices start with."""
-        return Slowly(self.invoice, self.next_invoice, self.next_invoice_at)
+        return Slowly(self.invoice, self.next_invoice, self.next_invoice_at, self.next_invoice_by)
 
     def with_invoices(self, rules: Slowly[Policy]) -> "OrgPolicy":
         """The same with other rules for new invoices."""
@@ -46,6 +48,7 @@ class OrgPolicy(msgspec.Struct, frozen=True):
             invoice=rules.rules,
             next_invoice=rules.next_rules,
             next_invoice_at=rules.next_at,
+            next_invoice_by=rules.asked_by,
         )
 
     def chains_in(self, mode: DepositMode) -> tuple[str, ...]:

@@ -211,6 +211,22 @@ async def remove_payout_address(tx: Tx, org_id: int, payout_address_id: UUID, at
     )
 
 
+async def doubt_payout_addresses(tx: Tx, org_id: int, uid: str, now: datetime) -> int:
+    """Have what this one let be wait for somebody else's approval, unless it is good already.
+
+    Answers how many addresses those are.
+    """
+    return await execute(
+        tx,
+        """
+        UPDATE payout_address SET usable_at = NULL, approved_by = NULL, approved_at = NULL
+         WHERE org_id = %(org_id)s AND removed_at IS NULL AND usable_at > %(now)s
+           AND coalesce(approved_by, added_by) = %(uid)s
+        """,
+        {"org_id": org_id, "uid": uid, "now": now},
+    )
+
+
 async def hold_payout_addresses_back(
     tx: Tx, org_id: int, now: datetime, *, two_people: bool, wait: timedelta
 ) -> int:

@@ -49,12 +49,16 @@ class PayoutRules:
 
 @dataclass(frozen=True, slots=True)
 class PayoutPolicy:
-    """The rules, those that hold from ``next_at`` on, and by chain family the default address."""
+    """The rules, those that hold from ``next_at`` on, and by chain family the default address.
+
+    ``asked_by`` announced those that are to hold.
+    """
 
     rules: PayoutRules = PayoutRules()
     next_rules: PayoutRules | None = None
     next_at: datetime | None = None
     defaults: Mapping[str, UUID] = field(default_factory=dict)
+    asked_by: frozenset[str] = frozenset()
 
     def in_force(self, now: datetime) -> PayoutRules:
         """The rules as they are at a time."""
@@ -68,18 +72,25 @@ class PayoutPolicy:
         """The rules that hold in the end if nobody asks for others."""
         return self._slowly.to_come(now)
 
-    def changed(self, to: PayoutRules, now: datetime) -> "PayoutPolicy":
+    def without(self, uid: str, now: datetime) -> "PayoutPolicy":
+        """The policy without what waits, as `Slowly.without` says."""
+        after = self._slowly.without(uid, now)
+        return PayoutPolicy(
+            after.rules, after.next_rules, after.next_at, self.defaults, after.asked_by
+        )
+
+    def changed(self, to: PayoutRules, now: datetime, by: str | None = None) -> "PayoutPolicy":
         """The policy once somebody asked for these rules, as `Slowly.changed` says.
 
         A longer waiting that holds at once is added to what is announced already.
         """
         wait = self.in_force(now).wait
-        after = self._slowly.changed(to, now, wait, PayoutRules.with_stricter)
+        after = self._slowly.changed(to, now, wait, PayoutRules.with_stricter, by)
         next_at = after.next_at
         if next_at is not None and next_at == self.next_at:
             next_at += max(after.rules.wait - wait, timedelta(0))
-        return PayoutPolicy(after.rules, after.next_rules, next_at, self.defaults)
+        return PayoutPolicy(after.rules, after.next_rules, next_at, self.defaults, after.asked_by)
 
     @property
     def _slowly(self) -> Slowly[PayoutRules]:
-        return Slowly(self.rules, self.next_rules, self.next_at)
+        return Slowly(self.rules, self.next_rules, self.next_at, self.asked_by)

@@ -14,11 +14,12 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Slowly(Generic[R]):
-    """Some rules, and those that hold from ``next_at`` on."""
+    """Some rules, and those that hold from ``next_at`` on, as ``asked_by`` asked together."""
 
     rules: R
     next_rules: R | None = None
     next_at: datetime | None = None
+    asked_by: frozenset[str] = frozenset()
 
     def in_force(self, now: datetime) -> R:
         """The rules as they are at a time."""
@@ -34,18 +35,32 @@ class Slowly(Generic[R]):
         """The rules that hold in the end if nobody asks for others."""
         return self.announced(now) or self.in_force(now)
 
+    def without(self, uid: str, now: datetime) -> "Slowly[R]":
+        """The same without what waits, where this one asked for a part of it or nobody knows."""
+        if self.announced(now) is None or (self.asked_by and uid not in self.asked_by):
+            return self
+        return Slowly(self.rules)
+
     def changed(
-        self, to: R, now: datetime, wait: timedelta, stricter: Callable[[R, R], R]
+        self,
+        to: R,
+        now: datetime,
+        wait: timedelta,
+        stricter: Callable[[R, R], R],
+        by: str | None = None,
     ) -> "Slowly[R]":
         """Once somebody asked for other rules: stricter at once, looser later.
 
         ``stricter`` makes of the rules in force and those asked for what may hold at once. Whoever
         asks for the rules as they are takes back what was announced; whoever asks for nothing
-        looser than that waits no longer for it.
+        looser than that waits no longer for it. ``by`` asks; what others announced stays theirs as
+        well.
         """
         at_once = stricter(self.in_force(now), to)
         if at_once == to:
             return Slowly(to)
         announced = self.announced(now)
-        again = announced is not None and stricter(announced, to) == to
-        return Slowly(at_once, to, self.next_at if again else now + wait)
+        before = frozenset() if announced is None else self.asked_by
+        if announced is not None and stricter(announced, to) == to:
+            return Slowly(at_once, to, self.next_at, before)
+        return Slowly(at_once, to, now + wait, before.union({by} if by else ()))

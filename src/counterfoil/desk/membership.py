@@ -24,7 +24,7 @@ from counterfoil.core.errors import Conflict, Forbidden, Invalid, NotFound
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.text import clean_email, clean_text
 from counterfoil.db.pool import Tx
-from counterfoil.desk import granting
+from counterfoil.desk import disowning, granting
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.members import check_roles
 from counterfoil.desk.org_log import note
@@ -117,7 +117,8 @@ async def add(  # noqa: PLR0913 - what a person and a membership have
 async def change_roles(desk: Desk, member_id: UUID, roles: tuple[str, ...], by: Actor) -> None:
     """Give a member these roles and no others; what decides about money waits (`desk.granting`).
 
-    Whoever administers no longer asks for nothing any more: what they asked for is called off.
+    Whoever administers no longer asks for nothing any more: what they asked for is called off, and
+    what they announced taken back (`desk.disowning`).
     Raises `Forbidden` for oneself, `Invalid` for unknown roles or none, `Conflict` where no
     administrator would be left.
     """
@@ -127,6 +128,7 @@ async def change_roles(desk: Desk, member_id: UUID, roles: tuple[str, ...], by: 
         if "administrator" not in wanted:
             await _one_stays(tx, member, by)
             await granting.drop_of(desk, tx, member, by, asked=True)
+            await disowning.take_back(desk, tx, _uid(member), by)
         at_once = await granting.give(desk, tx, member_id, member.roles, wanted, by)
         before, after = sorted(member.roles), sorted(at_once)
         if after != before:
@@ -140,8 +142,8 @@ async def change_roles(desk: Desk, member_id: UUID, roles: tuple[str, ...], by: 
 async def disable(desk: Desk, member_id: UUID, by: Actor) -> None:
     """Keep a member out: their sessions here and their keys end at once.
 
-    So does what they wait for, and what they asked for and does not hold yet. Raises as
-    `change_roles`, and `Conflict` for one who is disabled.
+    So does what they wait for, and what they asked for or announced and does not hold yet.
+    Raises as `change_roles`, and `Conflict` for one who is disabled.
     """
 
     async def change(tx: Tx, member: MemberRow) -> None:
@@ -154,6 +156,7 @@ async def disable(desk: Desk, member_id: UUID, by: Actor) -> None:
         keys = await members.revoke_keys(tx, by.org_id, member_id, now)
         for asked in (False, True):
             await granting.drop_of(desk, tx, member, by, asked=asked)
+        await disowning.take_back(desk, tx, _uid(member), by)
         await note(
             desk,
             tx,

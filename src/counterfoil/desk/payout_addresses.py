@@ -214,7 +214,7 @@ async def change_rules(
             for one in fields(to)
             if one.name in take_back or getattr(to, one.name) != getattr(present, one.name)
         }
-        after = before.changed(replace(before.to_come(now), **named), now)
+        after = before.changed(replace(before.to_come(now), **named), now, by.uid)
         if (after.rules, after.next_rules) == (before.in_force(now), before.announced(now)):
             return before
         await orgs.save_policy(tx, by.org_id, msgspec.structs.replace(org.policy, payouts=after))

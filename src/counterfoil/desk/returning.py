@@ -33,7 +33,7 @@ async def change_rules(desk: Desk, lines: str, by: Actor) -> Slowly[ReturnRules]
         org = await the_org(tx, by.org_id)
         now = desk.clock.now()
         before, wait = org.policy.returns, org.policy.payouts.in_force(now).wait
-        after = before.changed(wanted, now, wait, ReturnRules.with_stricter)
+        after = before.changed(wanted, now, wait, ReturnRules.with_stricter, by.uid)
         if (after.rules, after.next_rules) == (before.in_force(now), before.announced(now)):
             return before
         await orgs.save_policy(tx, by.org_id, msgspec.structs.replace(org.policy, returns=after))

@@ -75,7 +75,8 @@ async def change_policy(
         if by is None:
             after = _at_once(slowly, changes, now)
         else:
-            after = slowly.changed(wanted, now, org.policy.payouts.in_force(now).wait, stricter)
+            wait = org.policy.payouts.in_force(now).wait
+            after = slowly.changed(wanted, now, wait, stricter, by.uid)
         told = _told(slowly, after, now)
         if told:
             await orgs.save_policy(tx, org_id, org.policy.with_invoices(after))
@@ -90,7 +91,9 @@ def _at_once(slowly: Slowly[Policy], changes: Mapping[str, str], now: datetime) 
     if not changes:
         return slowly
     rules, to_come = (_changed(p, changes) for p in (slowly.in_force(now), slowly.to_come(now)))
-    return Slowly(rules) if to_come == rules else Slowly(rules, to_come, slowly.next_at)
+    if to_come == rules:
+        return Slowly(rules)
+    return Slowly(rules, to_come, slowly.next_at, slowly.asked_by)
 
 
 def _told(before: Slowly[Policy], after: Slowly[Policy], now: datetime) -> dict[str, object]:

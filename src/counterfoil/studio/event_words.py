@@ -47,6 +47,7 @@ ORG_EVENTS: Final[Mapping[str, str]] = {
     "role_agreed": N_("agreed to a role that another administrator asked for"),
     "role_waited": N_("had a role hold, as its time of waiting is over"),
     "roles_called_off": N_("called off roles that waited"),
+    "announced_taken_back": N_("took back what somebody had announced or registered for later"),
     "member_disabled": N_("disabled a member"),
     "member_enabled": N_("let a member in again"),
     "invitation_renewed": N_("made a new invitation link"),
