@@ -237,12 +237,16 @@ LIFECYCLE: Final = (
 RULES: Final = {(when, on): (do, to) for when, on, do, to in LIFECYCLE}
 
 
+_BY_THE_WAY: Final = {(S.PAYOUT_PROCESSING, WithdrawRefund)}
+"""Commands that nobody gives by themselves: a surplus ends when its last payment is withdrawn."""
+
+
 def allowed_commands(status: Status) -> list[str]:
-    """The names of the commands that have a row in this status, in the table's order."""
+    """The names of the commands that may be given in this status, in the table's order."""
     return [
         command_name(on)
         for when, on, _, _ in LIFECYCLE
-        if when is status and issubclass(on, Command)
+        if when is status and issubclass(on, Command) and (when, on) not in _BY_THE_WAY
     ]
 
 

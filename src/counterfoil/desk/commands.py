@@ -48,7 +48,7 @@ from counterfoil.desk.homeward import goes_home
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.reach import locked
-from counterfoil.desk.refunding import Part, in_flight, in_motion, is_unsent
+from counterfoil.desk.refunding import Part, in_flight, in_motion, must_be_unsent
 from counterfoil.desk.registered import must_still_be_registered
 from counterfoil.desk.resolving import check_approved_content, recalculation
 
@@ -377,10 +377,13 @@ async def approve_refund(
 async def withdraw_refund(
     desk: Desk, invoice_id: UUID, by: Actor, reason: str, idempotent: Idempotent | None = None
 ) -> InvoiceView:
-    """Call an open refund off, as long as none of it was sent."""
+    """Call an open refund off, as long as none of it was sent.
+
+    A surplus that goes back beside the payout is given up by `approving.withdraw` alone.
+    """
 
     async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
-        await _check_unsent(tx, invoice)
+        must_be_unsent(invoice, await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id]))
         return [WithdrawRefund(at=desk.clock.now(), by=by.uid, reason=reason)]
 
     return await _command(desk, invoice_id, by, WithdrawRefund, make, key=idempotent)
@@ -446,15 +449,6 @@ async def _check_at_rest(
             "some of the money is on its way between our own wallets just now; decide when it is"
             " there, in a few minutes",
             data={"rule": "in_flight", **standing(invoice)},
-        )
-
-
-async def _check_unsent(tx: Tx, invoice: Invoice) -> None:
-    planned = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
-    if not is_unsent(invoice, planned):
-        raise OutOfPlace(
-            "the refund is already on its way, so it can no longer be withdrawn",
-            data={"rule": "money_on_its_way", **standing(invoice)},
         )
 
 

@@ -33,7 +33,7 @@ from counterfoil.core.reckoning import refundable
 from counterfoil.core.roles import REQUIRED, Actor
 from counterfoil.core.signing import signing, signs_as_it_is
 from counterfoil.desk.queries import InvoiceView
-from counterfoil.desk.refunding import in_flight, in_motion, is_unsent
+from counterfoil.desk.refunding import in_flight, in_motion, may_be_called_off
 
 _SOMEWHERE: Final = "0x"
 """An address in an example; the lifecycle looks at whether there is one."""
@@ -98,7 +98,9 @@ def is_heard(view: InvoiceView, command: type[Command], by: Actor) -> bool:
 
 def _changes(view: InvoiceView, command: Command) -> bool:
     before = after = view.invoice
-    withdrawn_late = isinstance(command, WithdrawRefund) and not is_unsent(before, view.moves)
+    withdrawn_late = isinstance(command, WithdrawRefund) and not may_be_called_off(
+        before, view.moves
+    )
     signs = isinstance(command, SignOff) or (
         isinstance(command, ApproveRefund) and waiting_surplus(before) is not None
     )

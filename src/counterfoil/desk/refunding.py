@@ -7,8 +7,10 @@ from enum import StrEnum
 
 from counterfoil.books.moves import OUTGOING, MoveRow
 from counterfoil.core import reckoning
-from counterfoil.core.errors import Invalid
+from counterfoil.core.errors import Invalid, OutOfPlace
+from counterfoil.core.events import WithdrawRefund
 from counterfoil.core.invoice import Invoice, Refund, RefundStatus, Status
+from counterfoil.core.lifecycle import standing as where_it_stands
 from counterfoil.core.money import Asset, Money, plain_text, to_units
 
 
@@ -135,21 +137,41 @@ def in_flight(planned: Sequence[MoveRow], purposes: Collection[str]) -> bool:
     return any(move.status == "signed" and move.purpose in purposes for move in planned)
 
 
-def is_unsent(invoice: Invoice, planned: Sequence[MoveRow]) -> bool:
+def may_be_called_off(invoice: Invoice, planned: Sequence[MoveRow]) -> bool:
     """Whether nothing of the open refund was ever signed, given all of the invoice's movements.
 
     Signed bytes can land at any time. A sweep that is done is no obstacle: it brought the money to
-    the pool, where it stays. A surplus goes back together with the payout, unless it stands still.
+    the pool, where it stays. A surplus goes back together with the payout; where it stands still,
+    its payment is withdrawn (`desk.approving`), by whoever may and with a reason.
     """
     refund = invoice.open_refund
     if refund is None:
         return True
-    if invoice.status is Status.PAYOUT_PROCESSING and any(
-        leg.status not in {"parked", "failed"} for leg in legs_of(refund, planned)
-    ):
+    if invoice.status is Status.PAYOUT_PROCESSING:
         return False
     return not any(
         move.nonce is not None and (move.purpose in OUTGOING or move.status != "final")
         for move in planned
         if move.source_id == refund.refund_id.hex
     )
+
+
+def must_be_unsent(invoice: Invoice, planned: Sequence[MoveRow]) -> None:
+    """Refuse to call the open refund off where `may_be_called_off` says no; raises `OutOfPlace`."""
+    refund = invoice.open_refund
+    if refund is None or may_be_called_off(invoice, planned):
+        return
+    legs = legs_of(refund, planned)
+    rule = "money_on_its_way"
+    if any(leg.status == "parked" for leg in legs):
+        rule = "payment_stands_still"
+        sentence = "a payment of this refund stands still; withdraw that payment instead"
+    elif all(leg.nonce is None for leg in legs):
+        sentence = (
+            "the surplus goes back together with the payout; nothing of it is sent yet, and it can"
+            " be given up only if its payment stands still"
+        )
+    else:
+        sentence = "the refund is already on its way, so it can no longer be withdrawn"
+    data = {"rule": rule, **where_it_stands(invoice, but=WithdrawRefund)}
+    raise OutOfPlace(sentence, data=data)
