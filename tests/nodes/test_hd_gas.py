@@ -104,8 +104,20 @@ async def signed_sweep(house: House) -> tuple[Invoice, MoveWorker]:
     return bill, worker
 
 
-async def test_a_child_is_given_what_the_chain_takes_for_data(house: House, rollup: Rollup) -> None:
+async def test_a_child_is_given_what_the_chain_takes_for_data_though_no_node_keeps_old_state(
+    house: House, rollup: Rollup
+) -> None:
     bill = await house.signed_bill()
+    rollup.forgets = True
+    fueler = ChildFueler(house.desk, house.chains, house.signer)
+    assert not await fueler.step()
+    (waits,) = await upkeep.held_up(house.desk)
+    assert waits.purpose == "sweep"
+    assert waits.reason.startswith("no node tells what its address had at a final block")
+    await house.finalize()
+    clock(house).advance(timedelta(minutes=1))
+    assert await fueler.step(), "what it had in a block that is final by now"
+    rollup.forgets = False
     await house.drive(rounds=4)
 
     assert await house.status(bill) is Status.COMPLETED

@@ -1,5 +1,6 @@
 """`Rollup`: a node that takes a fee for data beside gas, and refuses who cannot pay both."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from hexbytes import HexBytes
 from counterfoil.chains.evm.chain import EvmChain
 from counterfoil.chains.evm.rpc import JsonRpc
 from counterfoil.chains.evm.transactions import PRICE_ORACLE
-from counterfoil.chains.port import Receipt, SendOutcome, Sent
+from counterfoil.chains.port import Receipt, SendOutcome, Sent, StateNotKept
 from counterfoil.core import assets
 from counterfoil.sandbox.anvil import AnvilNode
 from counterfoil.sandbox.tokens import artifact
@@ -23,13 +24,15 @@ _ORACLE: Final = artifact("PriceOracle")
 class Rollup(EvmChain):
     """Our port over anvil, which knows no such fee: it is taken from the sender by hand.
 
-    ``really`` is how many times what its price oracle says the node takes.
+    ``really`` is how many times what its price oracle says the node takes. ``forgets``: it keeps
+    the state of its newest block alone.
     """
 
     def __init__(self, chain: assets.Chain, node: AnvilNode) -> None:
         super().__init__(chain, JsonRpc([node.url], chain.chain_id, FakeClock(), limits=QUICK))
         self.node = node
         self.really = 1
+        self.forgets = False
         self.took_wei: dict[str, int] = {}
         self.refused: list[str] = []
         self._sent: dict[str, tuple[str, int]] = {}
@@ -40,6 +43,15 @@ class Rollup(EvmChain):
         slot = _ORACLE.slots["wei_per_byte"]
         await self.node.set_storage(PRICE_ORACLE, slot, wei.to_bytes(32))
         await self.node.mine(1)
+
+    async def token_balances(
+        self, contract: str, addresses: Sequence[str], at_block: int
+    ) -> list[int]:
+        newest = await self.block("latest")
+        if self.forgets and newest is not None and at_block < newest.number:
+            msg = f"{self.key}: no endpoint keeps the state of block {at_block}"
+            raise StateNotKept(msg)
+        return await super().token_balances(contract, addresses, at_block)
 
     async def send(self, raw: bytes) -> Sent:
         fee_wei = len(raw) * await self._wei_per_byte() * self.really

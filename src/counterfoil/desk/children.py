@@ -148,6 +148,13 @@ async def ensure(desk: Desk, chain: str, sweep: ChildSweep, seen: Seen, block_nu
         await ledger.post(tx, sweep.org_id, entry)
 
 
+async def wait(desk: Desk, sweep: ChildSweep, reason: str) -> None:
+    """Say why a sweep by a child's key does not start yet; it is looked at again in a minute."""
+    until = desk.clock.now() + STATION_PAUSE
+    async with desk.database.transaction() as tx:
+        await moves.wait(tx, sweep.org_id, [sweep.move_id], reason, until)
+
+
 async def short_of_gas(desk: Desk, chain: str) -> list[tuple[ChildSweep, TxRow]]:
     """The signed sweeps that stand still for lack of gas money, each with its newest sibling."""
     found = []

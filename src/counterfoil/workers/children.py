@@ -9,7 +9,7 @@ import structlog
 from counterfoil.chains.evm.transactions import transfer_calldata
 from counterfoil.chains.port import Chain
 from counterfoil.desk import children, moving, stuck
-from counterfoil.desk.children import WAITING_FOR_GAS, ChildSweep, Levels, Seen
+from counterfoil.desk.children import WAITING_FOR_GAS, ChildSweep, Levels
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.provisioning import FuelLevels
 from counterfoil.desk.stuck import TxRow
@@ -20,9 +20,15 @@ from counterfoil.workers.evm_moves import (
     least_fee_wei,
     most_data_fee_wei,
 )
+from counterfoil.workers.final_looks import FinalLooks
 from counterfoil.workers.runner import alone
 
 _log: Final = structlog.get_logger("counterfoil.children")
+
+_NO_OLD_STATE: Final = (
+    "no node tells what its address had at a final block; it goes on once a block of just now is"
+    " final"
+)
 
 
 class ChildFueler:
@@ -41,6 +47,7 @@ class ChildFueler:
         self._signer = signer
         self._levels = levels or FuelLevels()
         self._turns = children.Turns(desk)
+        self._looks = FinalLooks()
 
     async def step(self) -> bool:
         """Look at every sweep that may start or lacks gas; answers whether fuel was planned."""
@@ -90,16 +97,13 @@ class ChildFueler:
 
     async def _meet(self, chain: Chain, sweep: ChildSweep) -> bool:
         """Learn an address's nonce and coin before it signs for the first time."""
-        block = await chain.block("finalized")
-        if block is None:
+        look = await self._looks.look(chain, sweep.address, [sweep.address])
+        if look is None:
+            if self._looks.waits(chain, sweep.address):
+                await children.wait(self._desk, sweep, _NO_OLD_STATE)
             return False
-        nonce = await chain.nonce(sweep.address, "finalized")
-        (balance_wei,) = await chain.token_balances("", [sweep.address], block.number)
-        if await chain.block("finalized") != block:
-            # The nonce may be that of a newer block than the balance.
-            return False
-        seen = Seen(sweep.address, nonce, balance_wei)
-        await children.ensure(self._desk, chain.key, sweep, seen, block.number)
+        (seen,) = look.seen
+        await children.ensure(self._desk, chain.key, sweep, seen, look.block.number)
         return True
 
     async def _cost(self, chain: Chain, sweep: ChildSweep) -> Levels:

@@ -1,28 +1,19 @@
 """Gas: book what comes from outside, and keep the wallets that sign supplied from one station."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Mapping
+from typing import Final
 
 import structlog
 
-from counterfoil.chains.port import Block, Chain, ChainUnreachable, StateNotKept
+from counterfoil.chains.port import Chain, ChainUnreachable
 from counterfoil.desk import moving, provisioning
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.moving import WalletRow
-from counterfoil.desk.provisioning import FuelLevels, Seen
+from counterfoil.desk.provisioning import FuelLevels
+from counterfoil.workers.final_looks import FinalLooks
 from counterfoil.workers.runner import alone
 
 _log: Final = structlog.get_logger("counterfoil.fuel")
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What an organisation's wallets were at the end of a block."""
-
-    block: Block
-    seen: tuple[Seen, ...]
 
 
 class FuelWorker:
@@ -35,7 +26,7 @@ class FuelWorker:
         self._desk = desk
         self._chains = chains
         self._levels = levels or FuelLevels()
-        self._until_final: dict[tuple[str, int], _Look] = {}
+        self._looks = FinalLooks()
 
     async def step(self) -> bool:
         """Look at every wallet once; answers whether anything was booked."""
@@ -61,10 +52,7 @@ class FuelWorker:
 
     async def _book(self, chain: Chain, org_id: int, wallets: list[WalletRow]) -> bool:
         addresses = [wallet.address for wallet in wallets]
-        try:
-            look = await _look(chain, "finalized", addresses)
-        except StateNotKept:
-            look = await self._become_final(chain, org_id, addresses)
+        look = await self._looks.look(chain, org_id, addresses)
         if look is None:
             return False
         funded = await provisioning.book_funding(
@@ -79,26 +67,6 @@ class FuelWorker:
                 amount_wei=one.amount_wei,
             )
         return bool(funded)
-
-    async def _become_final(
-        self, chain: Chain, org_id: int, addresses: Sequence[str]
-    ) -> _Look | None:
-        """What was seen at the newest block once that is final, for want of nodes that keep it.
-
-        One look at a time is waited for; None meanwhile, and where a reorg took its block.
-        """
-        place = (chain.key, org_id)
-        waiting = self._until_final.get(place)
-        if waiting is None:
-            newest = await _look(chain, "latest", addresses)
-            if newest is not None:
-                self._until_final[place] = newest
-            return None
-        final = await chain.block("finalized")
-        if final is None or final.number < waiting.block.number:
-            return None
-        del self._until_final[place]
-        return waiting if await chain.block(waiting.block.number) == waiting.block else None
 
     async def _plan(self, chain: Chain, org_id: int) -> None:
         short = await provisioning.plan_fuel(
@@ -118,21 +86,3 @@ class FuelWorker:
                 needs_wei=one.needs_wei,
                 role=one.wallet.role,
             )
-
-
-async def _look(
-    chain: Chain, at: Literal["latest", "finalized"], addresses: Sequence[str]
-) -> _Look | None:
-    """Read nonces and balances at a block; None where it may have been several blocks.
-
-    Raises `StateNotKept`.
-    """
-    block = await chain.block(at)
-    if block is None:
-        return None
-    nonces = await asyncio.gather(*(chain.nonce(address, at) for address in addresses))
-    balances = await chain.token_balances("", addresses, block.number)
-    if await chain.block(at) != block:
-        # The nonces may be those of a newer block than the balances.
-        return None
-    return _Look(block, tuple(map(Seen, addresses, nonces, balances)))

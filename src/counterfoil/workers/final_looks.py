@@ -1,0 +1,77 @@
+"""What wallets are at the end of a final block, also where no node keeps old state."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from counterfoil.chains.port import Block, Chain, StateNotKept
+from counterfoil.desk.provisioning import Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What some wallets were at the end of a block."""
+
+    block: Block
+    seen: tuple[Seen, ...]
+
+
+class FinalLooks:
+    """Looks at wallets as of final blocks; where nodes keep no state of these, it takes longer.
+
+    Then what was seen at the newest block counts once that is final. One such look at a time is
+    waited for, for each chain and name.
+    """
+
+    def __init__(self) -> None:
+        """Wait for nothing."""
+        self._until_final: dict[tuple[str, int | str], Look] = {}
+
+    async def look(self, chain: Chain, name: int | str, addresses: Sequence[str]) -> Look | None:
+        """What the wallets were at a final block; None where that is still to be learnt.
+
+        Raises `StateNotKept` where no node tells even the newest state.
+        """
+        try:
+            return await _look(chain, "finalized", addresses)
+        except StateNotKept:
+            return await self._become_final(chain, (chain.key, name), addresses)
+
+    def waits(self, chain: Chain, name: int | str) -> bool:
+        """Whether a look waits for its block to become final."""
+        return (chain.key, name) in self._until_final
+
+    async def _become_final(
+        self, chain: Chain, place: tuple[str, int | str], addresses: Sequence[str]
+    ) -> Look | None:
+        """What was seen at the newest block once that is final; None where a reorg took it."""
+        waiting = self._until_final.get(place)
+        if waiting is None:
+            newest = await _look(chain, "latest", addresses)
+            if newest is not None:
+                self._until_final[place] = newest
+            return None
+        final = await chain.block("finalized")
+        if final is None or final.number < waiting.block.number:
+            return None
+        del self._until_final[place]
+        return waiting if await chain.block(waiting.block.number) == waiting.block else None
+
+
+async def _look(
+    chain: Chain, at: Literal["latest", "finalized"], addresses: Sequence[str]
+) -> Look | None:
+    """Read nonces and balances at a block; None where it may have been several blocks.
+
+    Raises `StateNotKept`.
+    """
+    block = await chain.block(at)
+    if block is None:
+        return None
+    nonces = await asyncio.gather(*(chain.nonce(address, at) for address in addresses))
+    balances = await chain.token_balances("", addresses, block.number)
+    if await chain.block(at) != block:
+        # The nonces may be those of a newer block than the balances.
+        return None
+    return Look(block, tuple(map(Seen, addresses, nonces, balances)))
