@@ -12,7 +12,7 @@ from counterfoil.books.orgs import Org
 from counterfoil.cli_shared import busy, fail, out, with_desk
 from counterfoil.clock import SystemClock
 from counterfoil.config import DatabaseConfig, SignConfig, WorkConfig
-from counterfoil.core import ids
+from counterfoil.core import ids, zones
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.roles import ROLES, operator
 from counterfoil.core.secrets import callback_secret, shown_callback_secret
@@ -81,6 +81,9 @@ def org_create(
     name: str,
     client_id: Annotated[str, typer.Option(help="what clients send as X-Client-ID")],
     org_id: Annotated[int, typer.Option(min=1, max=2**31 - 1)] = 1,
+    time_zone: Annotated[
+        str, typer.Option(help="whose days its documents bear, such as Asia/Taipei")
+    ] = zones.DEFAULT,
 ) -> None:
     """Open an organisation; its wallet addresses come from the running signer."""
     config = WorkConfig.from_env(os.environ)
@@ -98,6 +101,7 @@ def org_create(
                 pool_address=wallets.pool,
                 hold_address=wallets.hold,
                 gas_address=wallets.gas,
+                time_zone=zones.checked(time_zone),
             ),
         )
         secret = callback_secret(config.secret.reveal().encode(), org_id, 1)

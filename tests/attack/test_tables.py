@@ -59,6 +59,7 @@ async def written(site: Site, firm: Firm) -> list[str]:
         found.append(text.strip())
         assert (await firm.reviewer.reject(made.data["id"], text)).status == 200
         profile = {"name": text, "email": "", "address": text, "tax_number": text[:40]}
+        profile["time_zone"] = "UTC"
         saved = await anna.send("/studio/settings/organisation", profile, token=token)
         assert saved.status == 200
     return found

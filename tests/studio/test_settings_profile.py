@@ -25,6 +25,7 @@ GOOD = {
     "email": "billing@tea.example",
     "address": "1 Leaf Road\nTaipei",
     "tax_number": "12345678",
+    "time_zone": "Asia/Taipei",
 }
 ADDRESS = "0x52908400098527886E0F7030069857D2E4169EE7"
 PAYOUT = {"family": "evm", "address": ADDRESS, "label": "Treasury"}

@@ -91,6 +91,7 @@ async def _describe(site: Site, anna: Actor) -> None:
         email="billing@merchant.example",
         address="台北市信義區信義路五段七號\n7 Xinyi Road, Section 5, Taipei",
         tax_number="12345678",
+        time_zone="Asia/Taipei",
     )
     await profile.change(site.desk, written, anna)
     redraw = site.app.state.studio.press.picture

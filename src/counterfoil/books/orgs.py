@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from counterfoil.books import clients
+from counterfoil.core import zones
 from counterfoil.core.invoice import DepositMode, Policy
 from counterfoil.core.payout_rules import PayoutPolicy
 from counterfoil.core.returning import ReturnRules
@@ -70,6 +71,7 @@ class Org:
     gas_address: str
     policy: OrgPolicy = field(default_factory=OrgPolicy)
     callback_secret_version: int = 1
+    time_zone: str = zones.DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ class _OrgRow:
     gas_address: str
     policy: str
     callback_secret_version: int
+    time_zone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +143,10 @@ async def insert(tx: Tx, org: Org, created_at: datetime) -> None:
         tx,
         """
         INSERT INTO org (org_id, name, client_id, factory_address, operator_address, pool_address,
-            hold_address, gas_address, policy, callback_secret_version, created_at)
+            hold_address, gas_address, policy, callback_secret_version, time_zone, created_at)
         VALUES (%(org_id)s, %(name)s, %(client_id)s, %(factory_address)s, %(operator_address)s,
             %(pool_address)s, %(hold_address)s, %(gas_address)s, %(policy)s,
-            %(callback_secret_version)s, %(created_at)s)
+            %(callback_secret_version)s, %(time_zone)s, %(created_at)s)
         """,
         {
             "org_id": org.org_id,
@@ -156,6 +159,7 @@ async def insert(tx: Tx, org: Org, created_at: datetime) -> None:
             "gas_address": org.gas_address,
             "policy": msgspec.json.encode(org.policy).decode(),
             "callback_secret_version": org.callback_secret_version,
+            "time_zone": org.time_zone,
             "created_at": created_at,
         },
     )
@@ -170,7 +174,7 @@ async def get(tx: Tx, org_id: int) -> Org | None:
         _OrgRow,
         """
         SELECT org_id, name, client_id, factory_address, operator_address, pool_address,
-               hold_address, gas_address, policy::text AS policy, callback_secret_version
+               hold_address, gas_address, policy::text AS policy, callback_secret_version, time_zone
           FROM org WHERE org_id = %(org_id)s
         """,
         {"org_id": org_id},
@@ -185,7 +189,7 @@ async def all_orgs(tx: Tx) -> list[Org]:
         _OrgRow,
         """
         SELECT org_id, name, client_id, factory_address, operator_address, pool_address,
-               hold_address, gas_address, policy::text AS policy, callback_secret_version
+               hold_address, gas_address, policy::text AS policy, callback_secret_version, time_zone
           FROM org ORDER BY org_id
         """,
         {},
@@ -404,4 +408,5 @@ def _org(row: _OrgRow) -> Org:
         gas_address=row.gas_address,
         policy=_decode_policy(row.policy),
         callback_secret_version=row.callback_secret_version,
+        time_zone=row.time_zone,
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from counterfoil.core import zones
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, execute, one_row, one_value
 
@@ -21,6 +22,7 @@ class Profile:
     tax_number: str
     logo_file_id: UUID | None
     logo_sha256: bytes | None = None
+    time_zone: str = zones.DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ async def get(tx: Tx, org_id: int) -> Profile | None:
         Profile,
         """
         SELECT org.name, coalesce(email, '') AS email, coalesce(address, '') AS address,
-               coalesce(tax_number, '') AS tax_number, logo_file_id, sha256 AS logo_sha256
+               coalesce(tax_number, '') AS tax_number, logo_file_id, sha256 AS logo_sha256,
+               time_zone
           FROM org
           LEFT JOIN org_profile USING (org_id)
           LEFT JOIN file ON (file.org_id, file_id) = (org.org_id, logo_file_id)
@@ -83,8 +86,8 @@ async def save(tx: Tx, org_id: int, profile: Profile) -> None:
     """Replace the profile."""
     await execute(
         tx,
-        "UPDATE org SET name = %(name)s WHERE org_id = %(org_id)s",
-        {"org_id": org_id, "name": profile.name},
+        "UPDATE org SET name = %(name)s, time_zone = %(time_zone)s WHERE org_id = %(org_id)s",
+        {"org_id": org_id, "name": profile.name, "time_zone": profile.time_zone},
     )
     await execute(
         tx,

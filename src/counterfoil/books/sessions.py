@@ -47,6 +47,7 @@ class SessionRow:
     created_at: datetime
     confirmed_at: datetime | None
     logo_sha256: bytes | None
+    time_zone: str
 
     @property
     def logo(self) -> str | None:
@@ -170,7 +171,7 @@ async def find(
                EXISTS (SELECT FROM passkey WHERE passkey.person_id = person_session.person_id
                           AND blocked_at IS NULL) AS has_passkey,
                factor_due, seen_at, person_session.created_at, confirmed_at,
-               sha256 AS logo_sha256
+               sha256 AS logo_sha256, time_zone
           FROM person_session
           JOIN person USING (person_id)
           JOIN org USING (org_id)

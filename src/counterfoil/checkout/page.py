@@ -26,6 +26,7 @@ from counterfoil.checkout.door import (
 )
 from counterfoil.checkout.qr import qr_code
 from counterfoil.checkout.stages import PAYABLE, STEPS, TOLD, WITH_RECEIPT, Stage, stage_of
+from counterfoil.core import zones
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid, NotFound
 from counterfoil.core.invoice import Invoice, PaymentRequest, number_label, pay_to
@@ -181,6 +182,7 @@ def _page(request: PageRequest, found: PaymentView, token: str, template: str) -
     asked = ask.money.asset if ask else _paid_with(invoice)
     values = {
         "merchant": found.profile.name,
+        "zone": zones.zone(found.profile.time_zone),
         "logo": _logo(found, choice),
         "invoice": invoice,
         "transfers": view.transfers,

@@ -1,7 +1,7 @@
 """What an invoice asks for: line items, the rate it is priced at, and when it is due."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from math import floor
@@ -104,12 +104,18 @@ def due_text(due: PaymentRequest) -> str:
 
 
 def deadline(
-    *, now: datetime, issued_on: date, terms_days: int, explicit: datetime | None
+    *,
+    now: datetime,
+    issued_on: date,
+    terms_days: int,
+    explicit: datetime | None,
+    zone: tzinfo = UTC,
 ) -> datetime | None:
     """When the invoice is due; None when it is due on receipt, which approval starts.
 
-    Terms count from the issue date to the end of the last day, in UTC. An explicit deadline
-    wins. Raises `Invalid` for a deadline that has passed or lies absurdly far ahead.
+    Terms count from the issue date to the end of the last day, in the organisation's own zone. An
+    explicit deadline wins. Raises `Invalid` for a deadline that has passed or lies absurdly far
+    ahead.
     """
     if explicit is not None:
         return _still_ahead(explicit, now, "payment_deadline")
@@ -118,8 +124,9 @@ def deadline(
         raise Invalid.field("payment_terms", sentence)
     if terms_days == 0:
         return None
-    last_day = datetime.combine(issued_on, time.min, UTC) + timedelta(days=terms_days)
-    return _still_ahead(last_day + timedelta(days=1), now, "payment_terms")
+    day_after = issued_on + timedelta(days=terms_days + 1)
+    ends_at = datetime.combine(day_after, time.min, zone).astimezone(UTC)
+    return _still_ahead(ends_at, now, "payment_terms")
 
 
 def receipt_deadline(payable_at: datetime, policy: Policy) -> datetime:

@@ -468,7 +468,8 @@ CREATE TABLE public.org (
     callback_secret_version integer DEFAULT 1 NOT NULL,
     next_number bigint DEFAULT 1 NOT NULL,
     created_at timestamp with time zone NOT NULL,
-    log_length integer DEFAULT 0 NOT NULL
+    log_length integer DEFAULT 0 NOT NULL,
+    time_zone text DEFAULT 'UTC'::text NOT NULL COLLATE pg_catalog."C"
 );
 
 CREATE TABLE public.org_log (

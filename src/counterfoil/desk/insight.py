@@ -8,6 +8,7 @@ from typing import Final
 
 from counterfoil.books import grants, insight, orgs
 from counterfoil.books.insight import AGES, Open
+from counterfoil.core import zones
 from counterfoil.core.assets import known_asset
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import comparing, doubting, provisioning, watching
@@ -90,6 +91,13 @@ def _owed(currency: str | None, unpaid: Iterable[Open]) -> Owed:
     return Owed(currency, {row.age: (Decimal(row.amount), row.count) for row in own})
 
 
+def _said(org: orgs.Org | None, at: datetime | None) -> str:
+    """A time where the organisation is."""
+    if org is None or at is None:
+        return ""
+    return zones.said(at, zones.zone(org.time_zone))
+
+
 async def alerts(desk: Desk, by: Actor) -> list[Alert]:
     """What needs somebody just now, as far as it concerns the actor's organisation."""
     by.require(Permission.READ)
@@ -130,13 +138,13 @@ async def alerts(desk: Desk, by: Actor) -> list[Alert]:
     if stuck:
         found.append(Alert("stuck", str(len(stuck))))
     if org is not None and org.policy.payouts.announced(now) is not None:
-        found.append(Alert("payout_rules", f"{org.policy.payouts.next_at:%Y-%m-%d %H:%M} UTC"))
+        found.append(Alert("payout_rules", _said(org, org.policy.payouts.next_at)))
     if org is not None and org.policy.invoices.announced(now) is not None:
-        found.append(Alert("rules", f"{org.policy.next_invoice_at:%Y-%m-%d %H:%M} UTC"))
+        found.append(Alert("rules", _said(org, org.policy.next_invoice_at)))
     if org is not None and org.policy.returns.announced(now) is not None:
         found.append(Alert("returns", f"{org.policy.returns.next_at:%Y-%m-%d %H:%M} UTC"))
     found += [
-        Alert("roles", people[member_id], f"{holds_at:%Y-%m-%d %H:%M} UTC")
+        Alert("roles", people[member_id], _said(org, holds_at))
         for member_id, holds_at in dict.fromkeys((one.member_id, one.holds_at) for one in given)
     ]
     if given_up:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
 from counterfoil.books import addresses, files, orgs
-from counterfoil.core import pricing, quoting
+from counterfoil.core import pricing, quoting, zones
 from counterfoil.core.assets import CHAINS, Chain, accepted_asset, find_chain
 from counterfoil.core.content import content_hash
 from counterfoil.core.errors import Invalid, NotFound, Unavailable
@@ -44,8 +44,8 @@ class Draft:
     """An invoice as somebody asks for it; types and lengths were checked at the door.
 
     ``order_data`` is a JSON object as text. ``payout_addresses`` maps a chain family to an
-    address. ``invoice_issue_date`` defaults to today (UTC). ``dialect`` is the API it came by,
-    ``client_id`` the integration; None for the organisation's first.
+    address. ``invoice_issue_date`` defaults to today, where the organisation is. ``dialect`` is the
+    API it came by, ``client_id`` the integration; None for the organisation's first.
     """
 
     dialect: str
@@ -100,12 +100,10 @@ class _LookedUp:
     """
 
     draft: Draft
-    issued_on: date
     price: Price
     assets: tuple[Asset, ...]
     said: dict[tuple[str, str], tuple[Quote, ...]]
     payout_to: dict[str, str]
-    deadline_at: datetime | None
 
 
 Change = Callable[[Draft], Draft]
@@ -245,7 +243,7 @@ async def _create(desk: Desk, tx: Tx, draft: Draft, by: Actor) -> Invoice:
         raise NotFound("this organisation does not exist any more")
     await _must_suit(tx, org, found, now)
     policy = org.policy.invoices.in_force(now)
-    asked = _priced(found, policy, now)
+    asked = _priced(found, org, policy, now)
     if taken is None:
         raise _no_address()
     number, address = taken
@@ -316,20 +314,13 @@ async def _looked_up(desk: Desk, tx: Tx, draft: Draft, by: Actor, now: datetime)
     price = Price(mode=draft.pricing_mode, amount=draft.amount, currency=_currency(draft))
     pricing.check_amount(price)
     pricing.check_items(draft.detail_items, price)
-    issued_on = draft.invoice_issue_date or now.astimezone(UTC).date()
-    deadline_at = pricing.deadline(
-        now=now,
-        issued_on=issued_on,
-        terms_days=draft.payment_terms,
-        explicit=draft.payment_deadline,
-    )
     _, (assets, said), payout_to = await together(
         tx,
         _check_references(tx, draft, by, now),
         _said(desk, tx, draft, price, now),
         check_payouts(desk, tx, dict(draft.payout_addresses)),
     )
-    return _LookedUp(draft, issued_on, price, assets, said, payout_to, deadline_at)
+    return _LookedUp(draft, price, assets, said, payout_to)
 
 
 async def _checked(  # noqa: PLR0913 - a draft, and all that it is checked against
@@ -345,7 +336,7 @@ async def _checked(  # noqa: PLR0913 - a draft, and all that it is checked again
         raise NotFound("this organisation does not exist any more")
     await _must_suit(tx, org, found, now, before)
     policy = before.policy if before else org.policy.invoices.in_force(now)
-    return _priced(found, policy, now)
+    return _priced(found, org, policy, now)
 
 
 async def _must_suit(
@@ -374,21 +365,30 @@ def _pair(draft: Draft, price: Price, asset: Asset) -> tuple[str, str] | None:
     return pricing.pair(price, asset, stablecoin_is_one_dollar=draft.use_fixed_stablecoin_rate)
 
 
-def _priced(found: _LookedUp, policy: Policy, now: datetime) -> Asked:
-    """One request per accepted asset, at one quote per pair."""
+def _priced(found: _LookedUp, org: orgs.Org, policy: Policy, now: datetime) -> Asked:
+    """One request per accepted asset, at one quote per pair; dated where the organisation is."""
+    draft, zone = found.draft, zones.zone(org.time_zone)
+    issued_on = draft.invoice_issue_date or now.astimezone(zone).date()
+    deadline_at = pricing.deadline(
+        now=now,
+        issued_on=issued_on,
+        terms_days=draft.payment_terms,
+        explicit=draft.payment_deadline,
+        zone=zone,
+    )
     quotes = {pair: quoting.chosen(said, policy, now) for pair, said in found.said.items()}
     requests = []
     for asset in found.assets:
-        needed = _pair(found.draft, found.price, asset)
+        needed = _pair(draft, found.price, asset)
         quote = None if needed is None else quotes[needed]
         requests.append(pricing.request(found.price, asset, quote))
     return Asked(
-        draft=found.draft,
-        document=_document(found.draft, found.issued_on),
+        draft=draft,
+        document=_document(draft, issued_on),
         price=found.price,
         requests=tuple(requests),
         payout_to=found.payout_to,
-        deadline_at=found.deadline_at,
+        deadline_at=deadline_at,
     )
 
 

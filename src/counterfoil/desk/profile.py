@@ -6,7 +6,7 @@ from typing import Final
 
 from counterfoil.books import orgs, profiles
 from counterfoil.books.profiles import Profile
-from counterfoil.core import ids
+from counterfoil.core import ids, zones
 from counterfoil.core.documents import PNG, content_type_of, picture_size
 from counterfoil.core.errors import Invalid, NotFound
 from counterfoil.core.roles import Actor, Permission
@@ -40,6 +40,7 @@ class Written:
     email: str
     address: str
     tax_number: str
+    time_zone: str
 
 
 async def profile(tx: Tx, org_id: int) -> Profile:
@@ -58,8 +59,9 @@ async def own(desk: Desk, by: Actor) -> Profile:
 
 
 async def change(desk: Desk, written: Written, by: Actor) -> None:
-    """Replace name, e-mail, address and tax number.
+    """Replace name, e-mail, address, tax number and time zone.
 
+    Documents that exist keep their dates, and show their times in the new zone.
     Raises `Forbidden`, and `Invalid` naming the field.
     """
     by.require(Permission.ADMINISTER)
@@ -71,14 +73,22 @@ async def change(desk: Desk, written: Written, by: Actor) -> None:
     tax_number = clean_text(
         written.tax_number, "tax_number", max_length=TAX_NUMBER_LENGTH, empty=True
     )
+    time_zone = zones.checked(written.time_zone)
 
     async def work(tx: Tx) -> None:
         await orgs.hold(tx, by.org_id)
         before = await profile(tx, by.org_id)
-        after = replace(before, name=name, email=email, address=address, tax_number=tax_number)
+        after = replace(
+            before,
+            name=name,
+            email=email,
+            address=address,
+            tax_number=tax_number,
+            time_zone=time_zone,
+        )
         told = {
             field: [getattr(before, field), getattr(after, field)]
-            for field in ("name", "email", "address", "tax_number")
+            for field in ("name", "email", "address", "tax_number", "time_zone")
             if getattr(before, field) != getattr(after, field)
         }
         if told:

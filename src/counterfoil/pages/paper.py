@@ -6,20 +6,20 @@ bears no address that somebody could send money to.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from typing import Any, Final
 
 import segno
-from babel.dates import format_datetime
 
+from counterfoil.core import zones
 from counterfoil.core.invoice import Context, Invoice, Status, number_label, pay_to
 from counterfoil.core.money import Money
 from counterfoil.core.payment_uri import payment_uri
 from counterfoil.core.reckoning import Depth, is_partly_returned, shortfall, still_due
 from counterfoil.pages import shape
 from counterfoil.pages.bank import Lines, lines
-from counterfoil.pages.language import N_, locale_of, translations
+from counterfoil.pages.language import N_, translations
 
 _WATERMARKS: Final[Mapping[Status, tuple[str, str]]] = {
     Status.APPROVAL_PENDING: (N_("Not approved yet"), "red"),
@@ -53,6 +53,8 @@ class Sheet:
     letterhead: Letterhead
     bank: Lines = ()
     """The account to pay into, and the reference to give; empty where it is paid on chain."""
+    zone: tzinfo = UTC
+    """Where the organisation is, whose days and times the sheet bears."""
     mail: bool = True
     """Whether the recipient's e-mail address is shown."""
 
@@ -71,7 +73,8 @@ def sheet_of(
     by_bank = invoice.settlement == "fiat"
     bank = lines(found.bank_account, number_label(invoice)) if by_bank else ()
     head = letterhead_of(invoice, found.profile, found.logo, mail=mail)
-    return Sheet(invoice, found.view.transfers, head, bank, mail=mail)
+    zone = zones.zone(found.profile.time_zone)
+    return Sheet(invoice, found.view.transfers, head, bank, zone, mail=mail)
 
 
 def letterhead_of(
@@ -108,7 +111,6 @@ class _Writer:
         self.sheet = sheet
         self.invoice = sheet.invoice
         self.now = now
-        self.locale = locale_of(language)
         self.language = language
         self.say = translations(language).gettext
         self.filters = shape.filters(language)
@@ -170,7 +172,7 @@ class _Writer:
         paid_at = self.invoice.tally.paid_at
         if self.invoice.status not in _PAID or paid_at is None:
             return None
-        on = self.day(paid_at.astimezone(UTC).date())
+        on = self.day(paid_at.astimezone(self.sheet.zone).date())
         said = (
             self.say("Paid in part on %(date)s, and accepted")
             if shortfall(self.invoice)
@@ -285,8 +287,7 @@ class _Writer:
                 }
 
     def moment(self, at: datetime) -> str:
-        shown = format_datetime(at.astimezone(UTC), "yyyy-MM-dd HH:mm", locale=self.locale)
-        return f"{shown} UTC"
+        return zones.said(at, self.sheet.zone)
 
     def day(self, on: Any) -> str:  # noqa: ANN401 - as the filter takes it
         return str(self.filters["day"](on))

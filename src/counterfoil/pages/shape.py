@@ -1,14 +1,16 @@
 """How values look on a page: amounts, times, addresses. Filters of the templates."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
+from jinja2 import pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 
-from counterfoil.core import ids
+from counterfoil.core import ids, zones
 from counterfoil.core.assets import CHAINS, known_asset
 from counterfoil.core.invoice import Invoice, Price, number_label
 from counterfoil.core.lookalike import mixes_scripts
@@ -42,13 +44,18 @@ def filters(language: str) -> dict[str, Callable[..., Any]]:
     }
 
 
-def moment(at: datetime | None) -> Markup:
-    """A time, in UTC until the reader's browser knows better; year first, so no month is a day."""
+@pass_context
+def moment(context: Context, at: datetime | None) -> Markup:
+    """A time where the organisation of the page is."""
+    return moment_in(at, context.get("zone", UTC))
+
+
+def moment_in(at: datetime | None, zone: tzinfo) -> Markup:
+    """A time with its zone; over it, the reader's browser says when that is where they are."""
     if at is None:
         return Markup("&ndash;")
-    utc = at.astimezone(UTC)
-    exact = utc.isoformat().replace("+00:00", "Z")
-    return Markup(f'<time datetime="{exact}" data-local>{utc:%Y-%m-%d %H:%M} UTC</time>')  # noqa: S704 - a time writes no marks
+    exact = at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return Markup(f'<time datetime="{exact}" data-local>{zones.said(at, zone)}</time>')  # noqa: S704 - a time writes no marks
 
 
 def number(value: Decimal | int) -> str:

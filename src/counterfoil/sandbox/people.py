@@ -92,6 +92,7 @@ def _org(org_id: int, name: str, client_id: str, wallets: WalletAddresses) -> Or
         pool_address=wallets.pool,
         hold_address=wallets.hold,
         gas_address=wallets.gas,
+        time_zone="Asia/Taipei",
     )
 
 

@@ -8,6 +8,7 @@ of the form show (specs/reliability.md T9).
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from traceback import format_exception
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -20,6 +21,7 @@ from litestar.exceptions import HTTPException
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from counterfoil.core import zones
 from counterfoil.core.errors import (
     Conflict,
     Forbidden,
@@ -211,6 +213,12 @@ def language_of(request: PageRequest) -> str:
     return chosen or language.preferred(request.headers.get("accept-language", ""))
 
 
+def zone_of(request: PageRequest) -> tzinfo:
+    """Where the visitor's organisation is; pages write every time as it is there."""
+    visitor = request.scope.get("user")
+    return zones.zone(visitor.session.time_zone if isinstance(visitor, Visitor) else zones.DEFAULT)
+
+
 def translated(request: PageRequest) -> Callable[[str], str]:
     """What says a sentence in the visitor's language, for what is no page."""
     return language.translations(language_of(request)).gettext
@@ -237,6 +245,7 @@ def show(
         "passkey_origin": party.origin if (party := parts.passkeys.party) else None,
         "theme": visitor.session.theme if isinstance(visitor, Visitor) else "auto",
         "path": request.scope["path"],
+        "zone": zone_of(request),
         "words": words,
         "terms": terms,
         "sandbox": parts.sandbox,

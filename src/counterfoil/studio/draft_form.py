@@ -6,7 +6,7 @@ Fields that are not in it are not read, so nobody sets what is not theirs to set
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from typing import Final, Literal
 from uuid import UUID
@@ -32,13 +32,11 @@ _TEXTS: Final = (
     *("recipient_name", "recipient_email", "organization_name", "organization_email", "origin"),
     *("price_in", "pay_token", "chain", "allow_any_chain", "allow_any_token"),
     *("use_fixed_stablecoin_rate", "due", "payment_terms", "payment_deadline"),
-    *("payment_deadline_offset", "invoice_issue_date", "description", "group_key", "order_data"),
+    *("invoice_issue_date", "description", "group_key", "order_data"),
     *("payout_address", "reviewer", "payment_method_type", "bank_account_id", "callback_url"),
     *("attachment", "form_key", "seen"),
 )
 """Every field with one value that is read."""
-
-_LARGEST_OFFSET: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ def typed_in(form: Form) -> Typed:
     return Typed(values, rows or (BLANK_ITEM,))
 
 
-def typed_from(draft: Draft) -> Typed:
+def typed_from(draft: Draft, zone: tzinfo) -> Typed:
     """The fields as they stand for what an invoice asks for."""
     deadline = draft.payment_deadline
     due = "deadline" if deadline is not None else "days" if draft.payment_terms else "receipt"
@@ -104,7 +102,7 @@ def typed_from(draft: Draft) -> Typed:
         "payment_terms": str(draft.payment_terms or 30),
         "payment_deadline": ""
         if deadline is None
-        else f"{deadline.astimezone(UTC):%Y-%m-%dT%H:%M}",
+        else f"{deadline.astimezone(zone):%Y-%m-%dT%H:%M}",
         "invoice_issue_date": str(draft.invoice_issue_date or ""),
         "description": draft.description,
         "group_key": draft.group_key or "",
@@ -133,7 +131,7 @@ def fingerprint(draft: Draft) -> str:
     return hashlib.sha256(repr(draft).encode()).hexdigest()
 
 
-def read(typed: Typed, *, creator: str, allow_private_callbacks: bool) -> Draft:
+def read(typed: Typed, *, creator: str, allow_private_callbacks: bool, zone: tzinfo) -> Draft:
     """What the form asks for; `Invalid` names everything wrong by its field."""
     told = Problems()
     in_tokens = typed["price_in"] == IN_TOKENS
@@ -160,7 +158,7 @@ def read(typed: Typed, *, creator: str, allow_private_callbacks: bool) -> Draft:
         ),
         group_key=told.read(lambda: _line(typed, "group_key", bounds.GROUP_KEY_LENGTH), None),
         payout_addresses=told.read(lambda: _payouts(typed), ()),
-        payment_deadline=told.read(lambda: _deadline(typed), None),
+        payment_deadline=told.read(lambda: deadline(typed, zone), None),
         use_fixed_stablecoin_rate=bool(typed["use_fixed_stablecoin_rate"]) and not in_tokens,
         description=told.read(lambda: _description(typed["description"]), ""),
         attachment_file_id=told.read(lambda: _attachment(typed["attachment"]), None),
@@ -232,22 +230,17 @@ def _terms(typed: Typed) -> int:
     return _whole(typed["payment_terms"].strip(), "payment_terms", "a whole number of days")
 
 
-def _deadline(typed: Typed) -> datetime | None:
-    """The time that was chosen, in the browser's own zone where it told how far that is off."""
+def deadline(typed: Typed, zone: tzinfo) -> datetime | None:
+    """The time that was chosen, where the organisation is."""
     if typed["due"] not in {"receipt", "days", "deadline"}:
         raise Invalid.field("due", "must be on receipt, after some days or at a given time")
     if typed["due"] != "deadline":
         return None
-    offset = timedelta()
     try:
-        offset = timedelta(minutes=int(typed["payment_deadline_offset"][:6] or 0))
         local = datetime.fromisoformat(typed["payment_deadline"][:16])
-        instant = local.replace(tzinfo=UTC) - offset
+        return local.replace(tzinfo=zone).astimezone(UTC)
     except (ValueError, OverflowError):
-        instant = None
-    if instant is None or abs(offset) > _LARGEST_OFFSET:
-        raise Invalid.field("payment_deadline", "must be a day and a time of day")
-    return instant
+        raise Invalid.field("payment_deadline", "must be a day and a time of day") from None
 
 
 def _day(written: str) -> date | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from datetime import tzinfo
 from typing import Any, Final
 from uuid import UUID
 
@@ -32,6 +33,7 @@ from counterfoil.studio.door import (
     parts_of,
     show,
     status_code_of,
+    zone_of,
 )
 from counterfoil.studio.draft_form import Typed, fingerprint, read, typed_from, typed_in
 from counterfoil.studio.draft_lines import BLANK_ITEM, FIRST_ROWS, sums
@@ -58,7 +60,7 @@ async def new(request: PageRequest) -> Answer:
     source = request.query_params.get("from", "")
     if source:
         view = await queries.view(desk, invoice_id_of(source), by)
-        typed = _copied(draft_of(view.invoice))
+        typed = _copied(draft_of(view.invoice), zone_of(request))
     else:
         typed = _first(offered, request)
     typed = typed.with_values(form_key=str(desk.ids.new()))
@@ -78,7 +80,10 @@ async def change(request: PageRequest, public_id: FromPath[str]) -> Answer:
     offered = await drafting.offered(desk_of(request), request.user.actor)
     draft = draft_of(view.invoice)
     return await _form(
-        request, offered, typed_from(draft).with_values(seen=fingerprint(draft)), view
+        request,
+        offered,
+        typed_from(draft, zone_of(request)).with_values(seen=fingerprint(draft)),
+        view,
     )
 
 
@@ -204,6 +209,7 @@ def _read(request: PageRequest, typed: Typed) -> Draft:
         typed,
         creator=request.user.session.name,
         allow_private_callbacks=parts_of(request).allow_private_callbacks,
+        zone=zone_of(request),
     )
 
 
@@ -304,7 +310,7 @@ def _first(offered: Offered, request: PageRequest) -> Typed:
         values |= {"payment_terms": "30", "payment_method_type": "crypto"}
         values |= {"payout_address": offered.default}
         return Typed(values, blank)
-    like = typed_from(offered.latest)
+    like = typed_from(offered.latest, zone_of(request))
     own = {"recipient_name": "", "recipient_email": "", "description": "", "attachment": ""}
     own |= {"organization_name": "", "organization_email": ""}
     own |= {"order_data": "", "group_key": "", "invoice_issue_date": "", "payment_deadline": ""}
@@ -322,9 +328,9 @@ def _leads_back(offered: Offered, url: str) -> str:
     return url if rules.allows(url) or not rules.origins else rules.origins[0]
 
 
-def _copied(draft: Draft) -> Typed:
+def _copied(draft: Draft, zone: tzinfo) -> Typed:
     """The same again, from today on: dates and the merchant's own reference are the copy's own."""
-    like = typed_from(draft)
+    like = typed_from(draft, zone)
     due = "days" if like["due"] == "deadline" else like["due"]
     return like.with_values(due=due, payment_deadline="", invoice_issue_date="", order_data="")
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, Final
 
+from counterfoil.core import zones
 from counterfoil.core.assets import CHAINS, known_asset
 from counterfoil.core.invoice import RefundStatus
 from counterfoil.core.money import Asset
@@ -134,23 +135,39 @@ _TOLD_IN_FULL: Final = frozenset(
 """Fields whose change is told by one of those."""
 
 
-def details(metadata: Mapping[str, Any], say: Say) -> list[tuple[str, list[str]]]:
+def details(metadata: Mapping[str, Any], say: Say, zone: tzinfo) -> list[tuple[str, list[str]]]:
     """Each detail's name and its lines; what is not known is shown as it is written."""
     return [
         (say(LABELS[name]) if name in LABELS else name.replace("_", " "), lines)
         for name, value in sorted(metadata.items())
-        if (lines := list(_lines(name, value, say)))
+        if (lines := list(_lines(name, _timed(name, value, zone), say)))
     ]
 
 
-def changes(metadata: Mapping[str, Any], say: Say) -> list[tuple[str, list[str]]]:
+def changes(metadata: Mapping[str, Any], say: Say, zone: tzinfo) -> list[tuple[str, list[str]]]:
     """What an edit changed: what is about money with what it was, and the names of the rest."""
     pairs = {name: metadata[name] for name in _ABOUT_MONEY if name in metadata}
-    told = [(say(LABELS[name]), list(_lines(name, pair, say))) for name, pair in pairs.items()]
+    told = [
+        (say(LABELS[name]), list(_lines(name, _timed(name, pair, zone), say)))
+        for name, pair in pairs.items()
+    ]
     rest = [name for name in metadata.get("changed", ()) if name not in _TOLD_IN_FULL]
     named = [say(words.FIELDS.get(name, name.replace("_", " "))) for name in rest]
     title = LABELS["changed"]
     return [*told, (say(title), [", ".join(named)])] if named else told
+
+
+def _timed(name: str, value: object, zone: tzinfo) -> object:
+    """The same, with times as pages write them."""
+    match value:
+        case dict():
+            return {key: _timed(name, one, zone) for key, one in value.items()}
+        case list():
+            return [_timed(name, one, zone) for one in value]
+        case str() if name == "from" or name.endswith("_at"):
+            with suppress(ValueError):
+                return zones.said(datetime.fromisoformat(value), zone)
+    return value
 
 
 def sent_back(entry: LogEntry, names: Mapping[str, str], say: Say) -> str:
@@ -248,7 +265,4 @@ def _text(name: str, value: str, say: Say) -> str:
     named = _NAMED.get(name, {})
     if value in named:
         return say(named[value])
-    if name == "from" or name.endswith("_at"):
-        with suppress(ValueError):
-            return shape.moment(datetime.fromisoformat(value))
     return value

@@ -225,6 +225,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "again": N_("The new password again"),
     "code": N_("Code"),
     "invoice": N_("Invoice"),
+    "time_zone": N_("Time zone"),
 }
 """Field of a form to its name, where something is said about it."""
 

@@ -1,4 +1,4 @@
-// What pages do by themselves: times in the reader's own zone, copying, dialogs, countdowns.
+// What pages do by themselves: over times, those of the reader's own zone, copying, dialogs, countdowns.
 // Everything works without it, only less comfortably.
 "use strict";
 
@@ -13,8 +13,7 @@ function localTimes(root) {
   for (const time of root.querySelectorAll("time[data-local]")) {
     const at = new Date(time.dateTime);
     const named = zone.formatToParts(at).find((part) => part.type === "timeZoneName");
-    time.title = `${time.dateTime} · ${named ? named.value : ""}`;
-    time.textContent = format.format(at);
+    time.title = `${format.format(at)} ${named ? named.value : ""}`;
     delete time.dataset.local;
   }
 }

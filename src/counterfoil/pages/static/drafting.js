@@ -23,21 +23,5 @@ draft.addEventListener("input", (event) => {
   if (choice) choice.checked = true;
 });
 
-// A time of day means the writer's own zone; the server hears how far that is off just then.
-for (const field of draft.querySelectorAll("[data-offset]")) {
-  const offset = document.getElementById(field.dataset.offset);
-  const two = (number) => String(number).padStart(2, "0");
-  if (field.value && !offset.value) {
-    const at = new Date(`${field.value}Z`);
-    field.value = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}T${two(at.getHours())}:${two(at.getMinutes())}`;
-  }
-  const tell = () => { offset.value = String(-new Date(field.value || Date.now()).getTimezoneOffset()); };
-  field.addEventListener("input", tell);
-  tell();
-  for (const zone of document.querySelectorAll("[data-zone]")) {
-    zone.textContent = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  }
-}
-
 const lit = (event) => event.target.closest?.(".drop")?.classList.toggle("over", event.type === "dragover");
 for (const kind of ["dragover", "dragleave", "drop"]) draft.addEventListener(kind, lit);

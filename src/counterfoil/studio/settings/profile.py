@@ -7,6 +7,7 @@ from typing import Any, Final
 from litestar import get, post
 from litestar.params import FromPath
 
+from counterfoil.core import zones
 from counterfoil.core.errors import Forbidden, Invalid, Refusal
 from counterfoil.core.returning import FIELD
 from counterfoil.core.roles import Permission
@@ -20,7 +21,7 @@ from counterfoil.studio.settings.frame import ADDRESS, settings_page
 PROFILE: Final = f"{ADDRESS}/organisation"
 MAX_LOGO_FORM_BYTES: Final = desk_profile.MAX_LOGO_BYTES + 64 * 1024
 
-_FIELDS: Final = ("name", "email", "address", "tax_number")
+_FIELDS: Final = ("name", "email", "address", "tax_number", "time_zone")
 
 
 @get("/settings/organisation")
@@ -31,7 +32,7 @@ async def organisation(request: PageRequest) -> Answer:
 
 @post("/settings/organisation", status_code=303)
 async def change(request: PageRequest) -> Answer:
-    """Change name, e-mail, address and tax number."""
+    """Change name, e-mail, address, tax number and time zone."""
     form = await read_form(request)
     written = {name: form.raw(name) for name in _FIELDS}
     work = partial(
@@ -117,6 +118,7 @@ async def _page(
     values: dict[str, Any] = {
         "written": {**present, **(written or {})},
         "present": present,
+        "time_zones": zones.names(),
         "logo": None if found.logo_sha256 is None else found.logo_sha256.hex(),
         "most_pixels": desk_profile.MAX_LOGO_PIXELS // 1_000_000,
         "later": returns.announced(now),
