@@ -1,6 +1,7 @@
 """``counterfoil seed``, ``org`` and ``list``: what an operator sets up once."""
 
 import os
+import secrets
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Final
@@ -215,6 +216,30 @@ def org_add_member(
         out.print(f"  API key, shown only now: {key}", soft_wrap=True)
 
     with_desk(DatabaseConfig.from_env(os.environ), add)
+
+
+@org_cli.command("free-email")
+def org_free_email(
+    email: str,
+    reason: Annotated[str, typer.Option(help="how you know whose address it is; kept in the log")],
+    taken_by: Annotated[
+        int | None, typer.Option(help="the organisation through which somebody took it")
+    ] = None,
+) -> None:
+    """Take a sign-in from whoever took an e-mail address that is not theirs."""
+    from counterfoil.desk.freeing import free_email
+
+    unknown = PasswordHasher().hash(secrets.token_urlsafe(32))
+
+    async def free(desk: Desk) -> None:
+        named = await free_email(
+            desk, email, unknown_hash=unknown, reason=reason, taken_by=taken_by
+        )
+        places = ", ".join(map(str, named)) or "none"
+        out.print(f"{email} is free; organisations that named it: {places}", soft_wrap=True)
+        out.print("  its owner joins with a new link of theirs", soft_wrap=True)
+
+    with_desk(DatabaseConfig.from_env(os.environ), free)
 
 
 @list_cli.command("import")

@@ -11,10 +11,10 @@ import pytest
 
 from counterfoil.books import members, orgs
 from counterfoil.core import ids
-from counterfoil.core.errors import Conflict, NotFound
+from counterfoil.core.errors import Conflict, Invalid, NotFound
 from counterfoil.core.roles import Actor, Permission, permissions_of
 from counterfoil.db.rows import execute
-from counterfoil.desk import joining, membership, org_log
+from counterfoil.desk import freeing, joining, membership, org_log
 from counterfoil.desk.tries import TRIES
 from support.shop import Shop
 from support.site import PASSWORD, Site
@@ -279,3 +279,39 @@ async def test_a_password_is_not_guessed_with_a_link(site: Site) -> None:
         )
     assert (await prove(site, link, PASSWORD))[1].status == 429
     assert await joined(site, "maya1@merchant.example") == {ALPHA}
+
+
+async def test_the_operator_frees_an_address_that_somebody_took(site: Site) -> None:
+    """Alpha's puppet chose the password; the owner has Bravo's link and shows who they are."""
+
+    async def free(**given: object) -> list[int]:
+        told = {"unknown_hash": "-", "reason": "her passport, case 7", **given}
+        return await freeing.free_email(site.desk, CFO.upper(), **told)  # type: ignore[arg-type]  # - as a test gives it
+
+    with pytest.raises(NotFound, match="nobody here has the e-mail"):
+        await free()
+    await use(site, await invite(site, ALPHA, CFO, "administrator"), OTHERS)
+    link = await invite(site, BRAVO, CFO, "auditor")
+    thief = await signed_in(site, CFO, OTHERS)
+    with pytest.raises(Invalid, match="say how you know whose address it is"):
+        await free(reason=" ")
+    for given in ({}, {"taken_by": BRAVO}):
+        with pytest.raises(Conflict, match="is a member of organisation 1, which has let them in"):
+            await free(**given)
+    assert (await thief.open("/studio")).status == 200
+
+    assert await free(taken_by=ALPHA) == [ALPHA, BRAVO]
+    assert (await thief.open("/studio", follow=False)).status == 303
+    again = await site.at_the_pages()
+    assert "/sign-in" in (await again.sign_in(CFO, OTHERS)).address
+    assert (await use(site, link, OWN)).status == 404, "links of before end"
+    bea = await site.at_the_pages("bea2@merchant.example")
+    page = await bea.send(f"{MEMBERS}/{await member_of(site, BRAVO)}/invite")
+    assert (await use(site, link_on(page), OWN)).status == 200
+    assert await joined(site) == {BRAVO}
+    grace = await signed_in(site, CFO, OWN)
+    assert "Merchant 2" in (await grace.open(ACCOUNT)).words
+    for org_id in (ALPHA, BRAVO):
+        assert (await events(site, org_id)).count("email_freed") == 1
+    with pytest.raises(Conflict, match="organisation 2"):
+        await free(taken_by=ALPHA)

@@ -62,6 +62,21 @@ class Offer:
     roles: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """A membership as it stands, in whichever organisation."""
+
+    org_id: int
+    member_id: UUID
+    accepted_at: datetime | None
+    disabled_at: datetime | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its person is a member there."""
+        return self.accepted_at is not None and self.disabled_at is None
+
+
 _MEMBERS: Final[LiteralString] = """
     SELECT member_id, person_id, email, name, roles, member.created_at, accepted_at,
            disabled_at,
@@ -312,4 +327,29 @@ async def offers(tx: Tx, person_id: UUID) -> list[Offer]:
          ORDER BY member.created_at, org_id
         """,
         {"person_id": person_id},
+    )
+
+
+async def anywhere(tx: Tx, person_id: UUID) -> list[Belonging]:
+    """Every membership of a person, joined or not, by organisation."""
+    return await all_rows(
+        tx,
+        Belonging,
+        """
+        SELECT org_id, member_id, accepted_at, disabled_at FROM member
+         WHERE person_id = %(person_id)s ORDER BY org_id
+        """,
+        {"person_id": person_id},
+    )
+
+
+async def unaccept(tx: Tx, org_id: int, member_id: UUID) -> None:
+    """Have a membership wait to be accepted again."""
+    await execute(
+        tx,
+        """
+        UPDATE member SET accepted_at = NULL
+         WHERE org_id = %(org_id)s AND member_id = %(member_id)s
+        """,
+        {"org_id": org_id, "member_id": member_id},
     )

@@ -292,6 +292,19 @@ async def set_first_password(tx: Tx, person_id: UUID, password_hash: str, now: d
     )
 
 
+async def forget_password(tx: Tx, person_id: UUID, unknown_hash: str, now: datetime) -> None:
+    """Have a person without a password again; the hash is of one that nobody knows."""
+    await execute(
+        tx,
+        """
+        UPDATE person SET password_hash = %(password_hash)s, password_changed_at = %(now)s,
+               has_password = false
+         WHERE person_id = %(person_id)s
+        """,
+        {"person_id": person_id, "password_hash": unknown_hash, "now": now},
+    )
+
+
 async def set_appearance(tx: Tx, person_id: UUID, language: str, theme: str) -> None:
     """How a person wants pages to look."""
     await execute(

@@ -79,6 +79,7 @@ ORG_EVENTS: Final[Mapping[str, str]] = {
     "client_enabled": N_("enabled a client id again"),
     "key_made": N_("made an API key"),
     "key_revoked": N_("revoked an API key"),
+    "email_freed": N_("freed this e-mail address, which was not its user's"),
     "factor_reset": N_("took a member's second factor and passkeys away"),
     "passkey_added": N_("added a passkey"),
     "passkey_removed": N_("removed a passkey"),
