@@ -34,7 +34,9 @@ from counterfoil.providers.screening.simulated import SimulatedScreener
 from counterfoil.signer.client import SignerClient
 from counterfoil.workers.attach import Attacher
 from counterfoil.workers.children import ChildFueler
+from counterfoil.workers.examine import Examiner
 from counterfoil.workers.expire import Expirer
+from counterfoil.workers.foresee import Foreseer
 from counterfoil.workers.fuel import FuelWorker
 from counterfoil.workers.move import MoveWorker
 from counterfoil.workers.notify import Limits, Notifier
@@ -42,7 +44,7 @@ from counterfoil.workers.outward import callback_session
 from counterfoil.workers.price import Pricer
 from counterfoil.workers.provision import ProvisionWorker
 from counterfoil.workers.retell import Reteller
-from counterfoil.workers.runner import Beat, Bell, RightOfWay, Step, first, forever
+from counterfoil.workers.runner import Beat, Bell, RightOfWay, Sleep, Step, first, forever
 from counterfoil.workers.screen import Screener
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
 
@@ -66,6 +68,7 @@ class Paces:
     rest only says how soon the work of other processes is found.
     """
 
+    foresee: float = 1.0
     screen: float = 0.2
     notify: float = 0.2
     move: float = 0.25
@@ -106,17 +109,8 @@ async def work(
         for chain in chains.values():
             await _check(chain)
         leases = leases or Leases()
-        bells = _Bells()
-        watchers = _watchers(outside.desk, chains, config, leases, bells)
-        notifier = Notifier(
-            outside.desk,
-            CALLBACK_FORMS,
-            outside.callbacks,
-            config.secret.reveal().encode(),
-            allow_private=config.callback_allow_private,
-            limits=Limits(lease_seconds=leases.notify, timeout_seconds=leases.notify / 4),
-            ended=bells.notify.ring,
-        )
+        line = _line(config, outside, leases)
+        watchers = _watchers(config, outside, leases, line)
         try:
             async with asyncio.TaskGroup() as group:
                 for key, watcher in watchers.items():
@@ -125,16 +119,17 @@ async def work(
                     group.create_task(
                         forever(watcher.step, name=name, pause_seconds=pause, rest=rest)
                     )
-                rests = {"screen": bells.screen.rest, "notify": bells.notify.rest}
-                steps = _others(config, outside, notifier, paces or Paces(), leases, bells)
-                for name, (step, pause) in steps.items():
+                rests = line.bells.rests()
+                for name, (step, pause) in _others(
+                    config, outside, paces or Paces(), leases, line
+                ).items():
                     group.create_task(
                         forever(step, name=name, pause_seconds=pause, rest=rests.get(name))
                     )
                 leave_alone_what_stays()
                 _log.info("working", chains=list(chains))
         finally:
-            await notifier.close()
+            await line.notifier.close()
             await asyncio.gather(*(w.stop() for w in watchers.values()), return_exceptions=True)
 
 
@@ -146,51 +141,91 @@ async def _check(chain: Chain) -> None:
         _log.warning("chain_unreachable", chain=chain.key, reason=str(error))
 
 
-def _watchers(
-    desk: Desk, chains: Mapping[str, Chain], config: WorkConfig, leases: Leases, bells: "_Bells"
-) -> dict[str, ChainWatcher]:
-    watched = WatchedAddresses(desk, "evm")
-    limits = WatchLimits(
-        lease_seconds=leases.watch, two_nodes_from_dollars=config.two_nodes_from_dollars
-    )
-    return {
-        key: ChainWatcher(desk, chain, watched, limits, recorded=bells.screen.ring, way=bells.way)
-        for key, chain in chains.items()
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class _Bells:
     """Who of this process is woken when something was left for it, and goes before others."""
 
+    foresee: Bell = field(default_factory=Bell)
     screen: Bell = field(default_factory=Bell)
     notify: Bell = field(default_factory=Bell)
     way: RightOfWay = field(default_factory=RightOfWay)
-    """Of screening and telling, before what only now becomes safe or final."""
+    """Of looking, screening and telling, before what only now becomes safe or final."""
+
+    def recorded(self) -> None:
+        """Wake whoever goes on when transfers have been written down."""
+        self.screen.ring()
+        self.notify.ring()
+
+    def rests(self) -> dict[str, Sleep]:
+        """How they rest who may be woken, by the name of the step."""
+        return {
+            "foresee": self.foresee.rest,
+            "screen": self.screen.rest,
+            "notify": self.notify.rest,
+        }
 
 
-def _others(  # noqa: PLR0913, PLR0917 - everything that workers are made of
-    config: WorkConfig,
-    outside: "_Outside",
-    notifier: Notifier,
-    paces: Paces,
-    leases: Leases,
-    bells: _Bells,
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Who has a payment in hand one after the other, between the watchers and the merchant."""
+
+    bells: _Bells
+    examiner: Examiner
+    foreseer: Foreseer
+    notifier: Notifier
+
+
+def _line(config: WorkConfig, outside: "_Outside", leases: Leases) -> _Line:
+    desk, bells = outside.desk, _Bells()
+    examiner = Examiner(desk, _screeners(config, desk, outside.chains))
+    notifier = Notifier(
+        desk,
+        CALLBACK_FORMS,
+        outside.callbacks,
+        config.secret.reveal().encode(),
+        allow_private=config.callback_allow_private,
+        limits=Limits(lease_seconds=leases.notify, timeout_seconds=leases.notify / 4),
+        ended=bells.notify.ring,
+    )
+    return _Line(bells, examiner, Foreseer(desk, examiner, expected=bells.foresee.ring), notifier)
+
+
+def _watchers(
+    config: WorkConfig, outside: "_Outside", leases: Leases, line: _Line
+) -> dict[str, ChainWatcher]:
+    watched = WatchedAddresses(outside.desk, "evm")
+    limits = WatchLimits(
+        lease_seconds=leases.watch, two_nodes_from_dollars=config.two_nodes_from_dollars
+    )
+    return {
+        key: ChainWatcher(
+            outside.desk,
+            chain,
+            watched,
+            limits,
+            recorded=line.bells.recorded,
+            way=line.bells.way,
+            foreseer=line.foreseer,
+        )
+        for key, chain in outside.chains.items()
+    }
+
+
+def _others(
+    config: WorkConfig, outside: "_Outside", paces: Paces, leases: Leases, line: _Line
 ) -> dict[str, tuple[Step, float]]:
     """Every step but the watchers', with how long it rests in seconds."""
-    desk, chains = outside.desk, outside.chains
+    desk, chains, bells = outside.desk, outside.chains, line.bells
     signer = SignerClient(config.signer_socket)
     screener = Screener(
-        desk,
-        _screeners(config, desk, chains),
-        lease_seconds=leases.screen,
-        concluded=bells.notify.ring,
+        desk, line.examiner, lease_seconds=leases.screen, concluded=bells.notify.ring
     )
     reteller = Reteller(desk, lease_seconds=leases.retell)
     levels = FuelLevels(days_wei={key: one.fuel_day_wei for key, one in config.chains.items()})
     return {
+        "foresee": (first(line.foreseer.step, bells.way), paces.foresee),
         "screen": (first(screener.step, bells.way), paces.screen),
-        "notify": (first(notifier.turn, bells.way), paces.notify),
+        "notify": (first(line.notifier.turn, bells.way), paces.notify),
         "attach": (Attacher(desk, chains).step, paces.attach),
         "move": (MoveWorker(desk, chains, signer, config.two_nodes_from_dollars).step, paces.move),
         "retell": (reteller.step, paces.retell),

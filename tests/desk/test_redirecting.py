@@ -13,7 +13,7 @@ from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace, Refusal
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.core.seal import LogEntry
+from counterfoil.core.seal import LogEntry, link
 from counterfoil.core.warrant import check_warrant
 from counterfoil.db.rows import execute
 from counterfoil.desk import approving, moving, proving, queries, redirecting, stuck
@@ -374,7 +374,7 @@ async def write_by_hand(till: Till, bill: Invoice, entry: LogEntry) -> LogEntry:
     async with till.desk.database.transaction() as tx:
         (*_, (last, seal)) = await audit.of_invoice(tx, 1, bill.invoice_id)
         written = replace(entry, sequence=last.sequence + 1)
-        await audit.append_all(tx, [(seal, written)])
+        await audit.append_all(tx, [(written, link(seal, written))])
         await execute(tx, "UPDATE invoice SET version = version + 1", {})
     return written
 

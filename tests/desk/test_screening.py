@@ -15,13 +15,15 @@ from counterfoil.core.reckoning import Depth
 from counterfoil.core.risk_facts import AddressRisk, Severity
 from counterfoil.db.pool import Database
 from counterfoil.desk import screening, verdicts
+from counterfoil.desk.screening_policy import policy_of
 from counterfoil.providers.screening.port import (
     AddressQuery,
     AddressScreener,
     ScreeningUnavailable,
 )
+from counterfoil.workers.examine import MAX_PAYERS_ASKED, Examiner
 from counterfoil.workers.lists import import_list
-from counterfoil.workers.screen import MAX_PAYERS_ASKED, Screener
+from counterfoil.workers.screen import Screener
 from support.bureau import LISTED, Bureau, floors, opened, sdn
 from support.fake_clock import FakeClock
 from support.fake_screening import FakeScreener
@@ -189,7 +191,7 @@ class Broken:
 async def test_a_provider_that_does_not_answer_sends_the_payment_to_a_person(
     bureau: Bureau, make: Callable[[], AddressScreener]
 ) -> None:
-    bureau.screener = Screener(bureau.desk, [make()], timeout_seconds=0.05)
+    bureau.screener = Screener(bureau.desk, Examiner(bureau.desk, [make()], timeout_seconds=0.05))
     bill = await bureau.office.issues()
     await bureau.office.is_paid(bill)
 
@@ -200,7 +202,7 @@ async def test_a_provider_that_does_not_answer_sends_the_payment_to_a_person(
 
 async def test_a_provider_is_asked_once_more(bureau: Bureau) -> None:
     flaky = Flaky(bureau.clock)
-    bureau.screener = Screener(bureau.desk, [flaky])
+    bureau.screener = Screener(bureau.desk, Examiner(bureau.desk, [flaky]))
     bill = await bureau.office.issues()
     await bureau.office.is_paid(bill)
 
@@ -404,10 +406,10 @@ async def test_two_imports_at_once_do_not_overwrite_each_other(bureau: Bureau) -
 
 
 def test_a_policy_has_defaults_and_takes_overrides() -> None:
-    plain = screening.policy_of({})
+    plain = policy_of({})
     assert (plain.review, plain.hold) == (Decimal(40), Decimal(75))
     assert plain.lists == {"OFAC_SDN"}
-    strict = screening.policy_of(
+    strict = policy_of(
         {
             "version": 3,
             "bands": {"review": 30, "hold": 60},
@@ -436,4 +438,4 @@ def test_a_policy_has_defaults_and_takes_overrides() -> None:
 )
 def test_a_policy_outside_its_guard_rails_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(Invalid):
-        screening.policy_of(settings)
+        policy_of(settings)

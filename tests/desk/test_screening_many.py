@@ -12,6 +12,7 @@ from counterfoil.db.pool import Database
 from counterfoil.db.rows import execute, one_value
 from counterfoil.desk import screening, verdicts
 from counterfoil.providers.screening.port import AddressQuery
+from counterfoil.workers.examine import Examiner
 from counterfoil.workers.screen import Screener
 from support.bureau import LISTED, Bureau, opened
 from support.fake_screening import FakeScreener
@@ -112,7 +113,9 @@ async def test_a_provider_that_is_slow_about_one_payer_holds_up_nobody_else(
                 await answers.wait()
             return await super().screen_address(query)
 
-    screener = Screener(bureau.desk, [Slow(bureau.clock)], timeout_seconds=30)
+    screener = Screener(
+        bureau.desk, Examiner(bureau.desk, [Slow(bureau.clock)], timeout_seconds=30)
+    )
     slow, *quick = [await bureau.office.issues(number) for number in range(3)]
     await bureau.office.is_paid(slow, payer=STRANGER)
     for bill in quick:

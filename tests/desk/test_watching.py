@@ -10,7 +10,7 @@ from counterfoil.books import addresses
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Policy, Status
 from counterfoil.core.reckoning import Depth
-from counterfoil.desk import watching
+from counterfoil.desk import applying, watching
 from counterfoil.desk.desk import Desk
 from support.fake_clock import FakeClock
 from support.invoices import DUE, STRANGER, USDC, USDT
@@ -280,7 +280,7 @@ async def test_chains_tell_the_same_invoice_at_the_same_time(shop: Shop, desk: D
 async def test_who_is_told_in_one_transaction_need_not_wait_for_the_next(
     shop: Shop, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "INVOICES_PER_TRANSACTION", 1)
+    monkeypatch.setattr(applying, "INVOICES_PER_TRANSACTION", 1)
     bills = [await shop.bill() for _ in range(3)]
     paid = [payment(bill, 5, tx=str(place)) for place, bill in enumerate(bills)]
     await watcher.seen(0, 10, paid)
@@ -290,7 +290,7 @@ async def test_who_is_told_in_one_transaction_need_not_wait_for_the_next(
     async def note() -> None:
         told.append(1)
 
-    await watching.record_safe(shop.desk, lease, 6, hashes, told=note)
+    await watching.record_safe(shop.desk, lease, 6, hashes, relay=watching.Relay(written=note))
 
     assert len(told) == 3, "after each of them"
     assert [await shop.status(bill) for bill in bills] == [Status.SCREENING] * 3

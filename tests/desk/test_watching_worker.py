@@ -13,7 +13,7 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
-from counterfoil.desk import watching
+from counterfoil.desk import applying, watching
 from counterfoil.workers import runner
 from counterfoil.workers.runner import RightOfWay
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
@@ -48,7 +48,7 @@ async def test_a_payment_goes_from_seen_to_safe_to_final(tower: Tower) -> None:
 async def test_what_becomes_safe_is_written_one_batch_ahead_of_whoever_works_on_it(
     tower: Tower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "INVOICES_PER_TRANSACTION", 1)
+    monkeypatch.setattr(applying, "INVOICES_PER_TRANSACTION", 1)
     monkeypatch.setattr(runner, "LONGEST_WAY_SECONDS", PATIENCE_SECONDS)
     shop, bills = tower.shop, [await tower.shop.bill() for _ in range(3)]
     way, at_work = RightOfWay(), asyncio.Event()

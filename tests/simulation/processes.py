@@ -20,7 +20,9 @@ from counterfoil.desk.tidying import tidy
 from counterfoil.signer.client import SignerUnreachable
 from counterfoil.workers.attach import Attacher
 from counterfoil.workers.children import ChildFueler
+from counterfoil.workers.examine import Examiner
 from counterfoil.workers.expire import Expirer
+from counterfoil.workers.foresee import Foreseer
 from counterfoil.workers.fuel import FuelWorker
 from counterfoil.workers.move import MoveWorker
 from counterfoil.workers.notify import Limits, Notifier
@@ -121,16 +123,20 @@ class Process:
             limits=Limits(lease_seconds=60.0, gathering_seconds=0),
             jitter=world.dice.random.random,
         )
-        screener = SimulatedScreener(world.clock, life, world.risky, world.silent)
+        examiner = Examiner(desk, [SimulatedScreener(world.clock, life, world.risky, world.silent)])
+        foreseer = Foreseer(desk, examiner)
         rates = SimulatedRates(world.clock, life, world.rates)
         watchers = {
-            f"watch:{key}": ChainWatcher(desk, chain, watched, WatchLimits(start_block=0)).step
+            f"watch:{key}": ChainWatcher(
+                desk, chain, watched, WatchLimits(start_block=0), foreseer=foreseer
+            ).step
             for key, chain in self.chains.items()
         }
         return {
             **watchers,
             # So that a few steps without an answer are enough for people to be asked.
-            "screen": Screener(desk, [screener], patience_seconds=10.0).step,
+            "screen": Screener(desk, examiner, patience_seconds=10.0).step,
+            "foresee": foreseer.step,
             "notify": self._notify,
             "move": MoveWorker(desk, self.chains, signer).step,
             "retell": Reteller(desk).step,

@@ -11,6 +11,7 @@ from counterfoil.db.pool import Database
 from counterfoil.desk.rates import Snapshot, store
 from counterfoil.providers.screening.list_content import ListImport
 from counterfoil.providers.screening.lists import read_csv
+from counterfoil.workers.examine import Examiner
 from counterfoil.workers.lists import import_list
 from counterfoil.workers.screen import Screener
 from support.fake_clock import FakeClock
@@ -29,7 +30,8 @@ class Bureau:
         self.desk = office.desk
         self.clock = office.clock
         self.provider = FakeScreener(office.clock)
-        self.screener = Screener(self.desk, [self.provider], timeout_seconds=0.2)
+        self.examiner = Examiner(self.desk, [self.provider], timeout_seconds=0.2)
+        self.screener = Screener(self.desk, self.examiner)
 
     async def lists(self, *addresses: str, override: bool = False) -> None:
         await import_list(self.desk, sdn(*addresses), "a test", override=override)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from counterfoil.core.seal import LogEntry, link
+from counterfoil.core.seal import LogEntry
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, as_records, execute
 
@@ -46,10 +46,10 @@ class ChainHead:
     status: str
 
 
-async def append_all(tx: Tx, entries: Sequence[tuple[bytes, LogEntry]]) -> None:
-    """Seal each entry to the one before it, whose seal goes with it.
+async def append_all(tx: Tx, entries: Sequence[tuple[LogEntry, bytes]]) -> None:
+    """Add entries, each with its seal; those of one invoice are in their order.
 
-    No two are of one invoice. The caller holds the invoices locked.
+    The caller holds the invoices locked.
     """
     await execute(
         tx,
@@ -62,7 +62,7 @@ async def append_all(tx: Tx, entries: Sequence[tuple[bytes, LogEntry]]) -> None:
                sequence integer, from_status text, to_status text, event text, operator_uid text,
                reason text, metadata text, request_id text, at timestamptz, seal text)
         """,
-        {"rows": as_records([_columns(previous, entry) for previous, entry in entries])},
+        {"rows": as_records([_columns(entry, seal) for entry, seal in entries])},
     )
 
 
@@ -178,7 +178,7 @@ def _entry(row: _LogRow) -> LogEntry:
     )
 
 
-def _columns(previous: bytes, entry: LogEntry) -> Mapping[str, object]:
+def _columns(entry: LogEntry, seal: bytes) -> Mapping[str, object]:
     return {
         "org_id": entry.org_id,
         "invoice_id": entry.invoice_id,
@@ -191,7 +191,7 @@ def _columns(previous: bytes, entry: LogEntry) -> Mapping[str, object]:
         "metadata": _encoded(entry.metadata),
         "request_id": entry.request_id,
         "at": entry.at,
-        "seal": link(previous, entry).hex(),
+        "seal": seal.hex(),
     }
 
 

@@ -8,7 +8,7 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.screening import policy_of
+from counterfoil.desk.screening_policy import policy_of
 
 _ZERO: Final = "0x" + "0" * 40
 _TOKENS: Final = {

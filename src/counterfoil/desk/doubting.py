@@ -18,9 +18,9 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import DepositMode
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Tx
+from counterfoil.desk.applying import Lease, Recorded, apply
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.scan import Change, doubt
-from counterfoil.desk.watching import Lease, Recorded, apply
 
 __all__ = [
     "Beside",

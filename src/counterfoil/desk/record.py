@@ -73,7 +73,8 @@ async def opened(desk: Desk, tx: Tx, invoice: Invoice, by: Actor) -> Invoice:
     """Write down a new invoice as the first entry of its history."""
     first = replace(invoice, version=1)
     created = Created(at=invoice.created_at, by=by.uid)
-    sheet = Sheet(entries=[(GENESIS, _entry(None, first, created, by))])
+    sheet = Sheet()
+    sheet.enter(GENESIS, _entry(None, first, created, by))
     if _tells(desk, None, first):
         unpaid = Beside(None, (), ())
         sheet.events.append(_event(desk, None, first, unpaid, invoice.created_at))
@@ -99,13 +100,14 @@ async def record(  # noqa: PLR0913 - one decision, whole
     """Write down what ``event`` made of an invoice, which the caller holds locked.
 
     With ``known`` it reads nothing, unless money moves. With ``sheet`` it is noted there, to be
-    written with others; where money moves it is written at once.
+    written with others, after what is noted there of the same invoice; where money moves it is
+    written at once.
     """
     next_version = replace(after, version=before.version + 1)
     noted = Sheet() if sheet is None else sheet
-    noted.changes.append(Changed(before, next_version, event.at))
-    previous = await _seal(tx, before, known)
-    noted.entries.append((previous, _entry(before, next_version, event, by)))
+    noted.change(Changed(before, next_version, event.at))
+    previous = noted.last_seal(before.invoice_id) or await _seal(tx, before, known)
+    noted.enter(previous, _entry(before, next_version, event, by))
     moving = [effect for effect in todo if not isinstance(effect, Screen)]
     if len(moving) < len(todo):
         noted.work.append(_screening(desk, next_version, event.at))

@@ -14,22 +14,18 @@ from decimal import Decimal
 from typing import Final, Literal
 from uuid import UUID
 
-import msgspec
-
 from counterfoil.books import effects, invoices, orgs, screening, transfers
 from counterfoil.core import reckoning
-from counterfoil.core.assets import PEGGED_TO
-from counterfoil.core.errors import Conflict, Invalid
+from counterfoil.core.errors import Conflict
 from counterfoil.core.events import Screened
 from counterfoil.core.invoice import AssetTally, Invoice, covering
 from counterfoil.core.lifecycle import RULES
 from counterfoil.core.money import Money
-from counterfoil.core.reckoning import Depth
-from counterfoil.core.risk_facts import ListState, RateUsed
-from counterfoil.core.risk_rules import Policy
+from counterfoil.core.risk_facts import ListState
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.rates import Snapshot, heard
+from counterfoil.desk.questions import Question, Worth, payers_of
+from counterfoil.desk.screening_policy import policy_of
 
 FIRST_RETRY_SECONDS: Final = 1.0
 LONGEST_RETRY_SECONDS: Final = 300.0
@@ -50,36 +46,17 @@ Listed = screening.ListedRow
 
 
 @dataclass(frozen=True, slots=True)
-class Payer:
-    """Who paid, and on which chain.
+class Case(Question):
+    """A question about the confirmed money of one invoice, for whoever holds the lease.
 
-    With ``passed_on`` it is the contract that a payer called, which handed the money on: it is
-    asked about like the payer, and is none.
-    """
-
-    chain: str
-    address: str
-    passed_on: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """The confirmed money of one invoice, to be screened by whoever holds the lease.
-
-    ``covers`` is `Tally.confirmed`; empty when there is nothing to screen any more: the money was
-    reorganised away, or what becomes of it has been decided. ``lacks_answers``: exactly this money
-    has been screened before, and only missing answers stood against it. ``amount_twd`` is None
-    where a rate is missing or too old; ``rate`` is that of the largest part. ``is_stray``: it is
-    about what strayed here beside the payment and is to be sent back, and about that alone.
+    ``covers`` is empty when there is nothing to screen any more: the money was reorganised away,
+    or what becomes of it has been decided. ``lacks_answers``: exactly this money has been screened
+    before, and only missing answers stood against it. ``is_stray``: it is about what strayed here
+    beside the payment and is to be sent back, and about that alone.
     """
 
     effect: Claim
     lacks_answers: bool
-    covers: tuple[tuple[str, int], ...]
-    payers: tuple[Payer, ...]
-    amount_twd: Decimal | None
-    rate: RateUsed | None
-    policy: Policy
     is_stray: bool = False
 
 
@@ -161,7 +138,7 @@ async def cases_of(desk: Desk, claims: Sequence[Claim]) -> list[Case]:
     """The same for many, in the order of the claims; raises where any of them would."""
     async with desk.database.reading() as tx:
         cases: dict[UUID, Case] = {}
-        worth = _Worth(desk, tx)
+        worth = Worth(desk, tx)
         for org_id in dict.fromkeys(claim.org_id for claim in claims):
             of_org = [claim for claim in claims if claim.org_id == org_id]
             for case in await _cases(tx, worth, org_id, of_org):
@@ -213,7 +190,7 @@ async def look_up(desk: Desk, forms: Sequence[tuple[str, str]]) -> Search:
     """Search every list for these ``(family, address)`` pairs, all in the same versions."""
     async with desk.database.reading() as tx:
         return Search(
-            lists=tuple(map(_state, await screening.lists(tx))),
+            lists=await states(tx),
             found=tuple(await screening.find(tx, forms)),
         )
 
@@ -221,7 +198,7 @@ async def look_up(desk: Desk, forms: Sequence[tuple[str, str]]) -> Search:
 async def lists(desk: Desk) -> tuple[ListState, ...]:
     """Every list there is, for those who watch their age."""
     async with desk.database.reading() as tx:
-        return tuple(map(_state, await screening.lists(tx)))
+        return await states(tx)
 
 
 async def current_version(desk: Desk, list_code: str) -> CurrentVersion:
@@ -287,7 +264,7 @@ def _is_screened(invoice: Invoice) -> bool:
     return (invoice.status, Screened) in RULES
 
 
-async def _cases(tx: Tx, worth: "_Worth", org_id: int, claims: Sequence[Claim]) -> list[Case]:
+async def _cases(tx: Tx, worth: Worth, org_id: int, claims: Sequence[Claim]) -> list[Case]:
     ids = [claim.invoice_id for claim in claims]
     org = await orgs.get(tx, org_id)
     found = {one.invoice_id: one for one in await invoices.of_ids(tx, org_id, ids)}
@@ -310,7 +287,7 @@ async def _cases(tx: Tx, worth: "_Worth", org_id: int, claims: Sequence[Claim]) 
                 effect=effect,
                 lacks_answers=lacks_answers(invoice) and not astray,
                 covers=covering(tallies) if money else (),
-                payers=_payers(invoice, received[invoice.invoice_id], tallies),
+                payers=payers_of(invoice, received[invoice.invoice_id], tallies),
                 amount_twd=amount_twd,
                 rate=rate,
                 policy=policy,
@@ -328,62 +305,9 @@ def _astray(invoice: Invoice) -> tuple[AssetTally, ...]:
     return reckoning.to_return_astray(invoice, refund.amounts)
 
 
-def _payers(
-    invoice: Invoice, rows: Sequence[transfers.TransferRow], tallies: Sequence[AssetTally]
-) -> tuple[Payer, ...]:
-    """Everybody who sent the money, also what is not confirmed yet: they pay for one bill."""
-    money = {part.asset for part in tallies}
-    return tuple(
-        sorted(
-            {
-                payer
-                for row in rows
-                for payer in _payers_of(row)
-                if row.depth is not Depth.ORPHANED
-                and transfers.asset_of(row) in money
-                and not reckoning.is_dust(transfers.asset_of(row), row.amount_units, invoice.policy)
-            },
-            key=lambda payer: (payer.address, payer.chain),
-        )
-    )
-
-
-def _payers_of(row: transfers.TransferRow) -> list[Payer]:
-    found = [Payer(row.chain, row.payer)]
-    if row.attached_to is not None:
-        found.append(Payer(row.chain, row.attached_to, passed_on=True))
-    return found
-
-
-class _Worth:
-    """What money is worth in New Taiwan dollars, each rate read once."""
-
-    def __init__(self, desk: Desk, tx: Tx) -> None:
-        self._desk = desk
-        self._tx = tx
-        self._known: dict[str, Snapshot | None] = {}
-
-    async def of(self, money: Sequence[Money]) -> tuple[Decimal | None, RateUsed | None]:
-        """The sum and the largest part's rate; None where any part of it has no fresh rate."""
-        total, used, largest = Decimal(0), None, Decimal(-1)
-        for part in money:
-            rate = await self._rate(part.asset.symbol)
-            if rate is None:
-                return None, None
-            worth = Decimal(part.units).scaleb(-part.asset.decimals) * rate.rate
-            total += worth
-            if worth > largest:
-                largest = worth
-                used = RateUsed(f"{rate.base}/TWD", rate.rate, rate.source, rate.observed_at)
-        return total, used
-
-    async def _rate(self, symbol: str) -> Snapshot | None:
-        base = PEGGED_TO.get(symbol, symbol)
-        if base not in self._known:
-            now, age = self._desk.clock.now(), self._desk.rate_max_age_seconds
-            found = await heard(self._tx, base, "TWD", now=now, max_age_seconds=age)
-            self._known[base] = found[0] if found else None
-        return self._known[base]
+async def states(tx: Tx) -> tuple[ListState, ...]:
+    """Every list there is, in its current version."""
+    return tuple(map(_state, await screening.lists(tx)))
 
 
 def _state(row: screening.ListRow) -> ListState:
@@ -408,66 +332,3 @@ def _same(one: Listed | None, other: Listed) -> bool:
 def _plain(row: Listed) -> Listed:
     """The row with its sequences as tuples, whichever side it comes from."""
     return replace(row, names=tuple(row.names), programs=tuple(row.programs))
-
-
-# ---------------------------------------------------------------------------------- the policy
-
-
-class _Bands(msgspec.Struct, frozen=True):
-    review: Decimal = Decimal(40)
-    hold: Decimal = Decimal(75)
-
-
-class _RuleSwitch(msgspec.Struct, frozen=True):
-    enabled: bool = True
-
-
-class _Thresholds(msgspec.Struct, frozen=True):
-    edd_twd: Decimal = Decimal(500_000)
-
-
-class _Provider(msgspec.Struct, frozen=True):
-    code: str
-    required: bool = False
-
-
-class _Settings(msgspec.Struct, frozen=True):
-    """The part of specs/aml.md 4.2 that is in force; other members of the document wait."""
-
-    version: int = 1
-    bands: _Bands = _Bands()
-    weights: dict[str, int] = {}
-    peaks: dict[str, Decimal] = {}
-    rules: dict[str, _RuleSwitch] = {}
-    thresholds: _Thresholds = _Thresholds()
-    lists: dict[str, bool] = {}
-    providers: tuple[_Provider, ...] = ()
-    list_max_age_hours: int = 72
-
-
-_ALWAYS_BINDING: Final = frozenset({"OFAC_SDN"})
-
-
-def policy_of(settings: Mapping[str, object]) -> Policy:
-    """An organisation's screening policy (specs/aml.md 4.2), with defaults for what it leaves out.
-
-    Further lists may bind, but no setting frees anybody of OFAC's. Raises `Invalid` naming what
-    is wrong.
-    """
-    try:
-        read = msgspec.convert(dict(settings), _Settings)
-    except msgspec.ValidationError as error:
-        msg = f"the screening policy cannot be read: {error}"
-        raise Invalid(msg) from error
-    return Policy(
-        version=read.version,
-        review=read.bands.review,
-        hold=read.bands.hold,
-        weights=read.weights,
-        peaks=read.peaks,
-        rules_off=frozenset(code for code, rule in read.rules.items() if not rule.enabled),
-        edd_twd=read.thresholds.edd_twd,
-        lists=_ALWAYS_BINDING | {code for code, binds in read.lists.items() if binds},
-        providers=frozenset(p.code for p in read.providers if p.required),
-        list_max_age=timedelta(hours=read.list_max_age_hours),
-    )

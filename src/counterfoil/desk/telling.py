@@ -21,11 +21,14 @@ from counterfoil.core.roles import system
 from counterfoil.core.values import replace
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import together
+from counterfoil.desk import foreseeing, verdicts
 from counterfoil.desk.act import happen
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.foreseeing import NO_LOOKS, Looks, Told
 from counterfoil.desk.reach import held
 from counterfoil.desk.record import Beside, beside
 from counterfoil.desk.scan import UNTOLD, fact
+from counterfoil.desk.screening import SCREEN
 from counterfoil.desk.sheet import Sheet
 
 __all__ = ["EffectRow", "Untold", "claim", "owe", "put_off", "tell", "tell_again"]
@@ -48,13 +51,18 @@ class Untold:
     error: Exception
 
 
-async def tell(desk: Desk, tx: Tx, held: Collection[Invoice]) -> None:
-    """Tell invoices what is on record now.
+async def tell(
+    desk: Desk, tx: Tx, held: Collection[Invoice], looks: Looks = NO_LOOKS
+) -> list[Told]:
+    """Tell invoices what is on record now; answers what it made of them.
 
-    Each is as it was when the caller locked it, which was before it wrote what is new.
+    Each is as it was when the caller locked it, which was before it wrote what is new. Money that
+    must be screened is, at once, where ``looks`` have the answer already.
     """
+    told: list[Told] = []
     for org_id, of_org in groupby(sorted(held, key=_place), key=attrgetter("org_id")):
-        await _tell_of_org(desk, tx, org_id, list(of_org))
+        told += await _tell_of_org(desk, tx, org_id, list(of_org), looks)
+    return told
 
 
 async def owe(desk: Desk, tx: Tx, untold: Untold) -> None:
@@ -115,30 +123,44 @@ async def put_off(desk: Desk, owed: EffectRow, error: Exception) -> None:
     )
 
 
-async def _tell_of_org(desk: Desk, tx: Tx, org_id: int, held: Collection[Invoice]) -> None:
+async def _tell_of_org(
+    desk: Desk, tx: Tx, org_id: int, held: Collection[Invoice], looks: Looks
+) -> list[Told]:
     now = desk.clock.now()
-    missed, known = await together(
+    missed, known, good = await together(
         tx,
         effects.waiting(tx, org_id, _TELL, [invoice.invoice_id for invoice in held]),
         beside(tx, org_id, held),
+        foreseeing.still_good(desk, tx, org_id, held, looks),
     )
     sheet = Sheet()
+    told, answered = [], []
     async with tx.pipeline():  # from here on nothing reads: one trip for however many
         for invoice in held:
             before = replace(invoice, tally=UNTOLD) if invoice.invoice_id in missed else invoice
-            await _tell(desk, tx, before, known[invoice.invoice_id], sheet)
+            beside_it, look = known[invoice.invoice_id], good.get(invoice.invoice_id)
+            one = Told(await _tell(desk, tx, before, beside_it, sheet), beside_it.received)
+            verdict = None if look is None else foreseeing.answer(look, one)
+            if verdict is not None and sheet.take_back(invoice.invoice_id, SCREEN):
+                answered.append(invoice.invoice_id)
+                await verdicts.follow(desk, tx, verdict, beside_it, sheet)
+            told.append(one)
         await sheet.write(tx)
+        if answered:
+            await effects.complete_others(tx, org_id, SCREEN, answered, at=now)
         if missed:
             await effects.complete_others(tx, org_id, _TELL, missed, at=now)
+    return told
 
 
-async def _tell(desk: Desk, tx: Tx, before: Invoice, known: Beside, sheet: Sheet) -> None:
+async def _tell(desk: Desk, tx: Tx, before: Invoice, known: Beside, sheet: Sheet) -> Invoice:
     by = system(ACTOR, before.org_id)
     received = map(transfers.received, known.received)
     tally = reckoning.tally(before.requests, received, before.policy)
     event = fact(before.tally, tally, desk.clock.now(), by.uid)
-    if event is not None:
-        await happen(desk, tx, before, event, by, known=known, sheet=sheet)
+    if event is None:
+        return before
+    return await happen(desk, tx, before, event, by, known=known, sheet=sheet)
 
 
 def _place(invoice: Invoice) -> tuple[int, UUID]:

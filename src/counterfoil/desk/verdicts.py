@@ -21,15 +21,9 @@ from counterfoil.core.rules import lifts_hold
 from counterfoil.db.pool import CommitUnknown, Tx
 from counterfoil.desk.act import happen
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.questions import Question
 from counterfoil.desk.record import Beside, beside
-from counterfoil.desk.screening import (
-    ASK_AGAIN_SECONDS,
-    SCREEN,
-    Case,
-    Claim,
-    Finding,
-    lacks_answers,
-)
+from counterfoil.desk.screening import ASK_AGAIN_SECONDS, SCREEN, Case, Finding, lacks_answers
 from counterfoil.desk.sheet import Sheet
 
 Found = tuple[Case, Finding | None]
@@ -93,7 +87,7 @@ async def _keep_of_org(desk: Desk, tx: Tx, org_id: int, found: Sequence[Found]) 
     known = await beside(tx, org_id, held.values())
     # With no finding nobody looked, so whatever asked since then is still to be done.
     mine = [
-        _Verdict(held[case.effect.invoice_id], case, finding, _screening(case, finding))
+        Verdict(held[case.effect.invoice_id], case, finding, is_stray=case.is_stray)
         for case, finding in found
         if finding is not None and case.effect.effect_id in done
     ]
@@ -104,70 +98,69 @@ async def _keep_of_org(desk: Desk, tx: Tx, org_id: int, found: Sequence[Found]) 
             await effects.complete_others(tx, org_id, SCREEN, answered, at=now)
         sheet = Sheet()
         for one in mine:
-            await _follow(desk, tx, one, known[one.invoice.invoice_id], sheet)
+            await follow(desk, tx, one, known[one.invoice.invoice_id], sheet)
         await sheet.write(tx)
     return [case.effect.effect_id in done for case, _ in found]
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
-    """What a finding says about an invoice, which is held."""
+class Verdict:
+    """What a finding says about an invoice, which is held; ``is_stray`` as in `Case`."""
 
     invoice: Invoice
-    case: Case
+    question: Question
     finding: Finding
-    screening: Screening
+    is_stray: bool = False
 
     @property
-    def effect(self) -> Claim:
-        return self.case.effect
+    def screening(self) -> Screening:
+        """What the invoice keeps of it."""
+        return Screening(
+            run_id=self.finding.run_id,
+            decision=self.finding.decision,
+            sanctioned=self.finding.sanctioned,
+            covers=self.question.covers,
+            payers=tuple(sorted({p.address for p in self.question.payers if not p.passed_on})),
+            degraded=bool(self.finding.missing),
+        )
 
     @property
     def covers_all(self) -> bool:
-        return not self.case.is_stray and self.screening.covers_all(self.invoice.tally)
+        """Whether nothing is left of the invoice's money to be screened."""
+        return not self.is_stray and self.screening.covers_all(self.invoice.tally)
 
 
-def _screening(case: Case, finding: Finding) -> Screening:
-    return Screening(
-        run_id=finding.run_id,
-        decision=finding.decision,
-        sanctioned=finding.sanctioned,
-        covers=case.covers,
-        payers=tuple(sorted({p.address for p in case.payers if not p.passed_on})),
-        degraded=bool(finding.missing),
-    )
-
-
-async def _follow(desk: Desk, tx: Tx, verdict: _Verdict, known: Beside, sheet: Sheet) -> None:
-    effect, finding, now = verdict.effect, verdict.finding, desk.clock.now()
+async def follow(desk: Desk, tx: Tx, verdict: Verdict, known: Beside, sheet: Sheet) -> None:
+    """Note the screening, and what becomes of its invoice, which the caller holds."""
+    invoice, finding, now = verdict.invoice, verdict.finding, desk.clock.now()
     sheet.runs.append(
         screening.ScreeningRun(
-            org_id=effect.org_id,
+            org_id=invoice.org_id,
             run_id=finding.run_id,
-            invoice_id=effect.invoice_id,
+            invoice_id=invoice.invoice_id,
             decision=finding.decision,
             total=finding.total,
             scores=finding.scores,
             record=finding.record,
             created_at=now,
-            is_stray=verdict.case.is_stray,
+            is_stray=verdict.is_stray,
         )
     )
-    by = system("screen", effect.org_id)
-    if verdict.case.is_stray:
+    by = system("screen", invoice.org_id)
+    if verdict.is_stray:
         found = StrayScreened(at=now, by=by.uid, screening=verdict.screening)
-        await happen(desk, tx, verdict.invoice, found, by, known=known, sheet=sheet)
+        await happen(desk, tx, invoice, found, by, known=known, sheet=sheet)
         return
-    reason = _ANSWERED if lifts_hold(verdict.invoice, verdict.screening) else ""
+    reason = _ANSWERED if lifts_hold(invoice, verdict.screening) else ""
     event = Screened(at=now, by=by.uid, screening=verdict.screening, reason=reason)
-    after = await happen(desk, tx, verdict.invoice, event, by, known=known, sheet=sheet)
+    after = await happen(desk, tx, invoice, event, by, known=known, sheet=sheet)
     if lacks_answers(after):
         sheet.work.append(
             effects.NewEffect(
-                org_id=effect.org_id,
+                org_id=invoice.org_id,
                 effect_id=desk.ids.new(),
-                kind=effect.kind,
-                invoice_id=effect.invoice_id,
+                kind=SCREEN,
+                invoice_id=invoice.invoice_id,
                 due_at=now + timedelta(seconds=ASK_AGAIN_SECONDS),
                 created_at=now,
             )

@@ -6,41 +6,28 @@ that the same scan is recorded again, which changes nothing more (specs/chains.m
 that cannot be told holds up nobody: its transfers are written like others, and it is told later.
 """
 
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
-from itertools import groupby
-from operator import itemgetter
-from typing import Final
-from uuid import UUID
 
-from psycopg import OperationalError
-
-from counterfoil.books import cursors, doubts, invoices, ledger, natives, transfers
+from counterfoil.books import cursors, doubts, natives, transfers
 from counterfoil.books.cursors import Anchor, CursorRow, Mark
-from counterfoil.books.doubts import Doubt
 from counterfoil.books.natives import Outflow
-from counterfoil.books.transfers import BlockRef, Key, Quarantined, TransferRow
+from counterfoil.books.transfers import BlockRef, Key, TransferRow
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.invoice import Invoice
-from counterfoil.core.journal import JournalEntry
 from counterfoil.core.reckoning import Depth
 from counterfoil.core.values import replace
-from counterfoil.db.pool import CommitUnknown, Tx
+from counterfoil.db.pool import Tx
 from counterfoil.db.rows import together
-from counterfoil.desk import telling
+from counterfoil.desk.applying import ALONE, Finish, Lease, LeaseLost, Recorded, Relay, apply
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.foreseeing import Told
 from counterfoil.desk.scan import (
-    Change,
     OnRecord,
     Scan,
     Sighting,
-    batches,
     changes,
     deepened,
-    entry,
     in_doubt,
     kept_aside,
     told_coin,
@@ -57,37 +44,16 @@ __all__ = [
     "NeverWatched",
     "Position",
     "Recorded",
+    "Relay",
     "Sighting",
+    "Told",
     "TransferRow",
     "Untold",
 ]
 
-INVOICES_PER_TRANSACTION: Final = 50
-"""Few enough that nobody waits long for one of them, many enough that commits do not count."""
-
-
-Told = Callable[[], Awaitable[None]]
-"""Called after each batch, with no transaction open; the next one waits for it."""
-
-
-async def _quietly() -> None:
-    """Tell nobody."""
-
 
 class NeverWatched(LookupError):  # noqa: N818 - says what is the case, as core/errors.py does
     """The chain has no cursor yet; it has to be started somewhere."""
-
-
-class LeaseLost(Exception):  # noqa: N818 - says what happened, as core/errors.py does
-    """Another watcher took the chain over; nothing of this transaction was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """One watcher's claim on one chain; the token is its own and never given to another."""
-
-    chain: str
-    token: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +86,6 @@ class ChainPosition:
     watched: bool
     halted_reason: str | None = None
     lacking: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What a scan changed: so many transfers of so many invoices, and what belongs to nobody.
-
-    ``untold`` are the invoices among them that could not be told; they will be, later.
-    """
-
-    transfers: int = 0
-    invoices: int = 0
-    quarantined: tuple[Quarantined, ...] = ()
-    doubted: tuple[Doubt, ...] = ()
-    untold: tuple[Untold, ...] = ()
 
 
 async def start(desk: Desk, chain: str, mark: Mark) -> bool:
@@ -226,15 +178,14 @@ async def record_final(  # noqa: PLR0913 - a range, what was found in it, and wh
     outflows: Sequence[Outflow] = (),
     doubted: Mapping[Key, str] | None = None,
     tells_coin: bool = False,
-    told: Told = _quietly,
+    relay: Relay = ALONE,
 ) -> Recorded:
     """Record a scan of finalized blocks, which alone settles, and move the final cursor.
 
     Money that becomes final is booked from the payer to the deposit. ``outflows`` are what native
     coin is compared with in later ranges. What is ``doubted``, each with the reason, is written
     down and stays short of final. With ``tells_coin`` native coin on record that is not final and
-    not among ``sightings`` is gone, of whatever block. ``told`` is called whenever some of the
-    invoices were. Raises `LeaseLost`.
+    not among ``sightings`` is gone, of whatever block. Raises `LeaseLost`.
     """
     scan = Scan(
         lease.chain,
@@ -251,7 +202,7 @@ async def record_final(  # noqa: PLR0913 - a range, what was found in it, and wh
         await natives.keep_outflows(tx, outflows)
         await cursors.move_final(tx, lease.chain, upto, desk.clock.now())
 
-    return await _record(desk, lease, scan, finish, told)
+    return await _record(desk, lease, scan, finish, relay)
 
 
 async def record_missed(
@@ -280,11 +231,11 @@ async def record_safe(
     safe_number: int,
     block_hashes: Collection[str],
     *,
-    told: Told = _quietly,
+    relay: Relay = ALONE,
 ) -> Recorded:
     """Deepen the transfers up to the ``safe`` height in blocks known to be canonical.
 
-    ``told`` is called whenever some of the invoices were. Raises `LeaseLost`.
+    Raises `LeaseLost`.
     """
     rows: list[TransferRow] = []
     if block_hashes:
@@ -294,15 +245,15 @@ async def record_safe(
     async def finish(tx: Tx) -> None:
         await cursors.move_safe(tx, lease.chain, safe_number, desk.clock.now())
 
-    return await apply(desk, lease, deepened(rows, Depth.SAFE), finish, told)
+    return await apply(desk, lease, deepened(rows, Depth.SAFE), finish, relay)
 
 
 async def _record(
     desk: Desk,
     lease: Lease,
     scan: Scan,
-    finish: "_Finish",
-    told: Told = _quietly,
+    finish: Finish,
+    relay: Relay = ALONE,
 ) -> Recorded:
     record = await _on_record(desk, scan)
     now = desk.clock.now()
@@ -319,7 +270,7 @@ async def _record(
         await doubts.save(tx, waiting)
         await finish(tx)
 
-    recorded = await apply(desk, lease, found, finish_scan, told)
+    recorded = await apply(desk, lease, found, finish_scan, relay)
     return replace(recorded, quarantined=aside, doubted=tuple(waiting))
 
 
@@ -344,130 +295,6 @@ async def _on_record(desk: Desk, scan: Scan) -> OnRecord:
         quarantined=frozenset((one.key, one.address) for one in kept),
         transfers=[*standing, *(row for row in rows if (row.org_id, row.key) not in known)],
     )
-
-
-_Finish = Callable[[Tx], Awaitable[None]]
-
-
-async def apply(
-    desk: Desk,
-    lease: Lease,
-    found: Collection[Change],
-    finish: _Finish,
-    told: Told = _quietly,
-) -> Recorded:
-    """Write changes batch by batch, then let ``finish`` move the cursor.
-
-    The cursor stays only where facts could not be written down. ``told`` is called after each
-    batch, as what it leaves to be done need not wait for the others.
-    """
-    attempt = _Attempt(desk, lease, told)
-    for batch in batches(found, INVOICES_PER_TRANSACTION):
-        await attempt.write(batch)
-    if attempt.troubles:
-        msg = f"{lease.chain}: some transfers could not be written down"
-        raise ExceptionGroup(msg, attempt.troubles)
-
-    async def last(tx: Tx) -> None:
-        await _fence(tx, lease)
-        async with tx.pipeline():  # nothing of this is read: COMMIT takes it along
-            await finish(tx)
-
-    await desk.database.run(last)
-    return Recorded(
-        transfers=len(found), invoices=len(_concerned(found)), untold=tuple(attempt.untold)
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """Writing changes, so that what is wrong with one invoice stays with that one invoice."""
-
-    desk: Desk
-    lease: Lease
-    told: Told
-    untold: list[Untold] = field(default_factory=list)
-    troubles: list[Exception] = field(default_factory=list)
-
-    async def write(self, batch: Sequence[Change]) -> None:
-        """Write a batch and tell its invoices; one by one where that fails for any of them."""
-        try:
-            await self._run(partial(self._told, batch))
-        except _NOBODYS_FAULT:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is kept to one invoice
-            alone = batches(batch, 1)
-            if len(alone) == 1:
-                await self._without_telling(batch, error)
-                return
-            for one in alone:
-                await self.write(one)
-        else:
-            await self.told()
-
-    async def _without_telling(self, batch: Sequence[Change], error: Exception) -> None:
-        untold = [Untold(*invoice, error) for invoice in _concerned(batch)]
-        try:
-            await self._run(partial(self._owed, batch, untold))
-        except _NOBODYS_FAULT:
-            raise
-        except Exception as trouble:  # noqa: BLE001 - the cursor stays, and others' money is written
-            self.troubles.append(trouble)
-        else:
-            self.untold.extend(untold)
-
-    async def _run(self, write: Callable[[Tx], Awaitable[None]]) -> None:
-        async def fenced(tx: Tx) -> None:
-            await _fence(tx, self.lease)
-            await write(tx)
-
-        await self.desk.database.run(fenced)
-
-    async def _told(self, batch: Sequence[Change], tx: Tx) -> None:
-        held = await _locked(tx, _concerned(batch))
-        async with tx.pipeline():  # what telling reads first takes it along
-            await _book(self.desk, tx, batch)
-        await telling.tell(self.desk, tx, held)
-
-    async def _owed(self, batch: Sequence[Change], untold: Sequence[Untold], tx: Tx) -> None:
-        for one in untold:
-            await invoices.hold(tx, one.org_id, one.invoice_id)
-        await _book(self.desk, tx, batch)
-        for one in untold:
-            await telling.owe(self.desk, tx, one)
-
-
-_NOBODYS_FAULT: Final = (LeaseLost, CommitUnknown, OperationalError)
-"""Not about any invoice: the whole scan is recorded again."""
-
-
-def _concerned(found: Iterable[Change]) -> list[tuple[int, UUID]]:
-    """The invoices that hear of changes, in the order in which they are locked."""
-    return sorted({invoice for change in found for invoice in change.invoices})
-
-
-async def _book(desk: Desk, tx: Tx, batch: Sequence[Change]) -> None:
-    """Write transfers, and into the ledger those that become final."""
-    await transfers.save(tx, [change.after for change in batch])
-    entries: defaultdict[int, list[JournalEntry]] = defaultdict(list)
-    for change in batch:
-        if change.settles:
-            entries[change.after.org_id].append(entry(change.after, desk.clock.now()))
-    for org_id, of_org in sorted(entries.items()):
-        await ledger.post_all(tx, org_id, of_org)
-
-
-async def _fence(tx: Tx, lease: Lease) -> None:
-    if not await cursors.fence(tx, lease.chain, lease.token):
-        msg = f"another watcher took {lease.chain} over"
-        raise LeaseLost(msg)
-
-
-async def _locked(tx: Tx, concerned: Sequence[tuple[int, UUID]]) -> list[Invoice]:
-    held: list[Invoice] = []
-    for org_id, of_org in groupby(concerned, key=itemgetter(0)):
-        held += await invoices.lock_all(tx, org_id, [invoice_id for _, invoice_id in of_org])
-    return held
 
 
 async def _cursor(tx: Tx, chain: str) -> CursorRow:

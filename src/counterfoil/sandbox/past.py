@@ -39,6 +39,7 @@ from counterfoil.signer.client import SignerClient
 from counterfoil.signer.memory import memory_beside
 from counterfoil.signer.service import SignerConfig, create_signer_files, serve
 from counterfoil.worker import CALLBACK_FORMS, TELLS
+from counterfoil.workers.examine import Examiner
 from counterfoil.workers.expire import Expirer
 from counterfoil.workers.fuel import FuelWorker
 from counterfoil.workers.lists import import_list
@@ -271,7 +272,7 @@ async def opened_past(places: Places, url: str, began_at: datetime) -> AsyncIter
             signer=signer,
             notifier=notifier,
             _watchers={key: ChainWatcher(desk, chain, watched) for key, chain in chains.items()},
-            _screener=Screener(desk, [SimulatedScreener(clock)]),
+            _screener=Screener(desk, Examiner(desk, [SimulatedScreener(clock)])),
             _mover=MoveWorker(desk, chains, signer),
             _fueler=FuelWorker(desk, chains),
             _provisioner=ProvisionWorker(desk, chains, signer, Stock(low_water=20, target=250)),

@@ -25,17 +25,20 @@ from counterfoil.chains.port import (
 from counterfoil.core.assets import TOP_LEVEL
 from counterfoil.desk import doubting, watching
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.foreseeing import NO_LOOKS
 from counterfoil.desk.watching import (
     Anchor,
     Lease,
     LeaseLost,
     Mark,
     Position,
+    Relay,
     Sighting,
     TransferRow,
 )
 from counterfoil.workers import witness
 from counterfoil.workers.comparing import BalanceCheck
+from counterfoil.workers.foresee import Foreseer
 from counterfoil.workers.native import AT_ONCE as COINS_AT_ONCE
 from counterfoil.workers.native import NativeFound, NativeRange, NativeScan, Turn
 from counterfoil.workers.reading import RangeReader, Read, Width, dated, headers
@@ -91,11 +94,13 @@ class ChainWatcher:
         *,
         recorded: Callable[[], None] = quietly,
         way: RightOfWay | None = None,
+        foreseer: Foreseer | None = None,
     ) -> None:
         """Watch ``chain``, which must be in the registry, for the registry's tokens.
 
         ``recorded`` is called when transfers have been written down. ``way`` is given to whoever
-        works on from there, before more is written of what can wait.
+        works on from there, before more is written of what can wait. ``foreseer`` looks at what
+        is merely seen.
         """
         self._desk = desk
         self._chain = chain
@@ -103,6 +108,8 @@ class ChainWatcher:
         self._limits = limits or WatchLimits()
         self._recorded = recorded
         self._way = way or RightOfWay()
+        self._foreseer = foreseer
+        self._relay = Relay(NO_LOOKS if foreseer is None else foreseer.looks, self._told)
         self._one_waits = False
         self._lease = Lease(chain.key, desk.ids.new())
         self._width = Width(self._limits.widest_range)
@@ -234,6 +241,8 @@ class ChainWatcher:
         self._report("seen", end.number, recorded)
         if recorded.transfers:
             self._paid_upto = end.number
+            if self._foreseer is not None:
+                self._foreseer.expect(recorded.told)
         return end
 
     async def _settle(self, at: Position, final: Block, tip: Block) -> Block | None:
@@ -281,7 +290,7 @@ class ChainWatcher:
             )
             | story.reasons
             | untold,
-            told=self._told,
+            relay=self._relay,
         )
 
     async def _deepen(self, at: Position, safe_number: int) -> None:
@@ -293,7 +302,7 @@ class ChainWatcher:
             return
         self._one_waits = False
         recorded = await watching.record_safe(
-            self._desk, self._lease, safe_number, canonical, told=self._told
+            self._desk, self._lease, safe_number, canonical, relay=self._relay
         )
         self._report("safe", safe_number, recorded)
 
