@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
@@ -203,7 +204,7 @@ def _text(value: object) -> str:
             return value.isoformat()
         case Jsonb():
             return msgspec.json.encode(value.obj).decode()
-        case str() | int() | UUID():
+        case str() | int() | Decimal() | UUID():
             return str(value)
         case _:
             msg = f"cannot hand {value!r} to pgbench"
