@@ -110,8 +110,8 @@ async def a_list_is_read_anew(lookout: Lookout) -> None:
 
 async def the_policy_grows_stricter(lookout: Lookout) -> None:
     async with lookout.bureau.desk.database.transaction() as tx:
-        query = """UPDATE org SET policy = policy || '{"screening": {"thresholds": {"edd_twd": "1"}}}'"""
-        await execute(tx, query, {})
+        stricter = '{"screening": {"thresholds": {"edd_twd": "1"}}}'
+        await execute(tx, f"UPDATE org SET policy = policy || '{stricter}'", {})
 
 
 async def a_minute_goes_by(lookout: Lookout) -> None:

@@ -13,7 +13,7 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
-from counterfoil.desk import applying, watching
+from counterfoil.desk import applying
 from counterfoil.workers import runner
 from counterfoil.workers.runner import RightOfWay
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
