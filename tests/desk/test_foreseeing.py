@@ -111,7 +111,8 @@ async def a_list_is_read_anew(lookout: Lookout) -> None:
 async def the_policy_grows_stricter(lookout: Lookout) -> None:
     async with lookout.bureau.desk.database.transaction() as tx:
         stricter = '{"screening": {"thresholds": {"edd_twd": "1"}}}'
-        await execute(tx, f"UPDATE org SET policy = policy || '{stricter}'", {})
+        query = "UPDATE org SET policy = policy || %(stricter)s::jsonb"
+        await execute(tx, query, {"stricter": stricter})
 
 
 async def a_minute_goes_by(lookout: Lookout) -> None:
