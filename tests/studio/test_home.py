@@ -1,5 +1,6 @@
 """Home: what waits for each of them, how the business goes, and what needs somebody."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -57,6 +58,15 @@ async def test_whoever_may_write_invoices_finds_where_on_the_first_day(
         assert hers.text.count('href="/studio/invoices/new"') == 3
         assert "No invoices yet" in his.words
         assert "/studio/invoices/new" not in his.text
+    assert "None came in these weeks." in (await rita.open("/studio/now")).words
+    assert "Export the list" not in (await maya.open("/studio/invoices")).words
+    await site.person(1, "anna", "administrator")
+    anna = await site.at_the_pages("anna1@merchant.example")
+    first = re.findall(r'list-group-item-action" href="([^"]+)"', (await anna.open("/studio")).text)
+    assert len(first) == 4
+    for step in first:
+        assert (await anna.open(step)).status == 200
+    assert "First steps" not in (await maya.open("/studio")).words
     assert "Nothing waits for you just now." in (await rita.open("/studio")).words
     searched = await maya.open("/studio/invoices?q=nothing")
     assert "Try another search or filter." in searched.words
@@ -81,6 +91,12 @@ async def test_one_reviewer_of_two_organisations_sees_and_decides_what_waits_in_
 
     page = await rita.open("/studio/approvals")
     assert "3 invoices wait for you, in all your organisations" in page.words
+    assert "organisations 9,000.00 TWD" in page.words
+    # What another organisation asks for is looked at there.
+    there = {"org_id": "1", "next": f"/studio/invoices/{made[0][1]['id']}"}
+    assert f'form="turn-1" name="next" value="{there["next"]}"' in page.text
+    opened = await rita.send("/studio/organisation", there, token=page.form_token)
+    assert "Acme" in opened.words
     chosen = [f"{one.org_id}:{bill['id']}:{bill['content_hash']}" for one, bill in made[:2]]
     # What an approval binds to is there to be read, with what it is.
     assert all(f"every change to the invoice: {b['content_hash']}" in page.words for _, b in made)
@@ -101,8 +117,14 @@ async def test_nothing_is_told_of_an_organisation_in_which_somebody_has_no_role(
     other = await site.firm(2)
     await other.merchant.create()
     await site.joins("rita1@merchant.example", 2)
-    home = await (await site.at_the_pages("rita1@merchant.example")).open("/studio")
+    rita = await site.at_the_pages("rita1@merchant.example")
+    home = await rita.open("/studio")
     assert "What waits for you in your other organisations" not in home.words
+    # There, nothing but the way back is for her.
+    there = await rita.send("/studio/organisation", {"org_id": "2"}, token=home.form_token)
+    assert "You have no role in this organisation just now." in there.words
+    assert "in your other organisations Merchant 1 nothing" in there.words
+    assert "/studio/invoices" not in there.text
 
 
 async def test_a_queue_goes_on_for_as_many_pages_as_it_takes(

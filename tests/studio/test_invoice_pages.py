@@ -4,6 +4,8 @@ import asyncio
 
 import psycopg
 
+from support.fake_screening import ON_OFAC, a_payment
+from support.payments import Payments
 from support.postgres import TestServer
 from support.site import Firm, Site
 
@@ -65,3 +67,25 @@ async def test_the_history_says_who_did_what_and_that_its_seals_hold(
     with psycopg.connect(postgres.as_admin(database_url)) as admin:
         admin.execute("UPDATE invoice_log SET reason = 'fine' WHERE sequence = 2")
     assert "Broken at entry 2" in (await ada.open(f"/studio/invoices/{made}")).words
+
+
+async def test_why_money_is_held_stands_first_and_is_told_in_words(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    held, clean = [(await firm.merchant.create()).data["id"] for _ in range(2)]
+    for one in (held, clean):
+        await firm.reviewer.approve(one)
+        await payments.arrives(one)
+    await payments.screened(held, "aml_hold")
+    await payments.explained(held, a_payment("600000", hits=(ON_OFAC,)))
+    await payments.screened(clean)
+    await payments.explained(clean, a_payment())
+    otto = await site.at_the_pages("otto1@merchant.example")
+    page = await otto.open(f"/studio/invoices/{held}")
+    assert "Two compliance officers release or decline the money next." in page.words
+    assert "US sanctions list (OFAC SDN): Digital Currency Address - ETH" in page.words
+    assert "Size of the payment 72.00 10 a payment of 600,000.00 TWD" in page.words
+    assert page.text.index("risk-title") < page.text.index("document-title")
+    page = await otto.open(f"/studio/invoices/{clean}")
+    assert "A signer signs for the money next. It does not move before." in page.words
+    assert page.text.index("risk-title") > page.text.index("document-title")

@@ -21,6 +21,9 @@ from counterfoil.core.invoice import Invoice, Screening
 from counterfoil.core.journal import JournalEntry, LedgerAccount, Posting
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.reckoning import Depth, tally
+from counterfoil.core.risk import assess
+from counterfoil.core.risk_facts import Factors
+from counterfoil.core.risk_rules import Policy
 from counterfoil.core.roles import system
 from counterfoil.core.settlement import Settlement
 from counterfoil.db.pool import Tx
@@ -138,6 +141,22 @@ class Payments:
         await self._happens(
             invoice_id, Screened(at=self.desk.clock.now(), by="system:screen", screening=verdict)
         )
+
+    async def explained(self, invoice_id: str, factors: Factors) -> None:
+        """A screening of these factors is on record, as a worker would leave it."""
+        found = assess(factors, Policy(version=1))
+        run = screening.ScreeningRun(
+            org_id=self.org_id,
+            run_id=self.desk.ids.new(),
+            invoice_id=_id(invoice_id),
+            decision=found.decision.value,
+            total=found.total,
+            scores=found.scores(),
+            record=found.record(),
+            created_at=self.desk.clock.now(),
+        )
+        async with self.desk.database.transaction() as tx:
+            await screening.add_runs(tx, [run])
 
     async def paid(
         self, invoice_id: str, *, percent: int = 100, at: datetime | None = None

@@ -10,6 +10,7 @@ from playwright.async_api import StorageState
 
 from counterfoil.app import WebSettings
 from counterfoil.db.pool import Database
+from support.fake_screening import ON_OFAC, a_payment
 from support.furnished import MASTER, furnish
 from support.payments import Payments, order_refund
 from support.site import Firm, Site, open_site
@@ -111,9 +112,11 @@ async def _fill(sample: Sample, payments: Payments) -> None:
     held = await approved("held")
     await payments.arrives(held)
     await payments.screened(held, "aml_hold")
+    await payments.explained(held, a_payment("600000", hits=(ON_OFAC,)))
     settled = await approved("completed")
     await payments.paid(settled)
     assert (await firm.signer.act("sign", settled)).status == 200
+    await payments.explained(settled, a_payment())
     await payments.swept(settled, more_to_move=True)
     await payments.paid_out(settled)
     standing = await approved("standing")

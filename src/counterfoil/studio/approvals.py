@@ -6,6 +6,7 @@ row tells what became of it.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from litestar import get, post
@@ -20,6 +21,7 @@ from counterfoil.desk import commands, edits, queries
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.possible import possible
 from counterfoil.desk.queries import Filters, InvoiceView
+from counterfoil.pages import shape
 from counterfoil.pages.forms import Form, read_form
 from counterfoil.studio import history
 from counterfoil.studio.door import Answer, PageRequest, desk_of, show, status_code_of
@@ -139,6 +141,10 @@ async def _page(  # noqa: PLR0913 - what one decision left, or the form as it wa
         {
             "waiting": rows[:AT_ONCE],
             "total": total,
+            "sums": _sums(rows) if total == len(rows) else (),
+            "elsewhere": sorted(
+                {row.org_id for row in rows} - {request.user.session.org_id},
+            ),
             "several": len(everywhere) > 1,
             "results": results,
             "decision": decision,
@@ -149,6 +155,19 @@ async def _page(  # noqa: PLR0913 - what one decision left, or the form as it wa
         },
         status_code=200 if refusal is None else status_code_of(refusal),
     )
+
+
+def _sums(rows: Sequence[Waiting]) -> list[str]:
+    """What is asked for in all, in each currency and token."""
+    sums: dict[tuple[str | None, str], Decimal] = {}
+    for row in rows:
+        price, symbol = row.view.invoice.price, row.view.invoice.requests[0].asset.symbol
+        key = (price.currency, "" if price.currency else symbol)
+        sums[key] = sums.get(key, Decimal(0)) + price.amount
+    return [
+        shape.fiat(amount, currency) if currency else f"{shape.number(amount)} {symbol}"
+        for (currency, symbol), amount in sorted(sums.items(), key=str)
+    ]
 
 
 def _as_it_was(form: Form) -> tuple[Collection[str], str]:

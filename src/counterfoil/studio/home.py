@@ -57,7 +57,8 @@ async def home(request: PageRequest) -> Answer:
     by = request.user.actor
     awaited = await granting.mine(desk_of(request), by)
     if Permission.READ not in by.permissions:
-        return show(request, "studio/home_empty.html", {"awaited": awaited})
+        values = {"awaited": awaited, "elsewhere": await _elsewhere(request)}
+        return show(request, "studio/home_empty.html", values)
     page = await queries.page(
         desk_of(request), Filters(archived=False), request.user.actor, number=1, size=8
     )

@@ -34,6 +34,8 @@ MAX_UPLOAD_BYTES: Final = MAX_ATTACHMENTS * files.MAX_FILE_BYTES + 256 * 1024
 
 _FIELDS: Final = ("amount", "address", "asset", "reason")
 
+_IN_ORDER: Final = ("asset", "amount", "address", "reason", "attachments")
+
 _DESKS_NAMES: Final = {
     "refund_amount": "amount",
     "refund_address": "address",
@@ -160,11 +162,19 @@ async def _page(
             "kept": await _named(request, written.file_ids),
             "most_files": MAX_ATTACHMENTS,
             "refusal": refusal,
-            "problems": written.problems
-            | {_DESKS_NAMES.get(name, name): says for name, says in desks.items()},
+            "problems": _in_order(
+                written.problems
+                | {_DESKS_NAMES.get(name, name): says for name, says in desks.items()}
+            ),
         },
         status_code=200 if refusal is None else status_code_of(refusal),
     )
+
+
+def _in_order(problems: dict[str, str]) -> dict[str, str]:
+    """What is wrong, from the form's first field to its last."""
+    places = {name: place for place, name in enumerate(_IN_ORDER)}
+    return dict(sorted(problems.items(), key=lambda one: places.get(one[0], len(places))))
 
 
 async def _named(request: PageRequest, file_ids: list[str]) -> list[tuple[str, str]]:

@@ -21,6 +21,9 @@ FACTORS: Final[Mapping[str, str]] = {
 }
 """A screening's factors by their names on the wire (specs/aml.md 3)."""
 
+LISTS: Final[Mapping[str, str]] = {"OFAC_SDN": N_("US sanctions list (OFAC SDN)")}
+"""Sanctions lists by their codes; others are called by those."""
+
 PURPOSES: Final[Mapping[str, str]] = {
     "sweep": N_("Collected into the pool"),
     "quarantine": N_("Taken to quarantine"),

@@ -96,6 +96,17 @@ document.addEventListener("change", (event) => {
   }
 });
 
+// How many a button is for.
+function countChosen() {
+  for (const told of document.querySelectorAll("[data-count]")) {
+    const many = document.querySelectorAll(`input[name="${told.dataset.count}"]:checked`).length;
+    told.hidden = !many;
+    told.textContent = String(many);
+  }
+}
+document.addEventListener("change", countChosen);
+window.addEventListener("pageshow", countChosen);
+
 // A form that was sent is not sent twice by an impatient hand.
 document.addEventListener("submit", (event) => {
   if (event.defaultPrevented) return;

@@ -16,7 +16,7 @@ from counterfoil.desk.bank_accounts import BankAccount, BankDetails
 from counterfoil.desk.desk import Desk
 from counterfoil.pages.bank import details
 from counterfoil.pages.forms import read_form
-from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, go
+from counterfoil.studio.door import Answer, PageRequest, desk_of
 from counterfoil.studio.settings.frame import ADDRESS, decided, settings_page
 
 ACCOUNTS: Final = f"{ADDRESS}/bank-accounts"
@@ -33,23 +33,24 @@ async def accounts(request: PageRequest) -> Answer:
 @post("/settings/bank-accounts", status_code=303)
 async def add(request: PageRequest) -> Answer:
     """Register an account."""
-    request.user.actor.require(Permission.ADMINISTER)
     form = await read_form(request)
     written = {name: form.raw(name) for name in ("label", "currency", *_DETAILS)}
-    try:
-        await confirm_with(request, form)
-        await bank_accounts.add(
-            desk_of(request),
-            BankDetails(**{name: written[name] for name in _DETAILS}),
-            label=written["label"],
-            currency=written["currency"],
-            by=request.user.actor,
-        )
-    except Forbidden:
-        raise
-    except Refusal as refusal:
-        return await _page(request, written, refusal)
-    return go(ACCOUNTS, done="bank_added")
+    work = partial(
+        bank_accounts.add,
+        desk_of(request),
+        BankDetails(**{name: written[name] for name in _DETAILS}),
+        label=written["label"],
+        currency=written["currency"],
+        by=request.user.actor,
+    )
+    return await decided(
+        request,
+        work,
+        partial(_page, request, written),
+        back_to=ACCOUNTS,
+        done="bank_added",
+        raising=(Forbidden,),
+    )
 
 
 @post("/settings/bank-accounts/{number:str}/approve", status_code=303)

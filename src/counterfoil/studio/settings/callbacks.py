@@ -1,6 +1,7 @@
 """Callbacks: the default address, the signing secret, receivers of late, and a test message."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from litestar import get, post
@@ -9,9 +10,9 @@ from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden, Refusal, Unavailable
 from counterfoil.core.roles import Permission
 from counterfoil.desk import callbacks as desk_callbacks
-from counterfoil.pages.forms import Form, read_form
-from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, go, parts_of
-from counterfoil.studio.settings.frame import ADDRESS, settings_page
+from counterfoil.pages.forms import read_form
+from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, parts_of
+from counterfoil.studio.settings.frame import ADDRESS, decided, settings_page
 
 CALLBACKS: Final = f"{ADDRESS}/callbacks"
 
@@ -27,24 +28,22 @@ async def choose_default(request: PageRequest) -> Answer:
     """Choose where invoices are told of that name no address."""
     form = await read_form(request)
     url = form.raw("default_url")
-
-    async def work() -> Answer:
-        await desk_callbacks.choose_default(
-            desk_of(request),
-            url,
-            request.user.actor,
-            allow_private=parts_of(request).allow_private_callbacks,
-        )
-        return go(CALLBACKS, done="saved")
-
-    return await _do(request, form, work, default_url=url)
+    work = partial(
+        desk_callbacks.choose_default,
+        desk_of(request),
+        url,
+        request.user.actor,
+        allow_private=parts_of(request).allow_private_callbacks,
+    )
+    return await _do(request, work, partial(_page, request, default_url=url), done="saved")
 
 
 @post("/settings/callbacks/secret", status_code=200)
 async def show_secret(request: PageRequest) -> Answer:
     """The secret with which callbacks are signed, for whoever has just proved who they are."""
-
-    async def look() -> Answer:
+    request.user.actor.require(Permission.ADMINISTER)
+    try:
+        await confirm_with(request, await read_form(request))
         master = parts_of(request).callback_master
         if master is None:
             raise Unavailable(
@@ -52,20 +51,18 @@ async def show_secret(request: PageRequest) -> Answer:
                 " secret with `counterfoil org callback-secret`"
             )
         secret = await desk_callbacks.secret(desk_of(request), master, request.user.actor)
-        return settings_page(request, "callback_secret", {"secret": secret})
-
-    return await _do(request, await read_form(request), look)
+    except Forbidden:
+        raise
+    except Refusal as refusal:
+        return await _page(request, refusal)
+    return settings_page(request, "callback_secret", {"secret": secret})
 
 
 @post("/settings/callbacks/rotate", status_code=303)
 async def rotate(request: PageRequest) -> Answer:
     """Sign with a new secret from now on."""
-
-    async def work() -> Answer:
-        await desk_callbacks.rotate(desk_of(request), request.user.actor)
-        return go(CALLBACKS, done="secret_rotated")
-
-    return await _do(request, await read_form(request), work)
+    work = partial(desk_callbacks.rotate, desk_of(request), request.user.actor)
+    return await _do(request, work, partial(_page, request), done="secret_rotated")
 
 
 @post("/settings/callbacks/test", status_code=303)
@@ -73,34 +70,24 @@ async def send_test(request: PageRequest) -> Answer:
     """Have a test message sent by the worker."""
     form = await read_form(request)
     url = form.raw("callback_url")
-
-    async def work() -> Answer:
-        await desk_callbacks.test(
-            desk_of(request),
-            url,
-            request.user.actor,
-            allow_private=parts_of(request).allow_private_callbacks,
-        )
-        return go(CALLBACKS, done="callback_tested")
-
-    return await _do(request, form, work, url)
+    work = partial(
+        desk_callbacks.test,
+        desk_of(request),
+        url,
+        request.user.actor,
+        allow_private=parts_of(request).allow_private_callbacks,
+    )
+    return await _do(request, work, partial(_page, request, url=url), done="callback_tested")
 
 
 async def _do(
     request: PageRequest,
-    form: Form,
-    work: Callable[[], Awaitable[Answer]],
-    url: str = "",
-    default_url: str | None = None,
+    work: Callable[[], Awaitable[object]],
+    page: Callable[[Refusal], Awaitable[Answer]],
+    *,
+    done: str,
 ) -> Answer:
-    request.user.actor.require(Permission.ADMINISTER)
-    try:
-        await confirm_with(request, form)
-        return await work()
-    except Forbidden:
-        raise
-    except Refusal as refusal:
-        return await _page(request, refusal, url, default_url)
+    return await decided(request, work, page, back_to=CALLBACKS, done=done, raising=(Forbidden,))
 
 
 async def _page(

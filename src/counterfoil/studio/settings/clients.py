@@ -8,11 +8,10 @@ from litestar import get, post
 from litestar.params import FromPath
 
 from counterfoil.core.errors import Forbidden, NotFound, Refusal
-from counterfoil.core.roles import Permission
 from counterfoil.desk import clients as desk_clients
-from counterfoil.pages.forms import Form, read_form
-from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, go
-from counterfoil.studio.settings.frame import ADDRESS, settings_page
+from counterfoil.pages.forms import read_form
+from counterfoil.studio.door import Answer, PageRequest, desk_of
+from counterfoil.studio.settings.frame import ADDRESS, decided, settings_page
 
 CLIENTS: Final = f"{ADDRESS}/clients"
 
@@ -28,7 +27,7 @@ async def add(request: PageRequest) -> Answer:
     """Make one."""
     form = await read_form(request)
     work = partial(desk_clients.add, desk_of(request), form.raw("name"), request.user.actor)
-    return await _do(request, form, work, done="client_added", name=form.raw("name"))
+    return await _do(request, work, done="client_added", name=form.raw("name"))
 
 
 @post("/settings/clients/{client_id:str}/rename", status_code=303)
@@ -38,40 +37,38 @@ async def rename(request: PageRequest, client_id: FromPath[str]) -> Answer:
     work = partial(
         desk_clients.rename, desk_of(request), client_id, form.raw("name"), request.user.actor
     )
-    return await _do(request, form, work)
+    return await _do(request, work)
 
 
 @post("/settings/clients/{client_id:str}/disable", status_code=303)
 async def disable(request: PageRequest, client_id: FromPath[str]) -> Answer:
     """Refuse whoever sends it."""
     work = partial(desk_clients.disable, desk_of(request), client_id, request.user.actor)
-    return await _do(request, await read_form(request), work)
+    return await _do(request, work)
 
 
 @post("/settings/clients/{client_id:str}/enable", status_code=303)
 async def enable(request: PageRequest, client_id: FromPath[str]) -> Answer:
     """Take it again."""
     work = partial(desk_clients.enable, desk_of(request), client_id, request.user.actor)
-    return await _do(request, await read_form(request), work)
+    return await _do(request, work)
 
 
 async def _do(
     request: PageRequest,
-    form: Form,
     work: Callable[[], Awaitable[object]],
     *,
     done: str = "saved",
     name: str = "",
 ) -> Answer:
-    request.user.actor.require(Permission.ADMINISTER)
-    try:
-        await confirm_with(request, form)
-        await work()
-    except (Forbidden, NotFound):
-        raise
-    except Refusal as refusal:
-        return await _page(request, refusal, name)
-    return go(CLIENTS, done=done)
+    return await decided(
+        request,
+        work,
+        partial(_page, request, name=name),
+        back_to=CLIENTS,
+        done=done,
+        raising=(Forbidden, NotFound),
+    )
 
 
 async def _page(request: PageRequest, refusal: Refusal | None = None, name: str = "") -> Answer:

@@ -52,28 +52,31 @@ def settings_page(
     )
 
 
-async def decided(
+async def decided(  # noqa: PLR0913 - one form, whole
     request: PageRequest,
     work: Callable[[], Awaitable[object]],
     page: Callable[[Refusal], Awaitable[Answer]],
     *,
     back_to: str,
-    done: str,
+    done: str | Callable[[Any], str],
+    raising: tuple[type[Refusal], ...] = (NotFound,),
 ) -> Answer:
-    """Do what a button of an administrator asks for, once they have proved that it is they.
+    """Do what a form of an administrator asks for, once they have proved that it is they.
 
-    Refused, the page says why; what is not there is raised. Raises `Forbidden` without permission.
+    Refused, the page says why; refusals of the kinds ``raising`` are raised, for a page of their
+    own. ``done`` names the sentence that is told afterwards, or makes its name of what was done.
+    Raises `Forbidden` without permission.
     """
     request.user.actor.require(Permission.ADMINISTER)
     form = await read_form(request)
     try:
         await confirm_with(request, form)
-        await work()
-    except NotFound:
+        what = await work()
+    except raising:
         raise
     except Refusal as refusal:
         return await page(refusal)
-    return go(back_to, done=done)
+    return go(back_to, done=done if isinstance(done, str) else done(what))
 
 
 def _errors(refusal: Refusal | None) -> dict[str, str]:

@@ -12,11 +12,10 @@ from litestar.params import FromPath
 from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, Refusal
 from counterfoil.core.payout_rules import PayoutRules
-from counterfoil.core.roles import Permission
 from counterfoil.desk import payout_addresses
 from counterfoil.desk.desk import Desk
 from counterfoil.pages.forms import Form, read_form
-from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, go
+from counterfoil.studio.door import Answer, PageRequest, desk_of
 from counterfoil.studio.settings.frame import ADDRESS, decided, settings_page
 
 PAYOUTS: Final = f"{ADDRESS}/payout-addresses"
@@ -35,35 +34,29 @@ async def payouts(request: PageRequest) -> Answer:
 @post("/settings/payout-addresses", status_code=303)
 async def add_payout(request: PageRequest) -> Answer:
     """Register an address."""
-    request.user.actor.require(Permission.ADMINISTER)
     form = await read_form(request)
     written = {name: form.raw(name) for name in _BLANK}
-    try:
-        await confirm_with(request, form)
-        await payout_addresses.add(desk_of(request), **written, by=request.user.actor)
-    except Refusal as refusal:
-        return await _page(request, written, refusal)
-    return go(PAYOUTS, done="payout_added")
+    work = partial(payout_addresses.add, desk_of(request), **written, by=request.user.actor)
+    page = partial(_page, request, written)
+    return await decided(request, work, page, back_to=PAYOUTS, done="payout_added", raising=())
 
 
 @post("/settings/payout-addresses/rules", status_code=303)
 async def change_payout_rules(request: PageRequest) -> Answer:
     """Ask for other rules."""
-    request.user.actor.require(Permission.ADMINISTER)
     form = await read_form(request)
-    try:
-        await confirm_with(request, form)
+
+    async def work() -> str:
         after = await payout_addresses.change_rules(
             desk_of(request),
             _rules(form),
             request.user.actor,
             take_back=form.all("take_back", at_most=len(fields(PayoutRules))),
         )
-    except Forbidden:
-        raise
-    except Refusal as refusal:
-        return await _page(request, refusal=refusal)
-    return go(PAYOUTS, done="rules" if after.next_rules is None else "rules_later")
+        return "rules" if after.next_rules is None else "rules_later"
+
+    page = partial(_page, request, None)
+    return await decided(request, work, page, back_to=PAYOUTS, done=str, raising=(Forbidden,))
 
 
 @post("/settings/payout-addresses/{public_id:str}/approve", status_code=303)

@@ -10,13 +10,12 @@ from litestar.params import FromPath
 from counterfoil.core import zones
 from counterfoil.core.errors import Forbidden, Invalid, Refusal
 from counterfoil.core.returning import FIELD
-from counterfoil.core.roles import Permission
 from counterfoil.desk import profile as desk_profile
 from counterfoil.desk import returning
 from counterfoil.pages import press
-from counterfoil.pages.forms import Form, read_form
-from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, go, parts_of
-from counterfoil.studio.settings.frame import ADDRESS, settings_page
+from counterfoil.pages.forms import read_form
+from counterfoil.studio.door import Answer, PageRequest, desk_of, parts_of
+from counterfoil.studio.settings.frame import ADDRESS, decided, settings_page
 
 PROFILE: Final = f"{ADDRESS}/organisation"
 MAX_LOGO_FORM_BYTES: Final = desk_profile.MAX_LOGO_BYTES + 64 * 1024
@@ -38,7 +37,7 @@ async def change(request: PageRequest) -> Answer:
     work = partial(
         desk_profile.change, desk_of(request), desk_profile.Written(**written), request.user.actor
     )
-    return await _do(request, form, work, written)
+    return await _do(request, work, written)
 
 
 @post("/settings/organisation/logo", status_code=303, request_max_body_size=MAX_LOGO_FORM_BYTES)
@@ -55,32 +54,28 @@ async def set_logo(request: PageRequest) -> Answer:
         redraw = parts_of(request).press.picture
         await desk_profile.set_logo(desk_of(request), content, sent[0].filename, actor, redraw)
 
-    return await _do(request, form, work)
+    return await _do(request, work)
 
 
 @post("/settings/organisation/logo/drop", status_code=303)
 async def drop_logo(request: PageRequest) -> Answer:
     """Show none."""
     work = partial(desk_profile.drop_logo, desk_of(request), request.user.actor)
-    return await _do(request, await read_form(request), work)
+    return await _do(request, work)
 
 
 @post("/settings/organisation/returns", status_code=303)
 async def change_returns(request: PageRequest) -> Answer:
     """Choose where customers may be led back to."""
-    request.user.actor.require(Permission.ADMINISTER)
-    form = await read_form(request)
-    lines = form.raw(FIELD)
-    try:
-        await confirm_with(request, form)
+    lines = (await read_form(request)).raw(FIELD)
+
+    async def work() -> str:
         after = await returning.change_rules(desk_of(request), lines, request.user.actor)
-    except Forbidden:
-        raise
-    except Refusal as refusal:
-        return await _page(request, {FIELD: lines}, refusal)
-    if after.announced(desk_of(request).clock.now()) is not None:
-        return go(PROFILE, done="rules_later")
-    return go(PROFILE, done="returns" if after.rules.origins else "returns_any")
+        if after.announced(desk_of(request).clock.now()) is not None:
+            return "rules_later"
+        return "returns" if after.rules.origins else "returns_any"
+
+    return await _do(request, work, {FIELD: lines}, done=str)
 
 
 @get("/logo/{sha256:str}")
@@ -92,19 +87,13 @@ async def logo(request: PageRequest, sha256: FromPath[str]) -> Answer:
 
 async def _do(
     request: PageRequest,
-    form: Form,
-    work: Callable[[], Awaitable[None]],
+    work: Callable[[], Awaitable[object]],
     written: Mapping[str, str] | None = None,
+    *,
+    done: str | Callable[[Any], str] = "saved",
 ) -> Answer:
-    request.user.actor.require(Permission.ADMINISTER)
-    try:
-        await confirm_with(request, form)
-        await work()
-    except Forbidden:
-        raise
-    except Refusal as refusal:
-        return await _page(request, written, refusal)
-    return go(PROFILE, done="saved")
+    page = partial(_page, request, written)
+    return await decided(request, work, page, back_to=PROFILE, done=done, raising=(Forbidden,))
 
 
 async def _page(

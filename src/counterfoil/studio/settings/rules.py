@@ -1,6 +1,7 @@
 """The rules that new invoices start with, how they are paid on each chain, and the rates."""
 
 from collections.abc import Collection
+from functools import partial
 from typing import Any, Final
 
 from litestar import get, post
@@ -12,11 +13,12 @@ from counterfoil.core.roles import Permission
 from counterfoil.desk import rates as desk_rates
 from counterfoil.desk import settings
 from counterfoil.pages.forms import read_form
-from counterfoil.studio.door import Answer, PageRequest, confirm_with, desk_of, go
+from counterfoil.studio.door import Answer, PageRequest, desk_of
 from counterfoil.studio.rule_words import DEPOSITS, RULES
 from counterfoil.studio.settings import units
-from counterfoil.studio.settings.frame import ADDRESS, settings_page
+from counterfoil.studio.settings.frame import ADDRESS, decided, settings_page
 
+RULES_PAGE: Final = f"{ADDRESS}/rules"
 NAMES: Final = tuple(name for group in RULES.values() for name in group)
 
 
@@ -45,34 +47,36 @@ async def change(request: PageRequest) -> Answer:
         for name, text in written.items()
         if text != present[name] or name in taken_back
     }
-    try:
-        await confirm_with(request, form)
+
+    async def work() -> str:
         await settings.change_policy(desk_of(request), actor.org_id, changes, by=actor)
-    except Forbidden:
-        raise
-    except Refusal as refusal:
+        after = await settings.rules_of(desk_of(request), actor)
+        waits = after.announced(desk_of(request).clock.now()) is not None
+        return "rules_later" if waits else "rules"
+
+    async def page(refusal: Refusal) -> Answer:
         return await _page(request, written, _in_per_cent(refusal), taken_back)
-    after = await settings.rules_of(desk_of(request), actor)
-    waits = after.announced(desk_of(request).clock.now()) is not None
-    return go(f"{ADDRESS}/rules", done="rules_later" if waits else "rules")
+
+    return await decided(request, work, page, back_to=RULES_PAGE, done=str, raising=(Forbidden,))
 
 
 @post("/settings/rules/deposits", status_code=303)
 async def deposits(request: PageRequest) -> Answer:
     """Choose how new invoices are paid on a chain."""
     actor = request.user.actor
-    actor.require(Permission.ADMINISTER)
     form = await read_form(request)
-    try:
-        await confirm_with(request, form)
-        await settings.choose_deposits(
-            desk_of(request), actor.org_id, form.raw("chain"), form.raw("mode"), by=actor
-        )
-    except Forbidden:
-        raise
-    except Refusal as refusal:
-        return await _page(request, None, refusal)
-    return go(f"{ADDRESS}/rules", done="rules")
+    work = partial(
+        settings.choose_deposits,
+        desk_of(request),
+        actor.org_id,
+        form.raw("chain"),
+        form.raw("mode"),
+        by=actor,
+    )
+    page = partial(_page, request, None)
+    return await decided(
+        request, work, page, back_to=RULES_PAGE, done="rules", raising=(Forbidden,)
+    )
 
 
 @get("/settings/rates")
