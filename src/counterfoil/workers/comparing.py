@@ -5,7 +5,7 @@ watcher believe it. The balance at the same block tells (specs/chains.md 6.2 ite
 """
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -31,6 +31,11 @@ BLOCKS_AT_ONCE: Final = 5
 
 _COIN: Final = ""
 """The contract that stands for a chain's native coin."""
+
+_Place = tuple[str, str]
+"""An address and a token's contract."""
+
+_NO_NEWS: Final[Mapping[_Place, int]] = {}
 
 
 class BalanceCheck:
@@ -59,15 +64,13 @@ class BalanceCheck:
         """Look at invoices whose time to pay ends in the blocks above ``head`` up to ``end``.
 
         Called before the head moves there, so that nothing expires whose address holds more than
-        is on record. Raises `ChainUnreachable` where no endpoint tells balances.
+        is on record, or is about to be: ``found`` is what was just read. Raises
+        `ChainUnreachable` where no endpoint tells balances.
         """
-        due = _but_paid(
-            await comparing.due_addresses(self._desk, self._chain.key, after=head.at, upto=end.at),
-            found,
-        )
+        due = await comparing.due_addresses(self._desk, self._chain.key, after=head.at, upto=end.at)
         if not due:
             return
-        over = await self._over(due, tip.number)
+        over = await self._over(due, tip.number, _units(found, above=head.number))
         if over is None:
             msg = f"{self._chain.key}: no endpoint tells what invoices that are due hold"
             raise ChainUnreachable(msg)
@@ -83,7 +86,8 @@ class BalanceCheck:
         due = await comparing.due_addresses(
             self._desk, self._chain.key, after=head.at, upto=end.at, contract=_COIN
         )
-        await self._keep(tip.number, (), await self._coin_over(_but_paid(due, found), tip))
+        news = _units(found, above=head.number)
+        await self._keep(tip.number, (), await self._coin_over(due, tip, news))
 
     async def rotate(self, final_number: int) -> Recorded:
         """Compare the next addresses after the last block that is wholly in the books.
@@ -134,33 +138,47 @@ class BalanceCheck:
         some = await comparing.addresses(self._desk, self._chain.key, addresses)
         await self._keep(newest.number, suspects, await self._coin_over(some, newest))
 
-    async def _coin_over(self, compared: Sequence[Compared], newest: Block) -> list[Unexplained]:
+    async def _coin_over(
+        self, compared: Sequence[Compared], newest: Block, news: Mapping[_Place, int] = _NO_NEWS
+    ) -> list[Unexplained]:
         """Where there is more native coin now than is on record."""
         if not compared:
             return []
         addresses = [one.address for one in compared]
         held = await self._chain.token_balances(_COIN, addresses, newest.number)
-        return await self._beyond([(_COIN, one) for one in compared], held, newest.number)
+        return await self._beyond([(_COIN, one) for one in compared], held, newest.number, news)
 
     async def _over(
-        self, compared: Sequence[Compared], block_number: int
+        self,
+        compared: Sequence[Compared],
+        block_number: int,
+        news: Mapping[_Place, int] = _NO_NEWS,
     ) -> list[Unexplained] | None:
         """Where there is more than is on record; None where no endpoint tells balances."""
         asked = [(contract, one) for one in compared for contract in self._contracts]
         held = await self._chain.kept_balances(
             [(contract, one.address) for contract, one in asked], block_number
         )
-        return None if held is None else await self._beyond(asked, held, block_number)
+        return None if held is None else await self._beyond(asked, held, block_number, news)
 
     async def _beyond(
-        self, asked: Sequence[tuple[str, Compared]], held: Sequence[int], block_number: int
+        self,
+        asked: Sequence[tuple[str, Compared]],
+        held: Sequence[int],
+        block_number: int,
+        news: Mapping[_Place, int],
     ) -> list[Unexplained]:
-        """Where an address that was asked about holds more of a token than is on record."""
+        """Where an address that was asked about holds more of a token than is on record.
+
+        ``news`` is what is about to be, by address and token.
+        """
         compared = list(dict.fromkeys(one for _, one in asked))
         contracts = list(dict.fromkeys(contract for contract, _ in asked))
         known = await comparing.known_at(
             self._desk, self._chain.key, compared, contracts, block_number
         )
+        for place in known:
+            known[place] += news.get(place, 0)
         now = self._desk.clock.now()
         return [
             Unexplained(
@@ -261,7 +279,15 @@ class BalanceCheck:
             )
 
 
-def _but_paid(due: Sequence[Compared], found: Collection[Sighting]) -> list[Compared]:
-    """Those that got nothing in what was just read: what was paid does not expire."""
-    paid = {sighting.to_address for sighting in found}
-    return [one for one in due if one.address not in paid]
+def _units(found: Collection[Sighting], *, above: int) -> dict[_Place, int]:
+    """How much of each token came to each address in blocks above one.
+
+    Whoever got something may still miss more: only dust, or a token that nobody asked for, may be
+    what was found.
+    """
+    units: dict[_Place, int] = {}
+    for one in found:
+        if one.block_number > above:
+            place = one.to_address, one.contract
+            units[place] = units.get(place, 0) + one.amount_units
+    return units
