@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 from counterfoil.db.pool import Database
 from counterfoil.desk import passwords
@@ -33,8 +34,24 @@ settings.load_profile("counterfoil")
 WITHOUT_SOCKETS: Final = {"unit", "property"}
 """Levels that think and never talk; all others may talk to this machine only."""
 
-TAKE_MINUTES: Final = {"attack", "browser", "journeys", "nodes", "simulation", "soak"}
+JOURNEYS: Final = "tests/journeys/"
+README: Final = f"{JOURNEYS}test_readme.py"
+
+FIRST: Final = ("journeys", "soak", "simulation", "browser", "nodes", "attack")
 """Levels with files of minutes. Begun last, one would keep a single worker busy alone."""
+
+
+class OneSystem(LoadFileScheduling):  # type: ignore[misc]  # it carries no types
+    """Hands out files of tests one by one, but all that share one running system together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return JOURNEYS if file.startswith(JOURNEYS) and file != README else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneSystem:
+    return OneSystem(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,10 +73,9 @@ def _level(item: pytest.Item) -> str:
     return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
-def _turn(item: pytest.Item) -> tuple[bool, str, str]:
-    # By name whatever the level, so that two workers seldom have journeys, all of which wait for
-    # blocks of their own nodes, at the same time.
-    return _level(item) not in TAKE_MINUTES, item.path.name, str(item.path)
+def _turn(item: pytest.Item) -> tuple[int, str]:
+    level = _level(item)
+    return FIRST.index(level) if level in FIRST else len(FIRST), str(item.path)
 
 
 # As our processes write it. By default each error is drawn with every value of every frame, which

@@ -51,7 +51,7 @@ COIN: Final = 10**6
 """One USDC or USDT in base units."""
 
 HEARTBEAT_SECONDS: Final = 0.3
-POLL_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.25
 
 
 class Chain:
