@@ -4,14 +4,20 @@ from collections.abc import Callable
 
 import pytest
 
+from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.rows import all_values, execute
-from counterfoil.desk import moving, stuck
+from counterfoil.desk import approving, moving, stuck
+from counterfoil.workers.move import thaw
 from support.backup import Backup
 from support.fake_clock import FakeClock
 from support.house import House
-from support.invoices import DUE, STRANGER, USDC, USDT
+from support.invoices import CHECKER, DUE, STRANGER, USDC, USDT
 from support.postgres import TestServer
+
+WHY = "the books are a backup"
+PERSON = Actor(CHECKER, 1, frozenset({Permission.SIGN}))
 
 BackUp = Callable[[], Backup]
 
@@ -125,6 +131,22 @@ async def test_a_dearer_sibling_that_the_books_forgot_is_no_strangers(
     assert (await house.move(bill, "payout")).tx_hash == second.tx_hash
     ends = {row.tx_hash: row.status for row in await house.txs()}
     assert (ends[first.tx_hash], ends[second.tx_hash]) == ("replaced", "final")
+    assert await house.at_merchant() == DUE
+    await assert_books_equal_chain(house)
+
+    # Nor where nobody worked while a person thawed the wallet and approved the payment again.
+    before.restore()
+    pool = (await house.wallet("pool")).address
+    await house.freeze("pool", "nobody knows any more")
+    with pytest.raises(OutOfPlace, match="they have to say so again"):
+        await thaw(house.desk, house.arb.chain, pool, by="operator:kim", reason=WHY)
+    clock(house).advance(stuck.GONE_PATIENCE)
+    await thaw(house.desk, house.arb.chain, pool, by="operator:kim", reason=WHY)
+    payout = await house.move(bill, "payout")
+    await approving.approve_again(house.desk, payout.move_id, PERSON, reason=WHY)
+    await house.drive(rounds=4)
+    assert await house.status(bill) is Status.COMPLETED
+    assert (await house.move(bill, "payout")).tx_hash == second.tx_hash
     assert await house.at_merchant() == DUE
     await assert_books_equal_chain(house)
 

@@ -15,7 +15,7 @@ from counterfoil.chains.port import Chain
 from counterfoil.core.assets import CHAINS
 from counterfoil.desk import adopting
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.moving import SignedBytes, SigningRefused, Terms, WalletRow
+from counterfoil.desk.moving import Batch, SignedBytes, SigningRefused, Terms, WalletRow
 from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreachable
 from counterfoil.signer.orders import KnownSignature, NonceUse
 from counterfoil.signer.wire import Code
@@ -55,13 +55,33 @@ class Adopter:
                 return found
         return Found.ADOPTED
 
-    async def adopt(self, chain: Chain, wallet: WalletRow, nonce: int) -> Found:
-        """Take what we mined with a nonce into the books, where they lack it. Raises likewise."""
+    async def was_made(self, chain: Chain, batch: Batch) -> bool:
+        """Whether a payment that is to get another nonce may have been made with its last one.
+
+        All nodes may have said that nothing of ours used it up, of what the books then knew. What
+        was made is in the books from then on. Raises likewise.
+        """
+        for item in batch.items:
+            nonce = item.move.replaces_nonce
+            if nonce is None:
+                continue
+            found = await self.adopt(chain, batch.wallet, nonce, reverted=False)
+            if found is not Found.FOREIGN:
+                return True
+        return False
+
+    async def adopt(
+        self, chain: Chain, wallet: WalletRow, nonce: int, *, reverted: bool = True
+    ) -> Found:
+        """Take what we mined with a nonce into the books, where they lack it. Raises likewise.
+
+        What reverted is taken as well, unless told otherwise.
+        """
         chain_id = CHAINS[wallet.chain].chain_id
         use = await self._signer.use_of(chain_id, wallet.address, nonce)
         for known in use.signed:
             receipt = await chain.receipt(known.tx_hash)
-            if receipt is None:
+            if receipt is None or not (receipt.ok or reverted):
                 continue
             if await adopting.knows(self._desk, chain.key, known.tx_hash):
                 return Found.ADOPTED

@@ -248,6 +248,8 @@ class MoveWorker:
     async def _reserve_batch(self, chain: Chain, batch: Batch) -> Reserved:
         wallets = await self._signer.addresses(batch.wallet.org_id)
         must_be_the_signers(batch.wallet, wallets)
+        if await self._adopter.was_made(chain, batch):
+            return Reserved.CHANGED
         try:
             odd = await self._strangers(batch, wallets) or await self._unlike_books(chain, batch)
         except NotComparable as unsure:

@@ -203,7 +203,7 @@ class Unblocker:
         wallet = await adopting.wallet_of(self._desk, chain.key, lost.wallet)
         found = Found.FOREIGN
         if wallet is not None:
-            found = await self._adopter.adopt(chain, wallet, lost.nonce)
+            found = await self._adopter.adopt(chain, wallet, lost.nonce, reverted=False)
         if wallet is None or found is not Found.FOREIGN:
             return
         reason = (
