@@ -283,7 +283,7 @@ def decide(invoice: Invoice, event: Event) -> Outcome:
     return after, effects
 
 
-def standing(invoice: Invoice, *, but: type[Command] | None = None) -> dict[str, object]:
+def refusal_data(invoice: Invoice, *, but: type[Command] | None = None) -> dict[str, object]:
     """Where an invoice stands and what may be asked of it there, as a refusal tells it.
 
     ``but`` is refused just now, whatever the status allows; it is told as ``refused``.
@@ -298,4 +298,4 @@ def standing(invoice: Invoice, *, but: type[Command] | None = None) -> dict[str,
 
 
 def _with_allowed(refusal: OutOfPlace, invoice: Invoice) -> OutOfPlace:
-    return OutOfPlace(refusal.message, data={**standing(invoice), **refusal.data})
+    return OutOfPlace(refusal.message, data={**refusal_data(invoice), **refusal.data})

@@ -33,7 +33,7 @@ from counterfoil.core.events import (
     WithdrawRefund,
 )
 from counterfoil.core.invoice import Invoice, Status
-from counterfoil.core.lifecycle import RULES, standing
+from counterfoil.core.lifecycle import RULES, refusal_data
 from counterfoil.core.planning import INWARD
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import REQUIRED, Actor
@@ -435,7 +435,7 @@ async def _check_still(tx: Tx, invoice: Invoice, command: type[Command]) -> None
     if in_motion(planned):
         raise OutOfPlace(
             "some of the money is on its way just now; refund it in a few minutes",
-            data={"rule": "in_flight", **standing(invoice)},
+            data={"rule": "in_flight", **refusal_data(invoice)},
         )
 
 
@@ -448,7 +448,7 @@ async def _check_at_rest(
         raise OutOfPlace(
             "some of the money is on its way between our own wallets just now; decide when it is"
             " there, in a few minutes",
-            data={"rule": "in_flight", **standing(invoice)},
+            data={"rule": "in_flight", **refusal_data(invoice)},
         )
 
 

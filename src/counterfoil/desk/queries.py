@@ -29,6 +29,7 @@ __all__ = [
     "Shelf",
     "StatusCount",
     "by_status",
+    "counted_now",
     "fresh_view",
     "full_view",
     "logs",
@@ -36,7 +37,6 @@ __all__ = [
     "page",
     "shelf",
     "shown_view",
-    "standings",
     "view",
 ]
 
@@ -83,7 +83,7 @@ class Page:
 class Shelf:
     """One page of invoices by themselves, and how many match as in `Page`.
 
-    ``standing`` is how many of the organisation's invoices stand where, whatever their context and
+    ``by_status`` is how many of the organisation's invoices stand where, whatever their context and
     whatever is asked for beside those archived. ``saved`` and ``columns`` are what the member keeps
     of the list; None where they have chosen no columns.
     """
@@ -92,7 +92,7 @@ class Shelf:
     total: int
     total_is_at_least: bool
     order: Order
-    standing: Mapping[Status, int] = field(default_factory=dict)
+    by_status: Mapping[Status, int] = field(default_factory=dict)
     saved: tuple[SavedFilter, ...] = ()
     columns: tuple[str, ...] | None = None
 
@@ -156,13 +156,13 @@ async def shelf(  # noqa: PLR0913 - as `page`, and for whom
         found = await _found(tx, by.org_id, filters, counts, number=number, size=size)
     return replace(
         found,
-        standing=by_status(everywhere),
+        by_status=by_status(everywhere),
         saved=tuple(saved),
         columns=None if columns is None else tuple(columns),
     )
 
 
-async def standings(desk: Desk, by: Actor) -> Mapping[Status, int]:
+async def counted_now(desk: Desk, by: Actor) -> Mapping[Status, int]:
     """How many of the organisation's invoices stand where, without those archived."""
     by.require(Permission.READ)
     async with desk.database.reading() as tx:

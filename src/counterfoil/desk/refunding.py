@@ -10,11 +10,11 @@ from counterfoil.core import reckoning
 from counterfoil.core.errors import Invalid, OutOfPlace
 from counterfoil.core.events import WithdrawRefund
 from counterfoil.core.invoice import Invoice, Refund, RefundStatus, Status
-from counterfoil.core.lifecycle import standing as where_it_stands
+from counterfoil.core.lifecycle import refusal_data
 from counterfoil.core.money import Asset, Money, plain_text, to_units
 
 
-class Standing(StrEnum):
+class RefundProgress(StrEnum):
     """How a refund stands by what became of its movements, however its order ended."""
 
     PENDING = "pending"
@@ -96,7 +96,7 @@ def returned(refund: Refund, planned: Sequence[MoveRow]) -> tuple[Money, ...]:
     )
 
 
-def standing(refund: Refund, planned: Sequence[MoveRow]) -> Standing:
+def progress_of(refund: Refund, planned: Sequence[MoveRow]) -> RefundProgress:
     """What to say of a refund: what was sent is told, however its order ended.
 
     One that was called off while a payment of it was signed is on its way until that has landed or
@@ -106,15 +106,19 @@ def standing(refund: Refund, planned: Sequence[MoveRow]) -> Standing:
     if refund.status is RefundStatus.PROCESSING and not any(
         move.nonce is not None for move in planned if move.source_id == refund.refund_id.hex
     ):
-        return Standing.APPROVED
+        return RefundProgress.APPROVED
     if refund.status.is_open or not legs:
-        return Standing(refund.status.value)
+        return RefundProgress(refund.status.value)
     if any(leg.status == "signed" for leg in legs):
-        return Standing.PROCESSING
+        return RefundProgress.PROCESSING
     went = returned(refund, planned)
     if went == refund.amounts:
-        return Standing.SETTLED
-    return Standing.PARTLY_SETTLED if any(money.units for money in went) else Standing.WITHDRAWN
+        return RefundProgress.SETTLED
+    return (
+        RefundProgress.PARTLY_SETTLED
+        if any(money.units for money in went)
+        else RefundProgress.WITHDRAWN
+    )
 
 
 def legs_of(refund: Refund, planned: Sequence[MoveRow]) -> list[MoveRow]:
@@ -173,5 +177,5 @@ def must_be_unsent(invoice: Invoice, planned: Sequence[MoveRow]) -> None:
         )
     else:
         sentence = "the refund is already on its way, so it can no longer be withdrawn"
-    data = {"rule": rule, **where_it_stands(invoice, but=WithdrawRefund)}
+    data = {"rule": rule, **refusal_data(invoice, but=WithdrawRefund)}
     raise OutOfPlace(sentence, data=data)

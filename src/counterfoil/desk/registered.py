@@ -20,7 +20,7 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid, OutOfPlace
 from counterfoil.core.events import SignOff
 from counterfoil.core.invoice import Invoice
-from counterfoil.core.lifecycle import standing
+from counterfoil.core.lifecycle import refusal_data
 from counterfoil.core.signing import stands_to_be_signed
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
@@ -98,7 +98,7 @@ async def must_still_be_registered(desk: Desk, tx: Tx, invoice: Invoice) -> None
     raise OutOfPlace(
         f"its money would go to {address}, which is no registered payout address or not good yet;"
         " have it registered, or refund the payment",
-        data={"rule": "registered_payouts", **standing(invoice, but=SignOff)},
+        data={"rule": "registered_payouts", **refusal_data(invoice, but=SignOff)},
     )
 
 

@@ -88,7 +88,7 @@ async def _elsewhere(request: PageRequest) -> list[tuple[int, str, list[tuple[st
         by = visitor.actor_in(one.org_id)
         if one.org_id == visitor.session.org_id or Permission.READ not in by.permissions:
             continue
-        waiting = await queues.waiting(desk, by, await queries.standings(desk, by))
+        waiting = await queues.waiting(desk, by, await queries.counted_now(desk, by))
         waits = [(title, count) for title, _, count in waiting if count]
         found.append((one.org_id, one.org_name, waits))
     return found

@@ -284,7 +284,9 @@ def shown(view: InvoiceView) -> dict[str, Any]:
         "holdings": reckoning.holdings(invoice),
         "to_return": resolution.to_return(invoice),
         "to_pay_out": payouts_beside(invoice, resolution.to_return(invoice)),
-        "refunds_stand": {r.refund_id: refunding.standing(r, view.moves) for r in invoice.refunds},
+        "refunds_stand": {
+            r.refund_id: refunding.progress_of(r, view.moves) for r in invoice.refunds
+        },
         "refunds_returned": {
             r.refund_id: refunding.returned(r, view.moves) for r in invoice.refunds
         },

@@ -154,7 +154,7 @@ async def _list(
         {
             "found": found,
             "rows": [(ids.public("inv", one.invoice_id), one) for one in found.invoices],
-            "counts": found.standing,
+            "counts": found.by_status,
             "last": min(asked.last_page, paging.last(found.total, PAGE_SIZE)),
             "number": number,
             "asked": asked,

@@ -6,7 +6,7 @@ from typing import Final
 from counterfoil.core.invoice import Context, Status
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Permission
-from counterfoil.desk.refunding import Standing
+from counterfoil.desk.refunding import RefundProgress
 from counterfoil.pages.language import N_
 
 STATUSES: Final[Mapping[Status, tuple[str, str]]] = {
@@ -49,13 +49,13 @@ DEPTHS: Final[Mapping[str, str]] = {
 }
 """How settled a transfer is on its chain, by the name of its depth."""
 
-REFUNDS: Final[Mapping[Standing, str]] = {
-    Standing.PENDING: N_("to be approved"),
-    Standing.APPROVED: N_("approved, not sent yet"),
-    Standing.PROCESSING: N_("on its way"),
-    Standing.SETTLED: N_("sent back"),
-    Standing.PARTLY_SETTLED: N_("partly sent back"),
-    Standing.WITHDRAWN: N_("withdrawn"),
+REFUNDS: Final[Mapping[RefundProgress, str]] = {
+    RefundProgress.PENDING: N_("to be approved"),
+    RefundProgress.APPROVED: N_("approved, not sent yet"),
+    RefundProgress.PROCESSING: N_("on its way"),
+    RefundProgress.SETTLED: N_("sent back"),
+    RefundProgress.PARTLY_SETTLED: N_("partly sent back"),
+    RefundProgress.WITHDRAWN: N_("withdrawn"),
 }
 
 DONE: Final[Mapping[str, str]] = {

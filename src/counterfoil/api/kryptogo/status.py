@@ -27,6 +27,7 @@ from counterfoil.core.events import (
 from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.roles import REQUIRED, Actor, Permission
 from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
+from counterfoil.desk.desk import Standing
 from counterfoil.desk.possible import possible, stands
 from counterfoil.desk.queries import InvoiceView
 
@@ -103,8 +104,6 @@ CATEGORIES: Final = {
 
 INVOICE_STATUSES: Final = tuple(name for names in CATEGORIES.values() for name in names)
 INTENT_STATUSES: Final = tuple(sorted({*_INTENT.values(), *_INTENT_BY_CONTEXT.values()}))
-
-Standing = tuple[Status, Context | None]
 
 _STANDINGS: Final[tuple[Standing, ...]] = tuple((s, c) for s in Status for c in (None, *Context))
 

@@ -414,10 +414,12 @@ def _transfer(transfer: Any) -> Json:  # noqa: ANN401 - its type is the books', 
     }
 
 
-def _refund_status(refund: Refund, view: InvoiceView) -> refunding.Standing:
+def _refund_status(refund: Refund, view: InvoiceView) -> refunding.RefundProgress:
     """What is approved and not signed yet is on its way: the documents have no word for it."""
-    found = refunding.standing(refund, view.moves)
-    return refunding.Standing.PROCESSING if found is refunding.Standing.APPROVED else found
+    found = refunding.progress_of(refund, view.moves)
+    return (
+        refunding.RefundProgress.PROCESSING if found is refunding.RefundProgress.APPROVED else found
+    )
 
 
 def _refund(view: InvoiceView, refund: Refund) -> Json:
