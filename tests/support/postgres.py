@@ -17,12 +17,14 @@ TEMPLATE: Final = "counterfoil_template"
 
 QUICK: Final = {
     "autovacuum": "off",
+    "checkpoint_timeout": "1d",
     "deadlock_timeout": "100ms",
     "fsync": "off",
     "full_page_writes": "off",
     "max_connections": "200",
     "scram_iterations": "1",
     "synchronous_commit": "off",
+    "wal_compression": "off",
 }
 """Nothing here outlives the session, so nothing is written safely."""
 
