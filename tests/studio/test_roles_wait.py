@@ -229,7 +229,10 @@ async def test_no_way_round_it(site: Site, firm: Firm, anna: Visitor, arno: Visi
     for made in (nina, nora):
         await anna.send(f"{made}/invite")
         assert (await anna.send(f"{made}/roles/signer/agree")).status == 403
+        assert (f"{made}/roles/signer/agree" in (await arno.open(MEMBERS)).text) == (made == nina)
         assert "Signer: waits" in (await anna.open(MEMBERS)).words
+    # Who asked for Nora's role first is no second person to it, though Anna made the last link.
+    assert (await arno.send(f"{nora}/roles/signer/agree")).status == 403
     # Rosa reviews and administers: who makes invoices for her waits, too.
     await site.person(firm.org_id, "rosa", "reviewer", "administrator")
     rosa = await site.at_the_pages("rosa1@merchant.example")

@@ -1,6 +1,6 @@
 """Roles that members were given and that do not hold yet."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,7 +11,10 @@ from counterfoil.db.rows import all_rows, execute, one_row
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A role that a member gets at ``holds_at``, or when a second administrator agrees."""
+    """A role that a member gets at ``holds_at``, or when a second administrator agrees.
+
+    ``asked_by`` asked first; ``renewed_by`` had it begin again since, knowing a new link.
+    """
 
     org_id: int
     member_id: UUID
@@ -19,6 +22,12 @@ class Grant:
     asked_by: str
     asked_at: datetime
     holds_at: datetime
+    renewed_by: Sequence[str] = ()
+
+    @property
+    def askers(self) -> frozenset[str]:
+        """All who asked for it; none of them is a second person to it."""
+        return frozenset({self.asked_by, *self.renewed_by})
 
 
 async def put(tx: Tx, grant: Grant) -> None:
@@ -26,11 +35,12 @@ async def put(tx: Tx, grant: Grant) -> None:
     await execute(
         tx,
         """
-        INSERT INTO role_grant (org_id, member_id, role, asked_by, asked_at, holds_at)
-        VALUES (%(org_id)s, %(member_id)s, %(role)s, %(asked_by)s, %(asked_at)s, %(holds_at)s)
+        INSERT INTO role_grant (org_id, member_id, role, asked_by, asked_at, holds_at, renewed_by)
+        VALUES (%(org_id)s, %(member_id)s, %(role)s, %(asked_by)s, %(asked_at)s, %(holds_at)s,
+                %(renewed_by)s)
         ON CONFLICT (org_id, member_id, role) DO UPDATE
            SET asked_by = excluded.asked_by, asked_at = excluded.asked_at,
-               holds_at = excluded.holds_at
+               holds_at = excluded.holds_at, renewed_by = excluded.renewed_by
         """,
         {
             "org_id": grant.org_id,
@@ -39,6 +49,7 @@ async def put(tx: Tx, grant: Grant) -> None:
             "asked_by": grant.asked_by,
             "asked_at": grant.asked_at,
             "holds_at": grant.holds_at,
+            "renewed_by": list(grant.renewed_by),
         },
     )
 
@@ -49,7 +60,8 @@ async def of_org(tx: Tx, org_id: int) -> list[Grant]:
         tx,
         Grant,
         """
-        SELECT org_id, member_id, role, asked_by, asked_at, holds_at FROM role_grant
+        SELECT org_id, member_id, role, asked_by, asked_at, holds_at, renewed_by
+          FROM role_grant
          WHERE org_id = %(org_id)s ORDER BY holds_at, member_id, role
         """,
         {"org_id": org_id},
@@ -62,7 +74,8 @@ async def get(tx: Tx, org_id: int, member_id: UUID, role: str) -> Grant | None:
         tx,
         Grant,
         """
-        SELECT org_id, member_id, role, asked_by, asked_at, holds_at FROM role_grant
+        SELECT org_id, member_id, role, asked_by, asked_at, holds_at, renewed_by
+          FROM role_grant
          WHERE org_id = %(org_id)s AND member_id = %(member_id)s AND role = %(role)s
         """,
         {"org_id": org_id, "member_id": member_id, "role": role},
@@ -75,7 +88,8 @@ async def due(tx: Tx, now: datetime, *, limit: int) -> list[Grant]:
         tx,
         Grant,
         """
-        SELECT org_id, member_id, role, asked_by, asked_at, holds_at FROM role_grant
+        SELECT org_id, member_id, role, asked_by, asked_at, holds_at, renewed_by
+          FROM role_grant
          WHERE holds_at <= %(now)s ORDER BY holds_at LIMIT %(limit)s
         """,
         {"now": now, "limit": limit},

@@ -671,7 +671,8 @@ CREATE TABLE public.role_grant (
     role text NOT NULL COLLATE pg_catalog."C",
     asked_by text NOT NULL COLLATE pg_catalog."C",
     asked_at timestamp with time zone NOT NULL,
-    holds_at timestamp with time zone NOT NULL
+    holds_at timestamp with time zone NOT NULL,
+    renewed_by text[] DEFAULT '{}'::text[] NOT NULL COLLATE pg_catalog."C"
 );
 
 CREATE TABLE public.saved_filter (

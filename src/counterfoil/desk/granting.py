@@ -51,7 +51,7 @@ async def waiting(desk: Desk, by: Actor) -> Sequence[Waiting]:
             member=uid,
             name=names.get(uid, uid),
             asked_by=names.get(one.asked_by, one.asked_by),
-            may_agree=Permission.ADMINISTER in by.permissions and by.uid not in {uid, one.asked_by},
+            may_agree=Permission.ADMINISTER in by.permissions and by.uid not in {uid, *one.askers},
         )
         for one, uid in told
     ]
@@ -74,14 +74,15 @@ async def mine(desk: Desk, by: Actor) -> list[Grant]:
 async def agree(desk: Desk, member_id: UUID, role: str, by: Actor) -> None:
     """Have a role hold now that another administrator asked for.
 
-    Raises `Forbidden` for whoever asked and for the member, `NotFound` for what does not wait.
+    Raises `Forbidden` for whoever asked or had it begin again, and for the member, `NotFound` for
+    what does not wait.
     """
     by.require(Permission.ADMINISTER)
 
     async def work(tx: Tx) -> None:
         await orgs.hold(tx, by.org_id)
         found = await _one(tx, member_id, role, by)
-        if found.asked_by == by.uid:
+        if by.uid in found.askers:
             raise Forbidden("whoever asked for a role does not agree to it; ask another person")
         if ids.public("user", member_id) == by.uid:
             raise Forbidden("nobody agrees to a role of their own; ask another person")
@@ -133,7 +134,11 @@ async def give(  # noqa: PLR0913, PLR0917 - who gives whom what instead of what
 
 
 async def give_anew(desk: Desk, tx: Tx, member: MemberRow, by: Actor) -> None:
-    """Have all that a member holds or waits for begin again, as if ``by`` gave it just now."""
+    """Have all that a member holds or waits for begin again, as if ``by`` gave it just now.
+
+    Of what waits already, whoever asked first stays one who asked: neither they nor ``by``, who
+    knows the new link, agree.
+    """
     present = await grants.of_org(tx, by.org_id)
     roles = [*member.roles, *(one.role for one in present if one.member_id == member.member_id)]
     later = frozenset() if by.is_operator else roles_that_wait((), roles, by.permissions)
@@ -150,7 +155,7 @@ async def drop_of(desk: Desk, tx: Tx, member: MemberRow, by: Actor, *, asked: bo
     chosen = (
         one
         for one in present
-        if (one.asked_by == uid if asked else one.member_id == member.member_id)
+        if (uid in one.askers if asked else one.member_id == member.member_id)
     )
     await _drop(desk, tx, list(chosen), by)
 
@@ -161,8 +166,14 @@ async def _ask(desk: Desk, tx: Tx, member_id: UUID, roles: Collection[str], by: 
     org = await the_org(tx, by.org_id)
     now = desk.clock.now()
     holds_at = now + org.policy.payouts.in_force(now).wait
+    waiting_now = {
+        one.role: one for one in await grants.of_org(tx, by.org_id) if one.member_id == member_id
+    }
     for role in sorted(roles):
-        await grants.put(tx, Grant(by.org_id, member_id, role, by.uid, now, holds_at))
+        before = waiting_now.get(role)
+        first = by.uid if before is None else before.asked_by
+        others = sorted({by.uid, *(() if before is None else before.renewed_by)} - {first})
+        await grants.put(tx, Grant(by.org_id, member_id, role, first, now, holds_at, others))
     uid, at = ids.public("user", member_id), holds_at.isoformat()
     await note(desk, tx, by, "roles_asked", uid, roles=sorted(roles), holds_at=at)
 
