@@ -150,6 +150,20 @@ async def test_the_same_observation_twice_is_one_that_was_said_again(
     assert again == replace(first, stored_at=later)
 
 
+async def test_what_a_source_corrects_without_another_time_counts_and_is_not_silence(
+    desk: Desk, clock: FakeClock
+) -> None:
+    typed = FakeRates(FakeClock(clock.now()), USDT_TWD="36.00")
+    pricer = Pricer(desk, [typed, second_source(clock, USDT_TWD="32.00")])
+    await pricer.step()
+    typed.says("USDT/TWD", "32.10")
+    await rounds(pricer, clock, 10)
+
+    quote = await current(desk)
+    assert (quote.source, quote.rate) == ("fake", Decimal("32.10"))
+    assert quote.raw == {"value": "32.10"}
+
+
 async def rounds(pricer: Pricer, clock: FakeClock, count: int) -> None:
     for _ in range(count):
         clock.advance(timedelta(seconds=20))

@@ -1,4 +1,7 @@
-"""Exchange rates as they were observed. Snapshots are added, never changed."""
+"""Exchange rates as sources observed them: of each observation, what its source said last.
+
+An invoice keeps its own copy of what it was priced with.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +33,7 @@ class RateRow:
 
 
 async def add(tx: Tx, row: RateRow) -> None:
-    """Keep a snapshot; of one that is kept already, only that it was said again."""
+    """Keep a snapshot; of one that is kept already, that it was said again, or corrected."""
     await execute(
         tx,
         """
@@ -38,8 +41,8 @@ async def add(tx: Tx, row: RateRow) -> None:
         VALUES (%(base)s, %(quote)s, %(observed_at)s, %(source)s, %(rate)s, %(raw)s,
             %(stored_at)s, %(rank)s)
         ON CONFLICT (base, quote, observed_at, source) DO UPDATE
-           SET stored_at = EXCLUDED.stored_at, rank = EXCLUDED.rank
-         WHERE rate_snapshot.rate = EXCLUDED.rate
+           SET stored_at = EXCLUDED.stored_at, rank = EXCLUDED.rank, rate = EXCLUDED.rate,
+               raw = EXCLUDED.raw
         """,
         {
             "base": row.base,

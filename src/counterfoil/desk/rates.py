@@ -155,7 +155,7 @@ async def sources(desk: Desk, tx: Tx) -> dict[str, frozenset[str]]:
 
 
 async def store(desk: Desk, snapshot: Snapshot) -> None:
-    """Keep an observation, or that one which is kept was said again."""
+    """Keep an observation, or that one which is kept was said again, or corrected."""
 
     async def keep(tx: Tx) -> None:
         await rates.add(tx, snapshot)
