@@ -12,7 +12,9 @@ from counterfoil.desk.act import act
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Reserved
 from support.invoices import CHECKER, DUE, SIGNER, STRANGER, USDT
+from support.life import surplus_to
 from support.till import Till, reserve
+from support.treasury import land
 
 
 async def refunded_in_part_and_signed(till: Till) -> Invoice:
@@ -84,6 +86,30 @@ async def test_it_is_found_and_named(till: Till, by_hand: str, finding: str | No
             await execute(tx, by_hand, {})
     (broken,) = (await proving.verify_audit(till.desk)).breaks
     assert (finding or "is missing") in broken.finding
+
+
+async def test_a_sign_off_that_waited_pays_each_once_and_what_it_waited_for_is_sealed(
+    till: Till,
+) -> None:
+    bill = await till.bill(status=Status.SIGN_PENDING)
+    await till.receive(bill, DUE + 9)
+    await till.screened(bill)
+    at, may = till.desk.clock.now(), frozenset({Permission.SIGN})
+    elsewhere = surplus_to(STRANGER, goes_home=False, at=at)
+    for event in (elsewhere, ApproveRefund(at=at, by=CHECKER)):
+        assert await moving.next_batch(till.desk, await till.wallet("operator")) is None
+        await act(till.desk, 1, bill.invoice_id, event, Actor(event.by, 1, may))
+    for role in ("operator", "pool", "pool"):
+        assert await reserve(till, role) is Reserved.SIGNED
+        await land(till)
+    assert await till.status(bill) is Status.COMPLETED
+    books = await till.books()
+    assert (books.deposit, books.pool, books.merchant, books.payer) == (0, 0, DUE, -DUE)
+    assert (await proving.verify_audit(till.desk)).breaks == ()
+    async with till.desk.database.transaction() as tx:
+        await execute(tx, "UPDATE refund SET with_sign_off = false", {})
+    (broken,) = (await proving.verify_audit(till.desk)).breaks
+    assert "has another sign-off than is sealed here" in broken.finding
 
 
 async def test_counts_that_are_kept_are_compared_with_what_there_is(till: Till) -> None:
