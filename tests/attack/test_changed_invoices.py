@@ -41,6 +41,7 @@ async def test_who_approves_is_told_who_sent_the_money_elsewhere_on_every_page(
     one = (await rita.open(f"/studio/invoices/{made}")).words
     assert one.index(LOUD) < one.index("What you can do")
     assert f"{HERS} → {THIEF}" in one
+    assert f"Paid out to {THIEF}" in one.split("What you can do")[1]
     assert LOUD not in (await rita.open(f"/studio/invoices/{plain}")).words
 
 

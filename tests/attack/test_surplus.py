@@ -128,6 +128,8 @@ async def test_what_went_home_before_does_not_go_there_twice_on_one_signature(
     await payments.arrives(made, percent=150, payer=THIEF)
     await payments.screened(made)
     assert (await firm.signer.act("sign", made, HOME)).data["status"] == "refund_pending"
+    await firm.signer.act("refund/withdraw", made, {"reason": "To who paid it."})
+    assert (await firm.signer.act("sign", made, TO_THIEF)).data["status"] != "refund_pending"
 
 
 async def test_neither_the_money_nor_its_way_changes_between_the_order_and_its_approval(
