@@ -8,6 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 from html import unescape
 
+from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Policy
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import org_log, rates, settings
@@ -142,7 +143,9 @@ async def test_a_rule_that_would_lose_money_is_refused_at_its_field(
         ("underpay_ratio", "89", "must be from 90% to 100%"),
         ("underpay_ratio", "0.995", "must be from 90% to 100%"),
         ("overpay_ratio", "90", "must be from 100% to 200%"),
-        ("overpay_ratio", "NaN", "must be a plain number"),
+        ("overpay_ratio", "NaN", "must be a plain number of per cent"),
+        ("underpay_ratio", "99.12345", "per cent, at most 4 digits after the point"),
+        ("underpay_ratio", "", "must be a plain number of per cent"),
         ("dust_below", "1e-4000000", "must be a plain number with at most 6 digits"),
         ("dust_below", "\uff10.\uff11", "must be written with plain digits"),
         ("grace_days", "two", "cannot be"),
@@ -151,13 +154,16 @@ async def test_a_rule_that_would_lose_money_is_refused_at_its_field(
         ("grace_days", "367", "must be from 0 to 366"),
         ("rate_spread_bps", "5.01", "must be from 0% to 5%"),
         ("rate_spread_bps", "-1", "must be from 0% to 5%"),
+        ("rate_spread_bps", "0.125", "per cent, at most 2 digits after the point"),
         ("rate_max_age_seconds", "5", "must be from 30 to 86400"),
         ("rate_sources", "nobody", "said nothing of late; there is test"),
         ("rate_sources_agree", "2", "must be at most 1"),
         ("rate_sources_agree", "0", "must be from 1 to 5"),
         ("confirm_soft_below_usd", "10001", "must be from 0 to 10000"),
         ("confirm_soft_chains", "doge", "doge is none of"),
-        ("auto_accept_underpaid_from", "100", "which is 100%: more is no"),
+        ("auto_accept_underpaid_from", "40", "must be from 50% to 100%, or be left empty"),
+        ("auto_accept_underpaid_from", "100", "below the share that counts as paid, which is 100%"),
+        ("auto_accept_late_minutes", "0", "must be from 1 to 527040, or be left empty"),
     ):
         wrong = {**form, "receipt_window_seconds": "60", name: value}
         refused = await anna.send(RULES, wrong, token=page.form_token)
@@ -167,6 +173,23 @@ async def test_a_rule_that_would_lose_money_is_refused_at_its_field(
         assert "now: 86400" in refused.words
     assert await settings.policy_of(site.desk, READER) == Policy()
     assert (await org_log.history(site.desk, READER)).entries == []
+
+
+async def test_chains_stay_chosen_however_they_were_written(site: Site, anna: Visitor) -> None:
+    await settings.change_policy(site.desk, 1, {"confirm_soft_chains": "optimism,arb"})
+    page = await anna.open(RULES)
+    ticked = re.findall(r'name="confirm_soft_chains" value="(\w+)" checked', page.text)
+    assert ticked == ["arb", "optimism"]
+    form = written(page)
+    saved = {**form, "confirm_soft_chains": ticked, "grace_days": "9"}
+    assert "become looser" not in (await anna.send(RULES, saved)).words
+    policy = await settings.policy_of(site.desk, READER)
+    assert [c for c in CHAINS if policy.confirms_soon_on(c)] == ticked
+    for entry in (await told(site))[1:]:
+        assert entry == {"grace_days": [14, 9]}
+    # No box at all means every chain, which is looser.
+    announced = (await anna.send(RULES, {**form, "grace_days": "9"})).words
+    assert "Arbitrum One, Optimism → all chains They go on waiting" in announced
 
 
 async def test_a_spread_prices_new_invoices_and_no_other(

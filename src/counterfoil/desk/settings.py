@@ -212,6 +212,20 @@ def _changed(policy: Policy, changes: Mapping[str, str]) -> Policy:
     return found
 
 
+def _refused(name: str, sentence: str, **bounds: float | Decimal) -> Invalid:
+    """A refusal that has its bounds as data as well, for those who write them in other units."""
+    return Invalid(f"{name}: {sentence}", fields={name: sentence}, data=bounds)
+
+
+def _outside(
+    name: str, least: float | Decimal, most: float | Decimal, *, or_null: bool = False
+) -> Invalid:
+    sentence = f"must be from {least} to {most}"
+    if or_null:
+        sentence = f"must be from {least} to {most}, or null for no such rule"
+    return _refused(name, sentence, least=least, most=most)
+
+
 def _is_short(value: Decimal) -> bool:
     """Whether a number is as people write it.
 
@@ -246,14 +260,13 @@ def _check_bounds(policy: Policy) -> None:
             sentence = f"must be a plain number with at most {_PLACES} digits after the point"
             raise Invalid.field(field.name, sentence)
     if not _LEAST_PAID <= policy.underpay_ratio <= 1:
-        raise Invalid.field("underpay_ratio", f"must be from {_LEAST_PAID} to 1")
+        raise _outside("underpay_ratio", _LEAST_PAID, 1)
     if not 1 <= policy.overpay_ratio <= _MOST_PAID:
-        raise Invalid.field("overpay_ratio", f"must be from 1 to {_MOST_PAID}")
+        raise _outside("overpay_ratio", 1, _MOST_PAID)
     if not LEAST_WINDOW_SECONDS <= policy.receipt_window_seconds <= MOST_WINDOW_SECONDS:
-        sentence = f"must be from {LEAST_WINDOW_SECONDS} to {MOST_WINDOW_SECONDS}"
-        raise Invalid.field("receipt_window_seconds", sentence)
+        raise _outside("receipt_window_seconds", LEAST_WINDOW_SECONDS, MOST_WINDOW_SECONDS)
     if not 0 <= policy.grace_days <= MOST_GRACE_DAYS:
-        raise Invalid.field("grace_days", f"must be from 0 to {MOST_GRACE_DAYS}")
+        raise _outside("grace_days", 0, MOST_GRACE_DAYS)
     if not 0 <= policy.dust_below <= 1:
         raise Invalid.field("dust_below", "must be from 0 to 1 whole coin")
     _check_rules(policy)
@@ -276,8 +289,7 @@ def _check_rules(policy: Policy) -> None:
     for name, least, most in bounds:
         value = getattr(policy, name)
         if value is not None and not least <= value <= most:
-            sentence = f"must be from {least} to {most}, or null for no such rule"
-            raise Invalid.field(name, sentence)
+            raise _outside(name, least, most, or_null=True)
 
 
 def _check_relations(policy: Policy) -> None:
@@ -285,11 +297,11 @@ def _check_relations(policy: Policy) -> None:
     from_units, least_ratio = policy.auto_accept_underpaid_from, policy.underpay_ratio
     if from_units is not None and from_units >= least_ratio:
         sentence = f"must be below underpay_ratio, which is {least_ratio}: more is no shortfall"
-        raise Invalid.field("auto_accept_underpaid_from", sentence)
+        raise _refused("auto_accept_underpaid_from", sentence, below=least_ratio)
     to, most_ratio = policy.auto_accept_overpaid_to, policy.overpay_ratio
     if to is not None and to <= most_ratio:
         sentence = f"must be above overpay_ratio, which is {most_ratio}: less is no surplus"
-        raise Invalid.field("auto_accept_overpaid_to", sentence)
+        raise _refused("auto_accept_overpaid_to", sentence, above=most_ratio)
     accepts, recalculates = policy.auto_accept_late_minutes, policy.auto_recalculate_late_minutes
     if accepts is not None and recalculates is not None and recalculates <= accepts:
         sentence = f"must be more than auto_accept_late_minutes, which is {accepts}"
@@ -307,15 +319,14 @@ def _check_rates(policy: Policy) -> None:
     for name, least, most in bounds:
         value = getattr(policy, name)
         if value is not None and not least <= value <= most:
-            raise Invalid.field(name, f"must be from {least} to {most}")
+            raise _outside(name, least, most)
     if len(policy.rate_sources) > MOST_SOURCES_LENGTH or not policy.rate_sources.isprintable():
         raise Invalid.field("rate_sources", "must be names of sources, separated by commas")
 
 
 def _check_finality(policy: Policy) -> None:
     if not 0 <= policy.confirm_soft_below_usd <= MOST_SOFT_DOLLARS:
-        sentence = f"must be from 0 to {MOST_SOFT_DOLLARS}"
-        raise Invalid.field("confirm_soft_below_usd", sentence)
+        raise _outside("confirm_soft_below_usd", 0, MOST_SOFT_DOLLARS)
     for name in names_in(policy.confirm_soft_chains):
         if name not in CHAINS:
             sentence = f"{name} is none of {', '.join(CHAINS)}"

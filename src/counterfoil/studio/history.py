@@ -1,8 +1,9 @@
 """What a log entry says besides who did what: its details, in words and amounts."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime, tzinfo
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
 from counterfoil.core import zones
@@ -12,13 +13,12 @@ from counterfoil.core.money import Asset
 from counterfoil.core.seal import LogEntry
 from counterfoil.pages import shape
 from counterfoil.pages.language import N_
-from counterfoil.studio import terms, words
+from counterfoil.studio import terms, units, words
 from counterfoil.studio.event_words import EVENTS, ORG_EVENTS
-from counterfoil.studio.rule_words import RULES
+from counterfoil.studio.rule_words import DEPOSITS, RULES
+from counterfoil.studio.units import Say
 
-__all__ = ["EVENTS", "ORG_EVENTS", "details", "sent_back"]
-
-Say = Callable[..., str]
+__all__ = ["EVENTS", "ORG_EVENTS", "changes", "details", "sent_back"]
 
 LABELS: Final[Mapping[str, str]] = {
     **{name: rule.title for group in RULES.values() for name, rule in group.items()},
@@ -48,11 +48,13 @@ LABELS: Final[Mapping[str, str]] = {
     "due": N_("Amount due"),
     "email": N_("E-mail"),
     "expires_at": N_("Expires"),
+    "fields": N_("Changed"),
     "first": N_("From"),
     "form": N_("As"),
     "from": N_("Holds from"),
     "generation": N_("Approved for the time"),
     "goes_home": N_("Goes back to where it came from"),
+    "held_back": N_("Good later than before"),
     "holder": N_("Account holder"),
     "holds_at": N_("Holds from"),
     "keys_revoked": N_("Keys revoked"),
@@ -73,6 +75,7 @@ LABELS: Final[Mapping[str, str]] = {
     "refund_address": N_("Address for the refund"),
     "refund_amounts": N_("Amount to refund"),
     "refund_status": N_("Refund stands"),
+    "registered_only": N_("Pay out to registered addresses only"),
     "replaces_nonce": N_("In place of number"),
     "role": N_("Role"),
     "roles": N_("Roles"),
@@ -81,16 +84,22 @@ LABELS: Final[Mapping[str, str]] = {
     "sessions_ended": N_("Sessions ended"),
     "settlement": N_("Settled"),
     "surplus": N_("What is too much"),
+    "taken_back": N_("Taken back"),
+    "tax_number": N_("Tax number"),
     "transfer": N_("Transfer"),
+    "two_people": N_("Two people"),
     "tx_hash": N_("Transaction"),
     "url": N_("Web address"),
     "usable_at": N_("Good from"),
+    "wait_hours": N_("Hours of waiting before an address is good"),
     "with_sign_off": N_("With the signature for the payment"),
 }
 """Detail of an entry to its name; those that no one needs explained have none."""
 
 _SURPLUS: Final = {"keep": N_("is kept"), "return": N_("goes back")}
 _NAMED: Final[Mapping[str, Mapping[str, str]]] = {
+    "after": {**words.ROLES, **DEPOSITS},
+    "before": {**words.ROLES, **DEPOSITS},
     "context": {one.value: told for one, told in words.CONTEXTS.items()},
     "decision": terms.VERDICTS,
     "refund_status": {one.value: told for one, told in words.REFUNDS.items()},
@@ -105,7 +114,9 @@ _NAMED: Final[Mapping[str, Mapping[str, str]]] = {
 
 _ADDRESSES: Final = "evm"
 """The one family of chains there is, which nobody has to tell from another."""
-_NOTHING: Final = "\N{EN DASH}"
+_PAIRS: Final = frozenset({"fields", "later", "taken_back"})
+"""Details that name fields, each with a list of its old and its new value."""
+_TIMES: Final = frozenset({"from", "until"})
 _TO: Final = " \N{RIGHTWARDS ARROW} "
 
 
@@ -137,37 +148,23 @@ _TOLD_IN_FULL: Final = frozenset(
 
 def details(metadata: Mapping[str, Any], say: Say, zone: tzinfo) -> list[tuple[str, list[str]]]:
     """Each detail's name and its lines; what is not known is shown as it is written."""
+    teller = _Teller(say, zone)
     return [
-        (say(LABELS[name]) if name in LABELS else name.replace("_", " "), lines)
+        (teller.label(name), lines)
         for name, value in sorted(metadata.items())
-        if (lines := list(_lines(name, _timed(name, value, zone), say)))
+        if (lines := list(teller.lines(name, value)))
     ]
 
 
 def changes(metadata: Mapping[str, Any], say: Say, zone: tzinfo) -> list[tuple[str, list[str]]]:
     """What an edit changed: what is about money with what it was, and the names of the rest."""
     pairs = {name: metadata[name] for name in _ABOUT_MONEY if name in metadata}
-    told = [
-        (say(LABELS[name]), list(_lines(name, _timed(name, pair, zone), say)))
-        for name, pair in pairs.items()
-    ]
+    teller = _Teller(say, zone)
+    told = [(teller.label(name), list(teller.lines(name, pair))) for name, pair in pairs.items()]
     rest = [name for name in metadata.get("changed", ()) if name not in _TOLD_IN_FULL]
     named = [say(words.FIELDS.get(name, name.replace("_", " "))) for name in rest]
     title = LABELS["changed"]
     return [*told, (say(title), [", ".join(named)])] if named else told
-
-
-def _timed(name: str, value: object, zone: tzinfo) -> object:
-    """The same, with times as pages write them."""
-    match value:
-        case dict():
-            return {key: _timed(name, one, zone) for key, one in value.items()}
-        case list():
-            return [_timed(name, one, zone) for one in value]
-        case str() if name == "from" or name.endswith("_at"):
-            with suppress(ValueError):
-                return zones.said(datetime.fromisoformat(value), zone)
-    return value
 
 
 def sent_back(entry: LogEntry, names: Mapping[str, str], say: Say) -> str:
@@ -176,10 +173,9 @@ def sent_back(entry: LogEntry, names: Mapping[str, str], say: Say) -> str:
     amounts, address = told.get("refund_amounts"), told.get("refund_address")
     if not isinstance(amounts, dict) or not address:
         return ""
-    what = {
-        "amounts": "; ".join(_of(str(key), units, say) for key, units in amounts.items()),
-        "address": address,
-    }
+    teller = _Teller(say, UTC)
+    beside = [teller.beside("refund_amounts", str(key), units) for key, units in amounts.items()]
+    what = {"amounts": "; ".join(beside), "address": address}
     ordered_by = told.get("ordered_by")
     if ordered_by is not None:
         name = names.get(str(ordered_by), ordered_by)
@@ -191,67 +187,91 @@ def sent_back(entry: LogEntry, names: Mapping[str, str], say: Say) -> str:
     return say("%(amounts)s back to %(address)s", **what)
 
 
-def _lines(name: str, value: object, say: Say) -> Iterator[str]:
-    match value:
-        case {"from": old, "to": new}:
-            yield _changed(name, old, new, say)
-        case [old, new] if name in LABELS and name not in _LISTS:
-            yield _changed(name, old, new, say)
-        case dict():
-            for key, one in value.items():
-                yield _ruled(key, one, say) if name == "later" else _of(str(key), one, say)
-        case list():
-            for one in value:
-                yield from _lines(name, one, say)
-        case bool():
-            yield say("yes") if value else say("no")
-        case None | "":
-            return
-        case _:
-            yield _text(name, str(value), say)
+@dataclass(frozen=True, slots=True)
+class _Teller:
+    """Says details in a language, with their times in a zone."""
+
+    say: Say
+    zone: tzinfo
+
+    def label(self, name: str) -> str:
+        return self.say(LABELS[name]) if name in LABELS else name.replace("_", " ")
+
+    def lines(self, name: str, value: object) -> Iterator[str]:
+        match value:
+            case {"from": old, "to": new}:
+                yield self._changed(name, old, new)
+            case [old, new] if name in units.KINDS:
+                yield self._changed(name, old, new)
+            case dict():
+                for key, one in value.items():
+                    yield self.beside(name, str(key), one)
+            case list():
+                for one in value:
+                    yield from self.lines(name, one)
+            case _ if name in units.KINDS:
+                yield units.said(name, units.shown(name, value), self.say)
+            case bool():
+                yield self.say("yes") if value else self.say("no")
+            case None | "":
+                return
+            case _:
+                yield self._text(name, str(value))
+
+    def _changed(self, name: str, old: object, new: object) -> str:
+        return _TO.join(self._joined(name, one) for one in (old, new))
+
+    def _joined(self, name: str, value: object) -> str:
+        return ", ".join(self.lines(name, value)) or units.NOTHING
+
+    def beside(self, name: str, key: str, value: object) -> str:
+        """What stands beside an asset, a family of chains, or a field's name."""
+        asset = _asset(key)
+        said = None if asset is None else self._of_asset(asset, value)
+        match value:
+            case _ if said is not None:
+                return said
+            case [old, new] if name in _PAIRS:
+                told = self._changed(key, old, new)
+            case _:
+                told = self._joined(key, value)
+        return told if key == _ADDRESSES else f"{self.label(key)}: {told}"
+
+    def _of_asset(self, asset: Asset, value: object) -> str | None:
+        match value:
+            case {
+                "due_units": str(due),
+                "rate": {"value": rate, "pair": pair, "source": source},
+            }:
+                return f"{_amount(due, asset)} ({pair} {rate}, {source})"
+            case {"due_units": str(due)}:
+                return _amount(due, asset)
+            case {"seen_units": str(seen), "final_units": str(final)} if seen == final:
+                return self.say("%(final)s final", final=_amount(final, asset))
+            case {"seen_units": str(seen), "final_units": str(final)}:
+                return self.say(
+                    "%(seen)s seen, %(final)s final",
+                    seen=_amount(seen, asset),
+                    final=_amount(final, asset),
+                )
+            case str():
+                return _amount(value, asset)
+            case _:
+                return None
+
+    def _text(self, name: str, value: str) -> str:
+        named = _NAMED.get(name, {})
+        if value in named:
+            return self.say(named[value])
+        if name in _TIMES or name.endswith("_at"):
+            with suppress(ValueError):
+                return zones.said(datetime.fromisoformat(value), self.zone)
+        return value
 
 
-_LISTS: Final = frozenset({"attachments", "changed", "moves", "permissions", "roles"})
-"""Details that are lists, and no pair of before and after."""
-
-
-def _ruled(name: str, value: object, say: Say) -> str:
-    """A rule that changes later."""
-    return f"{say(LABELS.get(name, name))}: {', '.join(_lines(name, value, say))}"
-
-
-def _changed(name: str, old: object, new: object, say: Say) -> str:
-    before, after = (", ".join(_lines(name, one, say)) or _NOTHING for one in (old, new))
-    return f"{before}{_TO}{after}"
-
-
-def _of(key: str, value: object, say: Say) -> str:
-    """What stands beside an asset or a family of chains."""
-    asset = _asset(key)
-    match value:
-        case {"due_units": str(units), "rate": {"value": rate, "pair": pair, "source": source}} if (
-            asset
-        ):
-            return f"{_amount(units, asset)} ({pair} {rate}, {source})"
-        case {"due_units": str(units)} if asset:
-            return _amount(units, asset)
-        case {"seen_units": str(seen), "final_units": str(final)} if asset and seen == final:
-            return say("%(final)s final", final=_amount(final, asset))
-        case {"seen_units": str(seen), "final_units": str(final)} if asset:
-            return say(
-                "%(seen)s seen, %(final)s final",
-                seen=_amount(seen, asset),
-                final=_amount(final, asset),
-            )
-        case str() if asset:
-            return _amount(value, asset)
-        case _:
-            return str(value) if key == _ADDRESSES else f"{key}: {value}"
-
-
-def _amount(units: str, asset: Asset) -> str:
+def _amount(written: str, asset: Asset) -> str:
     chain = CHAINS[asset.chain].name
-    return f"{shape.amount(int(units), asset)}, {chain}" if units.isdecimal() else units
+    return f"{shape.amount(int(written), asset)}, {chain}" if written.isdecimal() else written
 
 
 def _asset(key: str) -> Asset | None:
@@ -259,10 +279,3 @@ def _asset(key: str) -> Asset | None:
     if not colon or chain not in CHAINS:
         return None
     return known_asset(chain, "" if contract == "native" else contract)
-
-
-def _text(name: str, value: str, say: Say) -> str:
-    named = _NAMED.get(name, {})
-    if value in named:
-        return say(named[value])
-    return value

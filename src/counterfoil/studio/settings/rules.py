@@ -7,19 +7,20 @@ from typing import Any, Final
 from litestar import get, post
 
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.errors import Forbidden, Invalid, Refusal
+from counterfoil.core.errors import Forbidden, Refusal
 from counterfoil.core.invoice import Policy
 from counterfoil.core.roles import Permission
 from counterfoil.desk import rates as desk_rates
 from counterfoil.desk import settings
 from counterfoil.pages.forms import read_form
+from counterfoil.studio import units
 from counterfoil.studio.door import Answer, PageRequest, desk_of
 from counterfoil.studio.rule_words import DEPOSITS, RULES
-from counterfoil.studio.settings import units
 from counterfoil.studio.settings.frame import ADDRESS, decided, settings_page
 
 RULES_PAGE: Final = f"{ADDRESS}/rules"
 NAMES: Final = tuple(name for group in RULES.values() for name in group)
+_OF_CHAINS: Final = tuple(name for name in NAMES if units.KINDS[name] == "chains")
 
 
 @get("/settings/rules")
@@ -35,27 +36,27 @@ async def change(request: PageRequest) -> Answer:
     actor.require(Permission.ADMINISTER)
     form = await read_form(request)
     written = {
-        name: ", ".join(form.all(name, at_most=len(CHAINS)))
+        name: units.shown(name, ",".join(form.all(name, at_most=len(CHAINS))))
         if units.KINDS[name] == "chains"
         else form.raw(name).strip()
         for name in NAMES
     }
     present = _written(await settings.policy_of(desk_of(request), actor))
     taken_back = set(form.all("take_back", at_most=len(NAMES)))
-    changes = {
-        name: units.kept(name, text) or _nothing(name)
-        for name, text in written.items()
-        if text != present[name] or name in taken_back
-    }
 
     async def work() -> str:
+        changes = {
+            name: units.kept(name, text) or _nothing(name)
+            for name, text in written.items()
+            if text != present[name] or name in taken_back
+        }
         await settings.change_policy(desk_of(request), actor.org_id, changes, by=actor)
         after = await settings.rules_of(desk_of(request), actor)
         waits = after.announced(desk_of(request).clock.now()) is not None
         return "rules_later" if waits else "rules"
 
     async def page(refusal: Refusal) -> Answer:
-        return await _page(request, written, _in_per_cent(refusal), taken_back)
+        return await _page(request, written, units.told(refusal), taken_back)
 
     return await decided(request, work, page, back_to=RULES_PAGE, done=str, raising=(Forbidden,))
 
@@ -103,7 +104,10 @@ async def _page(
     modes = await settings.choose_deposits(desk, actor.org_id, None, None)
     values: dict[str, Any] = {
         "groups": RULES,
-        "known_chains": [key for key in CHAINS if key in desk.chains],
+        "offered_chains": {
+            n: units.offered((written or present)[n], desk.chains) for n in _OF_CHAINS
+        },
+        "said": units.said,
         "written": written or present,
         "present": present,
         "later": {n: t for n, t in _written(later).items() if t != present[n]} if later else {},
@@ -113,14 +117,6 @@ async def _page(
         "deposits": DEPOSITS,
     }
     return settings_page(request, "rules", values, refusal)
-
-
-def _in_per_cent(refusal: Refusal) -> Refusal:
-    """The same refusal, with its numbers as the form has them."""
-    told = {name: units.told(name, sentence) for name, sentence in refusal.fields.items()}
-    if told == dict(refusal.fields):
-        return refusal
-    return Invalid("; ".join(f"{name}: {sentence}" for name, sentence in told.items()), fields=told)
 
 
 def _nothing(name: str) -> str:
