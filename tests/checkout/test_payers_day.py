@@ -198,7 +198,7 @@ async def test_a_customer_whose_money_went_back_sees_it(
     await order_refund(firm, bill)
     page = await payer.look()
     assert stage(page) == "refund_ordered"
-    assert "Nothing has been sent yet" in page.words
+    assert "Nothing of this refund has been sent yet" in page.words
     assert "What goes back" not in page.words
     assert "Customer requested refund" not in page.words
     await firm.second_signer.act("refund/approve", bill)

@@ -69,7 +69,7 @@ async def test_anna_invites_nina_who_chooses_a_password_and_works(
 async def test_an_invitation_ends_by_itself_and_by_a_newer_one(site: Site, anna: Visitor) -> None:
     shown = await anna.send(ADD, NINA)
     first = re.findall(r"/studio/invitation/[\w-]{43}", shown.text)[0]
-    again = await anna.send(f"{MEMBERS}/{await uid(anna, 'Nina')}/invite")
+    again = await anna.send(f"{MEMBERS}/{await uid(anna, 'nina@merchant.example')}/invite")
     second = re.findall(r"/studio/invitation/[\w-]{43}", again.text)[0]
     nina = await site.at_the_pages()
     assert (await nina.open(first)).status == 404
@@ -100,8 +100,14 @@ async def test_a_person_of_another_organisation_stays_the_same_person(
     added = await anna.send(ADD, {**NINA, "email": "Maya2@merchant.example", "role": ["auditor"]})
     (link,) = set(re.findall(r"/studio/invitation/[\w-]{43}", added.text))
     (member,) = set(re.findall(rf"{MEMBERS}/user_\w+", added.text))
+    # Until she accepts, nothing is told of her but what was typed, and not what name.
+    for page in (await anna.open(member), await anna.open(MEMBERS)):
+        assert "<bdi>maya2@merchant.example</bdi>" in page.text
+        assert "Nina" not in page.words
+        assert "belongs to other organisations too" not in page.words
     maya = await site.at_the_pages("maya2@merchant.example")
     await maya.send(link)
+    assert "<bdi>Maya</bdi>" in (await anna.open(member)).text
     assert (await maya.open(MEMBERS)).status == 403
     assert "belongs to other organisations too" in (await anna.open(member)).words
     await maya.send("/studio/organisation", {"org_id": str(firm.org_id), "next": "/studio"})

@@ -171,6 +171,19 @@ async def test_it_is_tried_again_where_the_first_address_works_after_all(
     sam = await site.at_the_pages("sam1@merchant.example")
     assert "It ran out:" in (await sam.open(path)).words
     await sam.send(f"{path}/redirect", {"payout_address": TREASURY, "reason": WHY})
+    sue = await site.at_the_pages("sue1@merchant.example")
+    assert "Approve the other address" in (await sue.open("/studio/queue/standing")).words
+    for roles, told in ("auditor", "Pay it out to another"), ("signer", "Approve the other"):
+        async with site.desk.database.transaction() as tx:
+            await execute(
+                tx,
+                "UPDATE member SET roles = %(roles)s WHERE person_id = (SELECT person_id"
+                " FROM person WHERE email = 'sam1@merchant.example')",
+                {"roles": [roles]},
+            )
+        queue = (await sue.open("/studio/queue/standing")).words
+        assert f"{told} address" in queue
+        assert "A second signer has to approve" not in queue
     withdrawn = await sam.send(f"{path}/withdraw_redirect", {"reason": "It works again"})
     assert "withdrew that order" in withdrawn.words
     again = await sam.send(f"{path}/approve_payments", {"reason": "The issuer lifted it"})

@@ -14,9 +14,10 @@ class MemberRow:
     """A member, disabled or not.
 
     ``accepted_at`` is when the person joined; None while they are only invited, and then nothing
-    is told of their factors. ``passkeys`` is how many the person has, blocked ones too.
-    ``seen_at`` is when a session last looked at this organisation. ``elsewhere``: the person works
-    in other organisations too. ``invited_until`` is the end of a link that was not used.
+    is told of them but their e-mail, which is their ``name`` here, too. ``passkeys`` is how many
+    the person has, blocked ones too. ``seen_at`` is when a session last looked at this
+    organisation. ``elsewhere``: the person works in other organisations too. ``invited_until`` is
+    the end of a link that was not used.
     """
 
     member_id: UUID
@@ -78,11 +79,13 @@ class Belonging:
 
 
 _MEMBERS: Final[LiteralString] = """
-    SELECT member_id, person_id, email, name, roles, member.created_at, accepted_at,
-           disabled_at,
+    SELECT member_id, person_id, email,
+           CASE WHEN accepted_at IS NULL THEN email ELSE name END AS name,
+           roles, member.created_at, accepted_at, disabled_at,
            accepted_at IS NOT NULL AND totp_sealed IS NOT NULL AS has_factor,
            (SELECT count(*) FROM passkey
              WHERE passkey.person_id = member.person_id AND accepted_at IS NOT NULL) AS passkeys,
+           member.accepted_at IS NOT NULL AND
            EXISTS (SELECT FROM member AS other
                     WHERE other.person_id = member.person_id
                       AND other.org_id <> member.org_id

@@ -322,12 +322,13 @@ class Named:
 
 
 async def everybody(tx: Tx, org_id: int) -> list[Named]:
-    """Whoever was ever a member, for old log entries."""
+    """Whoever was ever a member, for old log entries; by e-mail who has not accepted."""
     return await all_rows(
         tx,
         Named,
         """
-        SELECT member_id, name FROM member JOIN person USING (person_id)
+        SELECT member_id, CASE WHEN accepted_at IS NULL THEN email ELSE name END AS name
+          FROM member JOIN person USING (person_id)
          WHERE org_id = %(org_id)s
         """,
         {"org_id": org_id},

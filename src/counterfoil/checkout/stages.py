@@ -172,8 +172,8 @@ TOLD: Final[Mapping[Stage, Told]] = {
     Stage.REFUND_ORDERED: Told(
         N_("The merchant prepares to send money back"),
         N_(
-            "Nothing has been sent yet, and it may still be changed. This page shows it as soon as"
-            " it is; please send nothing more."
+            "Nothing of this refund has been sent yet, and it may still be changed. This page shows"
+            " it as soon as it is; please send nothing more."
         ),
         "purple",
     ),
