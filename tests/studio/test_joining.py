@@ -133,6 +133,37 @@ async def test_a_password_set_by_anothers_link_opens_no_organisation_but_that_on
     assert re.search(r"Auditor Signer: waits - \S invited", (await listed.open(MEMBERS)).words)
 
 
+async def test_whoever_is_signed_in_as_somebody_else_gets_to_the_account_that_is_meant(
+    site: Site,
+) -> None:
+    """Maya, at her own account, opens links for the one she has at Bravo's address."""
+    maya = await signed_in(site, "maya1@merchant.example", PASSWORD)
+    link = await invite(site, BRAVO)
+    page = await maya.open(link)
+    assert "You are signed in here as maya1@merchant.example" in page.words
+    assert "Setting the password signs you out." in page.words
+    done = await maya.send(link, {"password": OWN, "again": OWN}, token=page.form_token)
+    assert done.address.endswith("/sign-in?done=invited")
+    assert "The password is set. Sign in with it." in done.words
+    assert (await maya.sign_in(CFO, OWN)).address.endswith("/studio")
+
+    maya = await signed_in(site, "maya1@merchant.example", PASSWORD)
+    other = await invite(site, ALPHA)
+    page = await maya.open(other)
+    assert "Sign in first" not in page.words
+    assert "Setting the password" not in page.words
+    (onward,) = re.findall(r'name="next" value="([^"]+)"', page.text)
+    out = await maya.send("/studio/sign-out", {"next": onward}, token=page.form_token)
+    assert out.address.endswith(other)
+    assert "You are signed in" not in out.words
+    assert "Sign in first" in out.words
+    away = await signed_in(site, CFO, OWN)
+    token = (await away.open(ACCOUNT)).form_token
+    evil = {"next": "//evil.example/studio"}
+    left = await away.send("/studio/sign-out", evil, token=token, follow=False)
+    assert left.headers["Location"] == "/studio"
+
+
 async def test_one_link_sets_the_first_password_and_all_others_end(site: Site) -> None:
     theirs, own = await invite(site, ALPHA), await invite(site, BRAVO)
     assert (await use(site, own, OWN)).address.endswith("/sign-in?done=invited")

@@ -183,6 +183,7 @@ async def test_everybody_reads_and_administrators_change(
 ) -> None:
     added = await anna.send(PAYOUTS, PAYOUT)
     (public,) = set(re.findall(r"/(pad_[0-9a-f]{32})/", added.text))
+    assert "those that still wait, wait as long as these rules say" in added.words
     before = await events(site)
     for name in ("maya", "rita", "sam", "otto", "ada"):
         visitor = await site.at_the_pages(f"{name}1@merchant.example")

@@ -11,7 +11,7 @@ from counterfoil.core.errors import NotFound, Refusal
 from counterfoil.desk import joining, passwords
 from counterfoil.desk.signing_in import Visitor
 from counterfoil.pages.forms import Form, read_form
-from counterfoil.studio import account
+from counterfoil.studio import account, signing_in
 from counterfoil.studio.door import (
     SIGN_IN,
     Answer,
@@ -45,6 +45,8 @@ async def accept(request: PageRequest, token: FromPath[str]) -> Answer:
             passwords.must_agree(new, form.raw("again"))
             known = parts_of(request).signing_in.passwords
             await joining.accept_newly(desk, known, token, new)
+            if _somebody_else(request, found.person_id) is not None:
+                return await signing_in.ended(request, f"{SIGN_IN}?done=invited")
             return go(SIGN_IN, done="invited")
         if _is_there(request, found.person_id):
             await joining.accept(desk, token, request.user.session.person_id)
@@ -101,6 +103,7 @@ async def _page(request: PageRequest, token: str, refusal: Refusal | None = None
         "id": ids.public("user", found.member_id),
         "token": token,
         "is_there": _is_there(request, found.person_id),
+        "somebody_else": _somebody_else(request, found.person_id),
         "least": passwords.LEAST_CHARACTERS,
         "refusal": refusal,
     }
@@ -114,6 +117,13 @@ def _is_there(request: PageRequest, person_id: UUID) -> bool:
     if not isinstance(visitor, Visitor) or visitor.needs_factor:
         return False
     return visitor.session.person_id == person_id
+
+
+def _somebody_else(request: PageRequest, person_id: UUID) -> Visitor | None:
+    """The visitor, where they are signed in as another person than an invitation is for."""
+    visitor = request.scope.get("user")
+    is_other = isinstance(visitor, Visitor) and visitor.session.person_id != person_id
+    return visitor if is_other else None
 
 
 HANDLERS: Final = (invitation, accept, accept_here, decline)

@@ -102,10 +102,16 @@ async def show_factor(request: PageRequest) -> Answer:
 
 @post("/sign-out", status_code=303)
 async def sign_out(request: PageRequest) -> Answer:
-    """End this session."""
+    """End this session, and go on where the form says."""
+    onward = (await read_form(request)).raw("next")
+    return await ended(request, next_of(onward) if onward else SIGN_IN)
+
+
+async def ended(request: PageRequest, target: str) -> Answer:
+    """End the visitor's session and send the browser on."""
     await parts_of(request).signing_in.sign_out(request.user)
-    ended = session_cookie(parts_of(request), "", ended=True)
-    return Response(b"", status_code=303, headers={"Location": SIGN_IN}, cookies=[ended])
+    cookie = session_cookie(parts_of(request), "", ended=True)
+    return Response(b"", status_code=303, headers={"Location": target}, cookies=[cookie])
 
 
 def _with_session(request: PageRequest, target: str, token: str) -> Answer:
