@@ -231,7 +231,10 @@ async def test_a_refund_form_tells_all_that_is_wrong_at_once_and_keeps_its_files
     kept = re.findall(r'name="file_id" value="([^"]+)"', refused.text)
     fields = {"address": CUSTOMER, "reason": "Wrong order", "amount": "", "asset": ""}
     without = await sam.send(f"/studio/invoices/{made}/refund", fields, token=page.form_token)
-    assert "at least one file has to be chosen" in without.words
+    assert "must name one to 10 uploaded files" in without.words
+    unknown = {**fields, "file_id": "file_" + "0" * 32}
+    foreign = await sam.send(f"/studio/invoices/{made}/refund", unknown, token=page.form_token)
+    assert "names a file that was not uploaded here" in foreign.words
     assert await statuses(firm, made) == ["sign_pending"]
     fields |= {"file_id": kept[0]}
     ordered = await sam.send(f"/studio/invoices/{made}/refund", fields, token=page.form_token)

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from counterfoil.core import ids, money
 from counterfoil.core.bounds import clean_object
-from counterfoil.core.errors import Invalid
+from counterfoil.core.errors import Invalid, Problems
 from counterfoil.core.strict_json import Json, Number
 from counterfoil.core.text import (
     MAX_EMAIL_LENGTH,
@@ -61,24 +61,6 @@ class Field:
     required: bool = False
 
 
-class Problems:
-    """Everything found wrong with one request, to be told in one answer."""
-
-    def __init__(self) -> None:
-        """Start with nothing wrong."""
-        self.fields: dict[str, str] = {}
-
-    def add(self, refused: Invalid) -> None:
-        """Note one refusal."""
-        self.fields.update(refused.fields or {"body": refused.message})
-
-    def settle(self) -> None:
-        """Raise `Invalid` naming all of them; nothing happens when there are none."""
-        if self.fields:
-            message = "; ".join(f"{name}: {why}" for name, why in self.fields.items())
-            raise Invalid(message, fields=self.fields)
-
-
 def read_fields(
     body: Mapping[str, Json], fields: Sequence[Field], *, prefix: str = ""
 ) -> dict[str, Any]:
@@ -97,8 +79,8 @@ def read_fields(
             elif field.required:
                 raise Invalid.field(prefix + field.name, "is required")
         except Invalid as refused:
-            problems.add(refused)
-    problems.settle()
+            problems.note(refused, "body")
+    problems.settle_in_full()
     return found
 
 
@@ -373,8 +355,8 @@ class ListOf:
             try:
                 yield self.kind.read(entry, f"{name}[{number}]")
             except Invalid as refused:
-                problems.add(refused)
-        problems.settle()
+                problems.note(refused, "body")
+        problems.settle_in_full()
 
     def schema(self) -> Schema:
         """Describe it."""
@@ -403,8 +385,8 @@ class MapOf:
             try:
                 found[self._known(key, name)] = self.kind.read(entry, f"{name}.{key}")
             except Invalid as refused:
-                problems.add(refused)
-        problems.settle()
+                problems.note(refused, "body")
+        problems.settle_in_full()
         return found
 
     def _known(self, key: str, name: str) -> str:

@@ -84,16 +84,28 @@ class Problems:
         try:
             return get()
         except Invalid as refused:
-            self.found.update(refused.fields)
+            self.note(refused)
             return otherwise
 
+    def note(self, refused: Invalid, otherwise: str | None = None) -> None:
+        """Note one refusal; what is about no field stands under the name ``otherwise``."""
+        unnamed = {} if otherwise is None else {otherwise: refused.message}
+        self.found.update(refused.fields or unnamed)
+
     def settle(self) -> None:
-        """Raise `Invalid` with all that was noted, if anything was."""
+        """Raise `Invalid` with all that was noted, if anything was; one alone speaks for itself."""
+        match list(self.found.items()):
+            case []:
+                return
+            case [(name, sentence)]:
+                raise Invalid.field(name, sentence)
+            case many:
+                count = len(many)
+                sentence = f"{count} fields need another look; nothing was saved"
+                raise Invalid(sentence, fields=self.found)
+
+    def settle_in_full(self) -> None:
+        """Raise `Invalid` with all that was noted, and all of it in its sentence."""
         if self.found:
-            count = len(self.found)
-            message = (
-                "a field needs another look; nothing was saved"
-                if count == 1
-                else f"{count} fields need another look; nothing was saved"
-            )
+            message = "; ".join(f"{name}: {sentence}" for name, sentence in self.found.items())
             raise Invalid(message, fields=self.found)

@@ -319,10 +319,7 @@ async def order_refund(  # noqa: PLR0913 - the fields of RefundReviewRequest
     """
 
     async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
-        if not 1 <= len(attachments) <= MAX_ATTACHMENTS:
-            sentence = f"must name one to {MAX_ATTACHMENTS} uploaded files"
-            raise Invalid.field("refund_attachments", sentence)
-        await _check_attachments(tx, by, attachments)
+        await check_papers(tx, by, attachments)
         destination = await check_refund(desk, tx, by.org_id, FAMILY, address)
         await _check_still(tx, invoice, OrderRefund)
         return [
@@ -450,6 +447,17 @@ async def _check_at_rest(
             " there, in a few minutes",
             data={"rule": "in_flight", **refusal_data(invoice)},
         )
+
+
+async def check_papers(tx: Tx, by: Actor, attachments: tuple[UUID, ...]) -> None:
+    """Refuse the papers of a refund: none, too many, or what is no file that the member may see.
+
+    Raises `Invalid` naming ``refund_attachments``.
+    """
+    if not 1 <= len(attachments) <= MAX_ATTACHMENTS:
+        sentence = f"must name one to {MAX_ATTACHMENTS} uploaded files"
+        raise Invalid.field("refund_attachments", sentence)
+    await _check_attachments(tx, by, attachments)
 
 
 async def _check_attachments(tx: Tx, by: Actor, attachments: tuple[UUID, ...]) -> None:

@@ -75,7 +75,7 @@ async def order(request: PageRequest, public_id: FromPath[str]) -> Answer:
         await _keep_files(request, form, written)
         read = await _read(request, invoice_id, form, written)
         await confirm_with(request, form)
-        _settle(written)
+        Problems(written.problems).settle()
         await commands.order_refund(desk_of(request), invoice_id, by, **read)
     except NotFound:
         raise
@@ -111,23 +111,19 @@ async def _read(
         "attachments": tuple(ids.parse("file", one) or UUID(int=0) for one in written.file_ids),
         "part": part,
     }
-    if not written.file_ids and "attachments" not in written.problems:
-        told.found |= Invalid.field("attachments", "at least one file has to be chosen").fields
     view = await queries.view(desk_of(request), invoice_id, request.user.actor)
     told.found |= await ordering.look_over(
-        desk_of(request), view, request.user.actor, address=read["address"], part=part
+        desk_of(request),
+        view,
+        request.user.actor,
+        address=read["address"],
+        attachments=read["attachments"],
+        part=part,
     )
-    written.problems |= {_DESKS_NAMES.get(name, name): says for name, says in told.found.items()}
+    found = {_DESKS_NAMES.get(name, name): says for name, says in told.found.items()}
+    # Why a file was not taken says more than that one is missing.
+    written.problems = found | written.problems
     return read
-
-
-def _settle(written: _Written) -> None:
-    """Refuse what has problems; one alone says which field it is about."""
-    match list(written.problems.items()):
-        case [(name, sentence)]:
-            raise Invalid(f"{name}: {sentence}", fields=written.problems)
-        case _:
-            Problems(written.problems).settle()
 
 
 def _part(texts: dict[str, str]) -> Part | None:

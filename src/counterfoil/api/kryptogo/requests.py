@@ -11,12 +11,12 @@ from uuid import UUID
 from litestar import Response
 from litestar.enums import MediaType
 
-from counterfoil.api.fields import Field, Problems, read_fields
+from counterfoil.api.fields import Field, read_fields
 from counterfoil.api.kryptogo import views
 from counterfoil.api.kryptogo.auth import CLIENT_HEADER, StudioRequest
 from counterfoil.api.kryptogo.errors import BadQuery
 from counterfoil.core import ids
-from counterfoil.core.errors import Invalid, NotFound
+from counterfoil.core.errors import Invalid, NotFound, Problems
 from counterfoil.core.pay_links import PayLinks
 from counterfoil.core.roles import Actor
 from counterfoil.core.strict_json import Json, Number, Unreadable, read_object
@@ -85,15 +85,15 @@ def read_query(request: StudioRequest, fields: tuple[Field, ...]) -> dict[str, A
     for field in fields:
         values = sent.getall(field.name, [])
         if len(values) > 1:
-            problems.add(Invalid.field(field.name, "stands twice"))
+            problems.note(Invalid.field(field.name, "stands twice"))
         elif values and values[0] != "":
             is_number = field.kind.schema().get("type") == "integer"
             given[field.name] = Number(values[0]) if is_number else values[0]
     try:
         found = read_fields(given, fields)
-        problems.settle()
+        problems.settle_in_full()
     except Invalid as wrong:
-        raise BadQuery(wrong.message, fields={**problems.fields, **wrong.fields}) from None
+        raise BadQuery(wrong.message, fields={**problems.found, **wrong.fields}) from None
     return found
 
 

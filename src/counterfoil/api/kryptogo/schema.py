@@ -24,7 +24,6 @@ from counterfoil.api.fields import (
     OneOf,
     Opaque,
     PlainNumber,
-    Problems,
     PublicId,
     Record,
     Schema,
@@ -48,7 +47,7 @@ from counterfoil.core.bounds import (
     REVIEWER_LENGTH,
 )
 from counterfoil.core.callback_url import MAX_LENGTH, check_callback_url
-from counterfoil.core.errors import Invalid
+from counterfoil.core.errors import Invalid, Problems
 from counterfoil.core.invoice import LineItem
 from counterfoil.core.pricing import MAX_TERMS_DAYS
 from counterfoil.core.strict_json import Json
@@ -329,12 +328,12 @@ def read_draft(
     try:
         found = read_fields(body, fields)
     except Invalid as refused:
-        problems.add(refused)
+        problems.note(refused, "body")
     try:
         found["payout_addresses"] = _payouts(body)
     except Invalid as refused:
-        problems.add(refused)
-    problems.settle()
+        problems.note(refused, "body")
+    problems.settle_in_full()
     found.pop("client_id", None)
     found.pop("payout_target_address", None)
     found["payout_addresses"] = tuple((found["payout_addresses"] or {}).items())
