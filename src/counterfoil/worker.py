@@ -115,9 +115,11 @@ async def work(
             async with asyncio.TaskGroup() as group:
                 for key, watcher in watchers.items():
                     pause = config.chains[key].poll_seconds
-                    name, rest = f"watch:{key}", Beat(outside.desk.clock.monotonic).rest
+                    beat = Beat(outside.desk.clock.monotonic, in_a_hurry=watcher.is_awaited)
                     group.create_task(
-                        forever(watcher.step, name=name, pause_seconds=pause, rest=rest)
+                        forever(
+                            watcher.step, name=f"watch:{key}", pause_seconds=pause, rest=beat.rest
+                        )
                     )
                 rests = line.bells.rests()
                 for name, (step, pause) in _others(

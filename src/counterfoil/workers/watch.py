@@ -56,6 +56,10 @@ NO_OLD_STATE: Final = (
 )
 
 
+HURRY: Final = timedelta(seconds=2)
+"""How long after a payment was seen its chain is looked at more often, until it is safe."""
+
+
 class FinalityBroken(Exception):  # noqa: N818 - says what happened, as core/errors.py does
     """A finalized block has another hash now. Nothing is rewritten; an operator must look."""
 
@@ -121,6 +125,8 @@ class ChainWatcher:
         self._coin_kept: bool | None = None
         self._paid_upto = 0
         """The last block in which payments were seen; they wait until it is safe."""
+        self._paid_at = desk.clock.now()
+        self._safe_upto = 0
         self._recheck_at = desk.clock.now()
         self._balances = BalanceCheck(desk, chain, self._lease, self._limits.two_nodes_from_dollars)
         self._log = structlog.get_logger(worker="watch", chain=chain.key)
@@ -143,6 +149,15 @@ class ChainWatcher:
         except LeaseLost:
             self._log.warning("lease_lost")
         return False
+
+    def is_awaited(self) -> bool:
+        """Whether payments were seen just now that are not safe yet.
+
+        On a chain that calls blocks safe within seconds they will be in a moment; on one that
+        takes minutes there is no hurry.
+        """
+        waited = self._desk.clock.now() - self._paid_at
+        return self._safe_upto < self._paid_upto and waited < HURRY
 
     async def stop(self) -> None:
         """Let another watcher go on at once."""
@@ -240,7 +255,7 @@ class ChainWatcher:
             )
         self._report("seen", end.number, recorded)
         if recorded.transfers:
-            self._paid_upto = end.number
+            self._paid_upto, self._paid_at = end.number, self._desk.clock.now()
             if self._foreseer is not None:
                 self._foreseer.expect(recorded.told)
         return end
@@ -301,6 +316,7 @@ class ChainWatcher:
         if not canonical and safe_number <= at.safe_number:
             return
         self._one_waits = False
+        self._safe_upto = safe_number
         recorded = await watching.record_safe(
             self._desk, self._lease, safe_number, canonical, relay=self._relay
         )
