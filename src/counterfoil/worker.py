@@ -30,6 +30,7 @@ from counterfoil.providers.rates.port import RateGuard, RateSource
 from counterfoil.providers.rates.static import StaticRates
 from counterfoil.providers.screening.issuer_freeze import Call, IssuerFreezeScreener
 from counterfoil.providers.screening.port import AddressScreener
+from counterfoil.providers.screening.remembering import RememberingScreener
 from counterfoil.providers.screening.simulated import SimulatedScreener
 from counterfoil.signer.client import SignerClient
 from counterfoil.workers.attach import Attacher
@@ -305,7 +306,7 @@ def _screeners(
             {key: _asking(chain) for key, chain in chains.items()}, desk.clock
         ),
     }
-    return [known[name] for name in config.screeners]
+    return [RememberingScreener(known[name], desk.clock) for name in config.screeners]
 
 
 def _asking(chain: Chain) -> Call:

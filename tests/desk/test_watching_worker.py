@@ -75,6 +75,24 @@ async def test_what_becomes_safe_is_written_one_batch_ahead_of_whoever_works_on_
     assert await judged(shop, bills) == 3
 
 
+async def test_a_payment_is_awaited_until_it_is_safe_or_two_seconds_are_over(
+    tower: Tower,
+) -> None:
+    assert not tower.watcher.is_awaited()
+    for waits in (False, True):
+        bill = await tower.shop.bill()
+        tower.chain.pay(USDT.contract, bill.deposit_address, DUE, CUSTOMER)
+        tower.mine()
+        await tower.watch()
+        assert tower.watcher.is_awaited()
+        if waits:
+            tower.clock.advance(timedelta(seconds=2))
+        else:
+            tower.chain.mine(2)
+            await tower.watch()
+        assert not tower.watcher.is_awaited()
+
+
 async def judged(shop: Shop, bills: Sequence[Invoice]) -> int:
     return [await shop.status(bill) for bill in bills].count(Status.SCREENING)
 

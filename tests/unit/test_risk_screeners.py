@@ -9,6 +9,7 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.core.risk import Decision, assess
 from counterfoil.core.risk_facts import AddressRisk, Severity
 from counterfoil.core.risk_rules import Policy
+from counterfoil.providers.screening import remembering as remembering_module
 from counterfoil.providers.screening.issuer_freeze import (
     FREEZABLE,
     IS_BLACK_LISTED,
@@ -21,6 +22,7 @@ from counterfoil.providers.screening.port import (
     AddressScreener,
     ScreeningUnavailable,
 )
+from counterfoil.providers.screening.remembering import RememberingScreener
 from counterfoil.providers.screening.simulated import SimulatedScreener
 from support.fake_clock import NOON, FakeClock
 from support.fake_screening import FakeScreener, FakeTokens, a_payment
@@ -158,3 +160,41 @@ async def test_the_fake_screener_says_what_it_is_told() -> None:
     with pytest.raises(ScreeningUnavailable):
         await fake.screen_address(asking("0xdead"))
     assert fake.asked == [PAYER, "0x01", "0xdead"]
+
+
+async def test_an_address_that_pays_many_bills_is_asked_about_once_a_minute() -> None:
+    clock = FakeClock()
+    fake = FakeScreener(clock)
+    remembering: AddressScreener = RememberingScreener(fake, clock)
+
+    for _ in range(3):
+        assert (await remembering.screen_address(asking())).severity is Severity.LOW
+    assert (await remembering.screen_address(asking(chain="base"))).severity is Severity.LOW
+    assert fake.asked == [PAYER, PAYER], "what is known of it on one chain says nothing of another"
+
+    fake.says(PAYER, Severity.SEVERE)
+    clock.advance(timedelta(seconds=59))
+    assert (await remembering.screen_address(asking())).severity is Severity.LOW
+    clock.advance(timedelta(seconds=1))
+    assert (await remembering.screen_address(asking())).severity is Severity.SEVERE
+
+
+async def test_silence_is_not_remembered() -> None:
+    fake = FakeScreener(FakeClock())
+    fake.fails(PAYER, ScreeningUnavailable("away"))
+    remembering = RememberingScreener(fake, FakeClock())
+    for _ in range(2):
+        with pytest.raises(ScreeningUnavailable):
+            await remembering.screen_address(asking())
+    assert len(fake.asked) == 2
+
+
+async def test_whoever_pays_from_ever_new_addresses_fills_no_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remembering_module, "AT_MOST", 2)
+    fake = FakeScreener(FakeClock())
+    remembering = RememberingScreener(fake, FakeClock())
+    for address in ("0x01", "0x02", "0x03", "0x01", "0x03"):
+        await remembering.screen_address(asking(address))
+    assert fake.asked == ["0x01", "0x02", "0x03", "0x01"], "the oldest was forgotten"

@@ -180,6 +180,20 @@ async def test_a_beat_counts_the_work_as_rest_but_rests_a_fifth_at_least() -> No
     assert slept == [0.25, 0.15, 0.06, 0.05, 0.25]
 
 
+async def test_in_a_hurry_it_beats_twice_as_fast() -> None:
+    slept: list[float] = []
+    hurry = False
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    beat = Beat(lambda: 0.0, sleep, in_a_hurry=lambda: hurry)
+    await beat.rest(0.25)
+    hurry = True
+    await beat.rest(0.25)
+    assert slept == [0.25, 0.125]
+
+
 async def test_who_can_wait_goes_on_when_whoever_goes_first_is_done() -> None:
     way, bell, order = RightOfWay(), Bell(), []
 
