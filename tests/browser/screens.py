@@ -97,6 +97,7 @@ SCREENS: Final = (
     Screen("sign-in", "/studio/sign-in"),
     Screen("home", "/studio", "maya"),
     Screen("home-of-a-reviewer", "/studio", "rita"),
+    Screen("home-of-two-organisations", "/studio", "olga", checked=CHECKED[1:]),
     Screen("invoices", "/studio/invoices", "maya"),
     Screen("invoices-none-found", "/studio/invoices?q=nothing+is+called+this", "maya"),
     Screen(
@@ -120,6 +121,7 @@ SCREENS: Final = (
     Screen("invoice-standing-still", "/studio/invoices/{standing}", "sam"),
     Screen("invoice-completed", "/studio/invoices/{completed}", "ada"),
     Screen("approvals", "/studio/approvals", "rita"),
+    Screen("approvals-of-two-organisations", "/studio/approvals", "olga", checked=CHECKED[:1]),
     Screen("queue-to-sign", "/studio/queue/sign", "sam"),
     Screen("queue-of-nothing", "/studio/queue/refund", "alma"),
     Screen("queue-standing", "/studio/queue/standing", "sam"),

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 from playwright.async_api import StorageState
 
 from counterfoil.app import WebSettings
+from counterfoil.core.invoice import Status
 from counterfoil.db.pool import Database
 from support.fake_screening import ON_OFAC, a_payment
 from support.furnished import MASTER, furnish
 from support.payments import Payments, order_refund
+from support.shop import Shop
 from support.site import Firm, Site, open_site
 
 LONG_NAME: Final = "Wolfeschlegelsteinhausenbergerdorff International Trading and Shipping " * 2
@@ -68,7 +70,15 @@ async def sampled(database: Database) -> AsyncIterator[Sample]:
         sample = Sample(site, await site.firm())
         await _fill(sample, Payments(site.desk))
         sample.invoices |= await furnish(site, sample.firm)
+        await _second_organisation(site, sample.firm)
         yield sample
+
+
+async def _second_organisation(site: Site, firm: Firm) -> None:
+    """Olga is a member of both, and something waits for her in each."""
+    await site.person(firm.org_id, "olga", "reviewer", "signer")
+    await site.joins(f"olga{firm.org_id}@merchant.example", 2, "reviewer")
+    await Shop(site.desk, 2).bill(status=Status.APPROVAL_PENDING)
 
 
 async def _fill(sample: Sample, payments: Payments) -> None:
