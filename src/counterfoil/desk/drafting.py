@@ -7,7 +7,6 @@ from typing import Final
 from counterfoil.books import lists, orgs
 from counterfoil.books.lists import COUNTED_AT_MOST, Filters, Recipient
 from counterfoil.core import lookalike
-from counterfoil.core.errors import NotFound
 from counterfoil.core.returning import ReturnRules
 from counterfoil.core.roles import Actor, Permission, permissions_of
 from counterfoil.db.pool import Tx
@@ -16,6 +15,7 @@ from counterfoil.desk.bank_accounts import BankAccount
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.intake import Draft, draft_of
 from counterfoil.desk.registered import PayoutAddress, usable
+from counterfoil.desk.the_org import the_org
 
 __all__ = [
     "BankAccount",
@@ -63,9 +63,7 @@ async def offered(desk: Desk, by: Actor) -> Offered:
     by.require(Permission.CREATE)
     now = desk.clock.now()
     async with desk.database.reading() as tx:
-        org = await orgs.get(tx, by.org_id)
-        if org is None:
-            raise NotFound("this organisation does not exist any more")
+        org = await the_org(tx, by.org_id)
         newest = await lists.page(tx, by.org_id, Filters(), limit=_LATEST, offset=0)
         members = await orgs.members(tx, by.org_id)
         accounts = await bank_accounts.usable(tx, by.org_id, now)

@@ -11,7 +11,7 @@ from counterfoil.books import addresses, files, orgs
 from counterfoil.core import pricing, quoting, zones
 from counterfoil.core.assets import CHAINS, Chain, accepted_asset, find_chain
 from counterfoil.core.content import content_hash
-from counterfoil.core.errors import Invalid, NotFound, Unavailable
+from counterfoil.core.errors import Invalid, Unavailable
 from counterfoil.core.events import Approve, Edit
 from counterfoil.core.invoice import (
     Document,
@@ -37,6 +37,7 @@ from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.reach import locked, readable
 from counterfoil.desk.record import opened
 from counterfoil.desk.registered import must_be_registered
+from counterfoil.desk.the_org import the_org
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,14 +237,11 @@ async def _create(desk: Desk, tx: Tx, draft: Draft, by: Actor) -> Invoice:
     found, org, taken = await together(
         tx,
         _looked_up(desk, tx, draft, by, now),
-        orgs.get(tx, by.org_id),
+        the_org(tx, by.org_id),
         addresses.take(tx, by.org_id, "evm", invoice_id),
     )
-    if org is None:
-        raise NotFound("this organisation does not exist any more")
-    await _must_suit(tx, org, found, now)
+    asked = await _asked(tx, org, found, now)
     policy = org.policy.invoices.in_force(now)
-    asked = _priced(found, org, policy, now)
     if taken is None:
         raise _no_address()
     number, address = taken
@@ -326,25 +324,24 @@ async def _looked_up(desk: Desk, tx: Tx, draft: Draft, by: Actor, now: datetime)
 async def _checked(  # noqa: PLR0913 - a draft, and all that it is checked against
     desk: Desk, tx: Tx, draft: Draft, by: Actor, now: datetime, *, before: Invoice | None = None
 ) -> Asked:
-    """What is asked for, priced by the rules of the invoice before or by the present ones.
-
-    Checked against the organisation's own rules about where money and customers go as well.
-    """
-    found = await _looked_up(desk, tx, draft, by, now)
-    org = await orgs.get(tx, by.org_id)
-    if org is None:
-        raise NotFound("this organisation does not exist any more")
-    await _must_suit(tx, org, found, now, before)
-    policy = before.policy if before else org.policy.invoices.in_force(now)
-    return _priced(found, org, policy, now)
+    """What is asked for, by what the database knows of it."""
+    looked_up = _looked_up(desk, tx, draft, by, now)
+    found, org = await together(tx, looked_up, the_org(tx, by.org_id))
+    return await _asked(tx, org, found, now, before)
 
 
-async def _must_suit(
+async def _asked(
     tx: Tx, org: orgs.Org, found: _LookedUp, now: datetime, before: Invoice | None = None
-) -> None:
+) -> Asked:
+    """What suits the organisation's own rules about where money and customers go, priced.
+
+    By the rules of the invoice before, or by the present ones.
+    """
     if before is None or before.document.origin != found.draft.origin:
         org.policy.returns.in_force(now).must_allow(found.draft.origin)
     await must_be_registered(tx, org, found.payout_to, now)
+    policy = before.policy if before else org.policy.invoices.in_force(now)
+    return _priced(found, org, policy, now)
 
 
 async def _said(
