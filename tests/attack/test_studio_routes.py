@@ -20,7 +20,14 @@ from counterfoil.core import ids
 from counterfoil.core.roles import ROLES, Actor, permissions_of
 from counterfoil.db.pool import Database
 from counterfoil.db.rows import one_value
-from counterfoil.desk import bank_accounts, clients, membership, payout_addresses, profile
+from counterfoil.desk import (
+    bank_accounts,
+    clients,
+    directory,
+    membership,
+    payout_addresses,
+    profile,
+)
 from counterfoil.studio import HANDLERS, invoice, queues
 from support.banks import FUBON
 from support.contents import all_tables
@@ -44,7 +51,7 @@ PEOPLE: Final = {
     "administrator": "adam",
 }
 OF_A_MEMBER: Final = ("key", "passkey", "session")
-OF_THE_FIRM: Final = ("address", "account", "client")
+OF_THE_FIRM: Final = ("address", "account", "client", "recipient")
 UNSAFE: Final = tuple(route for route in ROUTES if route.is_unsafe)
 
 
@@ -91,6 +98,7 @@ class Ids:
     account: str
     logo: str
     client: str
+    recipient: str
     token: str
     role: str = "signer"
 
@@ -99,6 +107,7 @@ class Ids:
 
 
 ZEROS: Final = "0" * 32
+BUYER: Final = directory.Written("Known Buyer", "known@buyer.example")
 NOBODYS: Final = Ids(
     invoice=f"inv_{ZEROS}",
     file=f"file_{ZEROS}",
@@ -112,6 +121,7 @@ NOBODYS: Final = Ids(
     account="999",
     logo="0" * 64,
     client="client_0",
+    recipient=f"rcp_{ZEROS}",
     token="0" * 43,
 )
 
@@ -181,7 +191,7 @@ async def settings_of(site: Site, firm: Firm) -> dict[str, str]:
     """What an administrator made, each of which waits for another one."""
     org_id, desk = firm.org_id, site.desk
     uid = (await site.person(org_id, "amy", "administrator"))[3]
-    amy = Actor(uid, org_id, permissions_of(("administrator",)))
+    amy = Actor(uid, org_id, permissions_of(("administrator", "finance")))
     place = f"0x{org_id:02x}" + "5a" * 19
     address = await payout_addresses.add(desk, "evm", place, f"Treasury {org_id}", by=amy)
     number = 100 + org_id
@@ -204,6 +214,7 @@ async def settings_of(site: Site, firm: Firm) -> dict[str, str]:
         "account": str(number),
         "logo": logo.hex(),
         "client": await clients.add(desk, f"Shop {org_id}", amy),
+        "recipient": ids.public("rcp", await directory.add(desk, BUYER, amy)),
         "token": invited.token,
     }
 

@@ -106,6 +106,7 @@ SCREENS: Final = (
         "maya",
     ),
     Screen("exports", "/studio/jobs", "maya"),
+    Screen("recipients", "/studio/directory", "maya"),
     Screen("draft-new", "/studio/invoices/new", "maya"),
     Screen("draft-copy-of-a-long-one", "/studio/invoices/new?from={long}", "maya"),
     Screen("draft-change", "/studio/invoices/{to_approve}/edit", "maya"),

@@ -18,6 +18,7 @@ Kind = Literal[
     "pad",
     "job",
     "pass",
+    "rcp",
 ]
 
 _HEX_LENGTH: Final = 32

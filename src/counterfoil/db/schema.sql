@@ -625,6 +625,18 @@ CREATE TABLE public.rate_snapshot (
     CONSTRAINT rate_snapshot_rate_check CHECK (((rate > (0)::numeric) AND (rate < '1000000000000000'::numeric)))
 );
 
+CREATE TABLE public.recipient (
+    org_id bigint NOT NULL,
+    recipient_id uuid NOT NULL,
+    name text NOT NULL,
+    email text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL,
+    tax_number text NOT NULL,
+    skeleton text NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone NOT NULL,
+    deactivated_at timestamp with time zone
+);
+
 CREATE TABLE public.recovery_code (
     person_id uuid NOT NULL,
     code_hash bytea NOT NULL,
@@ -929,6 +941,12 @@ ALTER TABLE ONLY public.posting
 ALTER TABLE ONLY public.rate_snapshot
     ADD CONSTRAINT rate_snapshot_pkey PRIMARY KEY (base, quote, observed_at, source);
 
+ALTER TABLE ONLY public.recipient
+    ADD CONSTRAINT recipient_org_id_name_email_key UNIQUE (org_id, name, email);
+
+ALTER TABLE ONLY public.recipient
+    ADD CONSTRAINT recipient_pkey PRIMARY KEY (org_id, recipient_id);
+
 ALTER TABLE ONLY public.recovery_code
     ADD CONSTRAINT recovery_code_pkey PRIMARY KEY (person_id, code_hash);
 
@@ -1055,6 +1073,8 @@ CREATE INDEX posting_by_invoice ON public.posting USING btree (org_id, invoice_i
 CREATE INDEX posting_in ON public.posting USING btree (org_id, destination, chain, contract) INCLUDE (amount_units);
 
 CREATE INDEX posting_out ON public.posting USING btree (org_id, source, chain, contract) INCLUDE (amount_units);
+
+CREATE INDEX recipient_by_skeleton ON public.recipient USING btree (org_id, skeleton);
 
 CREATE UNIQUE INDEX refund_one_open ON public.refund USING btree (org_id, invoice_id) WHERE (status = ANY (ARRAY['pending'::text, 'processing'::text]));
 

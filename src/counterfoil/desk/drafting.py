@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from counterfoil.books import lists, orgs
+from counterfoil.books import recipients as kept_recipients
 from counterfoil.books.lists import COUNTED_AT_MOST, Filters, Recipient
 from counterfoil.core import lookalike
 from counterfoil.core.returning import ReturnRules
@@ -92,29 +93,55 @@ def _earlier(drafts: Sequence[Draft]) -> tuple[str, ...]:
 
 
 async def recipients(desk: Desk, text: str, by: Actor) -> tuple[Recipient, ...]:
-    """To whom invoices were made out whose name or e-mail has this text, the newest first."""
+    """Whose name or e-mail has this text: of the directory, then of the newest invoices.
+
+    Whom the directory keeps from being offered is not offered for an invoice's sake either.
+    """
     by.require(Permission.CREATE)
     wanted = text.casefold()
+    if not text.isprintable():
+        return ()  # Nobody is called so, and no database could be asked for it.
     async with desk.database.reading() as tx:
+        kept = await kept_recipients.page(tx, by.org_id, text, active=True, limit=SHOWN_AT_MOST)
         found = await _of_invoices(tx, by.org_id, text)
-    named = [r for r in found if wanted in r.name.casefold() or wanted in r.email.casefold()]
-    return tuple(dict.fromkeys(named))[:SHOWN_AT_MOST]
+        off = {pair for pair, active in (await _kept(tx, by.org_id, found)).items() if not active}
+    named = [Recipient(one.name, one.email) for one in kept]
+    named += [r for r in found if wanted in r.name.casefold() or wanted in r.email.casefold()]
+    return tuple(r for r in dict.fromkeys(named) if r not in off)[:SHOWN_AT_MOST]
+
+
+async def not_kept(tx: Tx, org_id: int) -> tuple[Recipient, ...]:
+    """To whom the newest invoices were made out who are not in the directory."""
+    found = await _of_invoices(tx, org_id, "")
+    kept = await _kept(tx, org_id, found)
+    return tuple(r for r in dict.fromkeys(found) if r not in kept)[:SHOWN_AT_MOST]
+
+
+async def _kept(tx: Tx, org_id: int, found: Sequence[Recipient]) -> dict[Recipient, bool]:
+    """Who of these is in the directory, and whether they are offered."""
+    names, emails = [r.name for r in found], [r.email for r in found]
+    there = await kept_recipients.of_pairs(tx, org_id, names, emails)
+    return {Recipient(one.name, one.email): one.deactivated_at is None for one in there}
 
 
 async def taken_for(desk: Desk, name: str, by: Actor) -> Recipient | None:
-    """An earlier recipient whose name is drawn like this one and is another (T22); None without.
+    """A known recipient whose name is drawn like this one and is another (T22); None without.
 
-    Looked for among the newest invoices that have the name as it looks.
+    Looked for in the directory, and among the newest invoices that have the name as it looks.
     """
     by.require(Permission.CREATE)
+    if not name.isprintable():
+        return None
     async with desk.database.reading() as tx:
-        found = await _of_invoices(tx, by.org_id, lookalike.skeleton(name))
+        kept = await kept_recipients.drawn_like(tx, by.org_id, name)
+        found = [Recipient(one.name, one.email) for one in kept]
+        found += await _of_invoices(tx, by.org_id, lookalike.skeleton(name))
     return next((r for r in found if lookalike.looks_like(r.name, name)), None)
 
 
 async def _of_invoices(tx: Tx, org_id: int, text: str) -> list[Recipient]:
     if not text.isprintable():
-        return []  # Nobody is called so, and no database could be asked for it.
+        return []  # Nothing is found by what nobody can be called.
     filters = Filters(search=text or None)
     counted = sum(c.count for c in await lists.counts(tx, org_id, filters)) if text else 0
     many = counted > COUNTED_AT_MOST

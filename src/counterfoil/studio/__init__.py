@@ -10,6 +10,7 @@ from counterfoil.studio import (
     account,
     approvals,
     attached,
+    directory,
     drafting,
     home,
     invoice,
@@ -53,6 +54,7 @@ HANDLERS: Final = (
     *refunding.HANDLERS,
     *attached.HANDLERS,
     *drafting.HANDLERS,
+    *directory.HANDLERS,
     *settings.HANDLERS,
 )
 

@@ -14,7 +14,7 @@ from counterfoil.core.assets import CHAINS, SYMBOLS
 from counterfoil.core.errors import Conflict, Invalid, OutOfPlace, Refusal
 from counterfoil.core.events import Edit
 from counterfoil.core.roles import Permission
-from counterfoil.desk import drafting, intake, queries
+from counterfoil.desk import directory, drafting, intake, queries
 from counterfoil.desk.bank_accounts import BankAccount
 from counterfoil.desk.drafting import Offered, Recipient
 from counterfoil.desk.idempotency import HEADER, Answered, Idempotent
@@ -63,6 +63,9 @@ async def new(request: PageRequest) -> Answer:
         typed = _copied(draft_of(view.invoice), zone_of(request))
     else:
         typed = _first(offered, request)
+    if wanted := ids.parse("rcp", request.query_params.get("recipient", "")):
+        chosen = await directory.one(desk, wanted, by)
+        typed = typed.with_values(recipient_name=chosen.name, recipient_email=chosen.email)
     typed = typed.with_values(form_key=str(desk.ids.new()))
     return await _form(request, offered, typed)
 
@@ -107,7 +110,7 @@ async def add_up(request: PageRequest) -> Answer:
 
 
 @get("/recipients")
-async def directory(request: PageRequest) -> Answer:
+async def offered_recipients(request: PageRequest) -> Answer:
     """Earlier recipients whose name or e-mail has what somebody types, and what it looks like."""
     desk, by = desk_of(request), request.user.actor
     query = request.query_params
@@ -339,4 +342,4 @@ def _address(invoice_id: UUID) -> str:
     return f"{PREFIX}/invoices/{ids.public('inv', invoice_id)}"
 
 
-HANDLERS: Final = (new, create, change, edit, add_up, directory)
+HANDLERS: Final = (new, create, change, edit, add_up, offered_recipients)

@@ -112,6 +112,8 @@ DONE: Final[Mapping[str, str]] = {
     "rules_later": N_(
         "What is stricter holds now. What is looser holds once the time of waiting is over."
     ),
+    "recipient_added": N_("The recipient is added, and offered to whoever writes an invoice."),
+    "recipient_deactivated": N_("The recipient is offered no more. Invoices stay as they are."),
     "returns": N_("Saved. Payment pages lead back to these addresses only."),
     "returns_any": N_("Saved. Payment pages lead back to whatever an invoice names."),
     "secret_rotated": N_("A new secret signs every callback from now on. Tell your receiver."),
