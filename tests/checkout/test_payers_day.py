@@ -190,6 +190,20 @@ async def test_a_customer_who_sent_too_much_gets_the_surplus_back(
     assert "sent too much" not in page.words
 
 
+async def test_a_surplus_that_waits_for_a_second_person_takes_nothing_back_from_its_customer(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    bill, payer = await invited(site, firm)
+    await payments.paid(bill, percent=150)
+    elsewhere = {"refund_address": "0x" + "e5" * 20, "refund_reason": "sent too much"}
+    signed = (await firm.signer.act("sign", bill, elsewhere)).data
+    assert signed["status"] == "refund_pending"
+    assert stage(await payer.look()) == "received_too_much"
+    assert (await payer.look(below="/receipt")).status == 200
+    await firm.second_signer.act("refund/approve", bill)
+    assert stage(await payer.look()) == "paid"
+
+
 async def test_a_customer_whose_money_went_back_sees_it(
     site: Site, firm: Firm, payments: Payments
 ) -> None:
