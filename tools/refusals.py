@@ -11,7 +11,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-PLACES: Final = ("core", "desk", "pages", "studio", "checkout", "providers/demo_customer.py")
+PLACES: Final = (
+    "core",
+    "desk",
+    "pages",
+    "studio",
+    "checkout",
+    "providers/demo_customer.py",
+    "chains/evm/addresses.py",
+)
 """What raises refusals that pages show."""
 
 EXPLAINING: Final = frozenset({"Floor", "_scored"})

@@ -82,7 +82,7 @@ SETTINGS: Final = (
         f"{_SETTINGS}/members/add",
         "anna",
         send=f"{_SETTINGS}/members/add",
-        fields={"email": "{look}@merchant.example", "name": "Nora Neumann", "role": "auditor"},
+        fields={"email": "{look}@merchant.example", "name": "Nora Neumann", "role": "signer"},
     ),
     Screen(
         "callback-secret",
@@ -123,7 +123,7 @@ SCREENS: Final = (
     Screen("invoice-completed", "/studio/invoices/{completed}", "ada"),
     Screen("approvals", "/studio/approvals", "rita"),
     Screen("approvals-of-two-organisations", "/studio/approvals", "olga", checked=CHECKED[:1]),
-    Screen("queue-to-sign", "/studio/queue/sign", "sam"),
+    Screen("queue-to-decide", "/studio/queue/resolve", "sam"),
     Screen("queue-of-nothing", "/studio/queue/refund", "alma"),
     Screen("queue-standing", "/studio/queue/standing", "sam"),
     Screen("queue-held", "/studio/queue/clear", "otto"),

@@ -224,7 +224,12 @@ async def test_a_refund_form_tells_all_that_is_wrong_at_once_and_keeps_its_files
     refused = await sam.send(f"/studio/invoices/{made}/refund", form, token=page.form_token)
     assert refused.status == 422
     assert "4 fields need another look" in refused.words
-    told = ("is more than is still here", "Address : must be", "Reason :", "drawn.svg: must")
+    told = (
+        "is more than is still here",
+        "Address : must be",
+        "Reason :",
+        "svg is refused: it must",
+    )
     places = [refused.words.index(one) for one in told]
     assert places == sorted(places)
     assert "kept from before: order.pdf" in refused.words
@@ -250,6 +255,10 @@ async def test_what_was_collected_stands_before_what_was_paid_out_of_it(
     await payments.paid_out(made)
     ada = await site.at_the_pages("ada1@merchant.example")
     sent = (await ada.open(f"/studio/invoices/{made}")).words.split("Sent by us")[1]
+    assert "the invoice's address your pool 92.307693 USDT" in sent
+    assert "your pool you, outside 92.307693 USDT" in sent
+    assert "By The system (moving money)" in sent
+    assert "system:" not in sent
     collected, paid = sent.index("Collected into the pool"), sent.index("Paid out")
     assert collected < sent.index("your pool") < paid
 
@@ -277,6 +286,24 @@ async def test_a_new_price_says_what_it_comes_to_and_gives_time_for_the_rest(
     done = await sam.send(path, {**fields, "hours": "24"}, token=page.form_token)
     assert "The invoice is priced at the current rate" in done.words
     assert (await payments.look(made)).deadline_at == site.clock.now() + timedelta(hours=24)
+
+
+async def test_who_decides_sees_what_was_due_what_came_and_what_is_missing_or_too_much(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    short, late = [(await firm.merchant.create()).data["id"] for _ in range(2)]
+    for made in (short, late):
+        await firm.reviewer.approve(made)
+    await payments.paid(short, percent=40)
+    site.clock.advance(
+        (await payments.look(late)).deadline_at - site.clock.now() + timedelta(hours=1)
+    )
+    await payments.paid(late, percent=150)
+    sam = await site.at_the_pages(SAM)
+    told = (await sam.open("/studio/queue/resolve")).words
+    due = "3,000.00 TWD 92.307693 USDT"
+    assert f"{due} 36.923077 USDT 1,200.00 TWD missing 55.384616 USDT 1,800.00 TWD" in told
+    assert f"{due} 138.461539 USDT 4,500.00 TWD too much 46.153846 USDT 1,500.00 TWD" in told
 
 
 async def test_roles_see_only_their_queues(site: Site, firm: Firm) -> None:

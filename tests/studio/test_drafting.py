@@ -1,6 +1,7 @@
 """Invoices that people write: new ones, copies, and changes until somebody approves."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 
 import aiohttp
@@ -181,6 +182,9 @@ async def test_without_scripts_buttons_add_take_away_and_preview_lines(maya: Wri
     assert less.text.count('name="item_name"') == 2
     assert "Consulting" not in less.text
     assert "Total 400 TWD" in less.words
+    wrong = await maya.send(do="preview", item_unit_price=["1,250", "400", ""])
+    preview = replace(wrong, text=wrong.text.partition('id="preview"')[2])
+    assert "Unit price in line 1 : must be a plain number" in preview.words
     seen = await maya.send(do="preview")
     assert "What your customer will see" in seen.words
     assert "93.109231 USDT" in seen.words

@@ -118,6 +118,16 @@ def calls(path: Path) -> Iterator[nodes.Call]:
             "OFAC_SDN is 80 h old, the limit is 72 h",
             "OFAC_SDN 已是 80 小時前的版本，上限為 72 小時",  # noqa: RUF001 - as Chinese writes them
         ),
+        ("the worst answer is a low risk", "最嚴重的結果為低風險"),
+        ("cannot be 'two': only a whole number", "不能是 'two'：只能是整數"),  # noqa: RUF001 - as Chinese writes them
+        (
+            "the file order.pdf is refused: it is a broken or cut-off PDF",
+            "檔案 order.pdf 無法接受：PDF 已損毀或不完整",  # noqa: RUF001 - as Chinese writes them
+        ),
+        (
+            "must be an EVM address: 0x and 40 hexadecimal digits",
+            "必須是 EVM 位址：0x 加 40 個十六進位字元",  # noqa: RUF001 - as Chinese writes them
+        ),
         ("nobody ever wrote this: 50%", "nobody ever wrote this: 50%"),
         ("must be one of " + "x" * LONGEST, "must be one of " + "x" * LONGEST),
         ("", ""),

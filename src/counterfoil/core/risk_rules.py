@@ -188,7 +188,7 @@ def _address(factors: Factors, _policy: Policy) -> RuleResult:
     worst = max((s.severity for s in factors.screenings), key=_severity, default=Severity.NONE)
     if factors.all_hits and _severity(worst) <= _SOFT_HIT_SCORE:
         return _scored(_SOFT_HIT_SCORE, "another form of a listed address, under the same key")
-    return _scored(_severity(worst), f"the worst answer is {worst.value}", severity=worst.value)
+    return _scored(_severity(worst), f"the worst answer is {_SAID[worst]}", severity=worst.value)
 
 
 def _hard_hit(hits: list[Hit]) -> RuleResult:
@@ -196,6 +196,17 @@ def _hard_hit(hits: list[Hit]) -> RuleResult:
     if not listed:
         return _scored(_ISSUER_FREEZE_SCORE, "frozen by the issuer of the token")
     return _scored(MAX_SCORE, f"listed on {', '.join(listed)}")
+
+
+_SAID: Final[Mapping[Severity, str]] = {
+    Severity.NONE: "no risk",
+    Severity.LOW: "a low risk",
+    Severity.UNKNOWN: "unknown to them",
+    Severity.MEDIUM: "a medium risk",
+    Severity.HIGH: "a high risk",
+    Severity.SEVERE: "a severe risk",
+}
+"""A provider's word, for people."""
 
 
 def _severity(severity: Severity) -> int:

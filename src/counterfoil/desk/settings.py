@@ -206,7 +206,7 @@ def _changed(policy: Policy, changes: Mapping[str, str]) -> Policy:
             values |= {name: text}
             msgspec.convert(values, Policy, strict=False)
         except msgspec.ValidationError as error:
-            raise Invalid.field(name, f"cannot be {text!r}: {error}") from error
+            raise Invalid.field(name, f"cannot be {text!r}: {_wanted(name)}") from error
     found = msgspec.convert(values, Policy, strict=False) if changes else policy
     _check(policy, found)
     return found
@@ -224,6 +224,21 @@ def _outside(
     if or_null:
         sentence = f"must be from {least} to {most}, or null for no such rule"
     return _refused(name, sentence, least=least, most=most)
+
+
+def _wanted(name: str) -> str:
+    """What a rule can be; a clause of its own, for translators."""
+    match getattr(Policy(), name):
+        case bool():
+            return "only yes or no"
+        case int():
+            return "only a whole number"
+        case Decimal():
+            return "only a plain number, such as 0.99"
+        case None:
+            return "only a number, or nothing for no such rule"
+        case _:
+            return "only one of the words that are offered"
 
 
 def _is_short(value: Decimal) -> bool:

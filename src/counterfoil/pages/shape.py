@@ -25,6 +25,7 @@ def filters(language: str) -> dict[str, Callable[..., Any]]:
     return {
         "moment": moment,
         "price": price,
+        "worth": worth,
         "number_label": number_label,
         "transferred": transferred,
         "day": date.isoformat,
@@ -75,6 +76,16 @@ def price(invoice: Invoice) -> str:
     if asked.mode == "fiat":
         return fiat(asked.amount, asked.currency)
     return f"{number(asked.amount)} {invoice.requests[0].asset.symbol}"
+
+
+def worth(amount_of: Money, invoice: Invoice) -> str:
+    """What tokens are worth at the invoice's own price; empty where it asks for tokens."""
+    asked = invoice.price
+    request = next((r for r in invoice.requests if r.asset == amount_of.asset), None)
+    if asked.mode != "fiat" or request is None:
+        return ""
+    value = asked.amount * amount_of.units / request.due_units
+    return fiat(value, asked.currency)
 
 
 def cash(value: Decimal, asked: Price) -> str:

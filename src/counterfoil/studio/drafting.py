@@ -147,7 +147,8 @@ async def _answer(request: PageRequest, view: InvoiceView | None) -> Answer:
             await _check_name(request, typed, meant=form.checked("meant"))
             return await _save(request, typed, view)
     except Refusal as refusal:
-        return await _form(request, offered, typed, view, refusal=refusal)
+        previewed = do == "preview"
+        return await _form(request, offered, typed, view, refusal=refusal, previewed=previewed)
     return await _form(
         request, offered, typed, view, looked_over=looked_over, goes_on_in=goes_on_in
     )
@@ -248,6 +249,7 @@ async def _form(  # noqa: PLR0913 - the form, and what is said about it
     refusal: Refusal | None = None,
     looked_over: Asked | None = None,
     goes_on_in: int | None = None,
+    previewed: bool = False,
 ) -> Answer:
     desk, by = desk_of(request), request.user.actor
     fields = {} if refusal is None else refusal.fields
@@ -267,6 +269,7 @@ async def _form(  # noqa: PLR0913 - the form, and what is said about it
         "refusal": refusal,
         "problems": {_DESKS_NAMES.get(field, field): told for field, told in fields.items()},
         "asked": looked_over,
+        "previewed": previewed,
         "goes_on_in": goes_on_in,
         "id": "" if view is None else ids.public("inv", view.invoice.invoice_id),
         "chains": [(key, CHAINS[key].name) for key in desk.chains],

@@ -93,6 +93,13 @@ LABELS: Final[Mapping[str, str]] = {
     "usable_at": N_("Good from"),
     "wait_hours": N_("Hours of waiting before an address is good"),
     "with_sign_off": N_("With the signature for the payment"),
+    "family": N_("Kind of chain"),
+    "on": N_("Is the default"),
+    "sealed": N_("The order bears a seal"),
+    "sha256": N_("Fingerprint of the file"),
+    "time_zone": N_("Time zone"),
+    "until": N_("Good until"),
+    "version": N_("Version"),
 }
 """Detail of an entry to its name; those that no one needs explained have none."""
 

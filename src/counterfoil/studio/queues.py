@@ -7,10 +7,11 @@ from typing import Final
 from litestar import get
 from litestar.params import FromPath
 
-from counterfoil.core import ids, resolution
+from counterfoil.core import ids, reckoning, resolution
 from counterfoil.core.errors import NotFound
-from counterfoil.core.invoice import Status
+from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.lifecycle import command_name
+from counterfoil.core.money import Money
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import queries, redirecting
 from counterfoil.desk.desk import Desk
@@ -107,11 +108,39 @@ async def queue(request: PageRequest, name: FromPath[str]) -> Answer:
             view,
             resolution.suggested(view.invoice),
             [command_name(command) for command in possible(view, by)],
+            _against(view.invoice),
         )
         for view in page.views
     ]
     values = {"queue": found, "rows": rows, **_pages(number, page.total)}
     return show(request, "studio/queue.html", values)
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """What came in of one token against what is due in it."""
+
+    due: Money
+    came: Money
+    missing: Money | None
+    too_much: Money | None
+
+
+def _against(invoice: Invoice) -> tuple[Against, ...]:
+    """For each token that came, or the first that is asked for; of several, each alone."""
+    came = {a.asset: a.seen_units for a in invoice.tally.assets}
+    asked = [r for r in invoice.requests if r.asset in came] or invoice.requests[:1]
+    missing = {money.asset: money for money in reckoning.missing(invoice)}
+    surplus = {money.asset: money for money in reckoning.surplus(invoice)}
+    return tuple(
+        Against(
+            due=Money(r.due_units, r.asset),
+            came=Money(came.get(r.asset, 0), r.asset),
+            missing=missing.get(r.asset),
+            too_much=surplus.get(r.asset),
+        )
+        for r in asked
+    )
 
 
 async def waiting(

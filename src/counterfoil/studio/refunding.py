@@ -94,7 +94,9 @@ async def _keep_files(request: PageRequest, form: Form, written: _Written) -> No
             )
         except Invalid as refused:
             why = refused.fields.get("file", refused.message)
-            written.problems |= Invalid.field("attachments", f"{one.filename}: {why}").fields
+            written.problems |= Invalid.field(
+                "attachments", f"the file {one.filename} is refused: it {why}"
+            ).fields
         else:
             written.file_ids.append(ids.public("file", stored.file_id))
 

@@ -136,8 +136,9 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         "confirm_soft_below_usd": Rule(
             N_("Payments worth less than this many dollars are confirmed sooner"),
             N_(
-                "They count as confirmed when the chain calls them safe, all others when final."
-                " Money only ever leaves when it is final. 0: none is confirmed sooner."
+                "They count as confirmed when they are almost final (the chain calls that safe),"
+                " all others when final. Money only ever leaves when it is final. 0: none is"
+                " confirmed sooner."
             ),
             "number",
         ),
@@ -187,6 +188,15 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
     },
 }
 """Group to its settings, in the order in which they are shown."""
+
+CLAUSES: Final = (
+    N_("only yes or no"),
+    N_("only a whole number"),
+    N_("only a plain number, such as 0.99"),
+    N_("only a number, or nothing for no such rule"),
+    N_("only one of the words that are offered"),
+)
+"""What `counterfoil.desk.settings` says a rule can be, for translators."""
 
 DEPOSITS: Final[Mapping[str, str]] = {
     "factory": N_("a contract for each invoice, emptied by the operator"),

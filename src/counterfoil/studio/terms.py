@@ -51,6 +51,32 @@ MOVES: Final[Mapping[str, str]] = {
 }
 """How far a movement has come."""
 
+LEDGER: Final[Mapping[str, str]] = {
+    "outside:payer": N_("the customer"),
+    "outside:merchant": N_("you, outside"),
+    "outside:network": N_("the chain, for fees"),
+    "outside:funding": N_("whoever sent gas money"),
+    "deposit": N_("the invoice's address"),
+    "child": N_("the invoice's address"),
+    "pool": N_("your pool"),
+    "pool:coin": N_("your pool"),
+    "hold": N_("your quarantine wallet"),
+    "hold:coin": N_("your quarantine wallet"),
+    "gas": N_("your gas station"),
+    "operator": N_("the operator's gas wallet"),
+}
+"""Ledger account to where that is."""
+
+SEVERITIES: Final = (
+    N_("no risk"),
+    N_("a low risk"),
+    N_("unknown to them"),
+    N_("a medium risk"),
+    N_("a high risk"),
+    N_("a severe risk"),
+)
+"""What `counterfoil.core.risk_rules` calls the answers of providers, for translators."""
+
 VERDICTS: Final[Mapping[str, str]] = {
     "clear": N_("clear"),
     "manual_review": N_("to be looked at"),
