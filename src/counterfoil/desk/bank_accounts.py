@@ -6,6 +6,7 @@ two people, a second one compares the number with the bank's own paper, and nobo
 into it before the time of waiting is over. Logs bear the number's end.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
@@ -21,7 +22,13 @@ from counterfoil.core.text import clean_text
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.org_log import note
-from counterfoil.desk.registering import Known, must_be_another, must_look_like_no_other, rules_of
+from counterfoil.desk.registering import (
+    Known,
+    may_approve,
+    must_be_another,
+    must_look_like_no_other,
+    rules_of,
+)
 
 __all__ = ["BankAccount", "BankDetails", "Registered"]
 
@@ -32,11 +39,15 @@ LABEL_LENGTH: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """The accounts, the newest first; people's names by uid; what is asked of accounts."""
+    """The accounts, the newest first; people's names by uid; what is asked of accounts.
+
+    ``to_approve`` are those that wait for the approval of exactly who asks.
+    """
 
     accounts: list[BankAccount]
     names: dict[str, str]
     rules: PayoutRules
+    to_approve: frozenset[int]
 
 
 async def registered(desk: Desk, by: Actor) -> Registered:
@@ -47,7 +58,7 @@ async def registered(desk: Desk, by: Actor) -> Registered:
         people = await orgs.everybody(tx, by.org_id)
         rules = await rules_of(tx, by.org_id, desk.clock.now())
     names = {ids.public("user", one.member_id): one.name for one in people}
-    return Registered(found[::-1], names, rules)
+    return Registered(found[::-1], names, rules, _to_approve(found, by))
 
 
 async def to_approve(desk: Desk, by: Actor) -> int:
@@ -56,10 +67,12 @@ async def to_approve(desk: Desk, by: Actor) -> int:
         return 0
     async with desk.database.reading() as tx:
         found = await bank_accounts.of_org(tx, by.org_id)
-    return sum(
-        one.approved_at is None and one.disabled_at is None and one.added_by != by.uid
-        for one in found
-    )
+    return len(_to_approve(found, by))
+
+
+def _to_approve(found: Sequence[BankAccount], by: Actor) -> frozenset[int]:
+    waiting = (one for one in found if one.approved_at is None and one.disabled_at is None)
+    return frozenset(one.bank_account_id for one in waiting if may_approve(one.added_by, by))
 
 
 async def add(

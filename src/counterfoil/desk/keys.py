@@ -36,6 +36,11 @@ async def shown(desk: Desk, by: Actor) -> list[KeyShown]:
         return await keys.of_org(tx, by.org_id, None if everybodys else _member(by))
 
 
+def may_revoke(member_id: UUID, by: Actor) -> bool:
+    """Whether somebody may end a key of this member: their own, and administrators any."""
+    return Permission.ADMINISTER in by.permissions or member_id == _member(by)
+
+
 async def make(  # noqa: PLR0913 - what a key has
     desk: Desk,
     by: Actor,

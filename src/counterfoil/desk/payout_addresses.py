@@ -30,7 +30,13 @@ from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.destinations import check_destination, sanctioning
 from counterfoil.desk.org_log import note
-from counterfoil.desk.registering import Known, must_be_another, must_look_like_no_other, rules_of
+from counterfoil.desk.registering import (
+    Known,
+    may_approve,
+    must_be_another,
+    must_look_like_no_other,
+    rules_of,
+)
 from counterfoil.desk.the_org import the_org
 
 LABEL_LENGTH: Final = 80
@@ -38,11 +44,15 @@ LABEL_LENGTH: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """All registered addresses, what is asked of them, and people's names by uid."""
+    """All registered addresses, what is asked of them, and people's names by uid.
+
+    ``to_approve`` are those that wait for the approval of exactly who asks.
+    """
 
     addresses: Sequence[PayoutAddress]
     policy: PayoutPolicy
     names: Mapping[str, str]
+    to_approve: frozenset[UUID]
 
 
 async def registered(desk: Desk, by: Actor) -> Directory:
@@ -53,7 +63,7 @@ async def registered(desk: Desk, by: Actor) -> Directory:
         people = await orgs.everybody(tx, by.org_id)
         org = await the_org(tx, by.org_id)
     names = {ids.public("user", one.member_id): one.name for one in people}
-    return Directory(found, org.policy.payouts, names)
+    return Directory(found, org.policy.payouts, names, _to_approve(found, by))
 
 
 async def to_approve(desk: Desk, by: Actor) -> int:
@@ -62,7 +72,12 @@ async def to_approve(desk: Desk, by: Actor) -> int:
         return 0
     async with desk.database.reading() as tx:
         found = await profiles.payout_addresses(tx, by.org_id)
-    return sum(one.usable_at is None and one.added_by != by.uid for one in found)
+    return len(_to_approve(found, by))
+
+
+def _to_approve(found: Sequence[PayoutAddress], by: Actor) -> frozenset[UUID]:
+    waiting = (one for one in found if one.usable_at is None)
+    return frozenset(one.payout_address_id for one in waiting if may_approve(one.added_by, by))
 
 
 async def add(desk: Desk, family: str, address: str, label: str, *, by: Actor) -> UUID:

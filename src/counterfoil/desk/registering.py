@@ -10,7 +10,7 @@ from datetime import datetime
 from counterfoil.core import lookalike
 from counterfoil.core.errors import Forbidden, Invalid
 from counterfoil.core.payout_rules import PayoutRules
-from counterfoil.core.roles import Actor
+from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Tx
 from counterfoil.desk.the_org import the_org
 
@@ -34,6 +34,11 @@ def must_be_another(added_by: str | None, by: Actor) -> None:
     """Raise `Forbidden` for who added what they are about to approve."""
     if added_by == by.uid:
         raise Forbidden("whoever added it does not approve it; ask another person")
+
+
+def may_approve(added_by: str | None, by: Actor) -> bool:
+    """Whether a member may approve a place that waits for that: who added it may not."""
+    return Permission.ADMINISTER in by.permissions and added_by != by.uid
 
 
 def must_look_like_no_other(known: Iterable[Known], new: Known, field: str) -> None:

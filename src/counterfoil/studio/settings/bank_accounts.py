@@ -92,7 +92,7 @@ async def _page(
         "names": found.names,
         "rules": found.rules,
         "now": desk_of(request).clock.now(),
-        "me": actor.uid,
+        "to_approve": found.to_approve,
         "currencies": bank_accounts.CURRENCIES,
         "written": written or blank,
     }

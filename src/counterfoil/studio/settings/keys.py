@@ -82,6 +82,7 @@ async def _page(
         {
             "key": one,
             "mine": one.member_id == request.user.session.member_id,
+            "may_revoke": desk_keys.may_revoke(one.member_id, actor),
             "ended": one.revoked_at is not None
             or (one.expires_at is not None and one.expires_at <= now),
             "allowed": sorted(

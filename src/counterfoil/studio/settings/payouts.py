@@ -123,7 +123,7 @@ async def _page(
         "rows": [(ids.public("pad", one.payout_address_id), one) for one in found.addresses],
         "defaults": set(found.policy.defaults.values()),
         "names": found.names,
-        "me": actor.uid,
+        "to_approve": found.to_approve,
         "now": now,
         "families": sorted(desk.addresses),
         "rules": found.policy.in_force(now),
