@@ -276,13 +276,14 @@ async def _record(
 
 async def _on_record(desk: Desk, scan: Scan) -> OnRecord:
     async with desk.database.reading() as tx:
-        standing = await transfers.unsettled(tx, scan.chain, scan.after, scan.upto)
+        waiting = transfers.unsettled(tx, scan.chain, scan.after, scan.upto)
         if not scan.sightings:
-            return OnRecord({}, frozenset(), frozenset(), standing)
+            return OnRecord({}, frozenset(), frozenset(), await waiting)
         family = CHAINS[scan.chain].family
         hashes = {seen.tx_hash for seen in scan.sightings}
-        owners, own, kept = await together(
+        standing, owners, own, kept = await together(
             tx,
+            waiting,
             cursors.owners(tx, family, {seen.to_address for seen in scan.sightings}),
             cursors.own_addresses(tx, family, {seen.from_address for seen in scan.sightings}),
             transfers.quarantined(tx, scan.chain, hashes),
