@@ -64,8 +64,9 @@ async def redirect(
     await redirecting.redirect(till.desk, bill.invoice_id, by, address=address, reason=reason)
 
 
-async def approve(till: Till, bill: Invoice, by: Actor = SUE) -> None:
-    await redirecting.approve(till.desk, bill.invoice_id, by)
+async def approve(till: Till, bill: Invoice, by: Actor = SUE, *, last: bool = False) -> None:
+    it = (await standing(till, bill, by)).order if last else None
+    await redirecting.approve(till.desk, bill.invoice_id, by, seen=it.redirect_id if it else None)
 
 
 async def withdraw(till: Till, bill: Invoice, by: Actor = SUE) -> None:
@@ -195,7 +196,7 @@ async def test_an_order_that_nobody_approves_in_seven_days_runs_out_and_is_given
     await redirect(till, bill, SUE)
     with pytest.raises(Forbidden, match="you ordered this"):
         await approve(till, bill, SUE)
-    await approve(till, bill, SAM)
+    await approve(till, bill, SAM, last=True)
     assert (await till.moves(bill, "payout"))[-1].destination == TREASURY
     assert (await proving.verify_audit(till.desk)).breaks == ()
 
@@ -455,7 +456,7 @@ async def test_who_ordered_where_it_goes_does_not_approve_it_again_but_another_o
     assert (await till.moves(bill, "payout"))[-1].status == "parked"
 
     await redirect(till, bill, SUE, STRANGER)
-    await approve(till, bill, SAM)
+    await approve(till, bill, SAM, last=True)
     assert (await till.moves(bill, "payout"))[-1].destination == STRANGER
 
 
@@ -468,12 +469,11 @@ async def test_a_redirected_payout_whose_address_is_removed_before_it_is_signed_
     await approve(till, bill)
     await remove(till, where)
     assert await reserve(till, "pool") is Reserved.PARKED
-    assert "is no registered payout address" in (
-        (await till.moves(bill, "payout"))[-1].park_reason or ""
-    )
+    moved = (await till.moves(bill, "payout"))[-1]
+    assert "is no registered payout address" in (moved.park_reason or "")
     await register(till, STRANGER, "Safe")
     await redirect(till, bill, address=STRANGER)
-    await approve(till, bill)
+    await approve(till, bill, last=True)
     assert await reserve(till, "pool") is Reserved.SIGNED
     await land(till)
     statuses = [(m.status, m.destination) for m in await till.moves(bill, "payout")]

@@ -32,6 +32,13 @@ def test_transfer(to: str, amount: int) -> None:
     )
 
 
+@given(st.binary(max_size=300))
+def test_a_fee_for_data_is_asked_for_the_data_and_what_is_around_it(data: bytes) -> None:
+    assert transactions.data_fee_calldata(data) == oracle(
+        "getL1FeeUpperBound(uint256)", len(data) + 100
+    )
+
+
 @given(addresses, st.lists(salts, min_size=1, max_size=9), st.booleans())
 def test_sweep(token: str, chosen: list[str], to_hold: bool) -> None:  # noqa: FBT001 - hypothesis
     raw = [bytes.fromhex(salt[2:]) for salt in chosen]
