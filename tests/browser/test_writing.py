@@ -1,4 +1,4 @@
-"""Writing an invoice and walking through the list, as they are done with a keyboard."""
+"""Writing an invoice and walking through the list with a keyboard; approving many with a mouse."""
 
 from collections.abc import AsyncIterator
 
@@ -107,3 +107,24 @@ async def test_the_list_is_walked_picked_and_opened_with_keys(window: Window, fi
     await page.keyboard.press("Enter")
     await page.locator("#invoice").wait_for()
     assert "Erste" in await page.inner_text("main")
+
+
+async def test_rita_approves_many_with_the_mouse_and_hears_of_each(
+    chromium: Chromium, site: Site, firm: Firm
+) -> None:
+    made = [(await firm.merchant.create()).data["id"] for _ in range(3)]
+    cookies = await signed_in(site, f"rita{firm.org_id}")
+    async with opened_window(chromium, site.address.rstrip("/"), cookies=cookies) as window:
+        await window.open("/studio/approvals")
+        page = window.page
+        await page.locator("[data-all]").check()
+        await expect(page.locator("[data-count=invoice]").first).to_have_text("3")
+        await firm.merchant.update(made[1], recipient_name="Somebody Else")
+        await page.get_by_role("button", name="Approve the chosen").click()
+        await expect(page.locator("main")).to_contain_text("was changed since you opened it")
+        assert (await page.inner_text("main")).count(": approved") == 2
+    assert [(await firm.merchant.look(one)).data["status"] for one in made] == [
+        "pending_payment",
+        "approval_pending",
+        "pending_payment",
+    ]
