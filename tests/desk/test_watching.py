@@ -1,6 +1,7 @@
 """What the desk makes of scans that are handed to it; the node's side is in tests/nodes."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,6 +13,7 @@ from counterfoil.core.invoice import Policy, Status
 from counterfoil.core.reckoning import Depth
 from counterfoil.desk import applying, watching
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.watching import Told
 from support.fake_clock import FakeClock
 from support.invoices import DUE, STRANGER, USDC, USDT
 from support.shop import POOL, Shop
@@ -287,10 +289,10 @@ async def test_who_is_told_in_one_transaction_need_not_wait_for_the_next(
     told: list[int] = []
     lease, hashes = watcher.lease, {one.block_hash for one in paid}
 
-    async def note() -> None:
-        told.append(1)
+    async def note(of_batch: Sequence[Told]) -> None:
+        told.extend(one.invoice.number for one in of_batch)
 
     await watching.record_safe(shop.desk, lease, 6, hashes, relay=watching.Relay(written=note))
 
-    assert len(told) == 3, "after each of them"
+    assert sorted(told) == sorted(bill.number for bill in bills), "after each of them"
     assert [await shop.status(bill) for bill in bills] == [Status.SCREENING] * 3

@@ -33,7 +33,7 @@ INVOICES_PER_TRANSACTION: Final = 50
 """Few enough that nobody waits long for one of them, many enough that commits do not count."""
 
 
-async def quietly() -> None:
+async def quietly(_: Sequence[Told]) -> None:
     """Tell nobody."""
 
 
@@ -42,11 +42,11 @@ class Relay:
     """Who went before, and who goes on.
 
     What ``looks`` found in advance is recorded with the money it is about. ``written`` is called
-    after each batch, with no transaction open; the next one waits for it.
+    after each batch, with the invoices it told and no transaction open; the next one waits for it.
     """
 
     looks: Looks = field(default_factory=lambda: NO_LOOKS)
-    written: Callable[[], Awaitable[None]] = quietly
+    written: Callable[[Sequence[Told]], Awaitable[None]] = quietly
 
 
 ALONE: Final = Relay()
@@ -72,15 +72,13 @@ Finish = Callable[[Tx], Awaitable[None]]
 class Recorded:
     """What a scan changed: so many transfers of so many invoices, and what belongs to nobody.
 
-    ``told`` are the invoices as they are since, ``untold`` those that could not be told; they will
-    be, later.
+    ``untold`` are the invoices among them that could not be told; they will be, later.
     """
 
     transfers: int = 0
     invoices: int = 0
     quarantined: tuple[Quarantined, ...] = ()
     doubted: tuple[Doubt, ...] = ()
-    told: tuple[Told, ...] = ()
     untold: tuple[Untold, ...] = ()
 
 
@@ -112,7 +110,6 @@ async def apply(
     return Recorded(
         transfers=len(found),
         invoices=len(_concerned(found)),
-        told=tuple(attempt.told),
         untold=tuple(attempt.untold),
     )
 
@@ -124,7 +121,6 @@ class _Attempt:
     desk: Desk
     lease: Lease
     relay: Relay
-    told: list[Told] = field(default_factory=list)
     untold: list[Untold] = field(default_factory=list)
     troubles: list[Exception] = field(default_factory=list)
 
@@ -142,8 +138,7 @@ class _Attempt:
             for one in alone:
                 await self.write(one)
         else:
-            self.told.extend(told)
-            await self.relay.written()
+            await self.relay.written(told)
 
     async def _without_telling(self, batch: Sequence[Change], error: Exception) -> None:
         untold = [Untold(*invoice, error) for invoice in _concerned(batch)]

@@ -155,8 +155,14 @@ async def seen_blocks(desk: Desk, chain: str, upto: int) -> list[BlockRef]:
         return await transfers.seen_blocks(tx, chain, upto)
 
 
-async def record_seen(
-    desk: Desk, lease: Lease, after: int, upto: Mark, sightings: Sequence[Sighting]
+async def record_seen(  # noqa: PLR0913 - a range, what was found in it, and who goes on
+    desk: Desk,
+    lease: Lease,
+    after: int,
+    upto: Mark,
+    sightings: Sequence[Sighting],
+    *,
+    relay: Relay = ALONE,
 ) -> Recorded:
     """Record a provisional scan and put the head at its end. Raises `LeaseLost`."""
     scan = Scan(lease.chain, after, upto.number, Depth.SEEN, tuple(sightings))
@@ -164,7 +170,7 @@ async def record_seen(
     async def finish(tx: Tx) -> None:
         await cursors.move_head(tx, lease.chain, after, upto, desk.clock.now())
 
-    return await _record(desk, lease, scan, finish)
+    return await _record(desk, lease, scan, finish, relay)
 
 
 async def record_final(  # noqa: PLR0913 - a range, what was found in it, and what was vouched for

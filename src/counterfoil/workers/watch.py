@@ -34,6 +34,7 @@ from counterfoil.desk.watching import (
     Position,
     Relay,
     Sighting,
+    Told,
     TransferRow,
 )
 from counterfoil.workers import witness
@@ -113,7 +114,8 @@ class ChainWatcher:
         self._recorded = recorded
         self._way = way or RightOfWay()
         self._foreseer = foreseer
-        self._relay = Relay(NO_LOOKS if foreseer is None else foreseer.looks, self._told)
+        self._seen = Relay(written=self._expected)
+        self._settled = Relay(NO_LOOKS if foreseer is None else foreseer.looks, self._told)
         self._one_waits = False
         self._lease = Lease(chain.key, desk.ids.new())
         self._width = Width(self._limits.widest_range)
@@ -251,13 +253,11 @@ class ChainWatcher:
             sightings, native = await self._with_native(self._chain, read, at, tip)
             await self._before_deadlines(at, end, tip, (sightings, native))
             recorded = await watching.record_seen(
-                self._desk, self._lease, after, _mark(end), sightings
+                self._desk, self._lease, after, _mark(end), sightings, relay=self._seen
             )
         self._report("seen", end.number, recorded)
         if recorded.transfers:
             self._paid_upto, self._paid_at = end.number, self._desk.clock.now()
-            if self._foreseer is not None:
-                self._foreseer.expect(recorded.told)
         return end
 
     async def _settle(self, at: Position, final: Block, tip: Block) -> Block | None:
@@ -305,7 +305,7 @@ class ChainWatcher:
             )
             | story.reasons
             | untold,
-            relay=self._relay,
+            relay=self._settled,
         )
 
     async def _deepen(self, at: Position, safe_number: int) -> None:
@@ -318,11 +318,16 @@ class ChainWatcher:
         self._one_waits = False
         self._safe_upto = safe_number
         recorded = await watching.record_safe(
-            self._desk, self._lease, safe_number, canonical, relay=self._relay
+            self._desk, self._lease, safe_number, canonical, relay=self._settled
         )
         self._report("safe", safe_number, recorded)
 
-    async def _told(self) -> None:
+    async def _expected(self, told: Sequence[Told]) -> None:
+        """Have what is merely seen looked at while more of it is written."""
+        if self._foreseer is not None:
+            self._foreseer.expect(told)
+
+    async def _told(self, _: Sequence[Told]) -> None:
         """Have what was written worked on before more is, while no more than one batch waits.
 
         So the one is judged while the next is written, and the first are told before the last
