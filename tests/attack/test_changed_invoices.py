@@ -77,6 +77,9 @@ async def test_changing_it_back_or_twice_hides_nothing(site: Site, firm: Firm) -
     assert LOUD in page
     assert page.count("Nils changed it after it was submitted") == 2
     await nils.update(made, payout_addresses={"evm": HERS})
+    back = (await (await site.at_the_pages(RITA)).open("/studio/approvals")).words
+    assert LOUD not in back
+    assert back.count("was changed, and changed back to the one it was submitted with") == 2
     assert (await firm.reviewer.approve(made)).status == 422
 
 

@@ -221,9 +221,14 @@ async def test_customers_are_led_back_to_listed_origins_only(
     assert (await firm.merchant.look(made)).data["origin"] == f"{other}/x"
     assert "holds once the time of waiting is over" in (await listed()).words
     assert (await firm.merchant.create(origin=other)).status == 422
+    # The one address cannot be taken away by naming another: it holds on, and that is said.
+    replaced = await listed(other)
+    assert "The old addresses hold on: none of them is among the new ones" in replaced.words
+    assert "What is stricter holds now" not in replaced.words
+    assert (await firm.merchant.create(origin=shop)).status == 200
     reader = Actor("user_test", firm.org_id, frozenset({Permission.AUDIT}))
     kept = await org_log.history(site.desk, reader)
-    assert [e.event for e, _ in kept.entries] == ["return_origins_changed"] * 4
+    assert [e.event for e, _ in kept.entries] == ["return_origins_changed"] * 5
 
 
 async def test_words_of_a_merchant_are_words_and_nothing_else(site: Site, firm: Firm) -> None:

@@ -8,12 +8,15 @@ from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import printing
 from counterfoil.pages import paper
 from counterfoil.studio import draft_form
+from counterfoil.studio.home import ALERT_PLACES
+from counterfoil.studio.words import ALERTS
 from support.payer import stage
 from support.payments import Payments
 from support.site import Firm, Site
 from support.visitor import Visitor
 
 PROFILE = "/studio/settings/organisation"
+SHOP = "https://merchant.example"
 READER = Actor("user_test", 1, frozenset({Permission.READ}))
 TOLD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(?! UTC\+8)")
 """A time that does not say its zone, or another one."""
@@ -29,6 +32,13 @@ async def test_in_the_small_hours_documents_bear_the_day_it_is_where_the_merchan
     assert (refused.status, refused.words.count("such as Asia/Taipei")) == (422, 2)
     saved = await anna.send(PROFILE, {**written, "time_zone": "Asia/Taipei"})
     assert "<option selected>Asia/Taipei</option>" in saved.text
+
+    for listed in (SHOP, f"{SHOP}\nhttps://b.example"):
+        await anna.send(f"{PROFILE}/returns", {"return_origins": listed})
+    announced = await anna.open("/studio/now")
+    assert re.search(r"to other addresses from [\d-]+ 20:00 UTC\+8 on", announced.words)
+    assert f'href="{PROFILE}">Look at it' in announced.text
+    assert {k for k, told in ALERTS.items() if "administrator" in told} <= set(ALERT_PLACES)
 
     site.clock.advance(timedelta(hours=5, minutes=30))
     await site.publish_rates()

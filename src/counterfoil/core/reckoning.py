@@ -19,6 +19,7 @@ from counterfoil.core.invoice import (
     Invoice,
     PaymentRequest,
     Policy,
+    Status,
     Tally,
 )
 from counterfoil.core.money import Asset, Money
@@ -321,6 +322,18 @@ def shortfall(invoice: Invoice) -> tuple[Money, ...]:
 def astray(invoice: Invoice) -> tuple[Money, ...]:
     """What strayed here beside the payment and is still with us, per asset."""
     return _some((_with_us_units(invoice, a), a.asset) for a in invoice.tally.aside)
+
+
+def came_after(invoice: Invoice) -> tuple[Money, ...]:
+    """The confirmed money that no step is left for where an invoice has ended, per asset.
+
+    It lies where it came in until a signer orders a refund. What was signed for and stays in the
+    pool is not part of it; empty before the end.
+    """
+    if not invoice.status.is_end:
+        return ()
+    settled = invoice.status is Status.COMPLETED
+    return (*(unswept if settled else holdings)(invoice), *astray(invoice))
 
 
 def refundable(invoice: Invoice) -> tuple[Money, ...]:

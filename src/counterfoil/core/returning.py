@@ -70,6 +70,10 @@ class ReturnRules:
             sentence = f"must be an address of {allowed}: customers are led back nowhere else"
             raise Invalid.field("origin", sentence)
 
+    def outlasts(self, later: "ReturnRules") -> bool:
+        """Whether these hold on only because nothing is common to both (`with_stricter`)."""
+        return bool(later.origins) and not set(self.origins) & set(later.origins)
+
     def with_stricter(self, other: "ReturnRules") -> "ReturnRules":
         """What may hold at once of the other: what both allow.
 

@@ -142,7 +142,7 @@ async def alerts(desk: Desk, by: Actor) -> list[Alert]:
     if org is not None and org.policy.invoices.announced(now) is not None:
         found.append(Alert("rules", _said(org, org.policy.next_invoice_at)))
     if org is not None and org.policy.returns.announced(now) is not None:
-        found.append(Alert("returns", f"{org.policy.returns.next_at:%Y-%m-%d %H:%M} UTC"))
+        found.append(Alert("returns", _said(org, org.policy.returns.next_at)))
     found += [
         Alert("roles", people[member_id], _said(org, holds_at))
         for member_id, holds_at in dict.fromkeys((one.member_id, one.holds_at) for one in given)

@@ -46,9 +46,9 @@ class Waiting:
     """Whether the visitor may decide it: four eyes keep makers from approving."""
 
     @property
-    def goes_elsewhere(self) -> bool:
+    def was_redirected(self) -> bool:
         """Whether its payout address was changed, so that nobody chooses it along with others."""
-        return any("payout_to" in entry.metadata for entry in self.changes)
+        return history.was_redirected(self.changes)
 
     @property
     def key(self) -> str:

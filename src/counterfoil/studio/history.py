@@ -1,6 +1,6 @@
 """What a log entry says besides who did what: its details, in words and amounts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from counterfoil.core import zones
 from counterfoil.core.assets import CHAINS, known_asset
-from counterfoil.core.invoice import RefundStatus
+from counterfoil.core.invoice import Invoice, RefundStatus
 from counterfoil.core.money import Asset
 from counterfoil.core.seal import LogEntry
 from counterfoil.pages import shape
@@ -18,7 +18,15 @@ from counterfoil.studio.event_words import EVENTS, ORG_EVENTS
 from counterfoil.studio.rule_words import DEPOSITS, RULES
 from counterfoil.studio.units import Say
 
-__all__ = ["EVENTS", "ORG_EVENTS", "changes", "details", "sent_back"]
+__all__ = [
+    "EVENTS",
+    "ORG_EVENTS",
+    "changes",
+    "details",
+    "goes_elsewhere",
+    "sent_back",
+    "was_redirected",
+]
 
 LABELS: Final[Mapping[str, str]] = {
     **{name: rule.title for group in RULES.values() for name, rule in group.items()},
@@ -192,6 +200,23 @@ def sent_back(entry: LogEntry, names: Mapping[str, str], say: Say) -> str:
     if told.get("goes_home"):
         return say("%(amounts)s back to %(address)s, where it came from", **what)
     return say("%(amounts)s back to %(address)s", **what)
+
+
+def was_redirected(edits: Sequence[LogEntry]) -> bool:
+    """Whether one of these edits changed where the money goes."""
+    return any("payout_to" in entry.metadata for entry in edits)
+
+
+def goes_elsewhere(edits: Sequence[LogEntry], invoice: Invoice) -> bool:
+    """Whether the money would go to another address than before these edits, the oldest first."""
+    told = (entry.metadata["payout_to"] for entry in edits if "payout_to" in entry.metadata)
+    match next(told, None):
+        case None:
+            return False
+        case {"from": submitted}:
+            return bool(submitted != dict(invoice.payout_to))
+        case _:
+            return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from counterfoil.studio.door import PREFIX, Answer, PageRequest, desk_of, langua
 from counterfoil.studio.settings.bank_accounts import ACCOUNTS
 from counterfoil.studio.settings.members import MEMBERS
 from counterfoil.studio.settings.payouts import PAYOUTS
+from counterfoil.studio.settings.profile import PROFILE
+from counterfoil.studio.settings.rules import RULES_PAGE
 
 SUMMARY: Final = (
     Status.APPROVAL_PENDING,
@@ -35,8 +37,9 @@ MOST_ELSEWHERE: Final = 20
 ALERT_PLACES: Final = {
     "stuck": (f"{PREFIX}/queue/standing", Permission.SIGN),
     "payout_rules": (PAYOUTS, Permission.READ),
-    "rules": (f"{PREFIX}/settings/rules", Permission.READ),
-    "roles": (f"{PREFIX}/settings/members", Permission.AUDIT),
+    "rules": (RULES_PAGE, Permission.READ),
+    "returns": (PROFILE, Permission.READ),
+    "roles": (MEMBERS, Permission.AUDIT),
 }
 """Kind of alert to the page on which something is done about it, and who may go there."""
 

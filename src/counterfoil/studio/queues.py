@@ -108,7 +108,7 @@ async def queue(request: PageRequest, name: FromPath[str]) -> Answer:
             view,
             resolution.suggested(view.invoice),
             [command_name(command) for command in possible(view, by)],
-            _against(view.invoice),
+            against(view.invoice),
         )
         for view in page.views
     ]
@@ -126,11 +126,15 @@ class Against:
     too_much: Money | None
 
 
-def _against(invoice: Invoice) -> tuple[Against, ...]:
-    """For each token that came, or the first that is asked for; of several, each alone."""
+def against(invoice: Invoice) -> tuple[Against, ...]:
+    """For each token that came, or the first that is asked for.
+
+    What is missing completes the payment in any one of them, so it is told once.
+    """
     came = {a.asset: a.seen_units for a in invoice.tally.assets}
     asked = [r for r in invoice.requests if r.asset in came] or invoice.requests[:1]
-    missing = {money.asset: money for money in reckoning.missing(invoice)}
+    completing = (m for m in reckoning.missing(invoice) if m.asset == asked[0].asset)
+    missing = {money.asset: money for money in completing}
     surplus = {money.asset: money for money in reckoning.surplus(invoice)}
     return tuple(
         Against(

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from counterfoil.core.invoice import Status
+from counterfoil.core import reckoning
+from counterfoil.core.invoice import Invoice, Status
 from counterfoil.pages.language import N_
 
 FACTORS: Final[Mapping[str, str]] = {
@@ -116,4 +117,39 @@ NEXT: Final[Mapping[Status, str]] = {
     Status.EXPIRED: N_("Nobody paid in time. Money that still comes waits for a decision."),
     Status.CANCELLED: N_("It was called off. Money that still comes is kept for you to refund."),
 }
-"""Status to what happens next, and who brings it about."""
+"""Status to what happens next, and who brings it about; `next_of` looks at the money as well."""
+
+CAME_AFTER: Final = N_(
+    "Money came after that and is still with us. It is not paid out; a signer can order that it"
+    " goes back."
+)
+STILL_COMING: Final = N_(
+    "More money is settling on its chain; then a signer can order that it goes back."
+)
+BY_BANK: Final[Mapping[Status, str]] = {
+    Status.AWAITING_PAYMENT: N_(
+        "The customer pays by bank transfer. Whether it was paid, your bank account says; nothing"
+        " is seen of it here."
+    ),
+    Status.EXPIRED: N_(
+        "The time to pay is over. Whether it was paid by bank transfer, your bank account says;"
+        " nothing is seen of it here."
+    ),
+    Status.CANCELLED: N_(
+        "It is called off. Whether it was paid by bank transfer before that, your bank account"
+        " says; nothing is seen of it here."
+    ),
+}
+"""What is told instead where the money goes to a bank, of which nothing is known."""
+
+
+def next_of(invoice: Invoice) -> tuple[str, ...]:
+    """What happens next with an invoice and its money, in one sentence or several."""
+    by_bank = BY_BANK.get(invoice.status) if invoice.settlement == "fiat" else None
+    told = by_bank or NEXT[invoice.status]
+    if reckoning.came_after(invoice):
+        return told, CAME_AFTER
+    coming = any(
+        a.seen_units > a.confirmed_units for a in (*invoice.tally.money, *invoice.tally.aside)
+    )
+    return (told, STILL_COMING) if coming and invoice.status.is_end else (told,)

@@ -112,6 +112,10 @@ DONE: Final[Mapping[str, str]] = {
     "rules_later": N_(
         "What is stricter holds now. What is looser holds once the time of waiting is over."
     ),
+    "returns_later": N_(
+        "The old addresses hold on: none of them is among the new ones. Payment pages lead to them"
+        " until the time of waiting is over, and only then to the new ones."
+    ),
     "recipient_added": N_("The recipient is added, and offered to whoever writes an invoice."),
     "recipient_deactivated": N_("The recipient is offered no more. Invoices stay as they are."),
     "returns": N_("Saved. Payment pages lead back to these addresses only."),

@@ -70,9 +70,11 @@ async def change_returns(request: PageRequest) -> Answer:
     lines = (await read_form(request)).raw(FIELD)
 
     async def work() -> str:
-        after = await returning.change_rules(desk_of(request), lines, request.user.actor)
-        if after.announced(desk_of(request).clock.now()) is not None:
-            return "rules_later"
+        desk = desk_of(request)
+        after = await returning.change_rules(desk, lines, request.user.actor)
+        later = after.announced(desk.clock.now())
+        if later is not None:
+            return "returns_later" if after.rules.outlasts(later) else "rules_later"
         return "returns" if after.rules.origins else "returns_any"
 
     return await _do(request, work, {FIELD: lines}, done=str)
