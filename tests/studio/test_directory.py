@@ -110,7 +110,7 @@ async def test_what_is_wrong_is_told_and_changes_nothing(site: Site, maya: Visit
     assert listed(await maya.open(DIRECTORY)) == ["Acme Widgets"]
     for query in ("inactive=x", "page=0", "page=x", "page=1001", "q=" + "x" * 201):
         assert (await maya.open(f"{DIRECTORY}?{query}")).status == 422, query
-    assert listed(await maya.open(f"{DIRECTORY}?page=2")) == []
+    assert listed(await maya.open(f"{DIRECTORY}?page=2")) == ["Acme Widgets"]
     ada = await site.at_the_pages("ada1@merchant.example")
     seen = await ada.open(DIRECTORY)
     acme = address_of(seen, "Acme Widgets")

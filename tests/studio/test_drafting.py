@@ -350,6 +350,10 @@ async def test_a_copy_asks_for_the_same_from_today_on(maya: Writer) -> None:
         payment_deadline="2026-07-01T18:00",
     )
     assert made.deadline_at.isoformat() == "2026-07-01T18:00:00+00:00"
+    elsewhere = await maya.made(
+        due="deadline", payment_deadline="2026-07-01T18:00", zone="Asia/Taipei"
+    )
+    assert elsewhere.deadline_at.isoformat() == "2026-07-01T10:00:00+00:00"
     form = await maya.visitor.open(f"{NEW}?from={address_of(made)[-36:]}")
     assert 'value="Consulting"' in form.text
     assert 'value="Acme Buyer"' in form.text

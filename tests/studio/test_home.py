@@ -139,6 +139,10 @@ async def test_a_queue_goes_on_for_as_many_pages_as_it_takes(
         assert [b for b in bills if f"INV-2026-{b.number:06}" in page.words] == list(numbers)
     assert "3 invoices Back 1 / 2 Next" in first.words
     assert 'href="/studio/queue/sign?page=2"' in first.text
+    # The one on the last page was signed for meanwhile, and whoever looked at it goes back.
+    beyond = await sam.open("/studio/queue/sign?page=3")
+    assert "3 invoices Back 2 / 2 Next" in beyond.words
+    assert f"INV-2026-{bills[0].number:06}" in beyond.words
     for wrong in ("0", "-1", "x", "100000", "²"):
         refused = await sam.open(f"/studio/queue/sign?page={wrong}")
         assert refused.status == 422

@@ -118,9 +118,12 @@ async def _page(request: PageRequest, written: Written, refusal: Refusal | None 
     if shown not in _SHOWN:
         raise Invalid.field("inactive", f"must be one of {', '.join(filter(None, _SHOWN))}")
     number = paging.read(request, MAX_PAGE)
-    found = await directory.found(
-        desk_of(request), text, request.user.actor, active=_SHOWN[shown], number=number
+    read = partial(
+        directory.found, desk_of(request), text, request.user.actor, active=_SHOWN[shown]
     )
+    found = await read(number=number)
+    if not found.entries and number > 1:
+        number, found = 1, await read(number=1)
     values = {
         "rows": [(ids.public("rcp", entry.recipient_id), entry) for entry in found.entries],
         "found": found,

@@ -6,12 +6,12 @@ Fields that are not in it are not read, so nobody sets what is not theirs to set
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Final, Literal
 from uuid import UUID
 
-from counterfoil.core import bounds, ids, strict_json, text
+from counterfoil.core import bounds, ids, strict_json, text, zones
 from counterfoil.core.assets import SYMBOLS
 from counterfoil.core.callback_url import check_callback_url
 from counterfoil.core.errors import Invalid, Problems
@@ -28,13 +28,14 @@ CURRENCIES: Final = ("TWD", "USD")
 IN_TOKENS: Final = "token"
 
 _RAW_LENGTH: Final = 64 * 1024
+_MINUTES: Final = len("2026-06-22T12:00")
 _TEXTS: Final = (
     *("recipient_name", "recipient_email", "organization_name", "organization_email", "origin"),
     *("price_in", "pay_token", "chain", "allow_any_chain", "allow_any_token"),
     *("use_fixed_stablecoin_rate", "due", "payment_terms", "payment_deadline"),
     *("invoice_issue_date", "description", "group_key", "order_data"),
     *("payout_address", "reviewer", "payment_method_type", "bank_account_id", "callback_url"),
-    *("attachment", "form_key", "seen"),
+    *("attachment", "form_key", "seen", "zone", "deadline_at"),
 )
 """Every field with one value that is read."""
 
@@ -80,8 +81,8 @@ def typed_in(form: Form) -> Typed:
     return Typed(values, rows or (BLANK_ITEM,))
 
 
-def typed_from(draft: Draft, zone: tzinfo) -> Typed:
-    """The fields as they stand for what an invoice asks for."""
+def typed_from(draft: Draft, zone: str) -> Typed:
+    """The fields as they stand for what an invoice asks for, times in the zone of that name."""
     deadline = draft.payment_deadline
     due = "deadline" if deadline is not None else "days" if draft.payment_terms else "receipt"
     attachment = draft.attachment_file_id
@@ -100,9 +101,9 @@ def typed_from(draft: Draft, zone: tzinfo) -> Typed:
         "use_fixed_stablecoin_rate": _tick(on=draft.use_fixed_stablecoin_rate),
         "due": due,
         "payment_terms": str(draft.payment_terms or 30),
-        "payment_deadline": ""
-        if deadline is None
-        else f"{deadline.astimezone(zone):%Y-%m-%dT%H:%M}",
+        "payment_deadline": "" if deadline is None else _shown(deadline, zone),
+        "deadline_at": "" if deadline is None else deadline.isoformat(),
+        "zone": zone,
         "invoice_issue_date": str(draft.invoice_issue_date or ""),
         "description": draft.description,
         "group_key": draft.group_key or "",
@@ -131,7 +132,7 @@ def fingerprint(draft: Draft) -> str:
     return hashlib.sha256(repr(draft).encode()).hexdigest()
 
 
-def read(typed: Typed, *, creator: str, allow_private_callbacks: bool, zone: tzinfo) -> Draft:
+def read(typed: Typed, *, creator: str, allow_private_callbacks: bool) -> Draft:
     """What the form asks for; `Invalid` names everything wrong by its field."""
     told = Problems()
     in_tokens = typed["price_in"] == IN_TOKENS
@@ -158,7 +159,7 @@ def read(typed: Typed, *, creator: str, allow_private_callbacks: bool, zone: tzi
         ),
         group_key=told.read(lambda: _line(typed, "group_key", bounds.GROUP_KEY_LENGTH), None),
         payout_addresses=told.read(lambda: _payouts(typed), ()),
-        payment_deadline=told.read(lambda: deadline(typed, zone), None),
+        payment_deadline=told.read(lambda: deadline(typed), None),
         use_fixed_stablecoin_rate=bool(typed["use_fixed_stablecoin_rate"]) and not in_tokens,
         description=told.read(lambda: _description(typed["description"]), ""),
         attachment_file_id=told.read(lambda: _attachment(typed["attachment"]), None),
@@ -230,17 +231,37 @@ def _terms(typed: Typed) -> int:
     return _whole(typed["payment_terms"].strip(), "payment_terms", "a whole number of days")
 
 
-def deadline(typed: Typed, zone: tzinfo) -> datetime | None:
-    """The time that was chosen, where the organisation is."""
+def deadline(typed: Typed) -> datetime | None:
+    """The time that was chosen, in the zone that the form was shown in.
+
+    A text that was left as it was shown stays the same instant, to the second.
+    """
     if typed["due"] not in {"receipt", "days", "deadline"}:
         raise Invalid.field("due", "must be on receipt, after some days or at a given time")
     if typed["due"] != "deadline":
         return None
+    written = typed["payment_deadline"][:_MINUTES]
+    zone = zones.checked(typed["zone"])
     try:
-        local = datetime.fromisoformat(typed["payment_deadline"][:16])
-        return local.replace(tzinfo=zone).astimezone(UTC)
+        was = datetime.fromisoformat(typed["deadline_at"]).astimezone(UTC)
+        if _shown(was, zone) == written:
+            return was
+    except (ValueError, OverflowError):
+        pass
+    try:
+        local = datetime.fromisoformat(written).replace(tzinfo=None)
+        at = local.replace(tzinfo=zones.zone(zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise Invalid.field("payment_deadline", "must be a day and a time of day") from None
+    if at.astimezone(zones.zone(zone)).replace(tzinfo=None) != local:
+        sentence = "is skipped where you are, as the clocks go forward then; choose another time"
+        raise Invalid.field("payment_deadline", sentence)
+    return at
+
+
+def _shown(at: datetime, zone: str) -> str:
+    """A moment as its field has it, where that zone is."""
+    return f"{at.astimezone(zones.zone(zone)):%Y-%m-%dT%H:%M}"
 
 
 def _day(written: str) -> date | None:

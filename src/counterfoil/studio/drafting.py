@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import replace
-from datetime import tzinfo
 from typing import Any, Final
 from uuid import UUID
 
@@ -33,7 +32,6 @@ from counterfoil.studio.door import (
     parts_of,
     show,
     status_code_of,
-    zone_of,
 )
 from counterfoil.studio.draft_form import Typed, fingerprint, read, typed_from, typed_in
 from counterfoil.studio.draft_lines import BLANK_ITEM, FIRST_ROWS, sums
@@ -56,17 +54,17 @@ _DESKS_NAMES: Final = {
 async def new(request: PageRequest) -> Answer:
     """A form to fill in: like the last invoice where that spares typing, or a copy of another."""
     desk, by = desk_of(request), request.user.actor
-    offered = await drafting.offered(desk, by)
+    offered, zone = await drafting.offered(desk, by), request.user.session.time_zone
     source = request.query_params.get("from", "")
     if source:
         view = await queries.view(desk, invoice_id_of(source), by)
-        typed = _copied(draft_of(view.invoice), zone_of(request))
+        typed = _copied(draft_of(view.invoice), zone)
     else:
         typed = _first(offered, request)
     if wanted := ids.parse("rcp", request.query_params.get("recipient", "")):
         chosen = await directory.one(desk, wanted, by)
         typed = typed.with_values(recipient_name=chosen.name, recipient_email=chosen.email)
-    typed = typed.with_values(form_key=str(desk.ids.new()))
+    typed = typed.with_values(form_key=str(desk.ids.new()), zone=zone)
     return await _form(request, offered, typed)
 
 
@@ -85,7 +83,7 @@ async def change(request: PageRequest, public_id: FromPath[str]) -> Answer:
     return await _form(
         request,
         offered,
-        typed_from(draft, zone_of(request)).with_values(seen=fingerprint(draft)),
+        typed_from(draft, request.user.session.time_zone).with_values(seen=fingerprint(draft)),
         view,
     )
 
@@ -126,6 +124,8 @@ async def _answer(request: PageRequest, view: InvoiceView | None) -> Answer:
     form = await read_form(request)
     offered = await drafting.offered(desk_of(request), request.user.actor)
     typed = typed_in(form)
+    if not typed["zone"]:
+        typed = typed.with_values(zone=request.user.session.time_zone)
     do = form.raw("do")
     looked_over: Asked | None = None
     goes_on_in: int | None = None
@@ -213,7 +213,6 @@ def _read(request: PageRequest, typed: Typed) -> Draft:
         typed,
         creator=request.user.session.name,
         allow_private_callbacks=parts_of(request).allow_private_callbacks,
-        zone=zone_of(request),
     )
 
 
@@ -316,10 +315,11 @@ def _first(offered: Offered, request: PageRequest) -> Typed:
         values |= {"payment_terms": "30", "payment_method_type": "crypto"}
         values |= {"payout_address": offered.default}
         return Typed(values, blank)
-    like = typed_from(offered.latest, zone_of(request))
+    like = typed_from(offered.latest, request.user.session.time_zone)
     own = {"recipient_name": "", "recipient_email": "", "description": "", "attachment": ""}
     own |= {"organization_name": "", "organization_email": ""}
     own |= {"order_data": "", "group_key": "", "invoice_issue_date": "", "payment_deadline": ""}
+    own |= {"deadline_at": ""}
     own |= {"due": "days" if like["due"] == "deadline" else like["due"]}
     own |= {"origin": _leads_back(offered, like["origin"])}
     known = {one.address for one in offered.registered}
@@ -334,11 +334,14 @@ def _leads_back(offered: Offered, url: str) -> str:
     return url if rules.allows(url) or not rules.origins else rules.origins[0]
 
 
-def _copied(draft: Draft, zone: tzinfo) -> Typed:
+def _copied(draft: Draft, zone: str) -> Typed:
     """The same again, from today on: dates and the merchant's own reference are the copy's own."""
     like = typed_from(draft, zone)
     due = "days" if like["due"] == "deadline" else like["due"]
-    return like.with_values(due=due, payment_deadline="", invoice_issue_date="", order_data="")
+    blank = dict.fromkeys(
+        ("payment_deadline", "deadline_at", "invoice_issue_date", "order_data"), ""
+    )
+    return like.with_values(due=due, **blank)
 
 
 def _address(invoice_id: UUID) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from litestar import get
@@ -100,8 +101,11 @@ async def queue(request: PageRequest, name: FromPath[str]) -> Answer:
     if found.name == "standing":
         return await _standing(request, found)
     filters = Filters(statuses=tuple((s, None) for s in found.statuses), archived=False)
+    read = partial(queries.page, desk_of(request), filters, by, size=AT_ONCE)
     number = paging.read(request, MAX_PAGE)
-    page = await queries.page(desk_of(request), filters, by, number=number, size=AT_ONCE)
+    page = await read(number=number)
+    if number > (last := paging.last(page.total, AT_ONCE)):
+        number, page = last, await read(number=last)
     rows = [
         (
             ids.public("inv", view.invoice.invoice_id),
@@ -171,7 +175,7 @@ async def _standing(request: PageRequest, queue: Queue) -> Answer:
     """Payments that stand still, each with what stands against it and what could be done."""
     desk, by = desk_of(request), request.user.actor
     waits = await redirecting.standing_still(desk, by)
-    number = paging.read(request, MAX_PAGE)
+    number = min(paging.read(request, MAX_PAGE), paging.last(len(waits), AT_ONCE))
     rows = []
     for invoice_id in waits[(number - 1) * AT_ONCE : number * AT_ONCE]:
         view = await queries.view(desk, invoice_id, by)
