@@ -51,7 +51,7 @@ test: check ## Everything below, on real nodes and a real PostgreSQL
 		--ignore tests/architecture
 
 check: setup ## Style, types, import contracts and tidy rules
-	@$(MAKE) --no-print-directory -j2 types style imports rules
+	@$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j2) -k --output-sync=target types style imports rules
 
 style: setup
 	@echo "== ruff"; $(BIN)/ruff check && $(BIN)/ruff format --check

@@ -280,6 +280,7 @@ async def test_all_that_stands_still_is_found_page_after_page_and_from_the_alert
         page = await sam.open(f"/studio/queue/standing?page={number}")
         assert f"2 invoices Back {number} / 2 Next" in page.words
         assert [one for one in found if one in page.text] == found[number - 1 : number]
+    assert "2 invoices Back 2 / 2 Next" in (await sam.open("/studio/queue/standing?page=9")).words
     alert = '<a class="alert-link text-nowrap" href="/studio/queue/standing">'
     assert alert in (await sam.open("/studio/now")).text
     ada = await site.at_the_pages("ada1@merchant.example")

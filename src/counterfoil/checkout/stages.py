@@ -209,7 +209,7 @@ PAYABLE: Final = frozenset({Stage.OPEN, Stage.PARTLY_SEEN, Stage.MISSING, Stage.
 """Where a payer is shown what to send, and where to."""
 
 WITH_RECEIPT: Final = frozenset({Stage.RECEIVED, Stage.RECEIVED_TOO_MUCH, Stage.PAID})
-"""Where the whole amount is there and stays."""
+"""Where the payment is accepted, also one that is short of the amount, and stays."""
 
 _SIMPLE: Final[Mapping[Status, Stage]] = {
     Status.APPROVAL_PENDING: Stage.NOT_OPEN,

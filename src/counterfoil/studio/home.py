@@ -32,7 +32,8 @@ SUMMARY: Final = (
 """What is counted for those for whom nothing ever waits."""
 
 MOST_ELSEWHERE: Final = 20
-"""Of so many organisations somebody hears at home; the page of approvals has those of all."""
+"""Of so many organisations somebody hears at home. The page of approvals has those of all; what
+else waits in others is told once one turns to them."""
 
 ALERT_PLACES: Final = {
     "stuck": (f"{PREFIX}/queue/standing", Permission.SIGN),
