@@ -115,6 +115,7 @@ ROUTES: Final = (
     Route("GET", "/queue/refund", P.SIGN),
     Route("GET", "/queue/standing", P.SIGN),
     Route("GET", "/queue/clear", P.REVIEW),
+    Route("GET", "/queue/after", P.SIGN),
     Route("POST", "/files"),
     Route("GET", "/files/{file}", P.READ),
     Route("GET", "/settings"),
@@ -191,6 +192,6 @@ NAMED: Final[Mapping[str, tuple[str, ...]]] = {
         "quarantine",
         "take_note",
     ),
-    "/queue/{name}": ("approve", "sign", "resolve", "refund", "standing", "clear"),
+    "/queue/{name}": ("approve", "sign", "resolve", "refund", "standing", "clear", "after"),
 }
 """What may stand for ``name``, in routes that take several."""

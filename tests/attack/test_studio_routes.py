@@ -75,7 +75,7 @@ async def test_every_route_has_a_row_and_every_row_a_route() -> None:
 
     assert sorted(rows) == sorted(served())
     assert set(NAMED["/invoices/{public_id}/{name}"]) == set(invoice.SIMPLE)
-    assert set(NAMED["/queue/{name}"]) == {one.name for one in queues.QUEUES}
+    assert set(NAMED["/queue/{name}"]) == {one.name for one in (*queues.QUEUES, queues.AFTER)}
     open_paths = {p for h in HANDLERS if "open" in h.opt for p in h.paths}
     assert {_shape(r.path) for r in ROUTES if r.is_open} == {
         _shape(re.sub(r":\w+}", "}", path)) for path in open_paths

@@ -306,6 +306,34 @@ async def test_who_decides_sees_what_was_due_what_came_and_what_is_missing_or_to
     assert f"{due} 138.461539 USDT 4,500.00 TWD too much 46.153846 USDT 1,500.00 TWD" in told
 
 
+async def test_money_that_came_after_the_end_is_found_and_can_go_back(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    made, plain = [(await firm.merchant.create()).data["id"] for _ in range(2)]
+    for one in (made, plain):
+        await firm.reviewer.approve(one)
+        await payments.paid(one)
+        await payments.booked(one)
+        assert (await firm.signer.act("sign", one, {})).status == 200
+        await payments.swept(one, more_to_move=True)
+        await payments.paid_out(one)
+    sam = await site.at_the_pages(SAM)
+    assert "No money came after the end" in (await sam.open("/studio/queue/after")).words
+    assert "after they had ended" not in (await sam.open("/studio/now")).words
+    await payments.arrives(made)
+    await payments.booked(made)
+    alert = '<a class="alert-link text-nowrap" href="/studio/queue/after">'
+    assert alert in (await sam.open("/studio/now")).text
+    page = await sam.open("/studio/queue/after?page=7")
+    assert [one for one in (made, plain) if one in page.text] == [made]
+    assert "92.307693 USDT Order a refund" in page.words
+    told = (await sam.open(f"/studio/invoices/{made}")).words
+    assert "All is done. Money came after that and is still with us." in told
+    assert "Order a refund" in told.split("Money came after")[1]
+    otto = await site.at_the_pages(OTTO)
+    assert "after they had ended" not in (await otto.open("/studio/now")).words
+
+
 async def test_roles_see_only_their_queues(site: Site, firm: Firm) -> None:
     assert firm.org_id == 1
     otto = await site.at_the_pages(OTTO)

@@ -37,6 +37,7 @@ else waits in others is told once one turns to them."""
 
 ALERT_PLACES: Final = {
     "stuck": (f"{PREFIX}/queue/standing", Permission.SIGN),
+    "came_after": (queues.AFTER.address, Permission.SIGN),
     "payout_rules": (PAYOUTS, Permission.READ),
     "rules": (RULES_PAGE, Permission.READ),
     "returns": (PROFILE, Permission.READ),

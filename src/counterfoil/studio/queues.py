@@ -10,11 +10,12 @@ from litestar.params import FromPath
 
 from counterfoil.core import ids, reckoning, resolution
 from counterfoil.core.errors import NotFound
+from counterfoil.core.events import OrderRefund
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.lifecycle import command_name
 from counterfoil.core.money import Money
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import queries, redirecting
+from counterfoil.desk import insight, queries, redirecting
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.possible import possible
 from counterfoil.desk.queries import Filters
@@ -89,17 +90,28 @@ QUEUES: Final = (
 )
 """What may wait for somebody, in the order of an invoice's life."""
 
+AFTER: Final = Queue(
+    "after",
+    N_("Money that came after the end"),
+    Permission.SIGN,
+    (),
+    N_("No money came after the end of its invoice."),
+)
+"""Told of by an alert alone: it is looked for in all of the ledger."""
+
 
 @get("/queue/{name:str}")
 async def queue(request: PageRequest, name: FromPath[str]) -> Answer:
     """The invoices of one queue, with what the visitor could do about each."""
-    found = next((q for q in QUEUES if q.name == name), None)
+    found = next((q for q in (*QUEUES, AFTER) if q.name == name), None)
     if found is None:
         raise NotFound("there is no such queue")
     by = request.user.actor
     by.require(found.permission)
     if found.name == "standing":
         return await _standing(request, found)
+    if found is AFTER:
+        return await _after(request)
     filters = Filters(statuses=tuple((s, None) for s in found.statuses), archived=False)
     read = partial(queries.page, desk_of(request), filters, by, size=AT_ONCE)
     number = paging.read(request, MAX_PAGE)
@@ -184,6 +196,21 @@ async def _standing(request: PageRequest, queue: Queue) -> Answer:
             rows.append((ids.public("inv", invoice_id), view, found))
     values = {"queue": queue, "rows": rows, **_pages(number, len(waits))}
     return show(request, "studio/queue_standing.html", values)
+
+
+async def _after(request: PageRequest) -> Answer:
+    """Money that came to invoices which had ended, each with who can send it back."""
+    desk, by = desk_of(request), request.user.actor
+    waits = await insight.came_after(desk, by)
+    number = min(paging.read(request, MAX_PAGE), paging.last(len(waits), AT_ONCE))
+    rows = []
+    for invoice in waits[(number - 1) * AT_ONCE : number * AT_ONCE]:
+        view = await queries.view(desk, invoice.invoice_id, by)
+        money = reckoning.came_after(view.invoice)
+        can_order = OrderRefund in possible(view, by)
+        rows.append((ids.public("inv", invoice.invoice_id), view.invoice, money, can_order))
+    values = {"queue": AFTER, "rows": rows, **_pages(number, len(waits))}
+    return show(request, "studio/queue_after.html", values)
 
 
 def _pages(number: int, total: int) -> dict[str, int]:

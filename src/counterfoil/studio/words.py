@@ -394,6 +394,10 @@ ALERTS: Final[Mapping[str, str]] = {
         "Invoices of which a payment stands still: %(subject)s. Signers find them under Payments"
         " that stand still, with where the money is and what can be done."
     ),
+    "came_after": N_(
+        "Invoices to which money came after they had ended: %(subject)s. It is not paid out; a"
+        " signer can order that it goes back."
+    ),
     "payout_rules": N_(
         "The rules about payout addresses become looser at %(subject)s. An administrator who does"
         " not want that takes it back, in the settings."
