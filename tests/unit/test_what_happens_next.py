@@ -42,6 +42,8 @@ def test_money_that_came_after_the_end_is_told_until_it_went_back() -> None:
     assert next_of(settled()) == (done,)
     assert next_of(settled(tally=twice)) == (done, CAME_AFTER)
     assert next_of(settled(tally=twice, settled=gone(2 * DUE, DUE, DUE))) == (done,)
+    # A refund of it was called off once it was in the pool.
+    assert next_of(settled(tally=twice, settled=gone(2 * DUE, DUE))) == (done, CAME_AFTER)
     more = Tally(assets=(AssetTally(USDT, 2 * DUE, DUE, DUE),))
     assert next_of(settled(tally=more)) == (done, STILL_COMING)
     stray = replace(of((USDT, DUE)), stray=of((USDC, 5)).assets)

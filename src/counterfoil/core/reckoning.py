@@ -327,13 +327,13 @@ def astray(invoice: Invoice) -> tuple[Money, ...]:
 def came_after(invoice: Invoice) -> tuple[Money, ...]:
     """The confirmed money that no step is left for where an invoice has ended, per asset.
 
-    It lies where it came in until a signer orders a refund. What was signed for and stays in the
-    pool is not part of it; empty before the end.
+    It came later, or a refund of it was called off on its way, and it stays until a signer orders
+    one. What was signed for and stays in the pool is not part of it; empty before the end.
     """
     if not invoice.status.is_end:
         return ()
-    settled = invoice.status is Status.COMPLETED
-    return (*(unswept if settled else holdings)(invoice), *astray(invoice))
+    stays_in_pool = invoice.status is Status.COMPLETED and not invoice.payout_to
+    return (*(unswept if stays_in_pool else holdings)(invoice), *astray(invoice))
 
 
 def refundable(invoice: Invoice) -> tuple[Money, ...]:

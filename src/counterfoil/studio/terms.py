@@ -120,8 +120,8 @@ NEXT: Final[Mapping[Status, str]] = {
 """Status to what happens next, and who brings it about; `next_of` looks at the money as well."""
 
 CAME_AFTER: Final = N_(
-    "Money came after that and is still with us. It is not paid out; a signer can order that it"
-    " goes back."
+    "Money that came after that, or was left over, is still with us. It is not paid out; a signer"
+    " can order that it goes back."
 )
 STILL_COMING: Final = N_(
     "More money is settling on its chain; then a signer can order that it goes back."
