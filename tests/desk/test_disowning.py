@@ -17,6 +17,7 @@ from counterfoil.core.slowly import Slowly
 from counterfoil.db.pool import Database
 from counterfoil.desk import (
     bank_accounts,
+    freeing,
     membership,
     org_log,
     payout_addresses,
@@ -65,7 +66,12 @@ async def made_an_auditor(desk: Desk) -> None:
     await membership.change_roles(desk, ANN_ID, ("auditor",), BEN)
 
 
-@pytest.mark.parametrize("thrown_out", [disabled, made_an_auditor])
+async def found_to_be_somebody_else(desk: Desk) -> None:
+    told = {"unknown_hash": "-", "reason": "her passport, case 7"}
+    await freeing.free_email(desk, "ann@merchant.example", taken_by=1, **told)
+
+
+@pytest.mark.parametrize("thrown_out", [disabled, made_an_auditor, found_to_be_somebody_else])
 async def test_what_a_thief_announced_does_not_come_to_hold_once_they_are_thrown_out(
     desk: Desk, thrown_out: Callable[[Desk], Awaitable[None]]
 ) -> None:
@@ -89,7 +95,7 @@ async def test_what_a_thief_announced_does_not_come_to_hold_once_they_are_thrown
     assert [one.payout_address_id for one in known if one.is_usable(now)] == [safe]
     (account,) = (await bank_accounts.registered(desk, BEN)).accounts
     assert not account.is_told
-    last = [e for e, _ in (await org_log.history(desk, BEN)).entries if e.operator_uid == BEN.uid]
+    last = [e for e, _ in (await org_log.history(desk, BEN)).entries if e.operator_uid != ANN.uid]
     assert {
         "rules": ["invoices", "payouts", "returns"],
         "payout_addresses": 1,

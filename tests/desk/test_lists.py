@@ -25,7 +25,7 @@ from counterfoil.desk import queries
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.tidying import FOLDED_FROM, tidy
 from support.fake_clock import NOON, FakeClock
-from support.invoices import USDT
+from support.invoices import ETH, USDT
 from support.shop import Shop
 
 AUDITOR = Actor(uid="auditor", org_id=1, permissions=frozenset({Permission.READ}))
@@ -209,6 +209,18 @@ async def test_lists_by_amount_hold_each_currency_together_both_ways(
     narrowed = await listed(desk, Filters(search="acme", order="amount_least"))
     assert narrowed.order == ("newest" if counted == 3 else "amount_least")
     assert len(narrowed.views) == 5
+
+
+async def test_an_amount_in_another_token_stands_under_its_symbol(desk: Desk, shop: Shop) -> None:
+    bills = [await shop.bill(assets=(USDT,)) for _ in range(2)]
+    price = Price("crypto", Decimal(10), None)
+    one, other = [await put(shop, bill, price=price) for bill in bills]
+    coin = tuple(replace(request, asset=ETH) for request in other.requests)
+    await put(shop, other, requests=coin)
+    await put(shop, one, price=replace(price, amount=Decimal(9)))
+    found = await listed(desk, Filters(order="amount_least"))
+    assert found.order == "amount_least"
+    assert [view.invoice.invoice_id for view in found.views] == [other.invoice_id, one.invoice_id]
 
 
 async def test_invoices_from_before_lists_by_amount_get_their_amounts(

@@ -43,7 +43,8 @@ async def sent_back(firm: Firm, payments: Payments, invoice_id: str, **changes: 
     payments.desk.clock.advance(timedelta(seconds=1))
     ordered = await order_refund(firm, invoice_id, changes)
     assert ordered.data["status"] == "refund_pending"
-    approved = await firm.second_signer.act("refund/approve", invoice_id)
+    named = {"refund_id": ordered.data["refund"]["refund_id"]}
+    approved = await firm.second_signer.act("refund/approve", invoice_id, named)
     sweeps = any(purpose == "sweep" for purpose, _, _ in await payments.moves(invoice_id))
     assert approved.data["status"] == "refund_processing"
     await payments.refunded(invoice_id, sweeps=sweeps)

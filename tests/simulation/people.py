@@ -279,8 +279,16 @@ async def _take_note(s: Scene) -> object:
 
 
 async def _approve_refund(s: Scene) -> object:
+    """What stands there now is looked at first."""
+    view = await queries.view(s.desk, s.invoice.invoice_id, s.person.actor)
+    refund = view.invoice.open_refund
+    seen = None if refund is None else refund.refund_id
     return await commands.approve_refund(
-        s.desk, s.invoice.invoice_id, s.person.actor, s.idempotent("approve_refund")
+        s.desk,
+        s.invoice.invoice_id,
+        s.person.actor,
+        s.idempotent(f"approve_refund {seen}"),
+        seen=seen,
     )
 
 

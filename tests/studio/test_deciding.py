@@ -204,6 +204,9 @@ async def test_who_orders_a_refund_cannot_swap_it_under_the_eyes_of_who_approves
     by_api = await firm.second_signer.act("refund/approve", made, {"refund_id": first})
     assert by_api.refusal == (409, 4090)
     assert (await firm.second_signer.act("refund/approve", made, {"refund_id": "x"})).status == 422
+    unnamed = await firm.second_signer.act("refund/approve", made)
+    assert unnamed.refusal == (422, 4220)
+    assert "more than one refund was ordered" in unnamed.fields["refund_id"]
     assert await statuses(firm, made) == ["refund_pending"]
     assert await payments.moves(made) == []
 

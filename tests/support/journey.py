@@ -296,8 +296,10 @@ class Journey:
     async def refund(self, bill: Bill, to: str, **asked: object) -> dict[str, Any]:
         """A refund is ordered, approved by the second person, and has arrived."""
         before = len((await self.look(bill))["refunds"])
-        assert (await self.order_refund(bill, refund_address=to, **asked)).status == 200
-        assert (await self.treasurer.act("refund/approve", bill.id)).status == 200
+        ordered = await self.order_refund(bill, refund_address=to, **asked)
+        assert ordered.status == 200
+        named = {"refund_id": ordered.data["refund"]["refund_id"]}
+        assert (await self.treasurer.act("refund/approve", bill.id, named)).status == 200
         return await self._awaited(
             bill,
             lambda i: len(i["refunds"]) > before and i["refunds"][-1]["status"] == "settled",

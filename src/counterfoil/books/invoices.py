@@ -193,7 +193,7 @@ async def save_all(tx: Tx, changed: Sequence[Changed]) -> None:
         },
     )
     for before, after in ((one.before, one.after) for one in changed):
-        if (after.document, after.price) != (before.document, before.price):
+        if searched.differ(before, after):
             await searched.save(tx, after)
         if after.requests != before.requests:
             await _save_requests(tx, after)

@@ -1,4 +1,4 @@
-"""What an invoice is found and sorted by: columns that change with its document and price only.
+"""What an invoice is found and sorted by: columns of its document, its price and their currency.
 
 Some of them stand in a table of their own, as what stands beside the status is written anew in
 every index whenever the status changes.
@@ -16,15 +16,23 @@ def columns(invoice: Invoice) -> dict[str, object]:
     An amount in tokens is in the currency that their symbol names.
     """
     text = _text(invoice)
-    price = invoice.price
     return {
         "recipient_email": invoice.document.recipient_email,
         "group_key": invoice.document.group_key,
         "search_text": text,
         "grams": array_text(search.grams(text, number_label(invoice))),
-        "price_currency": price.currency or invoice.requests[0].asset.symbol,
-        "price_amount": price.amount,
+        "price_currency": _currency(invoice),
+        "price_amount": invoice.price.amount,
     }
+
+
+def differ(before: Invoice, after: Invoice) -> bool:
+    """Whether a changed invoice may have other columns than before."""
+    return (
+        after.document != before.document
+        or after.price != before.price
+        or _currency(after) != _currency(before)
+    )
 
 
 async def save(tx: Tx, invoice: Invoice) -> None:
@@ -45,6 +53,10 @@ async def save(tx: Tx, invoice: Invoice) -> None:
         """,
         {"org_id": invoice.org_id, "invoice_id": invoice.invoice_id} | columns(invoice),
     )
+
+
+def _currency(invoice: Invoice) -> str:
+    return invoice.price.currency or invoice.requests[0].asset.symbol
 
 
 def _text(invoice: Invoice) -> str:

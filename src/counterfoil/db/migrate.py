@@ -39,8 +39,9 @@ def migrate(url: str, folder: Path = MIGRATIONS, *, lock_timeout_seconds: float 
     """Apply what is missing; answers the names of the files applied, oldest first.
 
     A statement that waits longer than ``lock_timeout_seconds`` for a table in use gives up
-    (`psycopg.errors.LockNotAvailable`), so a migration never queues the whole service behind
-    it; run it again. Raises `MigrationError` where an applied file has changed or vanished.
+    (`psycopg.errors.LockNotAvailable`); run it again. How long it holds a table that it got is not
+    bounded: a file that rewrites one keeps everybody from it until it is done. Raises
+    `MigrationError` where an applied file has changed or vanished.
     """
     with _connect(url) as connection, _only_migrator(connection, lock_timeout_seconds):
         connection.execute(_TABLE)

@@ -350,6 +350,7 @@ async def approve_refund(
 
     With ``seen`` the approval is for the refund of this id alone: whoever ordered it could else put
     another address and amount in its place under the eyes of the second person. `Conflict` then.
+    Without, only the first refund of an invoice is approved: `Invalid` for any later one.
     """
 
     async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
@@ -357,7 +358,11 @@ async def approve_refund(
         refund = invoice.open_refund
         if invoice.status is Status.REFUND_PENDING and refund is not None:
             # Whoever ordered it is refused for that, whatever they saw.
-            if seen not in {None, refund.refund_id} and by.uid != refund.ordered_by:
+            ordered_it = by.uid == refund.ordered_by
+            if seen is None and refund.number > 1 and not ordered_it:
+                sentence = "is required: more than one refund was ordered; name the one you saw"
+                raise Invalid.field("refund_id", sentence)
+            if seen not in {None, refund.refund_id} and not ordered_it:
                 raise Conflict(
                     "another refund stands here than the one you looked at, and nothing was"
                     " approved; look at its address and amount and then decide"

@@ -13,7 +13,7 @@ from counterfoil.core.errors import Conflict, Invalid, NotFound
 from counterfoil.core.roles import operator
 from counterfoil.core.text import clean_email
 from counterfoil.db.pool import Tx
-from counterfoil.desk import granting
+from counterfoil.desk import disowning, granting
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.org_log import note
 
@@ -23,6 +23,7 @@ async def free_email(
 ) -> list[int]:
     """Take all that opens an account away, so that the next link handed out sets its password.
 
+    What it announced and nobody holds yet is taken back too (`desk.disowning`).
     ``taken_by`` is the organisation through which it was taken, whose member it is no longer.
     Answers the organisations that named the address; what they offered still stands, for whoever
     proves to be its owner. ``unknown_hash`` is of a password that nobody knows. Raises `Invalid`
@@ -66,6 +67,7 @@ async def _put_out(desk: Desk, tx: Tx, one: Belonging, address: str, reason: str
             await members.set_disabled(tx, one.org_id, one.member_id, now)
         await members.unaccept(tx, one.org_id, one.member_id)
     uid = ids.public("user", one.member_id)
+    await disowning.take_back(desk, tx, uid, by)
     await note(desk, tx, by, "email_freed", uid, email=address, reason=reason)
 
 

@@ -19,7 +19,8 @@ class RefundProgress(StrEnum):
 
     PENDING = "pending"
     APPROVED = "approved"
-    """A second person said yes; nothing of it is signed yet, so it can still be withdrawn."""
+    """It may go, and nothing of it is signed yet; whether it can be withdrawn says
+    `may_be_called_off`."""
     PROCESSING = "processing"
     SETTLED = "settled"
     PARTLY_SETTLED = "partly_settled"

@@ -212,7 +212,8 @@ APPROVE_REFUND_FIELDS: Final = (
     Field(
         "refund_id",
         Text(36),
-        "The open refund as you saw it; refused when another stands in its place meanwhile.",
+        "The open refund as you saw it; refused when another stands in its place meanwhile, and"
+        " required once more than one refund of the invoice was ordered.",
     ),
 )
 APPROVE_REDIRECT_FIELDS: Final = (
