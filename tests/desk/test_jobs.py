@@ -30,6 +30,7 @@ class Bench:
         self.worked: list[UUID] = []
         self.may_go_on = asyncio.Event()
         self.stands_at = 4
+        self.stands = asyncio.Event()
 
     def process(self) -> Jobs:
         return Jobs(self.desk, {"work": Kind(self.work, at_once=2)})
@@ -38,6 +39,7 @@ class Bench:
         assert desk is self.desk
         by.require(Permission.READ)
         if job.done == self.stands_at:
+            self.stands.set()
             await self.may_go_on.wait()
         self.worked.extend(some)
         return "".join(f"{one}\n" for one in some)
@@ -112,7 +114,8 @@ async def test_a_process_that_wakes_up_late_adds_nothing(bench: Bench, clock: Fa
 async def test_who_may_no_more_gets_no_more(bench: Bench) -> None:
     jobs = bench.process()
     job_id = await bench.begin(jobs)
-    await bench.until(jobs, job_id, 4)
+    async with patiently("a step that was begun while they still might"):
+        await bench.stands.wait()
     async with bench.desk.database.transaction() as tx:
         at = bench.desk.clock.now()
         await execute(tx, "UPDATE member SET disabled_at = %(at)s", {"at": at})
