@@ -177,6 +177,8 @@ async def test_an_address_that_pays_many_bills_is_asked_about_once_a_minute() ->
     assert (await remembering.screen_address(asking())).severity is Severity.LOW
     clock.advance(timedelta(seconds=1))
     assert (await remembering.screen_address(asking())).severity is Severity.SEVERE
+    fake.says(PAYER, Severity.LOW)
+    assert (await remembering.screen_address(asking())).severity is Severity.LOW, "asked again"
 
 
 async def test_silence_is_not_remembered() -> None:

@@ -36,7 +36,9 @@ from counterfoil.desk.screening_policy import policy_of
 from counterfoil.desk.verdicts import Verdict
 
 LOOK_LASTS_SECONDS: Final = 60.0
-"""Far less than the 24 hours for which a clear answer may be used again (specs/aml.md 9)."""
+"""Far less than the 24 hours for which a clear answer may be used again (specs/aml.md 9).
+
+A look may be made of an answer that was a minute old (`providers.screening.remembering`)."""
 
 
 @dataclass(frozen=True, slots=True)

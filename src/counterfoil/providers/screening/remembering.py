@@ -8,17 +8,19 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from counterfoil.core.ports import Clock
-from counterfoil.core.risk_facts import AddressRisk
+from counterfoil.core.risk_facts import AddressRisk, Severity
 from counterfoil.providers.screening.port import AddressQuery, AddressScreener
 
 KEPT: Final = timedelta(minutes=1)
-"""Less than specs/aml.md 9 allows, which is 24 hours for a clear answer and one for any other."""
+"""Less than specs/aml.md 9 allows, which is 24 hours for a clear answer."""
+
+_CLEAR: Final = frozenset({Severity.NONE, Severity.LOW})
 
 AT_MOST: Final = 2_000
 
 
 class RememberingScreener:
-    """Keeps answers for a minute in memory; failures are never kept."""
+    """Keeps clear answers for a minute in memory; whatever else is said is asked again."""
 
     def __init__(self, inner: AddressScreener, clock: Clock) -> None:
         """Know nothing, and ask ``inner``."""
@@ -28,14 +30,18 @@ class RememberingScreener:
         self._kept: dict[AddressQuery, tuple[datetime, AddressRisk]] = {}
 
     async def screen_address(self, query: AddressQuery) -> AddressRisk:
-        """Answer as ``inner`` did within the last minute, or does now; raises what it raises."""
+        """Answer as ``inner`` did within the last minute, if that was clear, or does now.
+
+        Raises what it raises.
+        """
         asked_at = self._clock.now()
         kept = self._kept.get(query)
         if kept is not None and asked_at - kept[0] < KEPT:
             return kept[1]
         answer = await self._inner.screen_address(query)
         self._kept.pop(query, None)  # so that the oldest is always the first
-        self._kept[query] = asked_at, answer
+        if answer.severity in _CLEAR and not answer.hits:
+            self._kept[query] = asked_at, answer
         if len(self._kept) > AT_MOST:
             del self._kept[next(iter(self._kept))]
         return answer
