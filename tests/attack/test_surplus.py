@@ -1,15 +1,16 @@
 """One signer and a surplus: what one person alone can not do with what a customer paid too much."""
 
+import aiohttp
+
 from counterfoil.core.reckoning import Depth
 from support.invoices import CUSTOMER, USDC
-from support.payments import Payments, order_refund
+from support.payments import PDF, Payments, order_refund
 from support.site import Firm, Site
 from support.visitor import Page
 
 SAM = "sam1@merchant.example"
 SUE = "sue1@merchant.example"
 THIEF = "0x" + "7e" * 20
-TO_THIEF = {"refund_address": THIEF, "refund_reason": "The customer moved."}
 HOME = {"refund_address": CUSTOMER, "refund_reason": "Sent too much."}
 DUE_UNITS, SURPLUS_UNITS = 92_307_693, 46_153_846
 
@@ -19,6 +20,12 @@ async def overpaid(firm: Firm, payments: Payments, *, any_token: bool = False) -
     await firm.reviewer.approve(made)
     await payments.paid(made, percent=150)
     return made
+
+
+async def to_thief(firm: Firm) -> dict[str, object]:
+    paper = (await firm.signer.upload(PDF)).data["file_id"]
+    why = "The customer moved."
+    return {"refund_address": THIEF, "refund_reason": why, "refund_attachments": [paper]}
 
 
 def card_and_history(page: Page) -> tuple[str, str]:
@@ -51,7 +58,17 @@ async def test_a_surplus_for_elsewhere_waits_for_a_second_person_and_the_payout_
     page = await sam.open(f"/studio/invoices/{made}")
     assert "For any other address a second person is asked" in page.words
     fields = {"refund_address": THIEF, "reason": "The customer moved."}
-    signed = await sam.send(f"/studio/invoices/{made}/sign_off", fields, token=page.form_token)
+    path = f"/studio/invoices/{made}/sign_off"
+    bare = await sam.send(path, fields, token=page.form_token)
+    assert bare.status == 422
+    assert "Papers of the refund" in bare.words
+    form = aiohttp.FormData(fields)
+    form.add_field("refund_attachments", b"MZ", filename="order.exe")
+    refused = await sam.send(path, form, token=page.form_token)
+    assert "the file order.exe is refused" in refused.words
+    form = aiohttp.FormData(fields)
+    form.add_field("refund_attachments", PDF, filename="order.pdf", content_type="application/pdf")
+    signed = await sam.send(path, form, token=page.form_token)
     assert "nothing moves before a second person has approved that" in signed.words
     waiting = (await firm.auditor.look(made)).data
     assert (waiting["status"], waiting["signed_off_by"]) == ("refund_pending", None)
@@ -62,6 +79,7 @@ async def test_a_surplus_for_elsewhere_waits_for_a_second_person_and_the_payout_
     again = await firm.signer.act("sign", made, HOME)
     assert (alone.refusal, again.refusal) == ((403, 4003), (409, 4090))
     page = await sue.open(f"/studio/invoices/{made}")
+    assert "Attachments Attachment 1 Ordered by Sam" in page.words
     assert "Sam has signed for the payment and wants the surplus sent" in page.words
     assert await payments.moves(made) == []
 
@@ -93,7 +111,7 @@ async def test_who_pays_a_cent_or_another_token_gets_no_more_than_that_back_alon
     await payments.arrives(made, units=SURPLUS_UNITS + 10_000, payer=THIEF, asset=USDC)
     await payments.arrives(made, units=10**9, payer=THIEF, depth=Depth.ORPHANED)
     await payments.screened(made)
-    signed = (await firm.signer.act("sign", made, TO_THIEF)).data
+    signed = (await firm.signer.act("sign", made, await to_thief(firm))).data
     assert signed["status"] == "refund_pending"
     assert {amount["token"] for amount in signed["refund"]["amounts"]} == {"USDT"}
     assert await payments.moves(made) == []
@@ -101,13 +119,18 @@ async def test_who_pays_a_cent_or_another_token_gets_no_more_than_that_back_alon
 
 async def test_no_other_verb_signs_alone_either(firm: Firm, payments: Payments) -> None:
     made = await overpaid(firm, payments)
-    chosen = {"choice": "refund_surplus", "reason": "x", "refund_address": THIEF}
+    chosen = await to_thief(firm) | {"choice": "refund_surplus", "reason": "x"}
+    del chosen["refund_reason"]
+    bare = await firm.signer.act("resolve", made, chosen | {"refund_attachments": []})
+    mute = await firm.signer.act("sign", made, await to_thief(firm) | {"refund_reason": " "})
+    assert (list(bare.fields), list(mute.fields)) == (["refund_attachments"], ["refund_reason"])
     resolved = (await firm.signer.act("resolve", made, chosen)).data
     assert resolved["status"] == "refund_pending"
     key = {"Idempotency-Key": "once-more"}
     other = await overpaid(firm, payments)
+    body = await to_thief(firm)
     for _ in range(2):
-        again = (await firm.signer.act("sign", other, TO_THIEF, key)).data
+        again = (await firm.signer.act("sign", other, body, key)).data
         assert again["status"] == "refund_pending"
     assert len((await firm.auditor.look(other)).data["refunds"]) == 1
     assert await payments.moves(made) == await payments.moves(other) == []
@@ -127,16 +150,19 @@ async def test_what_went_home_before_does_not_go_there_twice_on_one_signature(
     await payments.refunded(made)
     await payments.arrives(made, percent=150, payer=THIEF)
     await payments.screened(made)
-    assert (await firm.signer.act("sign", made, HOME)).data["status"] == "refund_pending"
+    home = await to_thief(firm) | {"refund_address": CUSTOMER}
+    assert (await firm.signer.act("sign", made, home)).data["status"] == "refund_pending"
     await firm.signer.act("refund/withdraw", made, {"reason": "To who paid it."})
-    assert (await firm.signer.act("sign", made, TO_THIEF)).data["status"] != "refund_pending"
+    assert (await firm.signer.act("sign", made, await to_thief(firm))).data[
+        "status"
+    ] != "refund_pending"
 
 
 async def test_neither_the_money_nor_its_way_changes_between_the_order_and_its_approval(
     firm: Firm, payments: Payments
 ) -> None:
     made = await overpaid(firm, payments)
-    await firm.signer.act("sign", made, TO_THIEF)
+    await firm.signer.act("sign", made, await to_thief(firm))
     await payments.arrives(made, units=5_000_000, payer=THIEF)
     early = await firm.second_signer.act("refund/approve", made)
     assert "being screened" in early.body["message"]
@@ -151,7 +177,7 @@ async def test_neither_the_money_nor_its_way_changes_between_the_order_and_its_a
     assert await payments.moves(made) == []
 
     forged = await overpaid(firm, payments)
-    await firm.signer.act("sign", forged, TO_THIEF)
+    await firm.signer.act("sign", forged, await to_thief(firm))
     await payments.forged(forged, ("payout_to", "evm"), f'"{THIEF}"')
     refused = await firm.second_signer.act("refund/approve", forged)
     assert refused.body["data"]["rule"] == "approved_content"
@@ -162,7 +188,7 @@ async def test_a_finding_while_it_waits_goes_before_everybodys_word(
     firm: Firm, payments: Payments
 ) -> None:
     made = await overpaid(firm, payments)
-    await firm.signer.act("sign", made, TO_THIEF)
+    await firm.signer.act("sign", made, await to_thief(firm))
     await payments.arrives(made, units=5_000_000)
     await payments.screened(made, "aml_hold")
     held = (await firm.officer.look(made)).data

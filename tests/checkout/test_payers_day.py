@@ -15,7 +15,7 @@ from counterfoil.pages import paper
 from support.actors import Caller
 from support.invoices import USDC
 from support.payer import invited, stage, to_copy
-from support.payments import CUSTOMER_WALLET, Payments, order_refund
+from support.payments import CUSTOMER_WALLET, PDF, Payments, order_refund
 from support.site import Firm, Site
 
 READER = Actor("user_test", 1, frozenset({Permission.READ}))
@@ -195,7 +195,12 @@ async def test_a_surplus_that_waits_for_a_second_person_takes_nothing_back_from_
 ) -> None:
     bill, payer = await invited(site, firm)
     await payments.paid(bill, percent=150)
-    elsewhere = {"refund_address": "0x" + "e5" * 20, "refund_reason": "sent too much"}
+    paper = (await firm.signer.upload(PDF)).data["file_id"]
+    elsewhere = {
+        "refund_address": "0x" + "e5" * 20,
+        "refund_reason": "sent too much",
+        "refund_attachments": [paper],
+    }
     signed = (await firm.signer.act("sign", bill, elsewhere)).data
     assert signed["status"] == "refund_pending"
     assert stage(await payer.look()) == "received_too_much"

@@ -131,6 +131,8 @@ async def _sign_off(s: Scene) -> object:
         s.invoice.invoice_id,
         s.person.actor,
         refund_address=address,
+        refund_reason="paid too much",
+        refund_attachments=tuple(s.files),
         idempotent=s.idempotent("sign"),
     )
 

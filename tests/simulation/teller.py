@@ -161,7 +161,12 @@ class Teller:
 
         async def do(s: Scene) -> object:
             return await commands.sign_off(
-                s.desk, s.invoice.invoice_id, s.person.actor, refund_address=BACK_TO
+                s.desk,
+                s.invoice.invoice_id,
+                s.person.actor,
+                refund_address=BACK_TO,
+                refund_reason="paid too much",
+                refund_attachments=tuple(s.files),
             )
 
         await self._does("sign off", "signer", do, second=False)

@@ -168,7 +168,12 @@ async def overpaid(story: Story) -> Promise:
     surplus = story.due_units // 4
     await story.pays(story.due_units + surplus)
     await story.signable()
-    body = {"refund_address": story.refund_address, "refund_reason": "Paid too much."}
+    receipt = await story.people.upload(story.journey.signer, RECEIPT)
+    body = {
+        "refund_address": story.refund_address,
+        "refund_reason": "Paid too much.",
+        "refund_attachments": [receipt],
+    }
     await story.acts(story.journey.signer, "sign", body)
     await story.acts(story.second_signer, "refund/approve")
     await story.ends("completed")

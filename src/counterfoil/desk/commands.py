@@ -225,7 +225,8 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
     """Accept the money for the merchant; from here it is swept and paid out.
 
     An overpaid invoice needs ``refund_address``, where the surplus goes. Unless that is where it
-    came from, a second person approves it as any refund, and all of it waits for them. `Conflict`
+    came from, a second person approves it as any refund, and all of it waits for them: `Invalid`
+    without a reason and papers for them to judge by. `Conflict`
     when the invoice is not what was approved. With ``choice`` it is refused where that is none.
     """
 
@@ -236,14 +237,20 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
         if stands_to_be_signed(invoice):
             await must_still_be_registered(desk, tx, invoice)
         await _check_attachments(tx, by, refund_attachments)
-        address = None
+        address, is_home = None, False
         if refund_address is not None:
             address = await check_refund(desk, tx, by.org_id, FAMILY, refund_address)
+            is_home = await goes_home(tx, invoice, address)
+            if not is_home and not refund_reason.strip():
+                sentence = "is required unless money goes back to where it came from"
+                raise Invalid.field("refund_reason", sentence)
+            if not is_home:
+                await check_papers(tx, by, refund_attachments)
         order = SignOff(
             at=desk.clock.now(),
             by=by.uid,
             refund_address=address,
-            goes_home=address is not None and await goes_home(tx, invoice, address),
+            goes_home=is_home,
             reason=refund_reason,
             attachment_file_ids=refund_attachments,
         )

@@ -8,8 +8,9 @@ from litestar.params import FromPath
 
 from counterfoil.core import ids
 from counterfoil.core.documents import headers_of
-from counterfoil.core.errors import NotFound, Refusal
+from counterfoil.core.errors import Invalid, NotFound, Refusal
 from counterfoil.desk import files
+from counterfoil.desk.commands import MAX_ATTACHMENTS
 from counterfoil.pages.forms import Form, read_form
 from counterfoil.studio.door import Answer, PageRequest, desk_of, show, status_code_of
 
@@ -56,6 +57,22 @@ async def uploaded(request: Request[Any, Any, Any], form: Form) -> str | None:
     content = await found[0].read()
     stored = await files.store(desk_of(request), content, found[0].filename, request.user.actor)
     return ids.public("file", stored.file_id)
+
+
+async def papers(request: Request[Any, Any, Any], form: Form, field: str) -> tuple[UUID, ...]:
+    """Keep the papers of a refund that are in a form. Raises `Invalid` naming ``field``."""
+    kept = []
+    for one in form.files(field, at_most=MAX_ATTACHMENTS):
+        try:
+            stored = await files.store(
+                desk_of(request), await one.read(), one.filename, request.user.actor
+            )
+        except Invalid as refused:
+            why = refused.fields.get("file", refused.message)
+            sentence = f"the file {one.filename} is refused: it {why}"
+            raise Invalid.field(field, sentence) from None
+        kept.append(stored.file_id)
+    return tuple(kept)
 
 
 async def name_of(request: PageRequest, public_id: str) -> str:

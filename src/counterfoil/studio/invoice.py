@@ -37,7 +37,7 @@ from counterfoil.pages import shape
 from counterfoil.pages.forms import Form, read_form
 from counterfoil.pages.language import N_
 from counterfoil.pages.render import is_fragment, stream
-from counterfoil.studio import history
+from counterfoil.studio import attached, history
 from counterfoil.studio.door import (
     PREFIX,
     Answer,
@@ -76,6 +76,18 @@ class Asked:
 
 Give = Callable[[Asked], Awaitable[InvoiceView]]
 
+
+async def _sign_off(a: Asked) -> InvoiceView:
+    return await commands.sign_off(
+        a.desk,
+        a.invoice_id,
+        a.request.user.actor,
+        refund_address=a.form.raw("refund_address").strip() or None,
+        refund_reason=a.form.text("reason", lines=True),
+        refund_attachments=await attached.papers(a.request, a.form, "refund_attachments"),
+    )
+
+
 SIMPLE: Final[Mapping[str, Give]] = {
     "approve": lambda a: commands.approve(
         a.desk, a.invoice_id, a.request.user.actor, seen_hash=a.form.raw("content_hash")
@@ -102,13 +114,7 @@ SIMPLE: Final[Mapping[str, Give]] = {
         a.request.user.actor,
         a.form.text("reason", max_length=2000, empty=False, lines=True),
     ),
-    "sign_off": lambda a: commands.sign_off(
-        a.desk,
-        a.invoice_id,
-        a.request.user.actor,
-        refund_address=a.form.raw("refund_address").strip() or None,
-        refund_reason=a.form.text("reason", lines=True),
-    ),
+    "sign_off": _sign_off,
     "approve_refund": lambda a: commands.approve_refund(
         a.desk, a.invoice_id, a.request.user.actor, seen=a.seen
     ),
@@ -186,7 +192,11 @@ async def live(request: PageRequest, public_id: FromPath[str]) -> Stream:
     return stream(parts_of(request).changes.of(by.org_id, invoice_id, known))
 
 
-@post("/invoices/{public_id:str}/{name:str}", status_code=303)
+@post(
+    "/invoices/{public_id:str}/{name:str}",
+    status_code=303,
+    request_max_body_size=attached.MAX_UPLOAD_BYTES,
+)
 async def act(request: PageRequest, public_id: FromPath[str], name: FromPath[str]) -> Answer:
     """Do one thing to the invoice; refused, the page comes back with the reason on it."""
     invoice_id = invoice_id_of(public_id)

@@ -221,6 +221,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "choice": N_("Decision"),
     "reason": N_("Reason"),
     "refund_address": N_("Address for the refund"),
+    "refund_reason": N_("Reason of the refund"),
     "refund_amount": N_("Amount to refund"),
     "refund_token": N_("Token to refund"),
     "refund_attachments": N_("Papers of the refund"),

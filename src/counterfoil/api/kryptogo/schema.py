@@ -239,7 +239,7 @@ RESOLVE_FIELDS: Final = (
     Field(
         "refund_attachments",
         ListOf(PublicId("file"), 0, MAX_ATTACHMENTS),
-        "Uploaded files; one to ten for refund_all.",
+        "Uploaded files; one to ten for refund_all, and for a surplus that goes anywhere but back.",
     ),
 )
 NOTE_FIELDS: Final = (
@@ -272,8 +272,12 @@ SIGN_FIELDS: Final = (
         Text(ADDRESS_LENGTH),
         "Where the surplus goes; required when the invoice is overpaid.",
     ),
-    Field("refund_reason", _WHY, "Why."),
-    Field("refund_attachments", ListOf(_FILES, 0, MAX_ATTACHMENTS), "Uploaded files."),
+    Field("refund_reason", _WHY, "Why; required unless a surplus goes back to where it came from."),
+    Field(
+        "refund_attachments",
+        ListOf(_FILES, 0, MAX_ATTACHMENTS),
+        "Uploaded files; one to ten unless a surplus goes back to where it came from.",
+    ),
 )
 REDIRECT_FIELDS: Final = (
     Field(
