@@ -17,8 +17,9 @@ from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import approving, stuck
-from counterfoil.workers.move import MoveWorker
+from counterfoil.workers.move import MoveWorker, thaw
 from counterfoil.workers.proven import ASK_AGAIN
+from counterfoil.workers.stuck import SIGHTINGS
 from support.chain import QUICK
 from support.fake_clock import FakeClock
 from support.house import House
@@ -193,3 +194,45 @@ async def test_each_node_tells_of_a_receipt_by_itself(two: TwoNodes) -> None:
 
     two.second.change = behind
     assert await told() == Attestation((first,), silent=(second,))
+
+
+def hide(node: Provider, tx_hash: str) -> None:
+    """Know nothing of a receipt."""
+
+    def change(call: Json, answer: Json) -> Json:
+        asked = call["method"] == "eth_getTransactionReceipt" and call["params"][0] == tx_hash
+        return {**answer, "result": None} if asked else answer
+
+    node.change = change
+
+
+async def test_a_payment_that_all_nodes_denied_in_a_bad_hour_is_not_made_again(
+    two: TwoNodes,
+) -> None:
+    house, worker = two.house, two.worker()
+    ((bill, tx_hash),) = await payouts_mined(two, DUE)
+    for node in (two.first, two.second):
+        hide(node, tx_hash)
+    for _ in range(SIGHTINGS):
+        await worker.follow(two.chain)
+    two.later(stuck.GONE_PATIENCE)
+    pool = (await house.org()).pool_address
+    await thaw(house.desk, two.chain, pool, by="operator:kim", reason="every node says so")
+    move_id = (await house.move(bill, "payout")).move_id
+    await approving.approve_again(house.desk, move_id, PERSON, reason="it was never paid")
+
+    two.first.recover()
+    await worker.reserve(two.chain)
+    waits = await house.move(bill, "payout")
+    assert (waits.status, waits.nonce) == ("ready", None)
+    assert tx_hash in str(waits.wait_reason)
+    two.second.recover()
+    two.later(timedelta(hours=1))
+    await house.drive(worker)
+
+    parked = await house.move(bill, "payout")
+    assert (parked.status, parked.nonce) == ("parked", None)
+    assert f"as {tx_hash}, which is proven mined" in str(parked.park_reason)
+    assert await house.at_merchant(USDC) == DUE
+    with pytest.raises(OutOfPlace, match="the money has left and is not booked"):
+        await approving.approve_again(house.desk, move_id, PERSON, reason="once more")

@@ -148,6 +148,24 @@ async def end(  # noqa: PLR0913, PLR0917 - which nonce, and what became of it, w
     return changed == 1
 
 
+async def landed_after_all(tx: Tx, found: LostSignature) -> None:
+    """Write down that a payment was made with a nonce, whatever was known of that one before."""
+    await execute(
+        tx,
+        """
+        INSERT INTO ingest.lost_signature AS known (chain, wallet, nonce, org_id, move_ids,
+            tx_hashes, found_at, ended, ended_at, block_number)
+        VALUES (%(chain)s, %(wallet)s, %(nonce)s, %(org_id)s, %(move_ids)s, %(tx_hashes)s,
+            %(found_at)s, %(ended)s, %(ended_at)s, %(block_number)s)
+        ON CONFLICT (chain, wallet, nonce) DO UPDATE SET
+            move_ids = known.move_ids || excluded.move_ids, ended = excluded.ended,
+            ended_at = excluded.ended_at, block_number = excluded.block_number
+        WHERE known.ended IS DISTINCT FROM 'landed'
+        """,
+        asdict(found),
+    )
+
+
 async def seen_gone(tx: Tx, chain: str, wallet: str, nonce: int, at: datetime) -> datetime:
     """Remember that a nonce looks consumed by something else; answers since when it does."""
     params = {"chain": chain, "wallet": wallet, "nonce": nonce, "at": at}

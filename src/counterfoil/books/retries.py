@@ -4,8 +4,9 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from counterfoil.books.moves import OUTGOING, MoveRow
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import execute
+from counterfoil.db.rows import all_values, execute
 
 
 async def swept_nothing(  # noqa: PLR0913 - which, why, and the pauses that grow
@@ -99,6 +100,47 @@ async def approved_again(  # noqa: PLR0913 - who, when, and the warrant with wha
             "warrant": warrant,
             "generation": generation,
             "replaces_nonce": replaces_nonce,
+        },
+    )
+
+
+async def earlier_nonces(tx: Tx, wallet: str, move: MoveRow) -> list[int]:
+    """Nonces of a wallet with which a payment, or one given up for it, was signed and is dead.
+
+    Those of all its approvals, as the invoice's log tells them, and of all payments of the same
+    money that failed.
+    """
+    return await all_values(
+        tx,
+        int,
+        """
+        WITH same AS MATERIALIZED (
+            SELECT move_id, status, nonce, replaces_nonce FROM move
+            WHERE org_id = %(org_id)s AND (move_id = %(move_id)s
+                OR (invoice_id = %(invoice_id)s AND chain = %(chain)s AND contract = %(contract)s
+                    AND from_hold = %(from_hold)s AND purpose = ANY(%(outgoing)s)
+                    AND status = 'failed')))
+        SELECT nonce FROM same WHERE status = 'failed' AND nonce IS NOT NULL
+        UNION SELECT replaces_nonce FROM same WHERE replaces_nonce IS NOT NULL
+        UNION SELECT nonce FROM ingest.lost_signature
+            WHERE org_id = %(org_id)s AND chain = %(chain)s AND wallet = %(wallet)s
+              AND ended IN ('cancelled', 'gone', 'landed')
+              AND move_ids && ARRAY(SELECT move_id FROM same)
+        UNION SELECT (metadata::json ->> 'replaces_nonce')::bigint FROM invoice_log
+            WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s AND event = 'approved_again'
+              AND metadata::json ->> 'move_id' IN (SELECT move_id::text FROM same)
+              AND metadata::json ->> 'replaces_nonce' IS NOT NULL
+        ORDER BY 1
+        """,
+        {
+            "org_id": move.org_id,
+            "move_id": move.move_id,
+            "invoice_id": move.invoice_id,
+            "chain": move.chain,
+            "contract": move.contract,
+            "from_hold": move.from_hold,
+            "outgoing": list(OUTGOING),
+            "wallet": wallet,
         },
     )
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from counterfoil.books import invoices, lost, moves, notes, retries, wallets
-from counterfoil.books.moves import MoveRow
+from counterfoil.books.lost import LostSignature
+from counterfoil.books.moves import OUTGOING, MoveRow
 from counterfoil.books.notes import MoveNote
 from counterfoil.books.wallets import NewTx, WalletRow
 from counterfoil.core.roles import system
@@ -28,11 +29,59 @@ async def wallet_of(desk: Desk, chain: str, address: str) -> WalletRow | None:
         return await wallets.get(tx, chain, address)
 
 
-async def knows(desk: Desk, chain: str, tx_hash: str) -> bool:
-    """Whether the books have a transaction, and did not take it for dead."""
+async def knows(desk: Desk, chain: str, tx_hash: str, *, ok: bool) -> bool:
+    """Whether the books have a mined transaction, and did not take it for dead.
+
+    One that moved what it was to, ``ok``, they may not have for reverted either.
+    """
     async with desk.database.reading() as tx:
         row = await wallets.find_tx(tx, chain, tx_hash)
-    return row is not None and row.status != "replaced"
+    return row is not None and row.status not in ({"replaced", "reverted"} if ok else {"replaced"})
+
+
+async def signed_with(desk: Desk, wallet: WalletRow, nonce: int) -> frozenset[str]:
+    """The hashes that the books know to have been signed with a nonce to move something."""
+    async with desk.database.reading() as tx:
+        siblings = await wallets.of_nonce(tx, wallet.chain, wallet.address, nonce)
+        gone = await lost.get(tx, wallet.chain, wallet.address, nonce)
+    kept = {row.tx_hash for row in siblings if not row.cancels}
+    return frozenset(kept | set(gone.tx_hashes if gone is not None else ()))
+
+
+async def earlier_nonces(desk: Desk, wallet: WalletRow, move: MoveRow) -> list[int]:
+    """Nonces that a payment was signed with before, or others of the same money that were given up.
+
+    All of them were held for dead when it was approved again, or sent elsewhere.
+    """
+    if move.purpose not in OUTGOING and move.replaces_nonce is None:
+        return []
+    async with desk.database.reading() as tx:
+        return await retries.earlier_nonces(tx, wallet.address, move)
+
+
+async def landed_after_all(
+    desk: Desk, wallet: WalletRow, nonce: int, move: MoveRow, mined: tuple[str, int]
+) -> None:
+    """Write down that a payment was made with a nonce that was held for dead.
+
+    ``mined`` is its transaction's hash, and the block. From then on nobody approves it again, sends
+    it elsewhere or gives it up for another.
+    """
+    (tx_hash, block_number), now = mined, desk.clock.now()
+    found = LostSignature(
+        chain=wallet.chain,
+        wallet=wallet.address,
+        nonce=nonce,
+        org_id=wallet.org_id,
+        move_ids=[move.move_id],
+        tx_hashes=[tx_hash],
+        found_at=now,
+        ended="landed",
+        ended_at=now,
+        block_number=block_number,
+    )
+    async with desk.database.transaction() as tx:
+        await lost.landed_after_all(tx, found)
 
 
 async def batch_of(

@@ -311,13 +311,13 @@ async def dead_nonce(tx: Tx, move: MoveRow) -> int | None:
         _must_be_dead(move.nonce, siblings)
         nonces.add(move.nonce)
     for gone in await lost.of_move(tx, move.org_id, move.move_id):
+        if gone.ended == "landed":
+            raise OutOfPlace(
+                f"it was made with nonce {gone.nonce}, whose signature the books had lost: the"
+                " money has left and is not booked; do not pay it again, and have whoever runs"
+                " this installation compare the books with the chain"
+            )
         if gone.ended not in _KNOWN_DEAD and gone.nonce not in nonces:
-            if gone.ended == "landed":
-                raise OutOfPlace(
-                    f"it was made with nonce {gone.nonce}, whose signature the books had lost: the"
-                    " money has left and is not booked; do not pay it again, and have whoever runs"
-                    " this installation compare the books with the chain"
-                )
             if gone.ended != "kept":
                 raise _may_land(gone.nonce)
             siblings = await wallets.of_nonce(tx, gone.chain, gone.wallet, gone.nonce)

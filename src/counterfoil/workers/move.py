@@ -41,8 +41,9 @@ from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreach
 from counterfoil.signer.orders import TxTerms, WalletAddresses
 from counterfoil.signer.payload import rebuild
 from counterfoil.signer.wire import Code
-from counterfoil.workers.adopting import Adopter, Found
+from counterfoil.workers.adopting import Adopter
 from counterfoil.workers.before_sweeping import NotComparable, balance_differences
+from counterfoil.workers.earlier import made_before
 from counterfoil.workers.evm_moves import (
     affordable_fee_wei,
     gas_limit,
@@ -188,7 +189,7 @@ class MoveWorker:
         nonce = await chain.nonce(wallet.address, "finalized")
         if nonce <= wallet.next_nonce:
             return False
-        if await self._adopter.catch_up(chain, wallet, nonce) is not Found.FOREIGN:
+        if (await self._adopter.catch_up(chain, wallet, nonce)).is_followed:
             return True
         reason = await moving.freeze_if_ahead(self._desk, wallet, nonce)
         if reason is not None:
@@ -248,8 +249,10 @@ class MoveWorker:
     async def _reserve_batch(self, chain: Chain, batch: Batch) -> Reserved:
         wallets = await self._signer.addresses(batch.wallet.org_id)
         must_be_the_signers(batch.wallet, wallets)
-        if await self._adopter.was_made(chain, batch):
-            return Reserved.CHANGED
+        if made := await made_before(self._desk, self._adopter, chain, batch):
+            if made.is_proven:
+                return await self._park(batch, {made.move_id: made.reason})
+            return await self._wait(batch, made.reason, SHORT)
         try:
             odd = await self._strangers(batch, wallets) or await self._unlike_books(chain, batch)
         except NotComparable as unsure:
@@ -368,7 +371,7 @@ class MoveWorker:
             return receipt
         if self._unblocker.seen_gone(key):
             found = await self._adopter.adopt(chain, open_tx.wallet, row.nonce)
-            if found is not Found.FOREIGN:
+            if found.is_followed:
                 return None  # A sibling that the books forgot; it is followed from now on.
             ours = " or ".join(sibling.tx_hash for sibling in open_tx.txs)
             reason = f"nonce {row.nonce} was consumed by a transaction that is not {ours}"

@@ -53,21 +53,33 @@ async def not_proven_gone(
     made anew. One that is away or behind decides nothing.
     """
     wallet, nonce = place
-    told = await chain.nonce_by_each(wallet, tx_hashes, at_block)
-    silent = sorted(name for name, seen in told.items() if seen is None)
-    against = _against([seen for seen in told.values() if seen is not None], nonce)
+    against, unanswered = await unlike_gone(chain, place, tx_hashes, at_block)
     if against is not None:
         await stuck.seen_otherwise(desk, chain.key, wallet, nonce)
-        return f"nonce {nonce}: {against}"
-    if silent or not told:
-        names = " and ".join(silent) or "no endpoint"
-        return f"nonce {nonce}: {names} gave no answer for the finalized block {at_block}"
+    if why_not := against or unanswered:
+        return why_not
     if await stuck.seen_gone(desk, chain.key, wallet, nonce):
         return None
     minutes = int(stuck.GONE_PATIENCE.total_seconds() // 60)
     return (
         f"nonce {nonce}: every node says that something else consumed it; they have to say so"
         f" again, {minutes} minutes after the first time"
+    )
+
+
+async def unlike_gone(
+    chain: Chain, place: tuple[str, int], tx_hashes: Sequence[str], at_block: int
+) -> tuple[str | None, str | None]:
+    """What a node says against that, and which of them say nothing: both None where all agree."""
+    wallet, nonce = place
+    told = await chain.nonce_by_each(wallet, tx_hashes, at_block)
+    silent = sorted(name for name, seen in told.items() if seen is None)
+    against = _against([seen for seen in told.values() if seen is not None], nonce)
+    names = " and ".join(silent) or "no endpoint"
+    unanswered = f"nonce {nonce}: {names} gave no answer for the finalized block {at_block}"
+    return (
+        None if against is None else f"nonce {nonce}: {against}",
+        unanswered if silent or not told else None,
     )
 
 
@@ -204,7 +216,7 @@ class Unblocker:
         found = Found.FOREIGN
         if wallet is not None:
             found = await self._adopter.adopt(chain, wallet, lost.nonce, reverted=False)
-        if wallet is None or found is not Found.FOREIGN:
+        if wallet is None or found.is_followed:
             return
         reason = (
             f"nonce {lost.nonce} was used by {receipt.tx_hash}, which the signer signed for move"

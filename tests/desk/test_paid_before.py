@@ -1,0 +1,280 @@
+"""The last look before a payment gets another nonce: what was held for dead may have paid it."""
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from counterfoil.books import lost, orgs
+from counterfoil.chains.port import Attestation, NonceSeen
+from counterfoil.core.errors import OutOfPlace
+from counterfoil.core.invoice import Invoice
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.db.rows import execute
+from counterfoil.desk import approving, moving, stuck, upkeep
+from counterfoil.desk.desk import Desk
+from counterfoil.signer.client import SignerClient, SignerRefused
+from counterfoil.signer.orders import (
+    KnownSignature,
+    NonceUse,
+    Order,
+    Signed,
+    TxTerms,
+    WalletAddresses,
+)
+from counterfoil.signer.wire import Code
+from counterfoil.workers.move import MoveWorker
+from support.fake_chain import FakeChain, FakeTx
+from support.fake_clock import FakeClock
+from support.invoices import CHECKER
+from support.till import Till, fresh_hash, reserve
+from support.treasury import land
+
+PERSON = Actor(CHECKER, 1, frozenset({Permission.SIGN}))
+WHY = "every node says that it was never paid"
+LIMITS = TxTerms(nonce=0, gas_limit=100_000, max_fee_wei=10**9, tip_wei=10**6)
+
+
+class Remembering(SignerClient):
+    """Has the wallets of the books, and tells what it signed with each nonce.
+
+    Whatever was signed with an earlier nonce it refuses now: its limits are lower than they were.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(Path("/nowhere"))
+        self._desk = desk
+        self.uses: dict[int, NonceUse] = {}
+        self.signed: list[int] = []
+
+    def signed_before(self, nonce: int, move_id: UUID, tx_hash: str) -> None:
+        known = KnownSignature(LIMITS, tx_hash)
+        self.uses[nonce] = NonceUse((str(move_id),), (known,))
+
+    async def addresses(self, org_id: int) -> WalletAddresses:
+        async with self._desk.database.reading() as tx:
+            org = await orgs.get(tx, org_id)
+        assert org is not None
+        return WalletAddresses(
+            factory=org.factory_address,
+            operator=org.operator_address,
+            pool=org.pool_address,
+            hold=org.hold_address,
+            gas=org.gas_address,
+            admin=org.gas_address,
+        )
+
+    async def use_of(self, chain_id: int, sender: str, nonce: int) -> NonceUse:
+        del chain_id, sender
+        return self.uses.get(nonce, NonceUse())
+
+    async def sign(self, order: Order, terms: TxTerms) -> Signed:
+        if terms.nonce in self.uses:
+            raise SignerRefused(Code.FEE, "that is more than may be paid for gas now")
+        self.signed.append(terms.nonce)
+        return Signed(b"bytes", fresh_hash(), (await self.addresses(order.org_id)).pool)
+
+
+@pytest.fixture
+def chain(clock: FakeClock) -> FakeChain:
+    return FakeChain(clock)
+
+
+@pytest.fixture
+def signer(till: Till) -> Remembering:
+    return Remembering(till.desk)
+
+
+async def swept_bill(till: Till) -> Invoice:
+    bill = await till.signed_bill()
+    await reserve(till)
+    await land(till)
+    return bill
+
+
+async def used_up(till: Till, bill: Invoice) -> str:
+    """The payout is signed, all say that its nonce was used by nothing of ours; a person thaws."""
+    await reserve(till, "pool")
+    payout = await till.move(bill, "payout")
+    assert payout.nonce is not None
+    assert payout.tx_hash is not None
+    await till.freeze("pool", "its nonce was consumed")
+    await upkeep.thaw(
+        till.desk,
+        "arb",
+        (await till.wallet("pool")).address,
+        finalized_nonce=payout.nonce + 1,
+        at_block=80,
+        dead={payout.tx_hash},
+        by="operator:kim",
+        reason=WHY,
+    )
+    return payout.tx_hash
+
+
+async def again(till: Till, bill: Invoice) -> None:
+    move_id = (await till.move(bill, "payout")).move_id
+    await approving.approve_again(till.desk, move_id, PERSON, reason=WHY)
+
+
+async def mined(till: Till, chain: FakeChain, *tx_hashes: str) -> None:
+    """These took the pool's nonces, and are final."""
+    pool = (await till.wallet("pool")).address
+    chain.pool += [FakeTx(tx_hash, pool, place) for place, tx_hash in enumerate(tx_hashes)]
+    chain.mine(10)
+
+
+async def works(till: Till, chain: FakeChain, signer: Remembering) -> None:
+    await MoveWorker(till.desk, {"arb": chain}, signer).reserve(chain)
+
+
+@pytest.mark.parametrize("held_for", ["replaced", "reverted"])
+@pytest.mark.parametrize("remembers", [True, False])
+async def test_a_payment_whose_dead_sibling_is_mined_parks_for_good(
+    till: Till, chain: FakeChain, signer: Remembering, held_for: str, *, remembers: bool
+) -> None:
+    bill = await swept_bill(till)
+    tx_hash = await used_up(till, bill)
+    await again(till, bill)
+    payout = await till.move(bill, "payout")
+    if remembers:
+        signer.signed_before(0, payout.move_id, tx_hash)
+    async with till.desk.database.transaction() as tx:
+        change = "UPDATE ingest.chain_tx SET status = %(status)s WHERE tx_hash = %(tx_hash)s"
+        await execute(tx, change, {"status": held_for, "tx_hash": tx_hash})
+    await mined(till, chain, tx_hash)
+
+    await works(till, chain, signer)
+    parked = await till.move(bill, "payout")
+    assert parked.status == "parked"
+    assert f"with nonce 0 as {tx_hash}, which is proven mined" in str(parked.park_reason)
+    with pytest.raises(OutOfPlace, match="the money has left and is not booked"):
+        await again(till, bill)
+    assert signer.signed == []
+
+
+async def test_a_sibling_that_only_one_node_has_keeps_a_payment_waiting_with_a_word(
+    till: Till, chain: FakeChain, signer: Remembering, clock: FakeClock
+) -> None:
+    bill = await swept_bill(till)
+    tx_hash = await used_up(till, bill)
+    await again(till, bill)
+    await mined(till, chain, tx_hash)
+    chain.ends[tx_hash] = Attestation(("a",), denies=("b",))
+
+    await works(till, chain, signer)
+    waits = await till.move(bill, "payout")
+    assert waits.status == "ready"
+    assert tx_hash in str(waits.wait_reason)
+    assert waits.wait_until is not None
+    assert waits.wait_until > clock.now()
+
+    chain.ends.clear()
+    clock.advance(waits.wait_until - clock.now())
+    await works(till, chain, signer)
+    assert (await till.move(bill, "payout")).status == "parked"
+    assert signer.signed == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (None, "b gave no answer"),
+        (NonceSeen("", 1), "different blocks"),
+        (NonceSeen("own", 0), "does not count it as consumed"),
+        (NonceSeen("own", 1, landed=("0xabc",)), "a node has 0xabc, which is ours"),
+    ],
+)
+async def test_a_node_that_does_not_know_has_not_said_no(
+    till: Till,
+    chain: FakeChain,
+    signer: Remembering,
+    answer: tuple[NonceSeen | None, str],
+) -> None:
+    (says, word), clock = answer, till.desk.clock
+    assert isinstance(clock, FakeClock)
+    bill = await swept_bill(till)
+    await used_up(till, bill)
+    await again(till, bill)
+    await mined(till, chain, fresh_hash())
+    if says is not None and says.block_hash == "own":
+        block = chain.finalized_block()
+        says = NonceSeen(block.hash, says.count, says.landed)
+    chain.says["b"] = says
+
+    await works(till, chain, signer)
+    waits = await till.move(bill, "payout")
+    assert word in str(waits.wait_reason)
+    assert signer.signed == []
+
+    chain.says.clear()
+    assert waits.wait_until is not None
+    clock.advance(waits.wait_until - clock.now())
+    await works(till, chain, signer)
+    assert (await till.move(bill, "payout")).nonce == 1
+    assert signer.signed == [1]
+
+
+async def test_the_first_of_two_dead_nonces_is_looked_at_too(
+    till: Till, chain: FakeChain, signer: Remembering
+) -> None:
+    bill = await swept_bill(till)
+    first = await used_up(till, bill)
+    await again(till, bill)
+    await used_up(till, bill)
+    await again(till, bill)
+    assert (await till.move(bill, "payout")).replaces_nonce == 1
+    await mined(till, chain, first, fresh_hash())
+
+    await works(till, chain, signer)
+    assert first in str((await till.move(bill, "payout")).park_reason)
+    assert signer.signed == []
+
+
+async def test_a_payment_that_was_given_up_is_looked_at_before_the_one_in_its_place(
+    till: Till, chain: FakeChain, signer: Remembering
+) -> None:
+    bill = await swept_bill(till)
+    tx_hash = await used_up(till, bill)
+    await till.extra_payout(bill, (await till.move(bill, "payout")).amount_units)
+    async with till.desk.database.transaction() as tx:
+        await execute(tx, "UPDATE move SET status = 'failed' WHERE nonce = 0 AND leg <> 99", {})
+    await mined(till, chain, tx_hash)
+
+    await works(till, chain, signer)
+    other = (await till.moves(bill, "payout"))[-1]
+    assert other.status == "parked"
+    assert tx_hash in str(other.park_reason)
+    assert signer.signed == []
+
+
+async def test_a_signature_that_was_lost_and_called_gone_is_looked_at(
+    till: Till, chain: FakeChain, signer: Remembering
+) -> None:
+    bill = await swept_bill(till)
+    tx_hash, pool = fresh_hash(), await till.wallet("pool")
+    move_id = (await till.move(bill, "payout")).move_id
+    await stuck.found_lost(till.desk, pool, 0, [move_id], [tx_hash])
+    (hole, _), *_ = await stuck.unsettled(till.desk, "arb")
+    await stuck.settle_lost(till.desk, hole, "gone", 80)
+    await moving.park(till.desk, 1, {move_id: "its signature was lost"})
+    await till.extra_payout(bill, (await till.move(bill, "payout")).amount_units)
+    async with till.desk.database.transaction() as tx:
+        await execute(
+            tx, "UPDATE move SET status = 'failed' WHERE move_id = %(id)s", {"id": move_id}
+        )
+    await till.freeze("pool", "behind the chain")
+    why = {"by": "operator:kim", "reason": WHY}
+    await upkeep.thaw(
+        till.desk, "arb", pool.address, finalized_nonce=1, at_block=80, dead=(), **why
+    )
+    await mined(till, chain, tx_hash)
+
+    await works(till, chain, signer)
+    other = (await till.moves(bill, "payout"))[-1]
+    assert tx_hash in str(other.park_reason)
+    async with till.desk.database.reading() as tx:
+        known = await lost.get(tx, "arb", pool.address, 0)
+    assert known is not None
+    assert (known.ended, known.move_ids) == ("landed", [move_id, other.move_id])
+    assert signer.signed == []
