@@ -128,6 +128,36 @@ async def test_a_payment_just_before_the_deadline_is_looked_for_before_it_passes
     assert (await tower.shop.transfers(bill))[0].arrived_at < SOON, "it was paid in time"
 
 
+async def test_what_a_broken_scan_has_written_hides_nothing_that_no_list_tells(
+    tower: Tower,
+) -> None:
+    """Dust was read and written when the watcher died, before it moved the head over it."""
+    tower.chain.final_lag = 1_000
+    bill = await tower.shop.bill(deadline_at=NOON + timedelta(seconds=12))
+    tower.mine(5)
+    await tower.watch()
+    async with tower.desk.database.transaction() as tx:
+        cursor = "SELECT head_number, head_hash, head_at FROM ingest.chain_cursor"
+        before = await (await tx.execute(cursor)).fetchone()
+    tower.chain.pay(USDT.contract, bill.deposit_address, 7, CUSTOMER)
+    tower.mine()
+    untold = tower.chain.pay(USDT.contract, bill.deposit_address, 7, CUSTOMER)
+    tower.mine()
+    tower.chain.faults.omitted.add(untold.tx_hash)
+    await tower.watch()
+    assert before is not None
+    async with tower.desk.database.transaction() as tx:
+        await tx.execute(
+            "UPDATE ingest.chain_cursor SET head_number = %s, head_hash = %s, head_at = %s", before
+        )
+    tower.mine(15)
+    await tower.watch(tower.another())
+    await expire(tower)
+    (missing,) = await comparing.every(tower.desk)
+    assert (missing.known_units, missing.chain_units) == (7, 14)
+    assert await tower.shop.status(bill) is not Status.EXPIRED
+
+
 async def test_nodes_without_old_state_hold_up_nothing_but_what_is_due(tower: Tower) -> None:
     bill, due = await tower.shop.bill(), await tower.shop.bill(deadline_at=SOON)
     tower.chain.faults.no_state = True

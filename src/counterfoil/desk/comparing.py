@@ -8,11 +8,13 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from counterfoil.books import unexplained
+from counterfoil.books import transfers, unexplained
+from counterfoil.books.transfers import Key
 from counterfoil.books.unexplained import Compared, Unexplained
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid, NotFound
 from counterfoil.core.invoice import Status
+from counterfoil.core.reckoning import Depth
 from counterfoil.core.roles import Actor
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
@@ -29,6 +31,7 @@ __all__ = [
     "every",
     "keep",
     "known_at",
+    "on_record",
     "open_addresses",
 ]
 
@@ -70,6 +73,18 @@ async def known_at(
     async with desk.database.reading() as tx:
         found = await unexplained.known_at(tx, chain, compared, contracts, block_number)
     return {(one.address, one.contract): one.units for one in found}
+
+
+async def on_record(
+    desk: Desk, chain: str, compared: Sequence[Compared], tx_hashes: Collection[str]
+) -> set[Key]:
+    """What of these transactions `known_at` counts for these addresses already."""
+    org_ids = {one.org_id for one in compared}
+    async with desk.database.reading() as tx:
+        rows = await transfers.of_transactions(tx, chain, org_ids, tx_hashes)
+        aside = await transfers.quarantined(tx, chain, tx_hashes)
+    kept = {row.key for row in aside if row.depth > Depth.ORPHANED}
+    return kept | {row.key for row in rows if row.depth > Depth.ORPHANED}
 
 
 async def keep(

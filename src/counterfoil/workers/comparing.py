@@ -5,7 +5,7 @@ watcher believe it. The balance at the same block tells (specs/chains.md 6.2 ite
 """
 
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -70,7 +70,7 @@ class BalanceCheck:
         due = await comparing.due_addresses(self._desk, self._chain.key, after=head.at, upto=end.at)
         if not due:
             return
-        over = await self._over(due, tip.number, _units(found, above=head.number))
+        over = await self._over(due, tip.number, await self._news(due, head, found))
         if over is None:
             msg = f"{self._chain.key}: no endpoint tells what invoices that are due hold"
             raise ChainUnreachable(msg)
@@ -86,8 +86,25 @@ class BalanceCheck:
         due = await comparing.due_addresses(
             self._desk, self._chain.key, after=head.at, upto=end.at, contract=_COIN
         )
-        news = _units(found, above=head.number)
+        news = await self._news(due, head, found)
         await self._keep(tip.number, (), await self._coin_over(due, tip, news))
+
+    async def _news(
+        self, due: Sequence[Compared], head: Mark, found: Collection[Sighting]
+    ) -> dict[_Place, int]:
+        """How much is found above the head at these addresses that is not on record yet.
+
+        A scan that broke may have written some of it before the head moved.
+        """
+        if not due:
+            return {}
+        ours = {one.address for one in due}
+        new = [one for one in found if one.block_number > head.number and one.to_address in ours]
+        hashes = {one.tx_hash for one in new}
+        known = (
+            await comparing.on_record(self._desk, self._chain.key, due, hashes) if hashes else set()
+        )
+        return _units(one for one in new if one.key not in known)
 
     async def rotate(self, final_number: int) -> Recorded:
         """Compare the next addresses after the last block that is wholly in the books.
@@ -279,15 +296,14 @@ class BalanceCheck:
             )
 
 
-def _units(found: Collection[Sighting], *, above: int) -> dict[_Place, int]:
-    """How much of each token came to each address in blocks above one.
+def _units(found: Iterable[Sighting]) -> dict[_Place, int]:
+    """How much of each token came to each address.
 
     Whoever got something may still miss more: only dust, or a token that nobody asked for, may be
     what was found.
     """
     units: dict[_Place, int] = {}
     for one in found:
-        if one.block_number > above:
-            place = one.to_address, one.contract
-            units[place] = units.get(place, 0) + one.amount_units
+        place = one.to_address, one.contract
+        units[place] = units.get(place, 0) + one.amount_units
     return units
