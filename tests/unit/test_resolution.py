@@ -23,6 +23,7 @@ from support.invoices import (
     SIGNER,
     STRANGER,
     USDT,
+    gone,
     invoice,
     paid,
 )
@@ -72,6 +73,11 @@ class TestChoices:
         found = judged(tally)
         assert [c.value for c in choices(found)] == possible
         assert suggested(found) == best
+
+    def test_who_began_to_send_it_back_is_told_to_go_on(self) -> None:
+        found = replace(judged(paid(DUE // 2)), settled=gone(returned=DUE // 4))
+        assert Choice.WAIT not in choices(found)
+        assert suggested(found) is Choice.REFUND_ALL
 
     def test_a_price_without_a_rate_is_not_recalculated(self) -> None:
         found = sign_pending(late(1))

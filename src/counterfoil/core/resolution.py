@@ -95,6 +95,8 @@ def suggested(invoice: Invoice) -> Choice | None:
         return Choice.RECALCULATE
     if Choice.ACCEPT in possible and _lacks_dust_alone(invoice):
         return Choice.ACCEPT
+    if invoice.context is Context.UNDERPAID and reckoning.is_partly_returned(invoice):
+        return Choice.REFUND_ALL
     for choice in (Choice.WAIT, Choice.REFUND_SURPLUS, Choice.ACCEPT):
         if choice in possible:
             return choice
