@@ -149,6 +149,7 @@ async def test_a_refund_with_papers_is_ordered_by_one_and_approved_by_another(
     sam = await site.at_the_pages(SAM)
     page = await sam.open(f"/studio/invoices/{made}/refund")
     assert "What can go back now" in page.words
+    assert "3,000.00 TWD at the price of this invoice" in page.words
     form = aiohttp.FormData({"address": CUSTOMER, "reason": "", "amount": "", "asset": ""})
     form.add_field("attachments", PDF, filename="order.pdf", content_type="application/pdf")
     refused = await sam.send(f"/studio/invoices/{made}/refund", form, token=page.form_token)
