@@ -6,15 +6,16 @@ from datetime import timedelta
 
 import pytest
 
-from counterfoil.books import audit
+from counterfoil.books import audit, unexplained
 from counterfoil.chains.port import Attestation, ChainUnreachable
 from counterfoil.cli_watch import needing_a_person
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid, NotFound
-from counterfoil.core.invoice import Status
+from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
-from counterfoil.desk import comparing, doubting, landing, moving, proving
+from counterfoil.db.rows import all_values, execute
+from counterfoil.desk import comparing, doubting, landing, moving, natives, proving
 from counterfoil.desk.landing import Landed, LandedItem, Settled
 from counterfoil.desk.moving import Reserved
 from counterfoil.workers import witness
@@ -22,7 +23,7 @@ from counterfoil.workers.comparing import AT_ONCE
 from counterfoil.workers.expire import Expirer
 from support.fake_chain import FakeChain
 from support.fake_clock import NOON, FakeClock
-from support.invoices import CUSTOMER, DUE, USDC, USDT
+from support.invoices import CUSTOMER, DUE, ETH, USDC, USDT
 from support.shop import desk_on
 from support.till import Till, reserve
 from support.tower import Tower
@@ -126,6 +127,74 @@ async def test_a_payment_just_before_the_deadline_is_looked_for_before_it_passes
     await expire(tower)
     assert await tower.shop.status(bill) is Status.SCREENING
     assert (await tower.shop.transfers(bill))[0].arrived_at < SOON, "it was paid in time"
+
+
+IN_PART = {
+    Status.PAYMENT_DETECTED,
+    Status.SCREENING,
+    Status.COMPLIANCE_HOLD,
+    Status.RESOLUTION_REQUIRED,
+    Status.REFUND_PENDING,
+    Status.REFUND_PROCESSING,
+}
+"""Where more money may still be expected, or may be again."""
+
+
+async def test_the_second_part_is_looked_for_before_the_deadline_wherever_the_first_one_is(
+    tower: Tower,
+) -> None:
+    tower.chain.final_lag = 1_000
+    bills = {status: await tower.shop.bill(deadline_at=SOON) for status in IN_PART}
+    other = await tower.shop.bill(deadline_at=SOON)
+    for bill in (*bills.values(), other):
+        tower.chain.pay(USDT.contract, bill.deposit_address, DUE // 2, CUSTOMER)
+    tower.mine(40)
+    await tower.watch()
+    for status, bill in bills.items():
+        await put(tower, bill, status)
+        untold = tower.chain.pay(USDT.contract, bill.deposit_address, DUE // 2, CUSTOMER)
+        tower.chain.faults.omitted.add(untold.tx_hash)
+    tower.mine(40)
+    await tower.watch()
+
+    missing = {one.invoice_id: one for one in await comparing.every(tower.desk)}
+    assert set(missing) == {bill.invoice_id for bill in bills.values()}
+    assert {(one.known_units, one.chain_units) for one in missing.values()} == {(DUE // 2, DUE)}
+
+
+async def test_what_is_due_is_found_in_an_index_however_many_invoices_are_open(
+    tower: Tower,
+) -> None:
+    await tower.shop.bill()
+    statuses = [*IN_PART, Status.AWAITING_PAYMENT]
+    when = {"after": NOON, "upto": SOON}
+    async with tower.desk.database.transaction() as tx:
+        await execute(tx, "SET LOCAL enable_seqscan = off", {})
+        plan = await all_values(tx, str, "EXPLAIN " + unexplained.DUE, when)
+    used = {
+        name for name in ("invoice_due", "invoice_due_in_part") for line in plan if name in line
+    }
+    assert used == {"invoice_due", "invoice_due_in_part"}, plan
+    assert all(status in unexplained.DUE for status in statuses)
+
+
+async def test_coin_in_part_is_looked_for_at_its_deadline_whoevers_turn_it_is(
+    tower: Tower,
+) -> None:
+    bill = await tower.shop.bill(deadline_at=SOON, assets=(ETH,))
+    await tower.shop.bill(deadline_at=SOON)
+    for status in IN_PART:
+        await put(tower, bill, status)
+        found = await natives.pressing(
+            tower.desk, "arb", after=0, upto=9, due=(NOON, SOON), settles=False
+        )
+        assert found == [bill.deposit_address], status
+
+
+async def put(tower: Tower, bill: Invoice, status: Status) -> None:
+    change = "UPDATE invoice SET status = %(status)s WHERE org_id = 1 AND invoice_id = %(id)s"
+    async with tower.desk.database.transaction() as tx:
+        await execute(tx, change, {"status": status, "id": bill.invoice_id})
 
 
 async def test_what_a_broken_scan_has_written_hides_nothing_that_no_list_tells(

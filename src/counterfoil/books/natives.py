@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from counterfoil.books.unexplained import DUE
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, all_values, execute_many
 
@@ -61,33 +62,31 @@ async def pressing(  # noqa: PLR0913 - a chain, a range of blocks and one of tim
     """Addresses that must be looked at now, whoever's turn it is.
 
     Those at which coin was seen in the blocks above ``above`` up to ``upto`` and is not final, and
-    those of unpaid invoices that ask for coin and are due in between the two times.
+    those of invoices that wait for coin, or more of it, and are due in between the two times.
     """
     return await all_values(
         tx,
         str,
-        """
+        f"""
         SELECT i.deposit_address FROM transfer t JOIN invoice i USING (org_id, invoice_id)
          WHERE t.chain = %(chain)s AND t.contract = '' AND t.depth IN (1, 2)
-           AND t.block_number > %(above)s AND t.block_number <= %(upto)s
+           AND t.block_number > %(above)s AND t.block_number <= %(block_upto)s
          UNION
         SELECT u.address FROM ingest.unassigned_transfer u
          WHERE u.chain = %(chain)s AND u.contract = '' AND u.depth IN (1, 2)
-           AND u.block_number > %(above)s AND u.block_number <= %(upto)s
+           AND u.block_number > %(above)s AND u.block_number <= %(block_upto)s
          UNION
-        SELECT i.deposit_address FROM invoice i
-         WHERE i.status = 'awaiting_payment'
-           AND i.deadline_at > %(due_after)s AND i.deadline_at <= %(due_upto)s
-           AND EXISTS (
+        SELECT i.deposit_address FROM ({DUE}) AS i
+         WHERE EXISTS (
                SELECT FROM payment_request p
                 WHERE p.org_id = i.org_id AND p.invoice_id = i.invoice_id AND p.contract = '')
-        """,
+        """,  # noqa: S608 - a constant
         {
             "chain": chain,
             "above": above,
-            "upto": upto,
-            "due_after": due_after,
-            "due_upto": due_upto,
+            "block_upto": upto,
+            "after": due_after,
+            "upto": due_upto,
         },
     )
 

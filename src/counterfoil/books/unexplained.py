@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from counterfoil.core.invoice import DepositMode
@@ -45,6 +46,22 @@ class Unexplained:
     since: datetime
 
 
+DUE: Final = """
+    SELECT org_id, invoice_id, number, deposit_address, deadline_at FROM invoice
+     WHERE status = 'awaiting_payment'
+       AND deadline_at > %(after)s AND deadline_at <= %(upto)s
+     UNION ALL
+    SELECT org_id, invoice_id, number, deposit_address, deadline_at FROM invoice
+     WHERE status IN ('payment_detected', 'screening', 'compliance_hold', 'resolution_required',
+                      'refund_pending', 'refund_processing')
+       AND deadline_at > %(after)s AND deadline_at <= %(upto)s
+    """
+"""Invoices that wait for money whose time for it ends ``after`` one time and ``upto`` another.
+
+Each half has an index with just these statuses, and the planner knows only literal ones.
+"""
+
+
 async def open_addresses(
     tx: Tx, chain: str, *, ended: Sequence[str], since: datetime, limit: int
 ) -> list[Compared]:
@@ -76,28 +93,27 @@ async def open_addresses(
 async def due_addresses(
     tx: Tx, chain: str, *, after: datetime, upto: datetime, contract: str | None = None
 ) -> list[Compared]:
-    """Addresses of a chain's unpaid invoices whose deadline lies between two times.
+    """Addresses of a chain's invoices that wait for money and whose deadline lies in between.
 
+    Those that have a part of it are among them, wherever it is judged or sent back.
     With a ``contract`` only of those that ask for it on that chain, ``""`` being native coin, and
     without addresses that have a key of their own: coin for their gas comes to these.
     """
     return await all_rows(
         tx,
         Compared,
-        """
+        f"""
         SELECT i.org_id, i.invoice_id, a.address, a.deposit_mode
-          FROM invoice i
+          FROM ({DUE}) AS i
           JOIN ingest.address_owner a ON a.org_id = i.org_id AND a.number = i.number
-         WHERE i.status = 'awaiting_payment'
-           AND i.deadline_at > %(after)s AND i.deadline_at <= %(upto)s
-           AND EXISTS (
+         WHERE EXISTS (
                SELECT FROM payment_request p
                 WHERE p.org_id = i.org_id AND p.invoice_id = i.invoice_id
                   AND p.chain = %(chain)s
                   AND (%(contract)s::text IS NULL
                        OR (p.contract = %(contract)s AND a.deposit_mode = 'factory')))
          ORDER BY i.deadline_at, i.org_id, i.invoice_id, a.deposit_mode
-        """,
+        """,  # noqa: S608 - a constant of this file
         {"chain": chain, "after": after, "upto": upto, "contract": contract},
     )
 

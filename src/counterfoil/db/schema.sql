@@ -1030,6 +1030,8 @@ CREATE INDEX invoice_count_of_org ON public.invoice_count USING btree (org_id);
 
 CREATE INDEX invoice_due ON public.invoice USING btree (deadline_at, org_id, invoice_id) WHERE (status = ANY (ARRAY['awaiting_payment'::text, 'expired'::text]));
 
+CREATE INDEX invoice_due_in_part ON public.invoice USING btree (deadline_at) WHERE (status = ANY (ARRAY['payment_detected'::text, 'screening'::text, 'compliance_hold'::text, 'resolution_required'::text, 'refund_pending'::text, 'refund_processing'::text]));
+
 CREATE INDEX invoice_search_amount ON public.invoice_search USING btree (org_id, price_currency, price_amount, invoice_id);
 
 CREATE INDEX invoice_search_grams ON public.invoice_search USING gin (grams) WITH (fastupdate='on', gin_pending_list_limit='256');

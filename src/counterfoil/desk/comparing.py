@@ -54,7 +54,7 @@ async def open_addresses(desk: Desk, chain: str, limit: int) -> list[Compared]:
 async def due_addresses(
     desk: Desk, chain: str, *, after: datetime, upto: datetime, contract: str | None = None
 ) -> list[Compared]:
-    """The addresses of unpaid invoices whose time to pay ends between two times.
+    """The addresses of invoices that wait for money, or more of it, due between two times.
 
     With a ``contract`` (``""`` is native coin) only of those that ask for it on this chain.
     """
