@@ -30,6 +30,7 @@ def view(**parts: object) -> InvoiceView:
         "transfers": (),
         "moves": (),
         "screening": None,
+        "read_at": NOON,
         **parts,
     }
     return InvoiceView(**found)  # type: ignore[arg-type]  # any part may be given

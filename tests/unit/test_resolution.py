@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from counterfoil.checkout.stages import Stage, stage_of
 from counterfoil.core.content import content_hash, is_approved_content
 from counterfoil.core.errors import Invalid, OutOfPlace
 from counterfoil.core.events import Accept, Leg, PlanMoves, Recalculate, SignOff
@@ -30,6 +31,7 @@ from support.invoices import (
 from support.life import sign_pending, surplus_to, through
 
 S, C = Status, Context
+LATER = DEADLINE + timedelta(hours=3)
 PRICED = (PaymentRequest(USDT, DUE, QUOTE),)
 BOTH = (CUSTOMER, STRANGER)
 
@@ -71,31 +73,58 @@ class TestChoices:
         self, tally: Tally, possible: list[str], best: str | None
     ) -> None:
         found = judged(tally)
-        assert [c.value for c in choices(found)] == possible
-        assert suggested(found) == best
+        assert [c.value for c in choices(found, NOON)] == possible
+        assert suggested(found, NOON) == best
 
     def test_who_began_to_send_it_back_is_told_to_go_on(self) -> None:
         found = replace(judged(paid(DUE // 2)), settled=gone(returned=DUE // 4))
-        assert Choice.WAIT not in choices(found)
-        assert suggested(found) is Choice.REFUND_ALL
+        assert Choice.WAIT not in choices(found, NOON)
+        assert suggested(found, NOON) is Choice.REFUND_ALL
 
     def test_a_price_without_a_rate_is_not_recalculated(self) -> None:
         found = sign_pending(late(1))
-        assert Choice.RECALCULATE not in choices(found)
-        assert suggested(found) is Choice.ACCEPT
+        assert Choice.RECALCULATE not in choices(found, LATER)
+        assert suggested(found, LATER) is Choice.ACCEPT
+
+    @pytest.mark.parametrize("requests", [PRICED, (PaymentRequest(USDT, DUE, None),)])
+    def test_nobody_waits_for_what_nobody_is_asked_for(
+        self, requests: tuple[PaymentRequest, ...]
+    ) -> None:
+        short = sign_pending(paid(DUE // 2), requests=requests)
+        moments = (DEADLINE - timedelta.resolution, DEADLINE, LATER)
+        assert [Choice.WAIT in choices(short, at) for at in moments] == [True, False, False]
+        assert [suggested(short, at) for at in moments] == [
+            Choice.WAIT,
+            Choice.RECALCULATE,
+            Choice.RECALCULATE,
+        ]
+        assert [stage_of(short, at) for at in moments] == [
+            Stage.MISSING,
+            Stage.MISSING_LATE,
+            Stage.MISSING_LATE,
+        ]
+
+    def test_dust_that_lacks_is_forgiven_when_time_is_over_as_well(self) -> None:
+        assert suggested(judged(paid(DUE - 1)), LATER) is Choice.ACCEPT
+
+    def test_what_began_to_go_back_is_not_asked_for_again_by_giving_time(self) -> None:
+        begun = replace(sign_pending(paid(DUE // 2)), settled=gone(returned=DUE // 4))
+        assert list(choices(begun, LATER)) == ["accept", "refund_all"]
+        late_and_begun = replace(judged(late(1, DUE // 2)), settled=gone(returned=DUE // 4))
+        assert suggested(late_and_begun, LATER) is Choice.REFUND_ALL
 
     @pytest.mark.parametrize(
         "status", [s for s in S if s not in {S.RESOLUTION_REQUIRED, S.SIGN_PENDING}]
     )
     def test_nothing_is_chosen_elsewhere(self, status: Status) -> None:
-        assert choices(invoice(status, context=C.UNDERPAID, tally=paid(1))) == ()
+        assert choices(invoice(status, context=C.UNDERPAID, tally=paid(1)), NOON) == ()
 
     @pytest.mark.parametrize("tally", [paid(DUE + 1), paid(payers=BOTH)])
     def test_what_is_no_choice_is_refused_by_name(self, tally: Tally) -> None:
         found = judged(tally, overpaid="resolve")
         with pytest.raises(OutOfPlace, match=r"recalculate is no choice.*accept, ") as refusal:
             decide(found, Recalculate(at=NOON, by=SIGNER, requests=PRICED))
-        assert refusal.value.data["choices"] == list(choices(found))
+        assert refusal.value.data["choices"] == list(choices(found, NOON))
 
     def test_an_exact_payment_needs_no_accepting(self) -> None:
         with pytest.raises(OutOfPlace, match="nothing is left to choose"):
@@ -105,7 +134,7 @@ class TestChoices:
 class TestSurplus:
     def test_kept_by_choice_it_is_paid_out_with_the_rest(self) -> None:
         kept = through(judged(paid(DUE + 5)), Accept(at=NOON, by=SIGNER))
-        assert (kept.status, choices(kept)) == (S.SIGN_PENDING, ())
+        assert (kept.status, choices(kept, NOON)) == (S.SIGN_PENDING, ())
         _, (plan,) = decide(kept, SignOff(at=NOON, by=SIGNER))
         assert plan == PlanMoves(
             (
@@ -124,7 +153,7 @@ class TestSurplus:
     @pytest.mark.parametrize("tally", [late(1, DUE + 5), paid(DUE + 5, payers=BOTH)])
     def test_it_goes_back_whatever_else_is_particular(self, tally: Tally) -> None:
         going = through(judged(tally), Accept(at=NOON, by=SIGNER, surplus="return"))
-        assert (going.status, Choice.RECALCULATE in choices(going)) == (S.SIGN_PENDING, False)
+        assert (going.status, Choice.RECALCULATE in choices(going, NOON)) == (S.SIGN_PENDING, False)
         with pytest.raises(Invalid, match="too much"):
             decide(going, SignOff(at=NOON, by=SIGNER))
         _, (plan,) = decide(going, surplus_to(STRANGER))
@@ -140,7 +169,7 @@ class TestSurplus:
         again = through(replace(kept, status=S.AWAITING_PAYMENT, tally=Tally()))
         more = sign_pending(paid(DUE * 3), requests=PRICED, resolution=again.resolution)
         assert more.resolution is None
-        assert Choice.REFUND_SURPLUS in choices(more)
+        assert Choice.REFUND_SURPLUS in choices(more, NOON)
 
 
 class TestRecalculation:
@@ -171,7 +200,29 @@ class TestRecalculation:
         half = judged(paid(DUE // 2))
         topped = sign_pending(late(1), requests=half.requests)
         assert (topped.status, topped.context) == (S.RESOLUTION_REQUIRED, C.PAID_LATE)
-        assert suggested(topped) is Choice.RECALCULATE
+        assert suggested(topped, LATER) is Choice.RECALCULATE
+
+    def test_without_a_rate_more_time_is_all_that_it_gives(self) -> None:
+        short = sign_pending(paid(DUE // 2))
+        until = LATER + timedelta(hours=24)
+        order = Recalculate(at=LATER, by=SIGNER, requests=short.requests, until=until)
+        anew = through(short, order)
+        assert (anew.status, anew.context) == (S.RESOLUTION_REQUIRED, C.UNDERPAID)
+        assert (anew.deadline_at, anew.requests) == (until, short.requests)
+        assert (suggested(anew, LATER), stage_of(anew, LATER)) == (Choice.WAIT, Stage.MISSING)
+        assert is_approved_content(anew)
+
+    def test_without_a_rate_and_more_time_it_would_change_nothing(self) -> None:
+        short = sign_pending(paid(DUE // 2))
+        for at, until, rule in (
+            (LATER, None, "no_time"),
+            (LATER, LATER, "no_time"),
+            (NOON, LATER, "no_rate"),
+        ):
+            order = Recalculate(at=at, by=SIGNER, requests=short.requests, until=until)
+            with pytest.raises(OutOfPlace) as refusal:
+                decide(short, order)
+            assert refusal.value.data["rule"] == rule
 
     def test_lateness_is_forgiven_and_a_surplus_is_not(self) -> None:
         cheaper = (PaymentRequest(USDT, DUE - 7, QUOTE),)

@@ -111,8 +111,8 @@ class TestLife:
         found = screened(money)
         assert (found.status, found.context) == (S.RESOLUTION_REQUIRED, Context.WRONG_ASSET)
         assert holdings(found) == received(found) == (Money(DUE, USDC_E),)
-        assert choices(found) == (Choice.REFUND_ALL,)
-        assert suggested(found) is Choice.REFUND_ALL
+        assert choices(found, NOON) == (Choice.REFUND_ALL,)
+        assert suggested(found, NOON) is Choice.REFUND_ALL
 
     def test_a_bridged_token_is_not_accepted(self) -> None:
         with pytest.raises(OutOfPlace, match="there is refund_all"):

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from counterfoil.core.invoice import Context, Invoice, Status
-from counterfoil.core.reckoning import is_partly_returned, still_due, surplus
+from counterfoil.core.reckoning import is_over, is_partly_returned, still_due, surplus
 from counterfoil.core.signing import stands_to_be_signed
 from counterfoil.pages.language import N_
 
@@ -105,7 +105,7 @@ TOLD: Final[Mapping[Stage, Told]] = {
         N_("A part of the amount is missing, and the time to pay is over"),
         N_(
             "What you sent has arrived, but it is less than the amount due. Please ask the merchant"
-            " before you send more: they may take it as it is, or send it back."
+            " before you send more: they may give you more time, take it as it is, or send it back."
         ),
         "orange",
         1,
@@ -235,7 +235,7 @@ _PARTICULAR: Final[Mapping[Context, Stage]] = {
 
 def stage_of(invoice: Invoice, now: datetime) -> Stage:
     """Where the payment of an invoice stands, for the one who pays it."""
-    in_time = now < invoice.deadline_at
+    in_time = not is_over(invoice, now)
     match invoice.status:
         case Status.AWAITING_PAYMENT if not in_time:
             return Stage.OVER

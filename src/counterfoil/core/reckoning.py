@@ -225,6 +225,11 @@ def late_by(invoice: Invoice) -> timedelta:
     return max(paid_at - invoice.deadline_at, timedelta(0))
 
 
+def is_over(invoice: Invoice, now: datetime) -> bool:
+    """Whether the time to pay is over; what comes from then on is late."""
+    return now >= invoice.deadline_at
+
+
 def missing(invoice: Invoice) -> tuple[Money, ...]:
     """What would complete the payment, in any one of these assets; rounded up."""
     share = 1 - coverage(invoice)

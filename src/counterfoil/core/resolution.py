@@ -6,7 +6,7 @@ where it would go is for people to say (specs/lifecycle.md D.2).
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
 from typing import Final
@@ -25,7 +25,11 @@ class Choice(StrEnum):
     ACCEPT = "accept"
     """Take it as it is, and all of it."""
     RECALCULATE = "recalculate"
-    """Price the invoice at the current rate, and judge what came against that."""
+    """Price the invoice at the current rate, and judge what came against that.
+
+    Where the time to pay is over and a part is missing, a new deadline may go with it; then it is
+    open without any rate as well, at the same price.
+    """
     REFUND_SURPLUS = "refund_surplus"
     """Sign for what is due; the rest goes back with the same signature."""
     REFUND_ALL = "refund_all"
@@ -56,27 +60,47 @@ class ByRule:
     rule: str
 
 
-def choices(invoice: Invoice) -> tuple[Choice, ...]:
+def is_asked(invoice: Invoice) -> bool:
+    """Whether something is to be chosen about the payment, at whatever time."""
+    return invoice.context in _OF_CONTEXT and _is_open(invoice)
+
+
+def choices(invoice: Invoice, now: datetime) -> tuple[Choice, ...]:
     """What can be chosen about the payment just now; empty where nothing waits for a choice."""
-    if invoice.context is None or not _is_open(invoice):
+    if invoice.context is None or not is_asked(invoice):
         return ()
-    chosen = invoice.status is Status.SIGN_PENDING
     senseless = {
-        Choice.RECALCULATE: chosen or not is_priced_by_rate(invoice),
+        Choice.RECALCULATE: not (may_be_repriced(invoice) or lacks_time(invoice, now)),
         Choice.REFUND_SURPLUS: not reckoning.surplus(invoice),
-        # Nobody pays what they are being given back.
-        Choice.WAIT: reckoning.is_partly_returned(invoice),
+        # Nobody pays what they are being given back, nor where they are told that it is too late.
+        Choice.WAIT: reckoning.is_partly_returned(invoice) or reckoning.is_over(invoice, now),
         Choice.ACCEPT: not all(map(_is_payable, reckoning.received(invoice))),
     }
-    return tuple(c for c in _OF_CONTEXT.get(invoice.context, ()) if not senseless.get(c))
+    return tuple(c for c in _OF_CONTEXT[invoice.context] if not senseless.get(c))
 
 
-def must_be_open(invoice: Invoice, choice: Choice) -> None:
+def may_be_repriced(invoice: Invoice) -> bool:
+    """Whether the current rate can be chosen for what came."""
+    possible = _OF_CONTEXT.get(invoice.context, ()) if invoice.context else ()
+    undecided = invoice.status is Status.RESOLUTION_REQUIRED
+    return undecided and Choice.RECALCULATE in possible and is_priced_by_rate(invoice)
+
+
+def lacks_time(invoice: Invoice, now: datetime) -> bool:
+    """Whether a part is missing that nobody is asked for any more, as the time to pay is over."""
+    return (
+        (invoice.status, invoice.context) == (Status.RESOLUTION_REQUIRED, Context.UNDERPAID)
+        and reckoning.is_over(invoice, now)
+        and not reckoning.is_partly_returned(invoice)
+    )
+
+
+def must_be_open(invoice: Invoice, choice: Choice, now: datetime) -> None:
     """Refuse what is no way to deal with what is particular about this payment.
 
     Raises `OutOfPlace` naming what is.
     """
-    possible = choices(invoice)
+    possible = choices(invoice, now)
     if choice not in possible:
         named = ", ".join(possible) or "nothing, as nothing is left to choose"
         context = "unjudged" if invoice.context is None else invoice.context.value
@@ -86,17 +110,43 @@ def must_be_open(invoice: Invoice, choice: Choice) -> None:
         )
 
 
-def suggested(invoice: Invoice) -> Choice | None:
-    """What most merchants choose here; None where there is nothing to choose."""
-    possible = choices(invoice)
+def must_change(invoice: Invoice, now: datetime, until: datetime | None) -> None:
+    """Refuse to recalculate what would stay as it is: at the same price, without more time.
+
+    Raises `OutOfPlace`.
+    """
+    needs_no_rate = not is_priced_by_rate(invoice)
+    if is_asked(invoice) and needs_no_rate and not lacks_time(invoice, now):
+        raise OutOfPlace(
+            "this invoice is priced without a rate, so pricing it again would change nothing;"
+            " accept the payment or send it back",
+            data={"rule": "no_rate"},
+        )
+    must_be_open(invoice, Choice.RECALCULATE, now)
+    if needs_no_rate and (until is None or until <= now):
+        raise OutOfPlace(
+            "this invoice is priced without a rate, so the same would be due; say how many hours"
+            " the customer has for the rest, accept the payment or send it back",
+            data={"rule": "no_time"},
+        )
+
+
+def suggested(invoice: Invoice, now: datetime) -> Choice | None:
+    """What most merchants choose here; None where there is nothing to choose.
+
+    Waiting is suggested only while the customer's page asks for the rest.
+    """
+    possible = choices(invoice, now)
     if not possible:
         return None
-    if Choice.RECALCULATE in possible and reckoning.late_by(invoice):
-        return Choice.RECALCULATE
-    if Choice.ACCEPT in possible and _lacks_dust_alone(invoice):
-        return Choice.ACCEPT
     if invoice.context is Context.UNDERPAID and reckoning.is_partly_returned(invoice):
         return Choice.REFUND_ALL
+    forgives = Choice.ACCEPT in possible and _lacks_dust_alone(invoice)
+    too_late = reckoning.late_by(invoice) or (lacks_time(invoice, now) and not forgives)
+    if too_late and Choice.RECALCULATE in possible:
+        return Choice.RECALCULATE
+    if forgives:
+        return Choice.ACCEPT
     for choice in (Choice.WAIT, Choice.REFUND_SURPLUS, Choice.ACCEPT):
         if choice in possible:
             return choice
@@ -117,7 +167,7 @@ def by_rule(invoice: Invoice, repriced: Sequence[PaymentRequest] | None = None) 
     Everything particular has to be covered by a rule: one that forgives lateness does not forgive
     a shortfall. ``repriced`` is the invoice at the current rate, where `wants_rate`.
     """
-    if not choices(invoice):
+    if not is_asked(invoice):
         return None
     found = reckoning.findings(invoice)
     rules = [_ACCEPTING[finding](invoice) for finding in found if finding in _ACCEPTING]
@@ -139,7 +189,7 @@ def wants_rate(invoice: Invoice) -> bool:
     """Whether a rule may price the invoice anew, given the current rate."""
     most = invoice.policy.auto_recalculate_late_minutes
     late = reckoning.late_by(invoice)
-    if most is None or Choice.RECALCULATE not in choices(invoice):
+    if most is None or not may_be_repriced(invoice):
         return False
     return timedelta(0) < late <= timedelta(minutes=most)
 

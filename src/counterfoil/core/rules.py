@@ -285,7 +285,7 @@ def note_taken(invoice: Invoice, event: TakeNote) -> Outcome:
 def accepted(invoice: Invoice, event: Accept) -> Outcome:
     """Take it as it is; the context stays, so that nobody forgets why."""
     keeps = event.surplus == "keep"
-    resolution.must_be_open(invoice, Choice.ACCEPT if keeps else Choice.REFUND_SURPLUS)
+    resolution.must_be_open(invoice, Choice.ACCEPT if keeps else Choice.REFUND_SURPLUS, event.at)
     chosen = Resolution("accept" if keeps else "refund_surplus", event.by, event.at, event.rule)
     return replace(invoice, status=S.SIGN_PENDING, resolution=chosen), ()
 
@@ -295,7 +295,7 @@ def recalculated(invoice: Invoice, event: Recalculate) -> Outcome:
 
     What was approved is now this price: the hash is of it, and the log says what it was before.
     """
-    resolution.must_be_open(invoice, Choice.RECALCULATE)
+    resolution.must_change(invoice, event.at, event.until)
     now_or_later = max(invoice.deadline_at, event.at)
     after = replace(invoice, requests=event.requests, deadline_at=now_or_later)
     context = reckoning.judge(after)

@@ -5,7 +5,6 @@ Every function is one transaction, answers the invoice as it then is, and raises
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -195,6 +194,7 @@ async def recalculate(  # noqa: PLR0913 - one command, whole
     """Price the invoice anew at the current rate, and judge what came in against that.
 
     What is then missing may be paid for ``hours`` more, or until the deadline where that is later.
+    `OutOfPlace` where neither a rate nor more time would change anything,
     `Invalid` for more than `MOST_HOURS`, `Unavailable` while there is no fresh rate, `Conflict`
     when the invoice is not what was approved; then nothing changes.
     """
@@ -205,8 +205,8 @@ async def recalculate(  # noqa: PLR0913 - one command, whole
         if (invoice.status, Recalculate) not in RULES:
             # The lifecycle says what is possible instead.
             return [Recalculate(at=desk.clock.now(), by=by.uid, requests=invoice.requests)]
-        anew = await recalculation(desk, tx, invoice, by.uid, reason=reason)
-        return [replace(anew, until=anew.at + timedelta(hours=hours)) if hours else anew]
+        more = timedelta(hours=hours) if hours else None
+        return [await recalculation(desk, tx, invoice, by.uid, reason=reason, more_time=more)]
 
     return await _command(desk, invoice_id, by, Recalculate, make, key=idempotent)
 
@@ -233,7 +233,7 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
     async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
         check_approved_content(invoice, by.uid)
         if choice is not None:
-            resolution.must_be_open(invoice, choice)
+            resolution.must_be_open(invoice, choice, desk.clock.now())
         if stands_to_be_signed(invoice):
             await must_still_be_registered(desk, tx, invoice)
         await _check_attachments(tx, by, refund_attachments)
@@ -268,18 +268,23 @@ async def resolve(  # noqa: PLR0913 - a choice, whole
     reason: str = "",
     refund_address: str | None = None,
     attachments: tuple[UUID, ...] = (),
+    hours: int = 0,
     idempotent: Idempotent | None = None,
 ) -> InvoiceView:
     """Choose what is done about a particular payment; each choice is the command that does it.
 
-    Both refunds need an address; `Choice.REFUND_SURPLUS` signs for the rest. Raises as the
-    command does, and `Invalid` for waiting, which nobody has to ask for.
+    Both refunds need an address; `Choice.REFUND_SURPLUS` signs for the rest. ``hours`` are those
+    of `recalculate` alone. Raises as the command does, and `Invalid` for waiting, which nobody has
+    to ask for.
     """
+    if hours and choice is not Choice.RECALCULATE:
+        sentence = f"goes with recalculate only: {choice} gives nobody more time to pay"
+        raise Invalid.field("hours", sentence)
     match choice:
         case Choice.ACCEPT:
             return await accept(desk, invoice_id, by, reason, idempotent)
         case Choice.RECALCULATE:
-            return await recalculate(desk, invoice_id, by, reason, idempotent)
+            return await recalculate(desk, invoice_id, by, reason, idempotent, hours=hours)
         case Choice.WAIT:
             sentence = "needs nothing done: the customer may simply pay the rest"
             raise Invalid.field("choice", sentence)

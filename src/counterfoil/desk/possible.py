@@ -7,6 +7,7 @@ of its own about it.
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from counterfoil.core import resolution
 from counterfoil.core.errors import Refusal
 from counterfoil.core.events import (
     Accept,
@@ -30,6 +31,7 @@ from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.lifecycle import RULES, decide
 from counterfoil.core.planning import INWARD, waiting_surplus
 from counterfoil.core.reckoning import refundable
+from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import REQUIRED, Actor
 from counterfoil.core.signing import signing, signs_as_it_is
 from counterfoil.desk.queries import InvoiceView
@@ -64,7 +66,8 @@ EXAMPLES: Final[Mapping[type[Command], Callable[[Invoice, str], Command] | None]
 }
 """Each command as a member (a uid) would give it, filled in well enough to be heard.
 
-None where nothing but the status decides. The order is that in which they come up.
+None where there is none: the status decides, or the choices about the payment. The order is that in
+which they come up.
 """
 
 
@@ -92,6 +95,8 @@ def stands(status: Status, context: Context | None, command: type[Command]) -> b
 
 def is_heard(view: InvoiceView, command: type[Command], by: Actor) -> bool:
     """Whether the command would change anything, coming from this member."""
+    if command is Recalculate:
+        return Choice.RECALCULATE in resolution.choices(view.invoice, view.read_at)
     example = EXAMPLES[command]
     return example is None or _changes(view, example(view.invoice, by.uid))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from uuid import UUID
 
 from counterfoil.books import audit, kept, lists, moves, screening, transfers
@@ -45,9 +46,10 @@ _ENTRIES_PER_INVOICE = 100_000
 
 @dataclass(frozen=True, slots=True)
 class InvoiceView:
-    """An invoice with what came in, what went out, and the newest screening.
+    """An invoice with what came in, what went out, and the newest screening, as of ``read_at``.
 
-    ``repriced`` is what would be due at the current rates, where somebody may choose that. With
+    ``repriced`` is what would be due at the current rates, or with more time, where somebody may
+    choose that. With
     ``goes_unregistered`` nobody signs for it: its money would go where the organisation does not
     pay out to just now.
     """
@@ -56,6 +58,7 @@ class InvoiceView:
     transfers: tuple[transfers.TransferRow, ...]
     moves: tuple[moves.MoveRow, ...]
     screening: screening.ScreeningRun | None
+    read_at: datetime
     repriced: tuple[PaymentRequest, ...] = ()
     goes_unregistered: bool = False
 
@@ -210,7 +213,9 @@ async def logs(desk: Desk, invoice_id: UUID, by: Actor) -> list[NumberedEntry]:
 
 def fresh_view(invoice: Invoice) -> InvoiceView:
     """A new invoice's view: nothing can have come in or gone out yet."""
-    return InvoiceView(invoice=invoice, transfers=(), moves=(), screening=None)
+    return InvoiceView(
+        invoice=invoice, transfers=(), moves=(), screening=None, read_at=invoice.created_at
+    )
 
 
 async def full_view(desk: Desk, tx: Tx, invoice: Invoice) -> InvoiceView:
@@ -222,10 +227,12 @@ async def full_view(desk: Desk, tx: Tx, invoice: Invoice) -> InvoiceView:
 async def shown_view(desk: Desk, tx: Tx, invoice: Invoice) -> InvoiceView:
     """An invoice's view with the current price, where somebody may choose it."""
     found = await full_view(desk, tx, invoice)
-    if Choice.RECALCULATE not in resolution.choices(invoice):
+    if Choice.RECALCULATE not in resolution.choices(invoice, found.read_at):
         return found
+    if not resolution.is_priced_by_rate(invoice):
+        return replace(found, repriced=invoice.requests)
     try:
-        requests = await resolving.repriced(desk, tx, invoice, desk.clock.now())
+        requests = await resolving.repriced(desk, tx, invoice, found.read_at)
     except Refusal:
         return found
     return replace(found, repriced=tuple(requests))
@@ -235,12 +242,13 @@ async def _views(desk: Desk, tx: Tx, org_id: int, found: Sequence[Invoice]) -> l
     ids = [invoice.invoice_id for invoice in found]
     if not ids:
         return []
+    now = desk.clock.now()
     came_in, went_out, latest, unregistered = await together(
         tx,
         transfers.of_invoices(tx, org_id, ids),
         moves.of_invoices(tx, org_id, ids),
         screening.latest_of_invoices(tx, org_id, ids),
-        registered.not_signed_for(tx, org_id, found, desk.clock.now()),
+        registered.not_signed_for(tx, org_id, found, now),
     )
     runs = {run.invoice_id: run for run in latest}
     return [
@@ -249,6 +257,7 @@ async def _views(desk: Desk, tx: Tx, org_id: int, found: Sequence[Invoice]) -> l
             transfers=tuple(t for t in came_in if t.invoice_id == invoice.invoice_id),
             moves=tuple(m for m in went_out if m.invoice_id == invoice.invoice_id),
             screening=runs.get(invoice.invoice_id),
+            read_at=now,
             goes_unregistered=invoice.invoice_id in unregistered,
         )
         for invoice in found

@@ -5,14 +5,14 @@ What stops a rule (no fresh rate, content that nobody approved) leaves the choic
 never stops the fact that brought it up.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
 from counterfoil.core import planning, pricing, resolution
 from counterfoil.core.content import content_hash, is_approved_content
-from counterfoil.core.errors import Conflict, OutOfPlace, Refusal
+from counterfoil.core.errors import Conflict, Refusal
 from counterfoil.core.events import Accept, Command, Event, Recalculate, Release, Screened
 from counterfoil.core.invoice import Invoice, PaymentRequest, Quote, Status
 from counterfoil.core.resolution import ByRule, Choice
@@ -32,14 +32,8 @@ _log: Final = structlog.get_logger("counterfoil.desk.resolving")
 async def repriced(desk: Desk, tx: Tx, invoice: Invoice, now: datetime) -> list[PaymentRequest]:
     """What would be due at the current rates, asset by asset as it was asked for.
 
-    `Unavailable` where a rate is missing or too old, `OutOfPlace` where no rate would change it.
+    The same where the price needs no rate. `Unavailable` where a rate is missing or too old.
     """
-    if not resolution.is_priced_by_rate(invoice):
-        raise OutOfPlace(
-            "this invoice is priced without a rate, so pricing it again would change nothing;"
-            " accept the payment or send it back",
-            data={"rule": "no_rate"},
-        )
     quotes: dict[tuple[str, str], Quote] = {}
     found = []
     for request in invoice.requests:
@@ -62,23 +56,33 @@ async def repriced(desk: Desk, tx: Tx, invoice: Invoice, now: datetime) -> list[
 
 
 async def recalculation(  # noqa: PLR0913 - a command, whole
-    desk: Desk, tx: Tx, invoice: Invoice, by: str, *, reason: str = "", rule: str = ""
+    desk: Desk,
+    tx: Tx,
+    invoice: Invoice,
+    by: str,
+    *,
+    reason: str = "",
+    more_time: timedelta | None = None,
 ) -> Recalculate:
     """The command that prices a locked invoice anew, as far as it still is what was approved.
 
+    With ``more_time`` from now to pay what is then missing.
     Raises as `repriced` and `check_approved_content` do.
     """
     check_approved_content(invoice, by)
     now = desk.clock.now()
-    requests = tuple(await repriced(desk, tx, invoice, now))
-    return Recalculate(at=now, by=by, requests=requests, reason=reason, rule=rule)
+    until = None if more_time is None else now + more_time
+    requests = invoice.requests
+    if resolution.is_priced_by_rate(invoice):
+        requests = tuple(await repriced(desk, tx, invoice, now))
+    return Recalculate(at=now, by=by, requests=requests, reason=reason, until=until)
 
 
 async def by_rule(
     desk: Desk, tx: Tx, invoice: Invoice, after: Event
 ) -> tuple[Command, Actor] | None:
     """What the rules of an invoice, which the caller holds, choose after an event, and as whom."""
-    if not isinstance(after, _BRING_IT_UP) or not resolution.choices(invoice):
+    if not isinstance(after, _BRING_IT_UP) or not resolution.is_asked(invoice):
         return None
     try:
         requests = None

@@ -16,7 +16,7 @@ from counterfoil.core import zones
 from counterfoil.core.invoice import Context, Invoice, Status, number_label, pay_to
 from counterfoil.core.money import Money
 from counterfoil.core.payment_uri import payment_uri
-from counterfoil.core.reckoning import Depth, is_partly_returned, shortfall, still_due
+from counterfoil.core.reckoning import Depth, is_over, is_partly_returned, shortfall, still_due
 from counterfoil.pages import shape
 from counterfoil.pages.bank import Lines, lines
 from counterfoil.pages.language import N_, translations
@@ -254,7 +254,7 @@ class _Writer:
         short = (Status.RESOLUTION_REQUIRED, Context.UNDERPAID)
         awaited = invoice.status in waiting or (invoice.status, invoice.context) == short
         awaited = awaited and not is_partly_returned(invoice)
-        return awaited and self.now < invoice.deadline_at
+        return awaited and not is_over(invoice, self.now)
 
     def by_bank(self) -> list[str]:
         told = [self.say("By bank transfer; send no tokens.")]

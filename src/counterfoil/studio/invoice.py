@@ -219,6 +219,8 @@ def _what_was_done(name: str, after: Invoice) -> str:
     """What to tell of an action, by where the invoice stands then."""
     if name in DECIDED and after.status is not Status.COMPLIANCE_HOLD:
         return DECIDED[name]
+    if name == "recalculate" and not resolution.is_priced_by_rate(after):
+        return "more_time"
     waits = name == "sign_off" and after.status is Status.REFUND_PENDING
     return "sign_off_waits" if waits else name
 
@@ -277,16 +279,19 @@ async def redeliver(
 def shown(view: InvoiceView) -> dict[str, Any]:
     """What templates show of an invoice."""
     invoice = view.invoice
-    consequences = {c: _numbers(view, c) for c in resolution.choices(invoice)}
+    choices = resolution.choices(invoice, view.read_at)
+    consequences = {c: _numbers(view, c) for c in choices}
+    gives_time_only = not resolution.is_priced_by_rate(invoice)
     return {
         "id": ids.public("inv", invoice.invoice_id),
         "view": view,
         "invoice": invoice,
         "payable_at": [(r, pay_to(invoice, r.asset)) for r in invoice.requests],
-        "choices": resolution.choices(invoice),
-        "suggested": resolution.suggested(invoice),
+        "choices": choices,
+        "suggested": resolution.suggested(invoice, view.read_at),
         "consequences": consequences,
-        "hours": HOURS,
+        "gives_time_only": gives_time_only,
+        "hours": {h: says for h, says in HOURS.items() if h != "0" or not gives_time_only},
         "proposed_hours": next(
             (h for h in HOURS if int(h) * 3600 >= invoice.policy.receipt_window_seconds), "168"
         ),
@@ -307,17 +312,17 @@ def shown(view: InvoiceView) -> dict[str, Any]:
 
 def _suggested_first(view: InvoiceView, by: Actor) -> list[str]:
     actions = [command_name(c) for c in possible(view, by)]
-    choice = resolution.suggested(view.invoice)
+    choice = resolution.suggested(view.invoice, view.read_at)
     wanted = None if choice is None else DOES.get(choice)
     return sorted(actions, key=lambda name: name != wanted)
 
 
 def _without_a_button(view: InvoiceView, actions: Sequence[str]) -> list[Choice]:
     """The choices that no button says: waiting, and what is for others to do."""
-    best = resolution.suggested(view.invoice)
+    best = resolution.suggested(view.invoice, view.read_at)
     return [
         choice
-        for choice in resolution.choices(view.invoice)
+        for choice in resolution.choices(view.invoice, view.read_at)
         if choice is not best and DOES.get(choice) not in actions
     ]
 
@@ -350,6 +355,8 @@ def _numbers(view: InvoiceView, choice: Choice) -> list[str]:
         case Choice.REFUND_SURPLUS:
             return [shape.money(money) for money in reckoning.surplus(invoice)]
         case Choice.WAIT:
+            return [shape.money(money) for money in reckoning.missing(invoice)[:1]]
+        case Choice.RECALCULATE if not resolution.is_priced_by_rate(invoice):
             return [shape.money(money) for money in reckoning.missing(invoice)[:1]]
         case Choice.RECALCULATE:
             return [shape.amount(r.due_units, r.asset) for r in view.repriced[:1]]

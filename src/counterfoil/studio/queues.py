@@ -122,7 +122,7 @@ async def queue(request: PageRequest, name: FromPath[str]) -> Answer:
         (
             ids.public("inv", view.invoice.invoice_id),
             view,
-            resolution.suggested(view.invoice),
+            resolution.suggested(view.invoice, view.read_at),
             [command_name(command) for command in possible(view, by)],
             against(view.invoice),
         )

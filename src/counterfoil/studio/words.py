@@ -1,10 +1,11 @@
 """What things are called on pages: statuses, events, roles. Translated where they are shown."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
-from counterfoil.core.invoice import Context, Status
-from counterfoil.core.resolution import Choice
+from counterfoil.core.invoice import Context, Invoice, Status
+from counterfoil.core.resolution import Choice, is_priced_by_rate, lacks_time
 from counterfoil.core.roles import Permission
 from counterfoil.desk.refunding import RefundProgress
 from counterfoil.pages.language import N_
@@ -71,6 +72,7 @@ DONE: Final[Mapping[str, str]] = {
     "take_note": N_("The note is kept, for compliance only."),
     "accept": N_("The payment is accepted as it is; it still has to be signed for."),
     "recalculate": N_("The invoice is priced at the current rate."),
+    "more_time": N_("The customer has more time; their page asks for the rest again."),
     "sign_off": N_("Signed. The money is being collected and paid out."),
     "sign_off_waits": N_(
         "Signed. The surplus goes elsewhere than it came from, so nothing moves before a second"
@@ -367,6 +369,21 @@ CHOICES: Final[Mapping[Choice, str]] = {
     Choice.REFUND_ALL: N_("Send everything back"),
     Choice.WAIT: N_("Wait for the customer to pay the rest"),
 }
+
+MORE_TIME: Final = N_("Give more time to pay the rest")
+MORE_TIME_MEANS: Final = N_(
+    "The amount due stays as it is, and the customer's page asks for the rest until the new"
+    " deadline."
+)
+ANEW_WITH_TIME: Final = N_("Price it anew at the current rate, with more time to pay the rest")
+
+
+def choice_words(invoice: Invoice, choice: Choice, now: datetime) -> str:
+    """What a choice about this payment is called at this time."""
+    if choice is not Choice.RECALCULATE or not lacks_time(invoice, now):
+        return CHOICES[choice]
+    return ANEW_WITH_TIME if is_priced_by_rate(invoice) else MORE_TIME
+
 
 ALERTS: Final[Mapping[str, str]] = {
     "halted": N_(

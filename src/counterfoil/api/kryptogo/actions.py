@@ -230,6 +230,7 @@ ACTIONS: Final = (
             reason=a.reason,
             refund_address=a.fields.get("refund_address"),
             attachments=tuple(a.fields.get("refund_attachments", ())),
+            hours=a.fields.get("hours", 0),
             idempotent=a.key,
         ),
     ),

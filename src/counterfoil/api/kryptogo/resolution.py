@@ -19,11 +19,11 @@ _SHARE_DIGITS: Final = 6
 def resolution_of(view: InvoiceView) -> Json | None:
     """Context, choices and a suggestion, or what was chosen; None where the payment is plain."""
     invoice = view.invoice
-    possible = resolution.choices(invoice)
+    possible = resolution.choices(invoice, view.read_at)
     chosen = invoice.resolution
     if invoice.context is None or not (possible or chosen):
         return None
-    suggested = resolution.suggested(invoice)
+    suggested = resolution.suggested(invoice, view.read_at)
     return {
         "context": invoice.context.value,
         "findings": [finding.value for finding in reckoning.findings(invoice)],
@@ -83,7 +83,7 @@ def _numbers(view: InvoiceView, choice: Choice) -> Json:
 
 
 def _at_current_rate(view: InvoiceView) -> Json:
-    """Empty where there is no fresh rate, or none that would change anything."""
+    """Empty where there is no fresh rate. Without any rate the same is due, with more time."""
     if not view.repriced:
         return {"due": None}
     anew = replace(view.invoice, requests=view.repriced)

@@ -51,7 +51,7 @@ from counterfoil.core.errors import Invalid, Problems
 from counterfoil.core.invoice import LineItem
 from counterfoil.core.pricing import MAX_TERMS_DAYS
 from counterfoil.core.strict_json import Json
-from counterfoil.desk.commands import MAX_ATTACHMENTS
+from counterfoil.desk.commands import MAX_ATTACHMENTS, MOST_HOURS
 from counterfoil.desk.intake import Change, Draft
 from counterfoil.desk.refunding import Part
 
@@ -240,6 +240,12 @@ RESOLVE_FIELDS: Final = (
         "refund_attachments",
         ListOf(PublicId("file"), 0, MAX_ATTACHMENTS),
         "Uploaded files; one to ten for refund_all, and for a surplus that goes anywhere but back.",
+    ),
+    Field(
+        "hours",
+        Whole(0, MOST_HOURS),
+        "With recalculate: for how many hours the customer may pay what is then missing. Without a"
+        " rate it is all that changes.",
     ),
 )
 NOTE_FIELDS: Final = (
