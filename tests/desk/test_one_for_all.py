@@ -1,11 +1,9 @@
 """What goes wrong with one organisation or one row keeps no other waiting."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from counterfoil.books import orgs
 from counterfoil.chains.evm.hd import HdAddresses
 from counterfoil.chains.port import At, ChainError, ChainUnreachable, Receipt
 from counterfoil.core.invoice import Invoice
@@ -15,7 +13,7 @@ from counterfoil.db.rows import all_values
 from counterfoil.desk import attaching, settings
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.provisioning import Stock
-from counterfoil.signer.client import SignerClient, SignerUnreachable
+from counterfoil.signer.client import SignerUnreachable
 from counterfoil.signer.orders import WalletAddresses
 from counterfoil.workers import attach
 from counterfoil.workers.attach import Attacher
@@ -24,6 +22,7 @@ from counterfoil.workers.provision import ProvisionWorker
 from support.fake_chain import FakeChain, FakeTx, Moved
 from support.fake_clock import FakeClock
 from support.invoices import CUSTOMER, ETH, STRANGER
+from support.pen import Pen
 from support.shop import desk_on
 from support.till import ETHER, Till
 from support.tower import Tower
@@ -38,29 +37,18 @@ async def merchants(database: Database) -> list[Till]:
     return [await Till(desk, org_id).open() for org_id in (1, 2)]
 
 
-class Forgetful(SignerClient):
-    """Tells wallets as the books have them; something is wrong with the first organisation's."""
+class Forgetful(Pen):
+    """Something is wrong with what it tells of the first organisation."""
 
     def __init__(self, desk: Desk, *, branch: Exception, wallets: Exception | None = None) -> None:
-        super().__init__(Path("/nowhere"))
-        self._desk = desk
+        super().__init__(desk)
         self._wrong = {"branch": branch, "wallets": wallets}
 
     async def addresses(self, org_id: int) -> WalletAddresses:
         wrong = self._wrong["wallets"]
         if org_id == 1 and wrong is not None:
             raise wrong
-        async with self._desk.database.reading() as tx:
-            org = await orgs.get(tx, org_id)
-        assert org is not None
-        return WalletAddresses(
-            factory=org.factory_address,
-            operator=org.operator_address,
-            pool=org.pool_address,
-            hold=org.hold_address,
-            gas=org.gas_address,
-            admin=org.gas_address,
-        )
+        return await super().addresses(org_id)
 
     async def deposits(self, org_id: int) -> HdAddresses:
         del org_id

@@ -1,32 +1,33 @@
 """The last look before a payment gets another nonce: what was held for dead may have paid it."""
 
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from counterfoil.books import lost, orgs
+from counterfoil.books import lost, notes
 from counterfoil.chains.port import Attestation, NonceSeen
 from counterfoil.core.errors import OutOfPlace
-from counterfoil.core.invoice import Invoice
+from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.rows import execute
-from counterfoil.desk import approving, moving, stuck, upkeep
+from counterfoil.desk import adopting, approving, moving, stuck, upkeep
+from counterfoil.desk.adopting import EarlierNonce
 from counterfoil.desk.desk import Desk
-from counterfoil.signer.client import SignerClient, SignerRefused
+from counterfoil.desk.objections import LONG
+from counterfoil.signer.client import SignerRefused
 from counterfoil.signer.orders import (
     KnownSignature,
     NonceUse,
     Order,
     Signed,
     TxTerms,
-    WalletAddresses,
 )
 from counterfoil.signer.wire import Code
 from counterfoil.workers.move import MoveWorker
-from support.fake_chain import FakeChain, FakeTx
+from support.fake_chain import FakeChain, FakeTx, Moved
 from support.fake_clock import FakeClock
 from support.invoices import CHECKER
+from support.pen import Pen
 from support.till import Till, fresh_hash, reserve
 from support.treasury import land
 
@@ -35,34 +36,22 @@ WHY = "every node says that it was never paid"
 LIMITS = TxTerms(nonce=0, gas_limit=100_000, max_fee_wei=10**9, tip_wei=10**6)
 
 
-class Remembering(SignerClient):
-    """Has the wallets of the books, and tells what it signed with each nonce.
+class Remembering(Pen):
+    """Tells what it signed with each nonce.
 
-    Whatever was signed with an earlier nonce it refuses now: its limits are lower than they were.
+    Whatever was signed with an earlier nonce it refuses now, unless it is ``willing``: its limits
+    are lower than they were.
     """
 
     def __init__(self, desk: Desk) -> None:
-        super().__init__(Path("/nowhere"))
-        self._desk = desk
+        super().__init__(desk)
         self.uses: dict[int, NonceUse] = {}
         self.signed: list[int] = []
+        self.willing = False
 
     def signed_before(self, nonce: int, move_id: UUID, tx_hash: str) -> None:
         known = KnownSignature(LIMITS, tx_hash)
         self.uses[nonce] = NonceUse((str(move_id),), (known,))
-
-    async def addresses(self, org_id: int) -> WalletAddresses:
-        async with self._desk.database.reading() as tx:
-            org = await orgs.get(tx, org_id)
-        assert org is not None
-        return WalletAddresses(
-            factory=org.factory_address,
-            operator=org.operator_address,
-            pool=org.pool_address,
-            hold=org.hold_address,
-            gas=org.gas_address,
-            admin=org.gas_address,
-        )
 
     async def use_of(self, chain_id: int, sender: str, nonce: int) -> NonceUse:
         del chain_id, sender
@@ -70,6 +59,9 @@ class Remembering(SignerClient):
 
     async def sign(self, order: Order, terms: TxTerms) -> Signed:
         if terms.nonce in self.uses:
+            if self.willing:
+                (known,) = self.uses[terms.nonce].signed
+                return Signed(b"bytes", known.tx_hash, (await self.addresses(order.org_id)).pool)
             raise SignerRefused(Code.FEE, "that is more than may be paid for gas now")
         self.signed.append(terms.nonce)
         return Signed(b"bytes", fresh_hash(), (await self.addresses(order.org_id)).pool)
@@ -148,6 +140,7 @@ async def test_a_payment_whose_dead_sibling_is_mined_parks_for_good(
     parked = await till.move(bill, "payout")
     assert parked.status == "parked"
     assert f"with nonce 0 as {tx_hash}, which is proven mined" in str(parked.park_reason)
+    assert "its bytes are not what the books want to be moved" in str(parked.park_reason)
     with pytest.raises(OutOfPlace, match="the money has left and is not booked"):
         await again(till, bill)
     assert signer.signed == []
@@ -277,4 +270,102 @@ async def test_a_signature_that_was_lost_and_called_gone_is_looked_at(
         known = await lost.get(tx, "arb", pool.address, 0)
     assert known is not None
     assert (known.ended, known.move_ids) == ("landed", [move_id, other.move_id])
+    assert signer.signed == []
+
+
+async def test_what_parked_as_made_is_booked_once_the_signer_gives_its_bytes_again(
+    till: Till, chain: FakeChain, signer: Remembering, clock: FakeClock
+) -> None:
+    bill = await swept_bill(till)
+    payout, pool = await till.move(bill, "payout"), await till.wallet("pool")
+    tx_hash = fresh_hash()
+    await stuck.found_lost(till.desk, pool, 0, [payout.move_id], [tx_hash])
+    (hole, _), *_ = await stuck.unsettled(till.desk, "arb")
+    await stuck.settle_lost(till.desk, hole, "gone", 80)
+    await till.freeze("pool", "behind the chain")
+    why = {"by": "operator:kim", "reason": WHY}
+    await upkeep.thaw(
+        till.desk, "arb", pool.address, finalized_nonce=1, at_block=80, dead=(), **why
+    )
+    signer.signed_before(0, payout.move_id, tx_hash)
+    paid = Moved(payout.contract, pool.address, payout.destination, payout.amount_units)
+    chain.pool.append(FakeTx(tx_hash, pool.address, 0, (paid,)))
+    chain.mine(10)
+    worker = MoveWorker(till.desk, {"arb": chain}, signer)
+
+    await worker.step()
+    parked = await till.move(bill, "payout")
+    assert parked.status == "parked"
+    assert "does not sign it again on its old terms: that is more than may be" in str(
+        parked.park_reason
+    )
+    assert "docs/operations/runbook.md" in str(parked.park_reason)
+    signer.willing = True
+    await worker.step()
+    assert (await till.move(bill, "payout")).status == "parked", "it was looked at just now"
+
+    clock.advance(LONG)
+    for _ in range(3):
+        await worker.step()
+    booked = await till.move(bill, "payout")
+    assert (booked.status, booked.nonce, booked.tx_hash) == ("final", 0, tx_hash)
+    assert await till.status(bill) is Status.COMPLETED
+    assert (await till.books()).merchant == payout.amount_units
+    assert signer.signed == []
+    assert (await till.wallet("pool")).next_nonce == 1
+    async with till.desk.database.reading() as tx:
+        known = await lost.get(tx, "arb", pool.address, 0)
+        (note,) = await notes.of_move(tx, 1, payout.move_id)
+    assert known is not None
+    assert known.ended == "kept"
+    assert note.what == f"found on the chain as {tx_hash}, signed with nonce 0"
+
+
+async def test_what_every_node_called_dead_takes_every_node_and_its_own_bytes_to_be_booked(
+    till: Till, chain: FakeChain, signer: Remembering, clock: FakeClock
+) -> None:
+    bill = await swept_bill(till)
+    tx_hash = await used_up(till, bill)
+    await again(till, bill)
+    signer.signed_before(0, (await till.move(bill, "payout")).move_id, tx_hash)
+    signer.willing = True
+    await mined(till, chain, tx_hash)
+    chain.ends[tx_hash] = Attestation(("a", "b"), silent=("c",))
+
+    worker = MoveWorker(till.desk, {"arb": chain}, signer)
+    await worker.step()
+    parked = await till.move(bill, "payout")
+    assert "not every node has it" in str(parked.park_reason)
+    chain.ends.clear()
+    clock.advance(LONG)
+    await worker.step()
+    parked = await till.move(bill, "payout")
+    assert "its bytes are not what the books want to be moved" in str(parked.park_reason)
+    assert parked.status == "parked"
+    assert signer.signed == []
+
+
+async def test_what_stands_in_the_place_of_a_payment_that_was_made_stays_parked(
+    till: Till, chain: FakeChain, signer: Remembering, clock: FakeClock
+) -> None:
+    """The older one was given up for it: which of them is owed, only a person knows."""
+    bill = await swept_bill(till)
+    tx_hash = await used_up(till, bill)
+    first = await till.move(bill, "payout")
+    await till.extra_payout(bill, first.amount_units)
+    async with till.desk.database.transaction() as tx:
+        await execute(tx, "UPDATE move SET status = 'failed' WHERE nonce = 0 AND leg <> 99", {})
+    signer.signed_before(0, first.move_id, tx_hash)
+    signer.willing = True
+    await mined(till, chain, tx_hash)
+
+    worker = MoveWorker(till.desk, {"arb": chain}, signer)
+    for _ in range(3):
+        await worker.step()
+        clock.advance(LONG)
+    old, other = await till.moves(bill, "payout")
+    pool = await till.wallet("pool")
+    assert await adopting.earlier_nonces(till.desk, pool, other) == [EarlierNonce(0, is_own=False)]
+    assert (old.status, other.status) == ("failed", "parked")
+    assert f"movement {old.move_id}, for which it was signed, as failed" in str(other.park_reason)
     assert signer.signed == []

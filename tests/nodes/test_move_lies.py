@@ -206,7 +206,7 @@ def hide(node: Provider, tx_hash: str) -> None:
     node.change = change
 
 
-async def test_a_payment_that_all_nodes_denied_in_a_bad_hour_is_not_made_again(
+async def test_a_payment_that_all_nodes_denied_in_a_bad_hour_is_booked_and_not_made_again(
     two: TwoNodes,
 ) -> None:
     house, worker = two.house, two.worker()
@@ -230,9 +230,11 @@ async def test_a_payment_that_all_nodes_denied_in_a_bad_hour_is_not_made_again(
     two.later(timedelta(hours=1))
     await house.drive(worker)
 
-    parked = await house.move(bill, "payout")
-    assert (parked.status, parked.nonce) == ("parked", None)
-    assert f"as {tx_hash}, which is proven mined" in str(parked.park_reason)
-    assert await house.at_merchant(USDC) == DUE
-    with pytest.raises(OutOfPlace, match="the money has left and is not booked"):
+    paid = await house.move(bill, "payout")
+    assert (paid.status, paid.nonce, paid.tx_hash) == ("final", 0, tx_hash)
+    assert (paid.moved_units, paid.generation) == (DUE, 1)
+    assert await house.status(bill) is Status.COMPLETED
+    assert await house.at_merchant(USDC) == await house.holds("outside:merchant", USDC) == DUE
+    assert (await house.wallet("pool")).next_nonce == 1
+    with pytest.raises(OutOfPlace, match="is final; only what is parked"):
         await approving.approve_again(house.desk, move_id, PERSON, reason="once more")

@@ -4,6 +4,7 @@ A worker that dies after the signer's answer leaves one. Nothing else may take t
 wallet stands still until it is given to the same movements again, or cancelled.
 """
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -148,6 +149,27 @@ async def end(  # noqa: PLR0913, PLR0917 - which nonce, and what became of it, w
     return changed == 1
 
 
+async def found_again(  # noqa: PLR0913, PLR0917 - which nonce, what for, and when
+    tx: Tx, chain: str, wallet: str, nonce: int, move_ids: Collection[UUID], at: datetime
+) -> None:
+    """Write down that a nonce was given to these movements after all, whatever was known of it."""
+    await execute(
+        tx,
+        """
+        UPDATE ingest.lost_signature SET ended = 'kept', ended_at = %(at)s, block_number = NULL,
+            move_ids = %(move_ids)s
+        WHERE chain = %(chain)s AND wallet = %(wallet)s AND nonce = %(nonce)s
+        """,
+        {
+            "chain": chain,
+            "wallet": wallet,
+            "nonce": nonce,
+            "move_ids": list(move_ids),
+            "at": at,
+        },
+    )
+
+
 async def landed_after_all(tx: Tx, found: LostSignature) -> None:
     """Write down that a payment was made with a nonce, whatever was known of that one before."""
     await execute(
@@ -158,7 +180,8 @@ async def landed_after_all(tx: Tx, found: LostSignature) -> None:
         VALUES (%(chain)s, %(wallet)s, %(nonce)s, %(org_id)s, %(move_ids)s, %(tx_hashes)s,
             %(found_at)s, %(ended)s, %(ended_at)s, %(block_number)s)
         ON CONFLICT (chain, wallet, nonce) DO UPDATE SET
-            move_ids = known.move_ids || excluded.move_ids, ended = excluded.ended,
+            move_ids = known.move_ids || excluded.move_ids,
+            tx_hashes = known.tx_hashes || excluded.tx_hashes, ended = excluded.ended,
             ended_at = excluded.ended_at, block_number = excluded.block_number
         WHERE known.ended IS DISTINCT FROM 'landed'
         """,

@@ -1,12 +1,13 @@
 """Movements that are made once more: sweeps that came to nothing, payments approved again."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from counterfoil.books.moves import OUTGOING, MoveRow
+from counterfoil.books.moves import OUTGOING, SELECT_MOVE, MoveRow
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_values, execute
+from counterfoil.db.rows import all_rows, execute
 
 
 async def swept_nothing(  # noqa: PLR0913 - which, why, and the pauses that grow
@@ -104,33 +105,45 @@ async def approved_again(  # noqa: PLR0913 - who, when, and the warrant with wha
     )
 
 
-async def earlier_nonces(tx: Tx, wallet: str, move: MoveRow) -> list[int]:
+@dataclass(frozen=True, slots=True)
+class EarlierNonce:
+    """A nonce that is held for dead; ``is_own``: the payment itself was signed with it."""
+
+    nonce: int
+    is_own: bool
+
+
+async def earlier_nonces(tx: Tx, wallet: str, move: MoveRow) -> list[EarlierNonce]:
     """Nonces of a wallet with which a payment, or one given up for it, was signed and is dead.
 
     Those of all its approvals, as the invoice's log tells them, and of all payments of the same
     money that failed.
     """
-    return await all_values(
+    return await all_rows(
         tx,
-        int,
+        EarlierNonce,
         """
         WITH same AS MATERIALIZED (
             SELECT move_id, status, nonce, replaces_nonce FROM move
             WHERE org_id = %(org_id)s AND (move_id = %(move_id)s
                 OR (invoice_id = %(invoice_id)s AND chain = %(chain)s AND contract = %(contract)s
                     AND from_hold = %(from_hold)s AND purpose = ANY(%(outgoing)s)
-                    AND status = 'failed')))
-        SELECT nonce FROM same WHERE status = 'failed' AND nonce IS NOT NULL
-        UNION SELECT replaces_nonce FROM same WHERE replaces_nonce IS NOT NULL
-        UNION SELECT nonce FROM ingest.lost_signature
-            WHERE org_id = %(org_id)s AND chain = %(chain)s AND wallet = %(wallet)s
-              AND ended IN ('cancelled', 'gone', 'landed')
-              AND move_ids && ARRAY(SELECT move_id FROM same)
-        UNION SELECT (metadata::json ->> 'replaces_nonce')::bigint FROM invoice_log
-            WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s AND event = 'approved_again'
-              AND metadata::json ->> 'move_id' IN (SELECT move_id::text FROM same)
-              AND metadata::json ->> 'replaces_nonce' IS NOT NULL
-        ORDER BY 1
+                    AND status = 'failed'))),
+        earlier (nonce, move_id) AS (
+            SELECT nonce, move_id FROM same WHERE status = 'failed' AND nonce IS NOT NULL
+            UNION SELECT replaces_nonce, move_id FROM same WHERE replaces_nonce IS NOT NULL
+            UNION SELECT l.nonce, s.move_id FROM ingest.lost_signature l
+                JOIN same s ON s.move_id = ANY(l.move_ids)
+                WHERE l.org_id = %(org_id)s AND l.chain = %(chain)s AND l.wallet = %(wallet)s
+                  AND l.ended IN ('cancelled', 'gone', 'landed')
+            UNION SELECT (g.metadata::json ->> 'replaces_nonce')::bigint, s.move_id
+                FROM invoice_log g
+                JOIN same s ON s.move_id::text = g.metadata::json ->> 'move_id'
+                WHERE g.org_id = %(org_id)s AND g.invoice_id = %(invoice_id)s
+                  AND g.event = 'approved_again'
+                  AND g.metadata::json ->> 'replaces_nonce' IS NOT NULL)
+        SELECT nonce, bool_and(move_id = %(move_id)s) AS is_own FROM earlier
+         GROUP BY nonce ORDER BY nonce
         """,
         {
             "org_id": move.org_id,
@@ -142,6 +155,34 @@ async def earlier_nonces(tx: Tx, wallet: str, move: MoveRow) -> list[int]:
             "outgoing": list(OUTGOING),
             "wallet": wallet,
         },
+    )
+
+
+async def parked_as_made(tx: Tx, chain: str) -> list[MoveRow]:
+    """Parked payments of which a transaction has landed that is not booked."""
+    return await all_rows(
+        tx,
+        MoveRow,
+        SELECT_MOVE  # noqa: S608 - a constant
+        + """
+        WHERE status = 'parked' AND purpose = ANY(%(outgoing)s) AND (org_id, move_id) IN (
+            SELECT org_id, unnest(move_ids) FROM ingest.lost_signature
+             WHERE chain = %(chain)s AND ended = 'landed')
+        ORDER BY org_id, move_id
+        """,
+        {"chain": chain, "outgoing": list(OUTGOING)},
+    )
+
+
+async def parked_because(tx: Tx, org_id: int, move_id: UUID, reason: str) -> None:
+    """Say anew why a parked movement stands still, since the same time."""
+    await execute(
+        tx,
+        """
+        UPDATE move SET park_reason = %(reason)s
+        WHERE org_id = %(org_id)s AND move_id = %(move_id)s AND status = 'parked'
+        """,
+        {"org_id": org_id, "move_id": move_id, "reason": reason},
     )
 
 

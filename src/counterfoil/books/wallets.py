@@ -281,6 +281,8 @@ async def chains_at_work(tx: Tx) -> list[str]:
         SELECT chain FROM move WHERE status IN ('ready', 'signed')
          UNION SELECT chain FROM ingest.chain_tx WHERE status IN ('signed', 'sent')
          UNION SELECT chain FROM ingest.lost_signature WHERE ended IS NULL
+         UNION SELECT l.chain FROM ingest.lost_signature l JOIN move m USING (org_id)
+                WHERE l.ended = 'landed' AND m.move_id = ANY(l.move_ids) AND m.status = 'parked'
         """,
         {},
     )
@@ -401,6 +403,18 @@ async def consume(tx: Tx, dead: TxRow, at_block: int, at: datetime) -> None:
             "at": at,
             "at_block": at_block,
         },
+    )
+
+
+async def follow_again(tx: Tx, chain: str, tx_hash: str) -> None:
+    """Take back that a transaction can never land: it has."""
+    await execute(
+        tx,
+        """
+        UPDATE ingest.chain_tx SET status = 'sent', final_at = NULL, gone_at_block = NULL
+        WHERE chain = %(chain)s AND tx_hash = %(tx_hash)s AND status = 'replaced'
+        """,
+        {"chain": chain, "tx_hash": tx_hash},
     )
 
 

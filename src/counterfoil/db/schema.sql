@@ -986,6 +986,8 @@ CREATE INDEX dismissed_balance_by_address ON ingest.dismissed_balance USING btre
 
 CREATE INDEX lost_signature_by_move ON ingest.lost_signature USING gin (move_ids);
 
+CREATE INDEX lost_signature_landed ON ingest.lost_signature USING btree (chain) WHERE (ended = 'landed'::text);
+
 CREATE INDEX lost_signature_open ON ingest.lost_signature USING btree (chain) WHERE (ended IS NULL);
 
 CREATE INDEX native_outflow_by_address ON ingest.native_outflow USING btree (chain, address);

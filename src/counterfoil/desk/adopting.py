@@ -8,19 +8,28 @@ followed and booked like everything else that was signed.
 from collections.abc import Sequence
 from uuid import UUID
 
-from counterfoil.books import invoices, lost, moves, notes, retries, wallets
+from counterfoil.books import invoices, lost, moves, notes, orgs, retries, wallets
 from counterfoil.books.lost import LostSignature
 from counterfoil.books.moves import OUTGOING, MoveRow
 from counterfoil.books.notes import MoveNote
-from counterfoil.books.wallets import NewTx, WalletRow
+from counterfoil.books.retries import EarlierNonce
+from counterfoil.books.wallets import TxRow, WalletRow
 from counterfoil.core.roles import system
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.moving import Batch, SignedBytes, Terms, batched
+from counterfoil.desk.moving import Batch, Item, batched
+from counterfoil.desk.signed import Place, SignedBytes, Terms, keep
+
+__all__ = ["EarlierNonce", "TxRow"]
 
 
-class _Overtaken(Exception):  # noqa: N818 - undoes the transaction, and is nobody's malfunction
-    """The books say something else by now."""
+class NotAdopted(Exception):  # noqa: N818 - an answer, and it undoes the transaction
+    """The books say something else, in ``reason``; nothing was changed."""
+
+    def __init__(self, reason: str) -> None:
+        """Keep the sentence."""
+        super().__init__(reason)
+        self.reason = reason
 
 
 async def wallet_of(desk: Desk, chain: str, address: str) -> WalletRow | None:
@@ -29,13 +38,17 @@ async def wallet_of(desk: Desk, chain: str, address: str) -> WalletRow | None:
         return await wallets.get(tx, chain, address)
 
 
-async def knows(desk: Desk, chain: str, tx_hash: str, *, ok: bool) -> bool:
+async def known(desk: Desk, chain: str, tx_hash: str) -> TxRow | None:
+    """A transaction as the books have it."""
+    async with desk.database.reading() as tx:
+        return await wallets.find_tx(tx, chain, tx_hash)
+
+
+def is_followed(row: TxRow | None, *, ok: bool) -> bool:
     """Whether the books have a mined transaction, and did not take it for dead.
 
     One that moved what it was to, ``ok``, they may not have for reverted either.
     """
-    async with desk.database.reading() as tx:
-        row = await wallets.find_tx(tx, chain, tx_hash)
     return row is not None and row.status not in ({"replaced", "reverted"} if ok else {"replaced"})
 
 
@@ -48,7 +61,7 @@ async def signed_with(desk: Desk, wallet: WalletRow, nonce: int) -> frozenset[st
     return frozenset(kept | set(gone.tx_hashes if gone is not None else ()))
 
 
-async def earlier_nonces(desk: Desk, wallet: WalletRow, move: MoveRow) -> list[int]:
+async def earlier_nonces(desk: Desk, wallet: WalletRow, move: MoveRow) -> list[EarlierNonce]:
     """Nonces that a payment was signed with before, or others of the same money that were given up.
 
     All of them were held for dead when it was approved again, or sent elsewhere.
@@ -57,6 +70,28 @@ async def earlier_nonces(desk: Desk, wallet: WalletRow, move: MoveRow) -> list[i
         return []
     async with desk.database.reading() as tx:
         return await retries.earlier_nonces(tx, wallet.address, move)
+
+
+async def parked_as_made(desk: Desk, chain: str) -> list[Batch]:
+    """The parked payments of which a transaction is known to be mined, each by itself."""
+    async with desk.database.reading() as tx:
+        found = []
+        for move in await retries.parked_as_made(tx, chain):
+            org = await orgs.get(tx, move.org_id)
+            address = (
+                "" if org is None else org.hold_address if move.from_hold else org.pool_address
+            )
+            wallet = await wallets.get(tx, chain, address)
+            if wallet is not None:
+                found.append(Batch(wallet, (Item(move),)))
+        return found
+
+
+async def still_parked(desk: Desk, move: MoveRow, reason: str) -> None:
+    """Write down why a parked payment stands still by now."""
+    if move.park_reason != reason:
+        async with desk.database.transaction() as tx:
+            await retries.parked_because(tx, move.org_id, move.move_id, reason)
 
 
 async def landed_after_all(
@@ -84,104 +119,99 @@ async def landed_after_all(
         await lost.landed_after_all(tx, found)
 
 
-async def batch_of(
-    desk: Desk, wallet: WalletRow, nonce: int, move_ids: Sequence[UUID]
-) -> Batch | None:
+async def batch_of(desk: Desk, wallet: WalletRow, nonce: int, move_ids: Sequence[UUID]) -> Batch:
     """The movements that a nonce was signed for, in this order, as the books have them.
 
-    None where they do not know one of them, or know of another end or another nonce of it.
+    Raises `NotAdopted` where they do not know one of them, or know of another end or another nonce
+    of it.
     """
     async with desk.database.reading() as tx:
         found = {move.move_id: move for move in await moves.by_ids(tx, wallet.org_id, move_ids)}
-        known = [found[move_id] for move_id in move_ids if move_id in found]
-        if len(known) != len(move_ids) or not all(_open(move, wallet, nonce) for move in known):
-            return None
-        return await batched(tx, wallet, known)
+        known = []
+        for move_id in move_ids:
+            if move_id not in found:
+                raise NotAdopted(f"the books have no movement {move_id}, for which it was signed")
+            _must_be_open(found[move_id], wallet, nonce)
+            known.append(found[move_id])
+        batch = await batched(tx, wallet, known)
+    if batch is None:
+        raise NotAdopted("nobody knows any more for which movement it was signed")
+    return batch
 
 
-async def adopt(desk: Desk, batch: Batch, nonce: int, terms: Terms, signed: SignedBytes) -> bool:
+async def adopt(desk: Desk, batch: Batch, nonce: int, terms: Terms, signed: SignedBytes) -> None:
     """Keep bytes that were signed for a batch with a nonce and are on the chain.
 
-    The caller has seen the receipt, and the signature over what the movements say. Their invoices
-    and the wallet are locked first. False where the books know of another end of the nonce or of a
-    movement, have it, or lack the nonces before it: then nothing is changed.
+    The caller has seen the receipt, and the signature over what the movements say. What the books
+    have already and held for dead is followed again. The invoices of the movements and the wallet
+    are locked first. Raises `NotAdopted` where the books know of another end of the nonce or of a
+    movement, or lack the nonces before it: then nothing is changed.
     """
 
-    async def work(tx: Tx) -> bool:
+    async def work(tx: Tx) -> None:
         org_id = batch.wallet.org_id
         ids = {i.move.invoice_id for i in batch.items if i.move.invoice_id is not None}
         await invoices.lock_all(tx, org_id, ids)
         wallet = await wallets.lock(tx, batch.wallet.chain, batch.wallet.address)
         if wallet is None or nonce > wallet.next_nonce:
-            return False
+            raise NotAdopted("the books lack the nonces before it")
         siblings = await wallets.of_nonce(tx, wallet.chain, wallet.address, nonce)
-        ended = any(row.status in {"final", "reverted"} for row in siblings)
-        if ended or any(row.tx_hash == signed.tx_hash for row in siblings):
-            return False
-        await _keep(desk, tx, wallet, (nonce, len(siblings)), (terms, signed))
-        await _take_over(desk, tx, batch, nonce, signed)
+        for row in siblings:
+            if row.status in {"final", "reverted"}:
+                raise NotAdopted(f"the books have {row.tx_hash} for {row.status} with its nonce")
+        now = desk.clock.now()
+        dead = any(row.tx_hash == signed.tx_hash for row in siblings)
+        if dead:
+            await wallets.follow_again(tx, wallet.chain, signed.tx_hash)
+        else:
+            place = Place(wallet.chain, wallet.address, nonce, len(siblings))
+            await keep(tx, place, terms, signed, now)
+        await _take_over(desk, tx, batch, (nonce, signed.tx_hash), held_for_dead=dead)
         if nonce == wallet.next_nonce:
             await wallets.advance(tx, wallet)
-        await lost.end(tx, wallet.chain, wallet.address, nonce, "kept", desk.clock.now())
-        return True
+        where = (wallet.chain, wallet.address, nonce)
+        await lost.found_again(tx, *where, batch.move_ids, now)
+        await lost.seen_otherwise(tx, *where)
 
-    try:
-        return await desk.database.run(work)
-    except _Overtaken:
-        return False
+    await desk.database.run(work)
 
 
-def _open(move: MoveRow, wallet: WalletRow, nonce: int) -> bool:
-    """Whether the books leave open that a movement was made by a wallet with this nonce."""
-    unsigned = move.nonce is None or (move.wallet, move.nonce) == (wallet.address, nonce)
-    return (
-        move.chain == wallet.chain
-        and move.status in {"ready", "parked", "signed"}
-        and not move.moved_units
-        and unsigned
-    )
+def _must_be_open(move: MoveRow, wallet: WalletRow, nonce: int) -> None:
+    """Refuse unless the books leave open that a movement was made by a wallet with this nonce."""
+    if move.chain != wallet.chain or move.status not in {"ready", "parked", "signed"}:
+        reason = (
+            f"the books have movement {move.move_id}, for which it was signed, as {move.status}"
+        )
+        raise NotAdopted(reason)
+    if move.moved_units:
+        raise NotAdopted(
+            f"movement {move.move_id}, for which it was signed, moved something before"
+        )
+    if move.nonce is not None and (move.wallet, move.nonce) != (wallet.address, nonce):
+        raise NotAdopted(f"movement {move.move_id} was signed with nonce {move.nonce} since")
 
 
-async def _keep(
-    desk: Desk,
-    tx: Tx,
-    wallet: WalletRow,
-    place: tuple[int, int],
-    signed: tuple[Terms, SignedBytes],
+async def _take_over(
+    desk: Desk, tx: Tx, batch: Batch, mined: tuple[int, str], *, held_for_dead: bool
 ) -> None:
-    (nonce, attempt), (terms, signed_bytes) = place, signed
-    await wallets.add_tx(
-        tx,
-        NewTx(
-            chain=wallet.chain,
-            wallet=wallet.address,
-            nonce=nonce,
-            attempt=attempt,
-            tx_hash=signed_bytes.tx_hash,
-            raw=signed_bytes.raw,
-            gas_limit=terms.gas_limit,
-            max_fee_wei=terms.max_fee_wei,
-            tip_wei=terms.tip_wei,
-            signed_at=desk.clock.now(),
-        ),
-    )
-
-
-async def _take_over(desk: Desk, tx: Tx, batch: Batch, nonce: int, signed: SignedBytes) -> None:
-    org_id, now = batch.wallet.org_id, desk.clock.now()
+    (nonce, tx_hash), org_id, now = mined, batch.wallet.org_id, desk.clock.now()
     taken = await retries.found_signed(
         tx,
         org_id,
         batch.move_ids,
         wallet=batch.wallet.address,
         nonce=nonce,
-        tx_hash=signed.tx_hash,
+        tx_hash=tx_hash,
         at=now,
     )
     if taken != len(batch.items):
-        raise _Overtaken
-    what = f"found on the chain as {signed.tx_hash}, signed with nonce {nonce}"
-    reason = "the signer remembers it, and the books did not"
+        raise NotAdopted("its movement went on meanwhile")
+    what = f"found on the chain as {tx_hash}, signed with nonce {nonce}"
+    reason = (
+        "every node confirms it, and the books had held it for dead"
+        if held_for_dead
+        else "the signer remembers it, and the books did not"
+    )
     by = system("move", org_id).uid
     for item in batch.items:
         note = MoveNote(org_id, desk.ids.new(), item.move.move_id, now, by, what, reason)

@@ -26,15 +26,25 @@ from counterfoil.books import (
 )
 from counterfoil.books.lost import LostSignature
 from counterfoil.books.moves import EMPTYING, MovePurpose, MoveRow
-from counterfoil.books.wallets import NewTx, TxRow, WalletRole, WalletRow
+from counterfoil.books.wallets import TxRow, WalletRole, WalletRow
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.journal import DEPOSITED
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.objections import Objection, objections, pause_until
+from counterfoil.desk.signed import Place, SignedBytes, Terms, keep
 
-__all__ = ["EMPTYING", "Batch", "MoveRow", "TxRow", "WalletRole", "WalletRow"]
+__all__ = [
+    "EMPTYING",
+    "Batch",
+    "MoveRow",
+    "SignedBytes",
+    "Terms",
+    "TxRow",
+    "WalletRole",
+    "WalletRow",
+]
 
 SWEEP_BATCH: Final = 100
 """Deposit addresses in one sweep: under half of the gas that a transaction may use, and more
@@ -93,32 +103,6 @@ class Batch:
     def move_ids(self) -> frozenset[UUID]:
         """The movements in it."""
         return frozenset(item.move.move_id for item in self.items)
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The gas limit, and the fees in wei per gas (EIP-1559).
-
-    ``data_fee_wei`` is what the chain may take beside gas, of which nothing is signed.
-    """
-
-    gas_limit: int
-    max_fee_wei: int
-    tip_wei: int
-    data_fee_wei: int = 0
-
-    @property
-    def cost_wei(self) -> int:
-        """The most that it can cost."""
-        return self.gas_limit * self.max_fee_wei + self.data_fee_wei
-
-
-@dataclass(frozen=True, slots=True)
-class SignedBytes:
-    """What the signer answered, already compared with what was asked of that wallet."""
-
-    raw: bytes
-    tx_hash: str
 
 
 Sign = Callable[[Batch, int, Terms], Awaitable[SignedBytes]]
@@ -471,22 +455,8 @@ async def _commit_signed(
 ) -> None:
     terms, signed_bytes = signed
     now = desk.clock.now()
-    await wallets.add_tx(
-        tx,
-        NewTx(
-            chain=wallet.chain,
-            wallet=wallet.address,
-            nonce=wallet.next_nonce,
-            attempt=0,
-            tx_hash=signed_bytes.tx_hash,
-            raw=signed_bytes.raw,
-            gas_limit=terms.gas_limit,
-            max_fee_wei=terms.max_fee_wei,
-            tip_wei=terms.tip_wei,
-            signed_at=now,
-            data_fee_wei=terms.data_fee_wei,
-        ),
-    )
+    place = Place(wallet.chain, wallet.address, wallet.next_nonce)
+    await keep(tx, place, terms, signed_bytes, now)
     await moves.mark_signed(
         tx,
         wallet.org_id,

@@ -13,18 +13,17 @@ from uuid import UUID
 
 from counterfoil.books import lost, wallets
 from counterfoil.books.lost import LostSignature
-from counterfoil.books.wallets import NewTx, TxRow, WalletRole, WalletRow
+from counterfoil.books.wallets import TxRow, WalletRole, WalletRow
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.moving import (
     OpenTx,
     Reserved,
-    SignedBytes,
     SigningRefused,
-    Terms,
     lineages,
     short_of_gas,
 )
+from counterfoil.desk.signed import Place, SignedBytes, Terms, keep
 
 __all__ = ["LostSignature", "TxRow"]
 
@@ -123,7 +122,10 @@ async def bump(desk: Desk, open_tx: OpenTx, terms: Terms, sign: SignBytes) -> Re
         except SigningRefused as refused:
             await wallets.no_bump(tx, newest, refused.reason, until)
             return Reserved.WAITING
-        await _keep(desk, tx, newest, newest.attempt + 1, (terms, signed))
+        sibling = Place(
+            newest.chain, newest.wallet, newest.nonce, newest.attempt + 1, newest.cancels
+        )
+        await keep(tx, sibling, terms, signed, desk.clock.now())
         return Reserved.SIGNED
 
 
@@ -173,7 +175,8 @@ async def cancel(desk: Desk, hole: LostSignature, terms: Terms, sign: SignBytes)
         if await short_of_gas(tx, wallet, terms.cost_wei):
             return Reserved.WAITING_FOR_GAS
         signed = await sign(hole.nonce, terms)
-        await _keep(desk, tx, hole, 0, (terms, signed))
+        place = Place(hole.chain, hole.wallet, hole.nonce, cancels=True)
+        await keep(tx, place, terms, signed, desk.clock.now())
         await wallets.advance(tx, wallet)
         return Reserved.SIGNED
 
@@ -238,33 +241,6 @@ async def on_their_way(desk: Desk) -> list[OnItsWay]:
             if not siblings:
                 found.append(await _hole(tx, one, now))
         return found
-
-
-async def _keep(
-    desk: Desk,
-    tx: Tx,
-    place: TxRow | LostSignature,
-    attempt: int,
-    signed: tuple[Terms, SignedBytes],
-) -> None:
-    terms, signed_bytes = signed
-    await wallets.add_tx(
-        tx,
-        NewTx(
-            chain=place.chain,
-            wallet=place.wallet,
-            nonce=place.nonce,
-            attempt=attempt,
-            tx_hash=signed_bytes.tx_hash,
-            raw=signed_bytes.raw,
-            gas_limit=terms.gas_limit,
-            max_fee_wei=terms.max_fee_wei,
-            tip_wei=terms.tip_wei,
-            data_fee_wei=terms.data_fee_wei,
-            signed_at=desk.clock.now(),
-            cancels=place.cancels if isinstance(place, TxRow) else True,
-        ),
-    )
 
 
 async def _on_its_way(tx: Tx, siblings: tuple[TxRow, ...], now: datetime) -> OnItsWay:

@@ -12,13 +12,15 @@ from uuid import UUID
 
 import structlog
 
-from counterfoil.chains.port import Chain, Receipt
+from counterfoil.chains.port import Attestation, Chain, Receipt
 from counterfoil.core.assets import CHAINS
 from counterfoil.desk import adopting
+from counterfoil.desk.adopting import NotAdopted, TxRow
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.moving import SignedBytes, SigningRefused, Terms, WalletRow
+from counterfoil.desk.moving import Batch, SignedBytes, SigningRefused, Terms, WalletRow
 from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreachable
-from counterfoil.signer.orders import KnownSignature, NonceUse
+from counterfoil.signer.orders import NonceUse, Signed, TxTerms, WalletAddresses
+from counterfoil.signer.payload import NotWhatWasAsked, accept, rebuild
 from counterfoil.signer.wire import Code
 from counterfoil.workers.evm_moves import must_be_the_signers, order_for
 from counterfoil.workers.proven import why_unproven
@@ -51,6 +53,8 @@ class Seen:
     found: Found
     hashes: frozenset[str]
     receipt: Receipt | None = None
+    why_not: str = ""
+    """Why it is not adopted, or not yet."""
 
 
 class Adopter:
@@ -81,10 +85,19 @@ class Adopter:
         """
         return (await self.look(chain, wallet, nonce, reverted=reverted)).found
 
-    async def look(self, chain: Chain, wallet: WalletRow, nonce: int, *, reverted: bool) -> Seen:
+    async def look(
+        self,
+        chain: Chain,
+        wallet: WalletRow,
+        nonce: int,
+        *,
+        reverted: bool,
+        own_id: UUID | None = None,
+    ) -> Seen:
         """Do the same, and tell by which transaction.
 
         Asked for is what the signer or the books know to have been signed to move something.
+        ``own_id`` is the movement that it was, should the signer have forgotten.
         """
         use = await self._signer.use_of(CHAINS[wallet.chain].chain_id, wallet.address, nonce)
         kept = await adopting.signed_with(self._desk, wallet, nonce)
@@ -92,51 +105,96 @@ class Adopter:
         for tx_hash in sorted(hashes):
             receipt = await chain.receipt(tx_hash)
             if receipt is not None and (receipt.ok or reverted):
-                found = await self._mined(chain, (wallet, nonce), use, receipt)
-                return Seen(found, hashes, receipt)
+                found, why_not = await self._mined(chain, (wallet, nonce), use, receipt, own_id)
+                return Seen(found, hashes, receipt, why_not)
         return Seen(Found.FOREIGN, hashes)
 
     async def _mined(
-        self, chain: Chain, place: tuple[WalletRow, int], use: NonceUse, receipt: Receipt
-    ) -> Found:
+        self,
+        chain: Chain,
+        place: tuple[WalletRow, int],
+        use: NonceUse,
+        receipt: Receipt,
+        own_id: UUID | None,
+    ) -> tuple[Found, str]:
         tx_hash, ok = receipt.tx_hash, receipt.ok
-        if await adopting.knows(self._desk, chain.key, tx_hash, ok=ok):
-            return Found.ADOPTED
+        row = await adopting.known(self._desk, chain.key, tx_hash)
+        if adopting.is_followed(row, ok=ok):
+            return Found.ADOPTED, ""
         (told,) = await chain.receipt_attestations([receipt])
         if why_not := why_unproven(told, everybody=False):
             _log.warning("move.not_proven", tx_hash=tx_hash, reason=why_not)
-            return Found.UNSURE
-        for known in use.signed:
-            if known.tx_hash == tx_hash and await self._adopt(*place, use, known):
-                return Found.ADOPTED
-        # Another worker may have been faster.
-        known_now = await adopting.knows(self._desk, chain.key, tx_hash, ok=ok)
-        return Found.ADOPTED if known_now else Found.NOT_ADOPTED
+            return Found.UNSURE, why_not
+        try:
+            if row is not None:
+                _must_be_everybodys(told)
+            await self._adopt(place, use, receipt, row, own_id)
+        except NotAdopted as refused:
+            # Another worker may have been faster.
+            row = await adopting.known(self._desk, chain.key, tx_hash)
+            if adopting.is_followed(row, ok=ok):
+                return Found.ADOPTED, ""
+            _log.error("move.not_adopted", chain=chain.key, tx_hash=tx_hash, reason=refused.reason)
+            return Found.NOT_ADOPTED, refused.reason
+        return Found.ADOPTED, ""
 
     async def _adopt(
-        self, wallet: WalletRow, nonce: int, use: NonceUse, known: KnownSignature
-    ) -> bool:
-        about = {"chain": wallet.chain, "wallet": wallet.address, "tx_hash": known.tx_hash}
+        self,
+        place: tuple[WalletRow, int],
+        use: NonceUse,
+        receipt: Receipt,
+        row: TxRow | None,
+        own_id: UUID | None,
+    ) -> None:
+        """Have the books follow what is mined; raises `NotAdopted`."""
+        wallet, nonce = place
+        tx_hash = receipt.tx_hash
         wallets = await self._signer.addresses(wallet.org_id)
         must_be_the_signers(wallet, wallets)
-        move_ids = [UUID(move_id) for move_id in use.move_ids]
-        batch = await adopting.batch_of(self._desk, wallet, nonce, move_ids)
-        if batch is None:
-            _log.error("move.not_adopted", **about, reason="the books have no such movement open")
-            return False
-        try:
-            signed = await self._signer.sign(order_for(batch, wallets), known.terms)
-        except (SignerRefused, SigningRefused) as refused:
-            if isinstance(refused, SignerRefused) and refused.code is Code.BROKEN:
-                raise SignerUnreachable(refused.reason) from refused
-            _log.error("move.not_adopted", **about, reason=refused.reason)
-            return False
-        if signed.tx_hash != known.tx_hash:
-            _log.error("move.not_adopted", **about, reason=f"its bytes are {signed.tx_hash}")
-            return False
-        terms = Terms(known.terms.gas_limit, known.terms.max_fee_wei, known.terms.tip_wei)
-        kept = await adopting.adopt(
-            self._desk, batch, nonce, terms, SignedBytes(signed.raw, signed.tx_hash)
+        remembered = {known.tx_hash: known.terms for known in use.signed}
+        own = () if own_id is None else (own_id,)
+        ids = [UUID(one) for one in use.move_ids] if tx_hash in remembered else list(own)
+        batch = await adopting.batch_of(self._desk, wallet, nonce, ids)
+        if row is not None:
+            terms, signed = _kept(row, batch, wallets)
+        else:
+            terms = remembered[tx_hash]
+            signed = await self._signed_again(batch, wallets, terms)
+        if signed.tx_hash != tx_hash:
+            raise NotAdopted(f"what the books want to be moved would be {signed.tx_hash}")
+        limits = Terms(terms.gas_limit, terms.max_fee_wei, terms.tip_wei)
+        await adopting.adopt(
+            self._desk, batch, nonce, limits, SignedBytes(signed.raw, signed.tx_hash)
         )
-        _log.warning("move.adopted" if kept else "move.not_adopted", **about, moves=use.move_ids)
-        return kept
+        names = sorted(str(move_id) for move_id in batch.move_ids)
+        _log.warning("move.adopted", chain=wallet.chain, tx_hash=tx_hash, moves=names)
+
+    async def _signed_again(self, batch: Batch, wallets: WalletAddresses, terms: TxTerms) -> Signed:
+        """What the signer gives for the movements as they are, on the terms of before."""
+        try:
+            return await self._signer.sign(order_for(batch, wallets), terms)
+        except SigningRefused as refused:
+            raise NotAdopted(refused.reason) from refused
+        except SignerRefused as refused:
+            if refused.code is Code.BROKEN:
+                raise SignerUnreachable(refused.reason) from refused
+            msg = f"the signer does not sign it again on its old terms: {refused.reason}"
+            raise NotAdopted(msg) from refused
+
+
+def _must_be_everybodys(told: Attestation) -> None:
+    """Refuse what every node once called dead, unless every node now calls it mined."""
+    if unsure := why_unproven(told, everybody=True):
+        raise NotAdopted(f"the books held it for dead, and not every node has it: {unsure}")
+
+
+def _kept(row: TxRow, batch: Batch, wallets: WalletAddresses) -> tuple[TxTerms, Signed]:
+    """The bytes that the books kept, once they are our wallet's signature over these movements."""
+    terms = TxTerms(row.nonce, row.gas_limit, row.max_fee_wei, row.tip_wei)
+    try:
+        payload = rebuild(order_for(batch, wallets), wallets)
+        return terms, accept(row.raw, payload, terms, batch.wallet.address)
+    except SigningRefused as refused:
+        raise NotAdopted(refused.reason) from refused
+    except NotWhatWasAsked as odd:
+        raise NotAdopted(f"its bytes are not what the books want to be moved: {odd}") from odd

@@ -43,7 +43,7 @@ from counterfoil.signer.payload import rebuild
 from counterfoil.signer.wire import Code
 from counterfoil.workers.adopting import Adopter
 from counterfoil.workers.before_sweeping import NotComparable, balance_differences
-from counterfoil.workers.earlier import made_before
+from counterfoil.workers.earlier import MadeAfterAll, made_before
 from counterfoil.workers.evm_moves import (
     affordable_fee_wei,
     gas_limit,
@@ -99,6 +99,7 @@ class MoveWorker:
         self._chains = chains
         self._signer = signer
         self._adopter = Adopter(desk, signer)
+        self._made = MadeAfterAll(desk, self._adopter)
         self._unblocker = Unblocker(desk, signer)
         self._vouching = Vouching(desk, two_nodes_from_dollars)
         self._children = children.Turns(desk)
@@ -137,8 +138,9 @@ class MoveWorker:
         return signed
 
     async def find_lost(self, chain: Chain) -> bool:
-        """Find out what became of nonces whose signature got lost; that keeps nobody busy."""
+        """Find out what became of nonces that were lost, or held for dead; nobody waits for it."""
         await self._unblocker.settle_lost(chain)
+        await self._made.look(chain)
         return False
 
     async def follow(self, chain: Chain) -> bool:
