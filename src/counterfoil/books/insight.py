@@ -119,30 +119,3 @@ async def parked_payments(
             "statuses": [status for _, status in pairs],
         },
     )
-
-
-async def left_where_it_came(
-    tx: Tx, org_id: int, statuses: Iterable[str], limit: int
-) -> list[UUID]:
-    """The invoices at these statuses with final money where it came in, the most units first.
-
-    Dust counts as well; a key's own native coin does not, which is there to pay for gas.
-    """
-    return await all_values(
-        tx,
-        UUID,
-        """
-        SELECT invoice_id
-          FROM (SELECT invoice_id, sum(CASE WHEN destination IN ('deposit', 'child')
-                                            THEN amount_units ELSE -amount_units END) AS units
-                  FROM posting
-                 WHERE org_id = %(org_id)s AND invoice_id IS NOT NULL
-                   AND (destination = 'deposit' OR source = 'deposit'
-                        OR (contract <> '' AND 'child' IN (source, destination)))
-                 GROUP BY invoice_id, chain, contract) AS lies
-          JOIN invoice AS i USING (invoice_id)
-         WHERE i.org_id = %(org_id)s AND i.status = ANY(%(statuses)s) AND units > 0
-         GROUP BY invoice_id ORDER BY max(units) DESC, invoice_id LIMIT %(limit)s
-        """,
-        {"org_id": org_id, "statuses": list(statuses), "limit": limit},
-    )

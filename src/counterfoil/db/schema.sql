@@ -405,6 +405,13 @@ CREATE TABLE public.member (
     accepted_at timestamp with time zone
 );
 
+CREATE TABLE public.money_after_end (
+    org_id bigint NOT NULL,
+    invoice_id uuid NOT NULL,
+    worth_dollars numeric,
+    CONSTRAINT money_after_end_worth_dollars_check CHECK ((worth_dollars > (0)::numeric))
+);
+
 CREATE TABLE public.move (
     org_id bigint NOT NULL,
     move_id uuid NOT NULL,
@@ -881,6 +888,9 @@ ALTER TABLE ONLY public.member
 ALTER TABLE ONLY public.member
     ADD CONSTRAINT member_pkey PRIMARY KEY (org_id, member_id);
 
+ALTER TABLE ONLY public.money_after_end
+    ADD CONSTRAINT money_after_end_pkey PRIMARY KEY (org_id, invoice_id);
+
 ALTER TABLE ONLY public.move_note
     ADD CONSTRAINT move_note_pkey PRIMARY KEY (org_id, note_id);
 
@@ -1044,6 +1054,10 @@ CREATE INDEX job_by_age ON public.job USING btree (created_at);
 
 CREATE INDEX job_of_member ON public.job USING btree (org_id, member_id, created_at);
 
+CREATE INDEX money_after_end_by_worth ON public.money_after_end USING btree (org_id, worth_dollars DESC, invoice_id);
+
+CREATE INDEX money_after_end_unweighed ON public.money_after_end USING btree (org_id, invoice_id) WHERE (worth_dollars IS NULL);
+
 CREATE INDEX move_by_child ON public.move USING btree (chain, created_at) WHERE ((status = 'ready'::text) AND (deposit_mode = 'hd'::text));
 
 CREATE INDEX move_by_invoice ON public.move USING btree (org_id, invoice_id) WHERE (invoice_id IS NOT NULL);
@@ -1150,6 +1164,9 @@ ALTER TABLE ONLY public.member
 
 ALTER TABLE ONLY public.member
     ADD CONSTRAINT member_person_id_fkey FOREIGN KEY (person_id) REFERENCES public.person(person_id);
+
+ALTER TABLE ONLY public.money_after_end
+    ADD CONSTRAINT money_after_end_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);
 
 ALTER TABLE ONLY public.move_note
     ADD CONSTRAINT move_note_org_id_move_id_fkey FOREIGN KEY (org_id, move_id) REFERENCES public.move(org_id, move_id);

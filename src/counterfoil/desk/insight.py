@@ -6,22 +6,20 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from counterfoil.books import grants, insight, invoices, orgs
+from counterfoil.books import grants, insight, orgs
 from counterfoil.books.insight import AGES, Open
-from counterfoil.core import reckoning, zones
+from counterfoil.core import zones
 from counterfoil.core.assets import known_asset
-from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import comparing, doubting, provisioning, watching
+from counterfoil.desk import after_end, comparing, doubting, provisioning, watching
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.moving import RUNS_WHILE
 from counterfoil.desk.provisioning import FuelLevels
 
-__all__ = ["AGES", "Alert", "Insight", "alerts", "came_after", "insight_of"]
+__all__ = ["AGES", "Alert", "Insight", "alerts", "insight_of"]
 
 WEEKS: Final = 12
 LAG_SECONDS: Final = 120
-MOST_AFTER: Final = 500
 _CALLBACKS_SINCE: Final = timedelta(days=7)
 
 
@@ -100,20 +98,6 @@ def _said(org: orgs.Org | None, at: datetime | None) -> str:
     return zones.said(at, zones.zone(org.time_zone))
 
 
-async def came_after(desk: Desk, by: Actor) -> tuple[Invoice, ...]:
-    """The ended invoices at which final money waits for somebody to send it back, the most first.
-
-    At most `MOST_AFTER` are looked at.
-    """
-    by.require(Permission.READ)
-    ends = [status.value for status in Status if status.is_end]
-    async with desk.database.reading() as tx:
-        ids = await insight.left_where_it_came(tx, by.org_id, ends, MOST_AFTER)
-        found = {one.invoice_id: one for one in await invoices.of_ids(tx, by.org_id, ids)}
-    there = (found[one] for one in ids if one in found)
-    return tuple(invoice for invoice in there if reckoning.came_after(invoice))
-
-
 async def alerts(desk: Desk, by: Actor) -> list[Alert]:
     """What needs somebody just now, as far as it concerns the actor's organisation."""
     by.require(Permission.READ)
@@ -151,8 +135,8 @@ async def alerts(desk: Desk, by: Actor) -> list[Alert]:
         org = await orgs.get(tx, by.org_id)
         given = await grants.of_org(tx, by.org_id)
         people = {one.member_id: one.name for one in await orgs.everybody(tx, by.org_id)}
-    if Permission.SIGN in by.permissions and (after := await came_after(desk, by)):
-        found.append(Alert("came_after", str(len(after))))
+    if Permission.SIGN in by.permissions and (after := await after_end.count(desk, by)):
+        found.append(Alert("came_after", str(after)))
     if stuck:
         found.append(Alert("stuck", str(len(stuck))))
     if org is not None:

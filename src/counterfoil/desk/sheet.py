@@ -10,6 +10,7 @@ from counterfoil.books.outbox import NewOutboxEvent
 from counterfoil.books.screening import ScreeningRun
 from counterfoil.core.seal import LogEntry, link
 from counterfoil.db.pool import Tx
+from counterfoil.desk import after_end
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Sheet:
         """Write all of it, with one statement for each table that has rows."""
         if self.changes:
             await invoices.save_all(tx, self.changes)
+            await after_end.keep(tx, self.changes)
         if self.entries:
             await audit.append_all(tx, self.entries)
         if self.work:

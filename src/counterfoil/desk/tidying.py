@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 from counterfoil.books import lists, rates
-from counterfoil.desk import jobs
+from counterfoil.desk import after_end, jobs
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import forget_old
 
@@ -28,4 +28,5 @@ async def tidy(desk: Desk) -> int:
         before = desk.clock.now() - RATES_KEPT
         forgotten = await rates.forget(tx, before, limit=_AT_ONCE)
     done = await jobs.forget_old(desk, limit=_JOBS_AT_ONCE)
-    return folded + searchable + forgotten + done + await forget_old(desk)
+    weighed = await after_end.weigh_some(desk)
+    return folded + searchable + forgotten + done + weighed + await forget_old(desk)

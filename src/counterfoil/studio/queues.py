@@ -15,7 +15,7 @@ from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.lifecycle import command_name
 from counterfoil.core.money import Money
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import insight, queries, redirecting
+from counterfoil.desk import after_end, queries, redirecting
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.possible import possible
 from counterfoil.desk.queries import Filters
@@ -97,7 +97,7 @@ AFTER: Final = Queue(
     (),
     N_("No money came after the end of its invoice."),
 )
-"""Told of by an alert alone: it is looked for in all of the ledger."""
+"""Told of by an alert alone, as it is seldom that something waits there."""
 
 
 @get("/queue/{name:str}")
@@ -199,17 +199,19 @@ async def _standing(request: PageRequest, queue: Queue) -> Answer:
 
 
 async def _after(request: PageRequest) -> Answer:
-    """Money that came to invoices which had ended, each with who can send it back."""
+    """Money that is left at invoices which have ended, each with who can send it back."""
     desk, by = desk_of(request), request.user.actor
-    waits = await insight.came_after(desk, by)
-    number = min(paging.read(request, MAX_PAGE), paging.last(len(waits), AT_ONCE))
+    number = paging.read(request, MAX_PAGE)
+    read = partial(after_end.page, desk, by, size=AT_ONCE)
+    page = await read(number=number)
+    if number > (last := paging.last(page.total, AT_ONCE)):
+        number, page = last, await read(number=last)
     rows = []
-    for invoice in waits[(number - 1) * AT_ONCE : number * AT_ONCE]:
+    for invoice, money in page.invoices:
         view = await queries.view(desk, invoice.invoice_id, by)
-        money = reckoning.came_after(view.invoice)
         can_order = OrderRefund in possible(view, by)
-        rows.append((ids.public("inv", invoice.invoice_id), view.invoice, money, can_order))
-    values = {"queue": AFTER, "rows": rows, **_pages(number, len(waits))}
+        rows.append((ids.public("inv", invoice.invoice_id), invoice, money, can_order))
+    values = {"queue": AFTER, "rows": rows, **_pages(number, page.total)}
     return show(request, "studio/queue_after.html", values)
 
 

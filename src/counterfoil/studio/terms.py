@@ -1,10 +1,11 @@
 """What screening and the movements of money are called on pages; `words` has everything else."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from counterfoil.core import reckoning
 from counterfoil.core.invoice import Invoice, Status
+from counterfoil.desk import after_end
+from counterfoil.desk.after_end import MoveRow
 from counterfoil.pages.language import N_
 
 FACTORS: Final[Mapping[str, str]] = {
@@ -143,11 +144,14 @@ BY_BANK: Final[Mapping[Status, str]] = {
 """What is told instead where the money goes to a bank, of which nothing is known."""
 
 
-def next_of(invoice: Invoice) -> tuple[str, ...]:
-    """What happens next with an invoice and its money, in one sentence or several."""
+def next_of(invoice: Invoice, moved: Iterable[MoveRow] = ()) -> tuple[str, ...]:
+    """What happens next with an invoice and its money, in one sentence or several.
+
+    ``moved`` are all its movements.
+    """
     by_bank = BY_BANK.get(invoice.status) if invoice.settlement == "fiat" else None
     told = by_bank or NEXT[invoice.status]
-    if reckoning.came_after(invoice):
+    if after_end.left_at(invoice, moved):
         return told, CAME_AFTER
     coming = any(
         a.seen_units > a.confirmed_units for a in (*invoice.tally.money, *invoice.tally.aside)

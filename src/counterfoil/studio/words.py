@@ -413,8 +413,8 @@ ALERTS: Final[Mapping[str, str]] = {
         " that stand still, with where the money is and what can be done."
     ),
     "came_after": N_(
-        "Invoices to which money came after they had ended: %(subject)s. It is not paid out; a"
-        " signer can order that it goes back."
+        "Invoices with money that came after they had ended, or was left over: %(subject)s. It is"
+        " not paid out; a signer can order that it goes back."
     ),
     "payout_rules": N_(
         "The rules about payout addresses become looser at %(subject)s. An administrator who does"
