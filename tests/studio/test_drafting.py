@@ -15,6 +15,7 @@ from counterfoil.db.rows import one_value
 from counterfoil.desk import bank_accounts, settings
 from support.actors import PAYOUT_ADDRESS
 from support.banks import FUBON
+from support.keyboards import wide
 from support.printed import printed
 from support.site import Firm, Site
 from support.visitor import Fields, Page, Visitor
@@ -133,6 +134,13 @@ async def test_lines_add_up_while_somebody_types(maya: Writer) -> None:
     assert '<output id="sum">3,026.05 TWD<br>' in part.text
     assert "of it tax: 125.05" in part.words
     assert '<output id="line-0" hx-swap-oob="true">2,626.05</output>' in part.text
+    # With thousands apart, and from a Chinese keyboard.
+    lines["item_unit_price"] = ["1,250.50", wide("400"), ""]
+    lines["item_tax"] = [wide("125.05"), "", ""]
+    part = await maya.visitor.send("/studio/invoices/sums", {**lines, "price_in": "TWD"})
+    assert '<output id="sum">3,026.05 TWD<br>' in part.text
+    made = await maya.made(**lines, payment_terms=wide("30"))
+    assert made.price.amount == Decimal("3026.05")
     lines["item_unit_price"] = ["1e3", "400", ""]
     part = await maya.visitor.send("/studio/invoices/sums", {**lines, "price_in": "TWD"})
     assert "400 TWD 1 line cannot be read yet" in part.words
@@ -182,9 +190,9 @@ async def test_without_scripts_buttons_add_take_away_and_preview_lines(maya: Wri
     assert less.text.count('name="item_name"') == 2
     assert "Consulting" not in less.text
     assert "Total 400 TWD" in less.words
-    wrong = await maya.send(do="preview", item_unit_price=["1,250", "400", ""])
+    wrong = await maya.send(do="preview", item_unit_price=["1,25", "400", ""])
     preview = replace(wrong, text=wrong.text.partition('id="preview"')[2])
-    assert "Unit price in line 1 : must be a plain number" in preview.words
+    assert "Unit price in line 1 : must be a number such as" in preview.words
     seen = await maya.send(do="preview")
     assert "What your customer will see" in seen.words
     assert "93.109231 USDT" in seen.words

@@ -16,6 +16,7 @@ from counterfoil.core.payout_rules import PayoutPolicy, PayoutRules
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import bank_accounts, org_log, payout_addresses
 from support.banks import FUBON
+from support.keyboards import wide
 from support.payments import Payments
 from support.site import PASSWORD, Firm, Site
 from support.visitor import Page, Visitor
@@ -314,7 +315,7 @@ def _fields(form: Page) -> dict[str, str | list[str]]:
 async def test_the_settings_page_changes_rules_and_says_what_becomes_looser_when(
     site: Site, anna: Visitor, board: Board
 ) -> None:
-    strict = {"registered_only": "true", "two_people": "true", "wait_hours": "24"}
+    strict = {"registered_only": "true", "two_people": "true", "wait_hours": wide("24")}
     done = await anna.send(f"{PAYOUTS}/rules", strict)
     assert "to these addresses and to no others" in done.words
     for wrong in ({"wait_hours": "0"}, {"wait_hours": "-1"}, {"two_people": "maybe"}):

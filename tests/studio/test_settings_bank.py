@@ -12,6 +12,7 @@ from counterfoil.db.pool import Database
 from counterfoil.desk import bank_accounts, org_log
 from support.banks import BERLIN, FUBON, from_before
 from support.contents import all_tables
+from support.keyboards import wide
 from support.payer import invited
 from support.printed import printed
 from support.site import PASSWORD, Firm, Site
@@ -37,7 +38,7 @@ async def by_bank(firm: Firm, number: int = 1) -> int:
 async def test_an_account_is_added_by_one_approved_by_another_and_customers_read_it(
     site: Site, firm: Firm, anna: Visitor, arno: Visitor
 ) -> None:
-    waits = await anna.send(BANKS, WRITTEN)
+    waits = await anna.send(BANKS, {**WRITTEN, "account_number": wide(FUBON.account_number)})
     assert "another compares it with the bank's own paper" in waits.words
     assert "to be approved" in waits.words
     assert f"{BANKS}/1/approve" not in waits.text

@@ -13,6 +13,7 @@ from counterfoil.core.invoice import Policy
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import org_log, rates, settings
 from counterfoil.studio.settings.rules import NAMES
+from support.keyboards import wide
 from support.site import PASSWORD, Firm, Site
 from support.visitor import Page, Visitor
 
@@ -115,7 +116,7 @@ async def test_what_was_announced_goes_on_waiting_until_somebody_takes_it_back(
     # The operator's word about another rule leaves it waiting, too.
     await settings.change_policy(site.desk, 1, {"grace_days": "14"})
     assert (await settings.rules_of(site.desk, READER)).next_at == rules.next_at
-    another = await anna.send(RULES, {**form, "underpay_ratio": "99.5"})
+    another = await anna.send(RULES, {**form, "underpay_ratio": wide("99.5%")})
     assert another.words.count("→") == 2
     both = await settings.rules_of(site.desk, READER)
     assert both.next_at == site.clock.now() + timedelta(days=1)
@@ -147,7 +148,8 @@ async def test_a_rule_that_would_lose_money_is_refused_at_its_field(
         ("underpay_ratio", "99.12345", "per cent, at most 4 digits after the point"),
         ("underpay_ratio", "", "must be a plain number of per cent"),
         ("dust_below", "1e-4000000", "must be a plain number with at most 6 digits"),
-        ("dust_below", "\uff10.\uff11", "must be written with plain digits"),
+        ("dust_below", "\u0660.\u0661", "must be written with plain digits"),
+        ("grace_days", "1,4", "cannot be '1,4': only a whole number"),
         ("grace_days", "two", "cannot be 'two': only a whole number"),
         ("grace_days", "", "cannot be"),
         ("overpaid", "keep", "only one of the words that are offered"),

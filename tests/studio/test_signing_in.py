@@ -6,6 +6,7 @@ import pyotp
 import pytest
 
 from counterfoil.db.rows import execute
+from support.keyboards import wide
 from support.site import PASSWORD, Site
 
 pytestmark = pytest.mark.usefixtures("firm")
@@ -104,7 +105,7 @@ async def test_a_second_factor_is_asked_for_everywhere_and_works_once(site: Site
     assert "second-factor" in page.address
     code = totp.at(site.clock.now())
     assert (await again.send(FACTOR, {"code": "000000"}, token=page.form_token)).status == 403
-    inside = await again.send(FACTOR, {"code": code}, token=page.form_token)
+    inside = await again.send(FACTOR, {"code": wide(code)}, token=page.form_token)
     assert inside.address.endswith("/studio")
 
     thief = await site.at_the_pages(SAM)

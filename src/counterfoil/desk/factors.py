@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from counterfoil.books import sessions
+from counterfoil.core import numerals
 from counterfoil.core.errors import Conflict, Invalid
 from counterfoil.db.pool import Tx
 
@@ -108,7 +109,7 @@ def read_secret(text: str) -> str:
 
 def _step_of(secret: str, code: str, now: datetime) -> int | None:
     """The step whose code this is, near now; every step is compared, in constant time."""
-    tidy = re.sub(r"\s", "", code)
+    tidy = re.sub(r"\s", "", numerals.narrow(code))
     totp = pyotp.TOTP(secret)
     present = int(now.timestamp()) // STEP_SECONDS
     found = None

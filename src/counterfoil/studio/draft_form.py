@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final, Literal
 from uuid import UUID
 
-from counterfoil.core import bounds, ids, strict_json, text, zones
+from counterfoil.core import bounds, ids, numerals, strict_json, text, zones
 from counterfoil.core.assets import SYMBOLS
 from counterfoil.core.callback_url import check_callback_url
 from counterfoil.core.errors import Invalid, Problems
@@ -228,7 +228,7 @@ def _terms(typed: Typed) -> int:
     """Days until due; how many there may be is for the desk to say."""
     if typed["due"] != "days":
         return 0
-    return _whole(typed["payment_terms"].strip(), "payment_terms", "a whole number of days")
+    return _whole(numerals.plain(typed["payment_terms"]), "payment_terms", "a whole number of days")
 
 
 def deadline(typed: Typed) -> datetime | None:

@@ -7,10 +7,9 @@ from fractions import Fraction
 from functools import partial
 from typing import Final
 
-from counterfoil.core import bounds, text
+from counterfoil.core import bounds, numerals, text
 from counterfoil.core.errors import Invalid, Problems
 from counterfoil.core.invoice import LineItem
-from counterfoil.core.money import parse_decimal
 from counterfoil.core.pricing import tax_at
 
 Row = Mapping[str, str]
@@ -20,7 +19,6 @@ BLANK_ITEM: Final[Row] = {"name": "", "quantity": "1", "unit_price": "", "tax": 
 FIRST_ROWS: Final = 3
 
 _WHOLE: Final = 100
-_PER_CENT: Final = ("%", "\N{FULLWIDTH PERCENT SIGN}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,31 +103,24 @@ def _numbers(number: int, row: Row) -> _Line:
     """A line's numbers; its name is not looked at."""
     told = Problems()
     quantity, unit_price = (
-        told.read(partial(_number, row[name], f"item_{name}-{number}"), Decimal(0))
+        told.read(partial(numerals.read, row[name], f"item_{name}-{number}"), Decimal(0))
         for name in ("quantity", "unit_price")
     )
     nothing: tuple[Decimal, Decimal | None] = (Decimal(0), None)
-    tax, percent = told.read(lambda: _tax(row["tax"].strip(), f"item_tax-{number}"), nothing)
+    tax, percent = told.read(lambda: _tax(row["tax"], f"item_tax-{number}"), nothing)
     if told.found:
         raise Invalid("a line needs another look", fields=told.found)
     return _Line(LineItem(name="", quantity=quantity, unit_price=unit_price, tax=tax), percent)
 
 
-def _number(written: str, name: str) -> Decimal:
-    try:
-        return parse_decimal(written.strip(), name)
-    except Invalid:
-        sentence = "must be a plain number such as 1 or 2.5, without separators between thousands"
-        raise Invalid.field(name, sentence) from None
-
-
 def _tax(written: str, name: str) -> tuple[Decimal, Decimal | None]:
     """An amount, or a rate where a per cent sign follows it."""
-    if not written:
+    found = numerals.plain(written)
+    if not found:
         return Decimal(0), None
-    is_rate = written.endswith(_PER_CENT)
+    is_rate = found.endswith("%")
     try:
-        number = parse_decimal(written[:-1].rstrip() if is_rate else written, name)
+        number = numerals.read(found.removesuffix("%"), name)
     except Invalid:
         number = None
     if number is None or (is_rate and number > _WHOLE):

@@ -8,10 +8,9 @@ from uuid import UUID
 from litestar import get, post
 from litestar.params import FromPath
 
-from counterfoil.core import ids, reckoning
+from counterfoil.core import ids, numerals, reckoning
 from counterfoil.core.errors import Invalid, NotFound, Problems, Refusal
 from counterfoil.core.events import OrderRefund
-from counterfoil.core.money import parse_decimal
 from counterfoil.desk import commands, files, ordering, queries
 from counterfoil.desk.commands import MAX_ATTACHMENTS
 from counterfoil.desk.possible import possible
@@ -133,7 +132,7 @@ def _part(texts: dict[str, str]) -> Part | None:
     symbol, _, chain = texts["asset"].partition("@")
     amount = texts["amount"].strip()
     part = Part(
-        parse_decimal(amount, "refund_amount") if amount else None, symbol or None, chain or None
+        numerals.read(amount, "refund_amount") if amount else None, symbol or None, chain or None
     )
     return None if part == Part() else part
 

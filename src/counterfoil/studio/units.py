@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from decimal import Decimal
 from typing import Final
 
+from counterfoil.core import numerals
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid, Refusal
 from counterfoil.core.invoice import names_in
@@ -56,9 +57,11 @@ def said(name: str, text: str, say: Say) -> str:
 def kept(name: str, written: str) -> str:
     """What was written as the rule keeps it. Raises `Invalid` for per cents that cannot be kept."""
     kind = KINDS[name]
+    if kind == "number":
+        return numerals.plain(written)
     if kind not in _PLACES or not (written or not _RULES[name].empty):
         return written
-    number, places = _WRITTEN.fullmatch(written), _PLACES[kind]
+    number, places = _WRITTEN.fullmatch(numerals.plain(written)), _PLACES[kind]
     if number is None or len(number[2] or "") > places:
         sentence = f"must be a plain number of per cent, at most {places} digits after the point"
         raise Invalid.field(name, sentence)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from litestar import get, post
 from litestar.params import FromPath
 
-from counterfoil.core import bank, ids
+from counterfoil.core import bank, ids, numerals
 from counterfoil.core.errors import Forbidden, NotFound, Refusal
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import bank_accounts
@@ -22,6 +22,7 @@ from counterfoil.studio.settings.frame import ADDRESS, decided, settings_page
 ACCOUNTS: Final = f"{ADDRESS}/bank-accounts"
 
 _DETAILS: Final = tuple(field.name for field in fields(BankDetails))
+_NUMBERS: Final = ("account_number", "bank_code")
 
 
 @get("/settings/bank-accounts")
@@ -35,10 +36,11 @@ async def add(request: PageRequest) -> Answer:
     """Register an account."""
     form = await read_form(request)
     written = {name: form.raw(name) for name in ("label", "currency", *_DETAILS)}
+    numbers = {name: numerals.narrow(written[name]) for name in _NUMBERS}
     work = partial(
         bank_accounts.add,
         desk_of(request),
-        BankDetails(**{name: written[name] for name in _DETAILS}),
+        BankDetails(**{name: written[name] for name in _DETAILS} | numbers),
         label=written["label"],
         currency=written["currency"],
         by=request.user.actor,

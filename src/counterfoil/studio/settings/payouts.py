@@ -9,7 +9,7 @@ from uuid import UUID
 from litestar import get, post
 from litestar.params import FromPath
 
-from counterfoil.core import ids
+from counterfoil.core import ids, numerals
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, Refusal
 from counterfoil.core.payout_rules import PayoutRules
 from counterfoil.desk import payout_addresses
@@ -103,7 +103,7 @@ def _rules(form: Form) -> PayoutRules:
     for name, chosen in switches.items():
         if chosen not in {"true", "false"}:
             raise Invalid.field(name, "must be yes or no")
-    hours = form.raw("wait_hours").strip()
+    hours = numerals.plain(form.raw("wait_hours"))
     if not (hours.isascii() and hours.isdigit() and len(hours) <= _DIGITS):
         raise Invalid.field("wait_hours", "must be a whole number of hours")
     return PayoutRules(
