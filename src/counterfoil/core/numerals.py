@@ -49,7 +49,6 @@ def read(text: str, field: str) -> Decimal:
         return parse_decimal(plain(text), field)
     except Invalid:
         sentence = (
-            "must be a number such as 1333.50 or 1,333.50: a point before the decimals, and commas"
-            " between thousands only"
+            "must be a number such as 1333.50 or 1,333.50, with commas between thousands only"
         )
         raise Invalid.field(field, sentence) from None

@@ -1,5 +1,7 @@
 """Files that people attach: taken in once they are chosen, given back to be saved (T11)."""
 
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
@@ -59,10 +61,34 @@ async def uploaded(request: Request[Any, Any, Any], form: Form) -> str | None:
     return ids.public("file", stored.file_id)
 
 
-async def papers(request: Request[Any, Any, Any], form: Form, field: str) -> tuple[UUID, ...]:
-    """Keep the papers of a refund that are in a form. Raises `Invalid` naming ``field``."""
-    kept = []
-    for one in form.files(field, at_most=MAX_ATTACHMENTS):
+@dataclass(slots=True)
+class Papers:
+    """The papers of a form by their public names, and what is wrong with those that were not kept.
+
+    Kept they are before anything else is asked, so that nobody chooses a file twice.
+    """
+
+    names: list[str] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def file_ids(self) -> tuple[UUID, ...]:
+        """As the desk knows them; a name that is none stands for a file that there is not."""
+        return tuple(ids.parse("file", name) or UUID(int=0) for name in self.names)
+
+    async def shown(self, request: PageRequest) -> list[tuple[str, str]]:
+        """Each with what the file is called; what is no file of ours is dropped."""
+        found = []
+        for one in self.names:
+            with suppress(NotFound):
+                found.append((one, await name_of(request, one)))
+        return [(one, name) for one, name in found if name]
+
+
+async def keep_papers(request: PageRequest, form: Form, name: str) -> Papers:
+    """Keep the papers in a field, beside those of an earlier attempt; a bad one loses no other."""
+    papers = Papers(form.all("file_id", at_most=MAX_ATTACHMENTS))
+    for one in form.files(name, at_most=MAX_ATTACHMENTS - len(papers.names)):
         try:
             stored = await files.store(
                 desk_of(request), await one.read(), one.filename, request.user.actor
@@ -70,9 +96,10 @@ async def papers(request: Request[Any, Any, Any], form: Form, field: str) -> tup
         except Invalid as refused:
             why = refused.fields.get("file", refused.message)
             sentence = f"the file {one.filename} is refused: it {why}"
-            raise Invalid.field(field, sentence) from None
-        kept.append(stored.file_id)
-    return tuple(kept)
+            papers.problems |= Invalid.field(name, sentence).fields
+        else:
+            papers.names.append(ids.public("file", stored.file_id))
+    return papers
 
 
 async def name_of(request: PageRequest, public_id: str) -> str:

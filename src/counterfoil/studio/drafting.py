@@ -21,6 +21,7 @@ from counterfoil.desk.intake import Asked, Draft, draft_of
 from counterfoil.desk.possible import possible
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.pages.forms import read_form
+from counterfoil.pages.render import is_fragment
 from counterfoil.pages.shape import short
 from counterfoil.studio import attached
 from counterfoil.studio.door import (
@@ -48,6 +49,13 @@ _DESKS_NAMES: Final = {
     "file": "attachment",
 }
 """What the desk calls a field, to where it stands in the form."""
+
+
+_WHOLE: Final = {
+    "HX-Retarget": "#content",
+    "HX-Reselect": "#content",
+    "HX-Reswap": "outerHTML show:none",
+}
 
 
 @get("/invoices/new")
@@ -147,8 +155,7 @@ async def _answer(request: PageRequest, view: InvoiceView | None) -> Answer:
             await _check_name(request, typed, meant=form.checked("meant"))
             return await _save(request, typed, view)
     except Refusal as refusal:
-        previewed = do == "preview"
-        return await _form(request, offered, typed, view, refusal=refusal, previewed=previewed)
+        return await _form(request, offered, typed, view, refusal=refusal)
     return await _form(
         request, offered, typed, view, looked_over=looked_over, goes_on_in=goes_on_in
     )
@@ -248,7 +255,6 @@ async def _form(  # noqa: PLR0913 - the form, and what is said about it
     refusal: Refusal | None = None,
     looked_over: Asked | None = None,
     goes_on_in: int | None = None,
-    previewed: bool = False,
 ) -> Answer:
     desk, by = desk_of(request), request.user.actor
     fields = {} if refusal is None else refusal.fields
@@ -268,7 +274,6 @@ async def _form(  # noqa: PLR0913 - the form, and what is said about it
         "refusal": refusal,
         "problems": {_DESKS_NAMES.get(field, field): told for field, told in fields.items()},
         "asked": looked_over,
-        "previewed": previewed,
         "goes_on_in": goes_on_in,
         "id": "" if view is None else ids.public("inv", view.invoice.invoice_id),
         "chains": [(key, CHAINS[key].name) for key in desk.chains],
@@ -277,7 +282,9 @@ async def _form(  # noqa: PLR0913 - the form, and what is said about it
         "accounts": [(str(one.bank_account_id), _named(one)) for one in offered.bank_accounts],
     }
     status_code = 200 if refusal is None else status_code_of(refusal)
-    return show(request, "studio/draft.html", values, status_code=status_code)
+    # What is wrong stands at the fields, so all of the form comes back and not the preview alone.
+    headers = _WHOLE if refusal is not None and is_fragment(request) else None
+    return show(request, "studio/draft.html", values, status_code=status_code, headers=headers)
 
 
 def _payout_choices(request: PageRequest, offered: Offered, typed: str) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """One invoice: what it is, what came in, what was done, and what the visitor may do now."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -13,7 +13,7 @@ from litestar.response import Stream
 
 from counterfoil.core import ids, reckoning, resolution
 from counterfoil.core.assets import known_asset
-from counterfoil.core.errors import NotFound, Refusal
+from counterfoil.core.errors import NotFound, Problems, Refusal
 from counterfoil.core.invoice import Invoice, Status, pay_to
 from counterfoil.core.lifecycle import command_name
 from counterfoil.core.money import Money
@@ -38,6 +38,7 @@ from counterfoil.pages.forms import Form, read_form
 from counterfoil.pages.language import N_
 from counterfoil.pages.render import is_fragment, stream
 from counterfoil.studio import attached, history
+from counterfoil.studio.attached import Papers
 from counterfoil.studio.door import (
     PREFIX,
     Answer,
@@ -59,6 +60,7 @@ class Asked:
     invoice_id: UUID
     request: PageRequest
     form: Form
+    papers: Papers
 
     @property
     def reason(self) -> str:
@@ -74,6 +76,15 @@ class Asked:
             return UUID(int=0)
 
 
+@dataclass(slots=True)
+class Given:
+    """A form of the page as it was given in: its action, its texts, and its kept papers."""
+
+    action: str = ""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    papers: Papers = field(default_factory=Papers)
+
+
 Give = Callable[[Asked], Awaitable[InvoiceView]]
 
 
@@ -84,7 +95,7 @@ async def _sign_off(a: Asked) -> InvoiceView:
         a.request.user.actor,
         refund_address=a.form.raw("refund_address").strip() or None,
         refund_reason=a.form.text("reason", lines=True),
-        refund_attachments=await attached.papers(a.request, a.form, "refund_attachments"),
+        refund_attachments=a.papers.file_ids,
     )
 
 
@@ -175,6 +186,14 @@ MOVES_MONEY: Final = frozenset(
 )
 """What asks once more who is there."""
 
+TEXTS: Final = ("reason", "refund_address", "payout_address", "hours")
+"""What people write or choose in these forms."""
+
+PAPERS: Final = "refund_attachments"
+
+_DESKS_NAMES: Final = {"refund_reason": "reason"}
+"""What the desk calls a field, to where it stands in the form."""
+
 
 @get("/invoices/{public_id:str}")
 async def detail(request: PageRequest, public_id: FromPath[str]) -> Answer:
@@ -204,14 +223,17 @@ async def act(request: PageRequest, public_id: FromPath[str], name: FromPath[str
     if give is None:
         raise NotFound("there is no such action")
     form = await read_form(request)
+    given = Given(name, {text: form.raw(text) for text in TEXTS})
     try:
+        given.papers = await attached.keep_papers(request, form, PAPERS)
         if name in MOVES_MONEY:
             await confirm_with(request, form)
-        view = await give(Asked(desk_of(request), invoice_id, request, form))
+        Problems(given.papers.problems).settle()
+        view = await give(Asked(desk_of(request), invoice_id, request, form, given.papers))
     except NotFound:
         raise
     except Refusal as refusal:
-        return await _page(request, invoice_id, refusal, name)
+        return await _page(request, invoice_id, refusal, given)
     return go(f"{PREFIX}/invoices/{public_id}", done=_what_was_done(name, view.invoice))
 
 
@@ -229,9 +251,9 @@ async def _page(
     request: PageRequest,
     invoice_id: UUID,
     refusal: Refusal | None = None,
-    refused_action: str = "",
+    given: Given | None = None,
 ) -> Answer:
-    by = request.user.actor
+    given, by = given or Given(), request.user.actor
     found = await dossier(desk_of(request), invoice_id, by)
     actions = _suggested_first(found.view, by)
     standing = await redirecting.standing(desk_of(request), found.view, by)
@@ -248,7 +270,14 @@ async def _page(
             "standing": standing,
             "parked": [] if standing is None else _with_amounts(standing),
             "refusal": refusal,
-            "refused_action": refused_action,
+            "given": given,
+            "kept": await given.papers.shown(request),
+            "problems": {
+                _DESKS_NAMES.get(name, name): says
+                for name, says in (given.papers.problems | dict(refusal.fields)).items()
+            }
+            if refusal
+            else {},
             "actions": actions,
             "moves_money": MOVES_MONEY,
             "unsaid": _without_a_button(found.view, actions),

@@ -1,6 +1,5 @@
 """Ordering a refund: how much of which token, to whom, why, and with which papers."""
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
@@ -9,7 +8,7 @@ from litestar import get, post
 from litestar.params import FromPath
 
 from counterfoil.core import ids, numerals, reckoning
-from counterfoil.core.errors import Invalid, NotFound, Problems, Refusal
+from counterfoil.core.errors import NotFound, Problems, Refusal
 from counterfoil.core.events import OrderRefund
 from counterfoil.desk import commands, files, ordering, queries
 from counterfoil.desk.commands import MAX_ATTACHMENTS
@@ -17,6 +16,7 @@ from counterfoil.desk.possible import possible
 from counterfoil.desk.refunding import Part
 from counterfoil.pages.forms import Form, read_form
 from counterfoil.studio import attached
+from counterfoil.studio.attached import Papers
 from counterfoil.studio.door import (
     PREFIX,
     Answer,
@@ -47,10 +47,10 @@ _DESKS_NAMES: Final = {
 
 @dataclass(slots=True)
 class _Written:
-    """What stands in the form: texts, the files that are kept for it, and what is wrong with it."""
+    """What stands in the form: texts, the papers that are kept for it, and what is wrong there."""
 
     texts: dict[str, str]
-    file_ids: list[str] = field(default_factory=list)
+    papers: Papers = field(default_factory=Papers)
     problems: dict[str, str] = field(default_factory=dict)
 
 
@@ -71,7 +71,7 @@ async def order(request: PageRequest, public_id: FromPath[str]) -> Answer:
     form = await read_form(request)
     written = _Written({name: form.raw(name) for name in _FIELDS})
     try:
-        await _keep_files(request, form, written)
+        written.papers = await attached.keep_papers(request, form, "attachments")
         read = await _read(request, invoice_id, form, written)
         await confirm_with(request, form)
         Problems(written.problems).settle()
@@ -83,23 +83,6 @@ async def order(request: PageRequest, public_id: FromPath[str]) -> Answer:
     return go(f"{PREFIX}/invoices/{public_id}", done="order_refund")
 
 
-async def _keep_files(request: PageRequest, form: Form, written: _Written) -> None:
-    """Keep the papers, those of an earlier, refused attempt as well; a bad one loses no other."""
-    written.file_ids = form.all("file_id", at_most=MAX_ATTACHMENTS)
-    for one in form.files("attachments", at_most=MAX_ATTACHMENTS - len(written.file_ids)):
-        try:
-            stored = await files.store(
-                desk_of(request), await one.read(), one.filename, request.user.actor
-            )
-        except Invalid as refused:
-            why = refused.fields.get("file", refused.message)
-            written.problems |= Invalid.field(
-                "attachments", f"the file {one.filename} is refused: it {why}"
-            ).fields
-        else:
-            written.file_ids.append(ids.public("file", stored.file_id))
-
-
 async def _read(
     request: PageRequest, invoice_id: UUID, form: Form, written: _Written
 ) -> dict[str, Any]:
@@ -109,7 +92,7 @@ async def _read(
     read: dict[str, Any] = {
         "address": written.texts["address"].strip(),
         "reason": told.read(lambda: form.text("reason", empty=False, lines=True), ""),
-        "attachments": tuple(ids.parse("file", one) or UUID(int=0) for one in written.file_ids),
+        "attachments": written.papers.file_ids,
         "part": part,
     }
     view = await queries.view(desk_of(request), invoice_id, request.user.actor)
@@ -123,7 +106,7 @@ async def _read(
     )
     found = {_DESKS_NAMES.get(name, name): says for name, says in told.found.items()}
     # Why a file was not taken says more than that one is missing.
-    written.problems = found | written.problems
+    written.problems = found | written.papers.problems
     return read
 
 
@@ -156,7 +139,7 @@ async def _page(
             "received": reckoning.received(view.invoice),
             "possible": OrderRefund in possible(view, by),
             "written": written.texts,
-            "kept": await _named(request, written.file_ids),
+            "kept": await written.papers.shown(request),
             "most_files": MAX_ATTACHMENTS,
             "refusal": refusal,
             "problems": _in_order(
@@ -172,15 +155,6 @@ def _in_order(problems: dict[str, str]) -> dict[str, str]:
     """What is wrong, from the form's first field to its last."""
     places = {name: place for place, name in enumerate(_IN_ORDER)}
     return dict(sorted(problems.items(), key=lambda one: places.get(one[0], len(places))))
-
-
-async def _named(request: PageRequest, file_ids: list[str]) -> list[tuple[str, str]]:
-    """The files that are kept, with their names; what is no file of ours is dropped."""
-    found = []
-    for one in file_ids:
-        with suppress(NotFound):
-            found.append((one, await attached.name_of(request, one)))
-    return [(one, name) for one, name in found if name]
 
 
 HANDLERS: Final = (refund_page, order)

@@ -126,7 +126,7 @@ document.addEventListener("htmx:configRequest", (event) => {
 });
 
 // What somebody is typing is worth more than being up to date: they are told instead.
-const touched = (form) => [...form.elements].some((field) => field.type !== "hidden"
+const touched = (form) => "cameBack" in form.dataset || [...form.elements].some((field) => field.type !== "hidden"
   && (field.matches(":focus") || ("defaultValue" in field && field.value !== field.defaultValue)));
 document.addEventListener("htmx:beforeRequest", (event) => {
   const part = event.detail.elt;
@@ -134,6 +134,30 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   event.preventDefault();
   document.getElementById("changed")?.removeAttribute("hidden");
 });
-document.addEventListener("htmx:afterSwap", (event) => begin(event.detail.target));
+document.addEventListener("htmx:afterSwap", (event) => {
+  begin(event.detail.target);
+  if (event.detail.xhr?.getResponseHeader("HX-Retarget")) toWhatIsWrong();
+});
+
+// Of a form that came back, where the first thing is that was wrong: a field, the proof, or the words alone.
+function toWhatIsWrong() {
+  const told = document.querySelector("[data-refusal]");
+  if (!told) return;
+  let field = document.querySelector("[aria-invalid=true]");
+  if (["confirm", "not_signed_in", "too_many"].includes(told.dataset.refusal)) {
+    const form = [...document.forms].find((one) => one.getAttribute("action") === location.pathname);
+    field = form?.querySelector("[name=proof], input[type=password], [name=code]");
+    if (field) {
+      told.id ||= "refusal";
+      field.classList.add("is-invalid");
+      field.setAttribute("aria-invalid", "true");
+      field.setAttribute("aria-describedby", told.id);
+    }
+  }
+  const target = field ?? told;
+  for (let part = target.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
+  target.focus();
+}
 
 begin(document);
+toWhatIsWrong();

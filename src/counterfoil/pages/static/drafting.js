@@ -1,11 +1,16 @@
 // What spares typing while somebody writes an invoice. Sums are the server's alone.
 "use strict";
 
-const draft = document.getElementById("draft");
+// The form comes back as another one, when it is refused.
+const listen = (kind, then) => document.addEventListener(kind, (event) => {
+  const draft = event.target.closest?.("#draft");
+  if (draft) then(event, draft);
+});
 
 // Whoever names an earlier recipient gets the e-mail that belongs to the name, until they write one.
 let filledIn = "";
 function complete() {
+  const draft = document.getElementById("draft");
   const email = draft.elements.recipient_email;
   if (email.value && email.value !== filledIn) return;
   const known = [...document.getElementById("recipients").options]
@@ -13,15 +18,15 @@ function complete() {
   filledIn = known?.dataset.email ?? "";
   email.value = filledIn;
 }
-draft.addEventListener("input", (event) => { if (event.target.id === "recipient_name") complete(); });
+listen("input", (event) => { if (event.target.id === "recipient_name") complete(); });
 document.addEventListener("htmx:afterSwap", (event) => { if (event.detail.target.id === "recipients") complete(); });
 
 // Writing beside a choice makes the choice.
-draft.addEventListener("input", (event) => {
+listen("input", (event, draft) => {
   const picks = event.target.dataset.picks;
   const choice = picks && draft.querySelector(`input[name=due][value=${picks}]`);
   if (choice) choice.checked = true;
 });
 
 const lit = (event) => event.target.closest?.(".drop")?.classList.toggle("over", event.type === "dragover");
-for (const kind of ["dragover", "dragleave", "drop"]) draft.addEventListener(kind, lit);
+for (const kind of ["dragover", "dragleave", "drop"]) listen(kind, lit);

@@ -1,5 +1,6 @@
 """The organisation's own history as a timeline, its seals computed anew; and all logs to take."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Final
 
@@ -37,7 +38,8 @@ async def export(request: PageRequest) -> Response[bytes] | Stream:
     except Forbidden:
         raise
     except Refusal as refusal:
-        return await _page(request, refusal)
+        written = {name: form.raw(name) for name in ("first", "last", "form")}
+        return await _page(request, refusal, written)
     name = f"audit-{period.first}-{period.last}.{chosen}"
     return Stream(
         pieces,
@@ -56,7 +58,9 @@ def _day(form: Form, name: str) -> date:
     return found
 
 
-async def _page(request: PageRequest, refusal: Refusal | None = None) -> Answer:
+async def _page(
+    request: PageRequest, refusal: Refusal | None = None, written: Mapping[str, str] | None = None
+) -> Answer:
     found = await org_log.history(desk_of(request), request.user.actor)
     today = desk_of(request).clock.now().date()
     values = {
@@ -64,6 +68,8 @@ async def _page(request: PageRequest, refusal: Refusal | None = None) -> Answer:
         "history": history,
         "first": (today - _MONTH).isoformat(),
         "last": today.isoformat(),
+        "form": "jsonl",
+        **(written or {}),
     }
     return settings_page(request, "log", values, refusal)
 

@@ -55,7 +55,9 @@ async def change_payout_rules(request: PageRequest) -> Answer:
         )
         return "rules" if after.next_rules is None else "rules_later"
 
-    page = partial(_page, request, None)
+    async def page(refusal: Refusal) -> Answer:
+        return await _page(request, None, refusal, form)
+
     return await decided(request, work, page, back_to=PAYOUTS, done=str, raising=(Forbidden,))
 
 
@@ -113,9 +115,19 @@ def _rules(form: Form) -> PayoutRules:
     )
 
 
+def _as_asked(form: Form) -> dict[str, object]:
+    """The rules as they stand in a form that was refused."""
+    switches = {name: form.raw(name) == "true" for name in _SWITCHES}
+    return {**switches, "wait_hours": form.raw("wait_hours")}
+
+
 async def _page(
-    request: PageRequest, written: Mapping[str, str] | None = None, refusal: Refusal | None = None
+    request: PageRequest,
+    written: Mapping[str, str] | None = None,
+    refusal: Refusal | None = None,
+    asked: Form | None = None,
 ) -> Answer:
+    """The page, with the address that was written, or the rules that a form asked for."""
     desk, actor = desk_of(request), request.user.actor
     found = await payout_addresses.registered(desk, actor)
     now = desk.clock.now()
@@ -129,6 +141,8 @@ async def _page(
         "rules": found.policy.in_force(now),
         "later": found.policy.announced(now),
         "later_at": found.policy.next_at,
+        "written_rules": found.policy.in_force(now) if asked is None else _as_asked(asked),
+        "taken_back": asked.all("take_back", at_most=len(fields(PayoutRules))) if asked else (),
         "written": written or _BLANK,
     }
     return settings_page(request, "payout_addresses", values, refusal)
