@@ -165,5 +165,5 @@ async def test_whoever_got_a_part_back_is_asked_for_nothing_whenever_it_is(
         )
         page, queue = await half.read()
         assert "Suggested: Send everything back : 40.00 USDT" in page
-        assert "Send everything back" in queue
+        assert "60.00 USDT sent back 20.00 USDT missing 60.00 USDT Send everything back" in queue
         await half.time_passes(payments)

@@ -125,6 +125,7 @@ async def queue(request: PageRequest, name: FromPath[str]) -> Answer:
             resolution.suggested(view.invoice, view.read_at),
             [command_name(command) for command in possible(view, by)],
             against(view.invoice),
+            reckoning.returned(view.invoice),
         )
         for view in page.views
     ]
