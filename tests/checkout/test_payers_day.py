@@ -38,7 +38,7 @@ async def test_a_customer_pays_half_then_the_rest_and_prints_a_receipt(
         "Consulting service",
         "3,000.00 TWD · 1 USDT = 32.5 TWD",
         "Chain Arbitrum One",
-        "until 2026-07-23 00:00 UTC",
+        "until 2026-07-22 24:00 UTC",
         "The rate is fixed until then.",
     ):
         assert words in page.words

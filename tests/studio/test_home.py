@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from counterfoil.core.invoice import Status
+from counterfoil.core.reckoning import Depth
 from counterfoil.studio import queues
-from support.payments import Payments
+from support.payments import Payments, order_refund
 from support.site import Firm, Site
 
 
@@ -32,6 +33,42 @@ async def test_home_counts_what_waits_and_draws_what_came_and_what_is_owed(
     later = await rita.open("/studio/now")
     assert f"{due:,.2f}" not in later.words
     assert "older 3,000.00" in later.words
+
+
+async def test_what_is_owed_is_what_is_still_to_come_of_each(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    rita = await site.at_the_pages("rita1@merchant.example")
+
+    async def owed() -> str:
+        return (await rita.open("/studio/now")).words.partition("What customers owe, by age ")[2]
+
+    short, seen, given_back, untouched = [(await firm.merchant.create()).data["id"] for _ in "1234"]
+    for one in (short, seen, given_back, untouched):
+        await firm.reviewer.approve(one)
+    assert (await owed()).startswith("12,000.00 TWD")
+
+    # Of one 40 in 100 came, of one a quarter is merely seen, and of one a part goes back.
+    await payments.paid(short, percent=40)
+    await payments.arrives(seen, percent=25, depth=Depth.SEEN)
+    await payments.paid(given_back, percent=60)
+    assert (await owed()).startswith("8,250.00 TWD")
+    part = {"refund_amount": "20", "refund_token": "USDT", "refund_chain": "arb"}
+    await order_refund(firm, given_back, part)
+    await firm.second_signer.act("refund/approve", given_back)
+    await payments.swept(given_back, more_to_move=True)
+    await payments.refund_settled(given_back)
+    assert (await owed()).startswith("7,050.00 TWD")
+
+    # All of it is late a day after the deadline, and what is accepted is owed no more.
+    deadline = (await payments.look(short)).deadline_at
+    site.clock.advance(deadline - site.clock.now() + timedelta(days=1))
+    rita = await site.at_the_pages("rita1@merchant.example")
+    assert "1-30 days late 7,050.00" in await owed()
+    await firm.signer.act("accept", short)
+    assert (await owed()).startswith("5,250.00 TWD")
+    await payments.arrives(seen, percent=75, depth=Depth.SEEN)
+    assert (await owed()).startswith("3,000.00 TWD")
 
 
 async def test_another_organisations_numbers_stay_theirs(

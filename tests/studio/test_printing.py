@@ -44,7 +44,7 @@ async def test_ada_and_the_customer_get_the_same_with_amounts_and_the_address_of
         "Subtotal 2,850.00 Tax 150.00 Total 3,000.00 TWD",
         "92.307693 USDT Arbitrum One",
         "1 USDT = 32.5 TWD",
-        "Due 2026-07-23 00:00 UTC",
+        "Due 2026-07-22 24:00 UTC",
         "Page 1 of 1",
     ):
         assert words in page.words

@@ -60,7 +60,7 @@ async def test_in_the_small_hours_documents_bear_the_day_it_is_where_the_merchan
 
     ada = await site.at_the_pages("ada1@merchant.example")
     seen = await ada.open(f"/studio/invoices/{bill}")
-    assert "Due 2026-07-24 00:00 UTC+8" in seen.words
+    assert "Due 2026-07-23 24:00 UTC+8" in seen.words
     history = await ada.open("/studio/settings/log")
     assert "UTC+8" in history.words
     for one in (page, receipt, seen, history):
@@ -69,5 +69,5 @@ async def test_in_the_small_hours_documents_bear_the_day_it_is_where_the_merchan
     found = await printing.printable(site.desk, (await payments.look(bill)).invoice_id, READER)
     sheet = paper.paper(paper.sheet_of(found, mail=False), "zh-Hant-TW", site.clock.now())
     assert sheet["facts"][0][1] == "2026-06-23"
-    assert sheet["facts"][2][1] == "2026-07-24 00:00 UTC+8"
+    assert sheet["facts"][2][1] == "2026-07-23 24:00 UTC+8"
     assert "2026-06-23" in sheet["stamp"]["text"]

@@ -24,6 +24,25 @@ def test_a_moment_is_written_with_its_zone(name: str, told: str) -> None:
     assert zones.said(SMALL_HOURS, zones.zone(zones.checked(name))) == told
 
 
+@pytest.mark.parametrize(
+    ("at", "name", "told"),
+    [
+        ("2026-07-24T00:00+00:00", "UTC", "2026-07-23 24:00 UTC"),
+        ("2026-07-23T16:00+00:00", "Asia/Taipei", "2026-07-23 24:00 UTC+8"),
+        ("2026-07-23T16:00+00:00", "UTC", "2026-07-23 16:00 UTC"),
+        ("2026-07-24T00:00:01+00:00", "UTC", "2026-07-24 00:00 UTC"),
+        ("2026-07-23T23:59:59+00:00", "UTC", "2026-07-23 23:59 UTC"),
+        # The last day of the year, and of February in a leap year.
+        ("2027-01-01T00:00+00:00", "UTC", "2026-12-31 24:00 UTC"),
+        ("2028-02-29T16:00+00:00", "Asia/Taipei", "2028-02-29 24:00 UTC+8"),
+        # In Cairo this day begins at one o'clock; the day before was still in winter time.
+        ("2026-04-23T22:00+00:00", "Africa/Cairo", "2026-04-23 24:00 UTC+2"),
+    ],
+)
+def test_the_end_of_a_day_belongs_to_that_day(at: str, name: str, told: str) -> None:
+    assert zones.said_due(datetime.fromisoformat(at), zones.zone(name)) == told
+
+
 @pytest.mark.parametrize("name", ["", "Taipei", "asia/taipei", "Etc/GMT+8", "../UTC", "localtime"])
 def test_a_zone_is_one_of_the_iana_list(name: str) -> None:
     with pytest.raises(Invalid, match="such as Asia/Taipei"):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
@@ -39,6 +39,13 @@ AGES: Final = ("later", "soon", "overdue_30", "overdue_60", "overdue_more")
 """Due in more than a week, within it, overdue up to 30 days, up to 60, and longer."""
 
 
+def age_of(deadline_at: datetime, now: datetime) -> str:
+    """Which of `AGES` it is; `receivables` says the same."""
+    ends = (timedelta(days=7), timedelta(0), timedelta(days=-30), timedelta(days=-60))
+    left = deadline_at - now
+    return next((age for age, end in zip(AGES, ends, strict=False) if left > end), AGES[-1])
+
+
 async def came_in(tx: Tx, org_id: int, since: datetime) -> list[CameIn]:
     """Confirmed transfers by week and asset, the oldest week first; weeks begin on Mondays, UTC."""
     return await all_rows(
@@ -56,7 +63,7 @@ async def came_in(tx: Tx, org_id: int, since: datetime) -> list[CameIn]:
 
 
 async def receivables(tx: Tx, org_id: int, now: datetime) -> list[Open]:
-    """What customers still owe, by currency and age."""
+    """What is owed whole, as nothing came, by currency and age."""
     return await all_rows(
         tx,
         Open,
@@ -70,10 +77,25 @@ async def receivables(tx: Tx, org_id: int, now: datetime) -> list[Open]:
                count(*) AS count, sum((detail->'price'->>'amount')::numeric) AS amount
           FROM invoice
          WHERE org_id = %(org_id)s AND NOT archived
-           AND status IN ('awaiting_payment', 'payment_detected', 'expired')
+           AND status IN ('awaiting_payment', 'expired')
          GROUP BY 1, 2
         """,
         {"org_id": org_id, "now": now},
+    )
+
+
+async def paid_in_part(tx: Tx, org_id: int) -> list[UUID]:
+    """The invoices of which a part may have come while the rest is owed."""
+    return await all_values(
+        tx,
+        UUID,
+        """
+        SELECT invoice_id FROM invoice
+         WHERE org_id = %(org_id)s AND NOT archived
+           AND (status = 'payment_detected' OR (
+                status = 'resolution_required' AND context IN ('underpaid', 'wrong_asset')))
+        """,
+        {"org_id": org_id},
     )
 
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from math import floor
 from typing import Final
 
+from counterfoil.core import zones
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid
 from counterfoil.core.invoice import LineItem, PaymentRequest, Policy, Price, Quote
@@ -118,7 +119,7 @@ def deadline(
     ahead.
     """
     if explicit is not None:
-        return _still_ahead(explicit, now, "payment_deadline")
+        return _still_ahead(explicit, now, "payment_deadline", zone)
     if not 0 <= terms_days <= MAX_TERMS_DAYS:
         sentence = f"must be a whole number of days from 0 (due on receipt) to {MAX_TERMS_DAYS}"
         raise Invalid.field("payment_terms", sentence)
@@ -126,7 +127,7 @@ def deadline(
         return None
     day_after = issued_on + timedelta(days=terms_days + 1)
     ends_at = datetime.combine(day_after, time.min, zone).astimezone(UTC)
-    return _still_ahead(ends_at, now, "payment_terms")
+    return _still_ahead(ends_at, now, "payment_terms", zone)
 
 
 def receipt_deadline(payable_at: datetime, policy: Policy) -> datetime:
@@ -134,10 +135,10 @@ def receipt_deadline(payable_at: datetime, policy: Policy) -> datetime:
     return payable_at + timedelta(seconds=policy.receipt_window_seconds)
 
 
-def _still_ahead(instant: datetime, now: datetime, field: str) -> datetime:
+def _still_ahead(instant: datetime, now: datetime, field: str, zone: tzinfo) -> datetime:
     if instant <= now:
-        sentence = f"puts the deadline at {instant:%Y-%m-%d %H:%M} UTC, which has passed"
-        raise Invalid.field(field, sentence)
+        due = zones.said_due(instant, zone)
+        raise Invalid.field(field, f"puts the deadline at {due}, which has passed")
     if instant > now + MAX_DEADLINE_AHEAD:
         raise Invalid.field(field, "puts the deadline more than a year ahead")
     return instant

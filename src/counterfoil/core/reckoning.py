@@ -243,6 +243,35 @@ def still_due(invoice: Invoice) -> tuple[Money, ...]:
 
     Unlike `missing` it counts what is merely seen, and asks for nothing within the tolerance.
     """
+    share = _unsent_share(invoice)
+    return tuple(Money(ceil(share * r.due_units), r.asset) for r in invoice.requests if share)
+
+
+_OWED: Final = frozenset(
+    {
+        Status.AWAITING_PAYMENT,
+        Status.PAYMENT_DETECTED,
+        Status.RESOLUTION_REQUIRED,
+        Status.EXPIRED,
+    }
+)
+
+
+def owed(invoice: Invoice) -> Fraction:
+    """Which share of its price the customer owes: all of it while nothing came, later the rest.
+
+    Nothing before it can be paid, once somebody took what came or sends it back, and while it is
+    looked at. The deadline does not matter: whoever did not pay in time owes it still.
+    """
+    short = invoice.context in {Context.UNDERPAID, Context.WRONG_ASSET}
+    if invoice.status is Status.RESOLUTION_REQUIRED and not short:
+        return Fraction(0)
+    asked = invoice.status in _OWED and not is_partly_returned(invoice)
+    return _unsent_share(invoice) if asked else Fraction(0)
+
+
+def _unsent_share(invoice: Invoice) -> Fraction:
+    """Which share of what is due was not even seen, or went back; none within the tolerance."""
     due = {r.asset.key: r.due_units for r in invoice.requests}
     returned_units = invoice.settled.returned_units
     share = sum(
@@ -252,9 +281,7 @@ def still_due(invoice: Invoice) -> tuple[Money, ...]:
         ),
         start=Fraction(0),
     )
-    if share >= _fraction(invoice.policy.underpay_ratio):
-        return ()
-    return tuple(Money(ceil((1 - share) * r.due_units), r.asset) for r in invoice.requests)
+    return Fraction(0) if share >= _fraction(invoice.policy.underpay_ratio) else 1 - share
 
 
 def surplus(invoice: Invoice) -> tuple[Money, ...]:

@@ -1,6 +1,6 @@
 """Time zones: which day it is where an organisation is, and how a moment is written there."""
 
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
@@ -40,7 +40,24 @@ def said(at: datetime, where: tzinfo) -> str:
     Year first, so that no month is taken for a day, and always with the zone.
     """
     local = at.astimezone(where)
-    return f"{local:%Y-%m-%d %H:%M} UTC{_beside_utc(local.utcoffset() or timedelta())}"
+    return f"{local:%Y-%m-%d %H:%M} {_named(local)}"
+
+
+def said_due(at: datetime, where: tzinfo) -> str:
+    """The end of a time to pay: the very end of a day is that day's, ``2026-06-22 24:00 UTC+8``.
+
+    Nobody takes 00:00 of the day after for the day before.
+    """
+    day = at.astimezone(where).date()
+    begins_at = datetime.combine(day, time.min, where).astimezone(UTC)
+    if begins_at != at:
+        return said(at, where)
+    before = (at - _MINUTE).astimezone(where)
+    return f"{before:%Y-%m-%d} 24:00 {_named(before)}"
+
+
+def _named(local: datetime) -> str:
+    return f"UTC{_beside_utc(local.utcoffset() or timedelta())}"
 
 
 def _beside_utc(offset: timedelta) -> str:

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from counterfoil.books import grants, insight, orgs
+from counterfoil.books import grants, insight, invoices, orgs
 from counterfoil.books.insight import AGES, Open
-from counterfoil.core import zones
+from counterfoil.core import reckoning, zones
 from counterfoil.core.assets import known_asset
 from counterfoil.core.roles import Actor, Permission
+from counterfoil.db.pool import Tx
 from counterfoil.desk import after_end, comparing, doubting, provisioning, watching
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.moving import RUNS_WHILE
@@ -20,6 +21,7 @@ __all__ = ["AGES", "Alert", "Insight", "alerts", "insight_of"]
 
 WEEKS: Final = 12
 LAG_SECONDS: Final = 120
+_AT_ONCE: Final = 500
 _CALLBACKS_SINCE: Final = timedelta(days=7)
 
 
@@ -67,28 +69,38 @@ async def insight_of(desk: Desk, by: Actor) -> Insight:
     async with desk.database.reading() as tx:
         came = await insight.came_in(tx, by.org_id, first)
         unpaid = await insight.receivables(tx, by.org_id, now)
+        unpaid += await _remainders(tx, by.org_id, now)
     sums = {first + timedelta(weeks=n): Decimal(0) for n in range(WEEKS)}
     for row in came:
         asset = known_asset(row.chain, row.contract)
         if asset is not None and not asset.is_native and row.week_at in sums:
             sums[row.week_at] += Decimal(row.units).scaleb(-asset.decimals)
-    owed = tuple(
-        Owed(
-            currency,
-            {
-                row.age: (Decimal(row.amount), row.count)
-                for row in unpaid
-                if row.currency == currency
-            },
-        )
-        for currency in sorted({row.currency for row in unpaid}, key=lambda c: c or "")
-    )
+    currencies = sorted({row.currency for row in unpaid}, key=lambda c: c or "")
+    owed = tuple(_owed(currency, unpaid) for currency in currencies)
     return Insight(tuple(Week(at, amount) for at, amount in sums.items()), owed)
 
 
 def _owed(currency: str | None, unpaid: Iterable[Open]) -> Owed:
-    own = (row for row in unpaid if row.currency == currency)
-    return Owed(currency, {row.age: (Decimal(row.amount), row.count) for row in own})
+    by_age: dict[str, tuple[Decimal, int]] = {}
+    for row in unpaid:
+        if row.currency == currency:
+            amount, count = by_age.get(row.age, (Decimal(0), 0))
+            by_age[row.age] = amount + Decimal(row.amount), count + row.count
+    return Owed(currency, by_age)
+
+
+async def _remainders(tx: Tx, org_id: int, now: datetime) -> list[Open]:
+    """What is owed of invoices of which a part came, each by itself."""
+    ids = await insight.paid_in_part(tx, org_id)
+    found: list[Open] = []
+    for begin in range(0, len(ids), _AT_ONCE):
+        for invoice in await invoices.of_ids(tx, org_id, ids[begin : begin + _AT_ONCE]):
+            share, asked = reckoning.owed(invoice), invoice.price
+            if share:
+                amount = asked.amount * share.numerator / share.denominator
+                age = insight.age_of(invoice.deadline_at, now)
+                found.append(Open(asked.currency, age, 1, amount))
+    return found
 
 
 def _said(org: orgs.Org | None, at: datetime | None) -> str:

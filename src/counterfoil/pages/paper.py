@@ -205,7 +205,7 @@ class _Writer:
         invoice = self.invoice
         if invoice.deadline_follows_approval and invoice.approved_at is None:
             return self.say("On approval")
-        return self.moment(invoice.deadline_at)
+        return zones.said_due(invoice.deadline_at, self.sheet.zone)
 
     def sums(self) -> list[tuple[str, str]]:
         net, tax = self.invoice.document.net, self.invoice.document.tax

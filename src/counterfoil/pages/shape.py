@@ -24,6 +24,7 @@ def filters(language: str) -> dict[str, Callable[..., Any]]:
     """Every filter. All our languages write numbers and dates of this kind alike."""
     return {
         "moment": moment,
+        "due": due,
         "price": price,
         "worth": worth,
         "number_label": number_label,
@@ -53,10 +54,18 @@ def moment(context: Context, at: datetime | None) -> Markup:
 
 def moment_in(at: datetime | None, zone: tzinfo) -> Markup:
     """A time with its zone; over it, the reader's browser says when that is where they are."""
-    if at is None:
-        return Markup("&ndash;")
+    return Markup("&ndash;") if at is None else _time(at, zones.said(at, zone))
+
+
+@pass_context
+def due(context: Context, at: datetime) -> Markup:
+    """The end of a time to pay where the organisation is; the end of a day belongs to that day."""
+    return _time(at, zones.said_due(at, context.get("zone", UTC)))
+
+
+def _time(at: datetime, said: str) -> Markup:
     exact = at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return Markup(f'<time datetime="{exact}" data-local>{zones.said(at, zone)}</time>')  # noqa: S704 - a time writes no marks
+    return Markup(f'<time datetime="{exact}" data-local>{said}</time>')  # noqa: S704 - a time writes no marks
 
 
 def number(value: Decimal | int) -> str:

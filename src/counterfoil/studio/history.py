@@ -297,7 +297,8 @@ class _Teller:
             return self.say(named[value])
         if name in _TIMES or name.endswith("_at"):
             with suppress(ValueError):
-                return zones.said(datetime.fromisoformat(value), self.zone)
+                say = zones.said_due if name == "deadline_at" else zones.said
+                return say(datetime.fromisoformat(value), self.zone)
         return value
 
 
