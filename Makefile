@@ -68,9 +68,9 @@ rules: setup
 bench: setup ## Every figure beside its floor, and whether it is what was asked; a quarter of an hour
 	@$(BIN)/python -m benchmarks
 
-simulate: setup ## Seeds of the simulation: SEEDS=50, FIRST=1, or one SEED=17 with every step
+simulate: setup ## Seeds of the simulation: SEEDS=50, FIRST=1, or one SEED=17 with every step; STEPS=160
 	@PYTHONPATH=tests:src PYTHONHASHSEED=0 $(BIN)/python -m simulation \
-		$(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),50) --first $(or $(FIRST),1))
+		$(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),50) --first $(or $(FIRST),1)) $(if $(STEPS),--steps $(STEPS))
 
 simulate-planted: setup ## Bugs planted on purpose, each of which the simulation has to find
 	@PYTHONPATH=tests:src PYTHONHASHSEED=0 $(BIN)/python -m simulation.planted $(if $(ONLY),--only $(ONLY)) $(if $(FIRST),--first $(FIRST))

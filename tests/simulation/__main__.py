@@ -9,7 +9,8 @@ from itertools import count, islice
 from simulation import server
 from simulation.chaos import Dice
 from simulation.report import Report
-from simulation.run import STEPS, Lines, simulate
+from simulation.result import STEPS
+from simulation.run import Lines, simulate
 
 
 def main() -> int:

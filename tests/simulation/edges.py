@@ -3,7 +3,7 @@
 from typing import Final
 
 from counterfoil.core.invoice import Status
-from counterfoil.core.lifecycle import LIFECYCLE, command_name
+from support.documented import WAYS
 
 S = Status
 
@@ -12,9 +12,7 @@ def _edge(was: Status, on: str, to: Status) -> str:
     return f"{was.value} by {on} to {to.value}"
 
 
-EDGES: Final = {
-    _edge(was, command_name(on), to) for was, on, _, tos in LIFECYCLE for to in tos if to is not was
-}
+EDGES: Final = {f"{was} by {on} to {to}" for was, on, to in WAYS if to != was}
 """The documented ways from one status to another."""
 
 _UNPAID: Final = (S.AWAITING_PAYMENT, S.EXPIRED)

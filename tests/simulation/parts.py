@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from counterfoil.api.kryptogo.status import intent_status
 from counterfoil.core.invoice import Context, Status
-from counterfoil.core.lifecycle import LIFECYCLE, command_name
+from support.documented import WAYS, words
 
 
 class Violation(Exception):  # noqa: N818 - named for what is found
@@ -45,15 +44,11 @@ NOT_HELD: Final = """
 """
 """Of movements ``m`` that are ready: what was found after the signature waits for people too."""
 
-EDGES: Final = ", ".join(
-    f"('{was.value}', '{command_name(on)}', '{to.value}')"
-    for was, on, _, tos in LIFECYCLE
-    for to in sorted(tos)
-)
+EDGES: Final = ", ".join(f"('{was}', '{on}', '{to}')" for was, on, to in sorted(WAYS))
 """The documented table, as rows of from, event and to."""
 
 INTENTS: Final = ", ".join(
-    f"('{status.value}', '{context.value if context else ''}', '{intent_status(status, context)}')"
+    f"('{status.value}', '{context.value if context else ''}', '{words(status, context)[1]}')"
     for status in Status
     for context in (None, *Context)
 )

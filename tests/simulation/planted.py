@@ -19,7 +19,7 @@ from typing import Final
 
 from counterfoil.supervisor import end_with_parent
 from simulation import server
-from simulation.run import STEPS
+from simulation.result import STEPS
 
 ROOT: Final = Path(__file__).parents[2]
 PATCHES: Final = sorted((Path(__file__).parent / "planted").glob("*.patch"))

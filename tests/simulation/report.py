@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from simulation.edges import CANNOT, EDGES
 from simulation.people import RULES
-from simulation.run import Result
+from simulation.result import Result
 from simulation.stories import STORIES
 
 
@@ -50,7 +50,7 @@ class Report:
                 f"VIOLATION in seed {result.seed} after {result.steps} steps",
                 *trace,
                 f"  {result.violation}",
-                f"  again, with every step: make simulate SEED={result.seed}",
+                f"  again, with every step: {result.replay}",
             )
         )
 

@@ -2,9 +2,8 @@
 
 import asyncio
 import tempfile
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -25,31 +24,18 @@ from simulation.outsiders import SignerBox, World
 from simulation.parts import Violation
 from simulation.people import Known, Person, Scene
 from simulation.processes import Process, Strange, mine_tasks, quiet_logs
+from simulation.result import STEPS, Result
 from simulation.teller import Teller
 from support.bureau import sdn
 from support.fake_clock import NOON, FakeClock
 from support.till import ETHER
 
-STEPS: Final = 160
 LISTED: Final = "0x098b716b8aaf21512996dc57eb0615e2383e2f96"
 _TOLD_IN_PEACE: Final = 0.7
 """So many stories happen while no fault falls but those that they are about."""
 
 _TOKENS: Final = ("USDT", "USDT", "USDT", "USDC", "ETH")
 _PDF: Final = b"%PDF-1.4\n%%EOF\n"
-
-
-@dataclass(slots=True)
-class Result:
-    """What a run came to. ``violation`` None: everything held."""
-
-    seed: int
-    record: Record
-    steps: int = 0
-    checks: int = 0
-    days: float = 0.0
-    violation: Violation | None = None
-    edges: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -471,6 +457,7 @@ async def simulate(seed: int, lines: Lines, *, steps: int = STEPS, loud: bool = 
     loop.set_task_factory(mine_tasks)
     with tempfile.TemporaryDirectory(prefix="counterfoil-simulation-") as folder:
         run = Run(seed, lines, Path(folder), loud=loud)
+        run.result.chosen = steps
         try:
             await run.prepare()
             await run.live(steps)
