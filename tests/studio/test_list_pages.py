@@ -15,8 +15,11 @@ from counterfoil.books.invoices import Changed
 from counterfoil.core import ids
 from counterfoil.core.invoice import Invoice, Price, Status
 from counterfoil.db.rows import execute
+from support.invoices import USDC
 from support.patience import patiently
+from support.payments import CUSTOMER_WALLET, PDF, Payments
 from support.site import Firm, Site
+from support.spreadsheet import sums
 from support.visitor import Page, Visitor
 
 LIST = "/studio/invoices"
@@ -205,12 +208,83 @@ async def test_no_cell_of_a_table_is_a_formula(site: Site, firm: Firm, maya: Vis
     assert named_row["Customer"] == '王小明, "Ltd"'
     assert named_row["Description"] == "two\nlines"
     assert named_row["Status"] == "Waiting for payment"
-    assert named_row["Amount due"] == "100.00 USDT (arb)"
+    due = [named_row[name] for name in ("Tokens due", "Token", "Chain")]
+    assert due == ["100.00", "USDT", "Arbitrum One"]
     for text, row in zip(reversed(FORMULAS), rows[1:], strict=True):
         found = dict(zip(header, row, strict=True))
-        for column in ("Customer", "E-mail", "From", "Description", "Asked to approve", "Group"):
+        for column in (
+            "Customer",
+            "Customer's e-mail",
+            "Customer's organisation",
+            "Description",
+            "Asked to approve",
+            "Group",
+        ):
             assert found[column] == f"'{text}", column
         assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)
+
+
+async def test_a_spreadsheet_adds_up_what_came_and_where_it_went(
+    site: Site, firm: Firm, maya: Visitor, payments: Payments
+) -> None:
+    async with site.desk.database.transaction() as tx:
+        await execute(tx, "UPDATE org SET time_zone = 'Asia/Taipei'", {})
+    lines = [{"name": "Work", "quantity": 2, "unit_price": 1400, "tax": 200}]
+    over, part, open_ = [
+        (await firm.merchant.create(detail_items=lines, organization_name=name)).data["id"]
+        for name in ("Acme GmbH", "Merchant 1", "Acme GmbH")
+    ]
+    for one in (over, part):
+        await firm.reviewer.approve(one)
+    await payments.paid(over, percent=150)
+    surplus = {"refund_address": CUSTOMER_WALLET, "refund_reason": "too much"}
+    files = [(await firm.signer.upload(PDF)).data["file_id"]]
+    signed = await firm.signer.act("sign", over, {**surplus, "refund_attachments": files})
+    assert signed.status == 200, signed.data
+    await payments.swept(over, more_to_move=True)
+    await payments.paid_out(over)
+    await payments.arrives(part, percent=40)
+    await payments.arrives(part, units=7, asset=USDC)
+    await payments.arrives(part, units=1_500_000, asset=USDC)
+
+    table, (header, *rows) = await exported(maya, query="order=oldest")
+
+    assert len(set(header)) == len(header)
+    told = dict(zip(header, rows[0], strict=True))
+    expected = {
+        "Issued by": "Merchant 1",
+        "Customer": "Acme Buyer",
+        "Customer's e-mail": "buyer@example.com",
+        "Customer's organisation": "Acme GmbH",
+        "Net": "2800",
+        "Tax": "200",
+        "Amount with tax": "3000",
+        "Currency of the amount": "TWD",
+        "Token": "USDT",
+        "Chain": "Arbitrum One",
+        "Tokens due": "92.307693",
+        "Tokens received": "138.461539",
+        "Tokens paid out": "92.307693",
+        "Tokens sent back": "46.153846",
+        "Other tokens received": "",
+        "Created (Asia/Taipei)": "2026-06-22 20:00",
+        "Completed (Asia/Taipei)": "2026-06-22 20:00",
+        "Archived (Asia/Taipei)": "",
+    }
+    assert {name: told[name] for name in expected} == expected
+    short, unpaid = [dict(zip(header, row, strict=True)) for row in rows[1:]]
+    assert short["Customer's organisation"] == "", "they write their own name there"
+    assert short["Other tokens received"] == "1.50 USDC (Arbitrum One)"
+    assert unpaid["Id"] == open_
+    assert [
+        unpaid[name] for name in ("Tokens due", "Tokens received", "Completed (Asia/Taipei)")
+    ] == [
+        "92.307693",
+        "0.00",
+        "",
+    ]
+    columns = ("Net", "Tax", "Amount with tax", "Tokens received", "Tokens sent back")
+    assert sums(table.text, *columns) == ["8400", "600", "9000", "175.384616", "46.153846"]
 
 
 async def test_a_table_has_what_the_list_showed_or_what_was_picked(

@@ -232,7 +232,7 @@ def _words(request: PageRequest) -> dict[str, str]:
     """What the table calls things, in the member's language."""
     say = translated(request)
     return {
-        **{f"column:{name}": say(words.COLUMNS[name]) for name in EXPORTED},
+        **{f"column:{name}": say(words.EXPORTED[name]) for name in EXPORTED},
         **{f"status:{s.value}": say(label) for s, (label, _) in words.STATUSES.items()},
         **{f"context:{c.value}": say(label) for c, label in words.CONTEXTS.items()},
         **{f"method:{name}": say(label) for name, label in words.METHODS.items()},

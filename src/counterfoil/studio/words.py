@@ -161,28 +161,50 @@ METHODS: Final[Mapping[str, str]] = {
 
 COLUMNS: Final[Mapping[str, str]] = {
     "number": N_("Number"),
+    "recipient": N_("Customer"),
+    "email": N_("E-mail"),
+    "status": N_("Status"),
+    "amount": N_("Amount"),
+    "tokens": N_("Paid in"),
+    "method": N_("Settled"),
+    "description": N_("Description"),
+    "reviewer": N_("Asked to approve"),
+    "created": N_("Created"),
+    "due": N_("Due"),
+}
+"""Column of a list to its name."""
+
+EXPORTED: Final[Mapping[str, str]] = {
+    "number": N_("Number"),
     "id": N_("Id"),
     "status": N_("Status"),
     "context": N_("What is particular"),
-    "recipient": N_("Customer"),
-    "email": N_("E-mail"),
-    "organization": N_("From"),
+    "issuer": N_("Issued by"),
+    "customer": N_("Customer"),
+    "customer_email": N_("Customer's e-mail"),
+    "customer_organization": N_("Customer's organisation"),
     "description": N_("Description"),
-    "amount": N_("Amount"),
-    "currency": N_("Currency"),
-    "tokens": N_("Paid in"),
-    "due_in_token": N_("Amount due"),
-    "received": N_("Received"),
+    "net": N_("Net"),
+    "tax": N_("Tax"),
+    "amount": N_("Amount with tax"),
+    "currency": N_("Currency of the amount"),
     "method": N_("Settled"),
-    "issued": N_("Issued"),
+    "token": N_("Token"),
+    "chain": N_("Chain"),
+    "due_in_token": N_("Tokens due"),
+    "received": N_("Tokens received"),
+    "paid_out": N_("Tokens paid out"),
+    "sent_back": N_("Tokens sent back"),
+    "other_tokens": N_("Other tokens received"),
+    "issued": N_("Date of the invoice"),
     "created": N_("Created"),
-    "due": N_("Due"),
+    "payable_until": N_("Payable until"),
     "completed": N_("Completed"),
     "reviewer": N_("Asked to approve"),
     "group": N_("Group"),
     "archived": N_("Archived"),
 }
-"""Column of a list or table to its name."""
+"""Column of an exported table to its name, which must make sense without the page it is from."""
 
 FIELDS: Final[Mapping[str, str]] = {
     "recipient_name": N_("Recipient"),
