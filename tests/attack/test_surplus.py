@@ -79,7 +79,7 @@ async def test_a_surplus_for_elsewhere_waits_for_a_second_person_and_the_payout_
     again = await firm.signer.act("sign", made, HOME)
     assert (alone.refusal, again.refusal) == ((403, 4003), (409, 4090))
     page = await sue.open(f"/studio/invoices/{made}")
-    assert "Attachments Attachment 1 Ordered by Sam" in page.words
+    assert "Attachments order.pdf Ordered by Sam" in page.words
     assert "Sam has signed for the payment and wants the surplus sent" in page.words
     assert await payments.moves(made) == []
 

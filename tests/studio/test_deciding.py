@@ -170,7 +170,7 @@ async def test_a_refund_with_papers_is_ordered_by_one_and_approved_by_another(
     sue = await site.at_the_pages(SUE)
     page = await sue.open(f"/studio/invoices/{made}")
     box = page.words.split("What you can do")[1]
-    assert re.search(r"Reason Wrong order Attachments Attachment 1 Ordered by Sam 20", box), box
+    assert re.search(r"Reason Wrong order Attachments order.pdf Ordered by Sam 20", box), box
     assert box.count("To be sent back 92.307693 USDT") == 1
     assert kept[0] in page.text.split("What you can do")[1]
     path, seen = f"/studio/invoices/{made}/approve_refund", seen_in(page)

@@ -87,7 +87,10 @@ async def test_signers_are_told_what_stands_still_why_and_what_to_do(
     assert "Approve the other address" not in ordered.words
     assert (await sam.send(f"{path}/approve_redirect")).status == 403
     sue = await site.at_the_pages("sue1@merchant.example")
-    assert "Approve the other address" in (await sue.open("/studio/queue/standing")).words
+    hers = (await sue.open("/studio/queue/standing")).words
+    assert f"92.307693 USDT to {PAYOUT_ADDRESS[:6].lower()}" in hers
+    order = f"Approve the other address Treasury {TREASURY} {WHY} ordered by Sam , "
+    assert order in hers
     assert "ordered by Sam" in (await sue.open(path)).words
     assert "A second signer can approve it until:" in (await sue.open(path)).words
     site.clock.advance(timedelta(minutes=11))

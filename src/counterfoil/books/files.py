@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import execute, one_row, one_value
+from counterfoil.db.rows import all_rows, execute, one_row, one_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,12 @@ class Usage:
 
     files: int
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    file_id: UUID
+    name: str
 
 
 async def insert(tx: Tx, file: FileRow) -> None:
@@ -75,6 +81,20 @@ async def name_of(tx: Tx, org_id: int, file_id: UUID) -> str | None:
         "SELECT name FROM file WHERE org_id = %(org_id)s AND file_id = %(file_id)s",
         {"org_id": org_id, "file_id": file_id},
     )
+
+
+async def names_of(tx: Tx, org_id: int, file_ids: Collection[UUID]) -> dict[UUID, str]:
+    """What these files are called, as far as they are this organisation's."""
+    found = await all_rows(
+        tx,
+        _Name,
+        """
+        SELECT file_id, name FROM file
+         WHERE org_id = %(org_id)s AND file_id = ANY(%(file_ids)s::uuid[])
+        """,
+        {"org_id": org_id, "file_ids": list(file_ids)},
+    )
+    return {one.file_id: one.name for one in found}
 
 
 async def exist(

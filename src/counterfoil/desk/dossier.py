@@ -9,7 +9,7 @@ from counterfoil.books.ledger import PostingRow
 from counterfoil.core import ids, seal
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.seal import Break, LogEntry
-from counterfoil.desk import queries
+from counterfoil.desk import queries, second_look
 from counterfoil.desk.delivering import Told
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.queries import InvoiceView
@@ -21,7 +21,7 @@ class Dossier:
     """The view, the log with its seals (oldest first), the ledger, the callbacks, and who is who.
 
     ``broken`` says where the chain of seals does not hold; None where all of it does. ``names``
-    has the members' names by uid, those who left included.
+    has the members' names by uid, those who left included, and ``papers`` those of refunds' files.
     """
 
     view: InvoiceView
@@ -30,6 +30,7 @@ class Dossier:
     postings: tuple[PostingRow, ...]
     told: tuple[Told, ...]
     names: Mapping[str, str]
+    papers: Mapping[UUID, str]
 
 
 async def dossier(desk: Desk, invoice_id: UUID, by: Actor) -> Dossier:
@@ -43,6 +44,7 @@ async def dossier(desk: Desk, invoice_id: UUID, by: Actor) -> Dossier:
         events = await outbox.of_invoice(tx, by.org_id, invoice_id)
         attempts = await outbox.attempts_of(tx, by.org_id, [e.event_id for e in events])
         people = await orgs.everybody(tx, by.org_id)
+        papers = await second_look.paper_names(tx, by.org_id, [invoice])
     return Dossier(
         view=view,
         entries=tuple(entries),
@@ -54,4 +56,5 @@ async def dossier(desk: Desk, invoice_id: UUID, by: Actor) -> Dossier:
             if e.status != "silent"
         ),
         names={ids.public("user", one.member_id): one.name for one in people},
+        papers=papers,
     )

@@ -1,10 +1,14 @@
-"""Whether the surplus of a locked invoice would go back to who sent it: asked when it is signed."""
+"""Whether money goes back to who sent it: asked when a surplus is signed, told of any refund."""
+
+from collections.abc import Iterable
 
 from counterfoil.books import moves, transfers
 from counterfoil.books.moves import MoveRow
+from counterfoil.books.transfers import TransferRow
 from counterfoil.core import homeward, resolution
 from counterfoil.core.assets import known_asset
-from counterfoil.core.invoice import Invoice
+from counterfoil.core.homeward import Origin
+from counterfoil.core.invoice import Invoice, Refund
 from counterfoil.core.money import Money
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import together
@@ -21,9 +25,24 @@ async def goes_home(tx: Tx, invoice: Invoice, address: str) -> bool:
         transfers.of_invoices(tx, invoice.org_id, ids),
         moves.of_invoices(tx, invoice.org_id, ids),
     )
+    return _origin(resolution.to_return(invoice), address, came, planned) is Origin.HOME
+
+
+def origin_of(refund: Refund, came: Iterable[TransferRow], planned: Iterable[MoveRow]) -> Origin:
+    """What a refund's address has to do with its money, the refund itself left aside."""
+    others = (move for move in planned if move.source_id != refund.refund_id.hex)
+    return _origin(refund.amounts, refund.address, came, others)
+
+
+def _origin(
+    back: Iterable[Money],
+    address: str,
+    came: Iterable[TransferRow],
+    planned: Iterable[MoveRow],
+) -> Origin:
     sent = [transfers.received(row) for row in came if not row.is_internal]
     returned = [money for move in planned if (money := _returned(move, address)) is not None]
-    return homeward.goes_home(resolution.to_return(invoice), address, sent, returned)
+    return homeward.origin(back, address, sent, returned)
 
 
 def _returned(move: MoveRow, address: str) -> Money | None:

@@ -27,6 +27,7 @@ from counterfoil.desk import (
     queries,
     redirecting,
     refunding,
+    second_look,
 )
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.dossier import dossier
@@ -268,7 +269,7 @@ async def _page(
             if found.view.invoice.status is Status.APPROVAL_PENDING
             else (),
             "standing": standing,
-            "parked": [] if standing is None else _with_amounts(standing),
+            "parked": [] if standing is None else with_amounts(standing),
             "refusal": refusal,
             "given": given,
             "kept": await given.papers.shown(request),
@@ -328,6 +329,7 @@ def shown(view: InvoiceView) -> dict[str, Any]:
         "holdings": reckoning.holdings(invoice),
         "to_return": resolution.to_return(invoice),
         "to_pay_out": payouts_beside(invoice, resolution.to_return(invoice)),
+        "orders": second_look.orders(view),
         "refunds_stand": {
             r.refund_id: refunding.progress_of(r, view.moves) for r in invoice.refunds
         },
@@ -396,7 +398,7 @@ def _place(move: MoveRow) -> tuple[datetime, bool, int]:
     return move.created_at, move.purpose not in INWARD, move.leg
 
 
-def _with_amounts(standing: Standing) -> list[tuple[MoveRow, Money, Money]]:
+def with_amounts(standing: Standing) -> list[tuple[MoveRow, Money, Money]]:
     """Each payment that stands still, what was to be paid, and what of it arrived."""
     assets = ((move, known_asset(move.chain, move.contract)) for move in standing.parked)
     return [

@@ -10,18 +10,20 @@ from litestar.params import FromPath
 
 from counterfoil.core import ids, reckoning, resolution
 from counterfoil.core.errors import NotFound
-from counterfoil.core.events import OrderRefund
+from counterfoil.core.events import ApproveRefund, OrderRefund
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.lifecycle import command_name
 from counterfoil.core.money import Money
+from counterfoil.core.planning import payouts_beside
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import after_end, queries, redirecting
+from counterfoil.desk import after_end, queries, redirecting, second_look
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.possible import possible
-from counterfoil.desk.queries import Filters
+from counterfoil.desk.queries import Filters, Page
 from counterfoil.pages.language import N_
 from counterfoil.studio import paging
 from counterfoil.studio.door import Answer, PageRequest, desk_of, show
+from counterfoil.studio.invoice import with_amounts
 
 S = Status
 AT_ONCE: Final = 50
@@ -113,11 +115,9 @@ async def queue(request: PageRequest, name: FromPath[str]) -> Answer:
     if found is AFTER:
         return await _after(request)
     filters = Filters(statuses=tuple((s, None) for s in found.statuses), archived=False)
-    read = partial(queries.page, desk_of(request), filters, by, size=AT_ONCE)
-    number = paging.read(request, MAX_PAGE)
-    page = await read(number=number)
-    if number > (last := paging.last(page.total, AT_ONCE)):
-        number, page = last, await read(number=last)
+    if found.name == "refund":
+        return await _refunds(request, found, filters)
+    number, page = await _page_of(request, filters)
     rows = [
         (
             ids.public("inv", view.invoice.invoice_id),
@@ -131,6 +131,38 @@ async def queue(request: PageRequest, name: FromPath[str]) -> Answer:
     ]
     values = {"queue": found, "rows": rows, **_pages(number, page.total)}
     return show(request, "studio/queue.html", values)
+
+
+async def _page_of(request: PageRequest, filters: Filters) -> tuple[int, Page]:
+    """The page that was asked for, or the last there is, with its number."""
+    read = partial(queries.page, desk_of(request), filters, request.user.actor, size=AT_ONCE)
+    number = paging.read(request, MAX_PAGE)
+    page = await read(number=number)
+    if number > (last := paging.last(page.total, AT_ONCE)):
+        return last, await read(number=last)
+    return number, page
+
+
+async def _refunds(request: PageRequest, queue: Queue, filters: Filters) -> Answer:
+    """The refunds that wait, each with all that its second person decides by."""
+    by = request.user.actor
+    number, page = await _page_of(request, filters)
+    rows = [
+        (
+            ids.public("inv", view.invoice.invoice_id),
+            view,
+            order,
+            payouts_beside(view.invoice, order.refund.amounts)
+            if order.refund.with_sign_off
+            else (),
+            ApproveRefund in possible(view, by),
+        )
+        for view in page.views
+        if (order := second_look.open_order(view)) is not None
+    ]
+    facts = await second_look.facts_of(desk_of(request), page.views, by)
+    values = {"queue": queue, "rows": rows, "facts": facts, **_pages(number, page.total)}
+    return show(request, "studio/queue_refund.html", values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +226,9 @@ async def _standing(request: PageRequest, queue: Queue) -> Answer:
         view = await queries.view(desk, invoice_id, by)
         found = await redirecting.standing(desk, view, by)
         if found is not None:
-            rows.append((ids.public("inv", invoice_id), view, found))
-    values = {"queue": queue, "rows": rows, **_pages(number, len(waits))}
+            rows.append((ids.public("inv", invoice_id), view, found, with_amounts(found)))
+    facts = await second_look.facts_of(desk, (), by)
+    values = {"queue": queue, "rows": rows, "facts": facts, **_pages(number, len(waits))}
     return show(request, "studio/queue_standing.html", values)
 
 

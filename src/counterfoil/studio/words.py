@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
+from counterfoil.core.homeward import Origin
 from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.resolution import Choice, is_priced_by_rate, lacks_time
 from counterfoil.core.roles import Permission
@@ -391,6 +392,16 @@ CHOICES: Final[Mapping[Choice, str]] = {
     Choice.REFUND_ALL: N_("Send everything back"),
     Choice.WAIT: N_("Wait for the customer to pay the rest"),
 }
+
+ORIGINS: Final[Mapping[Origin, tuple[str, str]]] = {
+    Origin.HOME: (N_("The money came from this address."), "green"),
+    Origin.IN_PART: (
+        N_("Money came from this address, but less than goes there now."),
+        "orange",
+    ),
+    Origin.ELSEWHERE: (N_("No money is known to have come from this address."), "orange"),
+}
+"""What a refund's address has to do with the money, and the colour of that."""
 
 MORE_TIME: Final = N_("Give more time to pay the rest")
 MORE_TIME_MEANS: Final = N_(
