@@ -1,7 +1,6 @@
 """Native coin as the watcher finds it: balances first, then whatever explains them."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 import pytest
 
@@ -205,17 +204,6 @@ async def test_what_came_before_the_invoice_asked_for_coin_is_found_once_it_does
         await execute(tx, "UPDATE payment_request SET contract = ''", {})
     await settle(tower)
     assert [wei for _, wei, _, _ in await paid(tower, bill)] == [ETHER]
-
-
-@pytest.mark.parametrize(("days", "found"), [(89, 1), (91, 0)])
-async def test_an_ended_invoice_is_watched_for_another_quarter(
-    tower: Tower, days: int, found: int
-) -> None:
-    bill = await ether_bill(tower, Status.COMPLETED)
-    tower.clock.advance(timedelta(days=days))
-    tower.chain.include(coin(bill))
-    await settle(tower)
-    assert len(await paid(tower, bill)) == found
 
 
 async def test_money_that_came_after_a_sweep_in_the_same_range_is_seen(tower: Tower) -> None:

@@ -6,6 +6,7 @@ No log tells of native coin, so a balance is compared with what is on record (sp
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from uuid import UUID
 
 from counterfoil.books.unexplained import DUE
 from counterfoil.db.pool import Tx
@@ -16,13 +17,24 @@ from counterfoil.db.rows import all_rows, all_values, execute_many
 class NativeAddress:
     """A deposit address at which native coin is expected.
 
-    ``known_wei`` is what came in by our records, less what was swept out. ``swept`` says that a
-    sweep of it was ever planned, so that some may have left since.
+    ``known_wei`` is what came in by our records, less what was swept out. ``being_swept`` says that
+    some may be leaving, or has left in a block that is not on record. ``swept_in`` is the last
+    block on record in which some left.
     """
 
     address: str
     known_wei: int
-    swept: bool
+    being_swept: bool
+    swept_in: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An invoice that ended, and its address, at which native coin was asked for."""
+
+    org_id: int
+    invoice_id: UUID
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,33 @@ async def open_addresses(tx: Tx, *, ended: Sequence[str], since: datetime) -> li
          ORDER BY i.created_at DESC, i.deposit_address
         """,
         {"ended": list(ended), "since": since},
+    )
+
+
+async def long_ended(
+    tx: Tx, *, ended: Sequence[str], before: datetime, after: Ended | None, limit: int
+) -> list[Ended]:
+    """Those that `open_addresses` leaves out, ``limit`` of them, by id from ``after`` one on."""
+    return await all_rows(
+        tx,
+        Ended,
+        """
+        SELECT i.org_id, i.invoice_id, i.deposit_address AS address
+          FROM invoice i
+         WHERE i.status = ANY(%(ended)s) AND i.updated_at <= %(before)s
+           AND (i.org_id, i.invoice_id) IN (
+               SELECT org_id, invoice_id FROM payment_request
+                WHERE contract = '' AND (org_id, invoice_id) > (%(org_id)s, %(invoice_id)s))
+         ORDER BY i.org_id, i.invoice_id
+         LIMIT %(limit)s
+        """,
+        {
+            "ended": list(ended),
+            "before": before,
+            "org_id": after.org_id if after else 0,
+            "invoice_id": after.invoice_id if after else UUID(int=0),
+            "limit": limit,
+        },
     )
 
 
@@ -144,9 +183,16 @@ async def watched(  # noqa: PLR0913 - a chain, whose addresses, and what counts 
                    SELECT FROM move m
                     WHERE m.org_id = i.org_id AND m.invoice_id = i.invoice_id
                       AND m.purpose IN ('sweep', 'quarantine') AND m.chain = %(chain)s
-                      AND m.contract = '') AS swept
+                      AND m.contract = ''
+                      AND (m.status IN ('waiting', 'ready', 'signed', 'parked')
+                           OR m.status = 'final' AND out.block_number IS NULL)) AS being_swept,
+               out.block_number AS swept_in
           FROM ingest.address_owner a
           JOIN invoice i ON i.org_id = a.org_id AND i.number = a.number
+         CROSS JOIN LATERAL (
+               SELECT max(f.block_number) AS block_number FROM ingest.native_outflow f
+                WHERE f.chain = %(chain)s AND f.address = a.address
+                  AND f.block_number <= %(left_upto)s) AS out
          WHERE a.family = %(family)s AND a.address = ANY(%(addresses)s)
            AND a.deposit_mode = 'factory'
          ORDER BY a.address

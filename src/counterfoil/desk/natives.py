@@ -5,28 +5,33 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from counterfoil.books import natives
-from counterfoil.books.natives import NativeAddress, Outflow
+from counterfoil.books.natives import Ended, NativeAddress, Outflow
 from counterfoil.books.transfers import NOBODY, unknown_hash
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Status
 from counterfoil.desk.desk import Desk
 
-__all__ = ["NOBODY", "NativeAddress", "Outflow", "unknown_hash"]
+__all__ = ["NOBODY", "Ended", "NativeAddress", "Outflow", "unknown_hash"]
 
 TAIL: Final = timedelta(days=90)
-"""How long after its end an invoice's address is still looked at in its turn. What comes later
-is found by ``counterfoil reconcile`` (specs/chains.md 6.2 item 5)."""
+"""How long after its end an invoice's address is still looked at in its turn; from then on it is
+in `long_ended` (specs/chains.md 6.2 item 5)."""
 
 _BEFORE_ALL: Final = -1
+_ENDED: Final = tuple(status.value for status in Status if status.is_end)
 
 
 async def open_addresses(desk: Desk) -> list[str]:
     """The addresses of invoices that ask for native coin, wherever they ask for it."""
     async with desk.database.looking() as tx:
-        return await natives.open_addresses(
-            tx,
-            ended=[status.value for status in Status if status.is_end],
-            since=desk.clock.now() - TAIL,
+        return await natives.open_addresses(tx, ended=_ENDED, since=desk.clock.now() - TAIL)
+
+
+async def long_ended(desk: Desk, *, after: Ended | None, limit: int) -> list[Ended]:
+    """Invoices that asked for native coin and ended long ago, so many of them from one on."""
+    async with desk.database.looking() as tx:
+        return await natives.long_ended(
+            tx, ended=_ENDED, before=desk.clock.now() - TAIL, after=after, limit=limit
         )
 
 

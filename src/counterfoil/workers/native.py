@@ -8,7 +8,7 @@ Nothing is ever taken for paid that the balance does not show.
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -17,7 +17,7 @@ from counterfoil.chains.port import Block, Chain, ChainMoved, StateNotKept, Tran
 from counterfoil.core.assets import TOP_LEVEL
 from counterfoil.desk import comparing, natives
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.natives import NOBODY, NativeAddress, Outflow, unknown_hash
+from counterfoil.desk.natives import NOBODY, Ended, NativeAddress, Outflow, unknown_hash
 from counterfoil.workers.reading import headers
 
 _log: Final = structlog.get_logger(worker="watch")
@@ -26,6 +26,14 @@ _log: Final = structlog.get_logger(worker="watch")
 AT_ONCE: Final = 500
 """Addresses whose balances are asked for in one scan, five requests to a node. A scan comes with
 every block, so each of ten thousand open invoices is looked at within seconds."""
+
+
+AFTER_THE_END: Final = timedelta(days=1)
+"""How often an invoice's address is looked at once it ended long ago."""
+
+AFTER_THE_END_SECONDS: Final = 10
+"""How much time is between two lots of such addresses, each as large as what is asked at once: two
+million of them a day take half of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +82,45 @@ class Turn:
         return [self._waiting.popleft() for _ in range(min(self._at_once, len(self._waiting)))]
 
 
+class SlowTurn:
+    """Whose balance is asked for although their invoice ended long ago: everybody's once a day."""
+
+    def __init__(self, desk: Desk, at_once: int = AT_ONCE) -> None:
+        """Begin anew. What is kept here may be forgotten: then others are asked for twice."""
+        self._desk = desk
+        self._at_once = at_once
+        self._last: Ended | None = None
+        self._begun_at = self._due_at = desk.clock.now()
+
+    async def next(self) -> list[str]:
+        """The next addresses, at most so many at once; none while it is not time for more."""
+        now = self._desk.clock.now()
+        if now < self._due_at:
+            return []
+        if self._last is None:
+            self._begun_at = now
+        found = await natives.long_ended(self._desk, after=self._last, limit=self._at_once)
+        if len(found) == self._at_once:
+            self._last = found[-1]
+            self._due_at = now + timedelta(seconds=AFTER_THE_END_SECONDS)
+        else:
+            self._last = None
+            self._due_at = max(now, self._begun_at + AFTER_THE_END)
+        return [one.address for one in found]
+
+
 class NativeScan:
     """Looks at one chain's native coin on behalf of its watcher."""
 
-    def __init__(self, desk: Desk, chain: Chain, turn: Turn, witness: Chain | None = None) -> None:
-        """Look at ``chain`` for the invoices at ``desk`` whose ``turn`` it is.
+    def __init__(
+        self,
+        desk: Desk,
+        chain: Chain,
+        turn: Turn,
+        witness: Chain | None = None,
+        slow_turn: SlowTurn | None = None,
+    ) -> None:
+        """Look at ``chain`` for the invoices at ``desk`` whose ``turn`` it is, the slow one too.
 
         With a ``witness`` only what both see is believed. What one of them sees is not lost: it is
         found in a later range, once both do.
@@ -87,6 +129,7 @@ class NativeScan:
         self._chain = chain
         self._turn = turn
         self._witness = witness
+        self._slow_turn = slow_turn
 
     async def scan(self, blocks: NativeRange) -> NativeFound:
         """Payments in native coin to invoices that ask for it, up to the end of a range of blocks.
@@ -96,6 +139,8 @@ class NativeScan:
         the range is not there, and whatever the chain does.
         """
         turn = await self._turn.next()
+        if self._slow_turn is not None:
+            turn += await self._slow_turn.next()
         if not turn:
             return NativeFound(state_kept=None)
         pressing = await natives.pressing(
@@ -171,11 +216,13 @@ class NativeScan:
         """Above which block each address that gained did so: of most it is this range.
 
         Others gained before, when it was not their turn: they are searched for in ever longer
-        steps. From where coin was taken this cannot be told by balances, nor where no node keeps
-        them; what came there counts as having come where the search ended.
+        steps, down to where coin was last taken from them. While some is being taken this cannot be
+        told by balances, nor where no node keeps them; what came there counts as having come where
+        the search ended.
         """
         known = {one.address: one.known_wei for one in watched}
-        fixed = {one.address for one in watched if not one.swept}
+        fixed = {one.address for one in watched if not one.being_swept}
+        swept_in = {one.address: one.swept_in or 0 for one in watched}
         rest = [address for address, wei in there.items() if wei > known[address]]
         found: list[tuple[int, list[str]]] = []
         answered = after = blocks.after
@@ -190,6 +237,9 @@ class NativeScan:
             found += [(after, done)] if done else []
             rest = [address for address in rest if address not in done]
             after, step = max(after - step, 0), step * 2
+            for address in [a for a in rest if swept_in[a] > after]:
+                found.append((min(swept_in[address], answered), [address]))
+                rest.remove(address)
         return found
 
     async def _told(

@@ -41,7 +41,7 @@ from counterfoil.workers import witness
 from counterfoil.workers.comparing import BalanceCheck
 from counterfoil.workers.foresee import Foreseer
 from counterfoil.workers.native import AT_ONCE as COINS_AT_ONCE
-from counterfoil.workers.native import NativeFound, NativeRange, NativeScan, Turn
+from counterfoil.workers.native import NativeFound, NativeRange, NativeScan, SlowTurn, Turn
 from counterfoil.workers.reading import RangeReader, Read, Width, dated, headers
 from counterfoil.workers.runner import RightOfWay, quietly
 from counterfoil.workers.watched import LISTED_AT_MOST, WatchedAddresses
@@ -124,6 +124,7 @@ class ChainWatcher:
         self._final_pass = RangeReader(chain, chain.second_view, watched, self._width, listed)
         self._head_turn = Turn(desk, self._limits.coins_at_once)
         self._final_turn = Turn(desk, self._limits.coins_at_once)
+        self._slow_turn = SlowTurn(desk, self._limits.coins_at_once)
         self._coin_kept: bool | None = None
         self._paid_upto = 0
         """The last block in which payments were seen; they wait until it is safe."""
@@ -381,7 +382,8 @@ class ChainWatcher:
         )
         second = None if view is self._chain else self._chain
         turn = self._final_turn if settles else self._head_turn
-        native = await NativeScan(self._desk, view, turn, second).scan(blocks)
+        slow = None if settles else self._slow_turn
+        native = await NativeScan(self._desk, view, turn, second, slow).scan(blocks)
         coin = await dated(self._chain, native.transfers, read.end)
         return [*read.found, *coin], native
 
