@@ -6,8 +6,7 @@ from typing import Final
 import psycopg
 from psycopg import AsyncConnection
 
-from counterfoil.core.search import grams
-from counterfoil.db.rows import array_text
+from counterfoil.books.searched import kept_grams
 
 INVOICES_PER_CUSTOMER: Final = 20
 
@@ -55,7 +54,7 @@ async def crowd(
     )
     copy = "COPY member_of_crowd (number, text, grams) FROM STDIN"
     async with connection.cursor() as cursor, cursor.copy(copy) as rows:
-        for row in _texts(how_many):
+        for row in _texts(how_many, org_id):
             await rows.write_row(row)
     await connection.execute(
         """
@@ -85,8 +84,9 @@ async def crowd(
     )
     await connection.execute(
         """
-        INSERT INTO invoice_search (org_id, invoice_id, grams, price_currency, price_amount)
-        SELECT org_id, invoice_id, grams, 'TWD', number * 7919 %% 100003
+        INSERT INTO invoice_search
+            (org_id, invoice_id, grams, grams_of_org, price_currency, price_amount)
+        SELECT org_id, invoice_id, grams, true, 'TWD', number * 7919 %% 100003
           FROM invoice JOIN member_of_crowd USING (number) WHERE org_id = %(org_id)s
         """,
         {"org_id": org_id},
@@ -139,10 +139,10 @@ async def settled_in(url: str) -> None:
         )
 
 
-def _texts(how_many: int) -> Iterator[tuple[int, str, str]]:
+def _texts(how_many: int, org_id: int) -> Iterator[tuple[int, str, str]]:
     for place in range(1, how_many + 1):
         number = _ABOVE_ALL_OTHERS + place
         label = f"INV-2026-{number:06d}"
         customer = place // INVOICES_PER_CUSTOMER
         text = f"{label}\nbuyer {customer}\nbuyer{customer}@example.com\nmerchant ltd.\nconsulting"
-        yield number, text.casefold(), array_text(grams(text, label))
+        yield number, text.casefold(), kept_grams(text, label, org_id)

@@ -19,7 +19,7 @@ from counterfoil.books.lists import Filters
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Context, Invoice, Price, Status
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.core.search import grams, wanted_grams
+from counterfoil.core.search import grams, of_org, wanted_grams
 from counterfoil.db.migrate import read_migrations
 from counterfoil.desk import queries
 from counterfoil.desk.desk import Desk
@@ -154,13 +154,81 @@ async def test_invoices_from_before_the_search_are_found_once_tidied(
 ) -> None:
     bill = await shop.bill()
     async with desk.database.transaction() as tx:
-        await tx.execute("UPDATE invoice_search SET grams = NULL")
+        await tx.execute("UPDATE invoice_search SET grams = NULL, grams_of_org = false")
     wanted = Filters(search=f"INV-2026-{bill.number:06d}")
     assert (await listed(desk, wanted)).total == 0
 
     await tidy(desk)
 
     assert (await listed(desk, wanted)).total == 1
+
+
+async def kept(desk: Desk, org_id: int) -> set[int]:
+    """All that an organisation's invoices are found by, as the index has it."""
+    async with desk.database.reading() as tx:
+        found = await tx.execute(
+            "SELECT DISTINCT unnest(grams) FROM invoice_search WHERE org_id = %s", [org_id]
+        )
+        return {gram for (gram,) in await found.fetchall()}
+
+
+async def test_an_organisations_search_reads_nothing_that_its_neighbour_has_in_the_index(
+    desk: Desk, shop: Shop
+) -> None:
+    """Both have the same customer; under what it is found by stands the own invoice alone."""
+    other = await Shop(desk, org_id=2).open()
+    ours, theirs = await shop.bill(), await other.bill()
+
+    assert len(await kept(desk, 1)) == len(await kept(desk, 2)) > 30
+    assert not await kept(desk, 1) & await kept(desk, 2)
+    (view,) = (await listed(desk, Filters(search="acme"))).views
+    assert view.invoice.invoice_id == ours.invoice_id != theirs.invoice_id
+
+
+async def test_what_is_kept_in_the_former_way_is_found_all_the_while_and_written_anew(
+    desk: Desk, shop: Shop
+) -> None:
+    former, today = await shop.bill(), await shop.bill()
+    today_kept = await kept(desk, 1)
+    async with desk.database.transaction() as tx:
+        (text,) = await (
+            await tx.execute(
+                "SELECT search_text FROM invoice WHERE invoice_id = %s", [former.invoice_id]
+            )
+        ).fetchone() or ("",)
+        await tx.execute(
+            "UPDATE invoice_search SET grams = %s, grams_of_org = false WHERE invoice_id = %s",
+            [sorted(grams(text, text.split("\n")[0])), former.invoice_id],
+        )
+    wanted = Filters(search="acme")
+    both = [today.invoice_id, former.invoice_id]
+    assert [v.invoice.invoice_id for v in (await listed(desk, wanted)).views] == both
+
+    assert await tidy(desk)
+
+    assert [v.invoice.invoice_id for v in (await listed(desk, wanted)).views] == both
+    assert await kept(desk, 1) == today_kept
+
+
+async def test_what_is_common_is_looked_at_in_the_text_and_not_in_the_index(
+    desk: Desk, shop: Shop
+) -> None:
+    """Once the server has counted what stands in most invoices, searches find the same."""
+    bills = [await shop.bill() for _ in range(12)]
+    for place, bill in enumerate(bills):
+        document = replace(bill.document, description=f"common words, then {place:02d}xyz")
+        await put(shop, bill, document=document)
+
+    async def found(text: str) -> list[UUID]:
+        return [v.invoice.invoice_id for v in (await listed(desk, Filters(search=text))).views]
+
+    texts = ("common words, then 07xyz", "07x", "common words", "words, then 1", "common worms")
+    before = [await found(text) for text in texts]
+    async with desk.database.transaction() as tx:
+        await tx.execute("ANALYZE invoice_search")
+    assert [await found(text) for text in texts] == before
+    assert [len(ids) for ids in before] == [1, 1, 12, 2, 0]
+    assert before[0] == [bills[7].invoice_id]
 
 
 async def test_more_matches_than_anybody_counts_are_called_at_least(
@@ -252,4 +320,8 @@ async def test_invoices_from_before_lists_by_amount_get_their_amounts(
 def test_whatever_is_in_a_text_is_in_its_grams(text: str, start: int, length: int) -> None:
     piece = text.casefold()[start : start + length]
 
-    assert wanted_grams(piece) <= grams(text, "INV-2026-000001")
+    wanted, kept = wanted_grams(piece), grams(text, "INV-2026-000001")
+    assert wanted <= kept
+    assert of_org(wanted, 7) <= of_org(kept, 7)
+    assert len(of_org(kept, 2**40)) == len(kept)
+    assert all(0 <= gram < 2**31 for gram in of_org(kept, 2**40))

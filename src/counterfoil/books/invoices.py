@@ -134,8 +134,9 @@ async def insert(tx: Tx, invoice: Invoice) -> None:
             INSERT INTO invoice_count (org_id, status, context, settlement, archived, count)
             VALUES (%(org_id)s, %(status)s, %(context)s, %(settlement)s, %(archived)s, 1)
         ), searched AS (
-            INSERT INTO invoice_search (org_id, invoice_id, grams, price_currency, price_amount)
-            VALUES (%(org_id)s, %(invoice_id)s, %(grams)s::integer[], %(price_currency)s,
+            INSERT INTO invoice_search
+                (org_id, invoice_id, grams, grams_of_org, price_currency, price_amount)
+            VALUES (%(org_id)s, %(invoice_id)s, %(grams)s::integer[], true, %(price_currency)s,
                 %(price_amount)s)
         )
         INSERT INTO invoice (org_id, invoice_id, number, dialect, status, context, settlement,

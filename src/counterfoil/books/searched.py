@@ -20,10 +20,15 @@ def columns(invoice: Invoice) -> dict[str, object]:
         "recipient_email": invoice.document.recipient_email,
         "group_key": invoice.document.group_key,
         "search_text": text,
-        "grams": array_text(search.grams(text, number_label(invoice))),
+        "grams": kept_grams(text, number_label(invoice), invoice.org_id),
         "price_currency": _currency(invoice),
         "price_amount": invoice.price.amount,
     }
+
+
+def kept_grams(text: str, number: str, org_id: int) -> str:
+    """What a text is found by, as an array that `grams_of_org` says is its organisation's own."""
+    return array_text(search.of_org(search.grams(text, number), org_id))
 
 
 def differ(before: Invoice, after: Invoice) -> bool:
@@ -42,7 +47,8 @@ async def save(tx: Tx, invoice: Invoice) -> None:
         """
         WITH searched AS (
             UPDATE invoice_search
-               SET grams = %(grams)s::integer[], price_currency = %(price_currency)s,
+               SET grams = %(grams)s::integer[], grams_of_org = true,
+                   price_currency = %(price_currency)s,
                    price_amount = %(price_amount)s
              WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
         )

@@ -8,6 +8,7 @@ share one, so whoever finds a text by its grams still has to look at the text.
 
 import re
 import zlib
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final
 
@@ -15,12 +16,15 @@ _NUMBER: Final = re.compile(r"inv-\d{4}-\d{6,}", re.ASCII)
 _ASCII: Final = 128
 _ABOVE_THREES: Final = 2**21
 _PRIME: Final = 1_000_003
+_SPREAD: Final = 1_640_531_527
+_KEPT_BELOW: Final = 2**31 - 1
+"""A prime, so that no two grams of an organisation become one."""
 
 
 def grams(text: str, number: str) -> frozenset[int]:
     """What an invoice is found by: its text, and its number whole; both casefolded here.
 
-    Every gram is a number of 31 bits.
+    Every gram is a number of 31 bits. An index keeps them as `of_org`.
     """
     return frozenset(_cut(text.casefold()) | {_whole(number.casefold())})
 
@@ -34,6 +38,14 @@ def wanted_grams(search: str) -> frozenset[int]:
     if _NUMBER.fullmatch(folded):
         return frozenset((_whole(folded),))
     return frozenset(_cut(folded))
+
+
+def of_org(found: Iterable[int], org_id: int) -> frozenset[int]:
+    """Grams as an organisation keeps them, so that its index has nobody else's texts under them.
+
+    Numbers of 31 bits again. Two organisations may share one: nothing is found by it alone.
+    """
+    return frozenset((gram * _SPREAD + org_id * _PRIME) % _KEPT_BELOW for gram in found)
 
 
 def _cut(text: str) -> set[int]:

@@ -356,7 +356,8 @@ CREATE TABLE public.invoice_search (
     invoice_id uuid NOT NULL,
     grams integer[],
     price_currency text NOT NULL COLLATE pg_catalog."C",
-    price_amount numeric NOT NULL
+    price_amount numeric NOT NULL,
+    grams_of_org boolean DEFAULT false NOT NULL
 );
 
 CREATE TABLE public.job (
@@ -1044,11 +1045,11 @@ CREATE INDEX invoice_due ON public.invoice USING btree (deadline_at, org_id, inv
 
 CREATE INDEX invoice_due_in_part ON public.invoice USING btree (deadline_at) WHERE (status = ANY (ARRAY['payment_detected'::text, 'screening'::text, 'compliance_hold'::text, 'resolution_required'::text, 'refund_pending'::text, 'refund_processing'::text]));
 
+CREATE INDEX invoice_former_grams ON public.invoice_search USING btree (org_id, invoice_id) WHERE (NOT grams_of_org);
+
 CREATE INDEX invoice_search_amount ON public.invoice_search USING btree (org_id, price_currency, price_amount, invoice_id);
 
 CREATE INDEX invoice_search_grams ON public.invoice_search USING gin (grams) WITH (fastupdate='on', gin_pending_list_limit='256');
-
-CREATE INDEX invoice_unsearched ON public.invoice_search USING btree (org_id, invoice_id) WHERE (grams IS NULL);
 
 CREATE INDEX job_by_age ON public.job USING btree (created_at);
 
