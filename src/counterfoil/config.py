@@ -141,12 +141,14 @@ class WebConfig:
 class ChainConfig:
     """How to reach one chain: its endpoints in order of preference, and how often to look.
 
-    ``fuel_day_wei`` is the most that a gas station hands out there in a day.
+    ``fuel_day_wei`` is the most that a gas station hands out there in a day. ``head_endpoints``
+    say at once when a block came, by WebSocket, so that nobody waits for the next look.
     """
 
     endpoints: tuple[Secret, ...]
     poll_seconds: float
     fuel_day_wei: int = FUEL_DAY_WEI
+    head_endpoints: tuple[Secret, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,9 +235,10 @@ def read_chains(environ: Mapping[str, str]) -> Mapping[str, ChainConfig]:
     chains = {}
     for key in CHAINS:
         endpoints = env.endpoints(f"RPC_{key.upper()}")
+        heads = env.endpoints(f"WS_{key.upper()}", ("ws", "wss"))
         poll_seconds = env.seconds(f"POLL_SECONDS_{key.upper()}", 0.25)
         if endpoints:
-            chains[key] = ChainConfig(endpoints, poll_seconds, env.fuel_day_wei(key))
+            chains[key] = ChainConfig(endpoints, poll_seconds, env.fuel_day_wei(key), heads)
     if not chains:
         names = " or ".join(f"{PREFIX}RPC_{key.upper()}" for key in CHAINS)
         message = f"no chain is on: set {names} to the address of a node"
@@ -335,12 +338,14 @@ class _Environment:
             raise _wrong("DEMO_CUSTOMER_URL", "must be an address on this machine, 127.0.0.1")
         return text
 
-    def endpoints(self, name: str) -> tuple[Secret, ...]:
+    def endpoints(
+        self, name: str, schemes: tuple[str, ...] = ("http", "https")
+    ) -> tuple[Secret, ...]:
         """Addresses of nodes, hidden because they often carry the key to a paid service."""
         parts = [part.strip() for part in self.text(name, "").split(",")]
         found = [part for part in parts if part]
         for endpoint in found:
-            _check_url(name, endpoint, ("http", "https"))
+            _check_url(name, endpoint, schemes)
         return tuple(Secret(endpoint) for endpoint in found)
 
     def secret_if_set(self, name: str) -> Secret | None:

@@ -1,12 +1,12 @@
 """The work process: every worker, bound to the chains, providers and signer it works with."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import structlog
@@ -14,9 +14,10 @@ import structlog
 from counterfoil.api.kryptogo.callbacks import KryptogoCallbacks, KryptogoTests, tells
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.chains.evm.chain import EvmChain
+from counterfoil.chains.evm.heads import HeadListener
 from counterfoil.chains.port import CallReverted, Chain, ChainUnreachable
 from counterfoil.clock import SystemClock, TimeSortedIds
-from counterfoil.config import WorkConfig
+from counterfoil.config import ChainConfig, WorkConfig
 from counterfoil.core.assets import CHAINS
 from counterfoil.db.pool import Database
 from counterfoil.desk import granting
@@ -57,6 +58,9 @@ CALLBACK_FORMS: Final[Mapping[str, CallbackForm]] = {
 
 TELLS: Final[Mapping[str, Tells]] = {"kryptogo": tells}
 """Which changes each dialect tells; as with the forms, this is where the two sides meet."""
+
+_HEARS_AGAIN_SECONDS: Final = 5.0
+"""How soon a node that hung up is listened to again; polling goes on meanwhile."""
 
 _log: Final = structlog.get_logger("counterfoil.worker")
 
@@ -115,13 +119,8 @@ async def work(
         try:
             async with asyncio.TaskGroup() as group:
                 for key, watcher in watchers.items():
-                    pause = config.chains[key].poll_seconds
-                    beat = Beat(outside.desk.clock.monotonic, in_a_hurry=watcher.is_awaited)
-                    group.create_task(
-                        forever(
-                            watcher.step, name=f"watch:{key}", pause_seconds=pause, rest=beat.rest
-                        )
-                    )
+                    for endless in _watching(config.chains[key], outside, watcher, key):
+                        group.create_task(endless)
                 rests = line.bells.rests()
                 for name, (step, pause) in _others(
                     config, outside, paces or Paces(), leases, line
@@ -134,6 +133,21 @@ async def work(
         finally:
             await line.notifier.close()
             await asyncio.gather(*(w.stop() for w in watchers.values()), return_exceptions=True)
+
+
+def _watching(
+    settings: ChainConfig, outside: "_Outside", watcher: ChainWatcher, key: str
+) -> list[Coroutine[Any, Any, None]]:
+    """A chain's watcher, and who wakes it when a block comes."""
+    bell = Bell()
+    beat = Beat(outside.desk.clock.monotonic, bell=bell, in_a_hurry=watcher.is_awaited)
+    pause = settings.poll_seconds
+    endless = [forever(watcher.step, name=f"watch:{key}", pause_seconds=pause, rest=beat.rest)]
+    if heads := [endpoint.reveal() for endpoint in settings.head_endpoints]:
+        listener = HeadListener(key, heads, outside.session, bell.ring)
+        pause = _HEARS_AGAIN_SECONDS
+        endless.append(forever(listener.step, name=f"heads:{key}", pause_seconds=pause))
+    return endless
 
 
 async def _check(chain: Chain) -> None:
@@ -189,6 +203,7 @@ def _line(config: WorkConfig, outside: "_Outside", leases: Leases) -> _Line:
         allow_private=config.callback_allow_private,
         limits=Limits(lease_seconds=leases.notify, timeout_seconds=leases.notify / 4),
         ended=bells.notify.ring,
+        way=bells.way,
     )
     return _Line(bells, examiner, Foreseer(desk, examiner, expected=bells.foresee.ring), notifier)
 

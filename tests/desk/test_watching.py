@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from counterfoil.books import addresses
+from counterfoil.books import addresses, invoices
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Policy, Status
 from counterfoil.core.reckoning import Depth
@@ -16,6 +16,7 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.watching import Told
 from support.fake_clock import FakeClock
 from support.invoices import DUE, STRANGER, USDC, USDT
+from support.patience import patiently
 from support.shop import POOL, Shop
 from support.watcher import Watcher, kept_aside, payment
 
@@ -277,6 +278,25 @@ async def test_chains_tell_the_same_invoice_at_the_same_time(shop: Shop, desk: D
     for bill in bills:
         final = [asset.final_units for asset in (await shop.look(bill)).tally.assets]
         assert final == [DUE, DUE, DUE]
+
+
+async def test_an_invoice_that_somebody_holds_does_not_hold_up_the_others(
+    shop: Shop, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "INVOICES_PER_TRANSACTION", 1)
+    bills = [await shop.bill() for _ in range(4)]
+    held, *others = bills
+    async with shop.desk.database.transaction() as tx:
+        await invoices.lock(tx, held.org_id, held.invoice_id)
+        paid = [payment(bill, 5, tx=str(place)) for place, bill in enumerate(bills)]
+        telling = asyncio.create_task(watcher.seen(0, 10, paid))
+        async with patiently("the others to be told"):
+            while not all([await shop.transfers(one) for one in others]):
+                await asyncio.sleep(0.01)
+        assert await shop.transfers(held) == []
+
+    assert (await telling).invoices == 4
+    assert [await shop.status(bill) for bill in bills] == [Status.PAYMENT_DETECTED] * 4
 
 
 async def test_who_is_told_in_one_transaction_need_not_wait_for_the_next(

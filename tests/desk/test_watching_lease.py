@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from counterfoil.desk import watching
+from counterfoil.desk import applying, watching
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.watching import Lease, LeaseLost, NeverWatched
 from support.fake_clock import FakeClock
@@ -60,6 +60,20 @@ async def test_a_watcher_that_lost_its_lease_writes_nothing(
     assert await shop.transfers(bill) == []
     (at,) = await watching.positions(desk)
     assert (at.head_number, at.safe_number, at.final_number) == (0, 0, 0)
+
+
+async def test_of_many_batches_none_is_written_either(
+    shop: Shop, watcher: Watcher, desk: Desk, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "INVOICES_PER_TRANSACTION", 1)
+    bills = [await shop.bill() for _ in range(5)]
+    clock.advance(timedelta(minutes=1))
+    assert await watching.take(desk, Lease("arb", desk.ids.new()), 15) is not None
+
+    with pytest.raises(LeaseLost):
+        await watcher.seen(0, 10, [payment(one, 5, tx=str(n)) for n, one in enumerate(bills)])
+
+    assert [await shop.transfers(bill) for bill in bills] == [[]] * 5
 
 
 async def test_a_lease_given_back_is_free_at_once(desk: Desk, watcher: Watcher) -> None:

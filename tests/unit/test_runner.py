@@ -194,6 +194,35 @@ async def test_in_a_hurry_it_beats_twice_as_fast() -> None:
     assert slept == [0.25, 0.125]
 
 
+async def test_a_bell_ends_a_rest_but_lets_some_time_lie_between_two_beginnings() -> None:
+    now, slept, bell = 100.0, list[float](), Bell()
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(round(seconds, 6))
+        now += seconds
+
+    beat = Beat(lambda: now, sleep, bell=bell)
+    for work_seconds in (0.0, 0.02, 0.3):
+        bell.ring()
+        now += work_seconds
+        async with patiently("the bell"):
+            await beat.rest(2 * PATIENCE_SECONDS)
+    assert slept == [0.05, 0.03, 0]
+
+    async with patiently("the beat, which nobody rings for"):
+        await beat.rest(0.01)
+
+
+async def test_who_waits_for_somebody_outside_goes_first_for_so_long_only() -> None:
+    way = RightOfWay()
+    async with patiently("the way to be free"):
+        with way.taken(0.01), way.taken(PATIENCE_SECONDS):
+            pass
+        with way.taken(0.01):
+            await way.give()
+
+
 async def test_who_can_wait_goes_on_when_whoever_goes_first_is_done() -> None:
     way, bell, order = RightOfWay(), Bell(), []
 

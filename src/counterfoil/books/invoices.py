@@ -222,18 +222,17 @@ async def lock_all(tx: Tx, org_id: int, invoice_ids: Collection[UUID]) -> list[I
     """Those of the invoices that exist, each held as by `lock`, by id.
 
     They are taken in the order of their ids, so that two who want the same ones never wait for
-    each other.
+    each other. What belongs to them goes out in the same trip, behind them: by the time the server
+    looks for it they are held.
     """
-    rows = await all_rows(
+    ids = list(invoice_ids)
+    rows, (requests, received), gone = await together(
         tx,
-        _InvoiceRow,
-        "SELECT "  # noqa: S608 - joined from literals of this file only
-        + _COLUMNS
-        + " FROM invoice WHERE org_id = %(org_id)s AND invoice_id = ANY(%(ids)s)"
-        " ORDER BY invoice_id FOR UPDATE",
-        {"org_id": org_id, "ids": list(invoice_ids)},
+        _rows(tx, org_id, ids, "ORDER BY invoice_id FOR UPDATE"),
+        _came(tx, org_id, ids),
+        _went(tx, org_id, ids),
     )
-    return await _complete(tx, org_id, rows)
+    return _whole(rows, requests, received, gone)
 
 
 async def hold(tx: Tx, org_id: int, invoice_id: UUID) -> None:
@@ -257,15 +256,7 @@ async def get(tx: Tx, org_id: int, invoice_id: UUID) -> Invoice | None:
 
 async def of_ids(tx: Tx, org_id: int, invoice_ids: Sequence[UUID]) -> list[Invoice]:
     """Those of the invoices that exist, in no order."""
-    rows = await all_rows(
-        tx,
-        _InvoiceRow,
-        "SELECT "  # noqa: S608 - joined from literals of this file only
-        + _COLUMNS
-        + " FROM invoice WHERE org_id = %(org_id)s AND invoice_id = ANY(%(ids)s)",
-        {"org_id": org_id, "ids": list(invoice_ids)},
-    )
-    return await _complete(tx, org_id, rows)
+    return await _complete(tx, org_id, await _rows(tx, org_id, list(invoice_ids)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,25 +297,49 @@ async def _one(tx: Tx, org_id: int, invoice_id: UUID, locking: LiteralString) ->
     return invoice
 
 
+async def _rows(tx: Tx, org_id: int, ids: list[UUID], how: LiteralString = "") -> list[_InvoiceRow]:
+    return await all_rows(
+        tx,
+        _InvoiceRow,
+        "SELECT "  # noqa: S608 - joined from literals of this file only
+        + _COLUMNS
+        + " FROM invoice WHERE org_id = %(org_id)s AND invoice_id = ANY(%(ids)s) "
+        + how,
+        {"org_id": org_id, "ids": ids},
+    )
+
+
 async def _complete(tx: Tx, org_id: int, rows: Sequence[_InvoiceRow]) -> list[Invoice]:
     ids = [row.invoice_id for row in rows]
     if not ids:
         return []
-    requests, received = await together(
-        tx, _requests(tx, org_id, ids), transfers.by_invoice(tx, org_id, ids)
+    requests, received = await _came(tx, org_id, ids)
+    # Only what came in can have gone anywhere, so unpaid invoices cost no further query.
+    paid = [invoice_id for invoice_id in ids if received[invoice_id]]
+    return _whole(rows, requests, received, await _went(tx, org_id, paid) if paid else ({}, {}))
+
+
+_Received = defaultdict[UUID, list[transfers.TransferRow]]
+_Gone = tuple[dict[UUID, Settlement], dict[UUID, tuple[Refund, ...]]]
+
+
+async def _came(tx: Tx, org_id: int, ids: list[UUID]) -> tuple[list[_RequestRow], _Received]:
+    return await together(tx, _requests(tx, org_id, ids), transfers.by_invoice(tx, org_id, ids))
+
+
+async def _went(tx: Tx, org_id: int, ids: list[UUID]) -> _Gone:
+    return await together(
+        tx, ledger.settlements(tx, org_id, ids), refunds.by_invoice(tx, org_id, ids)
     )
+
+
+def _whole(
+    rows: Sequence[_InvoiceRow], requests: Sequence[_RequestRow], received: _Received, gone: _Gone
+) -> list[Invoice]:
+    settled, sent_back = gone
     asked: defaultdict[UUID, list[PaymentRequest]] = defaultdict(list)
     for request in requests:
         asked[request.invoice_id].append(_request(request))
-    # Only what came in can have gone anywhere, so unpaid invoices cost no further query.
-    paid = [invoice_id for invoice_id in ids if received[invoice_id]]
-    settled, sent_back = (
-        await together(
-            tx, ledger.settlements(tx, org_id, paid), refunds.by_invoice(tx, org_id, paid)
-        )
-        if paid
-        else ({}, {})
-    )
     return [
         _invoice(
             row,

@@ -4,13 +4,14 @@ Whoever writes holds the chain's lease. What is wrong with one invoice stays wit
 transfers are written like all others, and it is told later.
 """
 
-from collections import defaultdict
+import asyncio
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID
 
 from psycopg import OperationalError
@@ -21,16 +22,23 @@ from counterfoil.books.transfers import Quarantined
 from counterfoil.core.invoice import Invoice
 from counterfoil.core.journal import JournalEntry
 from counterfoil.db.pool import CommitUnknown, Tx
+from counterfoil.db.rows import together
 from counterfoil.desk import telling
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.foreseeing import NO_LOOKS, Looks, Told
 from counterfoil.desk.scan import Change, batches, entry
 from counterfoil.desk.telling import Untold
 
-T = TypeVar("T")
-
 INVOICES_PER_TRANSACTION: Final = 50
 """Few enough that nobody waits long for one of them, many enough that commits do not count."""
+
+
+AT_ONCE: Final = 2
+"""Of transactions under way: while the server works on one, the next is worked out.
+
+Batches have no invoice in common but where a reorg turned one's payment into another's, and lock
+theirs in the same order.
+"""
 
 
 async def quietly(_: Sequence[Told]) -> None:
@@ -95,8 +103,7 @@ async def apply(
     is called after each batch, as what it leaves to be done need not wait for the others.
     """
     attempt = _Attempt(desk, lease, relay)
-    for batch in batches(found, INVOICES_PER_TRANSACTION):
-        await attempt.write(batch)
+    await attempt.write_all(batches(found, INVOICES_PER_TRANSACTION))
     if attempt.troubles:
         msg = f"{lease.chain}: some transfers could not be written down"
         raise ExceptionGroup(msg, attempt.troubles)
@@ -124,10 +131,29 @@ class _Attempt:
     untold: list[Untold] = field(default_factory=list)
     troubles: list[Exception] = field(default_factory=list)
 
+    async def write_all(self, waiting: Sequence[Sequence[Change]]) -> None:
+        """Write batches, `AT_ONCE` at a time; where one cannot go on, no other is begun."""
+        queue = deque(waiting)
+        ends = await asyncio.gather(
+            *(self._write_from(queue) for _ in range(min(AT_ONCE, len(queue)))),
+            return_exceptions=True,
+        )
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+
+    async def _write_from(self, queue: deque[Sequence[Change]]) -> None:
+        while queue:
+            try:
+                await self.write(queue.popleft())
+            except BaseException:
+                queue.clear()
+                raise
+
     async def write(self, batch: Sequence[Change]) -> None:
         """Write a batch and tell its invoices; one by one where that fails for any of them."""
         try:
-            told = await self._run(partial(self._told, batch))
+            told = await self.desk.database.run(partial(self._told, batch))
         except _NOBODYS_FAULT:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is kept to one invoice
@@ -143,7 +169,7 @@ class _Attempt:
     async def _without_telling(self, batch: Sequence[Change], error: Exception) -> None:
         untold = [Untold(*invoice, error) for invoice in _concerned(batch)]
         try:
-            await self._run(partial(self._owed, batch, untold))
+            await self.desk.database.run(partial(self._owed, batch, untold))
         except _NOBODYS_FAULT:
             raise
         except Exception as trouble:  # noqa: BLE001 - the cursor stays, and others' money is written
@@ -151,20 +177,14 @@ class _Attempt:
         else:
             self.untold.extend(untold)
 
-    async def _run(self, write: Callable[[Tx], Awaitable[T]]) -> T:
-        async def fenced(tx: Tx) -> T:
-            await _fence(tx, self.lease)
-            return await write(tx)
-
-        return await self.desk.database.run(fenced)
-
     async def _told(self, batch: Sequence[Change], tx: Tx) -> list[Told]:
-        held = await _locked(tx, _concerned(batch))
+        _, held = await together(tx, _fence(tx, self.lease), _locked(tx, _concerned(batch)))
         async with tx.pipeline():  # what telling reads first takes it along
             await _book(self.desk, tx, batch)
         return await telling.tell(self.desk, tx, held, self.relay.looks)
 
     async def _owed(self, batch: Sequence[Change], untold: Sequence[Untold], tx: Tx) -> None:
+        await _fence(tx, self.lease)
         for one in untold:
             await invoices.hold(tx, one.org_id, one.invoice_id)
         await _book(self.desk, tx, batch)

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from counterfoil.supervisor import end_with_parent
 
@@ -114,6 +115,11 @@ class AnvilNode:
             msg = f"{method}: {answer['error'].get('message')}"
             raise SandboxError(msg)
         return answer["result"]
+
+    @property
+    def heads_url(self) -> str:
+        """Where the node tells of new blocks, by WebSocket."""
+        return str(URL(self.url).with_scheme("ws"))
 
     async def height(self) -> int:
         """Return the number of the newest block."""

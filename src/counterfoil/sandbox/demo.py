@@ -301,6 +301,7 @@ def _environment(
         "COUNTERFOIL_CALLBACK_ALLOW_PRIVATE": "true",
         "COUNTERFOIL_SANDBOX": "true",
         **{f"COUNTERFOIL_RPC_{key.upper()}": node.url for key, node in nodes.items()},
+        **{f"COUNTERFOIL_WS_{key.upper()}": node.heads_url for key, node in nodes.items()},
     }
 
 

@@ -7,6 +7,7 @@ redirect is followed, and the answer's body is never read (specs/reliability.md 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -34,12 +35,14 @@ from counterfoil.desk.delivering import (
 )
 from counterfoil.desk.desk import Desk
 from counterfoil.workers.outward import on_behalf_of
-from counterfoil.workers.runner import Jitter, quietly, system_jitter
+from counterfoil.workers.runner import Jitter, RightOfWay, quietly, system_jitter
 
 T = TypeVar("T")
 
 _MAX_DELAY_DIGITS: Final = 9
 _REMEMBERED: Final = 1_000
+_ANSWER_SECONDS: Final = 0.1
+"""How long what can wait makes way for one receiver to answer; the hand waits for longer."""
 
 _OUR_FAULT: Final = "the callback could not be written; this is our fault, not yours"
 
@@ -68,11 +71,11 @@ class Limits:
     concurrency: int = 128
     slow_at_once: int = 128
     in_flight: int = 512
-    per_endpoint: int = 32
+    per_endpoint: int = 64
     slow_after_seconds: float = 1.0
     timeout_seconds: float = 15.0
     lease_seconds: float = 60.0
-    gathering_seconds: float = 0.02
+    gathering_seconds: float = 0.005
 
     @property
     def per_org(self) -> int:
@@ -106,6 +109,10 @@ class Receivers:
     def is_slow(self, delivery: Delivery) -> bool:
         """Whether this one's receiver kept us waiting."""
         return delivery.endpoint in self._slow
+
+    def is_quick(self, delivery: Delivery) -> bool:
+        """Whether this one's receiver answered in time when it was last told something."""
+        return delivery.endpoint in self._quick
 
     def took_long(self, delivery: Delivery) -> None:
         """Note that a receiver has not answered in time; its next turn comes after all others'."""
@@ -213,11 +220,12 @@ class Notifier:
         limits: Limits | None = None,
         jitter: Jitter = system_jitter,
         ended: Callable[[], None] = quietly,
+        way: RightOfWay | None = None,
     ) -> None:
         """``forms`` maps a dialect to how it words callbacks.
 
         ``session`` is `counterfoil.workers.outward.callback_session`. ``ended`` is called when
-        there are hands again, for `turn`.
+        there are hands again, for `turn`. ``way`` is taken while quick receivers are told.
         """
         self._desk = desk
         self._forms = forms
@@ -228,6 +236,7 @@ class Notifier:
         self._timeout = aiohttp.ClientTimeout(total=self._limits.timeout_seconds)
         self._jitter = jitter
         self._freed = ended
+        self._way = way or RightOfWay()
         self._keeper = _Keeper(desk, self._limits.gathering_seconds)
         self._sending: dict[asyncio.Task[None], Delivery] = {}
         self._unanswered: dict[UUID, _Unanswered] = {}
@@ -302,7 +311,9 @@ class Notifier:
 
     async def _deliver(self, delivery: Delivery, body: bytes) -> None:
         on_behalf_of.set(delivery.org_id)
-        reply = await self._send(delivery, body) if body else Reply(None, _OUR_FAULT, 0)
+        first = self._receivers.is_quick(delivery)
+        with self._way.taken(_ANSWER_SECONDS) if first else nullcontext():
+            reply = await self._send(delivery, body) if body else Reply(None, _OUR_FAULT, 0)
         self._answered(delivery)
         attempt = Attempt(delivery, body or None, reply, self._jitter())
         kept = await self._keeper.keep(attempt)

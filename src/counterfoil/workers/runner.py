@@ -14,6 +14,9 @@ from counterfoil.signer.client import SignerRefused, SignerUnreachable
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 30.0
 LONGEST_WAY_SECONDS: Final = 0.25
+BETWEEN_BELLS_SECONDS: Final = 0.05
+"""Whoever rings may do so without end, on purpose."""
+
 _LEAST_REST: Final = 0.2
 _TURNS_TO_WAKE: Final = 4
 """Of the event loop, from a bell to the first thing that is done on account of it."""
@@ -62,21 +65,23 @@ class RightOfWay:
 
     def __init__(self) -> None:
         """Free."""
-        self._going = 0
+        self._going: set[object] = set()
         self._free = asyncio.Event()
         self._free.set()
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Go first."""
-        self._going += 1
+    def taken(self, seconds: float | None = None) -> Iterator[None]:
+        """Go first; no longer than ``seconds``, for what may have to wait for somebody outside."""
+        going = object()
+        self._going.add(going)
         self._free.clear()
+        over = seconds and asyncio.get_running_loop().call_later(seconds, self._gone, going)
         try:
             yield
         finally:
-            self._going -= 1
-            if not self._going:
-                self._free.set()
+            if over:
+                over.cancel()
+            self._gone(going)
 
     async def give(self) -> None:
         """Let others go first who are under way, or were woken just now."""
@@ -84,7 +89,13 @@ class RightOfWay:
             await asyncio.sleep(0)
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_WAY_SECONDS):
-                await self._free.wait()
+                while self._going:
+                    await self._free.wait()
+
+    def _gone(self, going: object) -> None:
+        self._going.discard(going)
+        if not self._going:
+            self._free.set()
 
 
 def first(step: Step, way: RightOfWay) -> Step:
@@ -100,7 +111,8 @@ def first(step: Step, way: RightOfWay) -> Step:
 class Beat:
     """Rests from one beginning to the next: what was done meanwhile counts as rest.
 
-    At least a fifth of the time is rest, however long the work takes.
+    At least a fifth of the time is rest, however long the work takes. A ``bell`` ends a rest early,
+    but however often it rings, `BETWEEN_BELLS_SECONDS` lie between one beginning and the next.
     """
 
     def __init__(
@@ -108,6 +120,7 @@ class Beat:
         clock: Callable[[], float],
         sleep: Sleep = asyncio.sleep,
         *,
+        bell: Bell | None = None,
         in_a_hurry: Callable[[], bool] = lambda: False,
     ) -> None:
         """Begin now, by a ``clock`` in seconds that never goes back.
@@ -116,14 +129,20 @@ class Beat:
         """
         self._clock = clock
         self._sleep = sleep
+        self._bell = bell
         self._in_a_hurry = in_a_hurry
         self._last = clock()
 
     async def rest(self, seconds: float) -> None:
-        """Wait until ``seconds`` after the last time this ended."""
+        """Wait until ``seconds`` after the last time this ended, or for the bell."""
         seconds /= 2 if self._in_a_hurry() else 1
-        spent = self._clock() - self._last
-        await self._sleep(max(seconds - spent, seconds * _LEAST_REST))
+        spent, least = self._clock() - self._last, seconds * _LEAST_REST
+        if self._bell is None:
+            await self._sleep(max(seconds - spent, least))
+        else:
+            deaf = max(min(BETWEEN_BELLS_SECONDS, seconds) - spent, 0)
+            await self._sleep(deaf)
+            await self._bell.rest(max(seconds - spent - deaf, least))
         self._last = self._clock()
 
 

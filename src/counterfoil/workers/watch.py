@@ -20,9 +20,7 @@ from counterfoil.chains.port import (
     Chain,
     ChainMoved,
     RangeTooWide,
-    Receipt,
 )
-from counterfoil.core.assets import TOP_LEVEL
 from counterfoil.desk import doubting, watching
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.foreseeing import NO_LOOKS
@@ -116,7 +114,6 @@ class ChainWatcher:
         self._foreseer = foreseer
         self._seen = Relay(written=self._expected)
         self._settled = Relay(NO_LOOKS if foreseer is None else foreseer.looks, self._told)
-        self._one_waits = False
         self._lease = Lease(chain.key, desk.ids.new())
         self._width = Width(self._limits.widest_range)
         listed = self._limits.listed_at_most
@@ -126,9 +123,9 @@ class ChainWatcher:
         self._final_turn = Turn(desk, self._limits.coins_at_once)
         self._slow_turn = SlowTurn(desk, self._limits.coins_at_once)
         self._coin_kept: bool | None = None
-        self._paid_upto = 0
-        """The last block in which payments were seen; they wait until it is safe."""
-        self._paid_at = desk.clock.now()
+        self._paid_from = self._paid_upto = 0
+        """The blocks in which payments were seen last; they wait until these are safe."""
+        self._paid_at = self._settled_at = desk.clock.now()
         self._safe_upto = 0
         self._recheck_at = desk.clock.now()
         self._balances = BalanceCheck(desk, chain, self._lease, self._limits.two_nodes_from_dollars)
@@ -230,12 +227,19 @@ class ChainWatcher:
             return await self._settle(at, final, tip or final) is not None
         head = None if tip is None else await self._follow(at, tip)
         behind = tip is not None and head is not None and head.number < tip.number
-        if final is not None and final.number > at.final.number:
+        if final is not None and final.number > at.final.number and not self._may_settle_later():
             settled = await self._settle(at, final, tip or final)
             behind |= settled is not None and settled.number < final.number
         if safe is not None and (head is not None or safe.number > at.safe_number):
+            if self.is_awaited() and safe.number < self._paid_from:
+                return behind  # nothing more can be safe, and any moment it may be
             await self._deepen(at, safe.number)
         return behind
+
+    def _may_settle_later(self) -> bool:
+        """Whether somebody waits for a payment to become safe: the chain may say so any moment."""
+        since = self._desk.clock.now() - self._settled_at
+        return self.is_awaited() and since < HURRY
 
     async def _follow(self, at: Position, tip: Block) -> Block | None:
         """The head pass; answers the new head, None where nothing was recorded.
@@ -258,7 +262,9 @@ class ChainWatcher:
             )
         self._report("seen", end.number, recorded)
         if recorded.transfers:
-            self._paid_upto, self._paid_at = end.number, self._desk.clock.now()
+            paid_in = [seen.block_number for seen in sightings] or [end.number]
+            self._paid_from, self._paid_upto = min(paid_in), max(paid_in)
+            self._paid_at = self._desk.clock.now()
         return end
 
     async def _settle(self, at: Position, final: Block, tip: Block) -> Block | None:
@@ -272,9 +278,9 @@ class ChainWatcher:
         if read is None:
             return None
         await self._way.give()  # nobody waits for it to be final as they do for what is new
-        self._one_waits = True
         async with self._final_pass.fetching_ahead(read.end.number, final):
             recorded = await self._record_final(at, read, tip)
+        self._settled_at = self._desk.clock.now()
         self._report("final", read.end.number, recorded)
         return read.end
 
@@ -316,7 +322,6 @@ class ChainWatcher:
         canonical = [b.block_hash for b in blocks if _is(there[b.block_number], b.block_hash)]
         if not canonical and safe_number <= at.safe_number:
             return
-        self._one_waits = False
         self._safe_upto = safe_number
         recorded = await watching.record_safe(
             self._desk, self._lease, safe_number, canonical, relay=self._settled
@@ -329,15 +334,12 @@ class ChainWatcher:
             self._foreseer.expect(told)
 
     async def _told(self, _: Sequence[Told]) -> None:
-        """Have what was written worked on before more is, while no more than one batch waits.
+        """Have what was written worked on before more is begun.
 
-        So the one is judged while the next is written, and the first are told before the last
-        are.
+        So the first are told before the last are, while the batch beside it is written.
         """
         self._recorded()
-        if self._one_waits:
-            await self._way.give()
-        self._one_waits = True
+        await self._way.give()
 
     async def _common_ancestor(self, at: Position, tip: Block) -> int | None:
         """The highest block read that is still in the tip's chain; None while the node lags."""
@@ -409,7 +411,7 @@ class ChainWatcher:
             if row.key in listed or row.is_unattributed:
                 continue
             receipt = await self._chain.receipt(row.tx_hash)
-            if receipt is None or not _shows(receipt, row):
+            if receipt is None or not witness.shows(receipt, row):
                 continue
             if row.contract or native.state_kept:
                 self._log.error("node_omitted_a_transfer", tx_hash=row.tx_hash, index=row.log_index)
@@ -465,15 +467,6 @@ class ChainWatcher:
                 log_index=kept.log_index,
                 amount_units=str(kept.amount_units),
             )
-
-
-def _shows(receipt: Receipt, row: TransferRow) -> bool:
-    """Whether a receipt proves a transfer in its block; success does where the transaction paid."""
-    if not receipt.ok or receipt.block_hash != row.block_hash:
-        return False
-    if not row.contract:
-        return row.log_index == TOP_LEVEL
-    return any((g.log_index, g.contract) == (row.log_index, row.contract) for g in receipt.logs)
 
 
 def _untold(unsettled: Sequence[TransferRow], read: Read) -> dict[tuple[str, int], str]:

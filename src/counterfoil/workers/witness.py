@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final, Literal
 
-from counterfoil.chains.port import Attestation, Chain, Transfer
-from counterfoil.core.assets import ETHER_DOLLARS, known_asset
+from counterfoil.chains.port import Attestation, Chain, Receipt, Transfer
+from counterfoil.core.assets import ETHER_DOLLARS, TOP_LEVEL, known_asset
 from counterfoil.desk import doubting
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.doubting import Beside
@@ -246,3 +246,12 @@ async def _kept(desk: Desk, rows: Sequence[TransferRow]) -> list[Transfer]:
         )
         for row in rows
     ]
+
+
+def shows(receipt: Receipt, row: TransferRow) -> bool:
+    """Whether a receipt proves a transfer in its block; success does where the transaction paid."""
+    if not receipt.ok or receipt.block_hash != row.block_hash:
+        return False
+    if not row.contract:
+        return row.log_index == TOP_LEVEL
+    return any((g.log_index, g.contract) == (row.log_index, row.contract) for g in receipt.logs)
