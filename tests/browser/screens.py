@@ -124,6 +124,7 @@ SCREENS: Final = (
     Screen("approvals", "/studio/approvals", "rita"),
     Screen("approvals-of-two-organisations", "/studio/approvals", "olga", checked=CHECKED[:1]),
     Screen("queue-to-decide", "/studio/queue/resolve", "sam"),
+    Screen("queue-refunds", "/studio/queue/refund", "sue"),
     Screen("queue-of-nothing", "/studio/queue/refund", "alma"),
     Screen("queue-standing", "/studio/queue/standing", "sam"),
     Screen("queue-held", "/studio/queue/clear", "otto"),

@@ -218,13 +218,15 @@ async def test_a_chinese_day_accepts_a_short_payment_and_refunds_another_with_pa
 
         async with room.at("sue", CHINESE) as sue:
             await room.time_passes()
-            await to_the_first(sue, "refund", "退款客戶")
+            await sue.open("/studio/queue/refund")
             approve = form(sue, wrong, "approve_refund")
-            await expect(approve).to_contain_text("訂錯了")
-            await expect(approve).to_contain_text(refund.address)
+            order = sue.page.locator("section", has=approve)
+            for words in ("退款客戶", "92.307693 USDT", refund.address, "正是來自此位址", "訂錯了"):
+                await expect(order).to_contain_text(words)
             async with sue.page.expect_download() as saving:
-                await approve.get_by_role("link", name="附件 1").click()
+                await order.get_by_role("link", name="訂單.pdf").click()
             assert await content(await saving.value) == PDF
+            await order.locator("summary").click()
             await approve.get_by_label("您的密碼").fill(PASSWORD)
             await press(approve.get_by_role("button"), "退款已核准")
         await room.stands(wrong, Status.REFUND_PROCESSING)
