@@ -158,6 +158,19 @@ async def test_what_went_home_before_does_not_go_there_twice_on_one_signature(
     ] != "refund_pending"
 
 
+async def test_where_nobody_can_sign_that_is_told_and_no_reason_is_asked_for(
+    firm: Firm, payments: Payments
+) -> None:
+    """Somebody orders all of it back in the moment in which another one signs."""
+    made = await overpaid(firm, payments)
+    assert (await order_refund(firm, made)).status == 200
+    signed = await firm.signer.act("sign", made, {"refund_address": CUSTOMER})
+    assert (signed.status, signed.body["data"]["status"]) == (409, "refund_pending")
+    assert (await firm.second_signer.act("refund/approve", made)).status == 200
+    signed = await firm.signer.act("sign", made, {"refund_address": CUSTOMER})
+    assert (signed.status, signed.body["data"]["status"]) == (409, "refund_processing")
+
+
 async def test_neither_the_money_nor_its_way_changes_between_the_order_and_its_approval(
     firm: Firm, payments: Payments
 ) -> None:

@@ -16,12 +16,15 @@ def signs_as_it_is(status: Status, context: Context | None) -> bool:
     return status is Status.RESOLUTION_REQUIRED and context in _SIGNED_AS_IT_IS
 
 
+def takes_a_signature(invoice: Invoice) -> bool:
+    """Whether there is a way for a signature where the invoice stands."""
+    at_once = signs_as_it_is(invoice.status, invoice.context)
+    return at_once or (invoice.status, SignOff) in RULES
+
+
 def stands_to_be_signed(invoice: Invoice) -> bool:
     """Whether there is a way for a signature where the invoice stands, or one waits there."""
-    at_once = signs_as_it_is(invoice.status, invoice.context)
-    if planning.waiting_surplus(invoice) is not None:
-        return True
-    return at_once or (invoice.status, SignOff) in RULES
+    return planning.waiting_surplus(invoice) is not None or takes_a_signature(invoice)
 
 
 def signing(invoice: Invoice, order: SignOff) -> tuple[Command, ...]:

@@ -36,7 +36,7 @@ from counterfoil.core.lifecycle import RULES, refusal_data
 from counterfoil.core.planning import INWARD
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import REQUIRED, Actor
-from counterfoil.core.signing import signing, stands_to_be_signed
+from counterfoil.core.signing import signing, stands_to_be_signed, takes_a_signature
 from counterfoil.db.pool import Tx
 from counterfoil.desk import queries
 from counterfoil.desk.act import happen
@@ -241,10 +241,12 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
         if refund_address is not None:
             address = await check_refund(desk, tx, by.org_id, FAMILY, refund_address)
             is_home = await goes_home(tx, invoice, address)
-            if not is_home and not refund_reason.strip():
+            # Where nobody can sign, that is told: no reason and no paper would help.
+            is_judged = not is_home and takes_a_signature(invoice)
+            if is_judged and not refund_reason.strip():
                 sentence = "is required unless money goes back to where it came from"
                 raise Invalid.field("refund_reason", sentence)
-            if not is_home:
+            if is_judged:
                 await check_papers(tx, by, refund_attachments)
         order = SignOff(
             at=desk.clock.now(),
