@@ -170,6 +170,10 @@ class Checker(Committed):
         self._check_leases(before, self._state)
         await self._check_queries(before, when)
 
+    async def looks_anew(self) -> None:
+        """What was there before is no measure of what is there now."""
+        self._commits, self._state = -1, await self._read_state()
+
     async def at_rest(self) -> None:
         """Everything, with a look at the chain."""
         await self.after_step(when="at rest")
@@ -196,6 +200,7 @@ class Checker(Committed):
             "thawed": self.thawed,
             "were_frozen": sorted(before.frozen),
             "listed": self.listed,
+            "now": self.world.clock.now(),
             "keys_since": self.world.clock.now() - KEPT,
             "signers": [uid for uid, role in roles.items() if role == "signer"],
             "reviewers": [uid for uid, role in roles.items() if role == "reviewer"],

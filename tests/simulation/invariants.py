@@ -39,6 +39,45 @@ INVARIANTS: Final = (
         """,
     ),
     Invariant(
+        "I10 home",
+        "what one person alone sends back goes to whoever sent at least as much",
+        """
+        SELECT format('%%s units of invoice %%s went to %%s on the word of %%s', m.amount_units,
+                      r.invoice_id, r.address, r.approved_by)
+          FROM refund AS r
+          JOIN move AS m ON (m.org_id, m.purpose, m.source_id)
+             = (r.org_id, 'partial_refund', replace(r.refund_id::text, '-', ''))
+         WHERE r.approved_by = r.ordered_by AND m.status IN ('signed', 'final')
+           AND m.amount_units > (
+               SELECT coalesce(sum(amount_units), 0) FROM transfer AS t
+                WHERE (t.org_id, t.invoice_id, t.chain, t.contract, t.from_address)
+                    = (m.org_id, m.invoice_id, m.chain, m.contract, r.address)
+                  -- Coin from inside a transaction, and what only the balance shows, is nobody's.
+                  AND depth = 3 AND log_index >= -1 AND tx_hash NOT LIKE 'internal:%%')
+               - (SELECT coalesce(sum(amount_units), 0) FROM move AS b
+                   WHERE (b.org_id, b.invoice_id, b.chain, b.contract, b.destination)
+                       = (m.org_id, m.invoice_id, m.chain, m.contract, r.address)
+                     AND b.purpose IN ('refund', 'partial_refund') AND b.status = 'final'
+                     AND b.created_at < m.created_at)
+        """,
+    ),
+    Invariant(
+        "I5 listed",
+        "no money counts as clear whose payer a list named by then",
+        """
+        SELECT format('%%s of invoice %%s is clear, and %%s was listed', run_id, invoice_id,
+                      address)
+          FROM screening_run AS s
+          JOIN screening_list AS l ON l.imported_at < s.created_at
+          JOIN screening_list_address AS a USING (list_code)
+         WHERE a.version_to IS NULL AND s.decision = 'clear'
+           AND EXISTS (SELECT FROM transfer AS t
+                        WHERE (t.org_id, t.invoice_id, t.from_address)
+                            = (s.org_id, s.invoice_id, a.address)
+                          AND depth > 1 AND first_seen_at < s.created_at)
+        """,
+    ),
+    Invariant(
         "I10 hold",
         "held money is let go or refused by two people",
         """

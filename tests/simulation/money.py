@@ -117,6 +117,25 @@ MONEY: Final = (
         """,
     ),
     Invariant(
+        "I20 place",
+        "nothing is signed for a place that was removed, nor for one that is good only later",
+        """
+        SELECT format('payout %%s was signed to %%s, where nothing may go', m.move_id,
+                      m.destination)
+          FROM ingest.chain_tx AS c
+          JOIN move AS m ON (m.chain, m.wallet, m.nonce) = (c.chain, c.wallet, c.nonce)
+         WHERE c.tx_hash = ANY(%(fresh)s) AND m.purpose = 'payout'
+           -- More offered for the gas of a payment that is under way pays nothing else.
+           AND c.attempt = 0 AND EXISTS (
+               SELECT FROM payout_address AS p
+                WHERE (p.org_id, p.address) = (m.org_id, m.destination))
+           AND NOT EXISTS (
+               SELECT FROM payout_address AS p
+                WHERE (p.org_id, p.address) = (m.org_id, m.destination)
+                  AND p.removed_at IS NULL AND p.usable_at <= %(now)s)
+        """,
+    ),
+    Invariant(
         "I5 final",
         "nothing counts as final that the chain can still undo",
         """

@@ -36,6 +36,13 @@ from simulation.chaos import Dice
 
 S = Status
 
+MERCHANT: Final = "Merchant"
+BRANCH: Final = "Branch"
+TREASURY: Final = "Treasury"
+PLACES: Final = {MERCHANT: "{org:02x}", BRANCH: "b{org}", TREASURY: "7{org}"}
+"""What organisations have registered, and what those addresses consist of. Payouts go to the first
+two, the second of which comes and goes; to the third goes what can never be made."""
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -211,7 +218,7 @@ async def _redirect(s: Scene) -> object:
         s.desk,
         s.invoice.invoice_id,
         s.person.actor,
-        address=treasury(s.person.actor.org_id),
+        address=place(s.person.actor.org_id, TREASURY),
         reason="frozen for good",
         idempotent=s.idempotent("redirect"),
     )
@@ -384,6 +391,7 @@ def draft(  # noqa: PLR0913 - what is asked for, whole
     key: str,
     fiat: bool = False,
     pays_out: bool = True,
+    pays_to: str = MERCHANT,
     calls_back: bool = True,
     on_receipt: bool = False,
     deadline: datetime | None = None,
@@ -407,7 +415,7 @@ def draft(  # noqa: PLR0913 - what is asked for, whole
         payment_terms=0 if on_receipt else 1,
         detail_items=(LineItem("Consulting", Decimal(1), amount, Decimal(0)),),
         callback_url=f"https://shop{org}.example/callback" if calls_back else None,
-        payout_addresses=(("evm", _merchant(org)),) if pays_out else (),
+        payout_addresses=(("evm", place(org, pays_to)),) if pays_out else (),
         payment_deadline=deadline,
         allow_any_token=any_token,
         allow_any_chain=any_chain,
@@ -433,6 +441,7 @@ async def create(s: Scene, *, chain: str, token: str, org: int) -> object:
         on_receipt=dice.random() < 0.3,
         calls_back=dice.random() < 0.8,
         pays_out=dice.random() < 0.8,
+        pays_to=dice.choice((MERCHANT, MERCHANT, BRANCH)),
         deadline=soon if dice.random() < 0.6 else None,
         any_token=token != "ETH" and dice.random() < 0.2,
         any_chain=dice.random() < 0.2,
@@ -451,7 +460,7 @@ async def answered(work: Awaitable[object]) -> object:
 def staff(desk_ids: Callable[[], UUID], org_id: int, uid: Callable[[UUID], str]) -> list[Person]:
     """Two people of each role, so that four eyes can be found."""
     people = []
-    for role in ("finance", "reviewer", "signer", "compliance"):
+    for role in ("finance", "reviewer", "signer", "compliance", "administrator"):
         for _ in range(2):
             member_id = desk_ids()
             actor = Actor(uid(member_id), org_id, ROLES[role])
@@ -463,19 +472,15 @@ def is_refusal(answer: object) -> bool:
     return isinstance(answer, Refusal)
 
 
-def treasury(org: int) -> str:
-    """The address that an organisation has registered."""
-    return "0x" + f"7{org}" * 20
+def place(org: int, label: str) -> str:
+    """The address that an organisation has registered under a name."""
+    return "0x" + PLACES[label].format(org=org) * 20
 
 
-def registered(org: int, address_id: UUID, at: datetime) -> PayoutAddress:
-    """Where payouts may go that can never be made."""
-    address = treasury(org)
-    return PayoutAddress(address_id, "evm", address, "Treasury", "user_anna", at, None, None, at)
-
-
-def _merchant(org: int) -> str:
-    return "0x" + f"{org:02x}" * 20
+def registered(org: int, address_id: UUID, at: datetime, label: str) -> PayoutAddress:
+    """Such an address, good from the beginning."""
+    address = place(org, label)
+    return PayoutAddress(address_id, "evm", address, label, "user_anna", at, None, None, at)
 
 
 def _render(view: Any) -> tuple[int, bytes]:  # noqa: ANN401 - as `Idempotent` has it

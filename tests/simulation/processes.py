@@ -1,6 +1,7 @@
 """Our processes: real desks and workers, made anew after every crash, stepped one at a time."""
 
 import asyncio
+from asyncio import FIRST_COMPLETED
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
@@ -56,8 +57,10 @@ TROUBLE: Final = (
 )
 """What a step may end with: an answer to somebody, or something outside that is broken."""
 
-_ROOM: Final = 30.0
-"""Real seconds in which a step must end; beyond, it waits for something that never comes."""
+_ROOM: Final = 12
+_SLICE: Final = 5.0
+"""Real seconds, and so often, in which a step must end; beyond, it waits for something that never
+comes. In slices, as a machine that is busy elsewhere gives us no time at all for minutes."""
 
 
 _LIVES: Final[ContextVar[Life | None]] = ContextVar("life", default=None)
@@ -183,7 +186,10 @@ class Process:
         assert task is not None
         stopped = asyncio.create_task(self.life.paused.wait())
         try:
-            await asyncio.wait({task, stopped}, timeout=_ROOM, return_when=asyncio.FIRST_COMPLETED)
+            for _ in range(_ROOM):
+                await asyncio.wait({task, stopped}, timeout=_SLICE, return_when=FIRST_COMPLETED)
+                if task.done() or self.life.paused.is_set():
+                    break
         finally:
             stopped.cancel()
         if not task.done() and not self.life.paused.is_set():

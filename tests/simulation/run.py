@@ -1,22 +1,19 @@
 """One run from one seed: a world, our processes in it, and everything that happens to them."""
 
 import asyncio
+import random
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from counterfoil.books import files, orgs, profiles
-from counterfoil.core import ids
-from counterfoil.core.invoice import DepositMode, Policy, Status
-from counterfoil.desk import provisioning
+from counterfoil.core.invoice import Status
 from counterfoil.workers.lists import import_list
-from simulation import drain, operators, payers, people, stories
-from simulation.chain import Committed, Factory, SimulatedChain
+from simulation import administrators, drain, founding, operators, payers, people, stories
+from simulation.chain import Committed, SimulatedChain
 from simulation.chaos import Dice, Record
 from simulation.checker import Checker
 from simulation.database import Line, all_tables, connect, empty
@@ -28,14 +25,12 @@ from simulation.result import STEPS, Result
 from simulation.teller import Teller
 from support.bureau import sdn
 from support.fake_clock import NOON, FakeClock
-from support.till import ETHER
 
 LISTED: Final = "0x098b716b8aaf21512996dc57eb0615e2383e2f96"
 _TOLD_IN_PEACE: Final = 0.7
 """So many stories happen while no fault falls but those that they are about."""
 
 _TOKENS: Final = ("USDT", "USDT", "USDT", "USDC", "ETH")
-_PDF: Final = b"%PDF-1.4\n%%EOF\n"
 
 
 @dataclass(slots=True)
@@ -47,12 +42,13 @@ class Lines:
     checker: Line
     admin: Line
     tables: Sequence[str]
+    admin_url: str
 
     @classmethod
     async def open(cls, url: str, admin_url: str) -> "Lines":
         web, one, two, checker = [await connect(url) for _ in range(4)]
         admin = await connect(admin_url)
-        return cls(web, (one, two), checker, admin, await all_tables(admin))
+        return cls(web, (one, two), checker, admin, await all_tables(admin), admin_url)
 
     async def close(self) -> None:
         for line in (self.web, *self.workers, self.checker, self.admin):
@@ -95,7 +91,7 @@ class Run:
         """Organisations with people, gas and addresses; a list; rates. Nothing goes wrong yet."""
         self.dice.calm = True
         for org_id in (1, 2):
-            await self._found(org_id)
+            await founding.found(self, org_id)
         desk = self.web.desk
         await import_list(desk, sdn(LISTED), "a simulation")
         for chain in self.chains.values():
@@ -108,73 +104,6 @@ class Run:
         self.checker.people = {p.actor.uid: p for staff in self.staff.values() for p in staff}
         self.dice.calm = False
         self.record.say(f"seed {self.seed}: {', '.join(self.dice.kinds)}")
-
-    async def _found(self, org_id: int) -> None:
-        desk, chance = self.web.desk, self.dice.random
-        ours = self.world.signer.signer.addresses(org_id)
-        policy = Policy(
-            underpay_ratio=chance.choice((Policy().underpay_ratio, Decimal("0.995"))),
-            several_payers=chance.choice(("accept", "resolve")),
-            overpaid=chance.choice(("refund_at_sign_off", "resolve")),
-            grace_days=chance.choice((0, 1, 14)),
-            receipt_window_seconds=chance.choice((600, 86_400)),
-            auto_accept_underpaid_from=chance.choice((None, None, Decimal("0.4"))),
-            auto_accept_overpaid_to=chance.choice((None, None, Decimal(3))),
-            auto_accept_late_minutes=chance.choice((None, None, 60)),
-            auto_recalculate_late_minutes=chance.choice((None, None, 600)),
-            auto_accept_several_payers=chance.random() < 0.3,
-        )
-        needed: object = [{"code": "simulated", "required": True}]
-        screening = {"providers": needed} if chance.random() < 0.4 else {}
-        deposits: dict[str, DepositMode] = {"arb": "hd"} if chance.random() < 0.35 else {}
-        org = orgs.Org(
-            org_id=org_id,
-            name=f"Merchant {org_id}",
-            client_id=f"client_{org_id}",
-            factory_address=ours.factory,
-            operator_address=ours.operator,
-            pool_address=ours.pool,
-            hold_address=ours.hold,
-            gas_address=ours.gas,
-            policy=orgs.OrgPolicy(invoice=policy, deposits=deposits, screening=screening),
-        )
-        self.staff[org_id] = people.staff(desk.ids.new, org_id, lambda m: ids.public("user", m))
-        self.files[org_id] = desk.ids.new()
-        registered = people.registered(org_id, desk.ids.new(), NOON)
-        uploader = self.staff[org_id][0].member_id
-        async with desk.database.transaction() as tx:
-            await orgs.insert(tx, org, NOON)
-            await profiles.insert_payout_address(tx, org_id, registered)
-            await files.insert(
-                tx,
-                files.FileRow(
-                    org_id=org_id,
-                    file_id=self.files[org_id],
-                    name="receipt.pdf",
-                    content_type="application/pdf",
-                    size_bytes=len(_PDF),
-                    sha256=bytes(32),
-                    content=_PDF,
-                    uploaded_by=uploader,
-                    created_at=NOON,
-                ),
-            )
-        for key, chain in self.chains.items():
-            chain.factories[ours.factory] = Factory(ours.factory, ours.pool, ours.hold)
-            built = org_id != 1 or chance.random() < 0.9
-            if built:
-                chain.codes[ours.factory] = b"factory"
-            if built:
-                await provisioning.factory_stands(desk, org, key)
-            if org_id != 1 and chance.random() < 0.7:
-                continue  # without wallets nothing of it can move, which saves many questions
-            nonces = dict.fromkeys((ours.operator, ours.pool, ours.gas), 0)
-            await provisioning.ensure_wallets(desk, org, key, nonces)
-            chain.wallets |= {ours.operator, ours.pool, ours.gas}
-            chain.pay("", ours.gas, ETHER if chance.random() < 0.8 else ETHER // 40)
-            if chance.random() < 0.85:
-                chain.pay("", ours.operator, ETHER)
-                chain.pay("", ours.pool, ETHER)
 
     async def _each(self, *names: str) -> None:
         for name in names:
@@ -193,6 +122,7 @@ class Run:
             (self._chain, 16),
             (self._time, 4),
             (self._operate, 3),
+            (self._administer, 2),
             (self._outage, 1),
         )
         kinds = [do for do, _ in happenings]
@@ -247,6 +177,10 @@ class Run:
         while await worker.do(name, worker.steps[name]) and again and not worker.is_paused:
             again -= 1
             await self.checker.after_step()
+        if name.startswith("watch:") and worker.task is None and self.dice.random.random() < 0.5:
+            # What was merely seen is looked at before it counts, where there is time for that.
+            await self.checker.after_step()
+            await worker.do("foresee", worker.steps["foresee"])
 
     async def _forward(self) -> None:
         """Somebody does what an invoice waits for, so that money gets to where it can be lost."""
@@ -324,9 +258,7 @@ class Run:
             files=[self.files[person.actor.org_id]],
             chains=self.chains,
             key=key,
-            address="0x" + f"{chance.randrange(16**4):04x}" * 10
-            if chance.random() < 0.97
-            else LISTED,
+            address=_somewhere(chance),
         )
 
     async def _create(self) -> None:
@@ -382,6 +314,13 @@ class Run:
             return
         self.record.say(f"{self.now}  operators look around")
         await self.web.do("operate", lambda: operators.look(self))
+
+    async def _administer(self) -> None:
+        if self.web.is_paused:
+            await self.web.go_on()
+            return
+        self.record.say(f"{self.now}  an administrator looks at places")
+        await self.web.do("administer", lambda: administrators.look(self))
 
     async def _outage(self) -> None:
         """Nobody of ours runs for hours, while the chain and its payers go on."""
@@ -474,6 +413,14 @@ async def simulate(seed: int, lines: Lines, *, steps: int = STEPS, loud: bool = 
     run.result.edges = await run.checker.edges()
     run.result.days = (run.world.clock.now() - NOON) / timedelta(days=1)
     return run.result
+
+
+def _somewhere(chance: random.Random) -> str:
+    """Where money is to go back to: mostly anywhere, else to somebody who pays, seldom a crime."""
+    drawn = chance.random()
+    if drawn < 0.3:
+        return chance.choice(payers.PAYERS)
+    return "0x" + f"{chance.randrange(16**4):04x}" * 10 if drawn < 0.97 else LISTED
 
 
 def _short(invoice: Known) -> str:

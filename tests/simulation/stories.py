@@ -2,12 +2,15 @@
 
 Each is told to a `Teller` in the middle of everything else, under the faults of its seed. A seed
 tells a few, in turn, so that consecutive seeds tell all of them. Those of refunds are in
-`refund_stories`, those of payments that stand still in `standing_stories`.
+`refund_stories`, those of payments that stand still in `standing_stories`, those of what changes
+before it counts in `changing_stories`, those of native coin in `coin_stories`.
 """
 
 from typing import Final
 
 from counterfoil.core.invoice import Status
+from simulation.changing_stories import CHANGING_STORIES
+from simulation.coin_stories import COIN_STORIES
 from simulation.refund_stories import REFUND_STORIES
 from simulation.standing_stories import STANDING_STORIES
 from simulation.teller import Lost, Story, Teller
@@ -433,6 +436,8 @@ STORIES: Final[dict[str, Story]] = {
     **{f"answered to {s}": _answered(s) for s in _FREED},
     **REFUND_STORIES,
     **STANDING_STORIES,
+    **CHANGING_STORIES,
+    **COIN_STORIES,
 }
 """What can be told. A new one is a line here and a function above."""
 

@@ -17,6 +17,7 @@ import msgspec
 from counterfoil.books import orgs
 from counterfoil.chains.port import Attestation
 from counterfoil.core.invoice import Policy, Status
+from counterfoil.core.payout_rules import PayoutPolicy
 from counterfoil.desk import commands, intake
 from counterfoil.desk.refunding import Part
 from simulation import operators, people
@@ -33,12 +34,14 @@ S = Status
 ORG: Final = 1
 CHAIN: Final = "arb"
 BACK_TO: Final = "0x" + "5e" * 20
+NOTHING: Final = Known(ORG, UUID(int=0), S.APPROVAL_PENDING, None, 0)
 _DUE: Final = (f"watch:{CHAIN}", "screen", "move", "expire")
 _IN_TURN: Final = ("children", "fuel")
 _SELDOM: Final = ("provision", "retell", "price", "expire")
 
 
 Story = Callable[["Teller"], Awaitable[None]]
+How = Literal["plain", "call", "forced"]
 
 
 class Lost(Exception):  # noqa: N818 - says what became of the story
@@ -65,6 +68,8 @@ class Teller:
         self._told: Told | None = None
         self._payers: dict[str, str] = {}
         self._first: orgs.OrgPolicy | None = None
+        self.payouts = PayoutPolicy()
+        """What is asked of places for payouts while invoices of the story are made."""
 
     @property
     def invoice(self) -> Told:
@@ -78,6 +83,7 @@ class Teller:
         self,
         *,
         amount: int = 100,
+        coin: bool = False,
         approved: bool = True,
         payout: bool = True,
         payout_to: str | None = None,
@@ -87,16 +93,16 @@ class Teller:
         **rules: Any,  # noqa: ANN401 - values of `Policy`
     ) -> None:
         """An invoice under the default rules, but for those that the story needs otherwise."""
-        await self.rule(invoice=replace(Policy(), several_payers=several_payers, **rules))
+        policy = replace(Policy(), several_payers=several_payers, **rules)
+        await self.rule(invoice=policy, payouts=self.payouts)
         run = self.run
         finance = self._person("finance", second=False)
-        nobody = Known(ORG, UUID(int=0), S.APPROVAL_PENDING, None, 0)
         now = run.world.clock.now()
 
         async def do(scene: Scene) -> object:
             draft = people.draft(
                 amount=Decimal(amount),
-                token="USDT",
+                token="ETH" if coin else "USDT",
                 chain=CHAIN,
                 org=ORG,
                 key=scene.key,
@@ -110,7 +116,7 @@ class Teller:
                 scene.desk, draft, scene.person.actor, scene.idempotent("create")
             )
 
-        scene = replace(run.scene(finance, nobody), key=self._key())
+        scene = replace(run.scene(finance, NOTHING), key=self._key())
         answer = await self._asked("create", scene, do)
         made = getattr(answer, "invoice", None)
         if made is None:
@@ -122,29 +128,30 @@ class Teller:
     async def does(self, name: str, *, second: bool = False) -> None:
         """Somebody of the rule's role does it; ``second`` is the other one who could."""
         rule = people.RULE[name]
-        await self._does(name, rule.role, rule.do, second=second)
+        await self.acts(name, rule.role, rule.do, second=second)
 
-    async def orders(self, coins: str | None = "1") -> None:
+    async def orders(self, coins: str | None = "1", to: str = BACK_TO) -> None:
         """A refund of so many coins is ordered; None: of all that is left."""
+        token = "USDT" if self.invoice.contract else "ETH"
 
         async def do(s: Scene) -> object:
             return await commands.order_refund(
                 s.desk,
                 s.invoice.invoice_id,
                 s.person.actor,
-                address=BACK_TO,
+                address=to,
                 reason="the customer asked",
                 attachments=tuple(s.files),
-                part=None if coins is None else Part(Decimal(coins), "USDT", CHAIN),
+                part=None if coins is None else Part(Decimal(coins), token, CHAIN),
                 idempotent=s.idempotent("order"),
             )
 
         name = "order refund" if coins is None else "order a part"
-        await self._does(name, "signer", do, second=False)
+        await self.acts(name, "signer", do, second=False)
 
-    async def refunds(self, coins: str | None = "1") -> None:
+    async def refunds(self, coins: str | None = "1", to: str = BACK_TO) -> None:
         """A refund is ordered and approved."""
-        await self.orders(coins)
+        await self.orders(coins, to)
         await self.does("approve refund", second=True)
 
     async def may_refund(self) -> bool:
@@ -155,8 +162,14 @@ class Teller:
             return False
         return True
 
-    async def signs(self) -> None:
+    async def signs(self, back_to: str = BACK_TO) -> None:
         """The merchant signs for final money; a second person lets a surplus go elsewhere."""
+        await self.signs_alone(back_to)
+        if await self._status() is S.REFUND_PENDING:
+            await self.does("approve refund", second=True)
+
+    async def signs_alone(self, back_to: str) -> None:
+        """One person signs for final money, and says where a surplus goes."""
         await self.firm()
 
         async def do(s: Scene) -> object:
@@ -164,14 +177,12 @@ class Teller:
                 s.desk,
                 s.invoice.invoice_id,
                 s.person.actor,
-                refund_address=BACK_TO,
+                refund_address=back_to,
                 refund_reason="paid too much",
                 refund_attachments=tuple(s.files),
             )
 
-        await self._does("sign off", "signer", do, second=False)
-        if await self._status() is S.REFUND_PENDING:
-            await self.does("approve refund", second=True)
+        await self.acts("sign off", "signer", do, second=False)
 
     async def both(self, name: str) -> None:
         """Two people say the same."""
@@ -200,7 +211,8 @@ class Teller:
         if self._first is not None:
             with suppress(Lost):
                 first = self._first
-                await self.rule(invoice=first.invoice, screening=first.screening)
+                rules = {f: getattr(first, f) for f in ("invoice", "screening", "payouts")}
+                await self.rule(**rules)
 
     def forget(self) -> None:
         """Leave the world as it was."""
@@ -219,12 +231,13 @@ class Teller:
         number = len(self._payers) + 16 * self.run.record.told.total() + 0xD000
         return self._payers.setdefault(name, "0x" + f"{number:04x}" * 10)
 
-    def pays(self, percent: int, payer: str = "a") -> FakeTx:
+    def pays(self, percent: int, payer: str = "a", how: How = "plain") -> FakeTx:
         """Somebody pays a share of what is due in the next block."""
         told = self.invoice
         units = told.due_units * percent // 100
         self._say(f"{payer} pays {percent} %")
-        return self.chain.include(Moved(told.contract, self.payer(payer), told.address, units))
+        move = Moved(told.contract, self.payer(payer), told.address, units, how)
+        return self.chain.include(move)
 
     def mined(self, blocks: int = 1) -> None:
         self.run.result.steps += 1
@@ -404,7 +417,7 @@ class Teller:
         await self.run.checker.after_step()
         return not worker.is_paused
 
-    async def _does(
+    async def acts(
         self, name: str, role: str, do: Callable[[Scene], Awaitable[object]], *, second: bool
     ) -> None:
         scene = self.run.scene(self._person(role, second=second), await self._known())
@@ -439,6 +452,8 @@ class Teller:
         return [p for p in self.run.staff[ORG] if p.role == role][second]
 
     async def _known(self) -> Known:
+        if self._told is None:
+            return NOTHING
         (row,) = await self.run.checker.ask(
             "SELECT org_id, invoice_id, status, context, version FROM invoice"
             " WHERE invoice_id = %(id)s",
@@ -458,7 +473,9 @@ class Teller:
             """,
             {"id": invoice_id, "chain": CHAIN},
         )
-        return Told(invoice_id, child if child and CHAIN in on else address, contract, int(units))
+        # Coin is never asked for at an address with a key.
+        place = child if child and contract and CHAIN in on else address
+        return Told(invoice_id, place, contract, int(units))
 
     async def _is_read(self) -> bool:
         ((number, block_hash, final),) = await self.run.checker.ask(

@@ -147,6 +147,7 @@ class Proof:
             "uid_orgs": [ORG_ID] * len(uids),
             "keys_since": datetime(1970, 1, 1, tzinfo=UTC),
             "just_expired": [],
+            "now": datetime.now(UTC),
         }
         return [(name, finding) for name, finding in await self._rows(question(when), parameters)]
 
