@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from counterfoil.cli_shared import fail, out, show, with_desk
-from counterfoil.config import DatabaseConfig, read_approval_secret, read_chains
+from counterfoil.config import DatabaseConfig, WorkConfig, read_approval_secret, read_chains
 from counterfoil.core import ids
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid
@@ -67,15 +67,32 @@ def add_to(cli: typer.Typer) -> None:
     _add_decisions(moves)
 
     @wallets.command("thaw")
-    def wallet_thaw(chain: str, address: str, reason: Reason) -> None:
+    def wallet_thaw(
+        chain: str,
+        address: str,
+        reason: Reason,
+        explained: Annotated[
+            list[int] | None,
+            typer.Option(help="a nonce that was used by what you know and Counterfoil does not"),
+        ] = None,
+    ) -> None:
         """Let a frozen wallet sign again, once you know who used its key."""
-        from counterfoil.workers import move as mover
+        from counterfoil.signer.client import SignerClient
+        from counterfoil.workers import thawing
+
+        signer = SignerClient(WorkConfig.from_env(os.environ).signer_socket)
 
         async def thaw(desk: Desk) -> None:
             port = _chain(chain, desk)
             try:
-                parked = await mover.thaw(
-                    desk, port, address.lower(), by=_operator(), reason=reason
+                parked = await thawing.thaw(
+                    desk,
+                    port,
+                    signer,
+                    address.lower(),
+                    by=_operator(),
+                    reason=reason,
+                    explained=explained or (),
                 )
             finally:
                 await port.close()

@@ -12,7 +12,7 @@ from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import approving, provisioning, redirecting, stuck
 from counterfoil.desk.moving import Batch, SignedBytes, Terms
 from counterfoil.desk.provisioning import FuelLevels, GasLow
-from counterfoil.workers.move import MoveWorker, thaw
+from counterfoil.workers.move import MoveWorker
 from support.fake_clock import FakeClock
 from support.house import House
 from support.invoices import CHECKER, DUE, MERCHANT_ADDRESS, USDC, USDT
@@ -137,12 +137,14 @@ async def test_a_payout_whose_nonce_somebody_else_used_is_approved_again(house: 
     with pytest.raises(OutOfPlace, match="is signed"):
         await again(house, payout.move_id)
 
-    why = {"by": "operator:kim", "reason": "our own test of the key"}
     with pytest.raises(OutOfPlace, match="they have to say so again, 2 minutes after"):
-        await thaw(house.desk, house.arb.chain, pool, **why)
+        await house.thaw(explained=[0])
     assert (await house.wallet("pool")).frozen_reason is not None
     clock(house).advance(stuck.GONE_PATIENCE)
-    assert await thaw(house.desk, house.arb.chain, pool, **why) == [payout.move_id]
+    with pytest.raises(OutOfPlace, match="nonce 0 was used by a transaction that neither"):
+        await house.thaw()
+    assert (await house.wallet("pool")).frozen_reason is not None
+    assert await house.thaw(explained=[0]) == [payout.move_id]
     await again(house, payout.move_id)
     await house.drive(worker)
     paid = await house.move(bill, "payout")
@@ -240,7 +242,7 @@ async def test_a_lost_batch_of_which_one_is_held_is_swept_without_it(house: Hous
     await assert_books_equal_chain(house)
 
 
-async def test_a_payment_that_books_from_a_backup_forgot_is_booked_after_a_thaw_too(
+async def test_a_payment_that_books_from_a_backup_forgot_is_taken_up_by_a_thaw(
     house: House,
 ) -> None:
     bill, other = await swept_bills(house, 2)
@@ -258,11 +260,10 @@ async def test_a_payment_that_books_from_a_backup_forgot_is_booked_after_a_thaw_
             " WHERE purpose = 'payout' AND nonce IS NOT NULL"
         )
     assert await house.at_merchant(USDC) == DUE
-    why = {"by": "operator:kim", "reason": "the books are a backup"}
     await house.freeze("pool", "a worker of before thought that somebody used its key")
-    await thaw(house.desk, house.arb.chain, pool, **why)
-    # Thawed behind it, so it is the signer that says what became of it.
-    await house.drive(worker, rounds=4)
+    assert await house.thaw() == []
+    assert (await house.move(bill, "payout")).nonce == 0, "the signer says what became of it"
+    await house.drive(worker, rounds=2)
     assert await house.status(bill) is Status.COMPLETED
     paid = await house.move(bill, "payout")
     assert (paid.status, paid.nonce) == ("final", 0)

@@ -17,7 +17,7 @@ from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import approving, stuck
-from counterfoil.workers.move import MoveWorker, thaw
+from counterfoil.workers.move import MoveWorker
 from counterfoil.workers.proven import ASK_AGAIN
 from counterfoil.workers.stuck import SIGHTINGS
 from support.chain import QUICK
@@ -216,8 +216,7 @@ async def test_a_payment_that_all_nodes_denied_in_a_bad_hour_is_booked_and_not_m
     for _ in range(SIGHTINGS):
         await worker.follow(two.chain)
     two.later(stuck.GONE_PATIENCE)
-    pool = (await house.org()).pool_address
-    await thaw(house.desk, two.chain, pool, by="operator:kim", reason="every node says so")
+    await house.thaw(explained=[0], chain=two.chain)
     move_id = (await house.move(bill, "payout")).move_id
     await approving.approve_again(house.desk, move_id, PERSON, reason="it was never paid")
 

@@ -17,7 +17,7 @@ from counterfoil.signer.client import SignerClient
 from counterfoil.signer.orders import Order, Signed, TxTerms, WalletAddresses
 from counterfoil.signer.refusals import SignerRefused
 from counterfoil.signer.wire import Code
-from counterfoil.workers.move import MoveWorker, thaw
+from counterfoil.workers.move import MoveWorker
 from support.fake_chain import FakeChain
 from support.fake_clock import NOON, FakeClock
 from support.house import House
@@ -265,8 +265,10 @@ async def test_a_wallet_that_was_looked_at_goes_on(house: House) -> None:
     await house.drive()
     assert (await house.wallet("pool")).frozen_reason is not None
 
-    why = {"by": "operator:kim", "reason": "our own test of the key"}
-    assert await thaw(house.desk, house.arb.chain, pool, **why) == []
+    with pytest.raises(OutOfPlace, match="nonce 0 was used by a transaction that neither"):
+        await house.thaw()
+    assert (await house.wallet("pool")).frozen_reason is not None
+    assert await house.thaw(explained=[0]) == []
     await house.drive()
     assert await house.status(paying) is Status.COMPLETED
     assert (await house.move(paying, "payout")).nonce == 1
@@ -288,10 +290,10 @@ async def test_a_payment_whose_nonce_is_gone_parks_and_is_never_signed_again(
 
     why = {"by": "operator:kim", "reason": "our own test of the key"}
     with pytest.raises(OutOfPlace, match="they have to say so again, 2 minutes after"):
-        await thaw(house.desk, house.arb.chain, pool, **why)
+        await house.thaw(explained=[0])
     assert (await house.wallet("pool")).frozen_reason is not None
     clock(house).advance(stuck.GONE_PATIENCE)
-    assert await thaw(house.desk, house.arb.chain, pool, **why) == [payout.move_id]
+    assert await house.thaw(explained=[0]) == [payout.move_id]
     await house.drive(worker)
     parked = await house.move(paying, "payout")
     assert "was consumed by a transaction that is not" in str(parked.park_reason)

@@ -8,8 +8,7 @@ from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.rows import all_values, execute
-from counterfoil.desk import approving, moving, stuck
-from counterfoil.workers.move import thaw
+from counterfoil.desk import moving, stuck
 from support.backup import Backup
 from support.fake_clock import FakeClock
 from support.house import House
@@ -134,16 +133,11 @@ async def test_a_dearer_sibling_that_the_books_forgot_is_no_strangers(
     assert await house.at_merchant() == DUE
     await assert_books_equal_chain(house)
 
-    # Nor where nobody worked while a person thawed the wallet and approved the payment again.
+    # Nor where nobody worked, and a person thawed the wallet: the signer knows the sibling.
     before.restore()
-    pool = (await house.wallet("pool")).address
     await house.freeze("pool", "nobody knows any more")
-    with pytest.raises(OutOfPlace, match="they have to say so again"):
-        await thaw(house.desk, house.arb.chain, pool, by="operator:kim", reason=WHY)
-    clock(house).advance(stuck.GONE_PATIENCE)
-    await thaw(house.desk, house.arb.chain, pool, by="operator:kim", reason=WHY)
-    payout = await house.move(bill, "payout")
-    await approving.approve_again(house.desk, payout.move_id, PERSON, reason=WHY)
+    assert await house.thaw() == []
+    assert (await house.move(bill, "payout")).tx_hash == second.tx_hash
     await house.drive(rounds=4)
     assert await house.status(bill) is Status.COMPLETED
     assert (await house.move(bill, "payout")).tx_hash == second.tx_hash
@@ -188,7 +182,14 @@ async def test_only_what_the_books_want_is_adopted_and_a_reorg_afterwards_pays_o
         pool = await house.wallet("pool")
         assert "somebody else uses its key" in str(pool.frozen_reason), forged
         assert pool.next_nonce == 0
+        with pytest.raises(OutOfPlace, match="which the signer signed and the books do not take"):
+            await house.thaw()
         assert pool.address not in {row.wallet for row in await house.txs()}
+        await house.put(other, Status.COMPLIANCE_HOLD)
+        assert await house.thaw(explained=[0]) == []
+        await house.worker().step()
+        assert (await house.move(bill, "payout")).status in {"parked", "failed"}, forged
+        assert (await house.wallet("pool")).next_nonce == 1, "nothing more was signed"
         assert await house.at_merchant(USDC) == DUE
 
     before.restore()

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from counterfoil.core.errors import OutOfPlace
 from counterfoil.desk import provisioning, upkeep
 from counterfoil.desk.provisioning import FuelLevels
-from counterfoil.workers.move import thaw
+from counterfoil.workers.thawing import thaw
+from simulation.outsiders import SimulatedSigner
 from support.till import ETHER
 
 if TYPE_CHECKING:
@@ -23,7 +24,15 @@ async def look(run: "Run") -> list[str]:
         run.checker.thawed.append(wallet.address)
         # All nodes have to say twice what became of a nonce, minutes apart.
         with suppress(OutOfPlace):
-            await thaw(desk, chain, wallet.address, by="operator", reason="looked at it")
+            await thaw(
+                desk,
+                chain,
+                SimulatedSigner(run.world.signer, run.web.life),
+                wallet.address,
+                by="operator",
+                reason="looked at it",
+                explained=range(1_000_000),
+            )
             said.append(f"thawed {wallet.role} {wallet.address[:8]}")
     levels = FuelLevels()
     low = await provisioning.low_stations(

@@ -1,13 +1,15 @@
 """`House`: a merchant on a real chain, with a real signer and the workers that move its money."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from shutil import copyfile
 from typing import Final
+from uuid import UUID
 
 from counterfoil.books import orgs
+from counterfoil.chains.port import Chain
 from counterfoil.core.invoice import DepositMode, Invoice, Status, pay_to
 from counterfoil.core.money import Asset
 from counterfoil.core.ports import Clock
@@ -20,6 +22,7 @@ from counterfoil.workers.children import ChildFueler
 from counterfoil.workers.fuel import FuelWorker
 from counterfoil.workers.move import MoveWorker
 from counterfoil.workers.provision import ProvisionWorker
+from counterfoil.workers.thawing import thaw
 from support.chain import LocalChain
 from support.fake_clock import NOON
 from support.invoices import DUE, MERCHANT_ADDRESS, USDT
@@ -86,6 +89,19 @@ class House(Till):
     def worker(self) -> MoveWorker:
         """A worker as a newly started process has it, with no memory of earlier ones."""
         return MoveWorker(self.desk, self.chains, self.signer)
+
+    async def thaw(self, explained: Collection[int] = (), chain: Chain | None = None) -> list[UUID]:
+        """Somebody lets the pool's wallet sign again, and names nonces that they have looked up."""
+        pool = (await self.org()).pool_address
+        return await thaw(
+            self.desk,
+            chain or self.arb.chain,
+            self.signer,
+            pool,
+            by="operator:kim",
+            reason="looked at the chain",
+            explained=explained,
+        )
 
     async def provide(self) -> None:
         """Addresses and a factory are wanted, and somebody sent the gas station an ether."""

@@ -95,9 +95,13 @@ async def still_parked(desk: Desk, move: MoveRow, reason: str) -> None:
 
 
 async def landed_after_all(
-    desk: Desk, wallet: WalletRow, nonce: int, move: MoveRow, mined: tuple[str, int]
+    desk: Desk,
+    wallet: WalletRow,
+    nonce: int,
+    move_ids: Sequence[UUID],
+    mined: tuple[str, int],
 ) -> None:
-    """Write down that a payment was made with a nonce that was held for dead.
+    """Write down that payments were made with a nonce that was held for dead, or unknown.
 
     ``mined`` is its transaction's hash, and the block. From then on nobody approves it again, sends
     it elsewhere or gives it up for another.
@@ -108,7 +112,7 @@ async def landed_after_all(
         wallet=wallet.address,
         nonce=nonce,
         org_id=wallet.org_id,
-        move_ids=[move.move_id],
+        move_ids=list(move_ids),
         tx_hashes=[tx_hash],
         found_at=now,
         ended="landed",

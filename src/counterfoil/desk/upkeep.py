@@ -98,6 +98,14 @@ async def open_txs(desk: Desk, chain: str, address: str) -> list[TxRow]:
         return [row for row in await wallets.open_txs(tx, chain) if row.wallet == address]
 
 
+async def pass_over(desk: Desk, wallet: WalletRow, nonce: int) -> None:
+    """Leave a nonce behind that is used up, on a wallet that is frozen and stays so."""
+    async with desk.database.transaction() as tx:
+        now = await wallets.lock(tx, wallet.chain, wallet.address)
+        if now is not None and now.frozen_reason is not None and now.next_nonce == nonce:
+            await wallets.advance(tx, now)
+
+
 async def thaw(  # noqa: PLR0913 - which wallet, what the chain says of it, who and why
     desk: Desk,
     chain: str,

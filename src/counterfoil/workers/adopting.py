@@ -55,6 +55,8 @@ class Seen:
     receipt: Receipt | None = None
     why_not: str = ""
     """Why it is not adopted, or not yet."""
+    move_ids: tuple[UUID, ...] = ()
+    """For which movements the signer says that it signed the transaction."""
 
 
 class Adopter:
@@ -106,7 +108,9 @@ class Adopter:
             receipt = await chain.receipt(tx_hash)
             if receipt is not None and (receipt.ok or reverted):
                 found, why_not = await self._mined(chain, (wallet, nonce), use, receipt, own_id)
-                return Seen(found, hashes, receipt, why_not)
+                known = any(one.tx_hash == tx_hash for one in use.signed)
+                ids = tuple(UUID(one) for one in use.move_ids) if known else ()
+                return Seen(found, hashes, receipt, why_not, ids)
         return Seen(Found.FOREIGN, hashes)
 
     async def _mined(

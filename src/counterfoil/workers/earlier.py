@@ -62,7 +62,7 @@ async def made_before(desk: Desk, adopter: Adopter, chain: Chain, batch: Batch) 
             if seen.found is not Found.NOT_ADOPTED:
                 return Made(move_id, f"{made}, which a node has; waiting until all have seen it")
             place = (receipt.tx_hash, receipt.block_number)
-            await adopting.landed_after_all(desk, batch.wallet, nonce, item.move, place)
+            await adopting.landed_after_all(desk, batch.wallet, nonce, [move_id], place)
             return Made(
                 move_id,
                 f"{made}, which is proven mined: the money has left; do not pay it again. It is not"

@@ -21,8 +21,7 @@ from counterfoil.chains.port import (
     Receipt,
     SendOutcome,
 )
-from counterfoil.core.errors import OutOfPlace
-from counterfoil.desk import children, landing, moving, upkeep
+from counterfoil.desk import children, landing, moving
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.landing import Landed, Settled
 from counterfoil.desk.moving import (
@@ -416,41 +415,6 @@ async def _any_receipt(chain: Chain, open_tx: OpenTx) -> Receipt | None:
 
 
 _WALLET_STOPS: Final = frozenset({Reserved.FROZEN, Reserved.WAITING_FOR_GAS})
-
-
-async def thaw(desk: Desk, chain: Chain, address: str, *, by: str, reason: str) -> list[UUID]:
-    """Let a frozen wallet sign again; answers the movements that park, as others used their nonce.
-
-    Raises what `upkeep.thaw` raises, `ChainError`, and `OutOfPlace` while it is not proven what
-    became of the nonces of ours that the chain counts as consumed.
-    """
-    open_txs = await upkeep.open_txs(desk, chain.key, address)
-    block = await chain.block("finalized")
-    nonce = await chain.nonce(address, "finalized")
-    at_block = block.number if block is not None else 0
-    dead: list[str] = []
-    unsure = []
-    for siblings in moving.lineages(open_txs):
-        hashes = [row.tx_hash for row in siblings]
-        if siblings[0].nonce >= nonce or any([await chain.receipt(one) for one in hashes]):
-            continue
-        place = (address, siblings[0].nonce)
-        why_not = await not_proven_gone(desk, chain, place, hashes, at_block)
-        dead += hashes
-        unsure += [] if why_not is None else [why_not]
-    if unsure:
-        msg = f"nothing was changed; ask again in a few minutes. {'; '.join(unsure)}"
-        raise OutOfPlace(msg)
-    return await upkeep.thaw(
-        desk,
-        chain.key,
-        address,
-        finalized_nonce=nonce,
-        at_block=at_block,
-        dead=dead,
-        by=by,
-        reason=reason,
-    )
 
 
 def _alone(chain: Chain, **about: str) -> AbstractContextManager[None]:
