@@ -1,6 +1,6 @@
 """The lifecycle table, cell by cell and story by story (specs/lifecycle.md D.2)."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -16,6 +16,7 @@ from counterfoil.core.events import (
     Archive,
     Cancel,
     DeadlinePassed,
+    Edit,
     Event,
     GraceOver,
     Leg,
@@ -35,7 +36,7 @@ from counterfoil.core.events import (
     TransferDropped,
     TransferSeen,
 )
-from counterfoil.core.invoice import Context, PaymentRequest, Policy, Status, Tally
+from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Status, Tally
 from counterfoil.core.lifecycle import LIFECYCLE, RULES, decide
 from counterfoil.core.money import Money
 from support.invoices import (
@@ -106,6 +107,24 @@ class TestApproval:
         edited = replace(invoice(), edited_by=(CHECKER,))
         with pytest.raises(Forbidden, match="created or changed"):
             decide(edited, Approve(at=NOON, by=CHECKER, content_hash=""))
+
+    def test_who_saves_it_as_it_is_did_not_make_it(self) -> None:
+        before = invoice(deadline_follows_approval=True, deadline_at=NOON)
+        later = NOON + timedelta(hours=1)
+        asked_anew = tuple(replace(one, quote=None) for one in before.requests)
+        same = an_edit(before, deadline_at=later, requests=asked_anew)
+        after, _ = decide(before, same)
+        assert (after.edited_by, after.deadline_at) == ((), later)
+        more = tuple(replace(one, due_units=one.due_units + 1) for one in before.requests)
+        changes: list[dict[str, object]] = [
+            {"requests": more},
+            {"payout_to": {"evm": "0x" + "0d" * 20}},
+            {"reviewer": "user_other"},
+            {"deadline_at": later, "deadline_follows_approval": False},
+        ]
+        for change in changes:
+            after, _ = decide(before, an_edit(before, **change))
+            assert after.edited_by == (CHECKER,), change
 
     def test_money_that_came_before_the_approval_is_followed_from_there(self) -> None:
         approval = Approve(at=NOON, by=CHECKER, content_hash="")
@@ -372,3 +391,10 @@ class TestEnds:
         ended = invoice(S.CANCELLED)
         event = fact(at=NOON, by="w", **extra.get(fact, {}))
         assert decide(ended, event) == (ended, ())
+
+
+def an_edit(before: Invoice, **change: object) -> Edit:
+    """A change of an invoice to what it says already, but for ``change``."""
+    names = {field.name for field in fields(Edit)} - {"at", "by", "reason"}
+    same = {name: getattr(before, name) for name in names}
+    return Edit(at=NOON, by=CHECKER, **{**same, **change})

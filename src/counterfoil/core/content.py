@@ -8,6 +8,7 @@ from typing import Final
 
 from counterfoil.core.invoice import Invoice, Policy, Quote
 from counterfoil.core.money import plain_text
+from counterfoil.core.values import replace
 
 _FIRST_POLICY: Final = frozenset(
     {
@@ -49,6 +50,22 @@ def is_approved_content(invoice: Invoice) -> bool:
     if approved.startswith(_SECOND):
         return approved == content_hash(invoice)
     return approved == _digest(_first(invoice))
+
+
+def says_the_same(before: Invoice, after: Invoice) -> bool:
+    """Whether a change changed nothing that was asked for.
+
+    Rates may have been looked up anew for the same dues, and a deadline that follows the approval
+    goes by the clock.
+    """
+    follows = before.deadline_follows_approval and after.deadline_follows_approval
+    dues = [[(due.asset, due.due_units) for due in one.requests] for one in (before, after)]
+    like_before = replace(
+        after,
+        deadline_at=before.deadline_at if follows else after.deadline_at,
+        requests=before.requests if dues[0] == dues[1] else after.requests,
+    )
+    return like_before == before
 
 
 def _first(invoice: Invoice) -> dict[str, object]:

@@ -7,7 +7,7 @@ A rule decides and changes nothing outside. Which rule stands in which cell is s
 from typing import Final
 
 from counterfoil.core import planning, pricing, reckoning, resolution
-from counterfoil.core.content import content_hash
+from counterfoil.core.content import content_hash, says_the_same
 from counterfoil.core.errors import Forbidden, Invalid, OutOfPlace
 from counterfoil.core.events import (
     Accept,
@@ -54,28 +54,25 @@ Outcome = tuple[Invoice, tuple[Effect, ...]]
 
 
 def edited(invoice: Invoice, event: Edit) -> Outcome:
-    """Replace what was asked for; whoever looks at it next sees the new content."""
-    return (
-        replace(
-            invoice,
-            document=event.document,
-            price=event.price,
-            requests=event.requests,
-            payout_to=event.payout_to,
-            deadline_at=event.deadline_at,
-            deadline_follows_approval=event.deadline_follows_approval,
-            explicit_deadline_at=event.explicit_deadline_at,
-            edited_by=(*invoice.edited_by, event.by)
-            if event.by not in invoice.edited_by
-            else invoice.edited_by,
-            settlement=event.settlement,
-            bank_account_id=event.bank_account_id,
-            allow_any_chain=event.allow_any_chain,
-            allow_any_token=event.allow_any_token,
-            reviewer=event.reviewer,
-        ),
-        (),
+    """Replace what was asked for; who changes anything about it made it, too."""
+    after = replace(
+        invoice,
+        document=event.document,
+        price=event.price,
+        requests=event.requests,
+        payout_to=event.payout_to,
+        deadline_at=event.deadline_at,
+        deadline_follows_approval=event.deadline_follows_approval,
+        explicit_deadline_at=event.explicit_deadline_at,
+        settlement=event.settlement,
+        bank_account_id=event.bank_account_id,
+        allow_any_chain=event.allow_any_chain,
+        allow_any_token=event.allow_any_token,
+        reviewer=event.reviewer,
     )
+    if event.by in invoice.edited_by or says_the_same(invoice, after):
+        return after, ()
+    return replace(after, edited_by=(*invoice.edited_by, event.by)), ()
 
 
 def approved(invoice: Invoice, event: Approve) -> Outcome:
