@@ -1,7 +1,8 @@
 """The sentences of refusals: people read them on pages, so catalogues have to translate them.
 
 A sentence stands at the call of a refusal, or in a name of the same function, or at the call of
-a function of the same module that refuses with what it is given. Values within a sentence
+a function of the same module that refuses with what it is given. So do the reasons why a payment
+stands still, which pages show as well and some refusals repeat. Values within a sentence
 become placeholders, by which `counterfoil.pages.language.told` recognises it again.
 """
 
@@ -19,13 +20,42 @@ PLACES: Final = (
     "checkout",
     "providers/demo_customer.py",
     "chains/evm/addresses.py",
+    "signer/memory.py",
+    "signer/policy.py",
+    "workers/adopting.py",
+    "workers/earlier.py",
+    "workers/evm_moves.py",
+    "workers/move.py",
 )
-"""What raises refusals that pages show."""
+"""What raises refusals that pages show, or says why a payment stands still."""
+
+REASONS: Final = {
+    "Objection": 0,
+    "Bar": 0,
+    "NotAdopted": 0,
+    "SigningRefused": 0,
+    "SignerRefused": 1,
+    "Made": 1,
+    "_refused_by_chain": 1,
+    "LandedItem": 2,
+    "Ended": 3,
+    "park_signed": 3,
+}
+"""What a payment is stopped with, and which of its arguments says why."""
+
+REASONING: Final = frozenset({"desk/objections.py"})
+"""Where functions that answer ``str | None`` answer why a payment is stopped."""
+
+WAITING: Final = frozenset({"desk/moving.py", "workers/earlier.py"})
+"""The same where it only waits, which no page shows."""
 
 EXPLAINING: Final = frozenset({"Floor", "_scored"})
 """What screening says why with, after a code or a score; pages show it as they show refusals."""
 
 _ROOT: Final = "Refusal"
+
+_TOLD_BEFORE: Final = frozenset({"reason", "message", "problem", "explain"})
+"""What refusals and reasons are repeated by."""
 
 _FEWEST_LETTERS: Final = 8
 """Fewer letters around its values make no sentence that could be recognised."""
@@ -44,10 +74,14 @@ def refusal_sentences(package: Path) -> Iterator[tuple[str, int, str, bool]]:
     for path, tree in trees.items():
         functions = [node for node in ast.walk(tree) if isinstance(node, _Function)]
         refusing = {f.name: at for f in functions if (at := _refuses_with(f, kinds)) is not None}
+        reasons = str(path.relative_to(package)) in REASONING
         found = {
             (told.lineno, told.col_offset): told
             for function in functions
-            for told in _sentences(function, kinds, refusing)
+            for told in (
+                *_sentences(function, kinds, refusing),
+                *(_answers(function) if reasons else ()),
+            )
         }
         for (line, _), told in sorted(found.items()):
             sentence = _written(told)
@@ -56,6 +90,90 @@ def refusal_sentences(package: Path) -> Iterator[tuple[str, int, str, bool]]:
                 # What differs in the names of its values alone is one sentence.
                 sentence = same.setdefault(_NAMES.sub("", sentence), sentence)
                 yield str(path.relative_to(package)), line, sentence, has_values
+
+
+def untold(package: Path) -> Iterator[tuple[str, int, str]]:
+    """File, line and expression of every refusal whose sentence no catalogue can have.
+
+    Left out is what repeats a refusal or a reason that is told elsewhere.
+    """
+    paths = sorted(path for place in PLACES for path in _files(package / place))
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+    kinds = _kinds(trees.values())
+    repeated = {
+        function.name
+        for path, tree in trees.items()
+        if str(path.relative_to(package)) in {*REASONING, *WAITING}
+        for function in ast.walk(tree)
+        if isinstance(function, _Function) and _is_reasoning(function)
+    }
+    for path, tree in trees.items():
+        functions = [node for node in ast.walk(tree) if isinstance(node, _Function)]
+        refusing = {f.name: at for f in functions if (at := _refuses_with(f, kinds)) is not None}
+        known = _named(tree)
+        for function in functions:
+            named = _named(function)
+            given = {a.arg for a in (*function.args.args, *function.args.kwonlyargs)}
+            given |= {
+                loop.target.id
+                for loop in ast.walk(function)
+                if isinstance(loop, ast.For) and isinstance(loop.target, ast.Name)
+            }
+            for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
+                for said in _told_by(call, kinds, refusing):
+                    values = [said]
+                    if isinstance(said, ast.Name):
+                        values = named.get(said.id) or known.get(said.id, [said])
+                    if not all(_is_told(value, given, repeated) for value in values):
+                        yield str(path.relative_to(package)), call.lineno, ast.unparse(said)
+
+
+def _is_told(value: ast.expr, given: set[str], repeated: set[str]) -> bool:
+    """Whether a sentence stands here, or repeats one that is told where it was made."""
+    match value:
+        case ast.Attribute(attr=name):
+            told = name in _TOLD_BEFORE
+        case ast.Name(id=name):
+            told = name in given
+        case ast.Await(value=call):
+            told = _is_told(call, given, repeated)
+        case ast.BoolOp(values=parts):
+            told = all(_is_told(part, given, repeated) for part in parts)
+        case ast.Call(func=ast.Name(id=name)):
+            told = name in repeated
+        case ast.Call(func=ast.Attribute(value=ast.Constant(), attr="join")):
+            told = True  # of several refusals
+        case ast.Subscript(value=ast.Attribute(attr="fields")):
+            told = True
+        case _:
+            told = bool(list(_texts(value)))
+    return told
+
+
+def _is_reasoning(function: _Function) -> bool:
+    return function.returns is not None and ast.unparse(function.returns) == "str | None"
+
+
+def _answers(function: _Function) -> Iterator[ast.Constant | ast.JoinedStr]:
+    """What a function that says why something is stopped may say."""
+    if _is_reasoning(function):
+        for node in ast.walk(function):
+            if isinstance(node, ast.Return) and node.value is not None:
+                yield from _texts(node.value)
+
+
+def _named(tree: ast.AST) -> dict[str, list[ast.expr]]:
+    """What names are given to: in a function, or anywhere in a module."""
+    named: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name), *_], value=value):
+                named.setdefault(name, []).append(value)
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                named.setdefault(name, []).append(value)
+            case ast.NamedExpr(target=ast.Name(id=name), value=value):
+                named.setdefault(name, []).append(value)
+    return named
 
 
 def _files(place: Path) -> list[Path]:
@@ -91,10 +209,7 @@ def _refuses_with(function: _Function, kinds: set[str]) -> int | None:
 def _sentences(
     function: _Function, kinds: set[str], refusing: dict[str, int]
 ) -> Iterator[ast.Constant | ast.JoinedStr]:
-    named: dict[str, list[ast.expr]] = {}
-    for node in ast.walk(function):
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            named.setdefault(node.targets[0].id, []).append(node.value)
+    named = _named(function)
     for node in ast.walk(function):
         if isinstance(node, ast.Call):
             for told in _told_by(node, kinds, refusing):
@@ -106,6 +221,10 @@ def _sentences(
 
 def _told_by(call: ast.Call, kinds: set[str], refusing: dict[str, int]) -> Iterator[ast.expr]:
     match call:
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=given) if (
+            name in REASONS
+        ):
+            yield from given[REASONS[name] : REASONS[name] + 1]
         case ast.Call(func=ast.Name(id=name), args=[message, *_]) if name in kinds:
             yield message
             for keyword in call.keywords:

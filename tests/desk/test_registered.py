@@ -36,7 +36,7 @@ async def test_a_payout_to_an_address_that_was_removed_stands_still_and_is_not_s
     payout = await till.move(bill, "payout")
     assert (payout.status, payout.nonce) == ("parked", None)
     assert payout.park_reason == (
-        f"the destination {destination} is no registered payout address, or not any more"
+        f"the destination {destination}: it is no registered payout address, or not any more"
     )
     assert await till.status(bill) is Status.PAYOUT_PROCESSING
 
@@ -45,7 +45,7 @@ async def test_a_payout_to_an_address_that_was_removed_stands_still_and_is_not_s
         approving.approve_again(till.desk, payout.move_id, SAM, reason=why),
         approving.approve_payments_again(till.desk, bill.invoice_id, SAM, why),
     ):
-        with pytest.raises(OutOfPlace, match=f"{destination} is no registered payout address"):
+        with pytest.raises(OutOfPlace, match=f"{destination}: it is no registered payout address"):
             await approve_again
     assert (await till.move(bill, "payout")).warrant == payout.warrant
     view = await queries.view(till.desk, bill.invoice_id, SAM)
@@ -110,7 +110,7 @@ async def test_payouts_wait_by_themselves_for_an_address_that_is_good_only_later
     payout = await till.move(bill, "payout")
     assert (payout.status, payout.park_reason) == ("ready", None)
     assert payout.wait_reason == (
-        f"the destination {destination} is registered as Treasury, but good only from"
+        f"the destination {destination}: it is registered as Treasury, but good only from"
         f" {good_at:%Y-%m-%d %H:%M} UTC on"
     )
     clock.advance(timedelta(hours=24, microseconds=-1))
@@ -129,6 +129,6 @@ async def test_a_payout_to_an_address_that_nobody_has_approved_stands_still(till
     await land(till)
     assert await reserve(till, "pool") is Reserved.PARKED
     assert (await till.move(bill, "payout")).park_reason == (
-        f"the destination {bill.payout_to['evm']} is registered as Treasury, but nobody has"
+        f"the destination {bill.payout_to['evm']}: it is registered as Treasury, but nobody has"
         " approved it yet"
     )

@@ -168,3 +168,60 @@ def no_refusal(): raise ValueError("is for programmers")
         (6, "is named here"),
         (7, "is %(wrong)s altogether"),
     ]
+
+
+def test_every_refusal_and_reason_has_a_sentence_that_catalogues_can_have() -> None:
+    """Also what is refused with a variable: it repeats what was told where it was made."""
+    assert list(refusals.untold(PACKAGE)) == []
+
+
+def test_what_catalogues_can_not_have_is_found(tmp_path: Path) -> None:
+    (tmp_path / "desk").mkdir()
+    (tmp_path / "desk" / "objections.py").write_text(
+        """
+class Wrong(Refusal): ...
+def over(n) -> str | None:
+    if n: return f"more than {n} are to leave"
+    return None
+def both(): return None
+async def repeat(bar, words):
+    if over_it := over(2) or await over(3): raise Wrong(over_it)
+    raise Wrong(bar.reason)
+def lost():
+    if said := both(): raise Wrong(said)
+    raise Wrong(describe())
+def stop(n): return Objection(f"has {n} parts too many")
+"""
+    )
+    assert [(line, said) for _, line, said, _ in refusals.refusal_sentences(tmp_path)] == [
+        (4, "more than %(n)s are to leave"),
+        (13, "has %(n)s parts too many"),
+    ]
+    found = [(line, said) for _, line, said in refusals.untold(tmp_path)]
+    assert sorted(found) == [(11, "said"), (12, "describe()")]
+
+
+@pytest.mark.parametrize(
+    ("reason", "chinese"),
+    [
+        (
+            (
+                "over budget: 12 base units are to leave for this invoice, but only 7 of what came"
+                " in for it are with us"
+            ),
+            "超出可用款項：此請款單將轉出 12 基本單位，但其收到的款項只有 7 還在我們這裡",  # noqa: RUF001 - as Chinese writes them
+        ),
+        (
+            "the destination 0xab: it is registered as Treasury, but nobody has approved it yet",
+            "目的位址 0xab：已登記為 Treasury，但尚未有人核准",  # noqa: RUF001 - as Chinese writes them
+        ),
+        (
+            "the signer refused: this pays more than 5 dollars at once",
+            "簽署程式拒絕：單筆付款超過 5 美元",  # noqa: RUF001 - as Chinese writes them
+        ),
+    ],
+)
+def test_a_reason_why_a_payment_stands_still_is_told_in_every_language(
+    reason: str, chinese: str
+) -> None:
+    assert told(CHINESE, reason) == chinese

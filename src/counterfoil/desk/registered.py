@@ -62,15 +62,11 @@ def refuse_unregistered(
 ) -> PayoutAddress:
     """The registered address that this one is; raises `Invalid` where it is none, or not yet."""
     found = _of(known, family, address)
-    if found is not None and found.is_usable(now):
+    against = _against(found, now)
+    if found is not None and against is None:
         return found
-    if found is not None and found.usable_at is not None:
-        since = f"{found.usable_at:%Y-%m-%d %H:%M} UTC"
-        sentence = f"is registered as {found.label}, but good only from {since} on"
-        raise Invalid.field(field, sentence)
-    if found is not None:
-        sentence = f"is registered as {found.label}, but nobody has approved it yet"
-        raise Invalid.field(field, sentence)
+    if found is not None and against is not None:
+        raise Invalid.field(field, against.reason)
     of_family = [one for one in known if one.family == family]
     good = sorted(f"{one.label} ({one.address})" for one in of_family if one.is_usable(now))
     if not good:
@@ -163,9 +159,9 @@ async def barred(tx: Tx, move: MoveRow, now: datetime, *, hold: bool = False) ->
         return None
     family = CHAINS[move.chain].family
     lists = await sanctioning(tx, move.org_id, family, move.destination)
-    to = f"the destination {move.destination}"
     if lists:
-        return Bar(f"{to} is on the sanctions list {' and '.join(lists)}")
+        named = " and ".join(lists)
+        return Bar(f"the destination {move.destination} is on the sanctions list {named}")
     if move.purpose != "payout" or move.invoice_id is None:
         return None
     if hold:
@@ -173,19 +169,22 @@ async def barred(tx: Tx, move: MoveRow, now: datetime, *, hold: bool = False) ->
     if not await _must_be_registered(tx, move, family, now):
         return None
     found = _of(await profiles.payout_addresses(tx, move.org_id), family, move.destination)
-    return _bar(found, to, now)
+    against = _against(found, now)
+    if against is None:
+        return None
+    return Bar(f"the destination {move.destination}: it {against.reason}", against.until)
 
 
-def _bar(found: PayoutAddress | None, to: str, now: datetime) -> Bar | None:
+def _against(found: PayoutAddress | None, now: datetime) -> Bar | None:
     """What stands against paying out to a registered address, or to what is none."""
     if found is None:
-        return Bar(f"{to} is no registered payout address, or not any more")
-    if found.usable_at is None:
-        return Bar(f"{to} is registered as {found.label}, but nobody has approved it yet")
+        return Bar("is no registered payout address, or not any more")
     if found.is_usable(now):
         return None
+    if found.usable_at is None:
+        return Bar(f"is registered as {found.label}, but nobody has approved it yet")
     since = f"{found.usable_at:%Y-%m-%d %H:%M} UTC"
-    reason = f"{to} is registered as {found.label}, but good only from {since} on"
+    reason = f"is registered as {found.label}, but good only from {since} on"
     return Bar(reason, found.usable_at)
 
 

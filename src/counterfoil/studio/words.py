@@ -370,6 +370,10 @@ _STANDS: Final = (
     ("approve it again", N_("It was approved too long ago to be paid now.")),
     ("at once", N_("It is larger than what may be paid at once.")),
     ("were to be paid", N_("Less has arrived than was sent: the token takes a part of it.")),
+    (
+        "is proven mined",
+        N_("It was paid earlier, and is not booked. It is looked at again by itself."),
+    ),
     ("landed after all", N_("It was paid earlier. Tell whoever runs this installation at once.")),
     ("over budget", N_("More would leave than came in. Tell whoever runs this installation.")),
     (

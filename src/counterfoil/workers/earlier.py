@@ -25,10 +25,6 @@ _log: Final = structlog.get_logger("counterfoil.move")
 
 _MINUTES: Final = int(LONG.total_seconds() // 60)
 
-_WAY_OUT: Final = (
-    'what to do meanwhile is in docs/operations/runbook.md, "A payment that was made before"'
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -67,7 +63,8 @@ async def made_before(desk: Desk, adopter: Adopter, chain: Chain, batch: Batch) 
                 move_id,
                 f"{made}, which is proven mined: the money has left; do not pay it again. It is not"
                 f" booked by itself, as {seen.why_not}. That is asked again every"
-                f" {_MINUTES} minutes; {_WAY_OUT}",
+                f" {_MINUTES} minutes; what to do meanwhile is in docs/operations/runbook.md,"
+                ' "A payment that was made before"',
                 is_proven=True,
             )
     return None
