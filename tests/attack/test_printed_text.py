@@ -123,7 +123,7 @@ def test_a_logo_stands_in_place_of_the_name_at_the_head() -> None:
     head = Letterhead("Orchid", ("蘭花街 1 號",), PICTURE, "12345678")
     (words,) = pages_of(typeset(data_of(Sheet(bill, (), head))))
     assert words.startswith("Invoice INV-2026-000042")
-    assert "From Orchid 蘭花街 1 號 Tax number 12345678" in words
+    assert "Issued by Orchid 蘭花街 1 號 Tax number 12345678" in words
 
 
 def test_the_same_data_makes_the_same_bytes() -> None:

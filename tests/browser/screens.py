@@ -173,6 +173,8 @@ async def look_at(  # noqa: PLR0913 - a look has this many sides
             window.excuse(f"status of {screen.status}")
         assert status == screen.status, f"{screen.path} answers {status}"
         await window.check_width()
+        if look.language == CHINESE:
+            await window.check_punctuation()
         await window.check_accessibility()
 
 

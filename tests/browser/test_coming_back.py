@@ -58,6 +58,7 @@ async def test_sam_mends_the_amount_of_a_refund_and_chooses_no_paper_again(
         await expect(amount).to_have_accessible_description(re.compile("^必須是數字"))
         await expect(page.locator("#reason")).to_have_value("訂單有誤")
         await window.check_accessibility()
+        await window.check_punctuation()
         await amount.fill(wide("1.33"))
         await page.keyboard.press("Enter")
         await expect(page.locator(".alert-success")).to_be_visible()

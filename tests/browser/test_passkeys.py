@@ -92,7 +92,7 @@ async def test_sam_adds_a_passkey_comes_in_with_it_and_signs_for_money(
         await page.get_by_text("Your passkey has confirmed that it is you").wait_for()
         await window.check_accessibility()
         await page.keyboard.press("Enter")
-        await page.get_by_text("Signed. The money is being collected").wait_for()
+        await page.get_by_text("Signed. Collecting and paying out go on").wait_for()
     assert (await firm.signer.look(invoice)).data["status"] == "sweep_processing"
 
 

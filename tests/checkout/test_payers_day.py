@@ -40,6 +40,7 @@ async def test_a_customer_pays_half_then_the_rest_and_prints_a_receipt(
         "Chain Arbitrum One",
         "until 2026-07-22 24:00 UTC",
         "The rate is fixed until then.",
+        "Issued by Merchant 1 Billed to Acme Buyer Merchant Ltd. Number",
     ):
         assert words in page.words
     assert 'data-until="2026-07-23T00:00:00+00:00"' in page.text
@@ -81,6 +82,7 @@ async def test_a_customer_pays_half_then_the_rest_and_prints_a_receipt(
         "Paid on 2026-06-22 12:00 UTC",
         "0x" + "5e" * 32,
         "Total 3,000.00 TWD",
+        "Billed to Acme Buyer Merchant Ltd. Number",
     ):
         assert words in receipt.words
 

@@ -175,7 +175,7 @@ async def test_a_refund_with_papers_is_ordered_by_one_and_approved_by_another(
     assert kept[0] in page.text.split("What you can do")[1]
     path, seen = f"/studio/invoices/{made}/approve_refund", seen_in(page)
     approved = await sue.send(path, seen, token=page.form_token)
-    assert "The refund is approved. The money leaves in a moment" in approved.words
+    assert "The refund is approved; this page says how far it is." in approved.words
     assert "approved, not sent yet 92.307693 USDT" in approved.words
     assert "Nothing of this refund has left yet" in approved.words
     assert "on its way 92.307693" not in approved.words

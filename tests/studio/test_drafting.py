@@ -94,7 +94,7 @@ async def maya(site: Site, firm: Firm) -> Writer:
 
 async def test_maya_writes_an_invoice_and_the_server_adds_it_up(maya: Writer) -> None:
     form = await maya.visitor.open(NEW)
-    assert "From Merchant 1" in form.words
+    assert "Issued by Merchant 1" in form.words
     made = await maya.made(
         allow_any_chain="yes",
         description="Two days\r\nin June",
@@ -491,6 +491,6 @@ async def test_the_recipients_organisation_is_shown_with_them_where_it_is_anothe
         assert ("Acme GmbH" in (await maya.visitor.open(address)).words) is is_shown
         sheet = await printed(maya.visitor, f"{address}/pdf")
         assert (
-            "To Acme Buyer buyer@example.com Acme GmbH ap@acme.example" in sheet.words
+            "Billed to Acme Buyer buyer@example.com Acme GmbH ap@acme.example" in sheet.words
         ) is is_shown
-        assert "Acme" not in sheet.words.partition("From")[2].partition(" To ")[0]
+        assert "Acme" not in sheet.words.partition("Issued by")[2].partition(" Billed to ")[0]

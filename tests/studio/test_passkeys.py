@@ -168,7 +168,7 @@ async def test_sam_signs_for_money_with_his_passkey_instead_of_his_password(
     assert (await firm.signer.look(invoice)).data["status"] == "sign_pending"
     answer = telephone.answer((await sam.open(QUESTION)).text)
     signed = await sam.send(path, {"passkey": answer}, token=page.form_token)
-    assert "Signed. The money is being collected" in signed.words
+    assert "Signed. Collecting and paying out go on" in signed.words
     assert (await firm.signer.look(invoice)).data["status"] == "sweep_processing"
 
 

@@ -121,7 +121,7 @@ async def test_customers_see_the_logo_on_the_page_and_on_paper(
     for wrong in (address[:-1], f"{address}0", address.replace(payer.path, payer.path[:-1])):
         assert (await payer.visitor.open(wrong)).status == 404
     sheet = await printed(payer.visitor, f"{payer.path}/invoice.pdf")
-    head = "From Merchant Ltd. billing@tea.example 1 Leaf Road Taipei Tax number 12345678"
+    head = "Issued by Merchant Ltd. billing@tea.example 1 Leaf Road Taipei Tax number 12345678"
     assert head in sheet.words
     assert sheet.has_picture
     await anna.send(f"{PROFILE}/logo", upload(drawn(30, 30)))

@@ -23,6 +23,7 @@ from playwright.async_api import (
 
 from support.chromium import DESKTOP, MODULES, Chromium, Look
 from support.patience import patiently
+from support.typography import HALF_WIDTH
 
 HEAVIEST_BYTES: Final = 250_000
 """What a page may load in all, compressed, with nothing cached."""
@@ -68,6 +69,13 @@ class Window:
         )
         if wide > window:
             self._found("width", f"the page is {wide} pixels wide, the window {window}")
+
+    async def check_punctuation(self) -> None:
+        """A mark of half width after Chinese characters is a finding."""
+        text = await self.page.evaluate("document.body.innerText")
+        for found in HALF_WIDTH.finditer(text):
+            around = text[max(0, found.start() - 20) : found.end() + 20]
+            self._found("punctuation", f"{found[0]!r} in {around!r}")
 
     def excuse(self, pattern: str) -> list[str]:
         """Take back what was provoked on purpose; raises AssertionError if nothing matches."""

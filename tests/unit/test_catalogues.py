@@ -14,6 +14,7 @@ from jinja2 import Environment, nodes
 from counterfoil.pages import render
 from counterfoil.pages.language import DEFAULT, LANGUAGES, LONGEST, told
 from support.sources import PACKAGE, ROOT, at
+from support.typography import HALF_WIDTH
 
 sys.path.insert(0, str(ROOT / "tools"))
 
@@ -74,6 +75,20 @@ def is_strange(character: str) -> bool:
     except UnicodeEncodeError:
         return "\u4e00" <= character <= "\u9fff"
     return False
+
+
+def test_the_chinese_of_pages_has_the_wide_marks_of_chinese() -> None:
+    narrow = {
+        translation: found
+        for m in messages(CHINESE)
+        for translation in written(m.string)
+        if (found := HALF_WIDTH.findall(VALUE.sub("0", translation)))
+    }
+    assert narrow == {}
+    wrong = "請款單: 已付, 請款單(已付) 已付? 已付; 已付. 「已付」! (已付)"
+    assert len(HALF_WIDTH.findall(wrong)) == 8
+    right = "已付 1,333.50 USDT（Arbitrum One）：見 https://a.b/?c=1"  # noqa: RUF001 - as Chinese writes
+    assert HALF_WIDTH.findall(right) == []
 
 
 def test_what_people_may_have_typed_is_translated_as_text_never_as_markup() -> None:

@@ -130,8 +130,8 @@ class _Writer:
             "watermark": self.watermark(),
             "stamp": self.stamp(),
             "parties": [
-                _party(say("From"), head.name, (*head.lines, self.tax_number())),
-                _party(say("To"), document.recipient_name, self.recipient()),
+                _party(say("Issued by"), head.name, (*head.lines, self.tax_number())),
+                _party(say("Billed to"), document.recipient_name, self.recipient()),
             ],
             "facts": [
                 (say("Issued"), self.day(document.issued_on)),
@@ -187,8 +187,8 @@ class _Writer:
     def recipient(self) -> tuple[str, ...]:
         document, mail = self.invoice.document, self.sheet.mail
         lines = [document.recipient_email] if mail else []
-        if document.organization_name not in {document.recipient_name, self.sheet.letterhead.name}:
-            lines += [document.organization_name]
+        if named := shape.company(document, self.sheet.letterhead.name):
+            lines += [named]
             lines += [document.organization_email] if mail else []
         return tuple(lines)
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from counterfoil.core import ids, zones
 from counterfoil.core.assets import CHAINS, known_asset
-from counterfoil.core.invoice import Invoice, Price, number_label
+from counterfoil.core.invoice import Document, Invoice, Price, number_label
 from counterfoil.core.lookalike import mixes_scripts
 from counterfoil.core.money import Asset, Money, format_units, plain_text
 from counterfoil.pages.language import told
@@ -33,6 +33,7 @@ def filters(language: str) -> dict[str, Callable[..., Any]]:
         "number": number,
         "fiat": fiat,
         "cash": cash,
+        "company": company,
         "money": money,
         "amount": amount,
         "chain_name": chain_name,
@@ -95,6 +96,15 @@ def worth(amount_of: Money, invoice: Invoice) -> str:
         return ""
     value = asked.amount * amount_of.units / request.due_units
     return fiat(value, asked.currency)
+
+
+def company(document: Document, merchant: str) -> str:
+    """The organisation that an invoice is for, where its document names one beside the person.
+
+    Some programs name the merchant there, which says nothing of who is to pay.
+    """
+    named = document.organization_name
+    return "" if named in {document.recipient_name, merchant} else named
 
 
 def cash(value: Decimal, asked: Price) -> str:

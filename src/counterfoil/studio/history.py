@@ -57,7 +57,7 @@ LABELS: Final[Mapping[str, str]] = {
     "email": N_("E-mail"),
     "expires_at": N_("Expires"),
     "fields": N_("Changed"),
-    "first": N_("From"),
+    "first": N_("First day"),
     "form": N_("As"),
     "from": N_("Holds from"),
     "generation": N_("Approved for the time"),
@@ -67,7 +67,7 @@ LABELS: Final[Mapping[str, str]] = {
     "holds_at": N_("Holds from"),
     "keys_revoked": N_("Keys revoked"),
     "label": N_("Name"),
-    "last": N_("To"),
+    "last": N_("Last day"),
     "later": N_("Holds later"),
     "move_id": N_("Payment"),
     "moves": N_("Payments"),
@@ -179,7 +179,7 @@ def changes(metadata: Mapping[str, Any], say: Say, zone: tzinfo) -> list[tuple[s
     rest = [name for name in metadata.get("changed", ()) if name not in _TOLD_IN_FULL]
     named = [say(words.FIELDS.get(name, name.replace("_", " "))) for name in rest]
     title = LABELS["changed"]
-    return [*told, (say(title), [", ".join(named)])] if named else told
+    return [*told, (say(title), [str(say(", ")).join(named)])] if named else told
 
 
 def sent_back(entry: LogEntry, names: Mapping[str, str], say: Say) -> str:
@@ -254,7 +254,7 @@ class _Teller:
         return _TO.join(self._joined(name, one) for one in (old, new))
 
     def _joined(self, name: str, value: object) -> str:
-        return ", ".join(self.lines(name, value)) or units.NOTHING
+        return str(self.say(", ")).join(self.lines(name, value)) or units.NOTHING
 
     def beside(self, name: str, key: str, value: object) -> str:
         """What stands beside an asset, a family of chains, or a field's name."""
@@ -267,7 +267,7 @@ class _Teller:
                 told = self._changed(key, old, new)
             case _:
                 told = self._joined(key, value)
-        return told if key == _ADDRESSES else f"{self.label(key)}: {told}"
+        return told if key == _ADDRESSES else f"{self.label(key)}{self.say(': ')}{told}"
 
     def _of_asset(self, asset: Asset, value: object) -> str | None:
         match value:

@@ -69,26 +69,28 @@ DONE: Final[Mapping[str, str]] = {
     "decline": N_("Your word is noted. The money is declined when a second person says the same."),
     "released": N_("Two people have released the money. The payment goes on."),
     "declined": N_("Two people have declined the money. It can only be sent back, when ordered."),
-    "quarantine": N_("The money is on its way to the quarantine wallet."),
+    "quarantine": N_("The money goes to the quarantine wallet; this page says how far it is."),
     "take_note": N_("The note is kept, for compliance only."),
-    "accept": N_("The payment is accepted as it is; it still has to be signed for."),
+    "accept": N_("The payment is accepted as it is, to be paid out once somebody signs for it."),
     "recalculate": N_("The invoice is priced at the current rate."),
     "more_time": N_("The customer has more time; their page asks for the rest again."),
-    "sign_off": N_("Signed. The money is being collected and paid out."),
+    "sign_off": N_(
+        "Signed. Collecting and paying out go on by themselves; this page says how far they are."
+    ),
     "sign_off_waits": N_(
         "Signed. The surplus goes elsewhere than it came from, so nothing moves before a second"
         " person has approved that."
     ),
     "order_refund": N_("The refund is ordered; a second person has to approve it."),
-    "approve_refund": N_(
-        "The refund is approved. The money leaves in a moment; below stands how far it is."
-    ),
+    "approve_refund": N_("The refund is approved; this page says how far it is."),
     "withdraw_refund": N_("The refund is withdrawn."),
     "redeliver": N_("The callback is sent again."),
-    "approve_payments": N_("Approved again. The payment goes out in a moment."),
+    "approve_payments": N_("Approved again; this page says how far the payment is."),
     "withdraw_payments": N_("Given up. The money can go back to another address."),
     "redirect": N_("The payout goes elsewhere: at once, or when a second person approves it."),
-    "approve_redirect": N_("Approved. The payout goes to the other address in a moment."),
+    "approve_redirect": N_(
+        "Approved. The payout goes to the other address; this page says how far it is."
+    ),
     "withdraw_redirect": N_("The order is withdrawn; the payment still stands."),
     "create": N_("The invoice is created and waits for approval."),
     "edit": N_("The invoice is changed. Whoever approves it approves what it says now."),
