@@ -127,6 +127,7 @@ SCREENS: Final = (
     Screen("queue-refunds", "/studio/queue/refund", "sue"),
     Screen("queue-of-nothing", "/studio/queue/refund", "alma"),
     Screen("queue-standing", "/studio/queue/standing", "sam"),
+    Screen("queue-after", "/studio/queue/after", "sam"),
     Screen("queue-held", "/studio/queue/clear", "otto"),
     Screen("refund", "/studio/invoices/{to_sign}/refund", "sam"),
     Screen("account", "/studio/account", "maya"),

@@ -51,7 +51,7 @@ async def test_sue_reads_in_the_queue_what_is_ordered_and_approves_it_there(
     for words in (
         "3,000.00 TWD",
         f"To be sent back 20.00 USDT (650.00 TWD) on Arbitrum One To {CUSTOMER_WALLET} {HOME} Re",
-        "Reason One box was broken. Attachments box.pdf mail.pdf Ordered by Sam , 2026-06-22",
+        "Reason One box was broken. Attachments box.pdf mail.pdf Ordered by Sam · 2026-06-22",
     ):
         assert words in told[part]
     assert "92.307693" not in told[part]
@@ -75,7 +75,7 @@ async def test_sue_reads_in_the_queue_what_is_ordered_and_approves_it_there(
     wrong = await sue.send(path, {"seen": seen[f"/studio/invoices/{away}/approve_refund"]})
     assert wrong.status == 409
     done = await sue.send(path, {"seen": seen[path]})
-    assert "The refund is approved." in done.words
+    assert "The refund is approved;" in done.words
     assert (await payments.moves(part))[-1][1:] == (CUSTOMER_WALLET, 20_000_000)
     assert list(orders(await sue.open(QUEUE))) == [away]
 

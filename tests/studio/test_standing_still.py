@@ -191,7 +191,7 @@ async def test_it_is_tried_again_where_the_first_address_works_after_all(
     withdrawn = await sam.send(f"{path}/withdraw_redirect", {"reason": "It works again"})
     assert "withdrew that order" in withdrawn.words
     again = await sam.send(f"{path}/approve_payments", {"reason": "The issuer lifted it"})
-    assert "Approved again." in again.words
+    assert "Approved again;" in again.words
     (payout,) = await payouts(site, stuck, payments)
     assert (payout.status, payout.generation) == ("ready", 1)
     assert payout.destination == PAYOUT_ADDRESS.lower()

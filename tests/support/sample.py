@@ -129,6 +129,13 @@ async def _fill(sample: Sample, payments: Payments) -> None:
     await payments.explained(settled, a_payment())
     await payments.swept(settled, more_to_move=True)
     await payments.paid_out(settled)
+    twice = await approved("paid_twice", recipient_name=CHINESE_NAME)
+    await payments.paid(twice)
+    assert (await firm.signer.act("sign", twice)).status == 200
+    await payments.swept(twice, more_to_move=True)
+    await payments.paid_out(twice)
+    await payments.arrives(twice)
+    await payments.booked(twice)
     standing = await approved("standing")
     await payments.paid(standing)
     await payments.booked(standing)
