@@ -4,7 +4,9 @@ import re
 from datetime import timedelta
 
 import aiohttp
+import pytest
 
+from counterfoil.studio import approvals
 from support.payments import Payments, order_refund
 from support.site import PASSWORD, Firm, Site
 from support.visitor import Page
@@ -58,6 +60,34 @@ async def test_rita_approves_many_at_once_and_hears_of_each(site: Site, firm: Fi
         "approval_pending",
         "pending_payment",
     ]
+
+
+async def test_all_that_waits_can_be_reached_page_by_page(
+    site: Site, firm: Firm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approvals, "AT_ONCE", 2)
+    other = await site.firm(2)
+    await site.joins("rita1@merchant.example", 2, "reviewer")
+    made = []
+    for one in (firm, firm, firm, other, other):
+        made.append((await one.merchant.create()).data["id"])
+        site.clock.advance(timedelta(seconds=1))
+    rita = await site.at_the_pages(RITA)
+    pages = [await rita.open(f"/studio/approvals?page={number}") for number in (1, 2, 3, 9)]
+    found = [[key.split(":")[1] for key in keys(page.text)] for page in pages]
+    assert found == [made[:2], made[2:4], made[4:], made[4:]], "the longest waiting come first"
+    assert all("5 invoices wait for you" in page.words for page in pages)
+    assert "2 / 3" in pages[1].words
+    action = '<form method="post" action="/studio/approvals?page=2" id="approvals">'
+    assert action in pages[1].text
+    after = await rita.send(
+        "/studio/approvals?page=2",
+        {"decision": "approve", "invoice": keys(pages[1].text)},
+        token=pages[1].form_token,
+    )
+    assert after.words.count(": approved") == 2
+    assert [key.split(":")[1] for key in keys(after.text)] == made[4:]
+    assert await statuses(firm, *made[:3]) == ["approval_pending"] * 2 + ["pending_payment"]
 
 
 async def test_rejecting_many_needs_a_reason(site: Site, firm: Firm) -> None:

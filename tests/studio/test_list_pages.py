@@ -15,6 +15,7 @@ from counterfoil.books.invoices import Changed
 from counterfoil.core import ids
 from counterfoil.core.invoice import Invoice, Price, Status
 from counterfoil.db.rows import execute
+from support.fake_clock import NOON
 from support.invoices import USDC
 from support.patience import patiently
 from support.payments import CUSTOMER_WALLET, PDF, Payments
@@ -126,13 +127,59 @@ async def test_a_list_is_sorted_by_age_by_due_date_and_by_amount(
         ("order=amount_least&since=2026-01-01", [2, 1, 3]),
     ):
         assert shown(await maya.open(f"{LIST}?{query}")) == numbers, query
+    assert "no currency is put against another" not in (await maya.open(LIST)).words
     page = await maya.open(f"{LIST}?order=amount_least")
+    assert "no currency is put against another" in page.words
     (heading,) = re.findall(r'<th [^>]*aria-sort="ascending"><a [^>]*>([^<]*)', page.text)
     assert heading.strip() == "Amount"
     turned = re.findall(r'href="([^"]*order=amount_most[^"]*)"', page.text)
     assert shown(await maya.open(turned[0].replace("&amp;", "&"))) == [3, 1, 2]
     sent = await maya.send("/studio/exports", {"query": "order=amount_most", "what": "all"})
     assert sent.status == 200
+
+
+async def test_a_day_of_the_filter_is_the_organisations_day(
+    site: Site, firm: Firm, maya: Visitor
+) -> None:
+    evening, night = (await three(site, firm))[:2]
+    async with site.desk.database.transaction() as tx:
+        await execute(tx, "UPDATE org SET time_zone = 'Asia/Taipei'", {})
+        for bill, minute in ((evening, 59), (night, 60)):
+            at = NOON.replace(hour=15, minute=0) + timedelta(minutes=minute)
+            await execute(
+                tx,
+                "UPDATE invoice SET created_at = %(at)s WHERE invoice_id = %(id)s",
+                {"at": at, "id": bill.invoice_id},
+            )
+    page = await maya.open(f"{LIST}?since=2026-06-23")
+    assert shown(page) == [night.number]
+    assert "Made from (Asia/Taipei)" in page.words
+    late = await maya.open(f"{LIST}?until=2026-06-22&since=2026-06-22")
+    assert evening.number in shown(late)
+    assert night.number not in shown(late)
+    _, (_, *rows) = await exported(maya, query="since=2026-06-23")
+    assert [row[0] for row in rows] == [f"INV-2026-{night.number:06d}"]
+
+
+async def test_what_is_archived_is_said_to_be_left_out_and_one_click_away(
+    site: Site, firm: Firm, maya: Visitor
+) -> None:
+    first, *others = await three(site, firm)
+    assert "archived" not in (await maya.open(LIST)).words.split("Number")[1]
+    await put(site, first, status=Status.CANCELLED, archived_at=site.clock.now())
+    page = await maya.open(LIST)
+    assert shown(page) == [one.number for one in reversed(others)]
+    assert "2 invoices · 1 archived is not shown: show them too" in page.words
+    (link,) = re.findall(r'<a href="([^"]+)">show them too', page.text)
+    both = await maya.open(link.replace("&amp;", "&"))
+    assert len(shown(both)) == 3
+    assert "show them too" not in both.words
+    searched = await maya.open(f"{LIST}?q=inv&status=cancelled")
+    assert shown(searched) == []
+    assert "archived ones are left out: show them too" in searched.words
+    (link,) = re.findall(r'<a href="([^"]+)">show them too', searched.text)
+    assert shown(await maya.open(link.replace("&amp;", "&"))) == [first.number]
+    assert "show them too" not in (await maya.open(f"{LIST}?status=awaiting_payment")).words
 
 
 async def test_a_member_keeps_filters_and_columns_for_themselves(

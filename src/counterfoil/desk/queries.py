@@ -38,6 +38,7 @@ __all__ = [
     "page",
     "shelf",
     "shown_view",
+    "stretch",
     "view",
 ]
 
@@ -87,8 +88,9 @@ class Shelf:
     """One page of invoices by themselves, and how many match as in `Page`.
 
     ``by_status`` is how many of the organisation's invoices stand where, whatever their context and
-    whatever is asked for beside those archived. ``saved`` and ``columns`` are what the member keeps
-    of the list; None where they have chosen no columns.
+    whatever is asked for beside those archived. ``left_out`` are archived where those are not asked
+    for: as many as stand there, whatever else is asked for. ``saved`` and ``columns`` are what the
+    member keeps of the list; None where they have chosen no columns.
     """
 
     invoices: tuple[Invoice, ...]
@@ -96,6 +98,7 @@ class Shelf:
     total_is_at_least: bool
     order: Order
     by_status: Mapping[Status, int] = field(default_factory=dict)
+    left_out: int = 0
     saved: tuple[SavedFilter, ...] = ()
     columns: tuple[str, ...] | None = None
 
@@ -129,11 +132,16 @@ async def page(desk: Desk, filters: Filters, by: Actor, *, number: int, size: in
 
     The newest come first where so many match that they cannot be sorted otherwise.
     """
+    return await stretch(desk, filters, by, after=(number - 1) * size, size=size)
+
+
+async def stretch(desk: Desk, filters: Filters, by: Actor, *, after: int, size: int) -> Page:
+    """As `page`, of the ``size`` invoices that stand behind so many others."""
     by.require(Permission.READ)
     filters = replace(filters, client_id=by.client_id)
     async with desk.database.reading() as tx:
         counts = await lists.counts(tx, by.org_id, filters)
-        found = await _found(tx, by.org_id, filters, counts, number=number, size=size)
+        found = await _found(tx, by.org_id, filters, counts, after=after, size=size)
         return Page(
             views=tuple(await _views(desk, tx, by.org_id, found.invoices)),
             total=found.total,
@@ -148,18 +156,28 @@ async def shelf(  # noqa: PLR0913 - as `page`, and for whom
 ) -> Shelf:
     """The same page for people: the invoices alone, and how the member looks at them."""
     by.require(Permission.READ)
+    put_away = Filters(filters.statuses, filters.settlement, archived=True)
     async with desk.database.reading() as tx:
-        counts, everywhere, saved, columns = await together(
+        (counts, everywhere, archived), (saved, columns) = await together(
             tx,
-            lists.counts(tx, by.org_id, filters),
-            lists.counts(tx, by.org_id, Filters(archived=filters.archived)),
-            kept.filters(tx, by.org_id, member_id),
-            kept.columns(tx, by.org_id, member_id),
+            together(
+                tx,
+                lists.counts(tx, by.org_id, filters),
+                lists.counts(tx, by.org_id, Filters(archived=filters.archived)),
+                lists.counts(tx, by.org_id, put_away),
+            ),
+            together(
+                tx,
+                kept.filters(tx, by.org_id, member_id),
+                kept.columns(tx, by.org_id, member_id),
+            ),
         )
-        found = await _found(tx, by.org_id, filters, counts, number=number, size=size)
+        after = (number - 1) * size
+        found = await _found(tx, by.org_id, filters, counts, after=after, size=size)
     return replace(
         found,
         by_status=by_status(everywhere),
+        left_out=sum(one.count for one in archived) if filters.archived is False else 0,
         saved=tuple(saved),
         columns=None if columns is None else tuple(columns),
     )
@@ -187,7 +205,7 @@ async def _found(  # noqa: PLR0913 - whose, which, and the slice of them
     filters: Filters,
     counts: Sequence[StatusCount],
     *,
-    number: int,
+    after: int,
     size: int,
 ) -> Shelf:
     total = sum(c.count for c in counts)
@@ -195,7 +213,7 @@ async def _found(  # noqa: PLR0913 - whose, which, and the slice of them
     at_least = many and not filters.by_standing_only
     if at_least and (filters.by_due or filters.by_amount):
         filters = replace(filters, order="newest")
-    found = await lists.page(tx, org_id, filters, limit=size, offset=(number - 1) * size, many=many)
+    found = await lists.page(tx, org_id, filters, limit=size, offset=after, many=many)
     return Shelf(tuple(found), COUNTED_AT_MOST if at_least else total, at_least, filters.order)
 
 

@@ -23,12 +23,16 @@ from counterfoil.desk.possible import possible
 from counterfoil.desk.queries import Filters, InvoiceView
 from counterfoil.pages import shape
 from counterfoil.pages.forms import Form, read_form
-from counterfoil.studio import history
+from counterfoil.studio import history, paging
 from counterfoil.studio.door import Answer, PageRequest, desk_of, show, status_code_of
 
 AT_ONCE: Final = 100
 
-_PENDING: Final = Filters(statuses=((Status.APPROVAL_PENDING, None),), archived=False)
+MAX_PAGE: Final = 1_000
+
+_PENDING: Final = Filters(
+    statuses=((Status.APPROVAL_PENDING, None),), archived=False, order="oldest"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +118,18 @@ async def _page(  # noqa: PLR0913 - what one decision left, or the form as it wa
     reason: str = "",
 ) -> Answer:
     rows: list[Waiting] = []
-    total = 0
     everywhere = actors_of(request, Permission.APPROVE)
     if not everywhere:
         request.user.actor.require(Permission.APPROVE)
-    for by, org_name in everywhere:
-        page = await queries.page(desk_of(request), _PENDING, by, number=1, size=AT_ONCE)
-        total += page.total
+    waiting = [await _how_many(desk_of(request), by) for by, _ in everywhere]
+    total = sum(waiting)
+    number = min(paging.read(request, MAX_PAGE), paging.last(total, AT_ONCE))
+    for (by, org_name), part in zip(everywhere, _parts(waiting, number), strict=True):
+        if not part:
+            continue
+        page = await queries.stretch(
+            desk_of(request), _PENDING, by, after=part.start, size=len(part)
+        )
         made = await edits.of_waiting(desk_of(request), [v.invoice for v in page.views], by)
         rows += [
             Waiting(
@@ -139,8 +148,10 @@ async def _page(  # noqa: PLR0913 - what one decision left, or the form as it wa
         request,
         "studio/approvals.html",
         {
-            "waiting": rows[:AT_ONCE],
+            "waiting": rows,
             "total": total,
+            "number": number,
+            "last": paging.last(total, AT_ONCE),
             "sums": _sums(rows) if total == len(rows) else (),
             "elsewhere": sorted(
                 {row.org_id for row in rows} - {request.user.session.org_id},
@@ -155,6 +166,19 @@ async def _page(  # noqa: PLR0913 - what one decision left, or the form as it wa
         },
         status_code=200 if refusal is None else status_code_of(refusal),
     )
+
+
+async def _how_many(desk: Desk, by: Actor) -> int:
+    return (await queries.counted_now(desk, by)).get(Status.APPROVAL_PENDING, 0)
+
+
+def _parts(waiting: Sequence[int], number: int) -> list[range]:
+    """Which rows of each organisation are on a page: those of one follow those of another."""
+    first, found = (number - 1) * AT_ONCE, []
+    for count in waiting:
+        found.append(range(min(max(first, 0), count), min(max(first + AT_ONCE, 0), count)))
+        first -= count
+    return found
 
 
 def _sums(rows: Sequence[Waiting]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, urlencode
 
@@ -29,6 +29,7 @@ from counterfoil.studio.door import (
     show,
     status_code_of,
     translated,
+    zone_of,
 )
 
 LIST: Final = f"{PREFIX}/invoices"
@@ -86,17 +87,16 @@ class Asked:
     archived: str
     order: str
 
-    @property
-    def filters(self) -> Filters:
-        """The same for the desk. Days are days in UTC, the last one to its end."""
+    def filters(self, zone: tzinfo) -> Filters:
+        """The same for the desk. Days are those of the zone, the last one to its end."""
         return Filters(
             statuses=tuple((s, None) for s in self.statuses) or None,
             search=self.search or None,
             recipient_email=self.email or None,
             settlement=_METHODS[self.method],
             archived=_ARCHIVED[self.archived],
-            created_after=_start(self.since) if self.since else None,
-            created_before=_end(self.until) if self.until else None,
+            created_after=_start(self.since, zone) if self.since else None,
+            created_before=_end(self.until, zone) if self.until else None,
             order=ORDERS[self.order],
         )
 
@@ -113,13 +113,23 @@ class Asked:
     @property
     def last_page(self) -> int:
         """As far as pages are shown."""
-        if self.filters.by_amount:
+        if self.is_by_amount:
             return MAX_PAGE_BY_AMOUNT
-        return MAX_PAGE_BY_DUE if self.filters.by_due else MAX_PAGE
+        return MAX_PAGE_BY_DUE if Filters(order=ORDERS[self.order]).by_due else MAX_PAGE
+
+    @property
+    def is_by_amount(self) -> bool:
+        """Whether the list is sorted by amount."""
+        return Filters(order=ORDERS[self.order]).by_amount
 
     def with_order(self, order: str) -> str:
         """The query of the same list in another order."""
         return replace(self, order=order).query
+
+    @property
+    def with_archived(self) -> str:
+        """The query of the same list with those archived in it."""
+        return replace(self, archived="yes").query
 
     @property
     def is_narrowed(self) -> bool:
@@ -140,7 +150,7 @@ async def _list(
     desk, by = desk_of(request), request.user.actor
     found = await queries.shelf(
         desk,
-        asked.filters,
+        asked.filters(zone_of(request)),
         by,
         request.user.session.member_id,
         number=number,
@@ -213,7 +223,7 @@ async def export(request: PageRequest) -> Answer:
     if None in picked:
         raise Invalid.field("invoice", "must be invoices of the list")
     chosen = [one for one in picked if one is not None]
-    of = chosen if form.raw("what") == "picked" else asked.filters
+    of = chosen if form.raw("what") == "picked" else asked.filters(zone_of(request))
     try:
         job_id = await exporting.begin(
             desk_of(request),
@@ -283,12 +293,12 @@ def _day(text: str, name: str) -> date | None:
     return day
 
 
-def _start(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+def _start(day: date, zone: tzinfo) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
-def _end(day: date) -> datetime:
-    return _start(day) + timedelta(days=1) - timedelta(microseconds=1)
+def _end(day: date, zone: tzinfo) -> datetime:
+    return _start(day + timedelta(days=1), zone) - timedelta(microseconds=1)
 
 
 HANDLERS: Final = (page, save_filter, delete_filter, choose_columns, export)
