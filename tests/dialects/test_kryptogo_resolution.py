@@ -354,6 +354,42 @@ class TestRules:
         assert "refund_address" in (await firm.signer.act("sign", before)).fields
         assert (await firm.signer.act("sign", after)).data["status"] == "sweep_processing"
 
+    async def test_a_surplus_goes_back_to_its_one_sender_when_somebody_signs(
+        self, site: Site, firm: Firm, payments: Payments
+    ) -> None:
+        await rules(site, auto_refund_surplus_below_usd="5", several_payers="accept")
+        small, large, mixed, asked = [await payable(firm) for _ in range(4)]
+        await rules(site, overpaid="resolve")
+        resolved = await payable(firm)
+        for invoice_id in (small, asked, resolved):
+            await payments.paid(invoice_id, percent=105)
+        await payments.paid(large, percent=106)
+        await payments.arrives(mixed, percent=50)
+        await payments.arrives(mixed, percent=55, payer=STRANGER)
+        await payments.screened(mixed)
+
+        assert (await firm.signer.look(resolved)).data["status"] == "sign_pending"
+        assert (await history(firm, resolved))[-1] == (
+            "accept",
+            "system:policy",
+            "by rule: auto_refund_surplus_below_usd=5",
+        )
+        for invoice_id in (large, mixed):
+            assert "refund_address" in (await firm.signer.act("sign", invoice_id)).fields
+            assert await payments.moves(invoice_id) == []
+        elsewhere = {"refund_address": STRANGER}
+        assert "refund_reason" in (await firm.signer.act("sign", asked, elsewhere)).fields
+
+        for invoice_id in (small, resolved):
+            signed = (await firm.signer.act("sign", invoice_id)).data
+            assert signed["status"] == "sweep_processing"
+            assert signed["payment_intent"]["partial_refund_address"].lower() == CUSTOMER_WALLET
+            (back,) = [m for m in await payments.moves(invoice_id) if m[0] == "partial_refund"]
+            assert back == ("partial_refund", CUSTOMER_WALLET, 4_615_384)
+            signer = (await history(firm, invoice_id))[-1]
+            assert signer[0] == "sign_off"
+            assert signer[2] == "by rule: auto_refund_surplus_below_usd=5"
+
     async def test_a_late_payment_is_recalculated_by_rule_where_it_is_enough(
         self, site: Site, firm: Firm, payments: Payments
     ) -> None:
@@ -392,6 +428,7 @@ class TestRules:
             ("auto_accept_underpaid_from", "NaN", "plain number"),
             ("auto_accept_overpaid_to", "1", "above overpay_ratio, which is 1"),
             ("auto_accept_overpaid_to", "3", "from 1 to 2"),
+            ("auto_refund_surplus_below_usd", "0", "from 1 to 10000"),
             ("auto_accept_late_minutes", "0", "null for no such rule"),
             ("auto_recalculate_late_minutes", "soon", "cannot be 'soon'"),
             ("auto_refund_to", "0x00", "there are "),

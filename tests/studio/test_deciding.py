@@ -6,8 +6,9 @@ from datetime import timedelta
 import aiohttp
 import pytest
 
+from counterfoil.desk import settings
 from counterfoil.studio import approvals
-from support.payments import Payments, order_refund
+from support.payments import CUSTOMER_WALLET, Payments, order_refund
 from support.site import PASSWORD, Firm, Site
 from support.visitor import Page
 
@@ -40,6 +41,25 @@ async def ready_to_sign(firm: Firm, payments: Payments) -> str:
 
 async def statuses(firm: Firm, *made: str) -> list[str]:
     return [(await firm.auditor.look(one)).data["status"] for one in made]
+
+
+async def test_a_rule_writes_down_where_a_surplus_came_from_for_who_signs(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    plain: str = (await firm.merchant.create()).data["id"]
+    await settings.change_policy(site.desk, 1, {"auto_refund_surplus_below_usd": "5"})
+    ruled: str = (await firm.merchant.create()).data["id"]
+    for made in (plain, ruled):
+        await firm.reviewer.approve(made)
+        await payments.paid(made, percent=105)
+    sam = await site.at_the_pages(SAM)
+    written = {made: (await sam.open(f"/studio/invoices/{made}")).text for made in (plain, ruled)}
+    field = r'id="refund_address"[^>]* value="([^"]*)"'
+    assert [re.findall(field, written[made]) for made in (plain, ruled)] == [
+        [""],
+        [CUSTOMER_WALLET],
+    ]
+    assert "so your rule proposes it" in written[ruled]
 
 
 async def test_rita_approves_many_at_once_and_hears_of_each(site: Site, firm: Firm) -> None:

@@ -10,14 +10,30 @@ from counterfoil.checkout.stages import Stage, stage_of
 from counterfoil.core.content import content_hash, is_approved_content
 from counterfoil.core.errors import Invalid, OutOfPlace
 from counterfoil.core.events import Accept, Leg, PlanMoves, Recalculate, SignOff
-from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Status, Tally
+from counterfoil.core.invoice import (
+    AssetTally,
+    Context,
+    Invoice,
+    PaymentRequest,
+    Policy,
+    Status,
+    Tally,
+)
 from counterfoil.core.lifecycle import decide
 from counterfoil.core.money import Money
-from counterfoil.core.resolution import Choice, by_rule, choices, suggested, wants_rate
+from counterfoil.core.resolution import (
+    Choice,
+    by_rule,
+    choices,
+    home_by_rule,
+    suggested,
+    wants_rate,
+)
 from support.invoices import (
     CUSTOMER,
     DEADLINE,
     DUE,
+    ETH,
     MERCHANT_ADDRESS,
     NOON,
     QUOTE,
@@ -306,6 +322,72 @@ class TestRules:
         for tally in (paid(1), paid(DUE * 3), late(1500, 1), late(1, DUE * 3, BOTH)):
             found = by_rule(judged(tally, **generous), PRICED)
             assert found is None or found.choice in {Choice.ACCEPT, Choice.RECALCULATE}
+
+
+class TestSurplusGoesHome:
+    """A rule that spares people the address, where all of the money came from one."""
+
+    def over(self, units: int, *payers: str, **rules: object) -> Invoice:
+        tally = paid(DUE + units, payers=payers or (CUSTOMER,))
+        return judged(tally, **{"auto_refund_surplus_below_usd": 10, **rules})
+
+    @pytest.mark.parametrize(("units", "address"), [(10**7 - 1, CUSTOMER), (10**7, None)])
+    def test_below_so_many_dollars_to_the_very_unit(self, units: int, address: str | None) -> None:
+        home = home_by_rule(self.over(units))
+        assert (home and home.address) == address
+
+    def test_never_without_the_rule_nor_where_anybody_else_paid_too(self) -> None:
+        assert home_by_rule(judged(paid(DUE + 1))) is None
+        assert home_by_rule(self.over(1, *BOTH, several_payers="accept")) is None
+        assert home_by_rule(self.over(1, "0x" + "0" * 40)) is None
+        assert home_by_rule(self.over(0)) is None
+
+    def test_never_where_screening_found_anything_or_a_surplus_is_kept(self) -> None:
+        found = self.over(1)
+        assert found.screening is not None
+        released = replace(found, screening=replace(found.screening, decision="manual_review"))
+        assert home_by_rule(released) is None
+        kept = self.over(DUE // 100, auto_accept_overpaid_to=Decimal("1.02"), overpaid="resolve")
+        chosen = by_rule(kept)
+        assert chosen is not None
+        assert chosen.choice is Choice.ACCEPT
+        accept = Accept(at=NOON, by=SIGNER)
+        assert home_by_rule(through(kept, accept)) is None
+
+    def test_coin_is_worth_what_the_invoices_own_rate_says_and_unknown_worth_stays(self) -> None:
+        quote = replace(QUOTE, base="ETH", quote="USD", rate=Decimal(3_000))
+        over = replace(paid(0), assets=(AssetTally(ETH, *(10**18 + 3 * 10**15,) * 3),))
+        priced = sign_pending(
+            over,
+            requests=(PaymentRequest(ETH, 10**18, quote),),
+            policy=Policy(auto_refund_surplus_below_usd=10),
+        )
+        assert home_by_rule(priced) is not None
+        dearer = replace(quote, rate=Decimal(4_000))
+        requests = (PaymentRequest(ETH, 10**18, dearer),)
+        assert home_by_rule(replace(priced, requests=requests)) is None
+        no_rate = (PaymentRequest(ETH, 10**18, None),)
+        assert home_by_rule(replace(priced, requests=no_rate)) is None
+
+    def test_it_is_chosen_where_a_choice_is_asked_for_and_every_other_finding_is_covered(
+        self,
+    ) -> None:
+        plain = self.over(1, overpaid="resolve")
+        found = by_rule(plain)
+        assert found is not None
+        assert (found.choice, found.rule) == (
+            Choice.REFUND_SURPLUS,
+            "auto_refund_surplus_below_usd=10",
+        )
+        assert by_rule(self.over(1)) is None
+        both = judged(late(5, DUE + 1), auto_refund_surplus_below_usd=10)
+        assert by_rule(both) is None
+        both = judged(
+            late(5, DUE + 1), auto_refund_surplus_below_usd=10, auto_accept_late_minutes=5
+        )
+        found = by_rule(both)
+        assert found is not None
+        assert found.rule == "auto_accept_late_minutes=5; auto_refund_surplus_below_usd=10"
 
 
 class TestHash:

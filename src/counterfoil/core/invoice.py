@@ -183,7 +183,8 @@ class Policy:
     What begins with ``auto_`` lets a rule choose where a person would have to; None leaves it to
     people. ``auto_accept_underpaid_from`` and ``auto_accept_overpaid_to`` are shares of what is
     due, ``auto_recalculate_late_from`` is what the share must be at the newer rate. No rule ever
-    sends money back: that needs an address, which only people give.
+    sends money back: people sign. ``auto_refund_surplus_below_usd`` spares them the address of a
+    surplus that is worth less, where all the money came from one (`counterfoil.core.resolution`).
 
     What begins with ``rate_`` is how an amount in fiat becomes one in tokens. ``rate_spread_bps``
     hundredths of a per cent are taken off the rate. Rates older than ``rate_max_age_seconds``, or
@@ -209,6 +210,7 @@ class Policy:
     auto_recalculate_late_minutes: int | None = None
     auto_recalculate_late_from: Decimal = Decimal(1)
     auto_accept_several_payers: bool = False
+    auto_refund_surplus_below_usd: int | None = None
     confirm_soft_chains: str = ""
     rate_spread_bps: int = 0
     rate_max_age_seconds: int | None = None

@@ -70,6 +70,7 @@ LOOSER: Final[Mapping[str, _IsLooser]] = {
     "auto_recalculate_late_minutes": _reaches_higher,
     "auto_recalculate_late_from": _less,
     "auto_accept_several_payers": _more,
+    "auto_refund_surplus_below_usd": _reaches_higher,
     "confirm_soft_chains": _soon_on_more_chains,
     "rate_spread_bps": _less,
     "rate_max_age_seconds": _unbounded,

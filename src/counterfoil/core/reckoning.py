@@ -149,6 +149,19 @@ def _dollars(request: PaymentRequest, amount_units: int) -> _Ratio | None:
     return None if least is None else (amount_units * price, one_coin * of * least)
 
 
+def is_worth_less(invoice: Invoice, amounts: Iterable[Money], dollars: int) -> bool:
+    """Whether money that came for an invoice is worth less, by its own quote; unknown is not."""
+    requests = {request.asset: request for request in invoice.requests}
+    worth = Fraction(0)
+    for money in amounts:
+        request = requests.get(money.asset)
+        told = None if request is None else _dollars(request, money.units)
+        if told is None:
+            return False
+        worth += Fraction(*told)
+    return worth < dollars
+
+
 def _confirming_depth(
     requests: Sequence[PaymentRequest], counted: Sequence[Received], policy: Policy
 ) -> Depth:

@@ -1,7 +1,8 @@
 """What can be done about a payment that is particular, and what rules choose by themselves.
 
 A choice is made by a person, or by a rule of the invoice's own policy. No rule sends money back:
-where it would go is for people to say (specs/lifecycle.md D.2).
+somebody signs for it. Where a surplus would go is for people to say (specs/lifecycle.md D.2), if no
+rule says that it goes back to where all of the money came from.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -173,6 +174,12 @@ def by_rule(invoice: Invoice, repriced: Sequence[PaymentRequest] | None = None) 
     rules = [_ACCEPTING[finding](invoice) for finding in found if finding in _ACCEPTING]
     if found and len(rules) == len(found) and all(rules):
         return ByRule(Choice.ACCEPT, "; ".join(filter(None, rules)))
+    home = home_by_rule(invoice)
+    if home is not None and invoice.status is Status.RESOLUTION_REQUIRED:
+        others = [f for f in found if f is not Context.OVERPAID]
+        rules = [_ACCEPTING[f](invoice) if f in _ACCEPTING else None for f in others]
+        if all(rules):
+            return ByRule(Choice.REFUND_SURPLUS, "; ".join(filter(None, (*rules, home.rule))))
     if repriced is None or not wants_rate(invoice):
         return None
     least = invoice.policy.auto_recalculate_late_from
@@ -183,6 +190,32 @@ def by_rule(invoice: Invoice, repriced: Sequence[PaymentRequest] | None = None) 
         Choice.RECALCULATE,
         f"auto_recalculate_late_minutes={minutes}, auto_recalculate_late_from={plain_text(least)}",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The address that a surplus goes back to by a rule, and which rule."""
+
+    address: str
+    rule: str
+
+
+def home_by_rule(invoice: Invoice) -> Home | None:
+    """Where the surplus goes when somebody signs without naming an address; None: they have to.
+
+    Only where one address sent all of the money, screening found it clear, and the surplus is worth
+    less than the rule allows. Whether as much came from there is for `counterfoil.core.homeward`.
+    """
+    below, verdict = invoice.policy.auto_refund_surplus_below_usd, invoice.screening
+    back = to_return(invoice)
+    payers = [payer for payer in invoice.tally.payers if int(payer, 16)]
+    if below is None or not back or verdict is None or verdict.decision != "clear":
+        return None
+    if len(payers) != len(invoice.tally.payers) or len(payers) != 1:
+        return None
+    if not reckoning.is_worth_less(invoice, back, below):
+        return None
+    return Home(payers[0], f"auto_refund_surplus_below_usd={below}")
 
 
 def wants_rate(invoice: Invoice) -> bool:

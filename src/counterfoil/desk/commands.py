@@ -38,12 +38,11 @@ from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import REQUIRED, Actor
 from counterfoil.core.signing import signing, stands_to_be_signed, takes_a_signature
 from counterfoil.db.pool import Tx
-from counterfoil.desk import queries
+from counterfoil.desk import homeward, queries
 from counterfoil.desk.act import happen
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.destinations import check_refund
 from counterfoil.desk.edits import must_be_seen
-from counterfoil.desk.homeward import goes_home
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.reach import locked
@@ -224,9 +223,9 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
 ) -> InvoiceView:
     """Accept the money for the merchant; from here it is swept and paid out.
 
-    An overpaid invoice needs ``refund_address``, where the surplus goes. Unless that is where it
-    came from, a second person approves it as any refund, and all of it waits for them: `Invalid`
-    without a reason and papers for them to judge by. `Conflict`
+    An overpaid invoice needs ``refund_address``, where the surplus goes, if no rule of it names
+    where it came from (`homeward.by_rule`). Anywhere else a second person approves it as any
+    refund, and all of it waits for them: `Invalid` without a reason and papers. `Conflict`
     when the invoice is not what was approved. With ``choice`` it is refused where that is none.
     """
 
@@ -237,10 +236,13 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
         if stands_to_be_signed(invoice):
             await must_still_be_registered(desk, tx, invoice)
         await _check_attachments(tx, by, refund_attachments)
-        address, is_home = None, False
-        if refund_address is not None:
-            address = await check_refund(desk, tx, by.org_id, FAMILY, refund_address)
-            is_home = await goes_home(tx, invoice, address)
+        address, is_home, is_judged, reason = None, False, False, refund_reason
+        home = await homeward.by_rule(tx, invoice) if refund_address is None else None
+        if home is not None and not reason.strip():
+            reason = f"by rule: {home.rule}"
+        if named := refund_address or (home and home.address):
+            address = await check_refund(desk, tx, by.org_id, FAMILY, named)
+            is_home = await homeward.goes_home(tx, invoice, address)
             # Where nobody can sign, that is told: no reason and no paper would help.
             is_judged = not is_home and takes_a_signature(invoice)
             if is_judged and not refund_reason.strip():
@@ -253,7 +255,7 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
             by=by.uid,
             refund_address=address,
             goes_home=is_home,
-            reason=refund_reason,
+            reason=reason,
             attachment_file_ids=refund_attachments,
         )
         return signing(invoice, order)

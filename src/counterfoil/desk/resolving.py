@@ -6,7 +6,7 @@ never stops the fact that brought it up.
 """
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
@@ -142,4 +142,7 @@ def _command(
         return Recalculate(
             at=at, by=POLICY, requests=tuple(requests), reason=reason, rule=chosen.rule
         )
-    return Accept(at=at, by=POLICY, reason=reason, rule=chosen.rule)
+    surplus: Literal["keep", "return"] = (
+        "return" if chosen.choice is Choice.REFUND_SURPLUS else "keep"
+    )
+    return Accept(at=at, by=POLICY, reason=reason, surplus=surplus, rule=chosen.rule)

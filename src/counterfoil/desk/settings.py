@@ -28,6 +28,7 @@ MOST_WINDOW_SECONDS: Final = 90 * 24 * 3600
 """A rate that is held for longer gives the customer a free bet against the merchant."""
 MOST_GRACE_DAYS: Final = 366
 MOST_SOFT_DOLLARS: Final = 10_000
+MOST_SURPLUS_DOLLARS: Final = 10_000
 """What is worth more is confirmed when it is final, whatever anybody sets (specs/chains.md 6.3)."""
 MOST_SOURCES_LENGTH: Final = 200
 _PLACES: Final = 6
@@ -300,6 +301,7 @@ def _check_rules(policy: Policy) -> None:
         ("auto_accept_late_minutes", 1, _YEAR_MINUTES),
         ("auto_recalculate_late_minutes", 1, _YEAR_MINUTES),
         ("auto_recalculate_late_from", 0.5, 2),
+        ("auto_refund_surplus_below_usd", 1, MOST_SURPLUS_DOLLARS),
     )
     for name, least, most in bounds:
         value = getattr(policy, name)

@@ -24,6 +24,7 @@ from counterfoil.desk import (
     approving,
     commands,
     delivering,
+    homeward,
     queries,
     redirecting,
     refunding,
@@ -328,6 +329,7 @@ def shown(view: InvoiceView) -> dict[str, Any]:
         "comes_to": {DOES[c]: numbers for c, numbers in consequences.items() if c in DOES},
         "holdings": reckoning.holdings(invoice),
         "to_return": resolution.to_return(invoice),
+        "home": homeward.home(invoice, view.transfers, view.moves),
         "to_pay_out": payouts_beside(invoice, resolution.to_return(invoice)),
         "orders": second_look.orders(view),
         "refunds_stand": {

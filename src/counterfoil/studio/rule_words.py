@@ -185,6 +185,16 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
             "switch",
             _YES_NO,
         ),
+        "auto_refund_surplus_below_usd": Rule(
+            N_("Send too much back to its one sender below this many dollars"),
+            N_(
+                "Whoever signs names no address then: what is too much goes back to where all of it"
+                " came from. Only for customers who pay from wallets of their own: an exchange may"
+                " not tell whose money comes back. Empty: people say where it goes."
+            ),
+            "number",
+            empty=True,
+        ),
     },
 }
 """Group to its settings, in the order in which they are shown."""
