@@ -48,6 +48,7 @@ from counterfoil.workers.provision import ProvisionWorker
 from counterfoil.workers.retell import Reteller
 from counterfoil.workers.runner import Beat, Bell, RightOfWay, Sleep, Step, first, forever
 from counterfoil.workers.screen import Screener
+from counterfoil.workers.unknown import UnknownTokens
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
 
 CALLBACK_FORMS: Final[Mapping[str, CallbackForm]] = {
@@ -86,6 +87,7 @@ class Paces:
     tidy: float = 60.0
     grants: float = 5.0
     children: float = 1.0
+    unknown: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,7 @@ def _others(
         "tidy": (partial(tidy, desk), paces.tidy),
         "grants": (partial(granting.begin_due, desk), paces.grants),
         "fuel": (FuelWorker(desk, chains, levels).step, paces.fuel),
+        "unknown": (UnknownTokens(desk, chains).step, paces.unknown),
         "children": (ChildFueler(desk, chains, signer, levels).step, paces.children),
     }
 

@@ -26,7 +26,7 @@ class Flaky(CountingChain):
         self,
         from_block: int,
         to_block: int,
-        contracts: Sequence[str],
+        contracts: Sequence[str] | None,
         recipients: Recipients,
         *,
         end_hash: str | None = None,

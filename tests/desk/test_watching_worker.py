@@ -308,7 +308,7 @@ async def test_a_stalled_watcher_that_wakes_up_late_writes_nothing(tower: Tower)
             self,
             from_block: int,
             to_block: int,
-            contracts: Sequence[str],
+            contracts: Sequence[str] | None,
             recipients: Recipients,
             *,
             end_hash: str | None = None,

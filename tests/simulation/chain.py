@@ -269,7 +269,7 @@ class NodeView:
         self,
         from_block: int,
         to_block: int,
-        contracts: Sequence[str],
+        contracts: Sequence[str] | None,
         recipients: Recipients,
         *,
         end_hash: str | None = None,

@@ -240,7 +240,7 @@ class FakeChain(Chain):
         self,
         from_block: int,
         to_block: int,
-        contracts: Sequence[str],
+        contracts: Sequence[str] | None,
         recipients: Recipients,
         *,
         end_hash: str | None = None,
@@ -262,7 +262,7 @@ class FakeChain(Chain):
             for mined in self._chain[max(from_block, 0) : to_block + 1]
             for _, receipt in mined.receipts()
             for transfer in map(self._as_listed, transfers_in(self.key, receipt))
-            if transfer.contract in contracts
+            if (contracts is None or transfer.contract in contracts)
             and not self._omits(transfer, single=from_block == to_block)
             and (recipients is None or transfer.to_address in recipients)
         ]

@@ -185,6 +185,22 @@ def test_recipients_are_asked_for_in_chunks() -> None:
     assert {(one["fromBlock"], one["toBlock"]) for one in filters} == {("0x10", "0x11")}
 
 
+def test_what_no_registry_knows_is_asked_for_by_receiver_alone() -> None:
+    assert transfer_filters(0, 9, None, [DEPOSIT]) == [
+        {
+            "fromBlock": "0x0",
+            "toBlock": "0x9",
+            "topics": [TRANSFER_TOPIC, None, [address_topic(DEPOSIT)]],
+        }
+    ]
+    strange = "0x" + "5a" * 20
+    logs = [log(address=strange), log(address=strange, topics=[*log()["topics"], "0x" + "0" * 64])]
+    raw = msgspec.json.decode(msgspec.json.encode(logs), type=list[RawLog])
+    (found,) = decode_transfers("arb", raw, None, [DEPOSIT])
+    assert (found.contract, found.amount_units) == (strange, 5)
+    assert decode_transfers("arb", raw, None, [PAYER]) == []
+
+
 def test_everybody_is_asked_for_by_contract_alone() -> None:
     assert transfer_filters(0, 9, [TOKEN], None) == [
         {"fromBlock": "0x0", "toBlock": "0x9", "address": [TOKEN], "topics": [TRANSFER_TOPIC]}

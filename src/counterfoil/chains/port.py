@@ -220,12 +220,14 @@ class Chain(Protocol):
         self,
         from_block: int,
         to_block: int,
-        contracts: Sequence[str],
+        contracts: Sequence[str] | None,
         recipients: Recipients,
         *,
         end_hash: str | None = None,
     ) -> list[Transfer]:
         """List token transfers in the closed range, ordered by block and log index.
+
+        With ``contracts`` None those of every contract there is, which anybody can make.
 
         Answers only from an endpoint that has ``to_block`` itself, since a lagging one answers
         an empty list without an error (specs/chains.md 6.1). With ``end_hash`` that block must

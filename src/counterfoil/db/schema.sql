@@ -157,6 +157,11 @@ CREATE TABLE ingest.unexplained_balance (
     since timestamp with time zone NOT NULL
 );
 
+CREATE TABLE ingest.unknown_token_cursor (
+    chain text NOT NULL COLLATE pg_catalog."C",
+    block_number bigint NOT NULL
+);
+
 CREATE TABLE ingest.wallet (
     chain text NOT NULL COLLATE pg_catalog."C",
     address text NOT NULL COLLATE pg_catalog."C",
@@ -781,6 +786,19 @@ CREATE TABLE public.transfer_claim (
     CONSTRAINT transfer_claim_status_check CHECK ((status = ANY (ARRAY['open'::text, 'confirmed'::text, 'refused'::text])))
 );
 
+CREATE TABLE public.unknown_token (
+    org_id bigint NOT NULL,
+    invoice_id uuid NOT NULL,
+    chain text NOT NULL COLLATE pg_catalog."C",
+    contract text NOT NULL COLLATE pg_catalog."C",
+    tx_hash text NOT NULL COLLATE pg_catalog."C",
+    from_address text NOT NULL COLLATE pg_catalog."C",
+    amount_units numeric(78,0) NOT NULL,
+    block_number bigint NOT NULL,
+    noted_at timestamp with time zone NOT NULL,
+    CONSTRAINT unknown_token_amount_units_check CHECK ((amount_units > (0)::numeric))
+);
+
 ALTER TABLE ONLY ingest.address_owner
     ADD CONSTRAINT address_owner_pkey PRIMARY KEY (family, address);
 
@@ -816,6 +834,9 @@ ALTER TABLE ONLY ingest.unassigned_transfer
 
 ALTER TABLE ONLY ingest.unexplained_balance
     ADD CONSTRAINT unexplained_balance_pkey PRIMARY KEY (chain, address, contract);
+
+ALTER TABLE ONLY ingest.unknown_token_cursor
+    ADD CONSTRAINT unknown_token_cursor_pkey PRIMARY KEY (chain);
 
 ALTER TABLE ONLY ingest.wallet_note
     ADD CONSTRAINT wallet_note_pkey PRIMARY KEY (note_id);
@@ -990,6 +1011,9 @@ ALTER TABLE ONLY public.transfer_claim
 
 ALTER TABLE ONLY public.transfer
     ADD CONSTRAINT transfer_pkey PRIMARY KEY (org_id, chain, tx_hash, log_index);
+
+ALTER TABLE ONLY public.unknown_token
+    ADD CONSTRAINT unknown_token_pkey PRIMARY KEY (org_id, invoice_id, chain, contract);
 
 CREATE INDEX chain_tx_open ON ingest.chain_tx USING btree (chain, status) WHERE (status = ANY (ARRAY['signed'::text, 'sent'::text]));
 
@@ -1228,3 +1252,6 @@ ALTER TABLE ONLY public.transfer_claim
 
 ALTER TABLE ONLY public.transfer
     ADD CONSTRAINT transfer_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);
+
+ALTER TABLE ONLY public.unknown_token
+    ADD CONSTRAINT unknown_token_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);

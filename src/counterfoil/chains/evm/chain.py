@@ -160,13 +160,13 @@ class EvmChain:
         self,
         from_block: int,
         to_block: int,
-        contracts: Sequence[str],
+        contracts: Sequence[str] | None,
         recipients: Recipients,
         *,
         end_hash: str | None = None,
     ) -> list[Transfer]:
         """See `port.Chain.transfers`."""
-        if not contracts or (recipients is not None and not recipients):
+        if (contracts is not None and not contracts) or (recipients is not None and not recipients):
             return []
 
         def read(logs: list[RawLog] | _Header | None) -> list[Transfer]:

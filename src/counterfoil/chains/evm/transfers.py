@@ -55,15 +55,17 @@ def address_topic(address: str) -> str:
 def transfer_filters(
     from_block: int,
     to_block: int,
-    contracts: Sequence[str],
+    contracts: Sequence[str] | None,
     recipients: Recipients,
 ) -> list[dict[str, object]]:
     """Build the ``eth_getLogs`` filters that together cover the recipients.
 
     One filter per `RECIPIENTS_PER_QUERY` addresses; for those that are not named, one that asks
-    for every transfer of the contracts.
+    for every transfer of the contracts. ``contracts`` None is all there are.
     """
-    span = {"fromBlock": hex(from_block), "toBlock": hex(to_block), "address": list(contracts)}
+    span: dict[str, object] = {"fromBlock": hex(from_block), "toBlock": hex(to_block)}
+    if contracts is not None:
+        span["address"] = list(contracts)
     if recipients is None or isinstance(recipients, AddressSet):
         return [{**span, "topics": [TRANSFER_TOPIC]}]
     return [
@@ -75,7 +77,7 @@ def transfer_filters(
 def decode_transfers(
     chain: str,
     logs: Iterable[RawLog],
-    contracts: Collection[str],
+    contracts: Collection[str] | None,
     recipients: Recipients,
 ) -> list[Transfer]:
     """Keep the logs that are transfers of ``contracts`` to ``recipients``; drop the rest.
@@ -84,7 +86,7 @@ def decode_transfers(
     amount is the log's own, so a token's fee is already taken off. Ordered by block and log
     index; a log that is listed twice counts once.
     """
-    wanted = frozenset(contracts)
+    wanted = None if contracts is None else frozenset(contracts)
     ours: AddressSet | frozenset[str] | None = None
     if isinstance(recipients, AddressSet):
         logs, ours = _perhaps(logs, recipients), recipients
@@ -115,11 +117,13 @@ def _perhaps(logs: Iterable[RawLog], ours: AddressSet) -> list[RawLog]:
 def _decode(
     chain: str,
     log: RawLog,
-    contracts: frozenset[str],
+    contracts: frozenset[str] | None,
     receivers: AddressSet | frozenset[str] | None,
 ) -> Transfer | None:
     contract = log.address.lower()
-    if log.removed or contract not in contracts or len(log.topics) != 3:  # noqa: PLR2004 - ERC-20
+    if log.removed or len(log.topics) != 3:  # noqa: PLR2004 - ERC-20
+        return None
+    if contracts is not None and contract not in contracts:
         return None
     place = (log.block_number or "", log.block_hash or "", log.tx_hash or "", log.log_index or "")
     # One match over the joined text: five times faster than looking at every part alone.
