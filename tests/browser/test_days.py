@@ -154,7 +154,7 @@ async def test_held_money_is_released_by_two_signed_for_and_saved_as_a_table(
         rows = await saved(maya)
     assert [row["Customer"] for row in rows] == ["'=1+1"]
     assert rows[0]["Status"] == "Completed"
-    assert rows[0]["Amount due"] == "92.307693 USDT (arb)"
+    assert rows[0]["Tokens due"] == "92.307693"
 
 
 async def saved(window: Window) -> list[dict[str, str]]:
