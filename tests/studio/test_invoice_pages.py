@@ -4,6 +4,8 @@ import asyncio
 
 import psycopg
 
+from counterfoil.books import unknown
+from counterfoil.books.unknown import UnknownToken
 from support.fake_screening import ON_OFAC, a_payment
 from support.payments import Payments
 from support.postgres import TestServer
@@ -27,6 +29,33 @@ async def test_rita_finds_an_invoice_and_approves_it(site: Site, firm: Firm) -> 
     )
     assert "The invoice is approved" in after.words
     assert "Waiting for payment" in after.words
+
+
+async def test_a_token_that_nobody_knows_is_named_on_the_page_and_only_there(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    made, other = [(await firm.merchant.create()).data["id"] for _ in range(2)]
+    maya = await site.at_the_pages("maya1@merchant.example")
+    contract, tx_hash = "0x" + "fa" * 20, "0x" + "9c" * 32
+    bill = await payments.look(made)
+    note = UnknownToken(
+        org_id=1,
+        invoice_id=bill.invoice_id,
+        chain="arb",
+        contract=contract,
+        tx_hash=tx_hash,
+        from_address="0x" + "c0" * 20,
+        amount_units=2**255,
+        block_number=7,
+        noted_at=site.clock.now(),
+    )
+    async with site.desk.database.transaction() as tx:
+        await unknown.note(tx, [note], at_most=1)
+    page = await maya.open(f"/studio/invoices/{made}")
+    assert "Tokens that are not known here" in page.words
+    assert contract in page.words
+    assert f"/tx/{tx_hash}" in page.text
+    assert "Tokens that are not known" not in (await maya.open(f"/studio/invoices/{other}")).words
 
 
 async def test_maya_is_offered_nothing_that_is_refused(site: Site, firm: Firm) -> None:
