@@ -1,10 +1,14 @@
 """The watcher on a real node: reorgs as they are, and the books against the node's balances."""
 
+import asyncio
+from datetime import timedelta
 from random import Random
 
 import pytest
 
-from counterfoil.core.invoice import Invoice, Status
+from counterfoil.clock import SystemClock
+from counterfoil.core import reckoning
+from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.money import Asset
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
@@ -52,6 +56,36 @@ async def tower(database: Database, arb: LocalChain) -> Tower:
     await arb.node.mine(10)
     await tower.watch()
     return tower
+
+
+async def test_what_was_sent_in_time_and_mined_after_it_is_late(
+    database: Database, arb: LocalChain
+) -> None:
+    clock = SystemClock()
+    desk = desk_on(database, clock)
+    shop = await Shop(desk).open()
+    await arb.node.mine(10)
+    watcher = ChainWatcher(desk, arb.chain, WatchedAddresses(desk, "evm"))
+    await watcher.step()
+    deadline_at = clock.now() + timedelta(seconds=3)
+    bill = await shop.bill(assets=(arb.usdt,), deadline_at=deadline_at)
+    payment = await arb.signed_payment(arb.usdt, bill.deposit_address, DUE)
+    await arb.node.rpc("evm_setAutomine", False)  # noqa: FBT003 - anvil's own parameter
+    await arb.chain.send(payment)
+    assert clock.now() < deadline_at
+
+    async with patiently("the deadline to pass"):
+        while clock.now() < deadline_at + timedelta(seconds=1):
+            await asyncio.sleep(0.1)
+    await arb.node.mine(9)
+    while await watcher.step():
+        pass
+
+    (paid,) = await shop.transfers(bill)
+    late = await shop.look(bill)
+    assert (paid.amount_units, late.status) == (DUE, Status.SCREENING)
+    assert (late.tally.paid_at or deadline_at) > deadline_at
+    assert reckoning.judge(late) is Context.PAID_LATE
 
 
 async def test_a_payment_becomes_final(tower: Tower, arb: LocalChain) -> None:

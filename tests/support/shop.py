@@ -13,6 +13,7 @@ from counterfoil.clock import TimeSortedIds
 from counterfoil.core.content import content_hash
 from counterfoil.core.invoice import Invoice, PaymentRequest, Policy, Status
 from counterfoil.core.money import Asset
+from counterfoil.core.ports import Clock
 from counterfoil.core.roles import Actor
 from counterfoil.db.pool import Database
 from counterfoil.desk.desk import Desk
@@ -25,8 +26,8 @@ POOL: Final = "0x" + "b0" * 20
 _ADDRESSES: Final = count(1)
 
 
-def desk_on(database: Database, clock: FakeClock | None = None) -> Desk:
-    """A desk whose clock is in the hands of the test."""
+def desk_on(database: Database, clock: Clock | None = None) -> Desk:
+    """A desk whose clock is in the hands of the test, unless it brings another."""
     return Desk(
         database=database,
         clock=clock or FakeClock(),

@@ -57,6 +57,20 @@ def screened(money: Tally) -> Invoice:
     )
 
 
+@pytest.mark.parametrize(
+    ("chain", "symbol"),
+    [("arb", "USDC.e"), ("base", "USDbC"), ("optimism", "USDC.e"), ("optimism", "USDT0")],
+)
+def test_each_token_that_is_known_and_not_taken_is_told_and_pays_nothing(
+    chain: str, symbol: str
+) -> None:
+    (other,) = [token for token in CHAINS[chain].known_other if token.symbol == symbol]
+    late = screened(reckoned((other, DUE, CUSTOMER)))
+    assert (late.status, late.context) == (S.RESOLUTION_REQUIRED, Context.WRONG_ASSET)
+    assert [part.asset for part in late.tally.stray] == [other]
+    assert late.tally.assets == ()
+
+
 class TestTally:
     def test_it_is_counted_apart_asset_by_asset(self) -> None:
         found = reckoned((USDT_ON_BASE, 7_000_000, STRANGER), (USDC_E, 5_000_000, STRANGER))
