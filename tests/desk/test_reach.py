@@ -20,6 +20,7 @@ from counterfoil.desk import (
     printing,
     queries,
     redirecting,
+    token_fees,
 )
 from counterfoil.desk.desk import Desk
 from support.invoices import STRANGER
@@ -46,6 +47,7 @@ USES: dict[str, Callable[[Desk, UUID, Actor], Awaitable[object]]] = {
     ),
     "archive": commands.archive,
     "approve again": lambda d, i, by: approving.approve_payments_again(d, i, by, WHY),
+    "accept fees": lambda d, i, by: token_fees.accept(d, i, by, WHY),
     "withdraw": lambda d, i, by: approving.withdraw_payments(d, i, by, WHY),
     "redirect": lambda d, i, by: redirecting.redirect(d, i, by, address=STRANGER, reason=WHY),
     "approve redirect": redirecting.approve,

@@ -45,6 +45,7 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", "/invoice/intent/{intent_id}/attach"): {REVIEW},
     ("POST", "/invoice/intent/{intent_id}/quarantine"): {REVIEW},
     ("POST", "/invoice/intent/{intent_id}/payments/approve"): {SIGN},
+    ("POST", "/invoice/intent/{intent_id}/payments/accept"): {SIGN},
     ("POST", "/invoice/intent/{intent_id}/payments/withdraw"): {SIGN},
     ("POST", "/invoice/intent/{intent_id}/payments/redirect"): {SIGN},
     ("POST", "/invoice/intent/{intent_id}/payments/redirect/approve"): {SIGN},

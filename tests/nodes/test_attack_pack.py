@@ -3,7 +3,9 @@
 from contextlib import AsyncExitStack
 
 from counterfoil.chains.evm.transactions import transfer_calldata
-from counterfoil.core.invoice import Invoice
+from counterfoil.core import reckoning
+from counterfoil.core.invoice import Context, Invoice, Status
+from counterfoil.core.money import Money
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
 from counterfoil.desk.desk import Desk
@@ -38,6 +40,12 @@ class Customer:
             held = await self.on.balance(token, bill.deposit_address)
             assert await self.shop.deposited(bill, token) == held
         return await self.shop.deposited(bill, self.on.usdt)
+
+
+def assert_short(bill: Invoice, came: Money) -> None:
+    """What arrived is what counts: it is looked at, and too little."""
+    assert bill.status is Status.SCREENING
+    assert (reckoning.received(bill), reckoning.judge(bill)) == ((came,), Context.UNDERPAID)
 
 
 async def specks(arb: LocalChain, sender: str, to: str) -> None:
@@ -92,6 +100,7 @@ async def test_the_attack_pack(database: Database, arb: LocalChain) -> None:
         await arb.as_issuer(arb.usdt, "setParams(uint256,uint256)", 100, 10**9)
         await arb.pay(arb.usdt, to, 5 * MILLION)
         assert await here.settles(bill) == 4_950_000
+        assert_short(await shop.look(bill), Money(4_950_000, arb.usdt))
         await arb.as_issuer(arb.usdt, "setParams(uint256,uint256)", 0, 0)
 
         # Two transfers of one transaction, sent by a contract.

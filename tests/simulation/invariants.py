@@ -112,8 +112,8 @@ INVARIANTS: Final = (
            -- What people say about a payment that came or stands still leaves the invoice there.
            AND NOT (from_status = to_status AND event IN (
                     'transaction_named', 'transaction_checked', 'approved_again',
-                    'payment_withdrawn', 'redirect_ordered', 'redirect_withdrawn',
-                    'payout_redirected'))
+                    'token_fee_accepted', 'payment_withdrawn', 'redirect_ordered',
+                    'redirect_withdrawn', 'payout_redirected'))
          UNION ALL
         SELECT format('invoice %%s: entry %%s begins at %%s', b.invoice_id, b.sequence,
                       b.from_status)

@@ -11,6 +11,7 @@ from counterfoil.core.invoice import Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.rows import execute
 from counterfoil.desk import payout_addresses
+from counterfoil.desk.proving import verify_audit
 from counterfoil.studio import queues
 from support.actors import PAYOUT_ADDRESS
 from support.payments import Payments, order_refund
@@ -221,6 +222,43 @@ async def test_a_refund_that_can_never_be_made_is_given_up_by_another_than_who_o
     assert "Given up. The money can go back to another address." in done.words
     assert "A payment stands still" not in done.words
     assert (await payments.look(made)).status is Status.SIGN_PENDING
+
+
+async def test_what_a_token_kept_is_shown_and_accepted_by_a_signer(
+    site: Site, firm: Firm, payments: Payments, stuck: str
+) -> None:
+    await payments.kept_by_token(stuck, 92_307)
+    kept = "less is here, as its token kept 92307 on the way"
+    await payments.parked(other := await stuck_one(firm, payments), REASON)
+    await payments.kept_by_token(other, 1)
+    async with site.desk.database.transaction() as tx:
+        because = "UPDATE move SET park_reason = %(kept)s WHERE purpose = 'payout'"
+        await execute(tx, because, {"kept": kept})
+
+    ada = await site.at_the_pages("ada1@merchant.example")
+    path = f"/studio/invoices/{stuck}"
+    assert "Accept what its token left of it" not in (await ada.open(path)).words
+    sam = await site.at_the_pages("sam1@merchant.example")
+    assert "Accept what its token left of it" in (await sam.open("/studio/queue/standing")).words
+    page = (await sam.open(path)).words
+    assert "Kept by its token, as a fee 0.092307 USDT" in page
+    assert "Can be paid 92.215386 USDT" in page
+    assert "Its token kept a part of the money." in page
+    assert "Approve it again" not in page
+    assert "to another address" not in page
+    done = await sam.send(f"{path}/accept_fees", {"reason": "The issuer takes a fee; we bear it"})
+    assert "Accepted. What was not paid yet goes out with what is here." in done.words
+    assert "A payment stands still" not in done.words
+    (payout,) = await payouts(site, stuck, payments)
+    assert (payout.status, payout.amount_units, payout.generation) == ("ready", 92_215_386, 1)
+
+    reason = {"reason": "The issuer takes a fee; we bear it"}
+    by_program = await firm.signer.act("payments/accept", other, reason)
+    assert [fee["amount"] for fee in by_program.data["token_fees"]] == ["0.000001"]
+    again = await firm.signer.act("payments/accept", other, reason)
+    assert again.status == 409
+    assert (await payouts(site, other, payments))[0].amount_units == 92_307_692
+    assert (await verify_audit(site.desk)).breaks == ()
 
 
 async def test_programs_send_payouts_elsewhere_with_two_keys(

@@ -175,6 +175,14 @@ class Payments:
         async with self.desk.database.transaction() as tx:
             await ledger.post(tx, self.org_id, entry)
 
+    async def kept_by_token(self, invoice_id: str, units: int, asset: Asset = USDT) -> None:
+        """So much of what was swept never came to the pool: the token took a fee."""
+        posting = Posting("pool", "outside:token", Money(units, asset))
+        at = self.desk.clock.now()
+        entry = JournalEntry(f"test:{fresh_hash()}", _id(invoice_id), (posting,), at, 100)
+        async with self.desk.database.transaction() as tx:
+            await ledger.post(tx, self.org_id, entry)
+
     async def parked(self, invoice_id: str, reason: str, purpose: str = "payout") -> None:
         """Its payouts, or what else leaves, stand still for a person to look at."""
         async with self.desk.database.reading() as tx:

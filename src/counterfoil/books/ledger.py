@@ -155,6 +155,7 @@ class _WentRow:
     paid_out_units: int
     returned_units: int
     in_hold_units: int
+    token_fee_units: int
 
 
 async def settlements(tx: Tx, org_id: int, invoice_ids: Collection[UUID]) -> dict[UUID, Settlement]:
@@ -172,7 +173,9 @@ async def settlements(tx: Tx, org_id: int, invoice_ids: Collection[UUID]) -> dic
                    ::numeric(78, 0) AS returned_units,
                sum(CASE WHEN destination IN ('hold', 'hold:coin') THEN amount_units
                         WHEN source IN ('hold', 'hold:coin') THEN -amount_units ELSE 0 END)
-                   ::numeric(78, 0) AS in_hold_units
+                   ::numeric(78, 0) AS in_hold_units,
+               sum(CASE WHEN destination = 'outside:token' THEN amount_units ELSE 0 END)
+                   ::numeric(78, 0) AS token_fee_units
           FROM posting
          WHERE org_id = %(org_id)s AND invoice_id = ANY(%(invoice_ids)s)
            AND source <> 'outside:payer'
@@ -197,6 +200,7 @@ def _settlement(rows: Sequence[_WentRow]) -> Settlement:
         paid_out=units(lambda row: row.paid_out_units),
         returned=units(lambda row: row.returned_units),
         in_hold=units(lambda row: row.in_hold_units),
+        token_fees=units(lambda row: row.token_fee_units),
     )
 
 

@@ -61,6 +61,7 @@ class MoveRow:
     ``updated_at`` is since when it has its status; waiting does not change it.
     ``generation`` and ``replaces_nonce`` are the warrant's. ``failures`` counts how often it
     came to nothing; at most ``batch_limit`` share its transaction, where it is set.
+    ``token_fee_units`` left as well, and the token kept them.
     """
 
     org_id: int
@@ -93,6 +94,12 @@ class MoveRow:
     batch_limit: int | None = None
     deposit_mode: DepositMode = "factory"
     from_hold: bool = False
+    token_fee_units: int = 0
+
+    @property
+    def left_units(self) -> int:
+        """What is known to have left where it was, wherever it arrived."""
+        return (self.moved_units or 0) + self.token_fee_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +110,14 @@ class Ended:
     tx_hash: str
     moved_units: int | None
     park_reason: str | None
+    token_fee_units: int = 0
 
 
 SELECT_MOVE: Final = """
     SELECT org_id, move_id, purpose, source_id, leg, invoice_id, chain, contract, destination,
         amount_units, moved_units, status, park_reason, wallet, nonce, tx_hash, approved_by,
         approved_at, warrant, created_at, updated_at, final_at, wait_reason, wait_until,
-        generation, replaces_nonce, failures, batch_limit, deposit_mode, from_hold
+        generation, replaces_nonce, failures, batch_limit, deposit_mode, from_hold, token_fee_units
     FROM move
     """
 
@@ -411,7 +419,7 @@ async def end(tx: Tx, org_id: int, ended: Sequence[Ended], at: datetime) -> None
             status = CASE WHEN %(park_reason)s::text IS NULL THEN 'final' ELSE 'parked' END,
             final_at = CASE WHEN %(park_reason)s::text IS NULL THEN %(at)s END,
             park_reason = %(park_reason)s, moved_units = %(moved_units)s,
-            tx_hash = %(tx_hash)s, updated_at = %(at)s
+            tx_hash = %(tx_hash)s, token_fee_units = %(token_fee_units)s, updated_at = %(at)s
         WHERE org_id = %(org_id)s AND move_id = %(move_id)s AND status = 'signed'
         """,
         [{**asdict(one), "org_id": org_id, "at": at} for one in ended],
@@ -442,13 +450,15 @@ async def open_outgoing_units(
 ) -> int:
     """What is to leave us for an invoice and has not yet: every unfinished payout and refund.
 
-    Parked ones count, because nobody knows yet that they will not be made.
+    Parked ones count, as nobody knows yet that they will not be made; what left of them does not.
     """
     units = await one_value(
         tx,
         int,
         """
-        SELECT coalesce(sum(amount_units), 0)::numeric(78, 0) FROM move
+        SELECT coalesce(sum(amount_units - coalesce(moved_units, 0) - token_fee_units)
+                        FILTER (WHERE amount_units > coalesce(moved_units, 0) + token_fee_units),
+                   0)::numeric(78, 0) FROM move
         WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s AND chain = %(chain)s
           AND contract = %(contract)s AND purpose IN ('payout', 'refund', 'partial_refund')
           AND status NOT IN ('final', 'failed')

@@ -1,4 +1,4 @@
-"""Movements that are made once more: sweeps that came to nothing, payments approved again."""
+"""Movements that are made once more, and payments that end with what of them arrived."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -79,6 +79,7 @@ async def approved_again(  # noqa: PLR0913 - who, when, and the warrant with wha
     *,
     by: str,
     at: datetime,
+    amount_units: int,
     warrant: str,
     generation: int,
     replaces_nonce: int | None,
@@ -90,6 +91,7 @@ async def approved_again(  # noqa: PLR0913 - who, when, and the warrant with wha
         UPDATE move SET status = 'ready', park_reason = NULL, wait_reason = NULL,
             wait_until = NULL, wallet = NULL, nonce = NULL, tx_hash = NULL, moved_units = NULL,
             approved_by = %(by)s, approved_at = %(at)s, warrant = %(warrant)s,
+            amount_units = %(amount_units)s,
             generation = %(generation)s, replaces_nonce = %(replaces_nonce)s, updated_at = %(at)s
         WHERE org_id = %(org_id)s AND move_id = %(move_id)s AND status = 'parked'
         """,
@@ -98,10 +100,25 @@ async def approved_again(  # noqa: PLR0913 - who, when, and the warrant with wha
             "move_id": move_id,
             "by": by,
             "at": at,
+            "amount_units": amount_units,
             "warrant": warrant,
             "generation": generation,
             "replaces_nonce": replaces_nonce,
         },
+    )
+
+
+async def ended_short(tx: Tx, org_id: int, move_id: UUID, at: datetime) -> None:
+    """Count a payment as made that arrived without what its token kept."""
+    await execute(
+        tx,
+        """
+        UPDATE move SET status = 'final', park_reason = NULL, final_at = %(at)s,
+            updated_at = %(at)s
+        WHERE org_id = %(org_id)s AND move_id = %(move_id)s AND status = 'parked'
+          AND moved_units > 0 AND token_fee_units > 0
+        """,
+        {"org_id": org_id, "move_id": move_id, "at": at},
     )
 
 

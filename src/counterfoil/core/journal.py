@@ -14,6 +14,7 @@ LedgerAccount = Literal[
     "outside:merchant",
     "outside:network",
     "outside:funding",
+    "outside:token",
     "deposit",
     "child",
     "pool",
@@ -27,7 +28,8 @@ LedgerAccount = Literal[
 has a key of its own; a child's native coin is gas money only. ``outside:*`` may go below zero, as
 its money came from elsewhere; the others are places of ours, and never can. The pool wallet's
 native coin is two accounts: ``pool`` is its gas money, ``pool:coin`` what customers paid, so that
-neither is spent for the other; the hold wallet's likewise."""
+neither is spent for the other; the hold wallet's likewise. ``outside:token`` is what a token's own
+contract kept of what was sent."""
 
 DEPOSITED: Final[Mapping[DepositMode, LedgerAccount]] = {"factory": "deposit", "hd": "child"}
 """Where money lies that was paid to an invoice's address of a mode."""

@@ -327,7 +327,7 @@ def received(invoice: Invoice) -> tuple[Money, ...]:
 
 
 def holdings(invoice: Invoice) -> tuple[Money, ...]:
-    """The confirmed money that is still with us, per asset: neither paid out nor sent back."""
+    """The confirmed money that is still with us, per asset: not paid out, sent back or lost."""
     return _some((_with_us_units(invoice, a), a.asset) for a in invoice.tally.money)
 
 
@@ -339,6 +339,12 @@ def paid_out(invoice: Invoice) -> tuple[Money, ...]:
 def returned(invoice: Invoice) -> tuple[Money, ...]:
     """What went back to whoever had sent it, per asset, once that is final."""
     return _some((invoice.settled.returned_units(a.asset), a.asset) for a in invoice.tally.money)
+
+
+def token_fees(invoice: Invoice) -> tuple[Money, ...]:
+    """What tokens kept for themselves while the money was moved, per asset, once that is final."""
+    fee_units = invoice.settled.token_fee_units
+    return _some((fee_units(a.asset), a.asset) for a in invoice.tally.money)
 
 
 def is_partly_returned(invoice: Invoice) -> bool:
@@ -426,7 +432,8 @@ def in_pool(invoice: Invoice, asset: Asset) -> int:
     """What of an asset lies in the pool wallet."""
     settled = invoice.settled
     left_units = settled.paid_out_units(asset) + settled.returned_units(asset)
-    return settled.swept_units(asset) - left_units - settled.in_hold_units(asset)
+    elsewhere_units = settled.in_hold_units(asset) + settled.token_fee_units(asset)
+    return settled.swept_units(asset) - left_units - elsewhere_units
 
 
 def in_hold(invoice: Invoice) -> tuple[Money, ...]:
@@ -455,8 +462,10 @@ def _kept_units(invoice: Invoice, tally: AssetTally) -> int:
 
 
 def _with_us_units(invoice: Invoice, tally: AssetTally) -> int:
-    """What is confirmed of an asset and was neither sent back nor paid out."""
-    return _kept_units(invoice, tally) - invoice.settled.paid_out_units(tally.asset)
+    """What is confirmed of an asset and was not sent back, paid out, or kept by its token."""
+    settled, asset = invoice.settled, tally.asset
+    gone_units = settled.paid_out_units(asset) + settled.token_fee_units(asset)
+    return _kept_units(invoice, tally) - gone_units
 
 
 def _some(parts: Iterable[tuple[int, Asset]]) -> tuple[Money, ...]:

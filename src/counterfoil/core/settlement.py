@@ -13,7 +13,8 @@ class Settlement:
     """What has become of the money so far: totals, booked once they are final on chain.
 
     ``swept`` left the deposit address for a place of ours, ``paid_out`` went to the merchant, and
-    ``returned`` to whoever it was sent back to. ``in_hold`` lies in the hold wallet just now.
+    ``returned`` to whoever it was sent back to. ``in_hold`` lies in the hold wallet just now, and
+    ``token_fees`` are what the tokens' own contracts kept of it on its ways.
     Derived from the ledger, never stored.
     """
 
@@ -21,6 +22,7 @@ class Settlement:
     paid_out: Units = ()
     returned: Units = ()
     in_hold: Units = ()
+    token_fees: Units = ()
 
     def in_hold_units(self, asset: Asset) -> int:
         """What lies in the hold wallet of one asset."""
@@ -37,3 +39,7 @@ class Settlement:
     def returned_units(self, asset: Asset) -> int:
         """What went back of one asset."""
         return dict(self.returned).get(asset.key, 0)
+
+    def token_fee_units(self, asset: Asset) -> int:
+        """What the token of one asset kept of it on its ways."""
+        return dict(self.token_fees).get(asset.key, 0)

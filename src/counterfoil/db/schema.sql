@@ -449,13 +449,15 @@ CREATE TABLE public.move (
     batch_limit smallint,
     deposit_mode text DEFAULT 'factory'::text NOT NULL COLLATE pg_catalog."C",
     from_hold boolean DEFAULT false NOT NULL,
+    token_fee_units numeric(78,0) DEFAULT 0 NOT NULL,
     CONSTRAINT move_amount_units_check CHECK (((amount_units >= (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
     CONSTRAINT move_batch_limit_check CHECK ((batch_limit > 0)),
     CONSTRAINT move_check CHECK (((wait_reason IS NULL) = (wait_until IS NULL))),
     CONSTRAINT move_deposit_mode_check CHECK ((deposit_mode = ANY (ARRAY['factory'::text, 'hd'::text]))),
     CONSTRAINT move_moved_units_check CHECK (((moved_units >= (0)::numeric) AND (moved_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
     CONSTRAINT move_purpose_check CHECK ((purpose = ANY (ARRAY['sweep'::text, 'quarantine'::text, 'restore'::text, 'payout'::text, 'refund'::text, 'partial_refund'::text, 'fuel'::text, 'deploy'::text]))),
-    CONSTRAINT move_status_check CHECK ((status = ANY (ARRAY['waiting'::text, 'ready'::text, 'signed'::text, 'final'::text, 'failed'::text, 'parked'::text])))
+    CONSTRAINT move_status_check CHECK ((status = ANY (ARRAY['waiting'::text, 'ready'::text, 'signed'::text, 'final'::text, 'failed'::text, 'parked'::text]))),
+    CONSTRAINT move_token_fee_units_check CHECK ((token_fee_units >= (0)::numeric))
 );
 
 CREATE TABLE public.move_note (

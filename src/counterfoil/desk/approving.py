@@ -207,7 +207,7 @@ async def _approve(  # noqa: PLR0913, PLR0917 - who approves which payment, and 
         raise OutOfPlace(over)
     if bar := await barred(tx, move, now):
         raise OutOfPlace(bar.reason)
-    await _seal(desk, tx, (move, warrant, replaces), by, now)
+    await seal_again(desk, tx, (move, warrant, replaces), by, now)
     what = f"approved again; it stood still because: {move.park_reason}"
     note = MoveNote(by.org_id, desk.ids.new(), move.move_id, now, by.uid, what, reason)
     await notes.add_to_move(tx, note)
@@ -286,6 +286,10 @@ def _must_be_parked(move: MoveRow) -> None:
             f"move {move.move_id} is {move.status}; only what is parked is approved again or"
             " withdrawn"
         )
+    if move.moved_units and move.token_fee_units:
+        raise OutOfPlace(
+            f"move {move.move_id} was made, and its token kept a part of it; accept that instead"
+        )
     if move.moved_units:
         raise OutOfPlace(
             f"move {move.move_id} moved {move.moved_units} base units in {move.tx_hash} already"
@@ -344,13 +348,17 @@ def _may_land(nonce: int) -> OutOfPlace:
     )
 
 
-async def _seal(
+async def seal_again(
     desk: Desk,
     tx: Tx,
     what: tuple[MoveRow, Warrant, int | None],
     by: Actor,
     now: datetime,
 ) -> None:
+    """Make a parked payment ready under a warrant that says what ``what`` says, one more time.
+
+    That is the movement, the warrant to renew, and the nonce that it replaces.
+    """
     move, old, replaces_nonce = what
     new = replace(
         old,
@@ -365,6 +373,7 @@ async def _seal(
         move.move_id,
         by=by.uid,
         at=now,
+        amount_units=new.amount_units,
         warrant=seal_warrant(new, desk.approval_key or b""),
         generation=new.generation,
         replaces_nonce=replaces_nonce,

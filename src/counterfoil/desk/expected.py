@@ -60,5 +60,5 @@ async def _held_units(tx: Tx, batch: Batch, at_block: int, least: Depth) -> dict
         here = (move.chain, move.contract, move.deposit_mode)
         swept = move.purpose in moves.EMPTYING and here == (*asset, first.deposit_mode)
         if swept and move.invoice_id is not None:
-            held[where[move.invoice_id]] -= move.moved_units or 0
+            held[where[move.invoice_id]] -= move.left_units
     return held

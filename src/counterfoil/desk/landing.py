@@ -65,6 +65,8 @@ When = tuple[datetime, int]
 class LandedItem:
     """What one movement came to. ``problem`` is None when it did what it was to do.
 
+    ``moved_units`` arrived; ``token_fee_units`` left as well, and the token kept them.
+
     With ``again`` it moved nothing, for a reason that may pass by itself.
     """
 
@@ -72,6 +74,7 @@ class LandedItem:
     moved_units: int
     problem: str | None = None
     again: bool = False
+    token_fee_units: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +210,7 @@ async def _book(desk: Desk, tx: Tx, landed: Landed, row: TxRow, wallet: WalletRo
     ended = [_ended(move, landed, told.get(move.move_id)) for move in carried]
     await moves.end(tx, wallet.org_id, ended, now)
     for move, end in zip(carried, ended, strict=True):
-        for entry in await _entries(tx, move, end.moved_units or 0, (now, landed.block_number)):
+        for entry in await _entries(tx, move, end, (now, landed.block_number)):
             await ledger.post(tx, wallet.org_id, entry)
     if landed.fee_wei:
         await ledger.post(tx, wallet.org_id, _fee(landed, wallet, await _owner_id(tx, wallet), now))
@@ -245,26 +248,34 @@ def _ended(move: MoveRow, landed: Landed, item: LandedItem | None) -> Ended:
     if item is None:
         reason = f"{landed.tx_hash} landed, but shows nothing of this movement"
         return Ended(move.move_id, landed.tx_hash, 0, reason)
-    return Ended(move.move_id, landed.tx_hash, item.moved_units, item.problem)
+    fee_units = item.token_fee_units
+    return Ended(move.move_id, landed.tx_hash, item.moved_units, item.problem, fee_units)
 
 
-async def _entries(tx: Tx, move: MoveRow, moved_units: int, when: When) -> list[JournalEntry]:
+async def _entries(tx: Tx, move: MoveRow, end: Ended, when: When) -> list[JournalEntry]:
     """The journal entries of a movement, whatever became of it: the money is where it is."""
+    moved_units, fee_units = end.moved_units or 0, end.token_fee_units
     if move.purpose in EMPTYING:
-        return await _sweep_entries(tx, move, moved_units, when)
+        return await _sweep_entries(tx, move, moved_units, fee_units, when)
     if not moved_units or move.purpose == "deploy":
         return []
     source, destination = await _route(tx, move)
-    posting = Posting(source, destination, Money(moved_units, _asset(move)))
+    postings = [Posting(source, destination, Money(moved_units, _asset(move)))]
+    if fee_units:
+        postings.append(Posting(source, "outside:token", Money(fee_units, _asset(move))))
     invoice_id = move.invoice_id
     if destination == "child":
         child = await addresses.owner_of_child(tx, CHAINS[move.chain].family, move.destination)
         invoice_id = child.invoice_id if child is not None else None
-    return [JournalEntry(f"move:{move.move_id}", invoice_id, (posting,), *when)]
+    return [JournalEntry(f"move:{move.move_id}", invoice_id, tuple(postings), *when)]
 
 
-async def _sweep_entries(tx: Tx, move: MoveRow, moved_units: int, when: When) -> list[JournalEntry]:
+async def _sweep_entries(
+    tx: Tx, move: MoveRow, moved_units: int, fee_units: int, when: When
+) -> list[JournalEntry]:
     """What was the invoice's goes from its deposit address to the pool, or to the hold wallet.
+
+    What the token kept on the way is the invoice's loss as far as its money reaches.
 
     Anything above that came to the address without belonging to the invoice (dust sent before
     the address was given out). It is there now, so it is booked, but not as the invoice's.
@@ -273,17 +284,26 @@ async def _sweep_entries(tx: Tx, move: MoveRow, moved_units: int, when: When) ->
     deposited_units = await ledger.balance(
         tx, move.org_id, lies, move.chain, move.contract, invoice_id=move.invoice_id
     )
-    credited_units = min(moved_units, deposited_units)
+    left_units = min(moved_units + fee_units, deposited_units)
+    lost_units = min(fee_units, left_units)
+    credited_units = left_units - lost_units
     stray_units = moved_units - credited_units
     asset = _asset(move)
     to = hold_account(asset) if move.purpose == "quarantine" else pool_account(asset)
-    found = []
+    found, own = [], []
     if credited_units:
-        posting = Posting(lies, to, Money(credited_units, asset))
-        found.append(JournalEntry(f"move:{move.move_id}", move.invoice_id, (posting,), *when))
-    if stray_units:
-        posting = Posting("outside:payer", to, Money(stray_units, asset))
-        found.append(JournalEntry(f"stray:{move.move_id}", None, (posting,), *when))
+        own.append(Posting(lies, to, Money(credited_units, asset)))
+    if lost_units:
+        own.append(Posting(lies, "outside:token", Money(lost_units, asset)))
+    if own:
+        found.append(JournalEntry(f"move:{move.move_id}", move.invoice_id, tuple(own), *when))
+    parts: list[tuple[LedgerAccount, int]] = [
+        (to, stray_units),
+        ("outside:token", fee_units - lost_units),
+    ]
+    stray = tuple(Posting("outside:payer", d, Money(units, asset)) for d, units in parts if units)
+    if stray:
+        found.append(JournalEntry(f"stray:{move.move_id}", None, stray, *when))
     return found
 
 

@@ -52,12 +52,27 @@ class TransactionChecked(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovedAgain(Fact):
-    """A person approved a parked payment again; the invoice stands where it stood."""
+    """A person approved a parked payment again; the invoice stands where it stood.
+
+    Where it pays less than before, as its token kept some, both amounts are told.
+    """
 
     reason: str
     move_id: UUID
     generation: int
     replaces_nonce: int | None
+    amount_units: int | None = None
+    instead_of_units: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenFeeAccepted(Fact):
+    """A person accepts that a payment arrived without what its token kept; in base units."""
+
+    reason: str
+    move_id: UUID
+    arrived_units: int
+    token_fee_units: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +208,7 @@ def _paying(event: Event) -> dict[str, object]:
                 "move_id": str(event.move_id),
                 "generation": event.generation,
                 "replaces_nonce": event.replaces_nonce,
+                **_less(event),
             }
         case RedirectWithdrawn():
             return {"redirect": str(event.redirect_id)}
@@ -207,6 +223,13 @@ def _paying(event: Event) -> dict[str, object]:
             return {**_redirect(event), "moves": moves}
         case _:
             return {}
+
+
+def _less(event: ApprovedAgain) -> dict[str, object]:
+    if event.amount_units is None:
+        return {}
+    units = str(event.amount_units)
+    return {"amount_units": units, "instead_of_units": str(event.instead_of_units)}
 
 
 def _bound(event: RedirectOrdered) -> dict[str, object]:
@@ -256,6 +279,12 @@ def _naming(event: Event) -> dict[str, object]:
         case TransactionChecked():
             found = {"transfer": event.transfer, "tx_hash": event.tx_hash}
             return {**found, "confirmed": not event.reason}
+        case TokenFeeAccepted():
+            return {
+                "move_id": str(event.move_id),
+                "arrived_units": str(event.arrived_units),
+                "token_fee_units": str(event.token_fee_units),
+            }
         case BalanceDismissed():
             units = str(event.amount_units)
             return {"address": event.address, "asset": event.asset, "amount_units": units}

@@ -26,6 +26,7 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.registered import barred
 
 __all__ = [
+    "FEE_KEPT",
     "LONG",
     "OUTGOING",
     "SHORT",
@@ -44,6 +45,9 @@ _WITH_US: Final[tuple[LedgerAccount, ...]] = (
     "hold",
     "hold:coin",
 )
+
+FEE_KEPT: Final = "its token kept"
+"""What the reason of a payment says that a token's fee made too large, or let arrive short."""
 
 SHORT: Final = timedelta(minutes=1)
 """The longest pause before something is looked at again that costs nobody anything."""
@@ -278,6 +282,23 @@ async def _lost(tx: Tx, move: MoveRow) -> list[LostSignature]:
     return [*found, *(one for one in own if one.ended in {None, "landed"})]
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What is still to leave for an invoice, and what of its money is with us, of one asset.
+
+    ``token_fee_units`` is what the token kept of it so far.
+    """
+
+    outgoing_units: int
+    with_us_units: int
+    token_fee_units: int
+
+    @property
+    def over_units(self) -> int:
+        """How much more is to leave than is here; zero where it is enough."""
+        return max(self.outgoing_units - self.with_us_units, 0)
+
+
 async def over_budget(tx: Tx, move: MoveRow) -> str | None:
     """Why the invoice's payouts and refunds together are more than what came in for it.
 
@@ -287,6 +308,26 @@ async def over_budget(tx: Tx, move: MoveRow) -> str | None:
     """
     if move.purpose not in OUTGOING or move.invoice_id is None:
         return None
+    budget = await budget_of(tx, move)
+    if not budget.over_units:
+        return None
+    outgoing_units, with_us_units = budget.outgoing_units, budget.with_us_units
+    if budget.over_units <= budget.token_fee_units:
+        return (
+            f"less is here, as its token kept {budget.token_fee_units} on the way:"
+            f" {outgoing_units} base units are to leave for this invoice, but only"
+            f" {with_us_units} of what came in for it are with us"
+        )
+    return (
+        f"over budget: {outgoing_units} base units are to leave for this invoice, but only"
+        f" {with_us_units} of what came in for it are with us"
+    )
+
+
+async def budget_of(tx: Tx, move: MoveRow) -> Budget:
+    """The budget that an outgoing movement shares with the others of its invoice and asset."""
+    if move.invoice_id is None:
+        return Budget(0, 0, 0)
     where = (move.chain, move.contract)
     outgoing_units = await moves.open_outgoing_units(tx, move.org_id, move.invoice_id, *where)
     with_us_units = 0
@@ -296,12 +337,10 @@ async def over_budget(tx: Tx, move: MoveRow) -> str | None:
         with_us_units += await ledger.balance(
             tx, move.org_id, account, *where, invoice_id=move.invoice_id
         )
-    if outgoing_units <= with_us_units:
-        return None
-    return (
-        f"over budget: {outgoing_units} base units are to leave for this invoice, but only"
-        f" {with_us_units} of what came in for it are with us"
+    fee_units = await ledger.balance(
+        tx, move.org_id, "outside:token", *where, invoice_id=move.invoice_id
     )
+    return Budget(outgoing_units, with_us_units, fee_units)
 
 
 async def _short_of_coin(tx: Tx, move: MoveRow) -> str | None:

@@ -49,5 +49,5 @@ async def _lying(tx: Tx, invoice: Invoice) -> Counter[tuple[str, str, DepositMod
             lying[row.chain, row.contract, row.deposit_mode] += row.amount_units
     for move in await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id]):
         if move.purpose in moves.EMPTYING:
-            lying[move.chain, move.contract, move.deposit_mode] -= move.moved_units or 0
+            lying[move.chain, move.contract, move.deposit_mode] -= move.left_units
     return lying

@@ -48,13 +48,13 @@ def overtaken(of_invoice: Sequence[MoveRow]) -> list[MoveRow]:
 
 
 def _emptied(later: MoveRow, earlier: MoveRow) -> bool:
-    left_units = earlier.amount_units - (earlier.moved_units or 0)
+    left_units = earlier.amount_units - earlier.left_units
     return (
         later.purpose in EMPTYING
         and later.status == "final"
         and (later.chain, later.contract, later.deposit_mode)
         == (earlier.chain, earlier.contract, earlier.deposit_mode)
-        and (later.moved_units or 0) >= left_units
+        and later.left_units >= left_units
     )
 
 

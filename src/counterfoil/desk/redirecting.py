@@ -45,6 +45,8 @@ from counterfoil.desk.record import record
 from counterfoil.desk.redirect_orders import last_order, must_be_good, orders_given
 from counterfoil.desk.registered import PayoutAddress, barred, refuse_unregistered, usable
 from counterfoil.desk.registering import rules_of
+from counterfoil.desk.token_fees import Short
+from counterfoil.desk.token_fees import find as find_short
 
 __all__ = ["MoveRow", "PayoutAddress"]
 
@@ -57,6 +59,7 @@ class Standing:
 
     ``waits`` says why nothing can be done yet, empty where something can. ``barred`` says why they
     are not approved again, empty where they may be: nothing is sent to where they go any more.
+    ``short`` are those of which a token kept a part, which somebody can accept.
     ``order`` waits for its second person, or did until it ``ran_out``. ``choices`` are the
     registered addresses that it could go to. ``actions`` are those that this member may give.
     """
@@ -64,6 +67,7 @@ class Standing:
     parked: tuple[MoveRow, ...]
     waits: str
     barred: str
+    short: Short
     order: RedirectOrder | None
     ran_out: bool
     void: str
@@ -73,7 +77,7 @@ class Standing:
     @property
     def left(self) -> tuple[MoveRow, ...]:
         """Those of which something reached its address; for what is missing nothing can be done."""
-        return tuple(move for move in self.parked if move.moved_units)
+        return tuple(m for m in self.parked if m.moved_units and not m.token_fee_units)
 
     @property
     def may_have_left(self) -> bool:
@@ -223,24 +227,25 @@ async def standing(desk: Desk, view: InvoiceView, by: Actor) -> Standing | None:
         rules = await rules_of(tx, invoice.org_id, now)
         no_more = await _barred(desk, tx, parked)
         checks = await _is_checker(tx, invoice, parked, by)
+        short = await find_short(tx, invoice)
         try:
             found = await last_order(tx, invoice)
             if found is not None:
                 order, void = found[0], await _void(desk, tx, *found)
-            for move in parked:
+            for move in short.others(parked):
                 await _may_be_replaced(desk, tx, invoice, move)
         except OutOfPlace as refused:
             waits = refused.message
     ran_out = order is not None and order.has_run_out(now)
     waiting = None if void else order
-    has_payout = any(move.purpose == "payout" for move in parked)
+    has_payout = not short and any(move.purpose == "payout" for move in parked)
     families = {CHAINS[move.chain].family for move in parked}
     choices = tuple(o for o in good if {o.family} == families and o.address not in there)
     actions: set[str] = set()
     if Permission.SIGN in by.permissions:
         made = by.uid in makers(invoice)
-        if not waits and checks:
-            actions |= _again_or_never(invoice, parked, no_more)
+        if checks:
+            actions |= _by_checker(invoice, parked, short, waits, no_more)
         may_order = has_payout and choices and (not made or rules.two_people)
         if not waits and waiting is None and may_order:
             actions.add("redirect")
@@ -248,12 +253,19 @@ async def standing(desk: Desk, view: InvoiceView, by: Actor) -> Standing | None:
             actions.add("approve_redirect")
         if waiting is not None:
             actions.add("withdraw_redirect")
-    return Standing(parked, waits, no_more, order, ran_out, void, choices, frozenset(actions))
+    told = waits, no_more, short, order, ran_out, void, choices
+    return Standing(parked, *told, frozenset(actions))
 
 
-def _again_or_never(invoice: Invoice, parked: Sequence[MoveRow], no_more: str) -> set[str]:
+def _by_checker(
+    invoice: Invoice, parked: Sequence[MoveRow], short: Short, waits: str, no_more: str
+) -> set[str]:
     """What somebody who checks these payments may do about them where they go."""
-    found = set() if no_more else {"approve_payments"}
+    found = {"accept_fees"} if short else set()
+    if waits or short.arrived:
+        return found
+    if not (short or no_more):
+        found.add("approve_payments")
     if any(is_of_open_refund(move, invoice) for move in parked):
         found.add("withdraw_payments")
     return found

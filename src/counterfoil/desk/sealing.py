@@ -5,7 +5,7 @@ is the signer's to see, who checks its warrant (decision 2).
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -106,6 +106,9 @@ def _payment(
             == (str(move.move_id), move.generation)
         ]
         approved = _by(again, move)
+        told_units = next((e.metadata.get("amount_units") for e in again), None)
+        if told_units not in {None, str(move.amount_units)}:
+            return "is not the amount that was approved again"
     elif refund is not None:
         approved = (move.approved_by, move.approved_at) == (refund.approved_by, refund.approved_at)
     else:
@@ -134,6 +137,16 @@ def _sent_on(entries: Sequence[LogEntry], move: MoveRow) -> bool:
     return False
 
 
+def _spared_units(entries: Sequence[LogEntry], move: MoveRow) -> Iterator[int]:
+    """How much less people had a payment pay, each time, as its token had kept that much."""
+    for entry in entries:
+        told = entry.metadata
+        if entry.event == "approved_again" and told.get("move_id") == str(move.move_id):
+            units = told.get("amount_units"), told.get("instead_of_units")
+            if isinstance(units[0], str) and isinstance(units[1], str):
+                yield int(units[1]) - int(units[0])
+
+
 def _by(entries: Sequence[LogEntry], move: MoveRow) -> bool:
     return any((e.operator_uid, e.at) == (move.approved_by, move.approved_at) for e in entries)
 
@@ -149,7 +162,8 @@ def _amounts(
         planned: Counter[tuple[str, str]] = Counter()
         for move in payments:
             if move.source_id == refund.refund_id.hex and move.purpose != "payout":
-                planned[move.chain, move.contract] += move.amount_units
+                spared_units = sum(_spared_units(entries, move))
+                planned[move.chain, move.contract] += move.amount_units + spared_units
         meant = {(m.asset.chain, m.asset.contract): m.units for m in refund.amounts}
         if refund.approved_at is not None and dict(planned) != meant:
             finding = f"the payments of {_name(refund)} are not its amounts"

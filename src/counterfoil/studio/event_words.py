@@ -33,6 +33,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "paid_out": N_("paid the money out"),
     "refund_settled": N_("sent the refund"),
     "approved_again": N_("approved a payment again that stood still"),
+    "token_fee_accepted": N_("accepted that a payment arrived without what its token kept"),
     "payment_withdrawn": N_("withdrew a payment that stood still"),
     "redirect_ordered": N_("ordered that a payout goes to another address"),
     "redirect_withdrawn": N_("withdrew that order"),

@@ -29,6 +29,7 @@ from counterfoil.desk import (
     redirecting,
     refunding,
     second_look,
+    token_fees,
 )
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.dossier import dossier
@@ -137,6 +138,9 @@ SIMPLE: Final[Mapping[str, Give]] = {
     "approve_payments": lambda a: approving.approve_payments_again(
         a.desk, a.invoice_id, a.request.user.actor, a.reason
     ),
+    "accept_fees": lambda a: token_fees.accept(
+        a.desk, a.invoice_id, a.request.user.actor, a.reason
+    ),
     "withdraw_payments": lambda a: approving.withdraw_payments(
         a.desk, a.invoice_id, a.request.user.actor, a.reason
     ),
@@ -184,7 +188,14 @@ DECIDED: Final[Mapping[str, str]] = {"release": "released", "decline": "declined
 """What is told of a vote that was the last one needed."""
 
 MOVES_MONEY: Final = frozenset(
-    {"sign_off", "approve_refund", "approve_payments", "redirect", "approve_redirect"}
+    {
+        "sign_off",
+        "approve_refund",
+        "approve_payments",
+        "accept_fees",
+        "redirect",
+        "approve_redirect",
+    }
 )
 """What asks once more who is there."""
 
@@ -369,6 +380,7 @@ def _sums(invoice: Invoice) -> list[tuple[str, tuple[Money, ...]]]:
         (N_("Received"), came),
         (N_("Paid out"), reckoning.paid_out(invoice)),
         (N_("Sent back"), reckoning.returned(invoice)),
+        (N_("Kept by its token, as a fee"), reckoning.token_fees(invoice)),
         (N_("With us now"), reckoning.holdings(invoice)),
     ]
     if invoice.status is Status.RESOLUTION_REQUIRED:
@@ -400,11 +412,20 @@ def _place(move: MoveRow) -> tuple[datetime, bool, int]:
     return move.created_at, move.purpose not in INWARD, move.leg
 
 
-def with_amounts(standing: Standing) -> list[tuple[MoveRow, Money, Money]]:
-    """Each payment that stands still, what was to be paid, and what of it arrived."""
+def with_amounts(standing: Standing) -> list[tuple[MoveRow, Money, Money, Money | None]]:
+    """Each payment that stands still: what was to be paid, what arrived, what could be paid.
+
+    The last is None where it is not a token's fee that it is larger than.
+    """
+    payable = {move.move_id: units for move, units in standing.short.less}
     assets = ((move, known_asset(move.chain, move.contract)) for move in standing.parked)
     return [
-        (move, Money(move.amount_units, asset), Money(move.moved_units or 0, asset))
+        (
+            move,
+            Money(move.amount_units, asset),
+            Money(move.moved_units or 0, asset),
+            Money(payable[move.move_id], asset) if move.move_id in payable else None,
+        )
         for move, asset in assets
         if asset is not None
     ]

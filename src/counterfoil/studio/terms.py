@@ -57,6 +57,7 @@ LEDGER: Final[Mapping[str, str]] = {
     "outside:payer": N_("the customer"),
     "outside:merchant": N_("you, outside"),
     "outside:network": N_("the chain, for fees"),
+    "outside:token": N_("its token, as a fee"),
     "outside:funding": N_("whoever sent gas money"),
     "deposit": N_("the invoice's address"),
     "child": N_("the invoice's address"),

@@ -86,6 +86,7 @@ DONE: Final[Mapping[str, str]] = {
     "withdraw_refund": N_("The refund is withdrawn."),
     "redeliver": N_("The callback is sent again."),
     "approve_payments": N_("Approved again; this page says how far the payment is."),
+    "accept_fees": N_("Accepted. What was not paid yet goes out with what is here."),
     "withdraw_payments": N_("Given up. The money can go back to another address."),
     "redirect": N_("The payout goes elsewhere: at once, or when a second person approves it."),
     "approve_redirect": N_(
@@ -327,6 +328,11 @@ STANDING: Final[Mapping[str, tuple[str, str, str]]] = {
         ),
         "btn-primary",
     ),
+    "accept_fees": (
+        N_("Accept what its token left of it"),
+        N_("It pays what is left, to the same address, and never twice. What was kept is lost."),
+        "btn-primary",
+    ),
     "redirect": (
         N_("Pay it out to another address"),
         N_(
@@ -360,6 +366,7 @@ STANDING: Final[Mapping[str, tuple[str, str, str]]] = {
 """What may be done about a payment that stands still: the button, what follows, and its look."""
 
 _STANDS: Final = (
+    ("its token kept", N_("Its token kept a part, so less is here or has arrived.")),
     (
         "the chain would refuse it",
         N_("The token refuses this payment; mostly its issuer has frozen the address."),

@@ -20,6 +20,7 @@ from counterfoil.desk.moving import (
     EMPTYING,
     Batch,
     Item,
+    MoveRow,
     OpenTx,
     SigningRefused,
     WalletRole,
@@ -42,6 +43,7 @@ from counterfoil.signer.orders import (
 )
 
 _WORD_BYTES: Final = 32
+_TRANSFER_TOPICS: Final = 3
 _GAS_MARGIN_PERCENT: Final = 125
 _FROM_ZERO_GAS: Final = 20_000
 
@@ -296,13 +298,19 @@ def _swept(open_tx: OpenTx, receipt: Receipt, item: Item, event: SweptItem | Non
         if move.contract
         else event.amount_units
     )
-    if arrived_units != event.amount_units or arrived_units < move.amount_units:
+    fee_units = (
+        _fee_units(open_tx, receipt, (move.contract, event.account, wallet), arrived_units)
+        if move.contract
+        else 0
+    )
+    left_units = arrived_units + fee_units
+    if left_units != event.amount_units or left_units < move.amount_units:
         problem = (
             f"{move.amount_units} base units were to be swept; {event.amount_units} left"
             f" {event.account}, {arrived_units} arrived in the {name}"
         )
         return LandedItem(move.move_id, arrived_units, problem)
-    return LandedItem(move.move_id, arrived_units)
+    return LandedItem(move.move_id, arrived_units, token_fee_units=fee_units)
 
 
 def _receiver(open_tx: OpenTx, item: Item) -> tuple[str, str]:
@@ -314,9 +322,11 @@ def _sent_by_child(open_tx: OpenTx, receipt: Receipt, item: Item) -> LandedItem:
     """Believe what arrived with us by the token's own log."""
     move = item.move
     name, wallet = _receiver(open_tx, item)
-    arrived_units = _arrived_units(receipt, move.contract, open_tx.wallet.address, wallet)
-    if arrived_units == move.amount_units:
-        return LandedItem(move.move_id, arrived_units)
+    route = (move.contract, open_tx.wallet.address, wallet)
+    arrived_units = _arrived_units(receipt, *route)
+    fee_units = _fee_units(open_tx, receipt, route, arrived_units)
+    if arrived_units + fee_units == move.amount_units:
+        return LandedItem(move.move_id, arrived_units, token_fee_units=fee_units)
     problem = (
         f"{move.amount_units} base units were to be swept; {arrived_units} arrived in the {name}"
         f" from {open_tx.wallet.address}"
@@ -327,14 +337,54 @@ def _sent_by_child(open_tx: OpenTx, receipt: Receipt, item: Item) -> LandedItem:
 def _paid(open_tx: OpenTx, receipt: Receipt, item: Item, destination: str) -> LandedItem:
     move = item.move
     sender = open_tx.wallet.address
+    route = (move.contract, sender, destination)
+    arrived_units = _arrived_units(receipt, *route) if move.contract else 0
+    fee_units = _fee_units(open_tx, receipt, route, arrived_units) if move.contract else 0
     if paid(receipt, move.contract, sender, destination, move.amount_units):
-        return LandedItem(move.move_id, move.amount_units)
-    arrived_units = _arrived_units(receipt, move.contract, sender, destination)
+        return LandedItem(move.move_id, move.amount_units, token_fee_units=fee_units)
+    if fee_units and arrived_units + fee_units == move.amount_units:
+        return _paid_short(move, arrived_units, fee_units)
     problem = (
         f"{move.amount_units} base units were to be paid; the token shows {arrived_units}"
         f" arriving at {destination}"
     )
     return LandedItem(move.move_id, arrived_units, problem)
+
+
+def _paid_short(move: MoveRow, arrived_units: int, fee_units: int) -> LandedItem:
+    """A payment that a token kept a part of waits for a person; our own places lose nobody."""
+    if move.purpose == "restore":
+        return LandedItem(move.move_id, arrived_units, token_fee_units=fee_units)
+    problem = (
+        f"{move.amount_units} base units were to be paid; {arrived_units} arrived at"
+        f" {move.destination}, as its token kept {fee_units}"
+    )
+    return LandedItem(move.move_id, arrived_units, problem, token_fee_units=fee_units)
+
+
+def _fee_units(
+    open_tx: OpenTx, receipt: Receipt, route: tuple[str, str, str], arrived_units: int
+) -> int:
+    """What a token kept of what a sender gave to a receiver, by the token's own logs.
+
+    Nothing is believed to be a fee where most of it went elsewhere, or any of it to another place
+    of ours.
+    """
+    token, sender, receiver = route
+    elsewhere = [
+        log
+        for log in receipt.logs
+        if log.contract == token
+        and log.topics[:2] == (TRANSFER_TOPIC, address_topic(sender))
+        and len(log.topics) == _TRANSFER_TOPICS
+        and log.topics[2] != address_topic(receiver)
+        and len(log.data) == _WORD_BYTES
+    ]
+    ours = {address_topic(place) for place in (open_tx.pool, open_tx.hold)}
+    fee_units = sum(int.from_bytes(log.data) for log in elsewhere)
+    if fee_units >= arrived_units or any(log.topics[2] in ours for log in elsewhere):
+        return 0
+    return fee_units
 
 
 def _arrived_units(receipt: Receipt, token: str, sender: str, receiver: str) -> int:

@@ -21,7 +21,7 @@ from counterfoil.chains.port import (
     Receipt,
     SendOutcome,
 )
-from counterfoil.desk import children, landing, moving
+from counterfoil.desk import children, landing, moving, token_fees
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.landing import Landed, Settled
 from counterfoil.desk.moving import (
@@ -240,6 +240,8 @@ class MoveWorker:
             await moving.split(self._desk, batch)
             return Reserved.WAITING
         move = batch.items[0].move
+        if too_large := await token_fees.why_too_large(self._desk, move):
+            return await self._park(batch, {move.move_id: too_large})
         if (
             move.purpose in OUTGOING
             and self._desk.clock.now() - move.updated_at >= REFUSED_PATIENCE

@@ -36,7 +36,7 @@ from counterfoil.api.kryptogo.requests import (
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.strict_json import canonical
-from counterfoil.desk import approving, attaching, commands, redirecting
+from counterfoil.desk import approving, attaching, commands, redirecting, token_fees
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import Idempotent
 from counterfoil.desk.queries import InvoiceView
@@ -268,6 +268,15 @@ ACTIONS: Final = (
         schema.DECISION_FIELDS,
         {"reason": "The issuer blocked the receiver; the customer named another address."},
         lambda a: approving.withdraw_payments(a.desk, a.invoice_id, a.by, a.reason, a.key),
+    ),
+    Action(
+        "payments/accept",
+        "acceptTokenFees",
+        "Let payments go on, or end, with what is left of them where a token kept a part",
+        P.SIGN,
+        schema.DECISION_FIELDS,
+        {"reason": "The issuer takes a fee since today; we bear it."},
+        lambda a: token_fees.accept(a.desk, a.invoice_id, a.by, a.reason, a.key),
     ),
     Action(
         "payments/redirect",

@@ -138,6 +138,7 @@ INVOICE_EXAMPLE: Final[Schema] = {
     "resolution": None,
     "stray": [],
     "refundable": [],
+    "token_fees": [],
 }
 
 LOG_EXAMPLE: Final[Schema] = {

@@ -366,6 +366,7 @@ def _schemas() -> Schema:
                 "resolution": _or_null(_OBJECT),
                 "stray": {"type": "array", "items": _OBJECT},
                 "refundable": {"type": "array", "items": _OBJECT},
+                "token_fees": {"type": "array", "items": _OBJECT},
             }
         ),
         "PaymentIntent": _described(_PAYMENT_INTENT),

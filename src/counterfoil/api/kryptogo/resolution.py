@@ -64,6 +64,11 @@ def refundable_of(invoice: Invoice) -> list[Json]:
     return _amounts(reckoning.refundable(invoice))
 
 
+def token_fees_of(invoice: Invoice) -> list[Json]:
+    """What tokens kept for themselves while the payment was moved."""
+    return _amounts(reckoning.token_fees(invoice))
+
+
 def _numbers(view: InvoiceView, choice: Choice) -> Json:
     invoice = view.invoice
     match choice:

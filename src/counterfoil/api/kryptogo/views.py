@@ -12,7 +12,12 @@ from typing import Any, Final
 
 import msgspec
 
-from counterfoil.api.kryptogo.resolution import refundable_of, resolution_of, stray_of
+from counterfoil.api.kryptogo.resolution import (
+    refundable_of,
+    resolution_of,
+    stray_of,
+    token_fees_of,
+)
 from counterfoil.api.kryptogo.status import (
     CATEGORIES,
     INVOICE_STATUSES,
@@ -154,6 +159,7 @@ def invoice_intent(view: InvoiceView, by: Actor, links: PayLinks) -> Json:
         "transfers": [_transfer(t) for t in view.transfers],
         "stray": stray_of(invoice),
         "refundable": refundable_of(invoice),
+        "token_fees": token_fees_of(invoice),
         "refund": _refund(view, invoice.refunds[-1]) if invoice.refunds else None,
         "refunds": [_refund(view, refund) for refund in invoice.refunds],
         "resolution": resolution_of(view),

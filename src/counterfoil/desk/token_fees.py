@@ -1,0 +1,205 @@
+"""Payments of which a token keeps a part: somebody accepts that less of the money arrives.
+
+What a token keeps on the way to a place of ours is booked and stops nothing by itself; the payment
+that is then larger than what is here parks. So does one that was made and arrived short
+(docs/decisions/0037-what-a-token-keeps.md).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from uuid import UUID
+
+from counterfoil.books import moves, notes, retries
+from counterfoil.books.moves import MoveRow
+from counterfoil.books.notes import MoveNote
+from counterfoil.core.errors import OutOfPlace
+from counterfoil.core.invoice import Invoice
+from counterfoil.core.roles import Actor, system
+from counterfoil.db.pool import Tx
+from counterfoil.desk import progress, queries
+from counterfoil.desk.act import happen
+from counterfoil.desk.approving import (
+    dead_nonce,
+    must_be_checker,
+    must_be_in_place,
+    must_be_said,
+    old_warrant,
+    seal_again,
+)
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.idempotency import Idempotent, once
+from counterfoil.desk.metadata import ApprovedAgain, PaymentWithdrawn, TokenFeeAccepted
+from counterfoil.desk.moving import RUNS_WHILE
+from counterfoil.desk.objections import FEE_KEPT, OUTGOING, budget_of, over_budget
+from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.reach import locked
+from counterfoil.desk.record import record
+from counterfoil.desk.registered import barred
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """Parked payments of an invoice that are short by what a token kept.
+
+    ``arrived`` were made and came with less. ``less`` were not, with what each can pay, in base
+    units; zero where nothing is left for it.
+    """
+
+    arrived: tuple[MoveRow, ...]
+    less: tuple[tuple[MoveRow, int], ...]
+
+    def others(self, parked: Sequence[MoveRow]) -> list[MoveRow]:
+        """Those of some parked payments that stand still for another reason."""
+        own = {move.move_id for move in (*self.arrived, *(move for move, _ in self.less))}
+        return [move for move in parked if move.move_id not in own]
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to accept."""
+        return bool(self.arrived or self.less)
+
+
+async def find(tx: Tx, invoice: Invoice) -> Short:
+    """What of an invoice's parked payments a token's fee is to blame for."""
+    planned = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
+    parked = [move for move in planned if move.purpose in OUTGOING and move.status == "parked"]
+    arrived = tuple(move for move in parked if move.moved_units and move.token_fee_units)
+    unmade = [
+        move
+        for move in parked
+        if not move.moved_units and (move.purpose, invoice.status.value) in RUNS_WHILE
+    ]
+    # The merchant bears the fee before a customer does, who gets back what was promised.
+    unmade.sort(key=lambda move: (move.chain, move.contract, move.purpose != "payout"))
+    less: list[tuple[MoveRow, int]] = []
+    for _, alike in groupby(unmade, key=lambda move: (move.chain, move.contract)):
+        less += await _spared(tx, list(alike))
+    return Short(arrived, tuple(less))
+
+
+async def why_too_large(desk: Desk, move: MoveRow) -> str | None:
+    """Why a movement is more than what is here, where a token's fee is to blame; else None."""
+    async with desk.database.reading() as tx:
+        over = await over_budget(tx, move)
+    return over if over is not None and FEE_KEPT in over else None
+
+
+async def accept(
+    desk: Desk, invoice_id: UUID, by: Actor, reason: str, idempotent: Idempotent | None = None
+) -> InvoiceView:
+    """Let an invoice's payments end, or go on, with what a token left of them.
+
+    What was made is done with what arrived. What was not pays what is here, under a new approval of
+    the smaller amount to the same address. Raises `NotFound`, `Forbidden` for whoever may not
+    approve these payments again, `Invalid` without a reason, and `OutOfPlace` where no payment is
+    short because of its token, or an earlier signature may still land.
+    """
+    must_be_said(by, reason)
+
+    async def give(tx: Tx) -> InvoiceView:
+        async def do() -> InvoiceView:
+            invoice = await locked(tx, by, invoice_id)
+            short = await find(tx, invoice)
+            if not short:
+                raise OutOfPlace("no payment of this invoice is short because its token kept some")
+            after = await _accept(desk, tx, invoice, short, by, reason)
+            return await queries.full_view(desk, tx, after)
+
+        return await once(desk, tx, by, idempotent, do)
+
+    return await desk.database.run(give)
+
+
+async def _spared(tx: Tx, alike: Sequence[MoveRow]) -> list[tuple[MoveRow, int]]:
+    """What each of these payments of one asset can pay; empty where a fee explains nothing."""
+    budget = await budget_of(tx, alike[0])
+    over_units = budget.over_units
+    if not 0 < over_units <= budget.token_fee_units:
+        return []
+    found = []
+    for move in alike:
+        spared_units = min(over_units, move.amount_units)
+        over_units -= spared_units
+        if spared_units or FEE_KEPT in (move.park_reason or ""):
+            found.append((move, move.amount_units - spared_units))
+    return [] if over_units else found
+
+
+async def _accept(  # noqa: PLR0913, PLR0917 - who accepts what, and why
+    desk: Desk, tx: Tx, invoice: Invoice, short: Short, by: Actor, reason: str
+) -> Invoice:
+    ended = set()
+    for move in short.arrived:
+        invoice = await _end(desk, tx, invoice, move, by, reason)
+        ended.add(move.purpose)
+    for move, units in short.less:
+        invoice = await _go_on(desk, tx, invoice, (move, units), by, reason)
+        if not units:
+            ended.add(move.purpose)
+    for move, _ in short.less:
+        if over := await over_budget(tx, move):
+            raise OutOfPlace(over)
+    now = desk.clock.now()
+    for fact in await progress.facts(tx, invoice, now, ended) if ended else ():
+        invoice = await happen(desk, tx, invoice, fact, system("move", invoice.org_id))
+    return invoice
+
+
+async def _end(  # noqa: PLR0913, PLR0917 - who accepts what, and why
+    desk: Desk, tx: Tx, invoice: Invoice, move: MoveRow, by: Actor, reason: str
+) -> Invoice:
+    """Count as made what arrived short."""
+    await must_be_checker(tx, invoice, move, by)
+    now = desk.clock.now()
+    await retries.ended_short(tx, by.org_id, move.move_id, now)
+    await _note(desk, tx, move, f"accepted as it arrived; {move.park_reason}", by, reason)
+    event = TokenFeeAccepted(
+        at=now,
+        by=by.uid,
+        reason=reason,
+        move_id=move.move_id,
+        arrived_units=move.moved_units or 0,
+        token_fee_units=move.token_fee_units,
+    )
+    return await record(desk, tx, invoice, invoice, event=event, by=by, todo=())
+
+
+async def _go_on(  # noqa: PLR0913, PLR0917 - who accepts what, and why
+    desk: Desk, tx: Tx, invoice: Invoice, what: tuple[MoveRow, int], by: Actor, reason: str
+) -> Invoice:
+    """Have a payment that was not made pay less; none where nothing is left for it."""
+    move, units = await moves.lock(tx, by.org_id, what[0].move_id) or what[0], what[1]
+    warrant = old_warrant(desk, move)
+    must_be_in_place(move, invoice)
+    await must_be_checker(tx, invoice, move, by)
+    replaces = await dead_nonce(tx, move)
+    now = desk.clock.now()
+    if bar := await barred(tx, move, now):
+        raise OutOfPlace(bar.reason)
+    told = f"{units} base units instead of {move.amount_units}; it stood still because:"
+    await _note(desk, tx, move, f"approved with {told} {move.park_reason}", by, reason)
+    if not units:
+        await moves.give_up(tx, by.org_id, [move.move_id], now)
+        gone = PaymentWithdrawn(at=now, by=by.uid, reason=reason, move_id=move.move_id)
+        return await record(desk, tx, invoice, invoice, event=gone, by=by, todo=())
+    fewer = replace(warrant, amount_units=units)
+    await seal_again(desk, tx, (move, fewer, replaces), by, now)
+    event = ApprovedAgain(
+        at=now,
+        by=by.uid,
+        reason=reason,
+        move_id=move.move_id,
+        generation=move.generation + 1,
+        replaces_nonce=replaces,
+        amount_units=units,
+        instead_of_units=move.amount_units,
+    )
+    return await record(desk, tx, invoice, invoice, event=event, by=by, todo=())
+
+
+async def _note(  # noqa: PLR0913, PLR0917 - one note, whole
+    desk: Desk, tx: Tx, move: MoveRow, what: str, by: Actor, reason: str
+) -> None:
+    now = desk.clock.now()
+    note = MoveNote(by.org_id, desk.ids.new(), move.move_id, now, by.uid, what, reason)
+    await notes.add_to_move(tx, note)
