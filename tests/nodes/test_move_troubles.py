@@ -18,10 +18,11 @@ from counterfoil.signer.orders import Order, Signed, TxTerms, WalletAddresses
 from counterfoil.signer.refusals import SignerRefused
 from counterfoil.signer.wire import Code
 from counterfoil.workers.move import MoveWorker
+from counterfoil.workers.reconcile import reconcile
 from support.fake_chain import FakeChain
 from support.fake_clock import NOON, FakeClock
 from support.house import House
-from support.invoices import DUE, MERCHANT_ADDRESS, USDT
+from support.invoices import DUE, MERCHANT_ADDRESS, USDC, USDT
 from support.till import ETHER
 
 SECOND = timedelta(seconds=1)
@@ -180,6 +181,30 @@ async def test_one_transaction_that_cannot_be_followed_keeps_no_other_from_settl
     assert await house.worker().follow(house.arb.chain)
     left = await moving.open_txs(house.desk, "arb")
     assert [open_tx.tx.tx_hash for open_tx in left] == [first.tx.tx_hash]
+
+
+async def test_a_paused_token_is_waited_for_while_others_go_on(house: House) -> None:
+    paying = await house.signed_bill(asset=USDC)
+    await house.drive(rounds=1)
+    await house.worker().follow(house.arb.chain)
+    sweeping, other = await house.signed_bill(asset=USDC), await house.signed_bill()
+    await house.arb.as_issuer(USDC, "pause()")
+    await house.drive(rounds=4)
+
+    payout, sweep = await house.move(paying, "payout"), await house.move(sweeping, "sweep")
+    assert "the chain would refuse it: " in str(payout.wait_reason)
+    assert "its issuer may have frozen the address or paused the token" in str(sweep.wait_reason)
+    assert (payout.status, sweep.status) == ("ready", "ready")
+    assert await house.status(other) is Status.COMPLETED
+    assert await house.at_merchant(USDC) == 0
+
+    await house.arb.as_issuer(USDC, "unpause()")
+    clock(house).advance(timedelta(minutes=15))
+    await house.drive(rounds=4)
+    assert await house.status(paying) is await house.status(sweeping) is Status.COMPLETED
+    assert await house.at_merchant(USDC) == 2 * DUE
+    compared = [found async for found in reconcile(house.desk, house.arb.chain)]
+    assert [found.differences for found in compared] == [()] * len(compared)
 
 
 async def test_a_dear_chain_is_waited_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
