@@ -16,7 +16,7 @@ from counterfoil.desk import proving
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import KEPT, Answered
 from counterfoil.workers.reconcile import reconcile
-from simulation import approved
+from simulation import approved, bodies, opinion
 from simulation.chain import Committed, SimulatedChain
 from simulation.database import Line, SimulatedDatabase
 from simulation.invariants import INVARIANTS, question
@@ -184,11 +184,13 @@ class Checker(Committed):
             self.checks += 6
         await self._check_seals()
         await self._check_callbacks()
+        self.checks += await bodies.check(self.ask, self.world.receivers.got)
 
     async def _check_queries(self, before: _State, when: Any) -> None:  # noqa: ANN401 - as above
         self.checks += sum(when in {one.when, "at rest"} for one in INVARIANTS)
         for name, finding in await self.ask(_QUESTIONS[when], self._parameters(before)):
             raise Violation(name, finding)
+        self.checks += await opinion.check(self.ask)
 
     def _parameters(self, before: _State) -> dict[str, object]:
         roles = {uid: person.role for uid, person in self.people.items()}
