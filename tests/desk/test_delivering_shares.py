@@ -1,7 +1,8 @@
 """Nobody's callbacks wait for somebody else's slow receivers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from threading import Event
 
@@ -11,7 +12,8 @@ from counterfoil.db.pool import Database
 from counterfoil.db.rows import one_value
 from counterfoil.workers.notify import Limits, Notifier
 from counterfoil.workers.outward import SystemLookup, on_behalf_of
-from support.bench import Bench, opened
+from counterfoil.workers.runner import LONGEST_WAY_SECONDS, RightOfWay
+from support.bench import Bench, opened, work
 from support.inbox import Inbox
 from support.patience import PATIENCE_SECONDS, patiently
 
@@ -36,6 +38,37 @@ async def test_a_receiver_that_hangs_delays_nobody_else(bench: Bench) -> None:
             await asyncio.sleep(0)
 
     assert len(slow.received) <= 3
+
+
+async def test_what_can_wait_makes_way_while_a_quick_receiver_is_told_and_for_no_stranger(
+    bench: Bench,
+) -> None:
+    class Way(RightOfWay):
+        """Remembers who went first."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.seconds: list[float | None] = []
+
+        @contextmanager
+        def taken(self, seconds: float | None = None) -> Iterator[None]:
+            self.seconds.append(seconds)
+            with super().taken(seconds):
+                yield
+
+    inbox, way = await bench.inbox(), Way()
+    notifier = await bench.notifier(way=way)
+
+    await bench.office.tells(inbox.url)
+    await work(notifier)
+    assert (len(inbox.received), way.seconds) == (1, []), "a stranger may keep us waiting"
+
+    await bench.office.tells(inbox.url)
+    await work(notifier)
+    assert len(inbox.received) == 2
+    [seconds] = way.seconds
+    assert seconds is not None
+    assert 0 < seconds <= LONGEST_WAY_SECONDS
 
 
 async def local(_host: str) -> Sequence[str]:

@@ -16,6 +16,7 @@ from counterfoil.workers.watch import ChainWatcher, WatchedAddresses
 from support.chain import LocalChain
 from support.invoices import DUE
 from support.patience import PATIENCE_SECONDS, patiently
+from support.served import served
 from support.shop import Shop, desk_on
 
 SELDOM_SECONDS = 3 * PATIENCE_SECONDS
@@ -53,13 +54,8 @@ async def saying(*words: str) -> AsyncIterator[str]:
 
     app = web.Application()
     app.add_routes([web.get("/", speak)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"ws://127.0.0.1:{runner.addresses[0][1]}/"
-    finally:
-        await runner.cleanup()
+    async with served(app) as port:
+        yield f"ws://127.0.0.1:{port}/"
 
 
 async def test_a_payment_is_seen_as_soon_as_its_block_comes(

@@ -10,6 +10,7 @@ from counterfoil.desk import delivering
 from counterfoil.desk.delivering import Delivery, Shares, Told
 from counterfoil.workers.notify import Limits, Notifier
 from counterfoil.workers.outward import KEPT_SECONDS, Lookup, callback_session
+from counterfoil.workers.runner import RightOfWay
 from support.fake_clock import FakeClock
 from support.inbox import Inbox
 from support.office import FINANCE, Office
@@ -30,7 +31,7 @@ class Bench:
     async def inbox(self) -> Inbox:
         return await self._stack.enter_async_context(Inbox().open())
 
-    async def notifier(
+    async def notifier(  # noqa: PLR0913 - what a process hands to this worker
         self,
         *,
         lookup: Lookup | None = None,
@@ -38,6 +39,7 @@ class Bench:
         limits: Limits | None = None,
         forms: dict[str, delivering.CallbackForm] | None = None,
         kept_seconds: float = KEPT_SECONDS,
+        way: RightOfWay | None = None,
     ) -> Notifier:
         session = callback_session(
             allow_private=allow_private, lookup=lookup, kept_seconds=kept_seconds
@@ -51,6 +53,7 @@ class Bench:
             allow_private=allow_private,
             limits=limits or Limits(gathering_seconds=0),
             jitter=lambda: 0.0,
+            way=way,
         )
         self._stack.push_async_callback(notifier.close)
         return notifier

@@ -18,6 +18,7 @@ from typing import Any
 from aiohttp import web
 
 from support.patience import patiently
+from support.served import served
 
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -140,15 +141,8 @@ class Inbox:
     async def open(self) -> AsyncIterator["Inbox"]:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._take)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        self.port = runner.addresses[0][1]
-        try:
+        async with served(app) as self.port:
             yield self
-        finally:
-            await runner.cleanup()
 
 
 async def _accept(_request: web.Request) -> web.Response:

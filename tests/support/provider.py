@@ -9,6 +9,8 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from support.served import served
+
 Json = dict[str, Any]
 Change = Callable[[Json, Json], Json]
 
@@ -24,7 +26,6 @@ class Provider:
 
     def __init__(self, node_url: str) -> None:
         self._node_url = node_url
-        self._runner: web.AppRunner | None = None
         self.port = 0
         self.asked: list[str] = []
         self.respond: Callable[[bytes], Awaitable[web.StreamResponse]] | None = None
@@ -96,20 +97,7 @@ class Provider:
         self.respond = None
         self.change = lambda _call, answer: answer
 
-    async def start(self) -> None:
-        app = web.Application()
-        app.router.add_post(self.secret_path, self._handle)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-
-    async def stop(self) -> None:
-        assert self._runner is not None
-        await self._runner.cleanup()
-
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         calls = msgspec.json.decode(await request.read())
         batch = calls if isinstance(calls, list) else [calls]
         self.asked += [call["method"] for call in batch]
@@ -134,8 +122,7 @@ class Provider:
 async def provider(node_url: str) -> AsyncIterator[Provider]:
     """Run a provider in front of a node."""
     running = Provider(node_url)
-    await running.start()
-    try:
+    app = web.Application()
+    app.router.add_post(running.secret_path, running.handle)
+    async with served(app) as running.port:
         yield running
-    finally:
-        await running.stop()

@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from support.served import served
+
 Answer = tuple[bytes, Mapping[str, str]]
 
 GOOD = """<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>Stage</title>
@@ -46,12 +48,6 @@ async def staged() -> AsyncIterator[Stage]:
     stage = Stage()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", stage.answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        stage.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with served(app) as port:
+        stage.origin = f"http://127.0.0.1:{port}"
         yield stage
-    finally:
-        await runner.cleanup()

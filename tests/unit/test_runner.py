@@ -214,9 +214,12 @@ async def test_a_bell_ends_a_rest_but_lets_some_time_lie_between_two_beginnings(
         await beat.rest(0.01)
 
 
-async def test_who_waits_for_somebody_outside_goes_first_for_so_long_only() -> None:
+async def test_who_waits_for_somebody_outside_goes_first_for_so_long_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "LONGEST_WAY_SECONDS", PATIENCE_SECONDS)
     way = RightOfWay()
-    async with patiently("the way to be free"):
+    async with patiently("the way to be free", PATIENCE_SECONDS / 2):
         with way.taken(0.01), way.taken(PATIENCE_SECONDS):
             pass
         with way.taken(0.01):
