@@ -1,8 +1,16 @@
 """Money that is left where an invoice has ended: found, the most first, until it went back."""
 
+import asyncio
+import os
 from datetime import timedelta
+from typing import LiteralString
+
+from psycopg.conninfo import conninfo_to_dict
+from typer.testing import CliRunner
 
 from counterfoil.books import invoices
+from counterfoil.cli import cli
+from counterfoil.core import ids
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.events import ApproveRefund, OrderRefund, WithdrawRefund
 from counterfoil.core.invoice import Invoice, Status
@@ -185,3 +193,68 @@ async def test_what_an_upgrade_found_is_looked_at_before_it_is_listed(till: Till
     await tidy(till.desk)
     assert await left(till) == [(bill.number, [Money(70 * DOLLAR, USDT)])]
     assert await till.status(done) is Status.COMPLETED
+
+
+async def by_hand(till: Till, statement: LiteralString, *bills: Invoice) -> None:
+    """Somebody or a bug writes into the kept list."""
+    async with till.desk.database.transaction() as tx:
+        await execute(
+            tx, statement, {"org_id": till.org_id, "ids": [bill.invoice_id for bill in bills]}
+        )
+
+
+async def run(database_url: str, *words: str) -> tuple[int, str]:
+    """A command of the operator: its status and what it prints, with one space between words."""
+    on = conninfo_to_dict(database_url)
+    url = f"postgresql://{on['user']}:{on['password']}@{on['host']}:{on['port']}/{on['dbname']}"
+    env = {**os.environ, "COUNTERFOIL_DATABASE_URL": url}
+    done = await asyncio.to_thread(CliRunner().invoke, cli, words, env=env)
+    assert isinstance(done.exception, SystemExit | None), repr(done.exception)
+    return done.exit_code, " ".join(done.output.split())
+
+
+async def test_a_kept_list_that_is_not_what_the_books_say_is_named_and_put_right(
+    till: Till, database_url: str
+) -> None:
+    lost, stale, gone, unseen, right = [await completed(till) for _ in range(5)]
+    for bill in (lost, stale, unseen, right):
+        await comes(till, bill, 70 * DOLLAR)
+    await comes(till, stale, 2 * 10**16, ETH)
+    open_ = await till.bill()
+    assert await after_end.differences(till.desk) == []
+    assert (await run(database_url, "audit", "verify"))[0] == 0
+
+    keep = (
+        "INSERT INTO money_after_end SELECT %(org_id)s, unnest(%(ids)s::uuid[]), 9"
+        " ON CONFLICT (org_id, invoice_id) DO UPDATE SET worth_dollars = "
+    )
+    await by_hand(till, "DELETE FROM money_after_end WHERE invoice_id = ANY(%(ids)s)", lost)
+    await by_hand(till, keep + "70", stale, gone, open_)
+    await by_hand(till, keep + "NULL", unseen)
+    money = "what is left there, 70.00 USDT,"
+    truth = {
+        lost.invoice_id: f"{money} is shown to nobody",
+        stale.invoice_id: "what is left there, 70.00 USDT and 0.02 ETH, is worth 90 dollars, and 70"
+        " are kept",
+        gone.invoice_id: "it is listed, and nothing is left there",
+        unseen.invoice_id: f"{money} is not shown before the work process has weighed it",
+        open_.invoice_id: "it is listed, and nothing is left there",
+    }
+
+    found = await after_end.differences(till.desk)
+    assert {one.invoice_id: one.finding for one in found} == truth
+    status, said = await run(database_url, "audit", "verify")
+    assert status == 1
+    for invoice_id, sentence in truth.items():
+        named = f"organisation {till.org_id}, {ids.public('inv', invoice_id)}: {sentence}"
+        assert named in said
+    assert right.invoice_id.hex not in said
+    assert "counterfoil audit relist puts it right" in said
+
+    status, said = await run(database_url, "audit", "relist")
+    assert (status, "5 put right" in said) == (0, True)
+    assert [number for number, _ in await left(till)] == [
+        bill.number for bill in (stale, *sorted((lost, unseen, right), key=lambda b: b.invoice_id))
+    ]
+    assert (await run(database_url, "audit", "verify"))[0] == 0
+    assert (await run(database_url, "audit", "relist"))[1].startswith("0 put right")

@@ -12,7 +12,7 @@ from uuid import UUID
 from counterfoil.chains.port import Transfer
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Status
-from counterfoil.desk import proving
+from counterfoil.desk import after_end, proving
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import KEPT, Answered
 from counterfoil.workers.reconcile import reconcile
@@ -183,6 +183,9 @@ class Checker(Committed):
             await self._check_balances(chain)
             self.checks += 6
         await self._check_seals()
+        self.checks += 1
+        for wrong in await after_end.differences(self.desk):
+            raise Violation("I24 list", f"invoice {wrong.invoice_id}: {wrong.finding}")
         await self._check_callbacks()
         self.checks += await bodies.check(self.ask, self.world.receivers.got)
 

@@ -187,6 +187,88 @@ MONEY: Final = (
         "at rest",
     ),
     Invariant(
+        "I24 list",
+        "where an invoice has ended with money still with us, it is listed with what that is worth",
+        # Where no payout was asked for, the pool is where what was signed for stays. Of that only
+        # what refunds took along and did not send is left, which the next ones send first.
+        """
+        WITH ended AS (
+            SELECT i.*, status = 'completed' AND detail->'payout_to' = '{}' AS stays
+              FROM invoice AS i
+             WHERE status IN ('approval_rejected', 'cancelled', 'completed', 'refunded')),
+        came AS (
+            SELECT org_id, invoice_id, chain, contract, sum(amount_units) AS units,
+                   bool_or(EXISTS (SELECT FROM payment_request AS r
+                                    WHERE (r.org_id, r.invoice_id, r.chain, r.contract)
+                                        = (t.org_id, t.invoice_id, t.chain, t.contract))) AS due
+              FROM transfer AS t JOIN ended USING (org_id, invoice_id)
+             WHERE depth = 3 AND amount_units >= (detail->'policy'->>'dust_below')::numeric
+                                               * CASE contract WHEN '' THEN 1e15 ELSE 1e6 END
+             GROUP BY 1, 2, 3, 4),
+        went AS (
+            SELECT org_id, invoice_id, chain, contract,
+                   sum(amount_units) FILTER (WHERE destination IN ('outside:payer',
+                           'outside:merchant', 'outside:token')) AS gone,
+                   sum(amount_units) FILTER (WHERE source IN ('deposit', 'child')
+                           AND destination <> 'outside:network') AS swept,
+                   coalesce(sum(amount_units) FILTER (WHERE destination LIKE 'hold%%'), 0)
+                 - coalesce(sum(amount_units) FILTER (WHERE source LIKE 'hold%%'), 0) AS held
+              FROM posting JOIN ended USING (org_id, invoice_id)
+             WHERE source <> 'outside:payer' GROUP BY 1, 2, 3, 4),
+        step AS (
+            SELECT r.org_id, r.invoice_id, chain, contract, r.number, sum(units) AS units
+              FROM refund AS r JOIN ended AS i USING (org_id, invoice_id)
+              JOIN (SELECT org_id, source_id::uuid AS refund_id, chain, contract,
+                           CASE WHEN purpose IN ('sweep', 'restore') THEN moved_units
+                                ELSE -moved_units END AS units, false AS asked
+                      FROM move WHERE moved_units > 0 AND source_id ~ '^[0-9a-f]{32}$'
+                       AND purpose IN ('sweep', 'restore', 'refund', 'partial_refund')
+                     UNION ALL
+                    SELECT org_id, refund_id, chain, contract, amount_units, true
+                      FROM refund_amount) AS m USING (org_id, refund_id)
+             WHERE stays AND r.approved_at >= (detail->>'signed_off_at')::timestamptz
+               AND (NOT asked OR r.approved_at = (detail->>'signed_off_at')::timestamptz)
+             GROUP BY 1, 2, 3, 4, 5),
+        taken AS (
+            SELECT org_id, invoice_id, chain, contract,
+                   max(units) FILTER (WHERE last) - least(0, min(units)) AS units
+              FROM (SELECT org_id, invoice_id, chain, contract,
+                           sum(units) OVER (way ORDER BY number) AS units,
+                           number = max(number) OVER way AS last
+                      FROM step
+                    WINDOW way AS (PARTITION BY org_id, invoice_id, chain, contract)) AS summed
+             GROUP BY 1, 2, 3, 4),
+        judged AS (
+            SELECT *, due OR NOT EXISTS (
+                       SELECT FROM came AS o WHERE o.due
+                          AND (o.org_id, o.invoice_id) = (came.org_id, came.invoice_id)) AS paid
+              FROM came),
+        there AS (
+            SELECT org_id, invoice_id,
+                   sum(CASE contract WHEN '' THEN 1e-15 ELSE 1e-6 END * greatest(0, CASE
+                       WHEN NOT stays OR NOT paid THEN c.units - coalesce(gone, 0)
+                       ELSE greatest(0, c.units - coalesce(swept, 0))
+                          + greatest(0, least(coalesce(k.units, 0), coalesce(swept, 0)
+                                                 - coalesce(gone, 0) - coalesce(held, 0)))
+                       END)) AS worth
+              FROM judged AS c JOIN ended USING (org_id, invoice_id)
+              LEFT JOIN went USING (org_id, invoice_id, chain, contract)
+              LEFT JOIN taken AS k USING (org_id, invoice_id, chain, contract)
+             GROUP BY 1, 2)
+        SELECT format('invoice %%s has %%s dollars left there, listed are %%s', invoice_id, worth,
+                      listed)
+          FROM (SELECT org_id, invoice_id, coalesce(worth, 0) AS worth,
+                       coalesce(worth_dollars, 0) AS listed
+                  FROM there FULL JOIN money_after_end USING (org_id, invoice_id)) AS l
+         WHERE worth <> listed
+           -- What is not final yet may count or not, and of what is new nobody was told so far.
+           AND NOT EXISTS (SELECT FROM transfer AS t WHERE depth IN (1, 2)
+                AND (t.org_id, t.invoice_id) = (l.org_id, l.invoice_id))
+           AND NOT EXISTS (SELECT FROM effect AS e WHERE kind <> 'screen' AND done_at IS NULL
+                AND (e.org_id, e.invoice_id) = (l.org_id, l.invoice_id))
+        """,
+    ),
+    Invariant(
         "I9",
         "each nonce has one lineage, and none is left out",
         """

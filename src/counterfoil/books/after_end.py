@@ -1,12 +1,25 @@
 """Invoices that have ended with money still with us: all postings are too many to add them up."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import all_rows, all_values, as_records, execute, one_value
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An invoice that has ended or is listed, and what is kept of it.
+
+    ``worth_dollars`` None: not looked at since the table was made, or not listed at all.
+    """
+
+    org_id: int
+    invoice_id: UUID
+    is_listed: bool
+    worth_dollars: Decimal | int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +104,25 @@ async def unweighed(tx: Tx, limit: int) -> list[Unweighed]:
          WHERE worth_dollars IS NULL ORDER BY org_id, invoice_id LIMIT %(limit)s
         """,
         {"limit": limit},
+    )
+
+
+async def walk(tx: Tx, *, ends: Collection[str], after: tuple[int, UUID], limit: int) -> list[Kept]:
+    """The next invoices in one of the statuses ``ends`` or listed, in (org_id, invoice_id) order.
+
+    For walking through all of them: ``after`` is the last one of before.
+    """
+    return await all_rows(
+        tx,
+        Kept,
+        """
+        SELECT i.org_id, i.invoice_id, k.invoice_id IS NOT NULL AS is_listed,
+               k.worth_dollars
+          FROM invoice AS i
+          LEFT JOIN money_after_end AS k USING (org_id, invoice_id)
+         WHERE (i.org_id, i.invoice_id) > (%(org_id)s, %(invoice_id)s)
+           AND (i.status = ANY(%(ends)s) OR k.invoice_id IS NOT NULL)
+         ORDER BY i.org_id, i.invoice_id LIMIT %(limit)s
+        """,
+        {"ends": list(ends), "org_id": after[0], "invoice_id": after[1], "limit": limit},
     )
