@@ -90,6 +90,28 @@ async def test_what_two_people_paid_together_is_shown_as_such_and_paid_out_once(
 
 
 @side_by_side
+async def test_who_pays_twice_gets_the_second_payment_back_under_the_signature_for_the_first(
+    journey: Journey,
+) -> None:
+    base, usdc = place(journey, "base", "USDC")
+    customer = Payer(new_address())
+    bill = await journey.hundred(base, usdc)
+    await customer.owns(base, usdc, 200 * COIN)
+    for _ in range(2):
+        await base.included(await customer.pays(base, usdc, bill.address, 100 * COIN))
+    twice = await journey.until_final(bill, "sign_pending", transfers=2)
+    assert twice["context"] == "overpaid"
+    assert [t["amount"] for t in twice["transfers"]] == ["100.00"] * 2
+    home = {"refund_address": customer.address}
+    assert (await journey.signer.act("sign", bill.id, home)).status == 200
+    intent = (await journey.until(bill, "completed"))["payment_intent"]
+    assert intent["partial_refund_amount"] == "100.00"
+    assert await base.paid_to(usdc, bill.payout_address) == [100 * COIN]
+    assert await base.paid_to(usdc, customer.address) == [100 * COIN]
+    assert await base.holds(usdc, bill.address) == 0
+
+
+@side_by_side
 async def test_two_transfers_in_one_transaction_are_two_payments(journey: Journey) -> None:
     arb, usdt = place(journey, "arb", "USDT")
     bill = await journey.hundred(arb, usdt)

@@ -1,15 +1,12 @@
 """Payments that do not go straight, and what the merchant's server hears about them."""
 
-import asyncio
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from counterfoil.sandbox.tokens import artifact
 from support.chain import calldata
-from support.inbox import Inbox
-from support.journey import PATIENCE_SECONDS, Journey, Payer
-from support.patience import patiently
+from support.journey import Journey, Payer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -75,34 +72,3 @@ async def test_two_invoices_paid_in_one_transaction_are_swept_in_one(journey: Jo
     assert len({invoice["payment_intent"]["aggregation_tx_hash"] for invoice in done}) == 1
     for bill in (one, other):
         assert await arb.paid_to(usdc, bill.payout_address) == [units]
-
-
-async def test_a_callback_that_was_refused_comes_again_and_once_more_when_asked(
-    journey: Journey,
-) -> None:
-    async with Inbox().open() as server:
-        server.refuses()
-        bill = await journey.approved_bill(callback_url=server.url)
-        await server.has_received(2)
-        refused, again = server.received
-        assert refused.webhook_id == again.webhook_id
-        assert (refused.body["status"], again.body["status"]) == ("pending", "pending")
-        event = await delivered(journey, bill.id)
-        assert [a["status_code"] for a in event["attempts"]] == [500, 200]
-
-        path = f"/invoice/intent/{bill.id}/callbacks/{event['event_id']}/redeliver"
-        assert (await journey.merchant.post(path)).status == 200
-        await server.has_received(3)
-        assert server.received[2].webhook_id == again.webhook_id
-        assert all(r.is_genuine(journey.shown_secret) for r in server.received)
-
-
-async def delivered(journey: Journey, invoice_id: str) -> dict[str, Any]:
-    """The only callback of an invoice, once it is known to have arrived."""
-    path = f"/invoice/intent/{invoice_id}/callbacks"
-    async with patiently("a callback that is known to have arrived", PATIENCE_SECONDS):
-        while True:
-            (event,) = (await journey.auditor.get(path)).data
-            if event["status"] == "delivered":
-                return dict(event)
-            await asyncio.sleep(0.05)

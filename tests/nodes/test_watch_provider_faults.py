@@ -20,7 +20,7 @@ from counterfoil.workers.watch import ChainWatcher, FinalityBroken, WatchedAddre
 from support.chain import QUICK, LocalChain
 from support.fake_clock import FakeClock
 from support.invoices import DUE
-from support.provider import Json, Provider, provider
+from support.provider import Provider, another_chain, in_logs, provider
 from support.shop import Shop, desk_on
 
 LIMITS = replace(QUICK, timeout_seconds=0.1, rounds=1, breaker_seconds=0)
@@ -75,40 +75,9 @@ async def two(arb: LocalChain) -> AsyncIterator[tuple[Provider, Provider]]:
         yield first, second
 
 
-def in_logs(change: Callable[[list[Json]], list[Json]]) -> Callable[[Provider], None]:
-    def break_it(provider: Provider) -> None:
-        def changed(call: Json, answer: Json) -> Json:
-            if call["method"] != "eth_getLogs" or "result" not in answer:
-                return answer
-            return {**answer, "result": change(answer["result"])}
-
-        provider.change = changed
-
-    return break_it
-
-
 def besides(**changes: object) -> Callable[[Provider], None]:
     """Each log once as it is and once more, under another log index, with these changes."""
     return in_logs(lambda logs: [*logs, *({**log, "logIndex": "0x63", **changes} for log in logs)])
-
-
-def another_chain(provider: Provider) -> None:
-    """Every header and log is of other blocks, though the heights are alike."""
-
-    def changed(call: Json, answer: Json) -> Json:
-        _ = call
-        return {**answer, "result": _foreign(answer.get("result"))}
-
-    provider.change = changed
-
-
-def _foreign(value: object) -> object:
-    if isinstance(value, list):
-        return [_foreign(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    hashes = ("hash", "parentHash", "blockHash")
-    return {k: "0x" + "ba" + str(v)[4:] if k in hashes else v for k, v in value.items()}
 
 
 FAULTS: dict[str, Callable[[Provider], None]] = {

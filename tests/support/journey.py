@@ -7,11 +7,10 @@ tests hold in their hands is only the chains' heartbeat, so that they can make o
 import asyncio
 import json
 import os
-import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
@@ -21,152 +20,27 @@ import aiohttp
 
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.chains.evm.chain import EvmChain
-from counterfoil.chains.evm.contracts import Artifact
-from counterfoil.chains.evm.transactions import transfer_calldata
-from counterfoil.chains.evm.transfers import TRANSFER_TOPIC, address_topic
 from counterfoil.clock import SystemClock, TimeSortedIds
-from counterfoil.core.assets import CHAINS, accepted_asset
+from counterfoil.core.assets import CHAINS
 from counterfoil.core.money import Asset, parse_units
 from counterfoil.core.secrets import callback_secret, shown_callback_secret
 from counterfoil.db.pool import Database
 from counterfoil.desk import proving, rates, settings
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.proving import Verified
-from counterfoil.sandbox.anvil import AnvilNode, SandboxError
 from counterfoil.sandbox.customer import Customer
 from counterfoil.sandbox.demo import ORG_ID, Crew, Sandbox, free_port, running
 from counterfoil.sandbox.places import Places
-from counterfoil.sandbox.tokens import mint
 from counterfoil.workers.reconcile import Difference, reconcile
 from support.actors import Answer, Auditor, Caller, Merchant, Officer, Reviewer, Signer
 from support.inbox import Inbox, Received
+from support.onchain import COIN, PATIENCE_SECONDS, POLL_SECONDS, Chain, Payer, new_address
+from support.provider import Provider
 
-PATIENCE_SECONDS: Final = 120
-"""How long anything may take on a machine that is busy with other things."""
+__all__ = ["COIN", "PATIENCE_SECONDS", "POLL_SECONDS", "Chain", "Payer", "new_address"]
 
 LETTER: Final = b"%PDF-1.7\nPlease send it back.\nstartxref\n0\n%%EOF"
 """What a customer wrote, as a file that may be attached."""
-
-COIN: Final = 10**6
-"""One USDC or USDT in base units."""
-
-HEARTBEAT_SECONDS: Final = 0.3
-POLL_SECONDS: Final = 0.25
-
-
-class Chain:
-    """One local chain, which mines for as long as nobody holds it."""
-
-    def __init__(self, key: str, node: AnvilNode) -> None:
-        self.key = key
-        self.node = node
-        self.sending = asyncio.Lock()
-        self._held = False
-
-    @asynccontextmanager
-    async def beating(self) -> AsyncIterator["Chain"]:
-        await self.node.rpc("evm_setIntervalMining", 0)
-        heart = asyncio.create_task(self._beat())
-        try:
-            yield self
-        finally:
-            heart.cancel()
-            await asyncio.gather(heart, return_exceptions=True)
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """No block comes but those that the test asks for."""
-        self._held = True
-        try:
-            yield
-        finally:
-            self._held = False
-
-    def token(self, symbol: str) -> Asset:
-        found = accepted_asset(CHAINS[self.key], symbol)
-        assert found is not None
-        return found
-
-    async def time(self) -> int:
-        """The newest block's time, in seconds since 1970."""
-        block = await self.node.rpc("eth_getBlockByNumber", "latest", False)  # noqa: FBT003 - JSON-RPC
-        return int(block["timestamp"], 16)
-
-    async def holds(self, token: Asset, address: str) -> int:
-        """Base units of a token, or of the coin, at an address, in the newest block."""
-        if token.is_native:
-            return int(await self.node.rpc("eth_getBalance", address, "latest"), 16)
-        order = {"to": token.contract, "data": "0x70a08231" + address[2:].rjust(64, "0")}
-        return int(await self.node.rpc("eth_call", order, "latest"), 16)
-
-    async def paid_to(self, token: Asset, address: str) -> list[int]:
-        """Every transfer of a token that an address ever received, in base units."""
-        wanted = {
-            "address": token.contract,
-            "topics": [TRANSFER_TOPIC, None, address_topic(address)],
-            "fromBlock": "0x0",
-            "toBlock": "latest",
-        }
-        return [int(log["data"], 16) for log in await self.node.rpc("eth_getLogs", wanted)]
-
-    async def included(self, tx_hash: str) -> dict[str, Any]:
-        """The receipt of a transaction, once a block has taken it."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                receipt: dict[str, Any] | None = await self.node.rpc(
-                    "eth_getTransactionReceipt", tx_hash
-                )
-                if receipt is not None:
-                    assert int(receipt["status"], 16) == 1, f"{tx_hash} reverted"
-                    return receipt
-                await asyncio.sleep(POLL_SECONDS)
-
-    async def _beat(self) -> None:
-        while True:
-            if not self._held:
-                # Were one call that a busy machine lost the last, this chain would stand still for
-                # all journeys to come.
-                with suppress(SandboxError, aiohttp.ClientError, TimeoutError):
-                    await self.node.mine()
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-
-
-def new_address() -> str:
-    """An address that nobody has used before."""
-    return "0x" + secrets.token_hex(20)
-
-
-class Payer:
-    """Somebody with coins, whom the nodes let send without a key."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-
-    async def owns(self, chain: Chain, token: Asset, units: int) -> None:
-        await chain.node.set_balance(self.address, 10**18)
-        await mint(chain.node, token, self.address, units)
-
-    async def calls(self, chain: Chain, contract: str, data: bytes, wei: int = 0) -> str:
-        """Send a transaction, without waiting for its block; answers its hash."""
-        order = {"from": self.address, "to": contract, "data": "0x" + data.hex(), "value": hex(wei)}
-        return await self._send(chain, order)
-
-    async def pays(self, chain: Chain, token: Asset, to: str, units: int) -> str:
-        if token.is_native:
-            return await self.calls(chain, to, b"", units)
-        return await self.calls(chain, token.contract, transfer_calldata(to, units))
-
-    async def deploys(self, chain: Chain, contract: Artifact) -> str:
-        """Put a contract on a chain and wait for its block; answers where it stands."""
-        order = {"from": self.address, "data": contract.initcode}
-        receipt = await chain.included(await self._send(chain, order))
-        return str(receipt["contractAddress"])
-
-    async def _send(self, chain: Chain, order: dict[str, str]) -> str:
-        await chain.node.impersonate(self.address)
-        # The node gives two transactions that are sent at once the same nonce.
-        async with chain.sending:
-            return str(await chain.node.rpc("eth_sendTransaction", order))
 
 
 @dataclass(frozen=True)
@@ -202,6 +76,8 @@ class Journey:
     desk: Desk
     inbox: Inbox
     chains: dict[str, Chain]
+    providers: Sequence[Provider] = ()
+    """What stands between our processes and Optimism's node, where anything does."""
 
     def __post_init__(self) -> None:
         self.customer = Payer(Customer.known().address)
@@ -327,6 +203,24 @@ class Journey:
             raise AssertionError(f"told {told} about {bill.id}, not {list(statuses)}") from None
         return self.told(bill)
 
+    async def callbacks(self, bill: Bill) -> list[dict[str, Any]]:
+        """Everything that an invoice had to tell, oldest first, with each attempt at it."""
+        path = f"/invoice/intent/{bill.id}/callbacks"
+        found: list[dict[str, Any]] = (await self.auditor.get(path)).data
+        return found
+
+    async def until_called(self, bill: Bill, *ends: str) -> list[dict[str, Any]]:
+        """Wait until what an invoice had to tell has ended so, in order; answers it."""
+        found: list[dict[str, Any]] = []
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while [event["status"] for event in found] != list(ends):
+                    await asyncio.sleep(POLL_SECONDS)
+                    found = await self.callbacks(bill)
+        except TimeoutError:
+            raise AssertionError(f"callbacks of {bill.id} are {found}, not {ends}") from None
+        return found
+
     @property
     def shown_secret(self) -> str:
         """The callback secret as the merchant was shown it."""
@@ -379,7 +273,12 @@ class Journey:
         endpoints = {f"COUNTERFOIL_RPC_{k.upper()}": c.node.url for k, c in self.chains.items()}
         return await ran(
             [sys.executable, "-m", "counterfoil", *arguments],
-            {"COUNTERFOIL_DATABASE_URL": self.sandbox.database_url, **endpoints},
+            {
+                "COUNTERFOIL_DATABASE_URL": self.sandbox.database_url,
+                "COUNTERFOIL_SECRET_FILE": str(self.places.secret("secret")),
+                "COUNTERFOIL_SIGNER_SOCKET": str(self.places.socket),
+                **endpoints,
+            },
         )
 
     # -- accidents ------------------------------------------------------------------------------
@@ -456,9 +355,24 @@ async def ran(command: list[str], environment: dict[str, str]) -> Ran:
     return Ran(process.returncode, text.decode())
 
 
+def node_of(places: Places, key: str) -> Callable[[], str]:
+    """Where a chain's node will be, which is known before anybody asks for it."""
+
+    def url() -> str:
+        facts = places.read()
+        assert facts is not None
+        return facts.chains[key].rpc_url
+
+    return url
+
+
 @asynccontextmanager
 async def begun(
-    places: Places, *, settings: Mapping[str, str] | None = None, crew: Crew | None = None
+    places: Places,
+    *,
+    settings: Mapping[str, str] | None = None,
+    crew: Crew | None = None,
+    providers: Sequence[Provider] = (),
 ) -> AsyncIterator[Journey]:
     """Start the system, with everything around it that a journey needs."""
     log: list[str] = []
@@ -490,4 +404,4 @@ async def begun(
             ids=TimeSortedIds(),
             addresses={"evm": parse_evm_address},
         )
-        yield Journey(sandbox, places, log, session, desk, inbox, chains)
+        yield Journey(sandbox, places, log, session, desk, inbox, chains, providers)

@@ -24,7 +24,9 @@ class Provider:
 
     secret_path = "/v2/secret-key"
 
-    def __init__(self, node_url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, node_url: str | Callable[[], str]) -> None:
+        """``node_url`` is asked for at every call where it may not be known before."""
+        self._session = session
         self._node_url = node_url
         self.port = 0
         self.asked: list[str] = []
@@ -101,10 +103,8 @@ class Provider:
         calls = msgspec.json.decode(await request.read())
         batch = calls if isinstance(calls, list) else [calls]
         self.asked += [call["method"] for call in batch]
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(self._node_url, json=calls) as response,
-        ):
+        node_url = self._node_url if isinstance(self._node_url, str) else self._node_url()
+        async with self._session.post(node_url, json=calls) as response:
             answers = await response.json()
         if isinstance(answers, list):
             by_id = {answer["id"]: answer for answer in answers}
@@ -118,11 +118,45 @@ class Provider:
         return web.Response(body=good, content_type="application/json")
 
 
+def in_logs(change: Callable[[list[Json]], list[Json]]) -> Callable[[Provider], None]:
+    """A fault in the lists of logs, and nowhere else."""
+
+    def break_it(provider: Provider) -> None:
+        def changed(call: Json, answer: Json) -> Json:
+            if call["method"] != "eth_getLogs" or "result" not in answer:
+                return answer
+            return {**answer, "result": change(answer["result"])}
+
+        provider.change = changed
+
+    return break_it
+
+
+def another_chain(provider: Provider) -> None:
+    """Every header and log is of other blocks, though the heights are alike."""
+
+    def changed(call: Json, answer: Json) -> Json:
+        _ = call
+        return {**answer, "result": _foreign(answer.get("result"))}
+
+    provider.change = changed
+
+
+def _foreign(value: object) -> object:
+    if isinstance(value, list):
+        return [_foreign(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    hashes = ("hash", "parentHash", "blockHash")
+    return {k: "0x" + "ba" + str(v)[4:] if k in hashes else v for k, v in value.items()}
+
+
 @asynccontextmanager
-async def provider(node_url: str) -> AsyncIterator[Provider]:
+async def provider(node_url: str | Callable[[], str]) -> AsyncIterator[Provider]:
     """Run a provider in front of a node."""
-    running = Provider(node_url)
     app = web.Application()
-    app.router.add_post(running.secret_path, running.handle)
-    async with served(app) as running.port:
-        yield running
+    async with aiohttp.ClientSession() as session:
+        running = Provider(session, node_url)
+        app.router.add_post(running.secret_path, running.handle)
+        async with served(app) as running.port:
+            yield running
