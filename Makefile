@@ -75,9 +75,9 @@ simulate: setup ## Seeds of the simulation: SEEDS=50, FIRST=1, or one SEED=17 wi
 simulate-planted: setup ## Bugs planted on purpose, each of which the simulation has to find
 	@PYTHONPATH=tests:src PYTHONHASHSEED=0 $(BIN)/python -m simulation.planted $(if $(ONLY),--only $(ONLY)) $(if $(FIRST),--first $(FIRST))
 
-soak: setup ## Real processes killed and paused at random: KILLS=60, MINUTES=5, SEED=
+soak: setup ## Real processes killed and paused at random: KILLS=50, MINUTES=5, SEED=, FOLLOW=
 	@PYTHONPATH=tests:src $(BIN)/python -m soak $(if $(SEED),--seed $(SEED)) \
-		$(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES))
+		$(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FOLLOW),--follow)
 
 races: setup ## Fifty calls at once on one invoice, again and again: ROUNDS=200
 	@COUNTERFOIL_RACE_ROUNDS=$(or $(ROUNDS),200) $(BIN)/python -m pytest -q -p no:cacheprovider \

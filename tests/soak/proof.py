@@ -1,11 +1,13 @@
 """What has to be true: of the books at every moment, and of the world when all has ended.
 
-The invariants are those of the simulation, asked of a system that ran on real processes.
+The invariants are those of the simulation, asked of a system that ran on real processes. Those that
+are about the moment of a signature or an expiry are asked by the `Witness`, at that moment.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -17,10 +19,13 @@ from counterfoil.core import ids
 from counterfoil.sandbox.demo import ORG_ID
 from simulation.invariants import question
 from soak.stories import Promise, Story
-from support.inbox import Received
+from soak.witness import Witness
+from support.inbox import Inbox
 from support.journey import Journey
 
 CHECK_SECONDS: Final = 2.0
+_PATIENCE: Final = 5
+"""How often a command is given its time again, on a machine that is busy with other things."""
 _ANY_HEIGHT: Final = 2**62
 _NO_DETAILS: Final = False
 
@@ -48,6 +53,9 @@ class Proof:
     """Looks into the books and the chains, never at what a process says of itself."""
 
     journey: Journey
+    inboxes: Sequence[Inbox]
+    witness: Witness
+    tell: Callable[[str], None]
     checks: int = 0
     violations: list[str] = field(default_factory=list)
 
@@ -63,11 +71,14 @@ class Proof:
     async def look(self, when: Literal["always", "at rest"]) -> None:
         for name, finding in await self._broken(when):
             self.finds(f"{name}: {finding}")
+        for finding in await self.witness.findings():
+            self.finds(finding)
         self.checks += 1
 
     def finds(self, sentence: str) -> None:
         if sentence not in self.violations:
             self.violations.append(sentence)
+            self.tell(f"violation: {sentence}")
 
     async def at_rest(self) -> bool:
         """Whether nothing waits for us any more."""
@@ -85,12 +96,18 @@ class Proof:
         for one in ended:
             await self._kept(one)
         await self._told()
+        for tx_hash in await self.witness.missed():
+            self.finds(f"nobody saw {tx_hash} being signed")
         await asyncio.gather(self._proven("reconcile"), self._proven("audit", "verify"))
 
     async def _proven(self, *command: str) -> None:
-        ran = await self.journey.counterfoil(*command)
-        if ran.status:
-            self.finds(f"counterfoil {' '.join(command)}: {ran.text}")
+        for _ in range(_PATIENCE):
+            with suppress(TimeoutError):
+                ran = await self.journey.counterfoil(*command)
+                if ran.status:
+                    self.finds(f"counterfoil {' '.join(command)}: {ran.text}")
+                return
+        self.finds(f"counterfoil {' '.join(command)}: no answer")
 
     async def _kept(self, one: Ended) -> None:
         """The chain has every transfer that was promised, once, and no other."""
@@ -102,7 +119,7 @@ class Proof:
             (story.bill.payout_address, promise.merchant),
             (story.refund_address, promise.back),
         ):
-            moved = await story.chain.paid_to(story.token, address)
+            moved = await story.received_at(address)
             if moved != list(promised):
                 self.finds(f"{story.name}: {address} received {moved}, promised {list(promised)}")
         left = await story.chain.holds(story.token, story.bill.address)
@@ -110,21 +127,26 @@ class Proof:
             self.finds(f"{story.name}: {left} units lie at the deposit address")
 
     async def _told(self) -> None:
-        """Every callback came, none but genuine ones, and each for the first time in its turn."""
-        received: defaultdict[str, list[Received]] = defaultdict(list)
-        for one in self.journey.inbox.received:
-            if not one.is_genuine(self.journey.shown_secret):
-                self.finds(f"callback {one.webhook_id} is not genuine")
-            received[one.body["id"]].append(one)
+        """Every callback was accepted, in its invoice's order, and none but genuine ones came."""
+        accepted, came = defaultdict(list), defaultdict(set)
+        for inbox in self.inboxes:
+            for one in inbox.received:
+                if not one.is_genuine(self.journey.shown_secret):
+                    self.finds(f"callback {one.webhook_id} is not genuine")
+                came[one.body["id"]].add(one.body["sequence"])
+            for one in inbox.accepted:
+                accepted[one.body["id"]].append(one.body["sequence"])
         due: defaultdict[str, list[int]] = defaultdict(list)
         for invoice_id, sequence, status in await self._rows(_CALLBACKS, {}):
             due["inv_" + invoice_id].append(sequence)
             if status != "delivered":
                 self.finds(f"callback {sequence} of {invoice_id} is {status}")
-        for invoice_id in due.keys() | received.keys():
-            came = list(dict.fromkeys(r.body["sequence"] for r in received[invoice_id]))
-            if came != due[invoice_id]:
-                self.finds(f"{invoice_id} was told {came} instead of {due[invoice_id]}")
+        for invoice_id in due.keys() | came.keys():
+            heard = list(dict.fromkeys(accepted[invoice_id]))
+            if heard != due[invoice_id]:
+                self.finds(f"{invoice_id} was told {heard} instead of {due[invoice_id]}")
+            for sequence in came[invoice_id] - set(due[invoice_id]):
+                self.finds(f"{invoice_id} was told {sequence}, which nobody decided")
 
     async def _broken(self, when: Literal["always", "at rest"]) -> list[tuple[str, str]]:
         heights = dict.fromkeys(self.journey.chains, _ANY_HEIGHT)
@@ -135,18 +157,19 @@ class Proof:
         team = await self._rows("SELECT member_id, roles FROM member ORDER BY member_id", {})
         uids = {ids.public("user", member_id): roles for member_id, roles in team}
         parameters = {
+            # What was signed or expired just now is the witness's business.
             "fresh": [],
+            "just_expired": [],
+            "were_frozen": [],
+            "listed": [],
             "keys": list(heights),
             "finals": list(heights.values()),
             "thawed": [],
-            "were_frozen": [],
-            "listed": [],
             "signers": [uid for uid, roles in uids.items() if "signer" in roles],
             "reviewers": [uid for uid, roles in uids.items() if "reviewer" in roles],
             "uids": list(uids),
             "uid_orgs": [ORG_ID] * len(uids),
             "keys_since": datetime(1970, 1, 1, tzinfo=UTC),
-            "just_expired": [],
             "now": datetime.now(UTC),
         }
         return [(name, finding) for name, finding in await self._rows(question(when), parameters)]

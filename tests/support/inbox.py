@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
@@ -68,6 +69,8 @@ class Inbox:
 
     def __init__(self) -> None:
         self.received: list[Received] = []
+        self.accepted: list[Received] = []
+        """Those that were answered with success."""
         self.port = 0
         self._next: deque[Behaviour] = deque()
         self._always: Behaviour = _accept
@@ -130,12 +133,15 @@ class Inbox:
             await self._arrived.wait_for(lambda: len(self.received) >= count)
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
-        raw = await request.read()
+        one = Received(request.path, dict(request.headers), await request.read())
         async with self._arrived:
-            self.received.append(Received(request.path, dict(request.headers), raw))
+            self.received.append(one)
             self._arrived.notify_all()
         behave = self._next.popleft() if self._next else self._always
-        return await behave(request)
+        response = await behave(request)
+        if response.status == HTTPStatus.OK:
+            self.accepted.append(one)
+        return response
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Inbox"]:
