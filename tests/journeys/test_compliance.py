@@ -1,8 +1,20 @@
 """Money of doubtful origin stays where it is until two people have said what becomes of it."""
 
+import asyncio
+
 import pytest
 
-from support.journey import COIN, Bill, Chain, Journey, Payer, new_address
+from support.journey import (
+    COIN,
+    PATIENCE_SECONDS,
+    POLL_SECONDS,
+    Bill,
+    Chain,
+    Journey,
+    Payer,
+    new_address,
+)
+from support.patience import patiently
 from support.side_by_side import SideBySide
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -77,3 +89,40 @@ async def test_nobody_can_release_sanctioned_money_nor_send_it_to_a_listed_addre
     listed = await journey.order_refund(bill, refund_address=SANCTIONED)
     assert "sanctions list" in listed.fields["refund_address"]
     assert await optimism.holds(optimism.token("USDC"), bill.address) == 100 * COIN
+
+
+@side_by_side
+async def test_a_finding_a_moment_before_the_signature_wins(journey: Journey) -> None:
+    arb, payer = journey.chains["arb"], doubtful()
+    usdt = arb.token("USDT")
+    bill = await journey.hundred(arb, usdt)
+    await journey.pay(bill, arb, usdt)
+    await journey.until_signable(bill)
+    assert "sign" in (await journey.signer.look(bill.id)).data["available_actions"]
+    await payer.owns(arb, usdt, 5 * COIN)
+    await payer.pays(arb, usdt, bill.address, 5 * COIN)
+    await journey.until(bill, "compliance_freeze")
+    assert (await journey.signer.act("sign", bill.id)).refusal == (409, 4090)
+    assert await arb.paid_to(usdt, bill.payout_address) == []
+    assert await arb.holds(usdt, bill.address) == 105 * COIN
+    await journey.until_told(bill, "pending", "success", "pending", "aml_hold")
+
+
+@side_by_side
+async def test_held_money_goes_to_quarantine_and_back_from_there_when_that_is_ordered(
+    journey: Journey,
+) -> None:
+    optimism, home = journey.chains["optimism"], new_address()
+    usdc = optimism.token("USDC")
+    bill = await held(journey, optimism, doubtful())
+    apart = await journey.officer.act("quarantine", bill.id, {"reason": WHY})
+    assert apart.data["status"] == "compliance_freeze"
+    async with patiently("money in quarantine", PATIENCE_SECONDS):
+        while await optimism.holds(usdc, bill.address):
+            await asyncio.sleep(POLL_SECONDS)
+    for officer in (journey.officer, journey.second_officer):
+        assert (await officer.act("decline", bill.id, {"reason": WHY})).status == 200
+    await journey.until_offered(bill, "refund")
+    assert (await journey.refund(bill, home))["status"] == "refunded"
+    assert await optimism.paid_to(usdc, home) == [100 * COIN]
+    assert await optimism.paid_to(usdc, bill.payout_address) == []

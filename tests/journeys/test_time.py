@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from support.journey import COIN, PATIENCE_SECONDS, POLL_SECONDS, Bill, Journey, new_address
+from support.old_times import bill_from
 from support.patience import patiently
 from support.side_by_side import SideBySide
 
@@ -123,3 +125,13 @@ async def test_money_for_a_completed_invoice_is_attributed_and_goes_back_by_itse
     done = await journey.look(bill)
     assert (done["status"], done["payment_intent"]["status"]) == ("completed", "success")
     assert await optimism.paid_to(usdt, bill.payout_address) == [100 * COIN]
+
+
+@side_by_side
+async def test_money_that_comes_a_year_late_is_attributed_and_goes_back(journey: Journey) -> None:
+    arb = journey.chains["arb"]
+    bill = await bill_from(journey, timedelta(days=365), arb.token("USDC"))
+    over = await journey.until(bill, "cancelled")
+    assert over["payment_intent"]["received_crypto_amount"] is None
+    await goes_back_whole(journey, bill, "arb", "USDC")
+    assert (await journey.audit()).breaks == ()
