@@ -109,6 +109,37 @@ async def again(till: Till, bill: Invoice) -> None:
     await approving.approve_again(till.desk, move_id, PERSON, reason=WHY)
 
 
+async def lost_and_gone(till: Till, bill: Invoice) -> str:
+    """The payout was signed, then the books were put back; it was called gone, a person thaws."""
+    tx_hash, pool = fresh_hash(), await till.wallet("pool")
+    move_id = (await till.move(bill, "payout")).move_id
+    await stuck.found_lost(till.desk, pool, 0, [move_id], [tx_hash])
+    (hole, _), *_ = await stuck.unsettled(till.desk, "arb")
+    await stuck.settle_lost(till.desk, hole, "gone", 80)
+    await till.freeze("pool", "behind the chain")
+    await upkeep.thaw(
+        till.desk,
+        "arb",
+        pool.address,
+        finalized_nonce=1,
+        at_block=80,
+        dead=(),
+        by="operator:kim",
+        reason=WHY,
+    )
+    return tx_hash
+
+
+async def put_in_its_place(till: Till, bill: Invoice) -> None:
+    """The payout is given up, and another of as much stands in its place."""
+    old = await till.move(bill, "payout")
+    await till.extra_payout(bill, old.amount_units)
+    async with till.desk.database.transaction() as tx:
+        await execute(
+            tx, "UPDATE move SET status = 'failed' WHERE move_id = %(id)s", {"id": old.move_id}
+        )
+
+
 async def mined(till: Till, chain: FakeChain, *tx_hashes: str) -> None:
     """These took the pool's nonces, and are final."""
     pool = (await till.wallet("pool")).address
@@ -229,9 +260,7 @@ async def test_a_payment_that_was_given_up_is_looked_at_before_the_one_in_its_pl
 ) -> None:
     bill = await swept_bill(till)
     tx_hash = await used_up(till, bill)
-    await till.extra_payout(bill, (await till.move(bill, "payout")).amount_units)
-    async with till.desk.database.transaction() as tx:
-        await execute(tx, "UPDATE move SET status = 'failed' WHERE nonce = 0 AND leg <> 99", {})
+    await put_in_its_place(till, bill)
     await mined(till, chain, tx_hash)
 
     await works(till, chain, signer)
@@ -245,22 +274,10 @@ async def test_a_signature_that_was_lost_and_called_gone_is_looked_at(
     till: Till, chain: FakeChain, signer: Remembering
 ) -> None:
     bill = await swept_bill(till)
-    tx_hash, pool = fresh_hash(), await till.wallet("pool")
-    move_id = (await till.move(bill, "payout")).move_id
-    await stuck.found_lost(till.desk, pool, 0, [move_id], [tx_hash])
-    (hole, _), *_ = await stuck.unsettled(till.desk, "arb")
-    await stuck.settle_lost(till.desk, hole, "gone", 80)
+    pool, move_id = await till.wallet("pool"), (await till.move(bill, "payout")).move_id
+    tx_hash = await lost_and_gone(till, bill)
     await moving.park(till.desk, 1, {move_id: "its signature was lost"})
-    await till.extra_payout(bill, (await till.move(bill, "payout")).amount_units)
-    async with till.desk.database.transaction() as tx:
-        await execute(
-            tx, "UPDATE move SET status = 'failed' WHERE move_id = %(id)s", {"id": move_id}
-        )
-    await till.freeze("pool", "behind the chain")
-    why = {"by": "operator:kim", "reason": WHY}
-    await upkeep.thaw(
-        till.desk, "arb", pool.address, finalized_nonce=1, at_block=80, dead=(), **why
-    )
+    await put_in_its_place(till, bill)
     await mined(till, chain, tx_hash)
 
     await works(till, chain, signer)
@@ -273,20 +290,29 @@ async def test_a_signature_that_was_lost_and_called_gone_is_looked_at(
     assert signer.signed == []
 
 
+async def test_a_payment_of_which_nobody_has_the_bytes_any_more_parks_for_good(
+    till: Till, chain: FakeChain, signer: Remembering
+) -> None:
+    bill = await swept_bill(till)
+    tx_hash = await lost_and_gone(till, bill)
+    await mined(till, chain, tx_hash)
+
+    await works(till, chain, signer)
+    parked = await till.move(bill, "payout")
+    assert parked.status == "parked"
+    assert f"with nonce 0 as {tx_hash}, which is proven mined" in str(parked.park_reason)
+    assert "neither the books nor the signer have its bytes any more" in str(parked.park_reason)
+    with pytest.raises(OutOfPlace, match="the money has left and is not booked"):
+        await again(till, bill)
+    assert signer.signed == []
+
+
 async def test_what_parked_as_made_is_booked_once_the_signer_gives_its_bytes_again(
     till: Till, chain: FakeChain, signer: Remembering, clock: FakeClock
 ) -> None:
     bill = await swept_bill(till)
     payout, pool = await till.move(bill, "payout"), await till.wallet("pool")
-    tx_hash = fresh_hash()
-    await stuck.found_lost(till.desk, pool, 0, [payout.move_id], [tx_hash])
-    (hole, _), *_ = await stuck.unsettled(till.desk, "arb")
-    await stuck.settle_lost(till.desk, hole, "gone", 80)
-    await till.freeze("pool", "behind the chain")
-    why = {"by": "operator:kim", "reason": WHY}
-    await upkeep.thaw(
-        till.desk, "arb", pool.address, finalized_nonce=1, at_block=80, dead=(), **why
-    )
+    tx_hash = await lost_and_gone(till, bill)
     signer.signed_before(0, payout.move_id, tx_hash)
     paid = Moved(payout.contract, pool.address, payout.destination, payout.amount_units)
     chain.pool.append(FakeTx(tx_hash, pool.address, 0, (paid,)))
@@ -352,9 +378,7 @@ async def test_what_stands_in_the_place_of_a_payment_that_was_made_stays_parked(
     bill = await swept_bill(till)
     tx_hash = await used_up(till, bill)
     first = await till.move(bill, "payout")
-    await till.extra_payout(bill, first.amount_units)
-    async with till.desk.database.transaction() as tx:
-        await execute(tx, "UPDATE move SET status = 'failed' WHERE nonce = 0 AND leg <> 99", {})
+    await put_in_its_place(till, bill)
     signer.signed_before(0, first.move_id, tx_hash)
     signer.willing = True
     await mined(till, chain, tx_hash)

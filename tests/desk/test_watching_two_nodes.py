@@ -1,11 +1,13 @@
 """Large payments are final only when two nodes agree; what happens while they do not."""
 
+from collections.abc import Sequence
+from copy import copy
 from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
-from counterfoil.chains.port import Attestation
+from counterfoil.chains.port import Attestation, ChainUnreachable, Receipt
 from counterfoil.cli_watch import needing_a_person
 from counterfoil.core import reckoning
 from counterfoil.core.invoice import Status, pay_to
@@ -14,6 +16,7 @@ from counterfoil.db.pool import Database
 from counterfoil.desk import doubting, landing, moving, provisioning, settings
 from counterfoil.desk.landing import Landed, LandedItem, Settled
 from counterfoil.workers.watch import FinalityBroken
+from support.fake_chain import FakeChain
 from support.fake_clock import FakeClock
 from support.invoices import CUSTOMER, DUE, USDT
 from support.shop import desk_on
@@ -25,6 +28,27 @@ LARGE = 10_000_000_000
 
 ALONE = Attestation(confirms=("a",), silent=("b",))
 DISPUTED = Attestation(confirms=("a",), denies=("b",))
+
+
+class OneStaysBehind(FakeChain):
+    """Of two nodes the second hears of nothing since a moment, and answers for receipts."""
+
+    behind: FakeChain | None = None
+    silent: tuple[str, ...] = ()
+
+    def falls_behind(self) -> None:
+        self.behind = copy(self)
+        self.behind.behind, self.behind._chain = None, list(self._chain)  # noqa: SLF001 - its own
+
+    async def receipt(self, tx_hash: str) -> Receipt | None:
+        if self.behind is not None:
+            return await self.behind.receipt(tx_hash)
+        return await super().receipt(tx_hash)
+
+    async def receipt_attestations(self, receipts: Sequence[Receipt]) -> list[Attestation]:
+        # What the second has is not final to it.
+        said = Attestation(denies=("a",), silent=("b",))
+        return [Attestation(silent=self.silent) if self.silent else said for _ in receipts]
 
 
 async def later(tower: Tower) -> None:
@@ -289,3 +313,32 @@ class TestTwoStories:
 
         assert await tower.shop.deposited(bill) == DUE
         assert await tower.shop.deposited(other) == DUE
+
+
+async def test_what_a_node_shows_that_stayed_on_another_branch_is_never_final(
+    database: Database,
+) -> None:
+    clock = FakeClock()
+    chain = OneStaysBehind(clock)
+    tower = Tower(desk_on(database, clock), clock, chain)
+    await tower.shop.open()
+    await tower.watch()
+    bill = await tower.shop.bill()
+    chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.mine(2)
+    await tower.watch()
+    assert await tower.shop.status(bill) is Status.PAYMENT_DETECTED
+
+    # A reorg takes it back while nobody of ours watches, for longer than until all is final.
+    chain.falls_behind()
+    chain.reorg(2, forget=True)
+    tower.mine(12)
+    chain.silent = ("a", "b")
+    with pytest.raises(ChainUnreachable, match="no node says whether"):
+        await tower.watch()
+    assert await tower.shop.status(bill) is Status.PAYMENT_DETECTED
+
+    chain.silent = ()
+    await tower.watch()
+    assert await tower.shop.deposited(bill) == 0
+    assert await tower.shop.status(bill) is Status.AWAITING_PAYMENT

@@ -6,7 +6,8 @@ takes what lies at the address in that very block.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -26,9 +27,12 @@ from counterfoil.chains.evm.abi import (
 from counterfoil.chains.evm.addresses import DepositAddresses
 from counterfoil.chains.evm.contracts import DETERMINISTIC_DEPLOYER
 from counterfoil.chains.port import (
+    Attestation,
     ChainUnreachable,
     Log,
+    NonceSeen,
     RangeTooWide,
+    Receipt,
     Recipients,
     SendOutcome,
     Sent,
@@ -38,6 +42,12 @@ from counterfoil.core.assets import CHAINS
 from simulation.chaos import Life
 from support.fake_chain import NOBODY, FakeChain, FakeTx, Moved
 from support.fake_logs import transfers_in
+
+_TURNS_TO_THE_OTHER: Final = 0.25
+"""So many questions go to the other of two nodes that disagree than the one before."""
+
+_OF_EACH: Final = frozenset({"attestations", "receipt_attestations", "nonce_by_each"})
+"""What every node is asked by itself."""
 
 _SWEEP: Final = selector("sweep(address,bytes32[],bool)")
 _TRANSFER: Final = selector("transfer(address,uint256)")
@@ -101,6 +111,10 @@ class SimulatedChain(FakeChain):
     misused: set[str] = field(default_factory=set)
     frozen: set[str] = field(default_factory=set)
     doomed: set[str] = field(default_factory=set)
+    other: "SimulatedChain | None" = None
+    """What the second of its two nodes shows, while it stands on a branch that leads nowhere."""
+    _branch: int = 0
+    _branches: int = 0
     _plain: dict[str, FakeTx] = field(default_factory=dict)
 
     def read(self, raw: bytes) -> Call:
@@ -138,6 +152,35 @@ class SimulatedChain(FakeChain):
         dropped = super().reorg(depth, forget=forget)
         self.pool = [self._plain.get(tx.tx_hash, tx) for tx in self.pool]
         return dropped
+
+    @property
+    def ever_parted(self) -> bool:
+        """Whether the second node ever stood elsewhere."""
+        return self._branches > 0
+
+    def parts(self, depth: int, *, mined: int) -> None:
+        """Let the second node follow a branch of its own from ``depth`` blocks below the head.
+
+        On it everything is mined later or not at all: ``mined`` blocks beyond the empty ones.
+        """
+        other = self.as_it_is()
+        self._branches += 1
+        other._branch = self._branches  # noqa: SLF001 - a node like this one
+        other.reorg(depth)
+        other.mine(mined)
+        self.other = other
+
+    def stays_behind(self, other: "SimulatedChain") -> None:
+        """Let the second node be as this one was, and hear of nothing that came since."""
+        self._branches += 1
+        self.other = other
+
+    def as_it_is(self) -> "SimulatedChain":
+        """A node that hears of nothing any more."""
+        other = copy(self)
+        other._chain = list(self._chain)  # noqa: SLF001 - a node like this one
+        other.other = None
+        return other
 
     def canonical(self, upto: int | None = None) -> Iterator[tuple[int, FakeTx]]:
         """Every transaction in the chain with its height, lowest first."""
@@ -177,6 +220,35 @@ class SimulatedChain(FakeChain):
     def final_number(self) -> int:
         """The height that can never change."""
         return max(len(self._chain) - 1 - self.final_lag, 0)
+
+    def _new_hash(self, kind: str) -> str:
+        return super()._new_hash(f"{kind} on branch {self._branch}" if self._branch else kind)
+
+    async def attestations(self, transfers: Sequence[Transfer]) -> list[Attestation]:
+        first = await super().attestations(transfers)
+        if self.other is None:
+            return first
+        second = await self.other.attestations(transfers)
+        reach = self.other.head.number
+        unknown = Attestation(silent=("a", "b"))
+        return [
+            _each(mine, theirs if one.block_number <= reach else unknown)
+            for one, mine, theirs in zip(transfers, first, second, strict=True)
+        ]
+
+    async def receipt_attestations(self, receipts: Sequence[Receipt]) -> list[Attestation]:
+        first = await super().receipt_attestations(receipts)
+        if self.other is None:
+            return first
+        return list(map(_each, first, await self.other.receipt_attestations(receipts)))
+
+    async def nonce_by_each(
+        self, address: str, tx_hashes: Sequence[str], at_block: int
+    ) -> dict[str, NonceSeen | None]:
+        said = await super().nonce_by_each(address, tx_hashes, at_block)
+        if self.other is None:
+            return said
+        return said | {"b": (await self.other.nonce_by_each(address, tx_hashes, at_block))["b"]}
 
     def _next_txs(self) -> tuple[FakeTx, ...]:
         taken = super()._next_txs()
@@ -247,6 +319,7 @@ class NodeView:
         self._chain = chain
         self._life = life
         self._committed = committed
+        self._asks_other = False
 
     @property
     def key(self) -> str:
@@ -254,16 +327,34 @@ class NodeView:
 
     @property
     def second_view(self) -> "NodeView":
-        return self
+        second = copy(self)
+        second._asks_other = not self._asks_other  # noqa: SLF001 - a view like this one
+        return second
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any method of the port, also new ones
-        method = getattr(self._chain, name)
+        if name.startswith("__"):
+            raise AttributeError(name)
 
         async def ask(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - as the method has it
             await self._reach(name)
-            return await method(*args, **options)
+            if name in _OF_EACH:
+                return await getattr(self._chain, name)(*args, **options)
+            return await self._whichever(name, *args, **options)
 
         return ask
+
+    async def _whichever(self, name: str, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as the method has it
+        """Ask the node asked last, or now and then the other; both where one is at a loss."""
+        chain, other = self._chain, self._chain.other
+        if other is None:
+            return await getattr(chain, name)(*args, **options)
+        if self._life.dice.random.random() < _TURNS_TO_THE_OTHER:
+            self._asks_other = not self._asks_other
+        first, second = (other, chain) if self._asks_other else (chain, other)
+        try:
+            return await getattr(first, name)(*args, **options)
+        except ChainUnreachable:
+            return await getattr(second, name)(*args, **options)
 
     async def transfers(
         self,
@@ -278,8 +369,8 @@ class NodeView:
         if to_block - from_block > 1 and self._life.hits("node takes short ranges", "transfers"):
             msg = "at most two blocks"
             raise RangeTooWide(msg)
-        found = await self._chain.transfers(
-            from_block, to_block, contracts, recipients, end_hash=end_hash
+        found = await self._whichever(
+            "transfers", from_block, to_block, contracts, recipients, end_hash=end_hash
         )
         return [t for t in found if not await self._omits(t)]
 
@@ -323,6 +414,19 @@ class Committed:
     async def knows(self, transfer: Transfer) -> bool:
         """Whether a transfer stands in the books, in this very block."""
         raise NotImplementedError
+
+
+def _each(first: Attestation, second: Attestation) -> Attestation:
+    """What the first says for itself, and the second for itself."""
+
+    def names(of: Callable[[Attestation], tuple[str, ...]]) -> tuple[str, ...]:
+        return tuple(name for name, said in (("a", first), ("b", second)) if name in of(said))
+
+    return Attestation(
+        names(lambda told: told.confirms),
+        names(lambda told: told.denies),
+        names(lambda told: told.silent),
+    )
 
 
 def _event(name: str, factory: str, salt: str, token: str, account: str, *rest: bytes) -> Log:

@@ -5,6 +5,7 @@ import hashlib
 import random
 from collections import Counter, deque
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -47,8 +48,12 @@ FAULTS: Final[Mapping[str, float]] = {
     "rates away": 0.15,
     "rates leap": 0.10,
     "outage": 0.05,
+    "nodes disagree": 0.20,
 }
 """Every kind of fault and its rate at the places where it can happen, before the swarm."""
+
+_BY_ITSELF: Final = frozenset({"nodes disagree"})
+"""Kinds that were added later: drawn apart, so that a seed without them goes the way it went."""
 
 _FIRST_PASSES: Final = 0.03
 """How likely a crash is where a run has never been before; rare places would never be hit."""
@@ -59,11 +64,12 @@ class Dice:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)  # noqa: S311 - chance that must be repeatable
-        self._rates = {
-            kind: rate * self.random.choice((0.3, 1.0, 2.5))
-            for kind, rate in FAULTS.items()
-            if self.random.random() < 0.5
-        }
+        self._rates: dict[str, float] = {}
+        for kind, rate in FAULTS.items():
+            apart = random.Random(f"{seed}, {kind}")  # noqa: S311 - as above
+            chance = apart if kind in _BY_ITSELF else self.random
+            if chance.random() < 0.5:
+                self._rates[kind] = rate * chance.choice((0.3, 1.0, 2.5))
         self.calm = False
 
     @property
@@ -118,6 +124,10 @@ class Record:
         return self._hash.hexdigest()[:16]
 
 
+LIVES: Final[ContextVar["Life | None"]] = ContextVar("life", default=None)
+"""Whose task this is; tasks that it makes inherit it."""
+
+
 class Life:
     """One process from its start to its end: it passes points, pauses, and may be killed."""
 
@@ -127,6 +137,7 @@ class Life:
         self.record = record
         self.dead = False
         self.busy = 0
+        self.answers = 0
         self.fate: tuple[Literal["dies", "stops"], str] | None = None
         self.tasks: set[asyncio.Task[object]] = set()
         self.paused = asyncio.Event()
@@ -157,6 +168,11 @@ class Life:
             return False
         self.record.fault(kind, f"{self.name} at {where}")
         return True
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """What changes as long as it gets anywhere: points that anybody passed, its answers."""
+        return self.record.passed.total(), self.answers
 
     async def rest(self) -> None:
         """Wait until all that the process has begun stands at a point as well."""

@@ -6,10 +6,10 @@ the server does when a client vanishes; the socket itself is kept, since connect
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -18,7 +18,9 @@ from psycopg.pq import TransactionStatus
 from counterfoil.db import pool
 from counterfoil.db.connection import Connection, Cursor, is_gathering
 from counterfoil.db.pool import Database
-from simulation.chaos import Life
+from simulation.chaos import LIVES, Life
+
+T = TypeVar("T")
 
 _WRITING: Final = b"BEGIN"
 _BROKEN_ON_PURPOSE: Final = "SELECT 1 / 0"
@@ -28,9 +30,24 @@ class Line(Connection):
     """A connection whose every statement and commit is a point."""
 
     life: Life | None = None
+    turn: asyncio.Lock | None = None
     broken: bool = False
     commits: int = 0
     _only_reads: bool = False
+
+    async def wait(self, *asked: Any, **options: Any) -> Any:  # noqa: ANN401 - as psycopg has it
+        """Ask the server once nobody else has anything to do; one asks at a time.
+
+        Else who goes on first would depend on how soon the server answers.
+        """
+        assert self.turn is not None
+        life = self.life or LIVES.get()
+        with _busy(life):
+            async with self.turn:
+                ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]  # noqa: SLF001 - nothing else tells
+                while ready:
+                    await asyncio.sleep(0)
+                return await super().wait(*asked, **options)
 
     @asynccontextmanager
     async def begun(self, how: bytes) -> AsyncIterator[Self]:
@@ -47,16 +64,11 @@ class Line(Connection):
         await life.pass_point(f"{where}: before it is sent")
         if self.broken or life.hits("commit lost", where):
             raise psycopg.OperationalError("the connection was lost before the commit")
-        with _busy(life):
-            await super().end()
+        await super().end()
         self.commits += 1
         await life.pass_point(f"{where}: after it succeeded")
         if life.hits("acknowledgement lost", where):
             raise psycopg.OperationalError("the connection was lost after the commit")
-
-    async def leave(self, error: BaseException | None = None) -> None:
-        with _busy(self.life):
-            await super().leave(error)
 
     async def before_statement(self) -> None:
         life = self.life
@@ -79,15 +91,13 @@ class _Cursor(Cursor):
         line = self.connection
         assert isinstance(line, Line)
         await line.before_statement()
-        with _busy(line.life):
-            return await super().execute(query, params, **options)
+        return await super().execute(query, params, **options)
 
     async def executemany(self, query: Any, params_seq: Any, **options: Any) -> None:  # noqa: ANN401 - as psycopg has it
         line = self.connection
         assert isinstance(line, Line)
         await line.before_statement()
-        with _busy(line.life):
-            await super().executemany(query, params_seq, **options)
+        await super().executemany(query, params_seq, **options)
 
 
 class _OneLine:
@@ -112,23 +122,36 @@ class _OneLine:
             finally:
                 line.life = None
                 if line.info.transaction_status != TransactionStatus.IDLE:
-                    with _busy(self._life):
-                        await line.rollback()
+                    await line.rollback()
 
 
 class SimulatedDatabase(Database):
-    """`Database` over one connection; how transactions begin, commit and end is the real code."""
+    """`Database` over one connection; how transactions begin, commit and end is the real code.
+
+    But for the pause before a transaction is tried again: after real seconds, whatever else the
+    process does might have gone first, or not.
+    """
 
     def __init__(self, line: Line, life: Life | None = None) -> None:
         self._pool = _OneLine(line, life)  # type: ignore[assignment]  # the seam of the harness
 
+    async def run(self, work: Callable[[pool.Tx], Awaitable[T]]) -> T:
+        for _ in range(1, pool.ATTEMPTS):
+            try:
+                return await self._run_once(work)
+            except (errors.SerializationFailure, errors.DeadlockDetected):
+                continue
+        return await self._run_once(work)
 
-async def connect(url: str) -> Line:
-    """A connection, set up as the pool sets up its own."""
+
+async def connect(url: str, turn: asyncio.Lock) -> Line:
+    """A connection, set up as the pool sets up its own. All in a run take turns in asking."""
     line = await Line.connect(url, autocommit=True, prepare_threshold=1, cursor_factory=_Cursor)
+    line.turn = turn
     line.adapters.register_loader("numeric", pool._NumericLoader)  # noqa: SLF001 - as the pool does
-    # Whoever is paused may hold a lock; nobody waits for it in earnest, as time stands still.
-    await line.execute(pool._session_settings(20, 0.03))  # noqa: SLF001 - as the pool does
+    # Whoever is paused may hold a lock; nobody waits for it in earnest, as time stands still. No
+    # statement is given up for being slow: how long it takes is the machine's affair.
+    await line.execute(pool._session_settings(600, 0.03))  # noqa: SLF001 - as the pool does
     await line.execute("SET idle_in_transaction_session_timeout = 0")
     await line.execute("SET jit = off")
     await line.execute("SET plan_cache_mode = force_generic_plan")
@@ -158,6 +181,7 @@ def _busy(life: Life | None) -> Iterator[None]:
         yield
     finally:
         life.busy -= 1
+        life.answers += 1
 
 
 async def _spoil(line: Line) -> None:

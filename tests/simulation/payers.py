@@ -148,8 +148,27 @@ def weather(dice: Dice, chain: SimulatedChain, record: Record) -> list[str]:
         victim = dice.random.choice(sorted(chain.wallets))
         chain.use_key(victim)
         said.append(f"somebody else signs with the key of {victim[:8]} on {chain.key}")
-    if chain.head.number > chain.final_lag + 2 and falls("reorg"):
+    return said + _branches(dice, chain, falls)
+
+
+def _branches(dice: Dice, chain: SimulatedChain, falls: Callable[[str], bool]) -> list[str]:
+    """Reorgs, and a second node that does not hear of one, or of which the first hears nothing."""
+    said = []
+    if chain.other is not None and dice.random.random() < 0.3:
+        chain.other = None
+        said.append(f"the nodes of {chain.key} agree again")
+    if chain.head.number <= chain.final_lag + 2:
+        return said
+    before = chain.as_it_is()
+    if falls("reorg"):
         said.append(_reorg(dice, chain, falls))
+        if falls("nodes disagree"):
+            chain.stays_behind(before)
+            said.append("which one of two nodes does not hear of")
+    elif falls("nodes disagree"):
+        depth = dice.random.choice((1, 2, 3, chain.final_lag))
+        chain.parts(depth, mined=dice.random.choice((0, 1)))
+        said.append(f"one of two nodes of {chain.key} leaves the other {depth} blocks back")
     return said
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from asyncio import FIRST_COMPLETED
 from collections.abc import Awaitable, Callable, Mapping
-from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final, NoReturn, cast
 
@@ -31,9 +30,14 @@ from counterfoil.workers.price import Pricer
 from counterfoil.workers.provision import ProvisionWorker
 from counterfoil.workers.retell import Reteller
 from counterfoil.workers.screen import Screener
-from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
+from counterfoil.workers.watch import (
+    ChainWatcher,
+    FinalityBroken,
+    WatchedAddresses,
+    WatchLimits,
+)
 from simulation.chain import Committed, NodeView, SimulatedChain
-from simulation.chaos import Crash, Life
+from simulation.chaos import LIVES, Crash, Life
 from simulation.database import Line, SimulatedDatabase
 from simulation.outsiders import (
     APPROVAL_KEY,
@@ -57,14 +61,14 @@ TROUBLE: Final = (
 )
 """What a step may end with: an answer to somebody, or something outside that is broken."""
 
-_ROOM: Final = 12
+_ROOM: Final = 3
 _SLICE: Final = 5.0
-"""Real seconds, and so often, in which a step must end; beyond, it waits for something that never
-comes. In slices, as a machine that is busy elsewhere gives us no time at all for minutes."""
+"""Real seconds, and how often in a row nothing at all has moved after them where a step hangs: no
+point was passed, and the server is not at work. A machine that gives us no time gives none of it to
+the clock that is looked at here either, so it never looks like a step that hangs."""
 
-
-_LIVES: Final[ContextVar[Life | None]] = ContextVar("life", default=None)
-"""Whose task this is; tasks that it makes inherit it."""
+_POINTS: Final = 200_000
+"""So many in one step, and it goes round in circles."""
 
 
 class Strange(Exception):  # noqa: N818 - named for what is found
@@ -126,7 +130,9 @@ class Process:
             limits=Limits(lease_seconds=60.0, gathering_seconds=0),
             jitter=world.dice.random.random,
         )
-        examiner = Examiner(desk, [SimulatedScreener(world.clock, life, world.risky, world.silent)])
+        screener = SimulatedScreener(world.clock, life, world.risky, world.silent)
+        # Whoever is slow says so; real seconds would pass while the process stands still.
+        examiner = Examiner(desk, [screener], timeout_seconds=86_400)
         foreseer = Foreseer(desk, examiner)
         rates = SimulatedRates(world.clock, life, world.rates)
         watchers = {
@@ -186,15 +192,15 @@ class Process:
         assert task is not None
         stopped = asyncio.create_task(self.life.paused.wait())
         try:
-            for _ in range(_ROOM):
+            still, began = 0, (seen := self.life.progress)
+            while not (task.done() or self.life.paused.is_set()):
+                if still == _ROOM or seen[0] - began[0] > _POINTS:
+                    raise Strange(f"{self.name} hangs in {self.doing}")
                 await asyncio.wait({task, stopped}, timeout=_SLICE, return_when=FIRST_COMPLETED)
-                if task.done() or self.life.paused.is_set():
-                    break
+                before, seen = seen, self.life.progress
+                still = 0 if self.life.busy or seen != before else still + 1
         finally:
             stopped.cancel()
-        if not task.done() and not self.life.paused.is_set():
-            msg = f"{self.name} hangs in {self.doing}"
-            raise Strange(msg)
         if not task.done():
             await self.life.rest()
             return None
@@ -209,12 +215,17 @@ class Process:
         if not isinstance(result, _Failed):
             return result
         error = result.error
-        if _is_trouble(error):
+        if _is_trouble(error) or self._must_halt(error):
             self.world.record.say(f"      {type(error).__name__}: {str(error)[:150]}")
             if isinstance(error, Refusal):
                 return error
             return None
         raise Strange(f"{self.name}, {self.doing}: {type(error).__name__}: {error}") from error
+
+    def _must_halt(self, error: Exception) -> bool:
+        """Whether a node that never hears of what is final by now was taken at its word."""
+        parted = any(chain.ever_parted for chain in self._chains.values())
+        return parted and isinstance(error, FinalityBroken)
 
     async def _bury(self) -> None:
         """Wait for all that it had begun; each part ends at its next point. Then start anew."""
@@ -239,7 +250,7 @@ class _Failed:
 def mine_tasks(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:  # noqa: ANN401 - as asyncio has it
     """A task factory that knows which process makes each task."""
     task = asyncio.Task(coro, loop=loop, **options)
-    life = _LIVES.get()
+    life = LIVES.get()
     if life is not None:
         life.tasks.add(task)
         task.add_done_callback(life.ended)
@@ -247,7 +258,7 @@ def mine_tasks(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> An
 
 
 async def _run(life: Life, work: Callable[[], Awaitable[object]]) -> object:
-    _LIVES.set(life)
+    LIVES.set(life)
     try:
         return await work()
     except Crash:

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from simulation.chaos import FAULTS
 from simulation.edges import CANNOT, EDGES
 from simulation.people import RULES
 from simulation.result import Result
@@ -58,7 +59,8 @@ class Report:
         seconds = time.monotonic() - self.began
         never = sorted(set(self.passed) - set(self.crashed))
         untaken = sorted(EDGES - set(self.edges))
-        faults = (f"  {kind:<26}{count:>8}" for kind, count in sorted(self.faults.items()))
+        # Also those that never fell, as they were not tried at all.
+        faults = (f"  {kind:<26}{self.faults[kind]:>8}" for kind in sorted({*FAULTS, *self.faults}))
         lines = [
             f"seeds              {len(self.results):>10}",
             f"steps              {sum(r.steps for r in self.results):>10}",

@@ -46,8 +46,9 @@ class Lines:
 
     @classmethod
     async def open(cls, url: str, admin_url: str) -> "Lines":
-        web, one, two, checker = [await connect(url) for _ in range(4)]
-        admin = await connect(admin_url)
+        turn = asyncio.Lock()
+        web, one, two, checker = [await connect(url, turn) for _ in range(4)]
+        admin = await connect(admin_url, turn)
         return cls(web, (one, two), checker, admin, await all_tables(admin), admin_url)
 
     async def close(self) -> None:
@@ -145,6 +146,8 @@ class Run:
         teller = Teller(self, name)
         # Under faults few are told to their end.
         self.dice.calm = self.dice.random.random() < _TOLD_IN_PEACE
+        if self.dice.calm:
+            self._agree()
         ended = await stories.tell(teller)
         await teller.end()
         self.dice.calm = False
@@ -333,6 +336,11 @@ class Run:
             self.pass_time(self.dice.random.choice((600, 7_200, 40_000)))
             await self._payer()
 
+    def _agree(self) -> None:
+        """Nodes that stood elsewhere are back on the chain."""
+        for chain in self.chains.values():
+            chain.other = None
+
     def pass_time(self, seconds: float) -> None:
         blocks = min(int(seconds // 10) + 1, 12)
         for _ in range(blocks):
@@ -352,6 +360,7 @@ class Run:
     async def end(self) -> None:
         """The second phase: nothing goes wrong any more, and everything must come to rest."""
         self.dice.calm = True
+        self._agree()
         self.record.say(f"{self.now}  the faults stop")
         for process in (self.web, *self.workers):
             if process.is_paused:

@@ -2,15 +2,19 @@ import asyncio
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from simulation.chaos import Record
+from counterfoil.chains.port import Attestation
+from simulation.chain import SimulatedChain
+from simulation.chaos import FAULTS, Record
 from simulation.parts import Violation
 from simulation.report import Report
 from simulation.result import Result
 from simulation.run import Lines, simulate
+from support.fake_clock import NOON, FakeClock
 from support.postgres import TestServer
 
 SEEDS = [(3, 9), (4,)]
@@ -67,6 +71,61 @@ def test_a_seed_takes_the_same_way_again_here_and_in_another_process(
 
     assert again.record.digest == first.record.digest
     assert f"seed {REPLAYED} went the way {first.record.digest}" in elsewhere.stdout
+
+
+def test_a_report_says_what_was_run_and_names_every_fault_and_every_point_never_hit() -> None:
+    report, record = Report(), Record()
+    record.faults.update({"crash": 3, "reorg": 2, "nodes disagree": 1})
+    record.passed.update({"commit desk.act": 9, "port chain.send": 5})
+    record.crashed["port chain.send"] = 3
+    report.add(Result(7, record, steps=40, checks=4_000, days=1.5))
+
+    lines = report.text().splitlines()
+    figures = {line[:19].strip(): line[19:].split() for line in lines[: lines.index("faults")]}
+    fell = lines[lines.index("faults") + 1 :]
+    named = {line[2:28].strip(): line[28:].strip() for line in fell[: len(FAULTS)]}
+
+    expected = {"seeds": 1, "steps": 40, "crashes": 3, "reorgs": 2, "checks": 4_000}
+    assert {name: int(figures[name][0]) for name in expected} == expected
+    assert figures["violations"] == ["0"]
+    assert figures["crash points"] == ["1", "of", "2", "passed"]
+    assert named == dict.fromkeys(FAULTS, "0") | {
+        "crash": "3",
+        "reorg": "2",
+        "nodes disagree": "1",
+    }
+    assert lines[-2:] == ["crash points that were passed and never hit: 1", "  commit desk.act"]
+
+
+async def test_two_nodes_that_disagree_each_speak_for_themselves() -> None:
+    chain = SimulatedChain(clock=FakeClock(NOON))
+    chain.mine(6)
+    paid = chain.pay("0xa", "0xb", 7)
+    chain.mine()
+    (transfer,) = await chain.transfers(7, 7, ["0xa"], None)
+    chain.parts(1, mined=1)
+    other = chain.other
+    assert other is not None
+
+    (there,) = await other.transfers(7, 7, ["0xa"], None)
+    assert there == replace(transfer, block_hash=other.head.hash)
+    assert other.head.hash != chain.head.hash
+    assert other.head.parent_hash == chain.head.parent_hash
+    assert await chain.attestations([transfer, there]) == [
+        Attestation(confirms=("a",), denies=("b",)),
+        Attestation(confirms=("b",), denies=("a",)),
+    ]
+    # On the chain it goes on; of the branch nothing is ever final, and it hears of no more.
+    chain.mine(6)
+    assert (other.head.number, other.final_number) == (7, 3)
+    receipt = await chain.receipt(paid.tx_hash)
+    assert receipt is not None
+    assert await chain.receipt_attestations([receipt]) == [
+        Attestation(confirms=("a",), silent=("b",))
+    ]
+    said = await chain.nonce_by_each(paid.sender, [paid.tx_hash], chain.final_number)
+    assert said["a"] is not None
+    assert (said["a"].count, said["b"]) == (1, None)
 
 
 def test_what_is_found_here_names_the_command_that_finds_it_again() -> None:

@@ -161,9 +161,11 @@ class Adopter:
         batch = await adopting.batch_of(self._desk, wallet, nonce, ids)
         if row is not None:
             terms, signed = _kept(row, batch, wallets)
-        else:
+        elif tx_hash in remembered:
             terms = remembered[tx_hash]
             signed = await self._signed_again(batch, wallets, terms)
+        else:
+            raise NotAdopted("neither the books nor the signer have its bytes any more")
         if signed.tx_hash != tx_hash:
             raise NotAdopted(f"what the books want to be moved would be {signed.tx_hash}")
         limits = Terms(terms.gas_limit, terms.max_fee_wei, terms.tip_wei)

@@ -413,6 +413,8 @@ class ChainWatcher:
             receipt = await self._chain.receipt(row.tx_hash)
             if receipt is None or not witness.shows(receipt, row):
                 continue
+            if not await witness.is_final(self._chain, receipt):
+                continue  # a node that stayed behind on another branch shows it
             if row.contract or native.state_kept:
                 self._log.error("node_omitted_a_transfer", tx_hash=row.tx_hash, index=row.log_index)
             vouched.append(row)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final, Literal
 
-from counterfoil.chains.port import Attestation, Chain, Receipt, Transfer
+from counterfoil.chains.port import Attestation, Chain, ChainUnreachable, Receipt, Transfer
 from counterfoil.core.assets import ETHER_DOLLARS, TOP_LEVEL, known_asset
 from counterfoil.desk import doubting
 from counterfoil.desk.desk import Desk
@@ -255,3 +255,16 @@ def shows(receipt: Receipt, row: TransferRow) -> bool:
     if not row.contract:
         return row.log_index == TOP_LEVEL
     return any((g.log_index, g.contract) == (row.log_index, row.contract) for g in receipt.logs)
+
+
+async def is_final(chain: Chain, receipt: Receipt) -> bool:
+    """Whether a node to which its block is final shows a receipt.
+
+    One that hears of nothing any more shows receipts of a branch that leads nowhere. Raises
+    `ChainUnreachable` where every node is silent, as nothing is known then.
+    """
+    (told,) = await chain.receipt_attestations([receipt])
+    if not told.confirms and not told.denies:
+        msg = f"{chain.key}: no node says whether {receipt.tx_hash} is final"
+        raise ChainUnreachable(msg)
+    return bool(told.confirms)
