@@ -13,7 +13,8 @@ from counterfoil.config import ConfigError, DatabaseConfig, read_chains
 from counterfoil.core import ids
 from counterfoil.core.assets import known_asset
 from counterfoil.core.money import format_units
-from counterfoil.desk import comparing, doubting, watching
+from counterfoil.desk import changed_tokens, comparing, doubting, watching
+from counterfoil.desk.changed_tokens import Change
 from counterfoil.desk.comparing import Unexplained
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.doubting import Doubt
@@ -36,6 +37,7 @@ def status() -> None:
         positions = await watching.positions(desk)
         doubted = await doubting.doubted(desk)
         unexplained = await comparing.every(desk)
+        changed = await changed_tokens.every(desk)
         table = Table("chain", "head", "its age", "safe", "final", "its age", "watched", "nodes")
         for at in positions:
             table.add_row(
@@ -51,7 +53,7 @@ def status() -> None:
         show(table)
         await cli_moves.show_on_their_way(desk)
         await cli_moves.show_low_stations(desk)
-        troubles = list(needing_a_person(positions, doubted, unexplained))
+        troubles = list(needing_a_person(positions, doubted, unexplained, changed))
         for sentence in troubles:
             out.print(f"[red]{escape(sentence)}[/]", soft_wrap=True)
         for key in (key for key, count in nodes.items() if count == 1):
@@ -65,10 +67,12 @@ def needing_a_person(
     positions: Sequence[ChainPosition],
     doubted: Sequence[Doubt],
     unexplained: Sequence[Unexplained] = (),
+    changed: Sequence[Change] = (),
 ) -> Iterator[str]:
     """One sentence for each thing that a person must look at.
 
-    A chain that stands still, a payment that nodes dispute, money that no list of transfers told.
+    A chain that stands still, a payment that nodes dispute, money that no list of transfers told,
+    a token that was changed.
     """
     for at in positions:
         if at.halted_reason is not None:
@@ -90,6 +94,13 @@ def needing_a_person(
             f" organisation {one.org_id} on {one.chain}, since {one.since:%Y-%m-%d %H:%M} UTC: its"
             " balance shows it and no node lists it; the invoice does not expire meanwhile, and its"
             " money is not swept; counterfoil balance dismiss lets it go on"
+        )
+    for one_changed in changed:
+        asset, behind = one_changed.asset, ", ".join(one_changed.behind) or "nothing behind it"
+        yield (
+            f"changed: {asset.symbol} on {asset.chain} ({asset.contract}) runs something else since"
+            f" {one_changed.seen_at:%Y-%m-%d %H:%M} UTC, with {behind}; payments in it wait until"
+            " a signer of each organisation has looked at it, in Studio"
         )
 
 

@@ -48,6 +48,7 @@ from counterfoil.workers.provision import ProvisionWorker
 from counterfoil.workers.retell import Reteller
 from counterfoil.workers.runner import Beat, Bell, RightOfWay, Sleep, Step, first, forever
 from counterfoil.workers.screen import Screener
+from counterfoil.workers.token_codes import TokenCodes
 from counterfoil.workers.unknown import UnknownTokens
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
 
@@ -88,6 +89,7 @@ class Paces:
     grants: float = 5.0
     children: float = 1.0
     unknown: float = 60.0
+    token_codes: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +258,7 @@ def _others(
         "grants": (partial(granting.begin_due, desk), paces.grants),
         "fuel": (FuelWorker(desk, chains, levels).step, paces.fuel),
         "unknown": (UnknownTokens(desk, chains).step, paces.unknown),
+        "token_codes": (TokenCodes(desk, chains).step, paces.token_codes),
         "children": (ChildFueler(desk, chains, signer, levels).step, paces.children),
     }
 

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import printing
 from counterfoil.pages import paper
+from counterfoil.studio.alert_words import ALERTS
 from counterfoil.studio.home import ALERT_PLACES
-from counterfoil.studio.words import ALERTS
 from support.payer import stage
 from support.payments import Payments
 from support.site import Firm, Site

@@ -32,11 +32,11 @@ from counterfoil.chains.port import (
     SendOutcome,
     Sent,
     StateNotKept,
+    TokenCode,
     Transfer,
 )
-from counterfoil.core.assets import TOP_LEVEL
 from counterfoil.core.ports import Clock
-from support.fake_logs import transfer_logs, transfers_in
+from support.fake_logs import native_transfers, transfer_logs, transfers_in
 
 NOBODY: Final = "0x" + "0" * 40
 
@@ -382,6 +382,11 @@ class FakeChain(Chain):
         self._reach()
         return self.codes.get(address, b"")
 
+    async def token_codes(self, contracts: Sequence[str]) -> list[TokenCode]:
+        self._reach()
+        codes = {one: self.codes.get(one, b"") for one in contracts}
+        return [TokenCode(one, f"0x{code.hex()}", (), bool(code)) for one, code in codes.items()]
+
     async def send(self, raw: bytes) -> Sent:
         self._reach()
         tx = self._known.get(raw)
@@ -425,22 +430,8 @@ class FakeChain(Chain):
         return found
 
     def _native(self, how: str, block: Block, recipients: Collection[str]) -> list[Transfer]:
-        return [
-            Transfer(
-                chain=self.key,
-                tx_hash=tx.tx_hash,
-                log_index=TOP_LEVEL if how == "plain" else TOP_LEVEL - 1 - place,
-                block_number=block.number,
-                block_hash=block.hash,
-                contract="",
-                from_address=move.from_address,
-                to_address=move.to_address,
-                amount_units=move.amount_units,
-            )
-            for tx in self._by_hash(block.hash).txs
-            for place, move in enumerate(() if tx.reverts else tx.moves)
-            if not move.contract and move.how == how and move.to_address in recipients
-        ]
+        txs = self._by_hash(block.hash).txs
+        return native_transfers(self.key, block, txs, how, recipients)
 
     def _reach(self) -> int:
         """Return the height that the endpoints show, if they answer at all."""

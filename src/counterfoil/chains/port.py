@@ -110,6 +110,20 @@ class Attestation:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenCode:
+    """What a token runs just now.
+
+    ``fingerprint`` changes with any of it: with its own code, the contracts ``behind`` it that it
+    hands its calls to, and theirs. ``is_there`` is False where no code is.
+    """
+
+    contract: str
+    fingerprint: str
+    behind: tuple[str, ...]
+    is_there: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class NonceSeen:
     """What one endpoint says about an address at a block that is finalized for it.
 
@@ -199,7 +213,7 @@ class Chain(Protocol):
 
     @property
     def second_view(self) -> "Chain":
-        """The same chain, its transfers listed by another endpoint where there is one.
+        """The same chain, its transfers and codes told by another endpoint where there is one.
 
         What one endpoint leaves out of its answer, another may tell.
         """
@@ -336,6 +350,10 @@ class Chain(Protocol):
 
     async def code(self, address: str) -> bytes:
         """Return the contract code at an address, empty for a plain one."""
+        ...
+
+    async def token_codes(self, contracts: Sequence[str]) -> list[TokenCode]:
+        """Tell what these tokens run at the newest block, in the order asked."""
         ...
 
     async def send(self, raw: bytes) -> Sent:

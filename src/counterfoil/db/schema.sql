@@ -124,6 +124,15 @@ CREATE TABLE ingest.native_outflow (
     CONSTRAINT native_outflow_amount_units_check CHECK (((amount_units > (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric)))
 );
 
+CREATE TABLE ingest.token_code (
+    chain text NOT NULL COLLATE pg_catalog."C",
+    contract text NOT NULL COLLATE pg_catalog."C",
+    fingerprint text NOT NULL COLLATE pg_catalog."C",
+    behind text[] NOT NULL,
+    is_first boolean NOT NULL,
+    seen_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE ingest.unassigned_transfer (
     chain text NOT NULL COLLATE pg_catalog."C",
     tx_hash text NOT NULL COLLATE pg_catalog."C",
@@ -748,6 +757,16 @@ CREATE TABLE public.screening_run (
     CONSTRAINT screening_run_total_check CHECK (((total >= (0)::numeric) AND (total <= (100)::numeric)))
 );
 
+CREATE TABLE public.token_code_accepted (
+    org_id bigint NOT NULL,
+    chain text NOT NULL COLLATE pg_catalog."C",
+    contract text NOT NULL COLLATE pg_catalog."C",
+    fingerprint text NOT NULL COLLATE pg_catalog."C",
+    accepted_by text NOT NULL COLLATE pg_catalog."C",
+    reason text NOT NULL,
+    accepted_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.transfer (
     org_id bigint NOT NULL,
     chain text NOT NULL COLLATE pg_catalog."C",
@@ -830,6 +849,9 @@ ALTER TABLE ONLY ingest.lost_signature
 
 ALTER TABLE ONLY ingest.native_outflow
     ADD CONSTRAINT native_outflow_pkey PRIMARY KEY (chain, tx_hash, log_index);
+
+ALTER TABLE ONLY ingest.token_code
+    ADD CONSTRAINT token_code_pkey PRIMARY KEY (chain, contract, fingerprint);
 
 ALTER TABLE ONLY ingest.unassigned_transfer
     ADD CONSTRAINT unassigned_transfer_pkey PRIMARY KEY (chain, tx_hash, log_index);
@@ -1008,6 +1030,9 @@ ALTER TABLE ONLY public.screening_list
 ALTER TABLE ONLY public.screening_run
     ADD CONSTRAINT screening_run_pkey PRIMARY KEY (org_id, run_id);
 
+ALTER TABLE ONLY public.token_code_accepted
+    ADD CONSTRAINT token_code_accepted_pkey PRIMARY KEY (org_id, chain, contract, fingerprint);
+
 ALTER TABLE ONLY public.transfer_claim
     ADD CONSTRAINT transfer_claim_pkey PRIMARY KEY (org_id, claim_id);
 
@@ -1028,6 +1053,8 @@ CREATE INDEX lost_signature_landed ON ingest.lost_signature USING btree (chain) 
 CREATE INDEX lost_signature_open ON ingest.lost_signature USING btree (chain) WHERE (ended IS NULL);
 
 CREATE INDEX native_outflow_by_address ON ingest.native_outflow USING btree (chain, address);
+
+CREATE UNIQUE INDEX token_code_first ON ingest.token_code USING btree (chain, contract) WHERE is_first;
 
 CREATE INDEX unassigned_transfer_by_address ON ingest.unassigned_transfer USING btree (chain, address);
 
@@ -1248,6 +1275,9 @@ ALTER TABLE ONLY public.screening_list_address
 
 ALTER TABLE ONLY public.screening_run
     ADD CONSTRAINT screening_run_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);
+
+ALTER TABLE ONLY public.token_code_accepted
+    ADD CONSTRAINT token_code_accepted_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
 
 ALTER TABLE ONLY public.transfer_claim
     ADD CONSTRAINT transfer_claim_org_id_chain_tx_hash_log_index_fkey FOREIGN KEY (org_id, chain, tx_hash, log_index) REFERENCES public.transfer(org_id, chain, tx_hash, log_index);

@@ -12,7 +12,7 @@ from counterfoil.core import reckoning, zones
 from counterfoil.core.assets import known_asset
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Tx
-from counterfoil.desk import after_end, comparing, doubting, provisioning, watching
+from counterfoil.desk import after_end, changed_tokens, comparing, doubting, provisioning, watching
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.moving import RUNS_WHILE
 from counterfoil.desk.provisioning import FuelLevels
@@ -131,6 +131,10 @@ async def alerts(desk: Desk, by: Actor) -> list[Alert]:
         Alert("unexplained", one.chain, one.address)
         for one in await comparing.every(desk)
         if one.org_id == by.org_id
+    ]
+    found += [
+        Alert("token_changed", one.asset.chain, one.asset.symbol)
+        for one in await changed_tokens.waiting(desk, by)
     ]
     levels = FuelLevels()
     low = await provisioning.low_stations(

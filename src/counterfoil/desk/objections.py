@@ -22,6 +22,7 @@ from counterfoil.core.journal import LedgerAccount, hold_account
 from counterfoil.core.money import Money
 from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
 from counterfoil.db.pool import Tx
+from counterfoil.desk import changed_tokens
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.registered import barred
 
@@ -88,6 +89,7 @@ async def objections(
         for run in await screening.latest_of_invoices(tx, org_id, list(held), is_stray=is_stray)
     }
     under_way = await effects.waiting(tx, org_id, "screen", list(held))
+    changed = await changed_tokens.held(tx, org_id)
     found = {}
     for move in ready:
         if move.invoice_id is None:
@@ -106,6 +108,7 @@ async def objections(
             await _short_of_coin(tx, move)
             or await _may_land(tx, move)
             or await _unexplained(tx, move)
+            or _runs_something_else(move, changed)
         ):
             until = pause_until(desk.clock.now(), move.updated_at, SHORT)
             found[move.move_id] = Objection(not_yet, until)
@@ -267,6 +270,18 @@ async def _unexplained(tx: Tx, move: MoveRow) -> str | None:
     return (
         "its address holds more than is on record; waiting until a node tells what came, or"
         " somebody dismisses it with counterfoil balance dismiss"
+    )
+
+
+def _runs_something_else(move: MoveRow, changed: frozenset[tuple[str, str]]) -> str | None:
+    """Why a movement would call what nobody of the organisation has looked at."""
+    if (move.chain, move.contract) not in changed:
+        return None
+    asset = known_asset(move.chain, move.contract)
+    token = move.contract if asset is None else asset.symbol
+    return (
+        f"{token} on {move.chain} was changed by its issuer; waiting until somebody who may sign"
+        " has looked at it, in Studio"
     )
 
 

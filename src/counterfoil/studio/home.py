@@ -16,6 +16,8 @@ from counterfoil.desk.queries import Filters
 from counterfoil.pages import language, shape
 from counterfoil.pages.language import N_
 from counterfoil.studio import queues
+from counterfoil.studio.alert_words import ALERTS
+from counterfoil.studio.changed_tokens import CHANGED
 from counterfoil.studio.door import PREFIX, Answer, PageRequest, desk_of, language_of, show
 from counterfoil.studio.settings.bank_accounts import ACCOUNTS
 from counterfoil.studio.settings.members import MEMBERS
@@ -37,6 +39,7 @@ else waits in others is told once one turns to them."""
 
 ALERT_PLACES: Final = {
     "stuck": (f"{PREFIX}/queue/standing", Permission.SIGN),
+    "token_changed": (CHANGED, Permission.READ),
     "came_after": (queues.AFTER.address, Permission.SIGN),
     "payout_rules": (PAYOUTS, Permission.READ),
     "rules": (RULES_PAGE, Permission.READ),
@@ -119,6 +122,7 @@ async def now(request: PageRequest) -> Answer:
         request,
         "studio/home_part.html",
         {
+            "alerts_told": ALERTS,
             "alerts": [(one, _place(one, by)) for one in await insight.alerts(desk, by)],
             "cash": _bars([(f"{week.begins_at:%m/%d}", week.amount) for week in found.weeks]),
             "cash_sum": sum((week.amount for week in found.weeks), start=Decimal(0)),

@@ -71,6 +71,7 @@ DONE: Final[Mapping[str, str]] = {
     "declined": N_("Two people have declined the money. It can only be sent back, when ordered."),
     "quarantine": N_("The money goes to the quarantine wallet; this page says how far it is."),
     "take_note": N_("The note is kept, for compliance only."),
+    "token_accepted": N_("Your word is noted. What waited goes on within a minute."),
     "accept": N_("The payment is accepted as it is, to be paid out once somebody signs for it."),
     "recalculate": N_("The invoice is priced at the current rate."),
     "more_time": N_("The customer has more time; their page asks for the rest again."),
@@ -430,60 +431,6 @@ def choice_words(invoice: Invoice, choice: Choice, now: datetime) -> str:
         return CHOICES[choice]
     return ANEW_WITH_TIME if is_priced_by_rate(invoice) else MORE_TIME
 
-
-ALERTS: Final[Mapping[str, str]] = {
-    "halted": N_(
-        "%(subject)s stands still until somebody looks: %(detail)s. Payments there are not seen."
-    ),
-    "unwatched": N_(
-        "Nobody watches %(subject)s just now. Payments there are found once a worker runs again."
-    ),
-    "lagging": N_(
-        "%(subject)s is seen with a delay of %(detail)s seconds. Payments appear later, none is"
-        " lost."
-    ),
-    "disputed": N_(
-        "A payment on %(subject)s is not credited yet: %(detail)s. It counts once the nodes"
-        " show it."
-    ),
-    "unexplained": N_(
-        "There is more money at %(detail)s on %(subject)s than any transfer explains. It is not"
-        " moved before somebody looks."
-    ),
-    "gas_low": N_(
-        "The gas station %(detail)s on %(subject)s is running dry. Send it some coin, or payouts"
-        " wait."
-    ),
-    "stuck": N_(
-        "Invoices of which a payment stands still: %(subject)s. Signers find them under Payments"
-        " that stand still, with where the money is and what can be done."
-    ),
-    "came_after": N_(
-        "Invoices with money that came after they had ended, or was left over: %(subject)s. It is"
-        " not paid out; a signer can order that it goes back."
-    ),
-    "payout_rules": N_(
-        "The rules about payout addresses become looser at %(subject)s. An administrator who does"
-        " not want that takes it back, in the settings."
-    ),
-    "rules": N_(
-        "The rules of new invoices become looser at %(subject)s. An administrator who does not want"
-        " that takes it back, in the settings."
-    ),
-    "returns": N_(
-        "Payment pages may lead customers back to other addresses from %(subject)s on. An"
-        " administrator who does not want that saves the addresses as they are, in the settings."
-    ),
-    "roles": N_(
-        "Roles that decide about money are given to %(subject)s; they hold from %(detail)s on. An"
-        " administrator who does not want that calls it off, under Members."
-    ),
-    "callbacks": N_(
-        "Callbacks of the last seven days that were given up: %(subject)s. See the invoices and"
-        " send them again."
-    ),
-}
-"""What needs somebody: what it is, what it means for the money, what to do."""
 
 CALLBACKS: Final[Mapping[str, str]] = {
     "pending": N_("on its way"),

@@ -38,6 +38,7 @@ from counterfoil.chains.evm.rpc import (
     answers_of,
     quantity,
 )
+from counterfoil.chains.evm.token_code import token_codes
 from counterfoil.chains.evm.transactions import (
     DECIMALS_CALL,
     PRICE_ORACLE,
@@ -61,6 +62,7 @@ from counterfoil.chains.port import (
     Recipients,
     SendOutcome,
     Sent,
+    TokenCode,
     Transfer,
 )
 from counterfoil.core import assets
@@ -331,6 +333,10 @@ class EvmChain:
     async def code(self, address: str) -> bytes:
         """See `port.Chain.code`."""
         return await self._rpc.ask(Query("eth_getCode", (address, "latest"), _read_hex))
+
+    async def token_codes(self, contracts: Sequence[str]) -> list[TokenCode]:
+        """See `port.Chain.token_codes`."""
+        return await token_codes(self._rpc, contracts, second_view=self._second)
 
     async def send(self, raw: bytes) -> Sent:
         """See `port.Chain.send`."""

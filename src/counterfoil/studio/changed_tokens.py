@@ -1,0 +1,72 @@
+"""Tokens that their issuer changed: what waits for it, and somebody's word that it may go on."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from litestar import get, post
+
+from counterfoil.core.errors import NotFound, Refusal
+from counterfoil.core.roles import Permission
+from counterfoil.desk import changed_tokens
+from counterfoil.pages.forms import read_form
+from counterfoil.studio.door import (
+    PREFIX,
+    Answer,
+    PageRequest,
+    confirm_with,
+    desk_of,
+    go,
+    show,
+    status_code_of,
+)
+
+CHANGED: Final = f"{PREFIX}/changed-tokens"
+
+_FIELDS: Final = ("chain", "contract", "fingerprint", "reason")
+
+
+@get("/changed-tokens")
+async def changed(request: PageRequest) -> Answer:
+    """Every change that nobody of the organisation has looked at."""
+    return await _page(request, {})
+
+
+@post("/changed-tokens", status_code=303)
+async def accept(request: PageRequest) -> Answer:
+    """Let money go on under one of them."""
+    form = await read_form(request)
+    written = {name: form.raw(name) for name in _FIELDS}
+    try:
+        await confirm_with(request, form)
+        await changed_tokens.accept(
+            desk_of(request),
+            (written["chain"], written["contract"], written["fingerprint"]),
+            by=request.user.actor,
+            reason=form.text("reason", empty=False, lines=True),
+        )
+    except NotFound:
+        raise
+    except Refusal as refusal:
+        return await _page(request, written, refusal)
+    return go(CHANGED, done="token_accepted")
+
+
+async def _page(
+    request: PageRequest, written: Mapping[str, str], refusal: Refusal | None = None
+) -> Answer:
+    by = request.user.actor
+    return show(
+        request,
+        "studio/changed_tokens.html",
+        {
+            "changes": await changed_tokens.waiting(desk_of(request), by),
+            "may_accept": Permission.SIGN in by.permissions,
+            "written": written,
+            "refusal": refusal,
+            "errors": {} if refusal is None else dict(refusal.fields),
+        },
+        status_code=200 if refusal is None else status_code_of(refusal),
+    )
+
+
+HANDLERS: Final = (changed, accept)

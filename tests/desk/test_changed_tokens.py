@@ -1,0 +1,168 @@
+"""Tokens that their issuer changes: noticed once, and their money waits for each organisation."""
+
+from datetime import timedelta
+
+import pytest
+
+from counterfoil.books import org_log
+from counterfoil.cli_watch import needing_a_person
+from counterfoil.core.assets import CHAINS
+from counterfoil.core.errors import Forbidden, Invalid, NotFound
+from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.db.rows import execute
+from counterfoil.desk import changed_tokens, insight
+from counterfoil.desk.changed_tokens import Change
+from counterfoil.desk.moving import Reserved
+from counterfoil.workers.token_codes import TokenCodes
+from support.fake_chain import FakeChain
+from support.fake_clock import FakeClock
+from support.invoices import DUE, USDT
+from support.till import Till, reserve
+
+USDC = CHAINS["arb"].accepted[0]
+SIGNER = Actor("user_sam", 1, frozenset({Permission.SIGN, Permission.READ}))
+READER = Actor("user_ada", 1, frozenset({Permission.READ}))
+REASON = "announced on tether.to on Friday"
+
+
+@pytest.fixture
+def chain(till: Till) -> FakeChain:
+    found = FakeChain(till.desk.clock)
+    registry = CHAINS["arb"]
+    for asset in (*registry.accepted, *registry.known_other):
+        found.codes[asset.contract] = b"\x01"
+    return found
+
+
+@pytest.fixture
+async def looker(till: Till, chain: FakeChain) -> TokenCodes:
+    """Somebody who has seen each token as it is now."""
+    found = TokenCodes(till.desk, {"arb": chain})
+    assert not await found.step()
+    return found
+
+
+async def waiting(till: Till) -> list[Change]:
+    return await changed_tokens.waiting(till.desk, READER)
+
+
+async def accept(till: Till, change: Change, by: Actor = SIGNER, reason: str = REASON) -> None:
+    version = (change.asset.chain, change.asset.contract, change.fingerprint)
+    await changed_tokens.accept(till.desk, version, by=by, reason=reason)
+
+
+async def signing(till: Till, bill: Invoice) -> tuple[Reserved, str | None]:
+    """What comes of having the invoice's sweep signed, and why it waits."""
+    came = await reserve(till)
+    return came, (await till.move(bill, "sweep")).wait_reason
+
+
+async def test_what_is_seen_first_is_no_change_and_each_version_is_told_once(
+    till: Till, chain: FakeChain, looker: TokenCodes
+) -> None:
+    assert await waiting(till) == []
+    chain.codes[USDT.contract] = b"\x02"
+    for _ in range(3):
+        await looker.step()
+    (change,) = await waiting(till)
+    assert (change.asset, change.fingerprint) == (USDT, "0x02")
+    told = [one for one in await insight.alerts(till.desk, READER) if one.kind == "token_changed"]
+    assert [(one.subject, one.detail) for one in told] == [("arb", "USDT")]
+    (sentence,) = needing_a_person([], [], [], await changed_tokens.every(till.desk))
+    assert "USDT on arb" in sentence
+    assert USDT.contract in sentence
+
+    # Back to what it was before is no news, and neither is a node that is away; gone is.
+    chain.codes[USDT.contract] = b"\x01"
+    await looker.step()
+    del chain.codes[USDC.contract]
+    chain.faults.unreachable = True
+    await looker.step()
+    assert len(await waiting(till)) == 1
+    chain.faults.unreachable = False
+    await looker.step()
+    assert {one.asset for one in await waiting(till)} == {USDT, USDC}
+
+
+async def test_a_sweep_waits_until_somebody_who_may_sign_has_looked(
+    till: Till, chain: FakeChain, looker: TokenCodes
+) -> None:
+    bill = await till.signed_bill(DUE)
+    chain.codes[USDT.contract] = b"\x02"
+    chain.codes[USDC.contract] = b"\x02"
+    await looker.step()
+    first, other = await waiting(till)
+    usdt, usdc = (first, other) if first.asset == USDT else (other, first)
+
+    came, why = await signing(till, bill)
+    assert came is Reserved.WAITING
+    assert why is not None
+    assert "USDT on arb was changed" in why
+
+    # Who may not sign, without a reason, about another version or another token: nothing changes.
+    with pytest.raises(Forbidden):
+        await accept(till, usdt, by=READER)
+    with pytest.raises(Invalid):
+        await accept(till, usdt, reason=" ")
+    wrong = Change(USDT, "0x03", (), usdt.seen_at)
+    with pytest.raises(NotFound):
+        await accept(till, wrong)
+    await accept(till, usdc)
+    clock = till.desk.clock
+    assert isinstance(clock, FakeClock)
+    clock.advance(timedelta(minutes=2))
+    assert (await signing(till, bill))[0] is Reserved.WAITING
+
+    await accept(till, usdt)
+    with pytest.raises(NotFound):
+        await accept(till, usdt)
+    assert await waiting(till) == []
+    clock.advance(timedelta(minutes=2))
+    assert await signing(till, bill) == (Reserved.SIGNED, None)
+    async with till.desk.database.reading() as tx:
+        entries = [entry for entry, _ in await org_log.of_org(tx, 1)]
+    told = [(e.event, e.subject, e.operator_uid, e.metadata["reason"]) for e in entries]
+    assert told[-1] == ("token_change_accepted", USDT.contract, SIGNER.uid, REASON)
+    assert len(told) == 2
+
+    # The next version is a change of its own.
+    chain.codes[USDT.contract] = b"\x04"
+    await looker.step()
+    assert [one.fingerprint for one in await waiting(till)] == ["0x04"]
+    assert (await till.look(bill)).status is Status.SWEEPING
+
+
+async def test_each_organisation_looks_for_itself_and_one_opened_later_need_not(
+    till: Till, chain: FakeChain, looker: TokenCodes
+) -> None:
+    other = await Till(till.desk, org_id=2).open()
+    chain.codes[USDT.contract] = b"\x02"
+    await looker.step()
+    (change,) = await waiting(till)
+    await accept(till, change)
+    theirs = Actor("user_sue", other.org_id, SIGNER.permissions)
+    assert await changed_tokens.waiting(till.desk, theirs) == [change]
+    assert await waiting(till) == []
+    assert await changed_tokens.every(till.desk) == [change]
+
+    clock = till.desk.clock
+    assert isinstance(clock, FakeClock)
+    clock.advance(timedelta(seconds=1))
+    await accept(till, change, by=theirs)
+    assert await changed_tokens.every(till.desk) == []
+    async with till.desk.database.transaction() as tx:
+        opened = {"at": clock.now()}
+        await execute(tx, "UPDATE org SET created_at = %(at)s WHERE org_id = 2", opened)
+        await execute(tx, "DELETE FROM token_code_accepted", {})
+    assert await changed_tokens.waiting(till.desk, theirs) == []
+    assert await waiting(till) == [change]
+
+
+async def test_a_token_that_was_never_there_has_no_version(till: Till, chain: FakeChain) -> None:
+    del chain.codes[USDC.contract]
+    looker = TokenCodes(till.desk, {"arb": chain})
+    await looker.step()
+    chain.codes[USDC.contract] = b"\x01"
+    await looker.step()
+    assert await waiting(till) == []
