@@ -40,7 +40,7 @@ async def looked(tower: Tower, looker: UnknownTokens) -> None:
 
 async def notes(tower: Tower, bill: Invoice) -> list[UnknownToken]:
     async with tower.desk.database.reading() as tx:
-        return await unknown.of_invoice(tx, bill.org_id, bill.invoice_id)
+        return await unknown.of_invoices(tx, bill.org_id, [bill.invoice_id])
 
 
 async def test_a_token_that_looks_like_another_is_noted_and_pays_nothing(

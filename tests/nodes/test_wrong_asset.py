@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
+from counterfoil.books import unknown
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.events import ApproveRefund, OrderRefund
 from counterfoil.core.invoice import Context, Invoice, RefundStatus, Status
@@ -11,6 +12,8 @@ from counterfoil.core.reckoning import received
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk.act import act
 from counterfoil.workers.reconcile import reconcile
+from counterfoil.workers.unknown import UnknownTokens
+from support.chain import STRANGER
 from support.fake_clock import FakeClock
 from support.house import House
 from support.invoices import DUE, OFFICERS, SIGNER, USDT
@@ -74,6 +77,41 @@ async def test_beside_a_good_payment_it_stays_and_disturbs_nothing(house: House)
     assert [(a.asset, a.final_units) for a in done.tally.stray] == [(USDC_E, DUE)]
     assert await house.deposited(bill, USDC_E) == DUE
     assert await house.arb.balance(USDC_E, bill.deposit_address) == DUE
+    async for compared in reconcile(house.desk, house.arb.chain):
+        assert compared.differences == (), compared.asset
+
+
+async def test_a_token_that_nobody_knows_is_noted_and_the_right_one_pays_beside_it(
+    house: House,
+) -> None:
+    """Its contract is a stranger's: what it does when it is called nobody can know, so none is."""
+    looker = UnknownTokens(house.desk, house.chains)
+    assert not await looker.step()
+    bill = await house.bill(status=Status.SIGN_PENDING)
+    fake, evil = await house.arb.deploy("OddToken"), await house.arb.deploy("Evil")
+    to = bill.deposit_address
+    minted = await house.arb.call("mint(address,uint256)", to, DUE, to=fake, sender=STRANGER)
+    spoofed = "spoof(address,address,uint256)"
+    await house.arb.call(spoofed, STRANGER, to, 2**255, to=evil, sender=STRANGER)
+    paid = await house.arb.pay(USDT, to, DUE)
+    await house.receive(bill, DUE, block=paid.block_number)
+    await house.finalize()
+    for _ in range(20):
+        if not await looker.step():
+            break
+
+    async with house.desk.database.reading() as tx:
+        noted = await unknown.of_invoices(tx, bill.org_id, [bill.invoice_id])
+    assert [(one.contract, one.amount_units) for one in noted] == [(fake, DUE), (evil, 2**255)]
+    assert noted[0].tx_hash == minted.tx_hash
+    await house.screened(bill)
+    await house.sign_off(bill)
+    await house.drive(rounds=4)
+    done = await house.look(bill)
+    assert (done.status, done.tally.stray) == (Status.COMPLETED, ())
+    assert await house.at_merchant(USDT) == DUE
+    (held,) = await house.arb.chain.token_balances(fake, [to], await house.arb.node.height())
+    assert held == DUE
     async for compared in reconcile(house.desk, house.arb.chain):
         assert compared.differences == (), compared.asset
 

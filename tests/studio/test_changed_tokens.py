@@ -18,8 +18,11 @@ REASON = "announced on tether.to on Friday"
 async def test_a_signer_looks_at_a_changed_token_and_lets_its_money_go_on(
     site: Site, firm: Firm
 ) -> None:
-    for version, behind in (("0x01", ()), ("0x02", (IMPLEMENTATION,))):
-        await changed_tokens.tell(site.desk, "arb", [Told(USDT.contract, version, behind)])
+    for told in (
+        Told(USDT.contract, "0x01", ()),
+        Told(USDT.contract, "0x02", (IMPLEMENTATION,)),
+    ):
+        await changed_tokens.tell(site.desk, "arb", [told])
 
     ada = await site.at_the_pages("ada1@merchant.example")
     alert = await ada.open("/studio/now")

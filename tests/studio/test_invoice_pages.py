@@ -31,7 +31,7 @@ async def test_rita_finds_an_invoice_and_approves_it(site: Site, firm: Firm) -> 
     assert "Waiting for payment" in after.words
 
 
-async def test_a_token_that_nobody_knows_is_named_on_the_page_and_only_there(
+async def test_a_token_that_nobody_knows_is_named_on_its_page_and_over_the_api(
     site: Site, firm: Firm, payments: Payments
 ) -> None:
     made, other = [(await firm.merchant.create()).data["id"] for _ in range(2)]
@@ -55,7 +55,12 @@ async def test_a_token_that_nobody_knows_is_named_on_the_page_and_only_there(
     assert "Tokens that are not known here" in page.words
     assert contract in page.words
     assert f"/tx/{tx_hash}" in page.text
+    assert "no command gives it back" in page.words
     assert "Tokens that are not known" not in (await maya.open(f"/studio/invoices/{other}")).words
+    (told,) = (await firm.merchant.look(made)).data["unknown_tokens"]
+    assert (told["chain"], told["token_address"], told["tx_hash"]) == ("arb", contract, tx_hash)
+    assert (told["amount_units"], told["block_number"]) == (str(2**255), 7)
+    assert (await firm.merchant.look(other)).data["unknown_tokens"] == []
 
 
 async def test_maya_is_offered_nothing_that_is_refused(site: Site, firm: Firm) -> None:

@@ -78,16 +78,16 @@ async def note(tx: Tx, found: Sequence[UnknownToken], *, at_most: int) -> None:
     )
 
 
-async def of_invoice(tx: Tx, org_id: int, invoice_id: UUID) -> list[UnknownToken]:
-    """What came to an invoice, in the order in which it was noted."""
+async def of_invoices(tx: Tx, org_id: int, invoice_ids: Sequence[UUID]) -> list[UnknownToken]:
+    """What came to each of some invoices, in the order in which it was noted."""
     return await all_rows(
         tx,
         UnknownToken,
         """
         SELECT org_id, invoice_id, chain, contract, tx_hash, from_address, amount_units,
                block_number, noted_at
-          FROM unknown_token WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
+          FROM unknown_token WHERE org_id = %(org_id)s AND invoice_id = ANY(%(invoice_ids)s)
          ORDER BY noted_at, block_number, contract
         """,
-        {"org_id": org_id, "invoice_id": invoice_id},
+        {"org_id": org_id, "invoice_ids": list(invoice_ids)},
     )

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from counterfoil.books import audit, ledger, orgs, outbox, unknown
+from counterfoil.books import audit, ledger, orgs, outbox
 from counterfoil.books.ledger import PostingRow
-from counterfoil.books.unknown import UnknownToken
 from counterfoil.core import ids, seal
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.seal import Break, LogEntry
@@ -23,7 +22,6 @@ class Dossier:
 
     ``broken`` says where the chain of seals does not hold; None where all of it does. ``names``
     has the members' names by uid, those who left included, and ``papers`` those of refunds' files.
-    ``unknown`` are tokens that are not registered here and came all the same.
     """
 
     view: InvoiceView
@@ -33,7 +31,6 @@ class Dossier:
     told: tuple[Told, ...]
     names: Mapping[str, str]
     papers: Mapping[UUID, str]
-    unknown: tuple[UnknownToken, ...] = ()
 
 
 async def dossier(desk: Desk, invoice_id: UUID, by: Actor) -> Dossier:
@@ -48,7 +45,6 @@ async def dossier(desk: Desk, invoice_id: UUID, by: Actor) -> Dossier:
         attempts = await outbox.attempts_of(tx, by.org_id, [e.event_id for e in events])
         people = await orgs.everybody(tx, by.org_id)
         papers = await second_look.paper_names(tx, by.org_id, [invoice])
-        strange = await unknown.of_invoice(tx, by.org_id, invoice_id)
     return Dossier(
         view=view,
         entries=tuple(entries),
@@ -61,5 +57,4 @@ async def dossier(desk: Desk, invoice_id: UUID, by: Actor) -> Dossier:
         ),
         names={ids.public("user", one.member_id): one.name for one in people},
         papers=papers,
-        unknown=tuple(strange),
     )

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from counterfoil.books import audit, kept, lists, moves, screening, transfers
+from counterfoil.books import audit, kept, lists, moves, screening, transfers, unknown
 from counterfoil.books.kept import SavedFilter
 from counterfoil.books.lists import COUNTED_AT_MOST, Filters, Order, StatusCount
+from counterfoil.books.unknown import UnknownToken
 from counterfoil.core import resolution
 from counterfoil.core.content import content_hash
 from counterfoil.core.errors import Refusal
@@ -49,6 +50,7 @@ _ENTRIES_PER_INVOICE = 100_000
 class InvoiceView:
     """An invoice with what came in, what went out, and the newest screening, as of ``read_at``.
 
+    ``unknown_tokens`` are tokens that are not registered here and came all the same.
     ``repriced`` is what would be due at the current rates, or with more time, where somebody may
     choose that. With
     ``goes_unregistered`` nobody signs for it: its money would go where the organisation does not
@@ -62,6 +64,7 @@ class InvoiceView:
     read_at: datetime
     repriced: tuple[PaymentRequest, ...] = ()
     goes_unregistered: bool = False
+    unknown_tokens: tuple[UnknownToken, ...] = ()
 
     @property
     def content_hash(self) -> str:
@@ -261,9 +264,9 @@ async def _views(desk: Desk, tx: Tx, org_id: int, found: Sequence[Invoice]) -> l
     if not ids:
         return []
     now = desk.clock.now()
-    came_in, went_out, latest, unregistered = await together(
+    (came_in, strange), went_out, latest, unregistered = await together(
         tx,
-        transfers.of_invoices(tx, org_id, ids),
+        together(tx, transfers.of_invoices(tx, org_id, ids), unknown.of_invoices(tx, org_id, ids)),
         moves.of_invoices(tx, org_id, ids),
         screening.latest_of_invoices(tx, org_id, ids),
         registered.not_signed_for(tx, org_id, found, now),
@@ -277,6 +280,7 @@ async def _views(desk: Desk, tx: Tx, org_id: int, found: Sequence[Invoice]) -> l
             screening=runs.get(invoice.invoice_id),
             read_at=now,
             goes_unregistered=invoice.invoice_id in unregistered,
+            unknown_tokens=tuple(t for t in strange if t.invoice_id == invoice.invoice_id),
         )
         for invoice in found
     ]

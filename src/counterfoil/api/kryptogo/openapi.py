@@ -365,6 +365,7 @@ def _schemas() -> Schema:
                 "archived_at": _or_null(_TIME),
                 "resolution": _or_null(_OBJECT),
                 "stray": {"type": "array", "items": _OBJECT},
+                "unknown_tokens": {"type": "array", "items": _OBJECT},
                 "refundable": {"type": "array", "items": _OBJECT},
                 "token_fees": {"type": "array", "items": _OBJECT},
             }

@@ -59,6 +59,25 @@ def stray_of(invoice: Invoice) -> list[Json]:
     ]
 
 
+def unknown_tokens_of(view: InvoiceView) -> list[Json]:
+    """Tokens of contracts that are not registered here, the first transfer of each.
+
+    Anybody can make one and give it any name, so none is told. ``amount_units`` is what its own log
+    says, in units that only its contract knows.
+    """
+    return [
+        {
+            "chain": one.chain,
+            "token_address": one.contract,
+            "from_address": one.from_address,
+            "tx_hash": one.tx_hash,
+            "block_number": one.block_number,
+            "amount_units": str(one.amount_units),
+        }
+        for one in view.unknown_tokens
+    ]
+
+
 def refundable_of(invoice: Invoice) -> list[Json]:
     """How much of which asset could go back now, also of what came beside the payment."""
     return _amounts(reckoning.refundable(invoice))

@@ -17,6 +17,7 @@ from counterfoil.api.kryptogo.resolution import (
     resolution_of,
     stray_of,
     token_fees_of,
+    unknown_tokens_of,
 )
 from counterfoil.api.kryptogo.status import (
     CATEGORIES,
@@ -158,6 +159,7 @@ def invoice_intent(view: InvoiceView, by: Actor, links: PayLinks) -> Json:
         "payment_options": [_option(invoice, request) for request in invoice.requests],
         "transfers": [_transfer(t) for t in view.transfers],
         "stray": stray_of(invoice),
+        "unknown_tokens": unknown_tokens_of(view),
         "refundable": refundable_of(invoice),
         "token_fees": token_fees_of(invoice),
         "refund": _refund(view, invoice.refunds[-1]) if invoice.refunds else None,
