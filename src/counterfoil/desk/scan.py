@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Final, Literal
 from uuid import UUID
 
@@ -202,9 +203,12 @@ UNTOLD: Final = Tally(payers=("",))
 """What an invoice knows that missed being told: it equals no true tally, so all is news to it."""
 
 
-def batches(found: Collection[Change], size: int) -> list[list[Change]]:
+def batches(
+    found: Collection[Change], size: int, first: int | None = None
+) -> list[list[Change]]:
     """Changes of at most ``size`` invoices each, in the order in which invoices are locked.
 
+    Where that makes several, ``first`` is how many invoices the first of them has.
     A transfer that a reorg turned from one invoice's into another's is one change: both hear of
     it in the same transaction.
     """
@@ -212,9 +216,11 @@ def batches(found: Collection[Change], size: int) -> list[list[Change]]:
     for change in found:
         by_invoice[min(change.invoices)].append(change)
     groups = [by_invoice[invoice] for invoice in sorted(by_invoice)]
+    begun = first if first and len(groups) > size else size
+    starts = [0, *range(begun, len(groups), size)] if groups else []
     return [
-        [change for group in groups[start : start + size] for change in group]
-        for start in range(0, len(groups), size)
+        [change for group in groups[start:end] for change in group]
+        for start, end in zip_longest(starts, starts[1:])
     ]
 
 
