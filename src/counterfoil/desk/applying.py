@@ -32,9 +32,6 @@ from counterfoil.desk.telling import Untold
 INVOICES_PER_TRANSACTION: Final = 50
 """Few enough that nobody waits long for one of them, many enough that commits do not count."""
 
-FIRST_INVOICES: Final = INVOICES_PER_TRANSACTION // 2
-"""Of two that are begun together, one ends sooner: what it leaves is told while the other is
-written, and so on in turns."""
 
 AT_ONCE: Final = 2
 """Of transactions under way: while the server works on one, the next is worked out.
@@ -106,7 +103,7 @@ async def apply(
     is called after each batch, as what it leaves to be done need not wait for the others.
     """
     attempt = _Attempt(desk, lease, relay)
-    await attempt.write_all(batches(found, INVOICES_PER_TRANSACTION, FIRST_INVOICES))
+    await attempt.write_all(batches(found, INVOICES_PER_TRANSACTION))
     if attempt.troubles:
         msg = f"{lease.chain}: some transfers could not be written down"
         raise ExceptionGroup(msg, attempt.troubles)

@@ -203,12 +203,11 @@ UNTOLD: Final = Tally(payers=("",))
 """What an invoice knows that missed being told: it equals no true tally, so all is news to it."""
 
 
-def batches(
-    found: Collection[Change], size: int, first: int | None = None
-) -> list[list[Change]]:
+def batches(found: Collection[Change], size: int) -> list[list[Change]]:
     """Changes of at most ``size`` invoices each, in the order in which invoices are locked.
 
-    Where that makes several, ``first`` is how many invoices the first of them has.
+    The first of several is half as large: of two that are written at once one ends sooner, and
+    what it leaves is worked on while the other is written, and so on in turns.
     A transfer that a reorg turned from one invoice's into another's is one change: both hear of
     it in the same transaction.
     """
@@ -216,7 +215,7 @@ def batches(
     for change in found:
         by_invoice[min(change.invoices)].append(change)
     groups = [by_invoice[invoice] for invoice in sorted(by_invoice)]
-    begun = first if first and len(groups) > size else size
+    begun = (size + 1) // 2 if len(groups) > size else size
     starts = [0, *range(begun, len(groups), size)] if groups else []
     return [
         [change for group in groups[start:end] for change in group]
