@@ -3,6 +3,7 @@
 This one is short enough for every day; ``make soak`` is the long one.
 """
 
+import asyncio
 import os
 import secrets
 from collections import Counter
@@ -15,9 +16,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from counterfoil.books import orgs
 from counterfoil.db.embedded import EmbeddedPostgres
+from counterfoil.db.rows import one_value
 from counterfoil.sandbox.demo import ORG_ID
 from soak.plan import Plan, Report
 from soak.run import Soak, standing
+from support.patience import patiently
 
 
 async def test_whatever_dies_every_invoice_ends_right_and_the_books_equal_the_chain() -> None:
@@ -50,10 +53,12 @@ async def the_proof_sees_through_lies(soak: Soak) -> None:
         ours = await orgs.get(tx, ORG_ID)
     assert ours is not None
     for address in (story.bill.payout_address, ours.pool_address):
-        await story.chain.included(
-            await journey.customer.pays(story.chain, story.token, address, 1)
-        )
-    lost = journey.inbox.accepted.pop()
+        tx_hash = await journey.customer.pays(story.chain, story.token, address, 1)
+        receipt = await story.chain.included(tx_hash)
+    await watched(soak, story.chain.key, int(receipt["blockNumber"], 16))
+    lost = journey.inbox.accepted[-1]
+    kept = [one for one in journey.inbox.accepted if one.webhook_id != lost.webhook_id]
+    journey.inbox.accepted[:] = kept
     ended = [replace(one, promise=replace(one.promise, status="paid")) for one in soak.ended[:1]]
     with psycopg.connect(admin_url(soak), autocommit=True) as admin:
         admin.execute("UPDATE public.invoice_log SET reason = 'Somebody else''s.'")
@@ -69,6 +74,17 @@ async def the_proof_sees_through_lies(soak: Soak) -> None:
         "counterfoil audit verify: ",
     ):
         assert expected in found, f"nobody saw: {expected}\n{found}"
+
+
+async def watched(soak: Soak, chain: str, block: int) -> None:
+    """Wait until the books are final beyond a block, since only such are compared."""
+    query = "SELECT final_number FROM ingest.chain_cursor WHERE chain = %(chain)s"
+    async with patiently(f"block {block} of {chain} to be final"):
+        while True:
+            async with soak.journey.desk.database.reading() as tx:
+                if (await one_value(tx, int, query, {"chain": chain}) or 0) >= block:
+                    return
+            await asyncio.sleep(0.2)
 
 
 def admin_url(soak: Soak) -> str:
