@@ -12,6 +12,7 @@ from support.actors import CURL_EXAMPLE, Answer, Caller, Signer
 from support.inbox import Inbox
 from support.journey import Bill, Chain, Journey, Payer
 
+CONFLICT: Final = 409
 LOOK_SECONDS: Final = 0.5
 LOOKS: Final = 500
 """How often somebody looks before an invoice counts as stuck. By the clock a machine that is busy
@@ -116,7 +117,16 @@ class Story:
         assert answer.status == status, f"{verb}: {answer.status} {answer.raw.decode()}"
 
     async def _asks(self, who: Caller, verb: str, body: object) -> Answer:
-        return await self.people.post(who, f"/invoice/intent/{self.bill.id}/{verb}", body)
+        """Asked again later where money is on its way just now, as the refusal says."""
+        path = f"/invoice/intent/{self.bill.id}/{verb}"
+        answer = await self.people.post(who, path, body)
+        for _ in range(LOOKS):
+            data = answer.body["data"] or {}
+            if answer.status != CONFLICT or data.get("rule") != "in_flight":
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+            answer = await self.people.post(who, path, body)
+        return answer
 
     async def pays(self, units: int, payer: Payer | None = None) -> None:
         payer = payer or self.journey.customer
