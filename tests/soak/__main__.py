@@ -12,6 +12,7 @@ from rich.console import Console
 
 from soak.plan import Plan
 from soak.run import soaked
+from soak.tales import TALES
 
 _out: Final = Console(highlight=False, soft_wrap=True)
 
@@ -22,7 +23,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50, help="kill -9 of our processes")
     parser.add_argument("--minutes", type=float, default=5, help="over how long trouble is spread")
     parser.add_argument("--most-minutes", type=float, default=30, help="when it ends at the latest")
-    parser.add_argument("--at-once", type=int, default=8, help="invoices on their way")
+    parser.add_argument("--at-once", type=int, default=len(TALES), help="invoices on their way")
     parser.add_argument("--follow", action="store_true", help="say what happens as it happens")
     asked = parser.parse_args()
     plan = Plan(
