@@ -1,7 +1,5 @@
 """The last look before a payment gets another nonce: what was held for dead may have paid it."""
 
-from uuid import UUID
-
 import pytest
 
 from counterfoil.books import lost, notes
@@ -12,59 +10,17 @@ from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.rows import execute
 from counterfoil.desk import adopting, approving, moving, stuck, upkeep
 from counterfoil.desk.adopting import EarlierNonce
-from counterfoil.desk.desk import Desk
 from counterfoil.desk.objections import LONG
-from counterfoil.signer.client import SignerRefused
-from counterfoil.signer.orders import (
-    KnownSignature,
-    NonceUse,
-    Order,
-    Signed,
-    TxTerms,
-)
-from counterfoil.signer.wire import Code
 from counterfoil.workers.move import MoveWorker
 from support.fake_chain import FakeChain, FakeTx, Moved
 from support.fake_clock import FakeClock
-from support.invoices import CHECKER
-from support.pen import Pen
+from support.invoices import CHECKER, STRANGER, USDT
+from support.pen import Remembering
 from support.till import Till, fresh_hash, reserve
 from support.treasury import land
 
 PERSON = Actor(CHECKER, 1, frozenset({Permission.SIGN}))
 WHY = "every node says that it was never paid"
-LIMITS = TxTerms(nonce=0, gas_limit=100_000, max_fee_wei=10**9, tip_wei=10**6)
-
-
-class Remembering(Pen):
-    """Tells what it signed with each nonce.
-
-    Whatever was signed with an earlier nonce it refuses now, unless it is ``willing``: its limits
-    are lower than they were.
-    """
-
-    def __init__(self, desk: Desk) -> None:
-        super().__init__(desk)
-        self.uses: dict[int, NonceUse] = {}
-        self.signed: list[int] = []
-        self.willing = False
-
-    def signed_before(self, nonce: int, move_id: UUID, tx_hash: str) -> None:
-        known = KnownSignature(LIMITS, tx_hash)
-        self.uses[nonce] = NonceUse((str(move_id),), (known,))
-
-    async def use_of(self, chain_id: int, sender: str, nonce: int) -> NonceUse:
-        del chain_id, sender
-        return self.uses.get(nonce, NonceUse())
-
-    async def sign(self, order: Order, terms: TxTerms) -> Signed:
-        if terms.nonce in self.uses:
-            if self.willing:
-                (known,) = self.uses[terms.nonce].signed
-                return Signed(b"bytes", known.tx_hash, (await self.addresses(order.org_id)).pool)
-            raise SignerRefused(Code.FEE, "that is more than may be paid for gas now")
-        self.signed.append(terms.nonce)
-        return Signed(b"bytes", fresh_hash(), (await self.addresses(order.org_id)).pool)
 
 
 @pytest.fixture
@@ -141,9 +97,10 @@ async def put_in_its_place(till: Till, bill: Invoice) -> None:
 
 
 async def mined(till: Till, chain: FakeChain, *tx_hashes: str) -> None:
-    """These took the pool's nonces, and are final."""
+    """These took the pool's nonces, moved its token, and are final."""
     pool = (await till.wallet("pool")).address
-    chain.pool += [FakeTx(tx_hash, pool, place) for place, tx_hash in enumerate(tx_hashes)]
+    paid = (Moved(USDT.contract, pool, STRANGER, 1),)
+    chain.pool += [FakeTx(tx_hash, pool, place, paid) for place, tx_hash in enumerate(tx_hashes)]
     chain.mine(10)
 
 

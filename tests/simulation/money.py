@@ -144,7 +144,7 @@ MONEY: Final = (
           FROM (SELECT chain, tx_hash AS what, block_number FROM transfer WHERE depth = 3
                  UNION ALL
                 SELECT chain, tx_hash, block_number FROM ingest.chain_tx
-                 WHERE status IN ('final', 'reverted')) AS f
+                 WHERE status IN ('final', 'reverted', 'empty')) AS f
           JOIN unnest(%(keys)s::text[], %(finals)s::bigint[]) AS c (chain, final) USING (chain)
          WHERE block_number > final
         """,
@@ -282,7 +282,7 @@ MONEY: Final = (
            AND (c.high <> w.next_nonce - 1 OR c.used <> c.high - c.low + 1)
          UNION ALL
         SELECT format('two transactions with nonce %%s of %%s ended on the chain', nonce, wallet)
-          FROM ingest.chain_tx WHERE status IN ('final', 'reverted')
+          FROM ingest.chain_tx WHERE status IN ('final', 'reverted', 'empty')
          GROUP BY chain, wallet, nonce HAVING count(*) > 1
          UNION ALL
         SELECT format('move %%s is signed and no transaction carries it', move_id) FROM move AS m

@@ -133,7 +133,7 @@ async def test_where_some_of_it_has_left_nobody_is_told_that_it_is_still_here(
     assert f"Arrived {arrived / 10**6:.6f}".rstrip("0") in page.words
     assert "0x" + "5e" * 32 in page.text
     queue = await sam.open("/studio/queue/standing")
-    assert "Do not pay it again" in queue.words
+    assert "Accept what its token left of it" in queue.words
     home = await sam.open("/studio/now")
     for said in (page, queue, home):
         assert "still with you" not in said.words

@@ -138,7 +138,7 @@ class Payments:
             covers=invoice.tally.confirmed,
             payers=invoice.tally.payers,
         )
-        await self._happens(
+        await self.happens(
             invoice_id, Screened(at=self.desk.clock.now(), by="system:screen", screening=verdict)
         )
 
@@ -194,19 +194,19 @@ class Payments:
         """All that was at the deposit address is in the pool."""
         settled, at = await self._final(invoice_id, "sweep"), self.desk.clock.now()
         told = Swept(at=at, by="system:move", settled=settled, more_to_move=more_to_move)
-        await self._happens(invoice_id, told)
+        await self.happens(invoice_id, told)
 
     async def paid_out(self, invoice_id: str) -> None:
         """The merchant has the money, and whoever paid too much the surplus."""
         settled = await self._final(invoice_id, "payout", "partial_refund")
         at = self.desk.clock.now()
-        await self._happens(invoice_id, PaidOut(at=at, by="system:move", settled=settled))
+        await self.happens(invoice_id, PaidOut(at=at, by="system:move", settled=settled))
 
     async def refund_settled(self, invoice_id: str) -> None:
         """The customer has the money back."""
         settled = await self._final(invoice_id, "refund", "partial_refund")
         at = self.desk.clock.now()
-        await self._happens(invoice_id, RefundSettled(at=at, by="system:move", settled=settled))
+        await self.happens(invoice_id, RefundSettled(at=at, by="system:move", settled=settled))
 
     async def refunded(self, invoice_id: str, *, sweeps: bool = True) -> None:
         """An approved refund goes its whole way."""
@@ -246,7 +246,8 @@ class Payments:
                 {"path": list(path), "value": value, "invoice_id": _id(invoice_id)},
             )
 
-    async def _happens(self, invoice_id: str, event: Event) -> None:
+    async def happens(self, invoice_id: str, event: Event) -> None:
+        """A worker tells the invoice of something."""
         by = system(event.by.removeprefix("system:"), self.org_id)
         async with self.desk.database.transaction() as tx:
             before = await held(tx, self.org_id, _id(invoice_id))

@@ -70,15 +70,25 @@ async def listed(till: Till, address: str) -> None:
 
 
 async def land(
-    till: Till, *, ok: bool = True, units: int | None = None, problem: str | None = None
+    till: Till,
+    *,
+    ok: bool = True,
+    units: int | None = None,
+    problem: str | None = None,
+    gone_units: int = 0,
 ) -> None:
     """What is in flight becomes final; each movement moved what it was to, or ``units``.
 
-    Or it reverted. It cost `FEE_WEI`.
+    As many as ``gone_units`` left as well and did not arrive. Or it reverted. It cost `FEE_WEI`.
     """
     (open_tx,) = await moving.open_txs(till.desk, "arb")
     items = tuple(
-        LandedItem(i.move.move_id, i.move.amount_units if units is None else units, problem)
+        LandedItem(
+            i.move.move_id,
+            i.move.amount_units if units is None else units,
+            problem,
+            token_fee_units=gone_units,
+        )
         for i in open_tx.items
     )
     told = Landed("arb", open_tx.tx.tx_hash, 90, ok, FEE_WEI, items if ok else ())

@@ -126,6 +126,7 @@ def test_the_token_is_believed_and_not_our_own_event(units: int, log: Log) -> No
     item = of_sweep(swept(DUE), log)
 
     assert item.moved_units == units
+    assert item.token_fee_units == max(DUE - units, 0), "our contract saw that much leave"
     assert item.problem == (
         f"{DUE} base units were to be swept; {DUE} left {DEPOSITS.address(1)},"
         f" {units} arrived in the pool"
@@ -174,28 +175,57 @@ def test_a_payout_that_the_token_shows_in_full_is_done() -> None:
 
 
 @pytest.mark.parametrize(
-    ("units", "log"),
+    ("units", "gone", "logs"),
     [
-        pytest.param(DUE - 1, arrived(DUE - 1, POOL, MERCHANT_ADDRESS), id="short"),
-        pytest.param(DUE + 1, arrived(DUE + 1, POOL, MERCHANT_ADDRESS), id="too much"),
-        pytest.param(0, arrived(DUE, OPERATOR, MERCHANT_ADDRESS), id="from another sender"),
-        pytest.param(0, arrived(DUE, POOL, STRANGER), id="to somebody else"),
+        pytest.param(DUE - 1, 0, [arrived(DUE - 1, POOL, MERCHANT_ADDRESS)], id="short"),
+        pytest.param(DUE + 1, 0, [arrived(DUE + 1, POOL, MERCHANT_ADDRESS)], id="too much"),
+        pytest.param(0, DUE, [arrived(DUE, POOL, STRANGER)], id="to somebody else"),
+        pytest.param(0, DUE, [arrived(DUE, POOL, HOLD)], id="to another place of ours"),
         pytest.param(
-            0, arrived(DUE, POOL, MERCHANT_ADDRESS, token=USDC.contract), id="in another token"
+            1, 9, [arrived(1, POOL, MERCHANT_ADDRESS), arrived(9, POOL, STRANGER)], id="a part each"
+        ),
+        pytest.param(
+            1, 0, [arrived(1, POOL, MERCHANT_ADDRESS), arrived(9, POOL, POOL)], id="to itself"
         ),
     ],
 )
-def test_a_payout_is_what_the_token_shows_between_the_two(units: int, log: Log) -> None:
-    item = of_payout(log)
-    assert item.moved_units == units
+def test_a_payout_is_what_the_token_shows_leaving(units: int, gone: int, logs: list[Log]) -> None:
+    told = landed(open_tx(payout_item(), role="pool"), receipt(*logs))
+    (item,) = told.items
+    assert not told.empty
+    assert (item.moved_units, item.token_fee_units) == (units, gone)
     assert item.problem == (
-        f"{DUE} base units were to be paid; the token shows {units} arriving at {MERCHANT_ADDRESS}"
+        f"{DUE} base units were to be paid; the token shows {units + gone} leaving and {units}"
+        f" arriving at {MERCHANT_ADDRESS}"
     )
 
 
-def test_a_payout_without_any_log_paid_nothing() -> None:
-    assert of_payout().moved_units == 0
-    assert of_payout().problem is not None
+@pytest.mark.parametrize(
+    "logs",
+    [
+        pytest.param([], id="no log at all"),
+        pytest.param([arrived(DUE, OPERATOR, MERCHANT_ADDRESS)], id="from another sender"),
+        pytest.param([arrived(DUE, POOL, POOL)], id="to itself"),
+        pytest.param([arrived(0, POOL, MERCHANT_ADDRESS)], id="nothing"),
+        pytest.param(
+            [arrived(DUE, POOL, MERCHANT_ADDRESS, token=USDC.contract)], id="in another token"
+        ),
+    ],
+)
+def test_a_payout_that_shows_nothing_leaving_is_as_good_as_reverted(logs: list[Log]) -> None:
+    told = landed(open_tx(payout_item(), role="pool"), receipt(*logs))
+    (item,) = told.items
+    assert (told.ok, told.empty) == (True, True)
+    assert (item.moved_units, item.token_fee_units) == (0, 0)
+    assert f"{TX} landed and its token moved nothing" in str(item.problem)
+
+
+def test_only_a_payment_is_empty() -> None:
+    assert not landed(open_tx(sweep_item()), receipt()).empty
+    assert not landed(open_tx(payout_item(), role="pool"), receipt(ok=False)).empty
+    ether = replace(payout_item(), move=replace(payout_item().move, contract=""))
+    told = landed(open_tx(ether, role="pool"), receipt())
+    assert (told.empty, told.items[0].problem) == (False, None)
 
 
 @pytest.mark.parametrize("purpose", ["fuel", "deploy"])

@@ -120,23 +120,24 @@ async def parked_payments(
 ) -> list[UUID]:
     """The invoices of an organisation with a parked payment, the longest parked first.
 
-    Those of which something has left come last: nobody can do anything about them in our pages.
     ``while_invoice`` pairs a purpose with an invoice status in which it would be carried out.
     """
-    pairs = [(purpose, status) for purpose, status in while_invoice if purpose in OUTGOING]
+    pairs = list(while_invoice)
     return await all_values(
         tx,
         UUID,
         """
         SELECT move.invoice_id FROM move JOIN invoice AS i USING (org_id, invoice_id)
         WHERE org_id = %(org_id)s AND move.status = 'parked'
+          AND (purpose = ANY(%(outgoing)s) OR coalesce(moved_units, 0) + token_fee_units > 0)
           AND (purpose, i.status) IN (
                 SELECT * FROM unnest(%(purposes)s::text[], %(statuses)s::text[]))
         GROUP BY move.invoice_id
-        ORDER BY max(coalesce(moved_units, 0)) > 0, min(move.updated_at), move.invoice_id
+        ORDER BY min(move.updated_at), move.invoice_id
         """,
         {
             "org_id": org_id,
+            "outgoing": list(OUTGOING),
             "purposes": [purpose for purpose, _ in pairs],
             "statuses": [status for _, status in pairs],
         },

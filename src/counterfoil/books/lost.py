@@ -189,6 +189,25 @@ async def landed_after_all(tx: Tx, found: LostSignature) -> None:
     )
 
 
+async def held_for_dead(tx: Tx, found: LostSignature) -> None:
+    """Write down that movements were signed with a nonce that is dead and get another one.
+
+    So that it is looked at once more before. What is known of the nonce already stays.
+    """
+    await execute(
+        tx,
+        """
+        INSERT INTO ingest.lost_signature AS known (chain, wallet, nonce, org_id, move_ids,
+            tx_hashes, found_at, ended, ended_at)
+        VALUES (%(chain)s, %(wallet)s, %(nonce)s, %(org_id)s, %(move_ids)s, %(tx_hashes)s,
+            %(found_at)s, %(ended)s, %(ended_at)s)
+        ON CONFLICT (chain, wallet, nonce) DO UPDATE SET ended = 'gone'
+        WHERE known.ended = 'kept'
+        """,
+        asdict(found),
+    )
+
+
 async def seen_gone(tx: Tx, chain: str, wallet: str, nonce: int, at: datetime) -> datetime:
     """Remember that a nonce looks consumed by something else; answers since when it does."""
     params = {"chain": chain, "wallet": wallet, "nonce": nonce, "at": at}

@@ -23,6 +23,8 @@ EMPTYING: Final = frozenset[MovePurpose]({"sweep", "quarantine"})
 """What empties a deposit address."""
 OUTGOING: Final = frozenset[MovePurpose]({"payout", "refund", "partial_refund"})
 """What leaves us for good."""
+PAID: Final = OUTGOING | {"restore"}
+"""What a wallet sends as one plain payment of a sealed or fixed amount."""
 MoveStatus = Literal["waiting", "ready", "signed", "final", "failed", "parked"]
 
 
@@ -61,7 +63,8 @@ class MoveRow:
     ``updated_at`` is since when it has its status; waiting does not change it.
     ``generation`` and ``replaces_nonce`` are the warrant's. ``failures`` counts how often it
     came to nothing; at most ``batch_limit`` share its transaction, where it is set.
-    ``token_fee_units`` left as well, and the token kept them.
+    ``token_fee_units`` left as well, and did not arrive: the token kept them, or sent them
+    elsewhere. ``vouched``: every node says what became of it, though it is not what it was to.
     """
 
     org_id: int
@@ -95,11 +98,18 @@ class MoveRow:
     deposit_mode: DepositMode = "factory"
     from_hold: bool = False
     token_fee_units: int = 0
+    vouched: bool = False
 
     @property
     def left_units(self) -> int:
         """What is known to have left where it was, wherever it arrived."""
         return (self.moved_units or 0) + self.token_fee_units
+
+    @property
+    def rest_units(self) -> int:
+        """What of a movement that was made in part did not leave, as every node says."""
+        known = self.vouched and self.left_units > 0
+        return max(self.amount_units - self.left_units, 0) if known else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +121,15 @@ class Ended:
     moved_units: int | None
     park_reason: str | None
     token_fee_units: int = 0
+    vouched: bool = False
 
 
 SELECT_MOVE: Final = """
     SELECT org_id, move_id, purpose, source_id, leg, invoice_id, chain, contract, destination,
         amount_units, moved_units, status, park_reason, wallet, nonce, tx_hash, approved_by,
         approved_at, warrant, created_at, updated_at, final_at, wait_reason, wait_until,
-        generation, replaces_nonce, failures, batch_limit, deposit_mode, from_hold, token_fee_units
+        generation, replaces_nonce, failures, batch_limit, deposit_mode, from_hold, token_fee_units,
+        vouched
     FROM move
     """
 
@@ -382,20 +394,6 @@ async def lock(tx: Tx, org_id: int, move_id: UUID) -> MoveRow | None:
     )
 
 
-async def start_again(tx: Tx, org_id: int, move_id: UUID, at: datetime) -> None:
-    """Make a locked movement ready as if it had just been planned."""
-    await execute(
-        tx,
-        """
-        UPDATE move SET status = 'ready', park_reason = NULL, wait_reason = NULL,
-            wait_until = NULL, wallet = NULL, nonce = NULL, tx_hash = NULL, moved_units = NULL,
-            updated_at = %(at)s
-        WHERE org_id = %(org_id)s AND move_id = %(move_id)s AND status IN ('ready', 'parked')
-        """,
-        {"org_id": org_id, "move_id": move_id, "at": at},
-    )
-
-
 async def give_up(tx: Tx, org_id: int, move_ids: Collection[UUID], at: datetime) -> None:
     """Never make these, unless signed or done; their amounts no longer count as going out."""
     await execute(
@@ -419,7 +417,8 @@ async def end(tx: Tx, org_id: int, ended: Sequence[Ended], at: datetime) -> None
             status = CASE WHEN %(park_reason)s::text IS NULL THEN 'final' ELSE 'parked' END,
             final_at = CASE WHEN %(park_reason)s::text IS NULL THEN %(at)s END,
             park_reason = %(park_reason)s, moved_units = %(moved_units)s,
-            tx_hash = %(tx_hash)s, token_fee_units = %(token_fee_units)s, updated_at = %(at)s
+            tx_hash = %(tx_hash)s, token_fee_units = %(token_fee_units)s, vouched = %(vouched)s,
+            updated_at = %(at)s
         WHERE org_id = %(org_id)s AND move_id = %(move_id)s AND status = 'signed'
         """,
         [{**asdict(one), "org_id": org_id, "at": at} for one in ended],

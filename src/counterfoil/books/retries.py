@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from counterfoil.books.moves import OUTGOING, SELECT_MOVE, MoveRow
+from counterfoil.books.moves import OUTGOING, PAID, SELECT_MOVE, MoveRow
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute
+from counterfoil.db.rows import all_rows, execute, one_value
 
 
 async def swept_nothing(  # noqa: PLR0913 - which, why, and the pauses that grow
@@ -109,14 +109,14 @@ async def approved_again(  # noqa: PLR0913 - who, when, and the warrant with wha
 
 
 async def ended_short(tx: Tx, org_id: int, move_id: UUID, at: datetime) -> None:
-    """Count a payment as made that arrived without what its token kept."""
+    """Count a movement as made of which less arrived than was to."""
     await execute(
         tx,
         """
         UPDATE move SET status = 'final', park_reason = NULL, final_at = %(at)s,
             updated_at = %(at)s
         WHERE org_id = %(org_id)s AND move_id = %(move_id)s AND status = 'parked'
-          AND moved_units > 0 AND token_fee_units > 0
+          AND coalesce(moved_units, 0) + token_fee_units > 0
         """,
         {"org_id": org_id, "move_id": move_id, "at": at},
     )
@@ -182,12 +182,12 @@ async def parked_as_made(tx: Tx, chain: str) -> list[MoveRow]:
         MoveRow,
         SELECT_MOVE  # noqa: S608 - a constant
         + """
-        WHERE status = 'parked' AND purpose = ANY(%(outgoing)s) AND (org_id, move_id) IN (
+        WHERE status = 'parked' AND purpose = ANY(%(paid)s) AND (org_id, move_id) IN (
             SELECT org_id, unnest(move_ids) FROM ingest.lost_signature
              WHERE chain = %(chain)s AND ended = 'landed')
         ORDER BY org_id, move_id
         """,
-        {"chain": chain, "outgoing": list(OUTGOING)},
+        {"chain": chain, "paid": list(PAID)},
     )
 
 
@@ -215,7 +215,8 @@ async def found_signed(  # noqa: PLR0913 - who, which, and the three parts of it
 ) -> int:
     """Bind movements to a transaction that was signed for them unbeknown to the books.
 
-    Answers how many: those that moved nothing yet and were given no other nonce.
+    Answers how many: those that moved nothing yet and were given no other nonce but one before it
+    with which they parked.
     """
     return await execute(
         tx,
@@ -224,8 +225,10 @@ async def found_signed(  # noqa: PLR0913 - who, which, and the three parts of it
             tx_hash = %(tx_hash)s, moved_units = NULL, park_reason = NULL, wait_reason = NULL,
             wait_until = NULL, updated_at = %(at)s
         WHERE org_id = %(org_id)s AND move_id = ANY(%(move_ids)s)
-          AND status IN ('ready', 'parked', 'signed') AND coalesce(moved_units, 0) = 0
-          AND (nonce IS NULL OR (wallet = %(wallet)s AND nonce = %(nonce)s))
+          AND status IN ('ready', 'parked', 'signed')
+          AND coalesce(moved_units, 0) + token_fee_units = 0
+          AND (nonce IS NULL OR (wallet = %(wallet)s AND (nonce = %(nonce)s
+               OR (status = 'parked' AND nonce < %(nonce)s))))
         """,
         {
             "org_id": org_id,
@@ -235,4 +238,32 @@ async def found_signed(  # noqa: PLR0913 - who, which, and the three parts of it
             "tx_hash": tx_hash,
             "at": at,
         },
+    )
+
+
+async def next_leg(tx: Tx, move: MoveRow) -> int:
+    """The number of one more movement beside this one, of the same source."""
+    found = await one_value(
+        tx,
+        int,
+        """
+        SELECT max(leg) + 1 FROM move
+        WHERE org_id = %(org_id)s AND purpose = %(purpose)s AND source_id = %(source_id)s
+        """,
+        {"org_id": move.org_id, "purpose": move.purpose, "source_id": move.source_id},
+    )
+    return found or 0
+
+
+async def start_again(tx: Tx, org_id: int, move_id: UUID, at: datetime) -> None:
+    """Make a locked movement ready as if it had just been planned."""
+    await execute(
+        tx,
+        """
+        UPDATE move SET status = 'ready', park_reason = NULL, wait_reason = NULL,
+            wait_until = NULL, wallet = NULL, nonce = NULL, tx_hash = NULL, moved_units = NULL,
+            updated_at = %(at)s
+        WHERE org_id = %(org_id)s AND move_id = %(move_id)s AND status IN ('ready', 'parked')
+        """,
+        {"org_id": org_id, "move_id": move_id, "at": at},
     )

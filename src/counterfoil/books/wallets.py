@@ -50,7 +50,8 @@ class TxRow:
     """A signed transaction as it stands.
 
     ``signed``: no node took it yet, and ``send_error`` says why. ``sent``: a node has it.
-    ``final`` and ``reverted``: beyond any reorganisation. ``replaced``: its nonce was consumed
+    ``final`` and ``reverted``: beyond any reorganisation; ``empty`` as well, where it succeeded and
+    its token moved nothing. ``replaced``: its nonce was consumed
     by another transaction, a sibling or somebody else's, so it can never land.
     ``sent_at`` is when it was last offered to a node. ``gone_at_block`` is the finalized block at
     which its nonce was consumed and none of its siblings was mined. ``bump_error`` is why no
@@ -68,7 +69,7 @@ class TxRow:
     max_fee_wei: int
     tip_wei: int
     cancels: bool
-    status: Literal["signed", "sent", "final", "reverted", "replaced"]
+    status: Literal["signed", "sent", "final", "reverted", "replaced", "empty"]
     signed_at: datetime
     sent_at: datetime | None
     send_error: str | None
@@ -347,7 +348,7 @@ async def end_tx(  # noqa: PLR0913 - the columns that are known at the end
     tx: Tx,
     ended: TxRow,
     *,
-    ok: bool,
+    status: Literal["final", "reverted", "empty"],
     block_number: int,
     fee_wei: int,
     at: datetime,
@@ -358,7 +359,7 @@ async def end_tx(  # noqa: PLR0913 - the columns that are known at the end
         "wallet": ended.wallet,
         "nonce": ended.nonce,
         "tx_hash": ended.tx_hash,
-        "status": "final" if ok else "reverted",
+        "status": status,
         "block_number": block_number,
         "fee_wei": fee_wei,
         "at": at,
@@ -443,7 +444,7 @@ async def settled_below(tx: Tx, chain: str, wallet: str, nonce: int) -> bool:
         SELECT count(*) FROM ingest.chain_tx
         WHERE chain = %(chain)s AND wallet = %(wallet)s
           AND ((nonce < %(nonce)s AND status IN ('signed', 'sent'))
-               OR (nonce >= %(nonce)s AND status IN ('final', 'reverted')))
+               OR (nonce >= %(nonce)s AND status IN ('final', 'reverted', 'empty')))
         """,
         {"chain": chain, "wallet": wallet, "nonce": nonce},
     )

@@ -237,7 +237,7 @@ LIFECYCLE: Final = (
 RULES: Final = {(when, on): (do, to) for when, on, do, to in LIFECYCLE}
 
 
-_BY_THE_WAY: Final = {(S.PAYOUT_PROCESSING, WithdrawRefund)}
+BY_THE_WAY: Final = {(S.PAYOUT_PROCESSING, WithdrawRefund)}
 """Commands that nobody gives by themselves: a surplus ends when its last payment is withdrawn."""
 
 
@@ -246,7 +246,7 @@ def allowed_commands(status: Status) -> list[str]:
     return [
         command_name(on)
         for when, on, _, _ in LIFECYCLE
-        if when is status and issubclass(on, Command) and (when, on) not in _BY_THE_WAY
+        if when is status and issubclass(on, Command) and (when, on) not in BY_THE_WAY
     ]
 
 

@@ -60,7 +60,7 @@ CREATE TABLE ingest.chain_tx (
     CONSTRAINT chain_tx_data_fee_wei_check CHECK (((data_fee_wei >= (0)::numeric) AND (data_fee_wei < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
     CONSTRAINT chain_tx_fee_wei_check CHECK (((fee_wei >= (0)::numeric) AND (fee_wei < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
     CONSTRAINT chain_tx_max_fee_wei_check CHECK (((max_fee_wei >= (0)::numeric) AND (max_fee_wei < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
-    CONSTRAINT chain_tx_status_check CHECK ((status = ANY (ARRAY['signed'::text, 'sent'::text, 'final'::text, 'reverted'::text, 'replaced'::text]))),
+    CONSTRAINT chain_tx_status_check CHECK ((status = ANY (ARRAY['signed'::text, 'sent'::text, 'final'::text, 'reverted'::text, 'replaced'::text, 'empty'::text]))),
     CONSTRAINT chain_tx_tip_wei_check CHECK (((tip_wei >= (0)::numeric) AND (tip_wei < '1000000000000000000000000000000000000000000000000000000000000'::numeric)))
 );
 
@@ -459,6 +459,7 @@ CREATE TABLE public.move (
     deposit_mode text DEFAULT 'factory'::text NOT NULL COLLATE pg_catalog."C",
     from_hold boolean DEFAULT false NOT NULL,
     token_fee_units numeric(78,0) DEFAULT 0 NOT NULL,
+    vouched boolean DEFAULT false NOT NULL,
     CONSTRAINT move_amount_units_check CHECK (((amount_units >= (0)::numeric) AND (amount_units < '1000000000000000000000000000000000000000000000000000000000000'::numeric))),
     CONSTRAINT move_batch_limit_check CHECK ((batch_limit > 0)),
     CONSTRAINT move_check CHECK (((wait_reason IS NULL) = (wait_until IS NULL))),

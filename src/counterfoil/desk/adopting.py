@@ -6,11 +6,12 @@ followed and booked like everything else that was signed.
 """
 
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 from counterfoil.books import invoices, lost, moves, notes, orgs, retries, wallets
 from counterfoil.books.lost import LostSignature
-from counterfoil.books.moves import OUTGOING, MoveRow
+from counterfoil.books.moves import PAID, MoveRow
 from counterfoil.books.notes import MoveNote
 from counterfoil.books.retries import EarlierNonce
 from counterfoil.books.wallets import TxRow, WalletRow
@@ -21,6 +22,10 @@ from counterfoil.desk.moving import Batch, Item, batched
 from counterfoil.desk.signed import Place, SignedBytes, Terms, keep
 
 __all__ = ["EarlierNonce", "TxRow"]
+
+
+_IN_VAIN: Final = frozenset({"reverted", "empty"})
+"""How a transaction ends that was mined and moved nothing."""
 
 
 class NotAdopted(Exception):  # noqa: N818 - an answer, and it undoes the transaction
@@ -44,12 +49,22 @@ async def known(desk: Desk, chain: str, tx_hash: str) -> TxRow | None:
         return await wallets.find_tx(tx, chain, tx_hash)
 
 
-def is_followed(row: TxRow | None, *, ok: bool) -> bool:
+def is_followed(row: TxRow | None, *, ok: bool, moved: bool = False) -> bool:
     """Whether the books have a mined transaction, and did not take it for dead.
 
-    One that moved what it was to, ``ok``, they may not have for reverted either.
+    One that succeeded, ``ok``, they may not have for reverted either, and one that is known to have
+    ``moved`` its token not for empty.
     """
-    return row is not None and row.status not in ({"replaced", "reverted"} if ok else {"replaced"})
+    dead = {"replaced", *(("reverted",) if ok else ()), *(("empty",) if moved else ())}
+    return row is not None and row.status not in dead
+
+
+def is_dead(siblings: Sequence[TxRow]) -> bool:
+    """Whether a nonce was used up, at finality, without what these were signed to move."""
+    in_vain = any(row.status in _IN_VAIN for row in siblings)
+    gone = all(row.gone_at_block is not None for row in siblings)
+    ended = all(row.status in {*_IN_VAIN, "replaced"} for row in siblings)
+    return bool(siblings) and ended and (in_vain or gone)
 
 
 async def signed_with(desk: Desk, wallet: WalletRow, nonce: int) -> frozenset[str]:
@@ -64,9 +79,10 @@ async def signed_with(desk: Desk, wallet: WalletRow, nonce: int) -> frozenset[st
 async def earlier_nonces(desk: Desk, wallet: WalletRow, move: MoveRow) -> list[EarlierNonce]:
     """Nonces that a payment was signed with before, or others of the same money that were given up.
 
-    All of them were held for dead when it was approved again, or sent elsewhere.
+    All of them were held for dead when it was approved again, or sent elsewhere, and so were those
+    of what goes back to the pool when it was retried.
     """
-    if move.purpose not in OUTGOING and move.replaces_nonce is None:
+    if move.purpose not in PAID:
         return []
     async with desk.database.reading() as tx:
         return await retries.earlier_nonces(tx, wallet.address, move)
@@ -135,7 +151,7 @@ async def batch_of(desk: Desk, wallet: WalletRow, nonce: int, move_ids: Sequence
         for move_id in move_ids:
             if move_id not in found:
                 raise NotAdopted(f"the books have no movement {move_id}, for which it was signed")
-            _must_be_open(found[move_id], wallet, nonce)
+            await _must_be_open(tx, found[move_id], wallet, nonce)
             known.append(found[move_id])
         batch = await batched(tx, wallet, known)
     if batch is None:
@@ -161,7 +177,7 @@ async def adopt(desk: Desk, batch: Batch, nonce: int, terms: Terms, signed: Sign
             raise NotAdopted("the books lack the nonces before it")
         siblings = await wallets.of_nonce(tx, wallet.chain, wallet.address, nonce)
         for row in siblings:
-            if row.status in {"final", "reverted"}:
+            if row.status in {"final", "reverted", "empty"}:
                 raise NotAdopted(f"the books have {row.tx_hash} for {row.status} with its nonce")
         now = desk.clock.now()
         dead = any(row.tx_hash == signed.tx_hash for row in siblings)
@@ -180,18 +196,26 @@ async def adopt(desk: Desk, batch: Batch, nonce: int, terms: Terms, signed: Sign
     await desk.database.run(work)
 
 
-def _must_be_open(move: MoveRow, wallet: WalletRow, nonce: int) -> None:
-    """Refuse unless the books leave open that a movement was made by a wallet with this nonce."""
+async def _must_be_open(tx: Tx, move: MoveRow, wallet: WalletRow, nonce: int) -> None:
+    """Refuse unless the books leave open that a movement was made by a wallet with this nonce.
+
+    They do where it parked since an earlier nonce is dead: they are from before it was approved
+    again, or started again, for this one.
+    """
     if move.chain != wallet.chain or move.status not in {"ready", "parked", "signed"}:
         reason = (
             f"the books have movement {move.move_id}, for which it was signed, as {move.status}"
         )
         raise NotAdopted(reason)
-    if move.moved_units:
+    if move.left_units:
         raise NotAdopted(
             f"movement {move.move_id}, for which it was signed, moved something before"
         )
-    if move.nonce is not None and (move.wallet, move.nonce) != (wallet.address, nonce):
+    if move.nonce is None or (move.wallet, move.nonce) == (wallet.address, nonce):
+        return
+    earlier = move.status == "parked" and move.wallet == wallet.address and move.nonce < nonce
+    siblings = await wallets.of_nonce(tx, wallet.chain, wallet.address, move.nonce)
+    if not (earlier and is_dead(siblings)):
         raise NotAdopted(f"movement {move.move_id} was signed with nonce {move.nonce} since")
 
 

@@ -24,6 +24,7 @@ from counterfoil.core.warrant import Warrant, check_warrant, seal_warrant
 from counterfoil.db.pool import Tx
 from counterfoil.desk import progress, queries
 from counterfoil.desk.act import happen
+from counterfoil.desk.adopting import is_dead
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.metadata import ApprovedAgain, PaymentWithdrawn
@@ -286,13 +287,14 @@ def _must_be_parked(move: MoveRow) -> None:
             f"move {move.move_id} is {move.status}; only what is parked is approved again or"
             " withdrawn"
         )
-    if move.moved_units and move.token_fee_units:
+    if move.token_fee_units:
         raise OutOfPlace(
             f"move {move.move_id} was made, and its token kept a part of it; accept that instead"
         )
     if move.moved_units:
         raise OutOfPlace(
-            f"move {move.move_id} moved {move.moved_units} base units in {move.tx_hash} already"
+            f"move {move.move_id} moved {move.moved_units} base units in {move.tx_hash} already;"
+            " accept that instead"
         )
 
 
@@ -334,10 +336,7 @@ async def dead_nonce(tx: Tx, move: MoveRow) -> int | None:
 
 def _must_be_dead(nonce: int, siblings: Sequence[TxRow]) -> None:
     """Refuse unless a nonce was consumed, at finality, without its payment being made."""
-    reverted = any(row.status == "reverted" for row in siblings)
-    gone = all(row.gone_at_block is not None for row in siblings)
-    ended = all(row.status in {"reverted", "replaced"} for row in siblings)
-    if not (siblings and ended and (reverted or gone)):
+    if not is_dead(siblings):
         raise _may_land(nonce)
 
 

@@ -65,7 +65,8 @@ When = tuple[datetime, int]
 class LandedItem:
     """What one movement came to. ``problem`` is None when it did what it was to do.
 
-    ``moved_units`` arrived; ``token_fee_units`` left as well, and the token kept them.
+    ``moved_units`` arrived; ``token_fee_units`` left as well, and the token kept them or sent them
+    elsewhere.
 
     With ``again`` it moved nothing, for a reason that may pass by itself.
     """
@@ -81,8 +82,9 @@ class LandedItem:
 class Landed:
     """A transaction of ours in a finalized, canonical block.
 
-    ``ok`` False: it reverted, so nothing moved, but nonce and fee are spent. ``fee_wei`` is
-    all that the chain took for it.
+    ``ok`` False: it reverted, so nothing moved, but nonce and fee are spent. ``empty``: it
+    succeeded, and its token moved nothing, which comes to the same. ``fee_wei`` is all that the
+    chain took for it. What has a problem, or is empty, every node says.
     """
 
     chain: str
@@ -91,6 +93,7 @@ class Landed:
     ok: bool
     fee_wei: int
     items: tuple[LandedItem, ...]
+    empty: bool = False
 
 
 class Settled(StrEnum):
@@ -196,7 +199,7 @@ async def _book(desk: Desk, tx: Tx, landed: Landed, row: TxRow, wallet: WalletRo
     await wallets.end_tx(
         tx,
         row,
-        ok=landed.ok,
+        status="reverted" if not landed.ok else "empty" if landed.empty else "final",
         block_number=landed.block_number,
         fee_wei=landed.fee_wei,
         at=now,
@@ -249,7 +252,8 @@ def _ended(move: MoveRow, landed: Landed, item: LandedItem | None) -> Ended:
         reason = f"{landed.tx_hash} landed, but shows nothing of this movement"
         return Ended(move.move_id, landed.tx_hash, 0, reason)
     fee_units = item.token_fee_units
-    return Ended(move.move_id, landed.tx_hash, item.moved_units, item.problem, fee_units)
+    vouched = item.problem is not None
+    return Ended(move.move_id, landed.tx_hash, item.moved_units, item.problem, fee_units, vouched)
 
 
 async def _entries(tx: Tx, move: MoveRow, end: Ended, when: When) -> list[JournalEntry]:
@@ -257,10 +261,12 @@ async def _entries(tx: Tx, move: MoveRow, end: Ended, when: When) -> list[Journa
     moved_units, fee_units = end.moved_units or 0, end.token_fee_units
     if move.purpose in EMPTYING:
         return await _sweep_entries(tx, move, moved_units, fee_units, when)
-    if not moved_units or move.purpose == "deploy":
+    if not (moved_units or fee_units) or move.purpose == "deploy":
         return []
     source, destination = await _route(tx, move)
-    postings = [Posting(source, destination, Money(moved_units, _asset(move)))]
+    postings = []
+    if moved_units:
+        postings.append(Posting(source, destination, Money(moved_units, _asset(move))))
     if fee_units:
         postings.append(Posting(source, "outside:token", Money(fee_units, _asset(move))))
     invoice_id = move.invoice_id

@@ -67,12 +67,17 @@ class ApprovedAgain(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenFeeAccepted(Fact):
-    """A person accepts that a payment arrived without what its token kept; in base units."""
+    """A person accepts that a movement arrived without what its token kept; in base units.
+
+    ``rest_units`` did not leave, and go after it as the movement ``rest_move_id``.
+    """
 
     reason: str
     move_id: UUID
     arrived_units: int
     token_fee_units: int
+    rest_move_id: UUID | None = None
+    rest_units: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +237,12 @@ def _less(event: ApprovedAgain) -> dict[str, object]:
     return {"amount_units": units, "instead_of_units": str(event.instead_of_units)}
 
 
+def _after_it(event: TokenFeeAccepted) -> dict[str, object]:
+    if event.rest_move_id is None:
+        return {}
+    return {"rest_move_id": str(event.rest_move_id), "rest_units": str(event.rest_units)}
+
+
 def _bound(event: RedirectOrdered) -> dict[str, object]:
     return {"until": event.until.isoformat(), "sealed": event.sealed}
 
@@ -284,6 +295,7 @@ def _naming(event: Event) -> dict[str, object]:
                 "move_id": str(event.move_id),
                 "arrived_units": str(event.arrived_units),
                 "token_fee_units": str(event.token_fee_units),
+                **_after_it(event),
             }
         case BalanceDismissed():
             units = str(event.amount_units)

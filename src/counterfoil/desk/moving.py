@@ -25,7 +25,7 @@ from counterfoil.books import (
     wallets,
 )
 from counterfoil.books.lost import LostSignature
-from counterfoil.books.moves import EMPTYING, MovePurpose, MoveRow
+from counterfoil.books.moves import EMPTYING, PAID, MovePurpose, MoveRow
 from counterfoil.books.wallets import TxRow, WalletRole, WalletRow
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Invoice, Status
@@ -37,6 +37,7 @@ from counterfoil.desk.signed import Place, SignedBytes, Terms, keep
 
 __all__ = [
     "EMPTYING",
+    "PAID",
     "Batch",
     "MoveRow",
     "SignedBytes",
@@ -71,6 +72,18 @@ _WORK_OF: Final[Mapping[WalletRole, tuple[MovePurpose, ...]]] = {
     "gas": ("deploy", "fuel"),
     "child": ("sweep", "quarantine"),
 }
+
+
+def serves(wallet: WalletRow, move: MoveRow) -> bool:
+    """Whether a wallet is one that makes such a movement."""
+    if wallet.org_id != move.org_id or wallet.chain != move.chain:
+        return False
+    if move.wallet is not None:
+        return wallet.address == move.wallet
+    fits = move.purpose in _WORK_OF[wallet.role] and move.from_hold == (wallet.role == "hold")
+    by_child = move.purpose in EMPTYING and move.deposit_mode == "hd"
+    return fits and (wallet.role == "child") == by_child
+
 
 _FUEL: Final[tuple[MovePurpose, ...]] = ("fuel",)
 

@@ -27,7 +27,6 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.registered import barred
 
 __all__ = [
-    "FEE_KEPT",
     "LONG",
     "OUTGOING",
     "SHORT",
@@ -46,9 +45,6 @@ _WITH_US: Final[tuple[LedgerAccount, ...]] = (
     "hold",
     "hold:coin",
 )
-
-FEE_KEPT: Final = "its token kept"
-"""What the reason of a payment says that a token's fee made too large, or let arrive short."""
 
 SHORT: Final = timedelta(minutes=1)
 """The longest pause before something is looked at again that costs nobody anything."""
@@ -301,7 +297,7 @@ async def _lost(tx: Tx, move: MoveRow) -> list[LostSignature]:
 class Budget:
     """What is still to leave for an invoice, and what of its money is with us, of one asset.
 
-    ``token_fee_units`` is what the token kept of it so far.
+    ``token_fee_units`` is what the token kept of it so far, or sent elsewhere.
     """
 
     outgoing_units: int
@@ -312,6 +308,11 @@ class Budget:
     def over_units(self) -> int:
         """How much more is to leave than is here; zero where it is enough."""
         return max(self.outgoing_units - self.with_us_units, 0)
+
+    @property
+    def is_over_by_fees(self) -> bool:
+        """Whether it is not enough, and what the token kept explains all that is missing."""
+        return 0 < self.over_units <= self.token_fee_units
 
 
 async def over_budget(tx: Tx, move: MoveRow) -> str | None:
@@ -327,7 +328,7 @@ async def over_budget(tx: Tx, move: MoveRow) -> str | None:
     if not budget.over_units:
         return None
     outgoing_units, with_us_units = budget.outgoing_units, budget.with_us_units
-    if budget.over_units <= budget.token_fee_units:
+    if budget.is_over_by_fees:
         return (
             f"less is here, as its token kept {budget.token_fee_units} on the way:"
             f" {outgoing_units} base units are to leave for this invoice, but only"

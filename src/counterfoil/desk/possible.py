@@ -28,7 +28,7 @@ from counterfoil.core.events import (
     WithdrawRefund,
 )
 from counterfoil.core.invoice import Context, Invoice, Status
-from counterfoil.core.lifecycle import RULES, decide
+from counterfoil.core.lifecycle import BY_THE_WAY, RULES, decide
 from counterfoil.core.planning import INWARD, waiting_surplus
 from counterfoil.core.reckoning import refundable
 from counterfoil.core.resolution import Choice
@@ -90,7 +90,7 @@ def stands(status: Status, context: Context | None, command: type[Command]) -> b
     if (status, command) == (Status.SIGN_PENDING, Accept) and context is not Context.OVERPAID:
         return False
     at_once = command is SignOff and signs_as_it_is(status, context)
-    return at_once or (status, command) in RULES
+    return at_once or ((status, command) in RULES and (status, command) not in BY_THE_WAY)
 
 
 def is_heard(view: InvoiceView, command: type[Command], by: Actor) -> bool:

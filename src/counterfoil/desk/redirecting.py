@@ -57,9 +57,11 @@ _FIELD: Final = "payout_address"
 class Standing:
     """Payments of an invoice that stand still, and what may be done about them.
 
+    Sweeps are among them where a part of them arrived.
+
     ``waits`` says why nothing can be done yet, empty where something can. ``barred`` says why they
     are not approved again, empty where they may be: nothing is sent to where they go any more.
-    ``short`` are those of which a token kept a part, which somebody can accept.
+    ``short`` are those of which less arrived, or has to, which somebody can accept.
     ``order`` waits for its second person, or did until it ``ran_out``. ``choices`` are the
     registered addresses that it could go to. ``actions`` are those that this member may give.
     """
@@ -75,14 +77,14 @@ class Standing:
     actions: frozenset[str]
 
     @property
-    def left(self) -> tuple[MoveRow, ...]:
-        """Those of which something reached its address; for what is missing nothing can be done."""
-        return tuple(m for m in self.parked if m.moved_units and not m.token_fee_units)
-
-    @property
     def may_have_left(self) -> bool:
         """Whether an earlier attempt may have been made, or may be yet."""
-        return bool(self.left or self.waits)
+        return bool(self.waits)
+
+    @property
+    def rest(self) -> bool:
+        """Whether some of what was made did not leave, and goes after it."""
+        return any(move.rest_units for move in self.short.arrived)
 
     @property
     def has_payout(self) -> bool:
@@ -213,7 +215,7 @@ async def standing(desk: Desk, view: InvoiceView, by: Actor) -> Standing | None:
         move
         for move in view.moves
         if move.status == "parked"
-        and move.purpose in OUTGOING
+        and (move.purpose in OUTGOING or move.left_units)
         and (move.purpose, invoice.status.value) in RUNS_WHILE
     )
     if not parked:

@@ -109,6 +109,10 @@ def _payment(
         told_units = next((e.metadata.get("amount_units") for e in again), None)
         if told_units not in {None, str(move.amount_units)}:
             return "is not the amount that was approved again"
+    elif rests := [e for e in entries if _is_rest(e, move)]:
+        approved = _by(rests, move)
+        if [e.metadata.get("rest_units") for e in rests] != [str(move.amount_units)]:
+            return "is not what had not left of the payment before it"
     elif refund is not None:
         approved = (move.approved_by, move.approved_at) == (refund.approved_by, refund.approved_at)
     else:
@@ -131,20 +135,35 @@ def _sent_on(entries: Sequence[LogEntry], move: MoveRow) -> bool:
         if entry.event != "payout_redirected" or told.get("redirect") != str(UUID(move.source_id)):
             continue
         legs = told.get("moves")
-        for leg in legs if isinstance(legs, list) else []:
-            if (leg["to"], leg["amount_units"]) == (str(move.move_id), str(move.amount_units)):
-                return told.get("destination") == move.destination
+        sent = {(leg["to"], leg["amount_units"]) for leg in legs} if isinstance(legs, list) else ()
+        if (str(move.move_id), str(move.amount_units)) in sent or any(
+            _is_rest(e, move) for e in entries
+        ):
+            return told.get("destination") == move.destination
     return False
 
 
+def _is_rest(entry: LogEntry, move: MoveRow) -> bool:
+    """Whether people had this payment go after another, of which it did not leave."""
+    return entry.event == "token_fee_accepted" and entry.metadata.get("rest_move_id") == str(
+        move.move_id
+    )
+
+
 def _spared_units(entries: Sequence[LogEntry], move: MoveRow) -> Iterator[int]:
-    """How much less people had a payment pay, each time, as its token had kept that much."""
+    """How much less people had a payment pay than was ordered, each time they were asked.
+
+    A rest was ordered with the payment that it goes after, so all of it is more.
+    """
     for entry in entries:
         told = entry.metadata
         if entry.event == "approved_again" and told.get("move_id") == str(move.move_id):
             units = told.get("amount_units"), told.get("instead_of_units")
             if isinstance(units[0], str) and isinstance(units[1], str):
                 yield int(units[1]) - int(units[0])
+        units_after = told.get("rest_units")
+        if _is_rest(entry, move) and isinstance(units_after, str):
+            yield -int(units_after)  # They are counted with the payment that it goes after.
 
 
 def _by(entries: Sequence[LogEntry], move: MoveRow) -> bool:

@@ -1,21 +1,24 @@
-"""Payments of which a token keeps a part: somebody accepts that less of the money arrives.
+"""Movements of which less arrives than was to: somebody accepts that, and what is here goes on.
 
 What a token keeps on the way to a place of ours is booked and stops nothing by itself; the payment
-that is then larger than what is here parks. So does one that was made and arrived short
-(docs/decisions/0037-what-a-token-keeps.md).
+that is then larger than what is here parks. So does whatever was made and arrived short
+(docs/decisions/0037-what-a-token-keeps.md). What did not leave goes after it, as a movement of its
+own (docs/decisions/0039-what-landed-is-what-moved.md).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import groupby
 from uuid import UUID
 
 from counterfoil.books import moves, notes, retries
-from counterfoil.books.moves import MoveRow
+from counterfoil.books.moves import MoveRow, NewMove
 from counterfoil.books.notes import MoveNote
 from counterfoil.core.errors import OutOfPlace
-from counterfoil.core.invoice import Invoice
+from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, system
+from counterfoil.core.warrant import seal_warrant
 from counterfoil.db.pool import Tx
 from counterfoil.desk import progress, queries
 from counterfoil.desk.act import happen
@@ -31,7 +34,7 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.metadata import ApprovedAgain, PaymentWithdrawn, TokenFeeAccepted
 from counterfoil.desk.moving import RUNS_WHILE
-from counterfoil.desk.objections import FEE_KEPT, OUTGOING, budget_of, over_budget
+from counterfoil.desk.objections import OUTGOING, budget_of, over_budget
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.reach import locked
 from counterfoil.desk.record import record
@@ -40,10 +43,10 @@ from counterfoil.desk.registered import barred
 
 @dataclass(frozen=True, slots=True)
 class Short:
-    """Parked payments of an invoice that are short by what a token kept.
+    """Parked movements of an invoice that are short, most by what a token kept.
 
-    ``arrived`` were made and came with less. ``less`` were not, with what each can pay, in base
-    units; zero where nothing is left for it.
+    ``arrived`` were made and came with less, sweeps among them. ``less`` are payments that were not
+    made, with what each can pay, in base units; zero where nothing is left for it.
     """
 
     arrived: tuple[MoveRow, ...]
@@ -60,14 +63,16 @@ class Short:
 
 
 async def find(tx: Tx, invoice: Invoice) -> Short:
-    """What of an invoice's parked payments a token's fee is to blame for."""
+    """What of an invoice's parked movements arrived short, or has to."""
     planned = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
-    parked = [move for move in planned if move.purpose in OUTGOING and move.status == "parked"]
-    arrived = tuple(move for move in parked if move.moved_units and move.token_fee_units)
+    parked = [move for move in planned if move.status == "parked"]
+    arrived = tuple(move for move in parked if move.left_units)
     unmade = [
         move
         for move in parked
-        if not move.moved_units and (move.purpose, invoice.status.value) in RUNS_WHILE
+        if move.purpose in OUTGOING
+        and not move.left_units
+        and (move.purpose, invoice.status.value) in RUNS_WHILE
     ]
     # The merchant bears the fee before a customer does, who gets back what was promised.
     unmade.sort(key=lambda move: (move.chain, move.contract, move.purpose != "payout"))
@@ -80,19 +85,22 @@ async def find(tx: Tx, invoice: Invoice) -> Short:
 async def why_too_large(desk: Desk, move: MoveRow) -> str | None:
     """Why a movement is more than what is here, where a token's fee is to blame; else None."""
     async with desk.database.reading() as tx:
-        over = await over_budget(tx, move)
-    return over if over is not None and FEE_KEPT in over else None
+        if move.purpose in OUTGOING and (await budget_of(tx, move)).is_over_by_fees:
+            return await over_budget(tx, move)
+    return None
 
 
 async def accept(
     desk: Desk, invoice_id: UUID, by: Actor, reason: str, idempotent: Idempotent | None = None
 ) -> InvoiceView:
-    """Let an invoice's payments end, or go on, with what a token left of them.
+    """Let an invoice's movements end, or go on, with what a token left of them.
 
-    What was made is done with what arrived. What was not pays what is here, under a new approval of
-    the smaller amount to the same address. Raises `NotFound`, `Forbidden` for whoever may not
-    approve these payments again, `Invalid` without a reason, and `OutOfPlace` where no payment is
-    short because of its token, or an earlier signature may still land.
+    What was made is done with what arrived; what of it did not leave goes after it to the same
+    place, as a movement of its own, for a payment under a new approval of that amount. What was not
+    made pays what is here, under a new approval of the smaller amount to the same address. Raises
+    `NotFound`, `Forbidden` for whoever may not approve these payments again, `Invalid` without a
+    reason, and `OutOfPlace` where nothing arrived short, an earlier signature may still land, or
+    the invoice is held.
     """
     must_be_said(by, reason)
 
@@ -113,14 +121,16 @@ async def accept(
 async def _spared(tx: Tx, alike: Sequence[MoveRow]) -> list[tuple[MoveRow, int]]:
     """What each of these payments of one asset can pay; empty where a fee explains nothing."""
     budget = await budget_of(tx, alike[0])
-    over_units = budget.over_units
-    if not 0 < over_units <= budget.token_fee_units:
+    if not budget.is_over_by_fees:
         return []
+    over_units = budget.over_units
     found = []
     for move in alike:
         spared_units = min(over_units, move.amount_units)
         over_units -= spared_units
-        if spared_units or FEE_KEPT in (move.park_reason or ""):
+        # What was never signed goes on beside it: only the look at the budget stood against it, or
+        # what will be looked at again.
+        if spared_units or move.nonce is None:
             found.append((move, move.amount_units - spared_units))
     return [] if over_units else found
 
@@ -148,10 +158,13 @@ async def _accept(  # noqa: PLR0913, PLR0917 - who accepts what, and why
 async def _end(  # noqa: PLR0913, PLR0917 - who accepts what, and why
     desk: Desk, tx: Tx, invoice: Invoice, move: MoveRow, by: Actor, reason: str
 ) -> Invoice:
-    """Count as made what arrived short."""
+    """Count as made what arrived short, and have what did not leave go after it."""
     await must_be_checker(tx, invoice, move, by)
     now = desk.clock.now()
+    rest = await _rest(desk, tx, invoice, move, by, now)
     await retries.ended_short(tx, by.org_id, move.move_id, now)
+    if rest is not None:
+        await moves.plan(tx, [rest])
     await _note(desk, tx, move, f"accepted as it arrived; {move.park_reason}", by, reason)
     event = TokenFeeAccepted(
         at=now,
@@ -160,8 +173,56 @@ async def _end(  # noqa: PLR0913, PLR0917 - who accepts what, and why
         move_id=move.move_id,
         arrived_units=move.moved_units or 0,
         token_fee_units=move.token_fee_units,
+        rest_move_id=None if rest is None else rest.move_id,
+        rest_units=0 if rest is None else rest.amount_units,
     )
     return await record(desk, tx, invoice, invoice, event=event, by=by, todo=())
+
+
+async def _rest(  # noqa: PLR0913, PLR0917 - what did not leave of which movement, and who sends it
+    desk: Desk, tx: Tx, invoice: Invoice, move: MoveRow, by: Actor, now: datetime
+) -> NewMove | None:
+    """What did not leave of a movement, to the same place; None where nothing is to go there.
+
+    All that may have left is proven at finality, so the two together are never more than what was
+    approved. Money that was declined since goes another way.
+    """
+    if not move.rest_units or invoice.status is Status.COMPLIANCE_DECLINED:
+        return None
+    if (move.purpose, invoice.status.value) not in RUNS_WHILE:
+        raise OutOfPlace(f"its invoice is {invoice.status.value}, so nothing is moved for it now")
+    rest = NewMove(
+        org_id=move.org_id,
+        move_id=desk.ids.new(),
+        purpose=move.purpose,
+        source_id=move.source_id,
+        leg=await retries.next_leg(tx, move),
+        invoice_id=move.invoice_id,
+        chain=move.chain,
+        contract=move.contract,
+        destination=move.destination,
+        amount_units=move.rest_units,
+        status="ready",
+        approved_by=move.approved_by,
+        approved_at=move.approved_at,
+        warrant=None,
+        created_at=now,
+        deposit_mode=move.deposit_mode,
+        from_hold=move.from_hold,
+    )
+    if move.purpose not in OUTGOING:
+        return rest
+    warrant = replace(
+        old_warrant(desk, move),
+        move_id=str(rest.move_id),
+        amount_units=rest.amount_units,
+        approved_by=by.uid,
+        approved_at=now,
+        generation=0,
+        replaces_nonce=None,
+    )
+    sealed = seal_warrant(warrant, desk.approval_key or b"")
+    return replace(rest, approved_by=by.uid, approved_at=now, warrant=sealed)
 
 
 async def _go_on(  # noqa: PLR0913, PLR0917 - who accepts what, and why

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from counterfoil.books import moves, notes, wallets
+from counterfoil.books import lost, moves, notes, retries, wallets
 from counterfoil.books.moves import MovePurpose, MoveRow
 from counterfoil.books.wallets import TxRow, WalletRow
 from counterfoil.core.assets import known_asset
@@ -75,10 +75,12 @@ async def retry(desk: Desk, org_id: int, move_id: UUID, *, by: str, reason: str)
         stood = move.park_reason if move.status == "parked" else move.wait_reason
         if stood is None or move.status not in {"parked", "ready"}:
             raise OutOfPlace(f"move {move_id} is {move.status} and does not stand still")
+        now = desk.clock.now()
         if move.nonce is not None:
             await _must_be_repeatable(tx, move)
-        now = desk.clock.now()
-        await moves.start_again(tx, org_id, move_id, now)
+        if move.purpose == "restore":
+            await _remember_nonce(tx, move, now)
+        await retries.start_again(tx, org_id, move_id, now)
         what = f"retried; it stood still because: {stood}"
         await notes.add_to_move(
             tx, notes.MoveNote(org_id, desk.ids.new(), move_id, now, by, what, reason)
@@ -168,10 +170,10 @@ def _held(row: MoveRow, now: datetime) -> Held:
 
 async def _must_be_repeatable(tx: Tx, move: MoveRow) -> None:
     """Refuse unless doing it again is harmless whatever became of the first time."""
-    if move.moved_units:
+    if move.left_units:
         raise OutOfPlace(
-            f"move {move.move_id} moved {move.moved_units} base units in {move.tx_hash} already,"
-            " so it is not made again; look up where they went"
+            f"move {move.move_id} moved {move.left_units} base units in {move.tx_hash} already, so"
+            " it is not made again; a signer accepts what arrived, and the rest goes after it"
         )
     before = await wallets.find_tx(tx, move.chain, move.tx_hash or "")
     if before is None or before.status in {"signed", "sent"}:
@@ -182,6 +184,28 @@ async def _must_be_repeatable(tx: Tx, move: MoveRow) -> None:
             " signer gives a payment no second nonce, unless a person approves it again with"
             " counterfoil move approve-again"
         )
+
+
+async def _remember_nonce(tx: Tx, move: MoveRow, now: datetime) -> None:
+    """Have the nonce of what goes back to the pool looked at once more before it gets another.
+
+    Done twice it takes what others have in the hold wallet, and all nodes may have been wrong.
+    """
+    if move.nonce is None or move.wallet is None:
+        return
+    siblings = await wallets.of_nonce(tx, move.chain, move.wallet, move.nonce)
+    dead = lost.LostSignature(
+        chain=move.chain,
+        wallet=move.wallet,
+        nonce=move.nonce,
+        org_id=move.org_id,
+        move_ids=[move.move_id],
+        tx_hashes=[row.tx_hash for row in siblings],
+        found_at=now,
+        ended="gone",
+        ended_at=now,
+    )
+    await lost.held_for_dead(tx, dead)
 
 
 async def _bury(desk: Desk, tx: Tx, wallet: WalletRow, dead: TxRow, at_block: int) -> list[UUID]:

@@ -22,7 +22,7 @@ from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreach
 from counterfoil.signer.orders import NonceUse, Signed, TxTerms, WalletAddresses
 from counterfoil.signer.payload import NotWhatWasAsked, accept, rebuild
 from counterfoil.signer.wire import Code
-from counterfoil.workers.evm_moves import must_be_the_signers, order_for
+from counterfoil.workers.evm_moves import moves_nothing, must_be_the_signers, order_for
 from counterfoil.workers.proven import why_unproven
 
 _log: Final = structlog.get_logger("counterfoil.move")
@@ -48,11 +48,15 @@ class Found(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a nonce turned out to be, by which receipt, and every hash that could be ours."""
+    """What a nonce turned out to be, by which receipt, and every hash that could be ours.
+
+    ``empty`` is the receipt of one that succeeded and moved nothing, where that was asked for.
+    """
 
     found: Found
     hashes: frozenset[str]
     receipt: Receipt | None = None
+    empty: Receipt | None = None
     why_not: str = ""
     """Why it is not adopted, or not yet."""
     move_ids: tuple[UUID, ...] = ()
@@ -87,7 +91,7 @@ class Adopter:
         """
         return (await self.look(chain, wallet, nonce, reverted=reverted)).found
 
-    async def look(
+    async def look(  # noqa: PLR0913 - which nonce of whom, and what counts
         self,
         chain: Chain,
         wallet: WalletRow,
@@ -95,35 +99,44 @@ class Adopter:
         *,
         reverted: bool,
         own_id: UUID | None = None,
+        token: str = "",
     ) -> Seen:
         """Do the same, and tell by which transaction.
 
         Asked for is what the signer or the books know to have been signed to move something.
-        ``own_id`` is the movement that it was, should the signer have forgotten.
+        ``own_id`` is the movement that it was, should the signer have forgotten. What succeeded
+        without moving a ``token`` is taken no more than what reverted.
         """
         use = await self._signer.use_of(CHAINS[wallet.chain].chain_id, wallet.address, nonce)
         kept = await adopting.signed_with(self._desk, wallet, nonce)
         hashes = kept | {known.tx_hash for known in use.signed}
+        empty = None
         for tx_hash in sorted(hashes):
             receipt = await chain.receipt(tx_hash)
-            if receipt is not None and (receipt.ok or reverted):
-                found, why_not = await self._mined(chain, (wallet, nonce), use, receipt, own_id)
+            if receipt is None:
+                continue
+            if moves_nothing(receipt, token, wallet.address):
+                empty = receipt
+            elif receipt.ok or reverted:
+                said = receipt, bool(token)
+                found, why_not = await self._mined(chain, (wallet, nonce), use, said, own_id)
                 known = any(one.tx_hash == tx_hash for one in use.signed)
                 ids = tuple(UUID(one) for one in use.move_ids) if known else ()
-                return Seen(found, hashes, receipt, why_not, ids)
-        return Seen(Found.FOREIGN, hashes)
+                return Seen(found, hashes, receipt, empty, why_not, ids)
+        return Seen(Found.FOREIGN, hashes, empty=empty)
 
     async def _mined(
         self,
         chain: Chain,
         place: tuple[WalletRow, int],
         use: NonceUse,
-        receipt: Receipt,
+        said: tuple[Receipt, bool],
         own_id: UUID | None,
     ) -> tuple[Found, str]:
-        tx_hash, ok = receipt.tx_hash, receipt.ok
+        """What a receipt comes to, of which ``said`` has whether it is known to move something."""
+        (receipt, moved), tx_hash = said, said[0].tx_hash
         row = await adopting.known(self._desk, chain.key, tx_hash)
-        if adopting.is_followed(row, ok=ok):
+        if adopting.is_followed(row, ok=receipt.ok, moved=moved):
             return Found.ADOPTED, ""
         (told,) = await chain.receipt_attestations([receipt])
         if why_not := why_unproven(told, everybody=False):
@@ -136,7 +149,7 @@ class Adopter:
         except NotAdopted as refused:
             # Another worker may have been faster.
             row = await adopting.known(self._desk, chain.key, tx_hash)
-            if adopting.is_followed(row, ok=ok):
+            if adopting.is_followed(row, ok=receipt.ok, moved=moved):
                 return Found.ADOPTED, ""
             _log.error("move.not_adopted", chain=chain.key, tx_hash=tx_hash, reason=refused.reason)
             return Found.NOT_ADOPTED, refused.reason

@@ -17,7 +17,8 @@ from counterfoil.desk import adopting
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.moving import Batch, WalletRow
 from counterfoil.desk.objections import LONG
-from counterfoil.workers.adopting import Adopter, Found
+from counterfoil.workers.adopting import Adopter, Found, Seen
+from counterfoil.workers.proven import why_unproven
 from counterfoil.workers.runner import alone
 from counterfoil.workers.stuck import unlike_gone
 
@@ -45,10 +46,17 @@ async def made_before(desk: Desk, adopter: Adopter, chain: Chain, batch: Batch) 
         for earlier in await adopting.earlier_nonces(desk, batch.wallet, item.move):
             nonce, move_id = earlier.nonce, item.move.move_id
             own_id = move_id if earlier.is_own else None
-            seen = await adopter.look(chain, batch.wallet, nonce, reverted=False, own_id=own_id)
+            seen = await adopter.look(
+                chain,
+                batch.wallet,
+                nonce,
+                reverted=False,
+                own_id=own_id,
+                token=item.move.contract,
+            )
             receipt = seen.receipt
             if receipt is None:
-                why_not = await _why_not_gone(chain, batch.wallet, nonce, seen.hashes)
+                why_not = await _why_not_dead(chain, batch.wallet, nonce, seen)
                 if why_not is not None:
                     return Made(move_id, why_not)
                 continue
@@ -70,15 +78,21 @@ async def made_before(desk: Desk, adopter: Adopter, chain: Chain, batch: Batch) 
     return None
 
 
-async def _why_not_gone(
-    chain: Chain, wallet: WalletRow, nonce: int, hashes: frozenset[str]
-) -> str | None:
-    """Why not everybody says that none of these was mined: who does not know has not said no."""
+async def _why_not_dead(chain: Chain, wallet: WalletRow, nonce: int, seen: Seen) -> str | None:
+    """Why not everybody says that none of these was mined: who does not know has not said no.
+
+    Or that the one that was mined moved nothing: no other can be with the same nonce.
+    """
+    if seen.empty is not None:
+        (told,) = await chain.receipt_attestations([seen.empty])
+        unsure = why_unproven(told, everybody=True)
+        empty = f"nonce {nonce}: not every node says that {seen.empty.tx_hash} moved nothing"
+        return None if unsure is None else f"{empty}: {unsure}"
     block = await chain.block("finalized")
     if block is None:
         return "no node tells its finalized block"
     place = (wallet.address, nonce)
-    against, unanswered = await unlike_gone(chain, place, sorted(hashes), block.number)
+    against, unanswered = await unlike_gone(chain, place, sorted(seen.hashes), block.number)
     return against or unanswered
 
 

@@ -18,6 +18,7 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import (
     EMPTYING,
+    PAID,
     Batch,
     Item,
     MoveRow,
@@ -184,6 +185,27 @@ def landed(open_tx: OpenTx, receipt: Receipt) -> Landed:
         ok=receipt.ok,
         fee_wei=receipt.fee_wei,
         items=_landed_items(open_tx, receipt) if receipt.ok else (),
+        empty=_is_empty(open_tx, receipt),
+    )
+
+
+def moves_nothing(receipt: Receipt, token: str, sender: str) -> bool:
+    """Whether a payment of a token succeeded, and by the token's own logs nothing left its sender.
+
+    Of native coin it never does: what it paid is part of the signed bytes.
+    """
+    return receipt.ok and bool(token) and not _left_units(receipt, token, sender)
+
+
+def _is_empty(open_tx: OpenTx, receipt: Receipt) -> bool:
+    return (
+        not open_tx.tx.cancels
+        and bool(open_tx.items)
+        and all(
+            item.move.purpose in PAID
+            and moves_nothing(receipt, item.move.contract, open_tx.wallet.address)
+            for item in open_tx.items
+        )
     )
 
 
@@ -309,7 +331,12 @@ def _swept(open_tx: OpenTx, receipt: Receipt, item: Item, event: SweptItem | Non
             f"{move.amount_units} base units were to be swept; {event.amount_units} left"
             f" {event.account}, {arrived_units} arrived in the {name}"
         )
-        return LandedItem(move.move_id, arrived_units, problem)
+        if not move.contract:
+            return LandedItem(move.move_id, arrived_units, problem)
+        # Our contract saw the address emptied of that much, whatever the token wrote down.
+        left_units = max(_left_units(receipt, move.contract, event.account), event.amount_units)
+        gone_units = left_units - arrived_units
+        return LandedItem(move.move_id, arrived_units, problem, token_fee_units=gone_units)
     return LandedItem(move.move_id, arrived_units, token_fee_units=fee_units)
 
 
@@ -331,7 +358,8 @@ def _sent_by_child(open_tx: OpenTx, receipt: Receipt, item: Item) -> LandedItem:
         f"{move.amount_units} base units were to be swept; {arrived_units} arrived in the {name}"
         f" from {open_tx.wallet.address}"
     )
-    return LandedItem(move.move_id, arrived_units, problem)
+    gone_units = _left_units(receipt, move.contract, open_tx.wallet.address) - arrived_units
+    return LandedItem(move.move_id, arrived_units, problem, token_fee_units=gone_units)
 
 
 def _paid(open_tx: OpenTx, receipt: Receipt, item: Item, destination: str) -> LandedItem:
@@ -344,11 +372,19 @@ def _paid(open_tx: OpenTx, receipt: Receipt, item: Item, destination: str) -> La
         return LandedItem(move.move_id, move.amount_units, token_fee_units=fee_units)
     if fee_units and arrived_units + fee_units == move.amount_units:
         return _paid_short(move, arrived_units, fee_units)
+    left_units = _left_units(receipt, move.contract, sender)
+    if not left_units:
+        problem = (
+            f"{receipt.tx_hash} landed and its token moved nothing: no part of {move.amount_units}"
+            " base units has left"
+        )
+        return LandedItem(move.move_id, 0, problem)
     problem = (
-        f"{move.amount_units} base units were to be paid; the token shows {arrived_units}"
-        f" arriving at {destination}"
+        f"{move.amount_units} base units were to be paid; the token shows {left_units} leaving and"
+        f" {arrived_units} arriving at {destination}"
     )
-    return LandedItem(move.move_id, arrived_units, problem)
+    gone_units = left_units - arrived_units
+    return LandedItem(move.move_id, arrived_units, problem, token_fee_units=gone_units)
 
 
 def _paid_short(move: MoveRow, arrived_units: int, fee_units: int) -> LandedItem:
@@ -393,6 +429,20 @@ def _arrived_units(receipt: Receipt, token: str, sender: str, receiver: str) -> 
         int.from_bytes(log.data)
         for log in receipt.logs
         if log.contract == token and log.topics == route and len(log.data) == _WORD_BYTES
+    )
+
+
+def _left_units(receipt: Receipt, token: str, sender: str) -> int:
+    """What left a sender by the token's own logs, wherever it went; nothing leaves for itself."""
+    origin = address_topic(sender)
+    return sum(
+        int.from_bytes(log.data)
+        for log in receipt.logs
+        if log.contract == token
+        and log.topics[:2] == (TRANSFER_TOPIC, origin)
+        and len(log.topics) == _TRANSFER_TOPICS
+        and log.topics[2] != origin
+        and len(log.data) == _WORD_BYTES
     )
 
 

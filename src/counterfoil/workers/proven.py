@@ -45,8 +45,9 @@ class Mined:
 
     @property
     def frees_a_payment(self) -> bool:
-        """Whether what it carried may be made again once this is believed."""
-        return not self.receipt.ok or self.open_tx.tx.cancels
+        """Whether what it carried may be made again, in whole or in part, once this is believed."""
+        short = any(one.problem is not None and not one.again for one in self.told.items)
+        return not self.receipt.ok or self.open_tx.tx.cancels or short
 
     @property
     def dollars(self) -> Fraction:
@@ -77,9 +78,9 @@ class Vouching:
     async def proven(self, chain: Chain, mined: Sequence[Mined]) -> list[Mined]:
         """Those of these that may be booked; why the others may not is kept for people to see.
 
-        What frees a payment to be made again, a revert or a cancellation, takes every endpoint's
-        word. What moved as much as asks for two nodes takes two; one that denies it outweighs any
-        number. All have the block finalized.
+        What frees a payment to be made again, a revert or a cancellation, or one that did less than
+        it was to, takes every endpoint's word. What moved as much as asks for two nodes takes two;
+        one that denies it outweighs any number. All have the block finalized.
         """
         now = self._desk.clock.now()
         self._not_before = {key: at for key, at in self._not_before.items() if at > now}

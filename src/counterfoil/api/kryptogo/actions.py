@@ -33,13 +33,15 @@ from counterfoil.api.kryptogo.requests import (
     once,
     read_body,
 )
+from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.strict_json import canonical
-from counterfoil.desk import approving, attaching, commands, redirecting, token_fees
+from counterfoil.desk import approving, attaching, commands, queries, redirecting, token_fees
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import Idempotent
 from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.standstill import standstill
 
 P = Permission
 
@@ -336,6 +338,35 @@ def handlers() -> tuple[HTTPRouteHandler, ...]:
     return tuple(_handler(action) for action in ACTIONS)
 
 
+async def _explained(request: StudioRequest, invoice_id: UUID, refused: OutOfPlace) -> OutOfPlace:
+    """A refusal that tells beside the status what stands still of the invoice."""
+    if "status" not in refused.data:
+        return refused
+    desk = desk_of(request)
+    view = await queries.view(desk, invoice_id, by_of(request))
+    found = await standstill(desk, view, _CALLED)
+    if found is None:
+        return refused
+    told = {
+        "happened": found.happened,
+        "money": found.money,
+        "who": found.who,
+        "actions": [_CALLED[name] for name in found.actions],
+        "by_itself": found.by_itself,
+    }
+    return OutOfPlace(refused.message, data={**refused.data, "stands_still": told})
+
+
+_CALLED: Final = {
+    "accept_fees": "payments/accept",
+    "approve_payments": "payments/approve",
+    "approve_redirect": "payments/redirect/approve",
+    "redirect": "payments/redirect",
+    "withdraw_payments": "payments/withdraw",
+}
+"""What this API calls what may be done about payments that stand still."""
+
+
 def _handler(action: Action) -> HTTPRouteHandler:
     path = f"/invoice/intent/{{intent_id:str}}/{action.name}"
 
@@ -348,6 +379,9 @@ def _handler(action: Action) -> HTTPRouteHandler:
         def give(key: Idempotent | None) -> Awaitable[InvoiceView]:
             return action.give(Asked(desk_of(request), invoice_id, by_of(request), found, key))
 
-        return await once(request, partial(canonical, body), give, intent(request))
+        try:
+            return await once(request, partial(canonical, body), give, intent(request))
+        except OutOfPlace as refused:
+            raise await _explained(request, invoice_id, refused) from None
 
     return act

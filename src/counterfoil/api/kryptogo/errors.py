@@ -154,6 +154,18 @@ def _in_our_words(message: str, data: dict[str, object], by: Actor) -> str:
     if "rule" in data:
         return message
     others = verbs_of(*standing)
+    stands = data.get("stands_still")
     nothing = "nothing, others have to go on" if others else "nothing, it goes on by itself"
+    if isinstance(stands, dict) and not stands["by_itself"]:
+        nothing = "nothing, and it does not go on by itself"
     possible = ", ".join(allowed) or nothing
-    return f"this is not possible while the invoice is {shown}; possible now: {possible}"
+    sentence = f"this is not possible while the invoice is {shown}; possible now: {possible}"
+    if not isinstance(stands, dict):
+        return sentence
+    word = "It waits" if stands["by_itself"] else "It stands still"
+    money, who = _told(stands["money"]), _told(stands["who"])
+    return f"{sentence}. {word}: {stands['happened']}. {money}. {who}"
+
+
+def _told(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]

@@ -1,0 +1,111 @@
+"""Why an invoice does not go on by itself: what happened, where its money is, who gets it going.
+
+For whoever asks of an invoice what nobody can ask there, and who would wait in vain otherwise.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from counterfoil.books.moves import MoveRow
+from counterfoil.books.wallets import WalletRow
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.desk import moving, redirecting, upkeep
+from counterfoil.desk.desk import Desk
+from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.redirecting import Standing
+
+_OPERATOR: Final = "whoever runs this installation"
+_ORDER: Final = (
+    "accept_fees",
+    "approve_redirect",
+    "approve_payments",
+    "redirect",
+    "withdraw_payments",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """What stands still. ``happened`` is what the machinery wrote down about it.
+
+    ``who`` may do something about it, and how; ``actions`` are those of members, in the order in
+    which they help, and empty where it takes whoever runs the installation, or time.
+    """
+
+    happened: str
+    money: str
+    who: str
+    actions: tuple[str, ...] = ()
+    by_itself: bool = False
+
+
+async def standstill(
+    desk: Desk, view: InvoiceView, names: Mapping[str, str] | None = None
+) -> Standstill | None:
+    """What of an invoice stands still or waits; None where all of it goes on.
+
+    ``names`` are what the members' actions are called where this is told.
+    """
+    # Somebody who made and ordered nothing may do whatever can be done.
+    anybody = Actor("", view.invoice.org_id, frozenset(Permission))
+    standing = await redirecting.standing(desk, view, anybody)
+    if standing is not None:
+        return _payments(standing, names or {})
+    status = view.invoice.status.value
+    here = [m for m in view.moves if (m.purpose, status) in moving.RUNS_WHILE]
+    parked = [move for move in here if move.status == "parked"]
+    if parked:
+        return _inward(parked)
+    unsigned = [move for move in here if move.status in {"ready", "signed"}]
+    for wallet in await upkeep.frozen_wallets(desk) if unsigned else ():
+        if any(moving.serves(wallet, move) for move in unsigned):
+            return _frozen(wallet)
+    waits = [move.wait_reason for move in unsigned if move.wait_reason]
+    if not waits:
+        return None
+    return Standstill(
+        happened="; ".join(dict.fromkeys(waits)),
+        money="the money is where it was",
+        who="it is tried again by itself",
+        by_itself=True,
+    )
+
+
+def _payments(standing: Standing, names: Mapping[str, str]) -> Standstill:
+    happened = "; ".join(dict.fromkeys(move.park_reason or "" for move in standing.parked))
+    actions = tuple(name for name in _ORDER if name in standing.actions)
+    called = ", ".join(names.get(name, name) for name in actions)
+    if standing.short:
+        money = "what has left is booked, and what has not is still with you"
+    elif standing.waits:
+        money = "it may have been paid already, so nothing is sent before that is certain"
+    else:
+        money = "nothing of it has left, the money is still with you"
+    if actions:
+        who = f"a signer who did not make this invoice or order its refund can: {called}"
+    elif standing.waits:
+        who = f"nobody can do anything just now: {standing.waits}"
+    else:
+        who = (
+            "it is not paid to where it goes any more; an administrator registers another payout"
+            f" address, and then a signer pays it out there. {standing.barred}"
+        )
+    return Standstill(happened, money, who.strip(), actions)
+
+
+def _inward(parked: list[MoveRow]) -> Standstill:
+    ids = ", ".join(str(move.move_id) for move in parked)
+    return Standstill(
+        happened="; ".join(dict.fromkeys(move.park_reason or "" for move in parked)),
+        money="the money is where it was, and with you",
+        who=f"{_OPERATOR} has it made again with counterfoil move retry, for {ids}",
+    )
+
+
+def _frozen(wallet: WalletRow) -> Standstill:
+    return Standstill(
+        happened=f"the wallet {wallet.address} signs nothing: {wallet.frozen_reason}",
+        money="what was not sent yet is where it was",
+        who=f"{_OPERATOR} looks at the chain and lets it sign again with counterfoil wallet thaw",
+    )
