@@ -28,12 +28,14 @@ from counterfoil.api.kryptogo import errors, routes
 from counterfoil.api.kryptogo.callbacks import tells
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.checkout.live import Live
-from counterfoil.clock import SystemClock, TimeSortedIds
+from counterfoil.clock import TimeSortedIds
 from counterfoil.config import WebConfig
 from counterfoil.core.errors import Unavailable
 from counterfoil.core.pace import Pace
 from counterfoil.core.pay_links import PayLinks
+from counterfoil.core.ports import Clock
 from counterfoil.db.pool import CommitUnknown, Database
+from counterfoil.db.timekeeping import shared_clock
 from counterfoil.desk import exporting
 from counterfoil.desk.changes import Changes
 from counterfoil.desk.desk import AddressParser, Desk
@@ -209,26 +211,31 @@ def serve(config: WebConfig, database: Database) -> None:
 async def _serve(config: WebConfig, database: Database) -> None:
     await database.open()
     try:
-        app = create_app(
-            desk_of(config, database),
-            WebSettings(
-                allow_private_callbacks=config.callback_allow_private,
-                requests_per_second=config.requests_per_second,
-                callback_master=None if config.secret is None else config.secret.reveal().encode(),
-                payers_per_second=config.payers_per_second,
-                public_url=config.public_url,
-                trusted_proxies=config.trusted_proxies,
-                allowed_hosts=config.allowed_hosts,
-                payment_page_days=config.payment_page_days,
-                secure=config.public_url.startswith("https://"),
-                sandbox=config.sandbox,
-                demo_customer=_demo_customer(config),
-            ),
-        )
-        leave_alone_what_stays()
-        await server(app, config.host, config.port).serve()
+        async with shared_clock(database) as clock:
+            await _serve_by(config, database, clock)
     finally:
         await database.close()
+
+
+async def _serve_by(config: WebConfig, database: Database, clock: Clock) -> None:
+    app = create_app(
+        desk_of(config, database, clock),
+        WebSettings(
+            allow_private_callbacks=config.callback_allow_private,
+            requests_per_second=config.requests_per_second,
+            callback_master=None if config.secret is None else config.secret.reveal().encode(),
+            payers_per_second=config.payers_per_second,
+            public_url=config.public_url,
+            trusted_proxies=config.trusted_proxies,
+            allowed_hosts=config.allowed_hosts,
+            payment_page_days=config.payment_page_days,
+            secure=config.public_url.startswith("https://"),
+            sandbox=config.sandbox,
+            demo_customer=_demo_customer(config),
+        ),
+    )
+    leave_alone_what_stays()
+    await server(app, config.host, config.port).serve()
 
 
 def _demo_customer(config: WebConfig) -> HttpDemoCustomer | None:
@@ -236,11 +243,11 @@ def _demo_customer(config: WebConfig) -> HttpDemoCustomer | None:
     return None if url is None else HttpDemoCustomer(url)
 
 
-def desk_of(config: WebConfig, database: Database) -> Desk:
+def desk_of(config: WebConfig, database: Database, clock: Clock) -> Desk:
     """The web process's desk; people act here, so it can seal what they approve."""
     return Desk(
         database=database,
-        clock=SystemClock(),
+        clock=clock,
         ids=TimeSortedIds(),
         addresses=ADDRESSES,
         approval_key=config.approval_secret.reveal().encode(),

@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import Annotated, Final, NoReturn
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from counterfoil import cli_moves, cli_watch
@@ -34,7 +35,7 @@ from counterfoil.core.errors import Refusal
 from counterfoil.core.money import format_units
 from counterfoil.db.migrate import MigrationError
 from counterfoil.db.migrate import migrate as apply_migrations
-from counterfoil.desk import after_end, proving
+from counterfoil.desk import after_end, files, proving
 from counterfoil.desk.desk import Desk
 from counterfoil.processes import PROCESSES
 from counterfoil.signer.client import SignerClient
@@ -173,7 +174,7 @@ def migrate() -> None:
 
 @audit_cli.command("verify")
 def audit_verify() -> None:
-    """Recompute the audit log, kept counts and lists; status 1 when anything does not hold."""
+    """Recompute audit log, kept counts, lists and files; status 1 when one does not hold."""
 
     async def verify(desk: Desk) -> int:
         with busy("recomputing every seal"):
@@ -200,7 +201,13 @@ def audit_verify() -> None:
                 " is wrong: counterfoil audit relist puts it right; then please tell us[/]",
                 soft_wrap=True,
             )
-        return 0 if found.holds and not counts and not differences else 1
+        with busy("comparing files with their hashes"):
+            stored = await files.compare(desk)
+        out.print(f"{stored.files} files compared with what was uploaded")
+        for sentence in stored.findings:
+            out.print(f"[red]{escape(sentence)}[/]")
+        wrong = counts or differences or stored.findings
+        return 0 if found.holds and not wrong else 1
 
     raise typer.Exit(with_desk(DatabaseConfig.from_env(os.environ), verify))
 

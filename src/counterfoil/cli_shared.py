@@ -10,11 +10,12 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from counterfoil.chains.evm.addresses import parse_evm_address
-from counterfoil.clock import SystemClock, TimeSortedIds
+from counterfoil.clock import TimeSortedIds
 from counterfoil.config import ConfigError, DatabaseConfig
 from counterfoil.db.embedded import EmbeddedPostgres
 from counterfoil.db.migrate import check_current
 from counterfoil.db.pool import Database
+from counterfoil.db.timekeeping import shared_clock
 from counterfoil.desk.desk import Desk
 
 T = TypeVar("T")
@@ -67,12 +68,13 @@ async def _desk(url: str) -> AsyncIterator[Desk]:
     pool = Database(url, name="counterfoil-cli", max_connections=2)
     await pool.open()
     try:
-        yield Desk(
-            database=pool,
-            clock=SystemClock(),
-            ids=TimeSortedIds(),
-            addresses={"evm": parse_evm_address},
-        )
+        async with shared_clock(pool) as clock:
+            yield Desk(
+                database=pool,
+                clock=clock,
+                ids=TimeSortedIds(),
+                addresses={"evm": parse_evm_address},
+            )
     finally:
         await pool.close()
 

@@ -16,10 +16,11 @@ from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.chains.evm.chain import EvmChain
 from counterfoil.chains.evm.heads import HeadListener
 from counterfoil.chains.port import CallReverted, Chain, ChainUnreachable
-from counterfoil.clock import SystemClock, TimeSortedIds
+from counterfoil.clock import TimeSortedIds
 from counterfoil.config import ChainConfig, WorkConfig
 from counterfoil.core.assets import CHAINS
 from counterfoil.db.pool import Database
+from counterfoil.db.timekeeping import shared_clock
 from counterfoil.desk import granting
 from counterfoil.desk.delivering import CallbackForm
 from counterfoil.desk.desk import Desk, Tells
@@ -279,7 +280,7 @@ async def _opened(config: WorkConfig, url: str) -> AsyncIterator["_Outside"]:
         database = Database(url, name="counterfoil-work")
         await database.open()
         stack.push_async_callback(database.close)
-        clock = SystemClock()
+        clock = await stack.enter_async_context(shared_clock(database))
         chains: dict[str, Chain] = {}
         for key, settings in config.chains.items():
             endpoints = [endpoint.reveal() for endpoint in settings.endpoints]

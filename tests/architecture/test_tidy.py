@@ -68,6 +68,17 @@ def test_no_query_reads_the_servers_clock() -> None:
     assert found == []
 
 
+def test_processes_that_share_a_database_share_its_clock() -> None:
+    own = ("clock.py", "processes.py", "cli_setup.py", "db/timekeeping.py", "sandbox")
+    found = [
+        at(path, node.lineno, "SystemClock")
+        for path in outside(*own)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Name) and node.id == "SystemClock"
+    ]
+    assert found == []
+
+
 def test_no_float_comes_near_money() -> None:
     modules = [f"core/{name}.py" for name in ("journal", "money", "pricing", "reckoning")]
     found = [

@@ -155,6 +155,11 @@ class TestServer:
         """The same database for its owner's owner, who alone may empty the log."""
         return make_conninfo(self._embedded.admin_url, dbname=conninfo_to_dict(url)["dbname"])
 
+    @property
+    def data_folder(self) -> Path:
+        """Where the server keeps its files."""
+        return self._embedded.data_dir / "data"
+
     @contextmanager
     def setting(self, name: str, value: str) -> Iterator[None]:
         """Change one setting of the whole server for a while."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from counterfoil.db.pool import Tx
-from counterfoil.db.rows import all_rows, execute, one_row, one_value
+from counterfoil.db.rows import all_rows, all_values, execute, one_row, one_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,24 @@ class Usage:
 
     files: int
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """Which file it is, without its content."""
+
+    org_id: int
+    file_id: UUID
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MissingPaper:
+    """A file that a refund names and nobody has."""
+
+    org_id: int
+    invoice_id: UUID
+    file_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,3 +161,52 @@ async def usage(tx: Tx, org_id: int) -> Usage:
         {"org_id": org_id},
     )
     return used or Usage(files=0, size_bytes=0)
+
+
+async def kept(tx: Tx, *, after: tuple[int, UUID], limit: int) -> list[KeptFile]:
+    """The files of all organisations that come next, by organisation and id."""
+    return await all_rows(
+        tx,
+        KeptFile,
+        """
+        SELECT org_id, file_id, name FROM file
+         WHERE (org_id, file_id) > (%(org_id)s, %(file_id)s)
+         ORDER BY org_id, file_id LIMIT %(limit)s
+        """,
+        {"org_id": after[0], "file_id": after[1], "limit": limit},
+    )
+
+
+async def whole(tx: Tx, of: Collection[KeptFile]) -> set[UUID]:
+    """Which of these hold what was taken in: as many bytes, with the same hash.
+
+    Raises ``psycopg.errors.DataCorrupted`` where the server cannot read one of them.
+    """
+    found = await all_values(
+        tx,
+        UUID,
+        """
+        SELECT file_id FROM file
+         WHERE (org_id, file_id) IN (
+               SELECT * FROM unnest(%(org_ids)s::bigint[], %(file_ids)s::uuid[]))
+           AND length(content) = size_bytes AND sha256(content) = sha256
+        """,
+        {"org_ids": [one.org_id for one in of], "file_ids": [one.file_id for one in of]},
+    )
+    return set(found)
+
+
+async def missing(tx: Tx) -> list[MissingPaper]:
+    """The papers of all organisations' refunds that are not there."""
+    return await all_rows(
+        tx,
+        MissingPaper,
+        """
+        SELECT r.org_id, r.invoice_id, named.file_id
+          FROM refund AS r CROSS JOIN unnest(r.attachment_file_ids) AS named (file_id)
+         WHERE NOT EXISTS (SELECT FROM file AS f
+                            WHERE (f.org_id, f.file_id) = (r.org_id, named.file_id))
+         ORDER BY 1, 2, 3
+        """,
+        {},
+    )

@@ -1,5 +1,6 @@
 """Our wallets on each chain, and every transaction that was ever signed for them."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -307,6 +308,25 @@ async def due_txs(tx: Tx, chain: str, now: datetime) -> list[TxRow]:
         """,
         {"chain": chain, "now": now},
     )
+
+
+async def may_be_sent(tx: Tx, chain: str, tx_hashes: Collection[str]) -> set[str]:
+    """Which of these are unfinished still; written back as they are.
+
+    Whoever cannot write must not send either, so this is no mere look (specs/reliability.md 5.2).
+    """
+    found = await all_values(
+        tx,
+        str,
+        """
+        UPDATE ingest.chain_tx SET sent_at = sent_at
+         WHERE chain = %(chain)s AND tx_hash = ANY(%(tx_hashes)s::text[])
+           AND status IN ('signed', 'sent')
+        RETURNING tx_hash
+        """,
+        {"chain": chain, "tx_hashes": list(tx_hashes)},
+    )
+    return set(found)
 
 
 async def note_sent(tx: Tx, chain: str, tx_hash: str, error: str | None, at: datetime) -> None:

@@ -10,7 +10,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from counterfoil.checkout.parts import Parts, TooFast
-from counterfoil.core.errors import NotFound, Refusal, Unavailable
+from counterfoil.core.errors import Damaged, NotFound, Refusal, Unavailable
 from counterfoil.desk.desk import Desk
 from counterfoil.front import neighbourhood_of, request_id_of
 from counterfoil.pages import language, render
@@ -97,6 +97,8 @@ def refused(request: PageRequest, refusal: Refusal) -> Answer:
             return _plain(request, 429, _TOO_FAST, wait)
         case Unavailable():
             return _plain(request, 503, _BUSY, {"Retry-After": "5"})
+        case Damaged():
+            return _plain(request, 500, _FAILED)
         case _:
             return _plain(request, 400, _STRANGE)
 

@@ -73,6 +73,12 @@ class Unavailable(Refusal):
     kind = "unavailable"
 
 
+class Damaged(Refusal):
+    """What is asked for is stored, and is not what was stored; trying again does not help."""
+
+    kind = "damaged"
+
+
 @dataclass(slots=True)
 class Problems:
     """Everything wrong with what somebody filled in, by its field, to be told at once."""

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
-from psycopg import AsyncConnection, Error, errors, sql
+from psycopg import AsyncConnection, Error, OperationalError, errors, sql
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.pq import TransactionStatus
@@ -39,11 +39,20 @@ class CommitUnknown(Exception):  # noqa: N818 - says what is the case: nobody kn
     """
 
 
+class OutOfService(OperationalError):  # noqa: N818 - a plight of the server, not of ours
+    """The server takes no writes just now; the transaction certainly did not happen.
+
+    It is read-only, as after a failover or while somebody repairs it. The driver takes that for a
+    mistake in the program.
+    """
+
+
 class Database:
     """A pool of connections to one PostgreSQL, handing out transactions.
 
     ``url`` is a libpq address and may name several hosts: only one that accepts writes is used,
     so no decision is ever read from a replica. ``name`` is what the server's activity view shows.
+    Whoever waits ``wait_seconds`` for one of the connections gets `psycopg_pool.PoolTimeout`.
     Set ``prepare=False`` behind a pooler that cannot carry prepared statements.
     """
 
@@ -55,6 +64,7 @@ class Database:
         max_connections: int = 10,
         statement_timeout_seconds: float = 30,
         lock_timeout_seconds: float = 10,
+        wait_seconds: float = 10,
         prepare: bool = True,
     ) -> None:
         """Describe the pool; nothing is connected before `open`."""
@@ -70,7 +80,7 @@ class Database:
             },
             min_size=1,
             max_size=max_connections,
-            timeout=10,
+            timeout=wait_seconds,
             configure=self._configure,
             check=_check,
             name=name,
@@ -94,11 +104,15 @@ class Database:
     async def transaction(self) -> AsyncIterator[Tx]:
         """One read-committed transaction: committed at the end, rolled back on any exception.
 
-        Raises `CommitUnknown` where the commit was sent and its outcome never learned.
+        Raises `CommitUnknown` where the commit was sent and its outcome never learned, and
+        `OutOfService` where the server does not let anybody write.
         """
-        async with self._pool.connection() as connection, connection.begun(b"BEGIN"):
-            yield connection
-            await _commit(connection)
+        try:
+            async with self._pool.connection() as connection, connection.begun(b"BEGIN"):
+                yield connection
+                await _commit(connection)
+        except errors.ReadOnlySqlTransaction as error:
+            raise OutOfService(str(error)) from error
 
     async def run(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """Do ``work`` in a transaction, again from the start where the server chose it as victim.
@@ -126,9 +140,15 @@ class Database:
 
     @asynccontextmanager
     async def looking(self) -> AsyncIterator[Tx]:
-        """For one query by itself, which sees one moment anyway: half the trips of `reading`."""
-        async with self._pool.connection() as connection:
-            yield connection
+        """For one statement by itself, which sees one moment anyway: half the trips of `reading`.
+
+        Raises `OutOfService` as `transaction` does, where it is one that writes.
+        """
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except errors.ReadOnlySqlTransaction as error:
+            raise OutOfService(str(error)) from error
 
     async def _configure(self, connection: Connection) -> None:
         connection.adapters.register_loader("numeric", _NumericLoader)

@@ -6,10 +6,13 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+import structlog
+from psycopg.errors import DataCorrupted
+
 from counterfoil.books import files
 from counterfoil.core import ids
 from counterfoil.core.documents import content_type_of, safe_name
-from counterfoil.core.errors import Forbidden, Invalid, NotFound
+from counterfoil.core.errors import Damaged, Forbidden, Invalid, NotFound
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
@@ -18,6 +21,11 @@ from counterfoil.desk.idempotency import Idempotent, once
 MAX_FILE_BYTES: Final = 10 * 1024 * 1024
 MAX_FILES_OF_ORG: Final = 100_000
 MAX_BYTES_OF_ORG: Final = 20 * 1024**3
+
+_BATCH: Final = 16
+"""How many are compared at a time; each is read whole, by the server."""
+
+_log: Final = structlog.get_logger("counterfoil.files")
 
 MAY_UPLOAD: Final = (Permission.CREATE, Permission.SIGN)
 """Attachments belong to invoices, which creating makes, and to refunds, which signing orders."""
@@ -75,15 +83,92 @@ def prepared(desk: Desk, content: bytes, name: str, by: Actor) -> files.FileRow:
 async def fetch(desk: Desk, file_id: UUID, by: Actor) -> tuple[StoredFile, bytes]:
     """A file of the actor's organisation with its content; `NotFound` otherwise.
 
-    A key that is bound to a client id has what was uploaded with such a key, and what belongs to
-    that client id's invoices and their refunds.
+    Raises `Damaged` where what is stored is not what was taken in. A key that is bound to a
+    client id has what was uploaded with such a key, and what belongs to that client id's invoices
+    and their refunds.
     """
     by.require(Permission.READ)
-    async with desk.database.reading() as tx:
-        row = await files.get(tx, by.org_id, file_id, by.client_id)
+    try:
+        async with desk.database.reading() as tx:
+            row = await files.get(tx, by.org_id, file_id, by.client_id)
+    except DataCorrupted as error:
+        raise _damaged(by.org_id, file_id, str(error)) from error
     if row is None:
         raise NotFound("there is no such file")
+    must_be_whole(by.org_id, file_id, row.sha256, row.content)
     return _stored(row), row.content
+
+
+def must_be_whole(org_id: int, file_id: UUID, sha256: bytes, content: bytes) -> None:
+    """Raise `Damaged`, and log it, unless the content has this hash."""
+    found = hashlib.sha256(content).digest()
+    if found != sha256:
+        why = f"{len(content)} bytes with hash {found.hex()}, {sha256.hex()} was taken in"
+        raise _damaged(org_id, file_id, why)
+
+
+def _damaged(org_id: int, file_id: UUID, why: str) -> Damaged:
+    """The refusal to give out a file that is not what it was, and a line in the log."""
+    public = ids.public("file", file_id)
+    _log.error("file_damaged", org_id=org_id, file=public, reason=why)
+    return Damaged(
+        "what is stored is not the file that was uploaded, so it is not given out; the operator"
+        " of this system has to put it back from a backup"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """How many files were compared with their hashes, and a sentence for each that is not whole."""
+
+    files: int
+    findings: tuple[str, ...]
+
+
+async def compare(desk: Desk) -> Compared:
+    """Compare every file of every organisation with its hash, and look for papers that are gone."""
+    after = (0, UUID(int=0))
+    count = 0
+    findings: list[str] = []
+    while True:
+        async with desk.database.reading() as tx:
+            batch = await files.kept(tx, after=after, limit=_BATCH)
+        if not batch:
+            break
+        whole = await _whole(desk, batch)
+        findings += [
+            f"{_named(one.org_id, one.file_id)}, {one.name}: what is stored is not what was"
+            " uploaded"
+            for one in batch
+            if one.file_id not in whole
+        ]
+        count += len(batch)
+        after = (batch[-1].org_id, batch[-1].file_id)
+    async with desk.database.reading() as tx:
+        gone = await files.missing(tx)
+    findings += [
+        f"{_named(one.org_id, one.file_id)}: it is gone, and a refund of"
+        f" {ids.public('inv', one.invoice_id)} names it"
+        for one in gone
+    ]
+    return Compared(count, tuple(findings))
+
+
+async def _whole(desk: Desk, batch: list[files.KeptFile]) -> set[UUID]:
+    """Which of these are whole. What the server itself cannot read must hide none of the others."""
+    try:
+        async with desk.database.reading() as tx:
+            return await files.whole(tx, batch)
+    except DataCorrupted as error:
+        if len(batch) == 1:
+            _damaged(batch[0].org_id, batch[0].file_id, str(error))
+            return set()
+        half = len(batch) // 2
+        return await _whole(desk, batch[:half]) | await _whole(desk, batch[half:])
+
+
+def _named(org_id: int, file_id: UUID) -> str:
+    return f"organisation {org_id}, {ids.public('file', file_id)}"
 
 
 async def name_of(desk: Desk, file_id: UUID, by: Actor) -> str:

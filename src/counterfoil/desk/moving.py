@@ -327,9 +327,20 @@ async def freeze_if_ahead(desk: Desk, wallet: WalletRow, finalized_nonce: int) -
 
 
 async def due_txs(desk: Desk, chain: str) -> list[TxRow]:
-    """Committed transactions that a node should be offered now, for the first time or again."""
+    """Committed transactions that a node should be offered now, for the first time or again.
+
+    Raises while the database takes no writes: then nothing is sent.
+    """
     async with desk.database.reading() as tx:
-        return await wallets.due_txs(tx, chain, desk.clock.now())
+        due = await wallets.due_txs(tx, chain, desk.clock.now())
+    if not due:
+        return []
+
+    async def still(tx: Tx) -> set[str]:
+        return await wallets.may_be_sent(tx, chain, [row.tx_hash for row in due])
+
+    sendable = await desk.database.run(still)
+    return [row for row in due if row.tx_hash in sendable]
 
 
 async def note_sent(desk: Desk, row: TxRow, error: str | None) -> None:

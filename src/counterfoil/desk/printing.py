@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from counterfoil.books import bank_accounts, profiles
+from counterfoil.books import bank_accounts
 from counterfoil.books.bank_accounts import BankAccount
 from counterfoil.core.invoice import Invoice
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Tx
 from counterfoil.desk import queries
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.profile import Profile, profile
+from counterfoil.desk.profile import Profile, printed_logo, profile
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.reach import readable
 
@@ -35,11 +35,12 @@ async def printable(desk: Desk, invoice_id: UUID, by: Actor) -> Printable:
 
 async def printable_of(desk: Desk, tx: Tx, invoice: Invoice) -> Printable:
     """What an invoice's sheet needs."""
+    shown = await profile(tx, invoice.org_id)
     return Printable(
         view=await queries.full_view(desk, tx, invoice),
         bank_account=await bank_account_of(tx, invoice),
-        profile=await profile(tx, invoice.org_id),
-        logo=await profiles.logo(tx, invoice.org_id),
+        profile=shown,
+        logo=await printed_logo(tx, invoice.org_id, shown),
     )
 
 

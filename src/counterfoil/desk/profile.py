@@ -8,7 +8,7 @@ from counterfoil.books import orgs, profiles
 from counterfoil.books.profiles import Profile
 from counterfoil.core import ids, zones
 from counterfoil.core.documents import PNG, content_type_of, picture_size
-from counterfoil.core.errors import Invalid, NotFound
+from counterfoil.core.errors import Damaged, Invalid, NotFound
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.text import clean_email, clean_text
 from counterfoil.db.pool import Tx
@@ -113,8 +113,23 @@ async def logo_of(tx: Tx, org_id: int, sha256: str) -> bytes:
     found = await profile(tx, org_id)
     content = await profiles.logo(tx, org_id)
     shown = "" if found.logo_sha256 is None else found.logo_sha256.hex()
-    if content is None or shown != sha256:
+    if content is None or found.logo_file_id is None or shown != sha256:
         raise NotFound("there is no such logo")
+    files.must_be_whole(org_id, found.logo_file_id, bytes.fromhex(sha256), content)
+    return content
+
+
+async def printed_logo(tx: Tx, org_id: int, shown: Profile) -> bytes | None:
+    """The picture for documents; a damaged one keeps no invoice from being printed."""
+    if shown.logo_file_id is None or shown.logo_sha256 is None:
+        return None
+    content = await profiles.logo(tx, org_id)
+    if content is None:
+        return None
+    try:
+        files.must_be_whole(org_id, shown.logo_file_id, shown.logo_sha256, content)
+    except Damaged:
+        return None
     return content
 
 

@@ -24,6 +24,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from counterfoil.core import zones
 from counterfoil.core.errors import (
     Conflict,
+    Damaged,
     Forbidden,
     Invalid,
     NotFound,
@@ -302,6 +303,7 @@ _STATUS_CODES: Final[dict[type[Refusal], int]] = {
     OutOfPlace: 409,
     Conflict: 409,
     Invalid: 422,
+    Damaged: 500,
     Unavailable: 503,
 }
 

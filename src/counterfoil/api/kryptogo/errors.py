@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException
 from counterfoil.api.kryptogo.status import VERBS, invoice_status, verbs_of
 from counterfoil.core.errors import (
     Conflict,
+    Damaged,
     Forbidden,
     Invalid,
     NotFound,
@@ -61,6 +62,7 @@ _CODES: Final[dict[type[Refusal], tuple[int, int]]] = {
     Conflict: (409, 4090),
     Invalid: (422, 4220),
     TooMany: (429, 4290),
+    Damaged: (500, 5001),
     Unavailable: (503, 5030),
 }
 """HTTP status and code of each refusal; the nearest class counts."""
