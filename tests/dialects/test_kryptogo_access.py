@@ -43,6 +43,10 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", "/invoice/intent/{intent_id}/resolve"): {SIGN},
     ("POST", "/invoice/intent/{intent_id}/note"): {REVIEW},
     ("POST", "/invoice/intent/{intent_id}/attach"): {REVIEW},
+    ("POST", "/invoice/intent/{intent_id}/escalate"): {REVIEW},
+    ("POST", "/invoice/intent/{intent_id}/disposition"): {REVIEW},
+    ("POST", "/invoice/intent/{intent_id}/report"): {REVIEW},
+    ("GET", "/invoice/intent/{intent_id}/reports"): {REVIEW},
     ("POST", "/invoice/intent/{intent_id}/quarantine"): {REVIEW},
     ("POST", "/invoice/intent/{intent_id}/payments/approve"): {SIGN},
     ("POST", "/invoice/intent/{intent_id}/payments/accept"): {SIGN},
@@ -55,7 +59,7 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("GET", "/invoice/intent/{intent_id}/logs"): {READ},
     ("GET", "/invoice/intent/{intent_id}/callbacks"): {READ},
     ("POST", "/invoice/intent/{intent_id}/callbacks/{event_id}/redeliver"): {CREATE},
-    ("POST", "/files"): {CREATE, SIGN},
+    ("POST", "/files"): {CREATE, SIGN, REVIEW},
     ("GET", "/files/{file_id}"): {READ},
 }
 """Any one of the permissions opens the route."""

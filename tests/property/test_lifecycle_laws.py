@@ -17,6 +17,8 @@ from counterfoil.core.events import (
     Command,
     DeadlinePassed,
     Decline,
+    DisposeHit,
+    Escalate,
     Event,
     Fact,
     GraceOver,
@@ -104,6 +106,17 @@ def events(draw: st.DrawFn) -> Event:
                 Cancel(at=at, by=by),
                 Release(at=at, by=by, reason="r"),
                 Decline(at=at, by=by, reason="r"),
+                Escalate(at=at, by=by, reason="r"),
+                DisposeHit(
+                    at=at,
+                    by=by,
+                    list_code="OFAC_SDN",
+                    entry_uid="1",
+                    payer=CUSTOMER,
+                    fingerprint="f",
+                    evidence=(),
+                    reason="r",
+                ),
                 Quarantine(at=at, by=by, reason="r"),
                 TakeNote(at=at, by=by, text="t"),
                 Accept(at=at, by=by, surplus=draw(st.sampled_from(["keep", "return"]))),
@@ -215,8 +228,9 @@ def test_a_finding_is_lifted_by_people_only(policy: Policy, story: list[Event]) 
         except Refusal:
             continue
         if now.status is not Status.COMPLIANCE_HOLD:
-            # Two people decided, or the money itself was reorganised away.
-            decided = len(now.releases) > 1 or len(now.declines) > 1
+            # Two people decided, also that a hit means somebody else, or the money itself was
+            # reorganised away.
+            decided = len(now.releases) > 1 or len(now.declines) > 1 or before.screening is None
             assert before.status is Status.COMPLIANCE_HOLD
             assert decided or not now.tally.seen_any
             break
@@ -244,7 +258,8 @@ def test_money_leaves_only_after_clearance(policy: Policy, story: list[Event]) -
                 Status.REFUND_PENDING,
                 Status.REFUND_PROCESSING,
             }
-            assert before.context is not Context.SANCTIONED or before.refunds
+            cleared = before.refunds or before.screening is None  # two disposed of what was hit
+            assert before.context is not Context.SANCTIONED or cleared
         if now.status is Status.SWEEPING and before.status is not Status.SWEEPING:
             assert now.screening is not None
             assert now.screening.covers_all(now.tally)

@@ -86,6 +86,7 @@ _BESIDE: Final = {
     "one officer is not enough, and some acts of theirs decide nothing": """
         compliance_hold : release decline : =
         compliance_hold compliance_declined : quarantine take_note : =
+        compliance_hold : escalate dispose_hit : =
     """,
     "a price may be too high again, and a surplus be kept": """
         resolution_required : recalculate : =

@@ -22,7 +22,7 @@ from counterfoil.core.journal import JournalEntry, LedgerAccount, Posting
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.reckoning import Depth, tally
 from counterfoil.core.risk import assess
-from counterfoil.core.risk_facts import Factors
+from counterfoil.core.risk_facts import Factors, Hit, Subject
 from counterfoil.core.risk_rules import Policy
 from counterfoil.core.roles import system
 from counterfoil.core.settlement import Settlement
@@ -157,6 +157,20 @@ class Payments:
         )
         async with self.desk.database.transaction() as tx:
             await screening.add_runs(tx, [run])
+
+    async def listed(self, invoice_id: str, entry_uid: str, name: str) -> None:
+        """Who paid stands on a list, under this name: the money is held."""
+        hit = Hit("OFAC_SDN", "exact_address", "ETH", "idList", entry_uid, (name,))
+        factors = Factors(
+            run_id="scr_1",
+            stage="payment_confirmed",
+            subject=Subject("address", CUSTOMER, "arb", "evm"),
+            evaluated_at=self.desk.clock.now(),
+            amount_twd=None,
+            hits=(hit,),
+        )
+        await self.screened(invoice_id, "aml_hold", sanctioned=True)
+        await self.explained(invoice_id, factors)
 
     async def paid(
         self, invoice_id: str, *, percent: int = 100, at: datetime | None = None

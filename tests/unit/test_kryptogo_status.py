@@ -246,7 +246,13 @@ def test_an_ended_invoice_is_archived_once() -> None:
 
 def test_refusals_speak_in_verbs_of_this_api() -> None:
     assert verbs_of(S.APPROVAL_PENDING, None) == ["update", "approve", "reject", "cancel"]
-    assert verbs_of(S.COMPLIANCE_HOLD, C.HIGH_RISK) == ["release", "decline", "quarantine"]
+    assert verbs_of(S.COMPLIANCE_HOLD, C.HIGH_RISK) == [
+        "release",
+        "decline",
+        "escalate",
+        "disposition",
+        "quarantine",
+    ]
     assert verbs_of(S.SWEEPING, C.EXACT) == []
     assert verbs_of(S.APPROVAL_PENDING, None, ROLES["finance"]) == ["update", "cancel"]
 

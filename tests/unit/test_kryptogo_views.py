@@ -5,7 +5,8 @@ from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from counterfoil.api.kryptogo.views import RISK_FIELDS, invoice_intent, payment_intent
+from counterfoil.api.kryptogo.risk import RISK_FIELDS
+from counterfoil.api.kryptogo.views import invoice_intent, payment_intent
 from counterfoil.books.moves import MoveRow
 from counterfoil.books.screening import ScreeningRun
 from counterfoil.core.events import OrderRefund

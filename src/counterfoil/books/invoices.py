@@ -4,27 +4,20 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
 from typing import Any, Final, Literal, LiteralString
 from uuid import UUID
 
 import msgspec
 
-from counterfoil.books import ledger, refunds, searched, transfers
+from counterfoil.books import invoice_detail, ledger, refunds, searched, transfers
 from counterfoil.core import reckoning
 from counterfoil.core.assets import known_asset
 from counterfoil.core.invoice import (
     Context,
-    Document,
     Invoice,
-    Note,
     PaymentRequest,
-    Policy,
-    Price,
     Quote,
     Refund,
-    Resolution,
-    Screening,
     Status,
 )
 from counterfoil.core.settlement import Settlement
@@ -37,56 +30,6 @@ from counterfoil.db.rows import (
     one_row,
     together,
 )
-
-
-class _Detail(msgspec.Struct, frozen=True):
-    """What no query filters on, but by ``client_id`` (`invoice_by_client`); never an amount."""
-
-    client_id: str
-    document: Document
-    price: Price
-    policy: Policy
-    payout_to: dict[str, str]
-    callback_url: str | None
-    created_by: str
-    deadline_follows_approval: bool
-    explicit_deadline_at: datetime | None
-    bank_account_id: int | None
-    swap_enabled: bool
-    allow_any_chain: bool
-    allow_any_token: bool
-    use_fixed_stablecoin_rate: bool
-    screening: "_Screening | None"
-    edited_by: tuple[str, ...]
-    reviewer: str | None
-    approved_by: str | None
-    approved_at: datetime | None
-    approved_hash: str | None
-    releases: tuple[str, ...]
-    declines: tuple[str, ...]
-    signed_off_by: str | None
-    signed_off_at: datetime | None
-    expired_at: datetime | None
-    completed_at: datetime | None
-    archived_at: datetime | None
-    resolution: Resolution | None = None
-    notes: tuple[Note, ...] = ()
-    hd_address: str | None = None
-    hd_chains: tuple[str, ...] = ()
-    quarantined_by: str | None = None
-    quarantined_at: datetime | None = None
-    stray_screening: "_Screening | None" = None
-
-
-class _Screening(msgspec.Struct, frozen=True):
-    """A `Screening` whose amounts are text, since JSON numbers end where 64 bits do."""
-
-    run_id: UUID
-    decision: Literal["clear", "manual_review", "aml_hold"]
-    sanctioned: bool
-    covers: tuple[tuple[str, str], ...]
-    payers: tuple[str, ...]
-    degraded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +62,6 @@ _COLUMNS: Final[LiteralString] = """
     deadline_at, created_at, version, detail::text AS detail
 """
 
-_read_detail: Final = attrgetter(*_Detail.__struct_fields__)
-_decode_detail = msgspec.json.Decoder(_Detail).decode
 _decode_quote = msgspec.json.Decoder(Quote).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -149,7 +90,7 @@ async def insert(tx: Tx, invoice: Invoice) -> None:
         """,
         _parameters(invoice, invoice.created_at)
         | searched.columns(invoice)
-        | {"detail": _encode(_detail(invoice)).decode()},
+        | {"detail": invoice_detail.written(invoice).decode()},
     )
     await _insert_requests(tx, invoice)
 
@@ -187,7 +128,7 @@ async def save_all(tx: Tx, changed: Sequence[Changed]) -> None:
             "rows": as_records(
                 [
                     _parameters(one.after, one.at)
-                    | {"detail": msgspec.Raw(_encode(_detail(one.after)))}
+                    | {"detail": msgspec.Raw(invoice_detail.written(one.after))}
                     for one in changed
                 ]
             ),
@@ -373,10 +314,7 @@ def _invoice(
     settled: Settlement,
     sent_back: tuple[Refund, ...],
 ) -> Invoice:
-    detail = _decode_detail(row.detail)
-    fields = msgspec.structs.asdict(detail)
-    fields["screening"] = _screening(detail.screening)
-    fields["stray_screening"] = _screening(detail.stray_screening)
+    detail = invoice_detail.read(row.detail)
     return Invoice(
         org_id=row.org_id,
         invoice_id=row.invoice_id,
@@ -390,23 +328,10 @@ def _invoice(
         created_at=row.created_at,
         version=row.version,
         requests=requests,
-        tally=reckoning.tally(requests, map(transfers.received, received), detail.policy),
+        tally=reckoning.tally(requests, map(transfers.received, received), detail["policy"]),
         settled=settled,
         refunds=sent_back,
-        **fields,
-    )
-
-
-def _screening(stored: _Screening | None) -> Screening | None:
-    if stored is None:
-        return None
-    return Screening(
-        run_id=stored.run_id,
-        decision=stored.decision,
-        sanctioned=stored.sanctioned,
-        covers=tuple((asset, int(units)) for asset, units in stored.covers),
-        payers=stored.payers,
-        degraded=stored.degraded,
+        **detail,
     )
 
 
@@ -478,23 +403,3 @@ def _moved(changed: Sequence[Changed]) -> list[dict[str, object]]:
 def _counts_as(invoice: Invoice) -> tuple[object, ...]:
     archived = invoice.archived_at is not None
     return invoice.org_id, invoice.status, invoice.context, invoice.settlement, archived
-
-
-def _detail(invoice: Invoice) -> _Detail:
-    fields = dict(zip(_Detail.__struct_fields__, _read_detail(invoice), strict=True))
-    fields["screening"] = _stored_screening(invoice.screening)
-    fields["stray_screening"] = _stored_screening(invoice.stray_screening)
-    return _Detail(**fields)
-
-
-def _stored_screening(screening: Screening | None) -> _Screening | None:
-    if screening is None:
-        return None
-    return _Screening(
-        run_id=screening.run_id,
-        decision=screening.decision,
-        sanctioned=screening.sanctioned,
-        covers=tuple((asset, str(units)) for asset, units in screening.covers),
-        payers=screening.payers,
-        degraded=screening.degraded,
-    )

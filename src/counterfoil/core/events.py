@@ -88,6 +88,29 @@ class Decline(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Escalate(Command):
+    """A compliance officer has money held that was only to be looked at."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisposeHit(Command):
+    """One compliance officer finds that a hit means somebody else; it takes two.
+
+    ``fingerprint`` is that of the hit (`counterfoil.core.risk_facts.Hit`), ``payer`` the address
+    that was hit, and ``evidence`` are uploaded files.
+    """
+
+    list_code: str
+    entry_uid: str
+    payer: str
+    fingerprint: str
+    evidence: tuple[UUID, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantine(Command):
     """A compliance officer has refused or held money taken to the quarantine wallet."""
 
@@ -244,6 +267,8 @@ COMMANDS: Final[tuple[type[Command], ...]] = (
     Cancel,
     Release,
     Decline,
+    Escalate,
+    DisposeHit,
     Quarantine,
     TakeNote,
     Accept,

@@ -294,7 +294,9 @@ class Screening:
     """The newest screening's verdict, and exactly which money it looked at.
 
     ``covers`` and ``payers`` are those of the `Tally` as it was when screened. ``degraded``:
-    nothing was found, only answers were missing, so asking again may clear it.
+    nothing was found, only answers were missing, so asking again may clear it. So many people
+    release it: ``review_approvers`` while it is to be looked at, ``hold_approvers`` once it is
+    held (specs/aml.md 4.2, as the policy said at the time).
     """
 
     run_id: UUID
@@ -303,10 +305,27 @@ class Screening:
     covers: tuple[tuple[str, int], ...]
     payers: tuple[str, ...]
     degraded: bool = False
+    review_approvers: int = 2
+    hold_approvers: int = 2
 
     def covers_all(self, tally: Tally) -> bool:
         """Whether it looked at exactly this money, from exactly these payers."""
         return (self.covers, self.payers) == (tally.confirmed, tally.payers)
+
+
+@dataclass(frozen=True, slots=True)
+class Disposal:
+    """Who found that a hit of the newest screening means somebody else (specs/aml.md 4.1).
+
+    ``payer`` is the address that was hit, ``fingerprint`` says as what.
+    """
+
+    list_code: str
+    entry_uid: str
+    payer: str
+    fingerprint: str
+    people: tuple[str, ...]
+    evidence: tuple[UUID, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,6 +451,10 @@ class Invoice:
     approved_hash: str | None = None
     releases: tuple[str, ...] = ()
     declines: tuple[str, ...] = ()
+    escalated_by: str | None = None
+    """Who had money held, since the hold began, that was only to be looked at."""
+    escalated_at: datetime | None = None
+    disposals: tuple[Disposal, ...] = ()
     quarantined_by: str | None = None
     """Who had held money taken to the hold wallet, since it was last let go."""
     quarantined_at: datetime | None = None

@@ -155,6 +155,7 @@ class Assessment:
                 for state in self.factors.lists
             ],
             "hits": [hit.record() for hit in self.factors.all_hits],
+            **self._dispositions(),
             "rules": [
                 self._rule_record(code, r)
                 for code, r in self.results.items()
@@ -173,6 +174,11 @@ class Assessment:
             "decision": self.decision.value,
             "degraded": self.degraded,
         }
+
+    def _dispositions(self) -> dict[str, object]:
+        """What was hit and counts for nothing, where there is any."""
+        found = [one.record() for one in self.factors.disposed]
+        return {"dispositions": found} if found else {}
 
     def _rule_record(self, code: str, result: RuleResult) -> dict[str, object]:
         factor = self.policy.peak(code)

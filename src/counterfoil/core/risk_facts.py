@@ -4,6 +4,8 @@ Workers gather them, `counterfoil.core.risk` judges them, and each knows how it 
 ``kya_record`` of a payment.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -15,6 +17,9 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from counterfoil.core.money import plain_text
+
+LISTED: Final = frozenset({"exact_address", "same_key"})
+"""Hits that an entry of a list made, and that may mean somebody else."""
 
 Match = Literal["exact_address", "same_key", "issuer_freeze", "provider"]
 Stage = Literal[
@@ -67,6 +72,11 @@ class Hit:
     programs: tuple[str, ...] = ()
     hard: bool = True
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that it says: another one when anything about the entry changed."""
+        return fingerprint_of(self.record())
+
     def record(self) -> dict[str, object]:
         """The hit as it stands in ``kya_record.hits`` (specs/aml.md 5)."""
         return {
@@ -78,6 +88,29 @@ class Hit:
             "label": self.label,
             "source": self.source,
             "hard": self.hard,
+        }
+
+
+def fingerprint_of(record: Mapping[str, object]) -> str:
+    """That of a hit by how it stands in a record."""
+    text = json.dumps(record, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Disposed:
+    """A hit that two people found to mean somebody else, so that it counts for nothing."""
+
+    list_code: str
+    entry_uid: str
+    disposition_id: str
+
+    def record(self) -> dict[str, object]:
+        """How it stands in ``kya_record.dispositions``."""
+        return {
+            "list": self.list_code,
+            "entry_uid": self.entry_uid,
+            "disposition_id": self.disposition_id,
         }
 
 
@@ -207,9 +240,9 @@ class Factors:
     """Everything one evaluation looks at; the same factors and policy give the same result.
 
     ``amount_twd`` is None when no rate was to be had. ``hits`` come from our own lists, those
-    of providers travel in ``screenings``. ``allow_listed``: a verified wallet of the
-    organisation's own. ``expected_max_single_twd``: what the organisation recorded for this
-    party, None for nothing.
+    of providers travel in ``screenings``; ``disposed`` are none any more. ``allow_listed``: a
+    verified wallet of the organisation's own. ``expected_max_single_twd``: what the organisation
+    recorded for this party, None for nothing.
     """
 
     run_id: str
@@ -220,6 +253,7 @@ class Factors:
     rate: RateUsed | None = None
     lists: tuple[ListState, ...] = ()
     hits: tuple[Hit, ...] = ()
+    disposed: tuple[Disposed, ...] = ()
     screenings: tuple[AddressRisk, ...] = ()
     failures: tuple[ProviderFailure, ...] = ()
     allow_listed: bool = False

@@ -49,6 +49,9 @@ _SOFT_HIT_SCORE: Final = 50
 # ----------------------------------------------------------------------------------- the policy
 
 _LONGEST_LIST_AGE: Final = timedelta(hours=72)
+PEOPLE: Final = 2
+"""How many release money, unless a policy asks for others."""
+_MOST_PEOPLE: Final = 5
 _ALWAYS_ON: Final = frozenset({"kya_risk", "kya_risk_address"})
 Curve = tuple[tuple[Decimal, Decimal], ...]
 """Points ``(x, y)`` of a line, x rising."""
@@ -68,7 +71,8 @@ class Policy:
     """How an organisation scores, inside guard rails it cannot leave (specs/aml.md 4.2).
 
     ``weights`` and ``peaks`` override the table of rules. ``lists`` are the sanctions lists
-    that bind: each must be present and fresh. ``providers`` are those that must answer.
+    that bind: each must be present and fresh. ``providers`` are those that must answer. So many
+    people release what is to be looked at, and what is held; one is enough for the first only.
     Raises `Invalid` naming the setting that breaks a guard rail.
     """
 
@@ -83,10 +87,14 @@ class Policy:
     lists: frozenset[str] = frozenset({"OFAC_SDN"})
     providers: frozenset[str] = frozenset()
     list_max_age: timedelta = _LONGEST_LIST_AGE
+    review_approvers: int = PEOPLE
+    hold_approvers: int = PEOPLE
 
     def __post_init__(self) -> None:
         """Check every guard rail, and name all that break."""
-        broken = dict(chain(self._bands(), self._rules(), self._thresholds(), self._lists()))
+        broken = dict(
+            chain(self._bands(), self._rules(), self._thresholds(), self._lists(), self._people())
+        )
         if broken:
             message = "; ".join(f"{setting}: {sentence}" for setting, sentence in broken.items())
             raise Invalid(message, fields=broken)
@@ -139,6 +147,11 @@ class Policy:
         ):
             yield "large_transaction_curve", "must have rising amounts with scores from 0 to 100"
 
+    def _people(self) -> Iterator[tuple[str, str]]:
+        most = Decimal(self.hold_approvers)
+        yield from _outside("release.hold_approvers", most, PEOPLE, _MOST_PEOPLE)
+        yield from _outside("release.review_approvers", Decimal(self.review_approvers), 1, most)
+
     def _lists(self) -> Iterator[tuple[str, str]]:
         if not self.lists:
             yield "lists", "must name at least one sanctions list"
@@ -150,7 +163,9 @@ def _rises(curve: Curve) -> bool:
     return all(x0 < x1 and y0 <= y1 for (x0, y0), (x1, y1) in pairwise(curve))
 
 
-def _outside(setting: str, value: Decimal, low: int, high: int) -> Iterator[tuple[str, str]]:
+def _outside(
+    setting: str, value: Decimal, low: int, high: int | Decimal
+) -> Iterator[tuple[str, str]]:
     if not (value.is_finite() and low <= value <= high):
         yield setting, f"must be between {low} and {high}"
 

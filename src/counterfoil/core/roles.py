@@ -14,7 +14,9 @@ from counterfoil.core.events import (
     Cancel,
     Command,
     Decline,
+    DisposeHit,
     Edit,
+    Escalate,
     Event,
     OrderRefund,
     Quarantine,
@@ -133,6 +135,8 @@ REQUIRED: Final[dict[type[Command], Permission]] = {
     Recalculate: P.SIGN,
     Release: P.REVIEW,
     Decline: P.REVIEW,
+    Escalate: P.REVIEW,
+    DisposeHit: P.REVIEW,
     Quarantine: P.REVIEW,
     TakeNote: P.REVIEW,
 }

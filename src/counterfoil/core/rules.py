@@ -15,29 +15,23 @@ from counterfoil.core.events import (
     Archive,
     Cancel,
     DeadlinePassed,
-    Decline,
     Edit,
     Effect,
     Event,
-    GiveUpMoves,
     GraceOver,
     MoneyFact,
     PaidOut,
-    Quarantine,
     Recalculate,
     Reject,
-    Release,
     ReleaseMoves,
     Screen,
     Screened,
     SignOff,
     Swept,
-    TakeNote,
 )
 from counterfoil.core.invoice import (
     Context,
     Invoice,
-    Note,
     Resolution,
     Screening,
     Status,
@@ -177,13 +171,14 @@ def rescreened(invoice: Invoice, event: Screened) -> Outcome:
 def screened_in_hold(invoice: Invoice, event: Screened) -> Outcome:
     """What came beside held money was screened too: people decide on all of it, from the start.
 
-    Money that only missing answers hold goes on by itself, once all of it is found clear.
+    Money that only missing answers hold goes on by itself, once all of it is found clear; so does
+    what was screened anew without its hits.
     """
     if lifts_hold(invoice, event.screening):
         after = replace(invoice, screening=event.screening, releases=(), declines=())
-        return _let_go(after, event)
+        return let_go(after, event)
     waits = _lacks_answers(invoice)
-    outweighed = _sanctioned(invoice) and not event.screening.sanctioned
+    outweighed = is_sanctioned(invoice) and not event.screening.sanctioned
     if outweighed or (waits and event.screening.decision == "clear"):
         return _held(invoice), ()
     # A finding is a matter for people, whoever cannot be asked about it later on.
@@ -216,67 +211,6 @@ def noted_in_motion(invoice: Invoice, event: MoneyFact) -> Outcome:
     """Keep the new totals; a sweep takes all there is, so all there is gets screened first."""
     after = replace(invoice, tally=event.tally)
     return after, () if _same_money(invoice, after) else (Screen(),)
-
-
-def released(invoice: Invoice, event: Release) -> Outcome:
-    """With the second person's word the money goes on as if it had been clean."""
-    if _sanctioned(invoice):
-        raise OutOfPlace(
-            "this money comes from a sanctioned address and cannot be released;"
-            " it can only be declined",
-            data={"rule": "sanctions_hit"},
-        )
-    _refuse_unscreened(invoice)
-    people = _one_more(invoice, invoice.releases, event.by)
-    after = replace(invoice, releases=people, declines=_without(invoice.declines, event.by))
-    if len(people) < PEOPLE_TO_DECIDE_A_HOLD:
-        return after, ()
-    freed = replace(after, context=None, quarantined_by=None, quarantined_at=None)
-    now, effects = _let_go(freed, event)
-    if invoice.quarantined_at is None:
-        return now, effects
-    if invoice.signed_off_at is not None:
-        return now, (*planning.out_of_hold(invoice), *effects)
-    return now, (GiveUpMoves(frozenset({"quarantine"})), *effects)
-
-
-def quarantined(invoice: Invoice, event: Quarantine) -> Outcome:
-    """Have what lies at the deposit address taken to the hold wallet; people decide from there."""
-    if not (invoice.tally.settled and invoice.tally.final):
-        raise OutOfPlace(
-            "the payment is not yet final on chain; quarantine it in a few minutes",
-            data={"rule": "finality"},
-        )
-    if not reckoning.unswept(invoice):
-        raise OutOfPlace(
-            "nothing lies at the deposit address, so there is nothing to take to quarantine",
-            data={"rule": "nothing_to_quarantine"},
-        )
-    after = replace(invoice, quarantined_by=event.by, quarantined_at=event.at)
-    return after, planning.to_hold(invoice)
-
-
-def declined(invoice: Invoice, event: Decline) -> Outcome:
-    """With the second person's word the money is refused; a refund may be ordered.
-
-    What was planned for it and not signed yet is given up, so that nothing leaves by it.
-    """
-    people = _one_more(invoice, invoice.declines, event.by)
-    after = replace(invoice, declines=people, releases=_without(invoice.releases, event.by))
-    if len(people) < PEOPLE_TO_DECIDE_A_HOLD:
-        return after, ()
-    after = planning.without_surplus_refund(replace(after, status=S.COMPLIANCE_DECLINED), event)
-    return after, (GiveUpMoves(),) if invoice.signed_off_at is not None else ()
-
-
-def note_taken(invoice: Invoice, event: TakeNote) -> Outcome:
-    """Keep the note beside the money that it is about."""
-    if len(invoice.notes) >= MAX_NOTES:
-        raise OutOfPlace(
-            f"there are {MAX_NOTES} notes already, which is as many as are kept",
-            data={"rule": "notes"},
-        )
-    return replace(invoice, notes=(*invoice.notes, Note(event.text, event.by, event.at))), ()
 
 
 def accepted(invoice: Invoice, event: Accept) -> Outcome:
@@ -324,7 +258,7 @@ def signed_off(invoice: Invoice, event: SignOff) -> Outcome:
 
 def must_be_signable(invoice: Invoice) -> None:
     """Refuse to sign for money that may still change, or that nobody has looked at."""
-    _refuse_unscreened(invoice)
+    refuse_unscreened(invoice)
     if not (invoice.tally.settled and invoice.tally.final):
         raise OutOfPlace(
             "the payment is not yet final on chain; sign for it in a few minutes",
@@ -400,7 +334,7 @@ def _ripe(invoice: Invoice) -> bool:
     return enough or invoice.tally.settled
 
 
-def _refuse_unscreened(invoice: Invoice) -> None:
+def refuse_unscreened(invoice: Invoice) -> None:
     """Nobody decides about money that nobody has looked at."""
     if not _looked_at(invoice):
         raise OutOfPlace(
@@ -413,10 +347,19 @@ def _looked_at(invoice: Invoice) -> bool:
     return invoice.screening is not None and invoice.screening.covers_all(invoice.tally)
 
 
+def people_to_release(invoice: Invoice) -> int:
+    """How many people release held money: fewer only where the policy of its screening says so."""
+    verdict = invoice.screening
+    if verdict is None:
+        return PEOPLE_TO_DECIDE_A_HOLD
+    looked_at = verdict.decision == "manual_review" and invoice.escalated_at is None
+    return verdict.review_approvers if looked_at else verdict.hold_approvers
+
+
 def is_cleared(invoice: Invoice) -> bool:
     """Whether all of the money was found clean, or was released as it is."""
     verdict = invoice.screening
-    released = len(invoice.releases) >= PEOPLE_TO_DECIDE_A_HOLD
+    released = len(invoice.releases) >= people_to_release(invoice)
     return verdict is not None and _looked_at(invoice) and (verdict.decision == "clear" or released)
 
 
@@ -432,25 +375,33 @@ def _same_money(before: Invoice, after: Invoice) -> bool:
     )
 
 
-def _sanctioned(invoice: Invoice) -> bool:
+def is_sanctioned(invoice: Invoice) -> bool:
+    """Whether a hit holds it that nobody can release."""
     return invoice.screening is not None and invoice.screening.sanctioned
 
 
 def _lacks_answers(invoice: Invoice) -> bool:
-    """Whether only missing answers hold the money: nothing was found, and nobody said no."""
+    """Whether only missing answers hold the money: nothing was found, and nobody said no.
+
+    So it is while money is screened anew whose hit two people found to mean somebody else.
+    """
     verdict = invoice.screening
-    decided = invoice.declines or invoice.quarantined_at is not None
-    return verdict is not None and verdict.degraded and not (verdict.sanctioned or decided)
+    decided = invoice.declines or invoice.escalated_at or invoice.quarantined_at
+    return not decided and (verdict is None or (verdict.degraded and not verdict.sanctioned))
 
 
 def _held(invoice: Invoice) -> Invoice:
-    hit = _sanctioned(invoice)
+    hit = is_sanctioned(invoice)
+    lasts = invoice.status is S.COMPLIANCE_HOLD
     return replace(
         invoice,
         status=S.COMPLIANCE_HOLD,
         context=Context.SANCTIONED if hit else Context.HIGH_RISK,
         releases=(),
         declines=(),
+        disposals=(),
+        escalated_by=invoice.escalated_by if lasts else None,
+        escalated_at=invoice.escalated_at if lasts else None,
     )
 
 
@@ -463,28 +414,14 @@ def _judged(invoice: Invoice, event: Event) -> Outcome:
     return signed_off(after, SignOff(at=event.at, by="system:policy"))
 
 
-def _let_go(invoice: Invoice, event: Event) -> Outcome:
+def let_go(invoice: Invoice, event: Event) -> Outcome:
     """Let held money go on from where it stands; once signed for, that is on its way."""
     if invoice.signed_off_at is None:
         return _judged(invoice, event)
     return replace(invoice, status=S.SWEEPING, context=reckoning.judge(invoice)), ()
 
 
-def _without(people: tuple[str, ...], person: str) -> tuple[str, ...]:
-    """Nobody stands on both sides: the newer word counts."""
-    return tuple(one for one in people if one != person)
-
-
 def _signs_itself(invoice: Invoice) -> bool:
     """Whether the policy may sign: only where nobody has to say where a surplus goes."""
     firm = invoice.tally.settled and invoice.tally.final
     return not invoice.policy.sign_off_required and firm and not reckoning.surplus(invoice)
-
-
-def _one_more(invoice: Invoice, people: tuple[str, ...], person: str) -> tuple[str, ...]:
-    if person in people:
-        raise Forbidden("you have already decided; a second person has to")
-    if person in {*makers(invoice), invoice.approved_by}:
-        message = "you made or approved this invoice, so other people have to decide"
-        raise Forbidden(message, data={"rule": "maker_is_not_checker"})
-    return (*people, person)

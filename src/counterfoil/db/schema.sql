@@ -248,6 +248,20 @@ CREATE TABLE public.client_file (
     file_id uuid NOT NULL
 );
 
+CREATE TABLE public.compliance_report (
+    org_id bigint NOT NULL,
+    sequence integer NOT NULL,
+    invoice_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    operator_uid text NOT NULL COLLATE pg_catalog."C",
+    reference text NOT NULL,
+    reported_on date NOT NULL,
+    request_id text,
+    seal bytea NOT NULL,
+    CONSTRAINT compliance_report_seal_check CHECK ((length(seal) = 32)),
+    CONSTRAINT compliance_report_sequence_check CHECK ((sequence >= 1))
+);
+
 CREATE TABLE public.deposit_address (
     org_id bigint NOT NULL,
     number bigint NOT NULL,
@@ -494,7 +508,8 @@ CREATE TABLE public.org (
     next_number bigint DEFAULT 1 NOT NULL,
     created_at timestamp with time zone NOT NULL,
     log_length integer DEFAULT 0 NOT NULL,
-    time_zone text DEFAULT 'UTC'::text NOT NULL COLLATE pg_catalog."C"
+    time_zone text DEFAULT 'UTC'::text NOT NULL COLLATE pg_catalog."C",
+    report_log_length integer DEFAULT 0 NOT NULL
 );
 
 CREATE TABLE public.org_log (
@@ -720,6 +735,20 @@ CREATE TABLE public.saved_filter (
     created_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.screening_disposition (
+    org_id bigint NOT NULL,
+    disposition_id uuid NOT NULL,
+    party text NOT NULL,
+    payer text NOT NULL COLLATE pg_catalog."C",
+    fingerprint text NOT NULL COLLATE pg_catalog."C",
+    list_code text NOT NULL COLLATE pg_catalog."C",
+    entry_uid text NOT NULL COLLATE pg_catalog."C",
+    invoice_id uuid NOT NULL,
+    people text[] NOT NULL,
+    evidence uuid[] NOT NULL,
+    decided_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.screening_list (
     list_code text NOT NULL COLLATE pg_catalog."C",
     published_on date,
@@ -884,6 +913,9 @@ ALTER TABLE ONLY public.client_file
 ALTER TABLE ONLY public.client
     ADD CONSTRAINT client_pkey PRIMARY KEY (org_id, client_id);
 
+ALTER TABLE ONLY public.compliance_report
+    ADD CONSTRAINT compliance_report_pkey PRIMARY KEY (org_id, sequence);
+
 ALTER TABLE ONLY public.deposit_address
     ADD CONSTRAINT deposit_address_pkey PRIMARY KEY (org_id, number);
 
@@ -1022,6 +1054,12 @@ ALTER TABLE ONLY public.role_grant
 ALTER TABLE ONLY public.saved_filter
     ADD CONSTRAINT saved_filter_pkey PRIMARY KEY (org_id, member_id, name);
 
+ALTER TABLE ONLY public.screening_disposition
+    ADD CONSTRAINT screening_disposition_org_id_party_payer_fingerprint_key UNIQUE (org_id, party, payer, fingerprint);
+
+ALTER TABLE ONLY public.screening_disposition
+    ADD CONSTRAINT screening_disposition_pkey PRIMARY KEY (org_id, disposition_id);
+
 ALTER TABLE ONLY public.screening_list_address
     ADD CONSTRAINT screening_list_address_pkey PRIMARY KEY (family, address, list_code, entry_uid, label, version_from);
 
@@ -1070,6 +1108,8 @@ CREATE INDEX wallet_note_by_wallet ON ingest.wallet_note USING btree (chain, add
 CREATE INDEX answered_challenge_expiry ON public.answered_challenge USING btree (expires_at);
 
 CREATE INDEX api_key_member ON public.api_key USING btree (org_id, member_id);
+
+CREATE INDEX compliance_report_of_invoice ON public.compliance_report USING btree (org_id, invoice_id, sequence);
 
 CREATE INDEX deposit_address_free ON public.deposit_address USING btree (org_id, number) WHERE (invoice_id IS NULL);
 
@@ -1153,6 +1193,8 @@ CREATE UNIQUE INDEX refund_one_open ON public.refund USING btree (org_id, invoic
 
 CREATE INDEX role_grant_holds_at_idx ON public.role_grant USING btree (holds_at);
 
+CREATE INDEX screening_disposition_of_invoice ON public.screening_disposition USING btree (org_id, invoice_id);
+
 CREATE INDEX screening_run_by_invoice ON public.screening_run USING btree (org_id, invoice_id, created_at);
 
 CREATE UNIQUE INDEX transfer_attached ON public.transfer USING btree (org_id, chain, attached_tx_hash) WHERE (attached_tx_hash IS NOT NULL);
@@ -1177,6 +1219,9 @@ ALTER TABLE ONLY public.api_key
 
 ALTER TABLE ONLY public.bank_account
     ADD CONSTRAINT bank_account_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
+
+ALTER TABLE ONLY public.compliance_report
+    ADD CONSTRAINT compliance_report_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);
 
 ALTER TABLE ONLY public.deposit_address
     ADD CONSTRAINT deposit_address_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.org(org_id);
@@ -1270,6 +1315,9 @@ ALTER TABLE ONLY public.refund
 
 ALTER TABLE ONLY public.saved_filter
     ADD CONSTRAINT saved_filter_org_id_member_id_fkey FOREIGN KEY (org_id, member_id) REFERENCES public.member(org_id, member_id);
+
+ALTER TABLE ONLY public.screening_disposition
+    ADD CONSTRAINT screening_disposition_org_id_invoice_id_fkey FOREIGN KEY (org_id, invoice_id) REFERENCES public.invoice(org_id, invoice_id);
 
 ALTER TABLE ONLY public.screening_list_address
     ADD CONSTRAINT screening_list_address_list_code_fkey FOREIGN KEY (list_code) REFERENCES public.screening_list(list_code);

@@ -43,6 +43,7 @@ from counterfoil.desk.act import happen
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.destinations import check_refund
 from counterfoil.desk.edits import must_be_seen
+from counterfoil.desk.explained import must_be_explained
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.reach import locked
@@ -61,6 +62,9 @@ MOST_HOURS: Final = 168
 
 MakeCommands = Callable[[Tx, Invoice], Awaitable[Sequence[Command]]]
 """Builds the commands from the locked invoice; they happen one after the other, or none does."""
+
+Then = Callable[[Tx, Invoice], Awaitable[None]]
+"""What is written beside the invoice once they happened, in the same transaction."""
 
 
 async def approve(
@@ -88,7 +92,7 @@ async def approve(
             )
         return [Approve(at=desk.clock.now(), by=by.uid, content_hash=content)]
 
-    return await _command(desk, invoice_id, by, Approve, make, key=idempotent)
+    return await give(desk, invoice_id, by, Approve, make, key=idempotent)
 
 
 async def reject(
@@ -127,13 +131,14 @@ async def archive(
 async def release(
     desk: Desk, invoice_id: UUID, by: Actor, reason: str, idempotent: Idempotent | None = None
 ) -> InvoiceView:
-    """Say that held money may go on; it does with the second person's word."""
+    """Say that held money may go on; it does with the last word that it needs."""
+    must_be_explained(by, Release, reason)
 
     async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
         await _check_at_rest(tx, invoice, Release, frozenset({"quarantine"}))
         return [Release(at=desk.clock.now(), by=by.uid, reason=reason)]
 
-    return await _command(desk, invoice_id, by, Release, make, key=idempotent)
+    return await give(desk, invoice_id, by, Release, make, key=idempotent)
 
 
 async def quarantine(
@@ -145,7 +150,7 @@ async def quarantine(
         await _check_at_rest(tx, invoice, Quarantine, INWARD)
         return [Quarantine(at=desk.clock.now(), by=by.uid, reason=reason)]
 
-    return await _command(desk, invoice_id, by, Quarantine, make, key=idempotent)
+    return await give(desk, invoice_id, by, Quarantine, make, key=idempotent)
 
 
 async def decline(
@@ -207,7 +212,7 @@ async def recalculate(  # noqa: PLR0913 - one command, whole
         more = timedelta(hours=hours) if hours else None
         return [await recalculation(desk, tx, invoice, by.uid, reason=reason, more_time=more)]
 
-    return await _command(desk, invoice_id, by, Recalculate, make, key=idempotent)
+    return await give(desk, invoice_id, by, Recalculate, make, key=idempotent)
 
 
 async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
@@ -260,7 +265,7 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
         )
         return signing(invoice, order)
 
-    return await _command(desk, invoice_id, by, SignOff, make, key=idempotent)
+    return await give(desk, invoice_id, by, SignOff, make, key=idempotent)
 
 
 async def resolve(  # noqa: PLR0913 - a choice, whole
@@ -349,7 +354,7 @@ async def order_refund(  # noqa: PLR0913 - the fields of RefundReviewRequest
             )
         ]
 
-    return await _command(desk, invoice_id, by, OrderRefund, make, key=idempotent)
+    return await give(desk, invoice_id, by, OrderRefund, make, key=idempotent)
 
 
 async def approve_refund(
@@ -389,7 +394,7 @@ async def approve_refund(
                 await must_still_be_registered(desk, tx, invoice)
         return [ApproveRefund(at=desk.clock.now(), by=by.uid)]
 
-    return await _command(desk, invoice_id, by, ApproveRefund, make, key=idempotent)
+    return await give(desk, invoice_id, by, ApproveRefund, make, key=idempotent)
 
 
 async def withdraw_refund(
@@ -404,7 +409,7 @@ async def withdraw_refund(
         must_be_unsent(invoice, await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id]))
         return [WithdrawRefund(at=desk.clock.now(), by=by.uid, reason=reason)]
 
-    return await _command(desk, invoice_id, by, WithdrawRefund, make, key=idempotent)
+    return await give(desk, invoice_id, by, WithdrawRefund, make, key=idempotent)
 
 
 async def _simple(  # noqa: PLR0913 - one command, whole
@@ -419,10 +424,10 @@ async def _simple(  # noqa: PLR0913 - one command, whole
     async def one(_tx: Tx, _invoice: Invoice) -> Sequence[Command]:
         return [make(desk.clock.now())]
 
-    return await _command(desk, invoice_id, by, kind, one, key=key)
+    return await give(desk, invoice_id, by, kind, one, key=key)
 
 
-async def _command(  # noqa: PLR0913 - one command, whole
+async def give(  # noqa: PLR0913 - one command, whole
     desk: Desk,
     invoice_id: UUID,
     by: Actor,
@@ -430,7 +435,9 @@ async def _command(  # noqa: PLR0913 - one command, whole
     make: MakeCommands,
     *,
     key: Idempotent | None,
+    then: Then | None = None,
 ) -> InvoiceView:
+    """Let what ``make`` says happen to an invoice, and ``then`` what belongs to it."""
     by.require(REQUIRED[kind])
 
     async def work(tx: Tx) -> InvoiceView:
@@ -438,6 +445,8 @@ async def _command(  # noqa: PLR0913 - one command, whole
             invoice = await locked(tx, by, invoice_id)
             for event in await make(tx, invoice):
                 invoice = await happen(desk, tx, invoice, event, by)
+            if then is not None:
+                await then(tx, invoice)
             return await queries.full_view(desk, tx, invoice)
 
         return await once(desk, tx, by, key, do)

@@ -27,8 +27,9 @@ _BATCH: Final = 16
 
 _log: Final = structlog.get_logger("counterfoil.files")
 
-MAY_UPLOAD: Final = (Permission.CREATE, Permission.SIGN)
-"""Attachments belong to invoices, which creating makes, and to refunds, which signing orders."""
+MAY_UPLOAD: Final = (Permission.CREATE, Permission.SIGN, Permission.REVIEW)
+"""Attachments belong to invoices, which creating makes, to refunds, which signing orders, and to
+what compliance finds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from counterfoil.core.values import replace
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import together
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.questions import Question, Worth, payers_of
+from counterfoil.desk.questions import Question, Worth, party_of, payers_of
 from counterfoil.desk.screening import Finding, states
 from counterfoil.desk.screening_policy import policy_of
 from counterfoil.desk.verdicts import Verdict
@@ -84,6 +84,8 @@ async def questions(desk: Desk, told: Collection[Told]) -> list[tuple[UUID, Ques
                     payers_of(after, one.received, after.tally.money),
                     *await worth.of(reckoning.holdings(after)),
                     policy,
+                    after.org_id,
+                    party_of(after),
                 ),
             )
             for one, after in soon

@@ -11,6 +11,7 @@ from counterfoil.core.events import (
     Accept,
     Approve,
     ApproveRefund,
+    DisposeHit,
     Edit,
     Event,
     Fact,
@@ -285,6 +286,14 @@ def _deciding(event: Event) -> dict[str, object]:
 
 def _naming(event: Event) -> dict[str, object]:
     match event:
+        case DisposeHit():
+            return {
+                "list": event.list_code,
+                "entry_uid": event.entry_uid,
+                "payer": event.payer,
+                "hit": event.fingerprint,
+                "evidence": [ids.public("file", one) for one in event.evidence],
+            }
         case TransactionNamed():
             return {"transfer": event.transfer, "tx_hash": event.tx_hash}
         case TransactionChecked():

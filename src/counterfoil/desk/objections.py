@@ -20,7 +20,7 @@ from counterfoil.core.assets import known_asset
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.journal import LedgerAccount, hold_account
 from counterfoil.core.money import Money
-from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
+from counterfoil.core.rules import people_to_release
 from counterfoil.db.pool import Tx
 from counterfoil.desk import changed_tokens
 from counterfoil.desk.desk import Desk
@@ -203,7 +203,7 @@ def _is_released(invoice: Invoice, run: ScreeningRun) -> bool:
     return (
         invoice.screening is not None
         and invoice.screening.run_id == run.run_id
-        and len(invoice.releases) >= PEOPLE_TO_DECIDE_A_HOLD
+        and len(invoice.releases) >= people_to_release(invoice)
     )
 
 

@@ -17,7 +17,9 @@ from counterfoil.core.events import (
     Cancel,
     Command,
     Decline,
+    DisposeHit,
     Edit,
+    Escalate,
     OrderRefund,
     Quarantine,
     Recalculate,
@@ -34,6 +36,7 @@ from counterfoil.core.reckoning import refundable
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import REQUIRED, Actor
 from counterfoil.core.signing import signing, signs_as_it_is
+from counterfoil.desk.compliance import event_of, hits_of
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.refunding import in_flight, in_motion, may_be_called_off
 
@@ -47,6 +50,8 @@ EXAMPLES: Final[Mapping[type[Command], Callable[[Invoice, str], Command] | None]
     Cancel: lambda i, by: Cancel(at=i.created_at, by=by),
     Release: lambda i, by: Release(at=i.created_at, by=by, reason=""),
     Decline: lambda i, by: Decline(at=i.created_at, by=by, reason=""),
+    Escalate: lambda i, by: Escalate(at=i.created_at, by=by, reason=""),
+    DisposeHit: None,
     Quarantine: lambda i, by: Quarantine(at=i.created_at, by=by, reason=""),
     TakeNote: lambda i, by: TakeNote(at=i.created_at, by=by, text="a note"),
     Accept: lambda i, by: Accept(at=i.created_at, by=by),
@@ -97,6 +102,9 @@ def is_heard(view: InvoiceView, command: type[Command], by: Actor) -> bool:
     """Whether the command would change anything, coming from this member."""
     if command is Recalculate:
         return Choice.RECALCULATE in resolution.choices(view.invoice, view.read_at)
+    if command is DisposeHit:
+        hits = hits_of(view.screening)
+        return any(_changes(view, event_of(hit, view.invoice, by.uid)) for hit in hits)
     example = EXAMPLES[command]
     return example is None or _changes(view, example(view.invoice, by.uid))
 

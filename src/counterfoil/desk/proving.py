@@ -10,6 +10,7 @@ from counterfoil.books import (
     addresses,
     audit,
     cursors,
+    dispositions,
     invoices,
     ledger,
     lists,
@@ -18,7 +19,9 @@ from counterfoil.books import (
     orgs,
     proof,
     refunds,
+    reports,
 )
+from counterfoil.books.dispositions import DispositionRow
 from counterfoil.books.moves import EMPTYING, OUTGOING, MoveRow
 from counterfoil.books.orgs import Org
 from counterfoil.core import seal
@@ -74,7 +77,7 @@ async def verify_audit(desk: Desk) -> Verified:
     A chain must hold link by link, end at the version and in the status that its invoice shows,
     and an approved invoice must still be what the log says was approved. Refunds, payments and
     decisions about held money must be those that the log tells of. So must every organisation's
-    own log hold, to the length that the organisation shows.
+    own log hold, and its reports, to the lengths that the organisation shows.
     """
     after = (0, UUID(int=0))
     count = entries = 0
@@ -85,6 +88,7 @@ async def verify_audit(desk: Desk) -> Verified:
             chains = await audit.of_invoices(tx, heads) if heads else {}
             stored = await _stored(tx, heads)
             sent_back, planned = await _beside(tx, heads)
+            decided = await _dispositions(tx, heads)
         for head in heads:
             chain = chains[head.invoice_id]
             count += 1
@@ -99,6 +103,7 @@ async def verify_audit(desk: Desk) -> Verified:
                     sent_back.get(head.invoice_id, ()),
                     planned.get(head.invoice_id, ()),
                 )
+                or sealing.disposed(chain, decided.get(head.invoice_id, ()))
             )
             if found is not None:
                 breaks.append(found)
@@ -124,11 +129,24 @@ async def _verify_orgs(desk: Desk) -> tuple[int, tuple[OrgBreak, ...]]:
         async with desk.database.reading() as tx:
             chain = await org_log.of_org(tx, org_id)
             length = await org_log.length(tx, org_id)
-        entries += len(chain)
-        found = seal.verify_org(org_id, chain, length)
-        if found is not None:
-            breaks.append(found)
+            reported = await reports.of_org(tx, org_id)
+            report_count = await reports.length(tx, org_id)
+        entries += len(chain) + len(reported)
+        for one, so_many in ((chain, length), (reported, report_count)):
+            found = seal.verify_org(org_id, one, so_many)
+            if found is not None:
+                breaks.append(found)
     return entries, tuple(breaks)
+
+
+async def _dispositions(
+    tx: Tx, heads: Sequence[audit.ChainHead]
+) -> dict[UUID, list[DispositionRow]]:
+    found: defaultdict[UUID, list[DispositionRow]] = defaultdict(list)
+    for org_id, of_org in groupby(heads, key=lambda head: head.org_id):
+        for row in await dispositions.of_invoices(tx, org_id, [h.invoice_id for h in of_org]):
+            found[row.invoice_id].append(row)
+    return found
 
 
 async def _stored(tx: Tx, heads: Sequence[audit.ChainHead]) -> dict[UUID, Invoice]:

@@ -35,7 +35,7 @@ class Question:
     """The money of one invoice, to be screened.
 
     ``covers`` is `Tally.confirmed`. ``amount_twd`` is None where a rate is missing or too old;
-    ``rate`` is that of the largest part.
+    ``rate`` is that of the largest part. ``party`` is whose invoice it is (`party_of`).
     """
 
     covers: tuple[tuple[str, int], ...]
@@ -43,6 +43,13 @@ class Question:
     amount_twd: Decimal | None
     rate: RateUsed | None
     policy: Policy
+    org_id: int
+    party: str
+
+
+def party_of(invoice: Invoice) -> str:
+    """Whose invoice it is, as screening knows customers (specs/aml.md 2)."""
+    return invoice.document.recipient_email.lower()
 
 
 def payers_of(

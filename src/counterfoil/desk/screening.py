@@ -7,14 +7,14 @@ A finding may be nothing but missing answers. Then the worker asks again for a w
 money is held, and whoever holds it for no other reason keeps asking until the answers come.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final, Literal
 from uuid import UUID
 
-from counterfoil.books import effects, invoices, orgs, screening, transfers
+from counterfoil.books import dispositions, effects, invoices, orgs, screening, transfers
 from counterfoil.core import reckoning
 from counterfoil.core.errors import Conflict
 from counterfoil.core.events import Screened
@@ -24,7 +24,7 @@ from counterfoil.core.money import Money
 from counterfoil.core.risk_facts import ListState
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.questions import Question, Worth, payers_of
+from counterfoil.desk.questions import Question, Worth, party_of, payers_of
 from counterfoil.desk.screening_policy import policy_of
 
 FIRST_RETRY_SECONDS: Final = 1.0
@@ -76,12 +76,20 @@ class Finding:
     missing: str = ""
 
 
+Pair = tuple[int, str, str, str]
+"""Organisation, party, payer, and the fingerprint of a hit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What stands on the lists, and in which version they were searched."""
+    """What stands on the lists, and in which version they were searched.
+
+    ``disposed`` are the hits of any of the payers that mean somebody else, by their decisions.
+    """
 
     lists: tuple[ListState, ...]
     found: tuple[Listed, ...]
+    disposed: Mapping[Pair, UUID] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +194,21 @@ def _retry_seconds(attempt: int, longest: float) -> float:
     return min(doubled, longest)
 
 
-async def look_up(desk: Desk, forms: Sequence[tuple[str, str]]) -> Search:
-    """Search every list for these ``(family, address)`` pairs, all in the same versions."""
+async def look_up(
+    desk: Desk,
+    forms: Sequence[tuple[str, str]],
+    org_ids: Collection[int] = (),
+    payers: Collection[str] = (),
+) -> Search:
+    """Search every list for these ``(family, address)`` pairs, all in the same versions.
+
+    What people decided about the hits of these payers is looked up only where there are any.
+    """
     async with desk.database.reading() as tx:
-        return Search(
-            lists=await states(tx),
-            found=tuple(await screening.find(tx, forms)),
-        )
+        lists, found = await states(tx), tuple(await screening.find(tx, forms))
+        known = await dispositions.of_payers(tx, org_ids, payers) if found else []
+    pairs = {(d.org_id, d.party, d.payer, d.fingerprint): d.disposition_id for d in known}
+    return Search(lists, found, pairs)
 
 
 async def lists(desk: Desk) -> tuple[ListState, ...]:
@@ -291,6 +307,8 @@ async def _cases(tx: Tx, worth: Worth, org_id: int, claims: Sequence[Claim]) -> 
                 amount_twd=amount_twd,
                 rate=rate,
                 policy=policy,
+                org_id=org_id,
+                party=party_of(invoice),
                 is_stray=bool(astray),
             )
         )

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from counterfoil.core.errors import Invalid
-from counterfoil.core.risk_rules import Policy
+from counterfoil.core.risk_rules import PEOPLE, Policy
 
 
 class _Bands(msgspec.Struct, frozen=True):
@@ -29,6 +29,11 @@ class _Provider(msgspec.Struct, frozen=True):
     required: bool = False
 
 
+class _Release(msgspec.Struct, frozen=True):
+    hold_approvers: int = PEOPLE
+    review_approvers: int = PEOPLE
+
+
 class _Settings(msgspec.Struct, frozen=True):
     """The part of specs/aml.md 4.2 that is in force; other members of the document wait."""
 
@@ -41,6 +46,7 @@ class _Settings(msgspec.Struct, frozen=True):
     lists: dict[str, bool] = {}
     providers: tuple[_Provider, ...] = ()
     list_max_age_hours: int = 72
+    release: _Release = _Release()
 
 
 _ALWAYS_BINDING: Final = frozenset({"OFAC_SDN"})
@@ -68,4 +74,6 @@ def policy_of(settings: Mapping[str, object]) -> Policy:
         lists=_ALWAYS_BINDING | {code for code, binds in read.lists.items() if binds},
         providers=frozenset(p.code for p in read.providers if p.required),
         list_max_age=timedelta(hours=read.list_max_age_hours),
+        review_approvers=read.release.review_approvers,
+        hold_approvers=read.release.hold_approvers,
     )

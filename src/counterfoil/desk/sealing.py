@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 from uuid import UUID
 
+from counterfoil.books.dispositions import DispositionRow
 from counterfoil.books.moves import MoveRow
 from counterfoil.core import ids
 from counterfoil.core.invoice import Invoice, Refund, RefundStatus, Status
+from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
 from counterfoil.core.seal import Break, LogEntry
 
 Chain = Sequence[tuple[LogEntry, bytes]]
@@ -41,6 +43,22 @@ def against(
             finding = f"payment {move.move_id} {wrong}"
             return Break(stored.invoice_id, len(entries), finding)
     return _amounts(stored, entries, refunds, payments) or _decided(stored, entries)
+
+
+def disposed(chain: Chain, rows: Sequence[DispositionRow]) -> Break | None:
+    """The first hit that is said to mean somebody else, of which the log does not say so."""
+    for row in rows:
+        told = {
+            entry.operator_uid
+            for entry, _ in chain
+            if entry.event == "dispose_hit"
+            and (entry.metadata.get("payer"), entry.metadata.get("hit"))
+            == (row.payer, row.fingerprint)
+        }
+        if len(row.people) < PEOPLE_TO_DECIDE_A_HOLD or not set(row.people) <= told:
+            finding = f"the log does not say that entry {row.entry_uid} means somebody else"
+            return Break(row.invoice_id, len(chain), finding)
+    return None
 
 
 def _name(refund: Refund) -> str:
@@ -201,6 +219,8 @@ def _decided(stored: Invoice, entries: Sequence[LogEntry]) -> Break | None:
         (stored.releases, did("release")),
         (stored.declines, did("decline")),
         ((stored.quarantined_by,), did("quarantine")),
+        ((stored.escalated_by,), did("escalate")),
+        ([one for d in stored.disposals for one in d.people], did("dispose_hit")),
     ):
         for person in people:
             if not has(person):

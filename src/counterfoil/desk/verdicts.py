@@ -33,6 +33,7 @@ Outcome = bool | Exception
 """Whether it was kept, which it is not when the lease was lost; or why it could not be."""
 
 _ANSWERED: Final = "held only for want of answers, which have come and are clear"
+_DISPOSED: Final = "clear without the hits that two officers found to mean somebody else"
 _NOBODYS_FAULT: Final = (CommitUnknown, OperationalError)
 
 
@@ -122,6 +123,8 @@ class Verdict:
             covers=self.question.covers,
             payers=tuple(sorted({p.address for p in self.question.payers if not p.passed_on})),
             degraded=bool(self.finding.missing),
+            review_approvers=self.question.policy.review_approvers,
+            hold_approvers=self.question.policy.hold_approvers,
         )
 
     @property
@@ -151,7 +154,8 @@ async def follow(desk: Desk, tx: Tx, verdict: Verdict, known: Beside, sheet: She
         found = StrayScreened(at=now, by=by.uid, screening=verdict.screening)
         await happen(desk, tx, invoice, found, by, known=known, sheet=sheet)
         return
-    reason = _ANSWERED if lifts_hold(invoice, verdict.screening) else ""
+    lifts = lifts_hold(invoice, verdict.screening)
+    reason = (_ANSWERED if invoice.screening else _DISPOSED) if lifts else ""
     event = Screened(at=now, by=by.uid, screening=verdict.screening, reason=reason)
     after = await happen(desk, tx, invoice, event, by, known=known, sheet=sheet)
     if lacks_answers(after):

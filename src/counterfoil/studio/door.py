@@ -50,7 +50,7 @@ from counterfoil.front import address_of, neighbourhood_of, request_id_of
 from counterfoil.pages import language, render
 from counterfoil.pages.forms import Form, comes_from_here, read_form
 from counterfoil.pages.press import Press
-from counterfoil.studio import terms, words
+from counterfoil.studio import action_words, terms, words
 
 PREFIX: Final = "/studio"
 SIGN_IN: Final = f"{PREFIX}/sign-in"
@@ -249,6 +249,7 @@ def show(
         "zone": zone_of(request),
         "words": words,
         "terms": terms,
+        "buttons": action_words,
         "sandbox": parts.sandbox,
         "done": request.query_params.get("done", ""),
         "is_looking": request.method in _SAFE,

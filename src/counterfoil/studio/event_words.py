@@ -14,6 +14,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "archive": N_("archived it"),
     "release": N_("voted to release the money"),
     "decline": N_("voted to decline the money"),
+    "escalate": N_("had the money held that was to be looked at"),
+    "dispose_hit": N_("found that a hit means somebody else"),
     "quarantine": N_("had the money taken to quarantine"),
     "take_note": N_("took a note for compliance"),
     "accept": N_("accepted the payment as it is"),

@@ -23,11 +23,13 @@ from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import (
     approving,
     commands,
+    compliance,
     delivering,
     homeward,
     queries,
     redirecting,
     refunding,
+    reporting,
     second_look,
     token_fees,
 )
@@ -40,7 +42,7 @@ from counterfoil.pages import shape
 from counterfoil.pages.forms import Form, read_form
 from counterfoil.pages.language import N_
 from counterfoil.pages.render import is_fragment, stream
-from counterfoil.studio import attached, history
+from counterfoil.studio import attached, compliance_pages, history
 from counterfoil.studio.attached import Papers
 from counterfoil.studio.door import (
     PREFIX,
@@ -102,6 +104,30 @@ async def _sign_off(a: Asked) -> InvoiceView:
     )
 
 
+async def _dispose_hit(a: Asked) -> InvoiceView:
+    list_code, _, entry_uid = a.form.raw("hit").partition(":")
+    return await compliance.dispose(
+        a.desk,
+        a.invoice_id,
+        a.request.user.actor,
+        list_code=list_code,
+        entry_uid=entry_uid,
+        reason=a.reason,
+        evidence=a.papers.file_ids,
+    )
+
+
+async def _report(a: Asked) -> InvoiceView:
+    a.request.user.actor.require(Permission.REVIEW)
+    return await reporting.file_report(
+        a.desk,
+        a.invoice_id,
+        a.request.user.actor,
+        reference=a.form.raw("reference"),
+        reported_on=compliance_pages.day_of(a.form, "reported_on"),
+    )
+
+
 SIMPLE: Final[Mapping[str, Give]] = {
     "approve": lambda a: commands.approve(
         a.desk, a.invoice_id, a.request.user.actor, seen_hash=a.form.raw("content_hash")
@@ -119,6 +145,9 @@ SIMPLE: Final[Mapping[str, Give]] = {
     ),
     "release": lambda a: commands.release(a.desk, a.invoice_id, a.request.user.actor, a.reason),
     "decline": lambda a: commands.decline(a.desk, a.invoice_id, a.request.user.actor, a.reason),
+    "escalate": lambda a: compliance.escalate(a.desk, a.invoice_id, a.request.user.actor, a.reason),
+    "dispose_hit": _dispose_hit,
+    "report": _report,
     "quarantine": lambda a: commands.quarantine(
         a.desk, a.invoice_id, a.request.user.actor, a.reason
     ),
@@ -199,12 +228,21 @@ MOVES_MONEY: Final = frozenset(
 )
 """What asks once more who is there."""
 
-TEXTS: Final = ("reason", "refund_address", "payout_address", "hours")
+TEXTS: Final = (
+    "reason",
+    "refund_address",
+    "payout_address",
+    "hours",
+    "hit",
+    "reference",
+    "reported_on",
+)
 """What people write or choose in these forms."""
 
-PAPERS: Final = "refund_attachments"
+PAPERS: Final[Mapping[str, str]] = {"dispose_hit": "evidence"}
+"""What the papers of an action are called, where they are none of a refund."""
 
-_DESKS_NAMES: Final = {"refund_reason": "reason"}
+_DESKS_NAMES: Final = {"refund_reason": "reason", "entry_uid": "hit"}
 """What the desk calls a field, to where it stands in the form."""
 
 
@@ -238,7 +276,9 @@ async def act(request: PageRequest, public_id: FromPath[str], name: FromPath[str
     form = await read_form(request)
     given = Given(name, {text: form.raw(text) for text in TEXTS})
     try:
-        given.papers = await attached.keep_papers(request, form, PAPERS)
+        given.papers = await attached.keep_papers(
+            request, form, PAPERS.get(name, "refund_attachments")
+        )
         if name in MOVES_MONEY:
             await confirm_with(request, form)
         Problems(given.papers.problems).settle()
@@ -254,6 +294,8 @@ def _what_was_done(name: str, after: Invoice) -> str:
     """What to tell of an action, by where the invoice stands then."""
     if name in DECIDED and after.status is not Status.COMPLIANCE_HOLD:
         return DECIDED[name]
+    if name == "dispose_hit" and after.screening is None:
+        return "disposed"
     if name == "recalculate" and not resolution.is_priced_by_rate(after):
         return "more_time"
     waits = name == "sign_off" and after.status is Status.REFUND_PENDING
@@ -294,6 +336,7 @@ async def _page(
             "actions": actions,
             "moves_money": MOVES_MONEY,
             "unsaid": _without_a_button(found.view, actions),
+            **await compliance_pages.shown(request, found.view),
             "shows_names": Permission.REVIEW in by.permissions,
             "payment_page_url": request.app.state.pay_links.address(found.view.invoice),
             "event_id_of": partial(ids.public, "evt"),

@@ -70,8 +70,12 @@ DONE: Final[Mapping[str, str]] = {
     "archive": N_("The invoice is archived."),
     "release": N_("Your word is noted. The money goes on when a second person says the same."),
     "decline": N_("Your word is noted. The money is declined when a second person says the same."),
-    "released": N_("Two people have released the money. The payment goes on."),
+    "released": N_("The money is released. The payment goes on."),
     "declined": N_("Two people have declined the money. It can only be sent back, when ordered."),
+    "escalate": N_("The money is held now. Who said before that it may go on has to say so again."),
+    "dispose_hit": N_("Your word is noted. The hit counts no more when a second person agrees."),
+    "disposed": N_("Two people agree: the money is screened again without this hit."),
+    "report": N_("The report is kept, for compliance only."),
     "quarantine": N_("The money goes to the quarantine wallet; this page says how far it is."),
     "take_note": N_("The note is kept, for compliance only."),
     "token_accepted": N_("Your word is noted. What waited goes on within a minute."),
@@ -257,6 +261,10 @@ FIELDS: Final[Mapping[str, str]] = {
     "refund_amount": N_("Amount to refund"),
     "refund_token": N_("Token to refund"),
     "refund_attachments": N_("Papers of the refund"),
+    "evidence": N_("Evidence"),
+    "hit": N_("Hit"),
+    "reference": N_("Reference"),
+    "reported_on": N_("Day of the report"),
     "name": N_("Name"),
     "email": N_("E-mail"),
     "roles": N_("Roles"),
@@ -268,60 +276,6 @@ FIELDS: Final[Mapping[str, str]] = {
 }
 """Field of a form to its name, where something is said about it."""
 
-BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
-    "approve": (N_("Approve"), "btn-success"),
-    "reject": (N_("Reject"), "btn-outline-danger"),
-    "cancel": (N_("Cancel the invoice"), "btn-outline-danger"),
-    "release": (N_("Release the money"), "btn-success"),
-    "decline": (N_("Decline the money"), "btn-outline-danger"),
-    "quarantine": (N_("Take the money to quarantine"), "btn-outline-warning"),
-    "accept": (N_("Accept as it is"), "btn-outline-primary"),
-    "recalculate": (N_("Price anew at the current rate"), "btn-outline-primary"),
-    "sign_off": (N_("Sign for the money"), "btn-primary"),
-    "approve_refund": (N_("Approve the refund"), "btn-primary"),
-    "withdraw_refund": (N_("Withdraw the refund"), "btn-outline-danger"),
-    "take_note": (N_("Take a note"), ""),
-    "archive": (N_("Archive"), ""),
-}
-"""Command to its button's words and look, in the order in which they are shown."""
-
-CONSEQUENCES: Final[Mapping[str, str]] = {
-    "approve": N_("The customer can pay from then on. What you approve is exactly what you see."),
-    "reject": N_("The invoice ends here. Nobody can pay it; whoever does is refunded."),
-    "cancel": N_("Nobody can pay it any more. Money that still comes is kept for you to refund."),
-    "release": N_("With a second person's word the payment goes on to be signed for."),
-    "decline": N_(
-        "With a second person's word the money is refused for good and waits for a refund."
-    ),
-    "quarantine": N_(
-        "The money is taken from its address to the quarantine wallet, apart from all other."
-    ),
-    "accept": N_("What came counts as paid. Nothing moves before somebody signs for it."),
-    "recalculate": N_("What came is judged against the price at the current rate."),
-    "sign_off": N_("The money is collected into your pool and paid out. This cannot be undone."),
-    "approve_refund": N_("The money leaves the pool for the address below. This cannot be undone."),
-    "withdraw_refund": N_(
-        "Nothing of this refund has left yet. Withdrawn now, none of it does, and the invoice goes"
-        " on where it stood; once a payment of it is signed, it is too late for that."
-    ),
-    "take_note": N_("Only compliance officers see it."),
-}
-"""What follows from a command, said before the button."""
-
-WITH_REASON: Final = frozenset(
-    {
-        "reject",
-        "cancel",
-        "release",
-        "decline",
-        "quarantine",
-        "accept",
-        "recalculate",
-        "take_note",
-        "withdraw_refund",
-    }
-)
-"""Commands that are given with a reason."""
 
 CHOICES: Final[Mapping[Choice, str]] = {
     Choice.ACCEPT: N_("Accept it as it is"),
@@ -342,10 +296,6 @@ ORIGINS: Final[Mapping[Origin, tuple[str, str]]] = {
 """What a refund's address has to do with the money, and the colour of that."""
 
 MORE_TIME: Final = N_("Give more time to pay the rest")
-MORE_TIME_MEANS: Final = N_(
-    "The amount due stays as it is, and the customer's page asks for the rest until the new"
-    " deadline."
-)
 ANEW_WITH_TIME: Final = N_("Price it anew at the current rate, with more time to pay the rest")
 
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final, TypeVar
+from uuid import UUID
 
 import structlog
 
@@ -18,6 +19,7 @@ from counterfoil.core.ids import public
 from counterfoil.core.risk import Assessment, Decision, assess
 from counterfoil.core.risk_facts import (
     AddressRisk,
+    Disposed,
     Factors,
     Hit,
     ProviderFailure,
@@ -70,8 +72,12 @@ class Examiner:
 
     async def search(self, questions: Iterable[Question]) -> Search:
         """What stands on the lists of anybody who is asked about, all in the same versions."""
-        forms = [form for question in questions for form in _forms(question)]
-        return await screening.look_up(self._desk, forms)
+        asked = list(questions)
+        forms = [form for question in asked for form in _forms(question)]
+        addresses = {_suspect(p).subject.value or "" for question in asked for p in question.payers}
+        return await screening.look_up(
+            self._desk, forms, {question.org_id for question in asked}, addresses
+        )
 
     async def finding(self, question: Question, search: Search) -> Finding:
         """Ask about every payer; the gravest answer counts."""
@@ -102,6 +108,8 @@ class Examiner:
         search: Search,
         answers: Sequence[AddressRisk | ProviderFailure],
     ) -> Factors:
+        hits = [hit for form in suspect.forms for hit in _hits(form, search.found)]
+        decided = {hit: _decision(question, suspect, hit, search) for hit in hits}
         return Factors(
             run_id=run_id,
             stage="payment_confirmed",
@@ -110,7 +118,12 @@ class Examiner:
             amount_twd=question.amount_twd,
             rate=question.rate,
             lists=search.lists,
-            hits=tuple(hit for form in suspect.forms for hit in _hits(form, search.found)),
+            hits=tuple(hit for hit in hits if decided[hit] is None),
+            disposed=tuple(
+                Disposed(hit.list_code, hit.entry_uid, str(by))
+                for hit, by in decided.items()
+                if by is not None
+            ),
             screenings=tuple(a for a in answers if isinstance(a, AddressRisk)),
             failures=tuple(a for a in answers if isinstance(a, ProviderFailure)),
         )
@@ -179,6 +192,13 @@ def _hits(form: SearchForm, found: Sequence[Listed]) -> list[Hit]:
         )
         for hit in hits_of(list_code, [_listed(form, row) for row in rows], exact=form.exact)
     ]
+
+
+def _decision(question: Question, suspect: _Suspect, hit: Hit, search: Search) -> UUID | None:
+    """By which decision a hit means somebody else, where there is one."""
+    payer = suspect.subject.value or ""
+    pair = (question.org_id, question.party, payer, hit.fingerprint)
+    return search.disposed.get(pair)
 
 
 def _listed(form: SearchForm, row: Listed) -> ListedAddress:

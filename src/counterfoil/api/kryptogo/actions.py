@@ -20,6 +20,7 @@ from counterfoil.api.kryptogo import schema
 from counterfoil.api.kryptogo.auth import StudioRequest, needs
 from counterfoil.api.kryptogo.examples import (
     ATTACH_EXAMPLE,
+    DISPOSITION_EXAMPLE,
     EXAMPLE_ADDRESS,
     EXAMPLE_FILE_ID,
     REFUND_EXAMPLE,
@@ -37,7 +38,16 @@ from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.core.strict_json import canonical
-from counterfoil.desk import approving, attaching, commands, queries, redirecting, token_fees
+from counterfoil.desk import (
+    approving,
+    attaching,
+    commands,
+    compliance,
+    queries,
+    redirecting,
+    reporting,
+    token_fees,
+)
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.idempotency import Idempotent
 from counterfoil.desk.queries import InvoiceView
@@ -189,6 +199,49 @@ ACTIONS: Final = (
         schema.DECISION_FIELDS,
         {"reason": "The sender is on a sanctions list."},
         lambda a: commands.decline(a.desk, a.invoice_id, a.by, a.reason, a.key),
+    ),
+    Action(
+        "escalate",
+        "escalateInvoice",
+        "Have money held that was only to be looked at, so that more people release it",
+        P.REVIEW,
+        schema.DECISION_FIELDS,
+        {"reason": "The sender's papers contradict each other; see case 2026-19."},
+        lambda a: compliance.escalate(a.desk, a.invoice_id, a.by, a.reason, a.key),
+    ),
+    Action(
+        "disposition",
+        "disposeHit",
+        "Say that a hit on a list means somebody else; two people have to, with evidence",
+        P.REVIEW,
+        schema.DISPOSITION_FIELDS,
+        DISPOSITION_EXAMPLE,
+        lambda a: compliance.dispose(
+            a.desk,
+            a.invoice_id,
+            a.by,
+            list_code=a.fields["list"],
+            entry_uid=a.fields["entry_uid"],
+            reason=a.reason,
+            evidence=tuple(a.fields.get("evidence", ())),
+            idempotent=a.key,
+        ),
+    ),
+    Action(
+        "report",
+        "fileReport",
+        "Write down that the payment was reported to an authority, for compliance only",
+        P.REVIEW,
+        schema.REPORT_FIELDS,
+        {"reference": "MJIB 1141000123", "reported_on": "2026-06-22"},
+        lambda a: reporting.file_report(
+            a.desk,
+            a.invoice_id,
+            a.by,
+            reference=a.fields["reference"],
+            reported_on=a.fields["reported_on"],
+            idempotent=a.key,
+        ),
     ),
     Action(
         "quarantine",

@@ -7,7 +7,7 @@ system would give and take where the source only has placeholders.
 from typing import Final
 
 from counterfoil.api.fields import Schema
-from counterfoil.api.kryptogo.views import RISK_FIELDS
+from counterfoil.api.kryptogo.risk import RISK_FIELDS
 
 EXAMPLE_ID: Final = "0198c5f0a1b27c3d8e4f5a6b7c8d9e0f"
 EXAMPLE_FILE_ID: Final = f"file_{EXAMPLE_ID}"
@@ -131,6 +131,9 @@ INVOICE_EXAMPLE: Final[Schema] = {
     "available_actions": ["update", "cancel"],
     "releases": [],
     "declines": [],
+    "escalated_by": None,
+    "escalated_at": None,
+    "dispositions": [],
     "quarantined_by": None,
     "quarantined_at": None,
     "people_needed": None,
@@ -161,4 +164,12 @@ ATTACH_EXAMPLE: Final[Schema] = {
     "transfer": "internal:23456789:0x1111111111111111111111111111111111111111",
     "tx_hash": "0x2222222222222222222222222222222222222222222222222222222222222222",
     "reason": "The customer's wallet shows this transaction.",
+}
+
+DISPOSITION_EXAMPLE: Final[Schema] = {
+    "disposition": "false_positive",
+    "list": "OFAC_SDN",
+    "entry_uid": "36518",
+    "reason": "Another person of that name; see the passport.",
+    "evidence": [EXAMPLE_FILE_ID],
 }

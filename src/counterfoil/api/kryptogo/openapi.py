@@ -17,8 +17,8 @@ from counterfoil.api.kryptogo.examples import (
     LOG_EXAMPLE,
     UPDATE_EXAMPLE,
 )
+from counterfoil.api.kryptogo.risk import RISK_FIELDS
 from counterfoil.api.kryptogo.status import CATEGORIES, INTENT_STATUSES, INVOICE_STATUSES
-from counterfoil.api.kryptogo.views import RISK_FIELDS
 from counterfoil.core.roles import Permission
 from counterfoil.desk.files import MAX_FILE_BYTES, MAY_UPLOAD
 from counterfoil.desk.idempotency import HEADER, MAX_KEY_LENGTH
@@ -94,6 +94,15 @@ def _paths(create_fields: Sequence[Field]) -> Schema:
                     {"type": "array", "items": {"$ref": "#/components/schemas/InvoiceLog"}},
                     [LOG_EXAMPLE],
                 ),
+            ),
+        },
+        f"{one}/reports": {
+            "parameters": [_path_id("id", f"inv_{EXAMPLE_ID}")],
+            "get": _operation(
+                "listReports",
+                "What was reported to authorities about a payment, for compliance only",
+                Permission.REVIEW,
+                _answer("The reports", {"type": "array", "items": _OBJECT}, []),
             ),
         },
         f"{one}/callbacks": {
@@ -360,6 +369,9 @@ def _schemas() -> Schema:
                     "type": ["object", "null"],
                     "properties": dict.fromkeys(("release", "decline"), _WHOLE),
                 },
+                "escalated_by": _or_null(_TEXT),
+                "escalated_at": _or_null(_TIME),
+                "dispositions": {"type": "array", "items": _OBJECT},
                 "quarantined_by": _or_null(_TEXT),
                 "quarantined_at": _or_null(_TIME),
                 "archived_at": _or_null(_TIME),

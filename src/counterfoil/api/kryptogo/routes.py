@@ -49,7 +49,7 @@ from counterfoil.core.invoice import Context, Status
 from counterfoil.core.pace import Pace
 from counterfoil.core.roles import Permission
 from counterfoil.core.strict_json import Unreadable, canonical
-from counterfoil.desk import delivering, files, intake, queries
+from counterfoil.desk import delivering, files, intake, queries, reporting
 from counterfoil.desk.idempotency import Idempotent
 from counterfoil.desk.queries import Filters, InvoiceView
 
@@ -123,6 +123,13 @@ async def logs(request: StudioRequest, intent_id: FromPath[str]) -> Answer:
     return ok(views.envelope(views.log_entries(ids.public("inv", invoice_id), entries)))
 
 
+@get("/invoice/intent/{intent_id:str}/reports", opt=needs(P.REVIEW))
+async def reports(request: StudioRequest, intent_id: FromPath[str]) -> Answer:
+    """What was reported to authorities about an invoice's payment; for compliance alone."""
+    found = await reporting.of_invoice(desk_of(request), invoice_id_of(intent_id), by_of(request))
+    return ok(views.envelope(views.compliance_reports(found)))
+
+
 @get("/invoice/intent/{intent_id:str}/callbacks", opt=needs(P.READ))
 async def callbacks(request: StudioRequest, intent_id: FromPath[str]) -> Answer:
     """Every callback of an invoice, with each attempt at delivering it."""
@@ -190,6 +197,7 @@ HANDLERS: Final = (
     *actions.handlers(),
     page,
     logs,
+    reports,
     callbacks,
     redeliver,
     upload,

@@ -54,6 +54,7 @@ from counterfoil.core.strict_json import Json
 from counterfoil.desk.commands import MAX_ATTACHMENTS, MOST_HOURS
 from counterfoil.desk.intake import Change, Draft
 from counterfoil.desk.refunding import Part
+from counterfoil.desk.reporting import REFERENCE_LENGTH
 
 MIN_DECISION_REASON: Final = 10
 MAX_REASON: Final = 1_000
@@ -262,6 +263,21 @@ DECISION_FIELDS: Final = (
 )
 
 _FILES: Final = PublicId("file")
+DISPOSITION_FIELDS: Final = (
+    Field("disposition", OneOf(("false_positive",)), "What you found.", required=True),
+    Field("list", Text(64), "The hit's list, as kya_record.hits names it.", required=True),
+    Field("entry_uid", Text(256), "The hit's entry on that list.", required=True),
+    Field(
+        "evidence",
+        ListOf(_FILES, 0, MAX_ATTACHMENTS),
+        "Uploaded files that show who the payer is; one to ten from the first of the two.",
+    ),
+    *DECISION_FIELDS,
+)
+REPORT_FIELDS: Final = (
+    Field("reference", Text(REFERENCE_LENGTH), "The authority and its number.", required=True),
+    Field("reported_on", Day(), "The day of the report.", required=True),
+)
 ATTACH_FIELDS: Final = (
     Field(
         "transfer",

@@ -16,7 +16,9 @@ from counterfoil.core.events import (
     Cancel,
     Command,
     Decline,
+    DisposeHit,
     Edit,
+    Escalate,
     OrderRefund,
     Quarantine,
     Reject,
@@ -26,7 +28,7 @@ from counterfoil.core.events import (
 )
 from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.roles import REQUIRED, Actor, Permission
-from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
+from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD, people_to_release
 from counterfoil.desk.desk import Standing
 from counterfoil.desk.possible import possible, stands
 from counterfoil.desk.queries import InvoiceView
@@ -145,6 +147,8 @@ VERBS: Final = (
     Verb("cancel", Cancel),
     Verb("release", Release),
     Verb("decline", Decline),
+    Verb("escalate", Escalate),
+    Verb("disposition", DisposeHit),
     Verb("quarantine", Quarantine),
     Verb("accept", Accept),
     Verb("sign", SignOff),
@@ -182,4 +186,4 @@ def people_needed(invoice: Invoice) -> dict[str, int] | None:
     decline = {"decline": PEOPLE_TO_DECIDE_A_HOLD - len(invoice.declines)}
     if invoice.context is C.SANCTIONED:
         return decline
-    return {"release": PEOPLE_TO_DECIDE_A_HOLD - len(invoice.releases), **decline}
+    return {"release": people_to_release(invoice) - len(invoice.releases), **decline}

@@ -19,6 +19,7 @@ from counterfoil.api.kryptogo.resolution import (
     token_fees_of,
     unknown_tokens_of,
 )
+from counterfoil.api.kryptogo.risk import dispositions_of, risk_of
 from counterfoil.api.kryptogo.status import (
     CATEGORIES,
     INVOICE_STATUSES,
@@ -44,30 +45,15 @@ from counterfoil.core.pay_links import PayLinks
 from counterfoil.core.payment_uri import payment_uri
 from counterfoil.core.pricing import FIAT_DECIMALS, due_text
 from counterfoil.core.reckoning import Depth, rough_dollars
-from counterfoil.core.risk import without_names
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import refunding
 from counterfoil.desk.delivering import Told
 from counterfoil.desk.files import StoredFile
 from counterfoil.desk.queries import InvoiceView, NumberedEntry, Page
+from counterfoil.desk.reporting import Report
 from counterfoil.desk.snapshot import largest_first
 
 Json = dict[str, Any]
-
-RISK_FIELDS: Final = (
-    "kya_risk",
-    "large_transaction_risk",
-    "kya_risk_address",
-    "kya_risk_counter_party",
-    "transaction_frequency_risk",
-    "total_weighted_risk_score",
-    "quick_in_out_risk",
-    "dormant_account_risk",
-    "volume_spike_risk",
-    "structuring_risk",
-    "kya_accumulation_risk",
-    "business_pattern_risk",
-)
 
 # Decimals are written as JSON numbers with all their digits: only line items hold any.
 _encode: Final = msgspec.json.Encoder(decimal_format="number").encode
@@ -152,6 +138,9 @@ def invoice_intent(view: InvoiceView, by: Actor, links: PayLinks) -> Json:
         "archived_at": _instant_or_none(invoice.archived_at),
         "releases": invoice.releases,
         "declines": invoice.declines,
+        "escalated_by": invoice.escalated_by,
+        "escalated_at": _instant_or_none(invoice.escalated_at),
+        "dispositions": dispositions_of(invoice),
         "quarantined_by": invoice.quarantined_by,
         "quarantined_at": _instant_or_none(invoice.quarantined_at),
         "people_needed": people_needed(invoice),
@@ -208,7 +197,7 @@ def payment_intent(view: InvoiceView, by: Actor) -> Json:
         "bank_account_id": invoice.bank_account_id,
         **_received(view, request),
         **_moved(view, request),
-        **_risk(view, by),
+        **risk_of(view, by),
     }
 
 
@@ -369,15 +358,6 @@ def _move(view: InvoiceView, request: PaymentRequest, purpose: str) -> _Move:
     )
 
 
-def _risk(view: InvoiceView, by: Actor) -> Json:
-    """The newest screening; who a listed address belongs to is for compliance alone."""
-    run = view.screening
-    if run is None:
-        return {**dict.fromkeys(RISK_FIELDS), "kya_record": {}}
-    record = run.record if Permission.REVIEW in by.permissions else without_names(run.record)
-    return {**{name: run.scores.get(name) for name in RISK_FIELDS}, "kya_record": record}
-
-
 def _option(invoice: Invoice, request: PaymentRequest) -> Json:
     asset = request.asset
     chain = CHAINS[asset.chain]
@@ -392,6 +372,19 @@ def _option(invoice: Invoice, request: PaymentRequest) -> Json:
         "amount": due_text(request),
         "payment_uri": payment_uri(Money(request.due_units, asset), address),
     }
+
+
+def compliance_reports(reports: Iterable[Report]) -> list[Json]:
+    """What was reported about an invoice, for compliance alone."""
+    return [
+        {
+            "reference": one.reference,
+            "reported_on": one.reported_on.isoformat(),
+            "by": one.by,
+            "at": instant(one.noted_at),
+        }
+        for one in reports
+    ]
 
 
 def _notes(invoice: Invoice, by: Actor) -> list[Json] | None:

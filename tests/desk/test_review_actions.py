@@ -1,0 +1,354 @@
+"""What officers do about hits and money to be looked at: escalate, dispose, report."""
+
+import asyncio
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from counterfoil.books import reports
+from counterfoil.core import ids
+from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace
+from counterfoil.core.invoice import Context, Invoice, Status
+from counterfoil.core.risk_facts import Severity
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.db.pool import Database
+from counterfoil.db.rows import execute
+from counterfoil.desk import commands, compliance, files, proving, queries, reporting
+from counterfoil.workers.lists import import_list
+from support.bureau import LISTED, Bureau, opened, sdn
+from support.invoices import CHECKER, CUSTOMER, MAKER, OFFICERS, STRANGER, invoice
+
+S = Status
+WHY = "Another person of that name; see the passport."
+PDF = b"%PDF-1.7\nx\nstartxref\n0\n%%EOF"
+ENTRY: dict[str, Any] = {"list_code": "OFAC_SDN", "entry_uid": "0"}
+
+
+@pytest.fixture
+async def bureau(database: Database) -> Bureau:
+    return await opened(database)
+
+
+def officer(number: int = 0, org_id: int = 1) -> Actor:
+    return Actor(OFFICERS[number], org_id, frozenset({Permission.REVIEW, Permission.READ}))
+
+
+async def paper(bureau: Bureau, by: Actor) -> UUID:
+    member = replace(by, uid=ids.public("user", bureau.desk.ids.new()))
+    return (await files.store(bureau.desk, PDF, "passport.pdf", member)).file_id
+
+
+async def listed(bureau: Bureau, payer: str = LISTED, number: int = 42, **changes: Any) -> Invoice:  # noqa: ANN401 - fields of an invoice
+    """An invoice that somebody on a list has paid."""
+    bill = await bureau.office.issues(number, **changes)
+    await bureau.office.is_paid(bill, payer=payer)
+    return await bureau.screens(bill)
+
+
+async def looked_at(bureau: Bureau, number: int = 42) -> Invoice:
+    """An invoice whose money is to be looked at."""
+    bureau.provider.says(STRANGER, Severity.MEDIUM)
+    return await listed(bureau, STRANGER, number)
+
+
+async def disposed(bureau: Bureau, bill: Invoice) -> None:
+    """Two officers say that it is somebody else."""
+    for number in (0, 1):
+        by = officer(number, bill.org_id)
+        evidence = (await paper(bureau, by),) if number == 0 else ()
+        await compliance.dispose(
+            bureau.desk, bill.invoice_id, by, **ENTRY, reason=WHY, evidence=evidence
+        )
+
+
+async def history(bureau: Bureau, bill: Invoice) -> list[str]:
+    everybody = Actor("user_ada", bill.org_id, frozenset(Permission))
+    entries = await queries.logs(bureau.desk, bill.invoice_id, everybody)
+    return [one.entry.event for one in entries]
+
+
+class TestDisposition:
+    async def test_with_two_officers_and_evidence_it_is_screened_anew_and_goes_on(
+        self, bureau: Bureau
+    ) -> None:
+        bill = await listed(bureau)
+        assert (bill.status, bill.context) == (S.COMPLIANCE_HOLD, Context.SANCTIONED)
+        by = officer()
+        view = await compliance.dispose(
+            bureau.desk,
+            bill.invoice_id,
+            by,
+            **ENTRY,
+            reason=WHY,
+            evidence=(await paper(bureau, by),),
+        )
+        assert [one.people for one in view.invoice.disposals] == [(OFFICERS[0],)]
+        with pytest.raises(Forbidden, match="second person"):
+            await compliance.dispose(bureau.desk, bill.invoice_id, by, **ENTRY, reason=WHY)
+        await compliance.dispose(bureau.desk, bill.invoice_id, officer(1), **ENTRY, reason=WHY)
+        with pytest.raises(OutOfPlace, match="being screened"):
+            await commands.release(bureau.desk, bill.invoice_id, officer(), WHY)
+
+        after = await bureau.screens(bill)
+
+        assert (after.status, after.context) == (S.SIGN_PENDING, Context.EXACT)
+        run: Any = (await bureau.run(bill)).record
+        assert (run["decision"], run["hits"], run["total"]) == ("clear", [], "9.50")
+        assert [(d["list"], d["entry_uid"]) for d in run["dispositions"]] == [("OFAC_SDN", "0")]
+        assert (await history(bureau, bill))[-3:] == ["dispose_hit", "dispose_hit", "screened"]
+        assert (await proving.verify_audit(bureau.desk)).holds
+
+    async def test_it_holds_for_the_same_customer_and_payer_until_the_entry_changes(
+        self, bureau: Bureau
+    ) -> None:
+        await disposed(bureau, first := await listed(bureau))
+        await bureau.screens(first)
+        assert (await listed(bureau, number=43)).status is S.SIGN_PENDING
+
+        somebody = invoice().document
+        other: dict[str, Any] = {
+            "document": type(somebody)(
+                **{
+                    **{name: getattr(somebody, name) for name in somebody.__slots__},
+                    "recipient_email": "else@example.com",
+                }
+            )
+        }
+        assert (await listed(bureau, number=44, **other)).context is Context.SANCTIONED
+
+        renamed = sdn(LISTED)
+        await import_list(bureau.desk, _renamed(renamed), "a test", override=True)
+        assert (await listed(bureau, number=45)).context is Context.SANCTIONED
+
+    async def test_one_organisations_word_is_nothing_to_another(self, bureau: Bureau) -> None:
+        await bureau.office.opens(2)
+        await disposed(bureau, await listed(bureau))
+        theirs = await listed(bureau, org_id=2)
+        assert theirs.context is Context.SANCTIONED
+        with pytest.raises(NotFound):
+            await compliance.dispose(bureau.desk, theirs.invoice_id, officer(), **ENTRY, reason=WHY)
+
+    async def test_what_else_was_found_stays(self, bureau: Bureau) -> None:
+        bureau.provider.says(LISTED, Severity.HIGH)
+        await disposed(bureau, bill := await listed(bureau))
+        after = await bureau.screens(bill)
+        assert (after.status, after.context) == (S.COMPLIANCE_HOLD, Context.HIGH_RISK)
+        with pytest.raises(Invalid, match="found nothing on any list"):
+            await compliance.dispose(bureau.desk, bill.invoice_id, officer(), **ENTRY, reason=WHY)
+
+    @pytest.mark.parametrize("involved", [MAKER, CHECKER])
+    async def test_who_made_or_approved_it_has_no_word(self, bureau: Bureau, involved: str) -> None:
+        bill = await listed(bureau)
+        by = Actor(involved, 1, frozenset({Permission.REVIEW, Permission.READ}))
+        evidence = (await paper(bureau, by),)
+        with pytest.raises(Forbidden, match="other people"):
+            await compliance.dispose(
+                bureau.desk, bill.invoice_id, by, **ENTRY, reason=WHY, evidence=evidence
+            )
+
+    async def test_it_takes_evidence_a_reason_and_a_hit(self, bureau: Bureau) -> None:
+        bill, by = await listed(bureau), officer()
+        before = await bureau.office.invoice(bill)
+        evidence = (await paper(bureau, by),)
+        for wrong, field in (
+            ({"evidence": ()}, "evidence"),
+            ({"evidence": (bureau.desk.ids.new(),)}, "evidence"),
+            ({"reason": "somebody"}, "reason"),
+            ({"entry_uid": "7"}, "entry_uid"),
+        ):
+            asked: dict[str, Any] = {**ENTRY, "reason": WHY, "evidence": evidence, **wrong}
+            with pytest.raises(Invalid) as refused:
+                await compliance.dispose(bureau.desk, bill.invoice_id, by, **asked)
+            assert list(refused.value.fields) == [field]
+        assert await bureau.office.invoice(bill) == before
+
+    async def test_two_officers_at_once_are_two_and_one_twice_is_one(self, bureau: Bureau) -> None:
+        bill = await listed(bureau)
+        evidence = (await paper(bureau, officer()),)
+
+        async def says(number: int) -> bool:
+            try:
+                await compliance.dispose(
+                    bureau.desk,
+                    bill.invoice_id,
+                    officer(number),
+                    **ENTRY,
+                    reason=WHY,
+                    evidence=evidence,
+                )
+            except (Forbidden, OutOfPlace):
+                return False
+            return True
+
+        assert sum(await asyncio.gather(*(says(0) for _ in range(5)))) == 1
+        assert sum(await asyncio.gather(*(says(1) for _ in range(5)))) == 1
+        assert (await history(bureau, bill)).count("dispose_hit") == 2
+        assert (await bureau.screens(bill)).status is S.SIGN_PENDING
+
+    async def test_a_row_that_nobody_decided_is_found(self, bureau: Bureau) -> None:
+        await disposed(bureau, await listed(bureau))
+        assert (await proving.verify_audit(bureau.desk)).holds
+        async with bureau.desk.database.transaction() as tx:
+            await execute(
+                tx,
+                """
+                INSERT INTO screening_disposition SELECT org_id, gen_random_uuid(), 'x@a.example',
+                       payer, 'forged', list_code, entry_uid, invoice_id, people, evidence,
+                       decided_at FROM screening_disposition
+                """,
+                {},
+            )
+        (found,) = (await proving.verify_audit(bureau.desk)).breaks
+        assert found.finding == "the log does not say that entry 0 means somebody else"
+
+
+class TestEscalation:
+    async def test_one_officer_holds_what_one_could_have_released(self, bureau: Bureau) -> None:
+        await bureau.office.opens(2, release={"review_approvers": 1, "hold_approvers": 2})
+        bureau.provider.says(STRANGER, Severity.MEDIUM)
+        alone = await listed(bureau, STRANGER, org_id=2)
+        held = await listed(bureau, STRANGER, number=43, org_id=2)
+        assert (alone.status, held.status) == (S.COMPLIANCE_HOLD, S.COMPLIANCE_HOLD)
+
+        freed = await commands.release(bureau.desk, alone.invoice_id, officer(0, 2), WHY)
+        assert freed.invoice.status is S.SIGN_PENDING
+
+        view = await compliance.escalate(bureau.desk, held.invoice_id, officer(0, 2), WHY)
+        assert (view.invoice.escalated_by, view.invoice.status) == (OFFICERS[0], S.COMPLIANCE_HOLD)
+        with pytest.raises(OutOfPlace, match="held already"):
+            await compliance.escalate(bureau.desk, held.invoice_id, officer(1, 2), WHY)
+        one = await commands.release(bureau.desk, held.invoice_id, officer(0, 2), WHY)
+        assert one.invoice.status is S.COMPLIANCE_HOLD
+        two = await commands.release(bureau.desk, held.invoice_id, officer(1, 2), WHY)
+        assert two.invoice.status is S.SIGN_PENDING
+        assert (await proving.verify_audit(bureau.desk)).holds
+
+    async def test_it_takes_back_a_word_that_came_before(self, bureau: Bureau) -> None:
+        bill = await looked_at(bureau)
+        await commands.release(bureau.desk, bill.invoice_id, officer(1), WHY)
+        after = await compliance.escalate(bureau.desk, bill.invoice_id, officer(), WHY)
+        assert after.invoice.releases == ()
+
+    async def test_answers_that_come_do_not_lift_it(self, bureau: Bureau) -> None:
+        bureau.provider.says(CUSTOMER, Severity.LOW)
+        bill = await bureau.office.issues()
+        await bureau.office.is_paid(bill)
+        await bureau.lists(LISTED)
+        bureau.clock.advance(timedelta(days=9))
+        await bureau.knows_the_rate()
+        held = await bureau.screens_patiently(bill)
+        assert held.screening is not None
+        assert (held.status, held.screening.degraded) == (S.COMPLIANCE_HOLD, True)
+        await compliance.escalate(bureau.desk, bill.invoice_id, officer(), WHY)
+        await bureau.lists(LISTED)
+        await bureau.knows_the_rate()
+        bureau.clock.advance(timedelta(minutes=6))
+        assert (await bureau.screens(bill)).status is S.COMPLIANCE_HOLD
+
+    async def test_only_one_of_many_at_once_escalates(self, bureau: Bureau) -> None:
+        bill = await looked_at(bureau)
+        answers = await asyncio.gather(
+            *(
+                compliance.escalate(bureau.desk, bill.invoice_id, officer(n % 2), WHY)
+                for n in range(6)
+            ),
+            return_exceptions=True,
+        )
+        assert sum(not isinstance(one, BaseException) for one in answers) == 1
+        assert (await history(bureau, bill)).count("escalate") == 1
+
+    async def test_what_is_held_or_sanctioned_needs_none(self, bureau: Bureau) -> None:
+        bill = await listed(bureau)
+        with pytest.raises(OutOfPlace, match="held already"):
+            await compliance.escalate(bureau.desk, bill.invoice_id, officer(), WHY)
+        with pytest.raises(Invalid, match="at least 10 characters"):
+            await compliance.escalate(bureau.desk, bill.invoice_id, officer(), "odd")
+
+
+class TestReports:
+    async def test_it_changes_nothing_that_others_see(self, bureau: Bureau) -> None:
+        bill = await looked_at(bureau)
+        before, told = await bureau.office.invoice(bill), await history(bureau, bill)
+        for _ in range(2):
+            await reporting.file_report(
+                bureau.desk,
+                bill.invoice_id,
+                officer(),
+                reference=" MJIB 114-7 ",
+                reported_on=date(2026, 6, 22),
+            )
+
+        assert await bureau.office.invoice(bill) == before
+        assert await history(bureau, bill) == told
+        (report,) = await reporting.of_invoice(bureau.desk, bill.invoice_id, officer(1))
+        assert (report.reference, report.reported_on) == ("MJIB 114-7", date(2026, 6, 22))
+        assert report.by == OFFICERS[0]
+        nobody = Actor("user_ada", 1, frozenset(Permission) - {Permission.REVIEW})
+        with pytest.raises(Forbidden):
+            await reporting.of_invoice(bureau.desk, bill.invoice_id, nobody)
+
+    async def test_organisations_are_apart_and_at_once_is_one_after_the_other(
+        self, bureau: Bureau
+    ) -> None:
+        await bureau.office.opens(2)
+        bill = await looked_at(bureau)
+
+        async def files_one(number: int, by: Actor) -> None:
+            await reporting.file_report(
+                bureau.desk,
+                bill.invoice_id,
+                by,
+                reference=f"MJIB {number}",
+                reported_on=date(2026, 6, 22),
+            )
+
+        await asyncio.gather(*(files_one(n, officer(n % 2)) for n in range(6)))
+        with pytest.raises(NotFound):
+            await files_one(9, officer(0, 2))
+        async with bureau.desk.database.reading() as tx:
+            chain = await reports.of_org(tx, 1)
+            assert await reports.of_org(tx, 2) == []
+        assert [entry.sequence for entry, _ in chain] == [1, 2, 3, 4, 5, 6]
+        assert (await proving.verify_audit(bureau.desk)).holds
+
+    @pytest.mark.parametrize(
+        "by_hand",
+        [
+            "UPDATE compliance_report SET reference = 'MJIB 2'",
+            "UPDATE compliance_report SET reported_on = '2026-01-01'",
+            "DELETE FROM compliance_report",
+        ],
+    )
+    async def test_one_that_was_changed_by_hand_is_found(
+        self, bureau: Bureau, by_hand: str
+    ) -> None:
+        bill = await looked_at(bureau)
+        await reporting.file_report(
+            bureau.desk,
+            bill.invoice_id,
+            officer(),
+            reference="MJIB 1",
+            reported_on=date(2026, 6, 22),
+        )
+        async with bureau.desk.database.transaction() as tx:
+            await tx.execute("GRANT ALL ON compliance_report TO CURRENT_USER")
+            await tx.execute(by_hand)
+        assert not (await proving.verify_audit(bureau.desk)).holds
+
+    async def test_a_day_to_come_and_an_empty_reference_are_refused(self, bureau: Bureau) -> None:
+        bill = await looked_at(bureau)
+        with pytest.raises(Invalid) as refused:
+            await reporting.file_report(
+                bureau.desk, bill.invoice_id, officer(), reference=" ", reported_on=date(2030, 1, 1)
+            )
+        assert set(refused.value.fields) == {"reference", "reported_on"}
+
+
+def _renamed(content: Any) -> Any:  # noqa: ANN401 - a list as its reader gives it
+    """The same list on which the same entry has another name."""
+
+    rows = tuple(replace(one, names=("Somebody Else",)) for one in content.addresses)
+    return replace(content, addresses=rows, sha256="ee" * 32)
