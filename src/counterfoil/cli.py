@@ -206,8 +206,8 @@ def audit_verify() -> None:
         out.print(f"{stored.files} files compared with what was uploaded")
         for sentence in stored.findings:
             out.print(f"[red]{escape(sentence)}[/]")
-        wrong = counts or differences or stored.findings
-        return 0 if found.holds and not wrong else 1
+        kept_well = not (counts or differences or stored.findings)
+        return 0 if found.holds and kept_well else 1
 
     raise typer.Exit(with_desk(DatabaseConfig.from_env(os.environ), verify))
 
