@@ -35,6 +35,7 @@ from counterfoil.workers.reconcile import Difference, reconcile
 from support.actors import Answer, Auditor, Caller, Merchant, Officer, Reviewer, Signer
 from support.inbox import Inbox, Received
 from support.onchain import COIN, PATIENCE_SECONDS, POLL_SECONDS, Chain, Payer, new_address
+from support.patience import patiently
 from support.provider import Provider
 
 __all__ = ["COIN", "PATIENCE_SECONDS", "POLL_SECONDS", "Chain", "Payer", "new_address"]
@@ -267,6 +268,13 @@ class Journey:
             finally:
                 await port.close()
         return found
+
+    async def until_explained(self) -> None:
+        """Wait until every address holds what the books say, once nothing is under way."""
+        async with patiently("books that say what is there", PATIENCE_SECONDS):
+            while any(difference.under_way for difference in await self.unexplained()):
+                await asyncio.sleep(POLL_SECONDS)
+        assert await self.unexplained() == []
 
     async def counterfoil(self, *arguments: str) -> "Ran":
         """Run one of our own commands against this system."""
