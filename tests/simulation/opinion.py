@@ -134,7 +134,11 @@ class Payment:
 
     @property
     def kept(self) -> Counter[Asset]:
-        """What is confirmed of it and did not go back."""
+        """What is confirmed of it and had not gone back when this was decided.
+
+        Where all was swept before, a surplus may arrive while the payout beside it still waits,
+        and no entry is written until both are there.
+        """
         back = self.went("refund", "partial_refund")
         confirmed = self.units(self.enough_depth)
         return Counter({asset: max(units - back[asset], 0) for asset, units in confirmed.items()})
@@ -142,7 +146,8 @@ class Payment:
     def went(self, *purposes: str) -> Counter[Asset]:
         found: Counter[Asset] = Counter()
         for move in self.moves:
-            found[move.asset] += move.moved if move.purpose in purposes else 0
+            if move.purpose in purposes and not move.fresh:
+                found[move.asset] += move.moved
         return found
 
     @property

@@ -10,6 +10,7 @@ import pytest
 from counterfoil.chains.port import Attestation
 from simulation.chain import SimulatedChain
 from simulation.chaos import FAULTS, Record
+from simulation.opinion import Payment
 from simulation.parts import Violation
 from simulation.report import Report
 from simulation.result import Result
@@ -126,6 +127,33 @@ async def test_two_nodes_that_disagree_each_speak_for_themselves() -> None:
     said = await chain.nonce_by_each(paid.sender, [paid.tx_hash], chain.final_number)
     assert said["a"] is not None
     assert (said["a"].count, said["b"]) == (1, None)
+
+
+def test_a_surplus_that_arrives_before_its_payout_is_judged_as_it_was_signed_for() -> None:
+    dollars = ["arb", "0xa"]
+    policy = {
+        "dust_below": "0.01",
+        "overpay_ratio": "1",
+        "underpay_ratio": "1",
+        "overpaid": "refund_at_sign_off",
+        "several_payers": "accept",
+        "confirm_soft_below_usd": 1_000,
+    }
+
+    def sentences(*, earlier_units: int, surplus_units: int) -> list[str]:
+        earlier, surplus = str(earlier_units), str(surplus_units)
+        left = [
+            [*dollars, "sweep", "150000000", "150000000", "final", "", False],
+            [*dollars, "partial_refund", earlier, earlier, "final", "0xb", False],
+            [*dollars, "partial_refund", surplus, surplus, "final", "0xb", True],
+            [*dollars, "payout", "100000000", "0", "ready", "0xc", True],
+        ]
+        due, came = [[*dollars, "100000000", None]], [[*dollars, "150000000", 3, "0xb", "5"]]
+        judged = ("an invoice", "payout_processing", "overpaid", 17, "9", policy, "0xc")
+        return list(Payment((*judged, "sign_off", {}, True, due, came, left, None)).wrongs())
+
+    assert sentences(earlier_units=1_000_000, surplus_units=49_000_000) == []
+    assert len(sentences(earlier_units=2_000_000, surplus_units=49_000_000)) == 2
 
 
 def test_what_is_found_here_names_the_command_that_finds_it_again() -> None:
