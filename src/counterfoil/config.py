@@ -159,7 +159,8 @@ class WorkConfig:
     besides the sanctions lists. Payments to an invoice are confirmed, once it has received
     ``two_nodes_from_dollars`` altogether, when two nodes of the chain agree on them.
     ``rate_value_at`` is the JSON pointer to the rate in the answer of ``rate_url``; a source's rate
-    that leaps by more than ``rate_max_leap_percent`` from its last one is refused.
+    that leaps by more than ``rate_max_leap_percent`` from its last one is refused. Every
+    organisation has up to ``addresses_in_stock`` free deposit addresses.
     """
 
     database: DatabaseConfig
@@ -174,6 +175,7 @@ class WorkConfig:
     screeners: tuple[str, ...]
     callback_allow_private: bool
     two_nodes_from_dollars: int
+    addresses_in_stock: int
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -192,6 +194,7 @@ class WorkConfig:
             screeners=env.some_of("SCREENERS", SCREENERS, "issuer_freeze"),
             callback_allow_private=env.switch("CALLBACK_ALLOW_PRIVATE"),
             two_nodes_from_dollars=env.whole("TWO_NODES_FROM_DOLLARS", 10_000, 0, 999_999_999),
+            addresses_in_stock=env.whole("ADDRESSES_IN_STOCK", 5_000, 100, 100_000),
         )
 
 

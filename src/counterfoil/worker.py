@@ -24,7 +24,7 @@ from counterfoil.db.timekeeping import shared_clock
 from counterfoil.desk import granting
 from counterfoil.desk.delivering import CallbackForm
 from counterfoil.desk.desk import Desk, Tells
-from counterfoil.desk.provisioning import FuelLevels
+from counterfoil.desk.provisioning import FuelLevels, Stock
 from counterfoil.desk.tidying import tidy
 from counterfoil.garbage import leave_alone_what_stays
 from counterfoil.providers.rates.http import HttpRates, HttpRateSettings
@@ -245,6 +245,8 @@ def _others(
     )
     reteller = Reteller(desk, lease_seconds=leases.retell)
     levels = FuelLevels(days_wei={key: one.fuel_day_wei for key, one in config.chains.items()})
+    # Refilled early enough that a burst of new invoices does not see the end of it.
+    stock = Stock(low_water=config.addresses_in_stock // 5, target=config.addresses_in_stock)
     return {
         "foresee": (first(line.foreseer.step, bells.way), paces.foresee),
         "screen": (first(screener.step, bells.way), paces.screen),
@@ -254,7 +256,7 @@ def _others(
         "retell": (reteller.step, paces.retell),
         "expire": (Expirer(desk, chains.keys()).step, paces.expire),
         "price": (_pricer(config, desk, outside.session).step, paces.price),
-        "provision": (ProvisionWorker(desk, chains, signer).step, paces.provision),
+        "provision": (ProvisionWorker(desk, chains, signer, stock).step, paces.provision),
         "tidy": (partial(tidy, desk), paces.tidy),
         "grants": (partial(granting.begin_due, desk), paces.grants),
         "fuel": (FuelWorker(desk, chains, levels).step, paces.fuel),

@@ -20,7 +20,11 @@ async def journey() -> AsyncIterator[Journey]:
         places = stack.enter_context(passing_places())
         node = node_of(places, "optimism")
         providers = [await stack.enter_async_context(provider(node)) for _ in range(2)]
-        settings = {"COUNTERFOIL_RPC_OPTIMISM": ",".join(one.url for one in providers)}
+        settings = {
+            "COUNTERFOIL_RPC_OPTIMISM": ",".join(one.url for one in providers),
+            # Stories compare every address with its chain, time and again.
+            "COUNTERFOIL_ADDRESSES_IN_STOCK": "200",
+        }
         crew = Crew(longest_pause_seconds=0.5)
         yield await stack.enter_async_context(
             begun(places, settings=settings, crew=crew, providers=providers)
