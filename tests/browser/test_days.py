@@ -124,7 +124,7 @@ async def test_held_money_is_released_by_two_signed_for_and_saved_as_a_table(
             await to_the_first(olga, "clear", "1 for release, 0 against")
             await form(olga, made, "release").get_by_label("Reason").fill("I called them")
             release = form(olga, made, "release").get_by_role("button")
-            await press(release, "Two people have released the money")
+            await press(release, "The money is released. The payment goes on.")
         await room.stands(made, Status.SIGN_PENDING)
         await expect(live).to_contain_text("To be signed")
 
