@@ -75,6 +75,8 @@ ROUTES: Final = (
     Route("POST", "/invoices/new", P.CREATE, fields={"do": "add"}),
     Route("POST", "/invoices/sums", P.CREATE, fields={"item_name": "Tea"}),
     Route("GET", "/recipients", P.CREATE),
+    Route("GET", "/changed-tokens", P.READ),
+    Route("POST", "/changed-tokens", P.SIGN),
     Route("GET", "/directory", P.READ),
     Route("POST", "/directory", P.CREATE, fields={"name": "x", "email": "y"}),
     Route("GET", "/directory/{recipient}", P.READ),

@@ -262,6 +262,7 @@ def test_every_status_leads_on_by_a_verb_or_by_itself() -> None:
         S.PAYMENT_DETECTED,
         S.SCREENING,
         S.SWEEPING,
+        S.PAYOUT_PROCESSING,
         S.EXPIRED,
     }
 

@@ -34,6 +34,7 @@ async def changed(request: PageRequest) -> Answer:
 @post("/changed-tokens", status_code=303)
 async def accept(request: PageRequest) -> Answer:
     """Let money go on under one of them."""
+    request.user.actor.require(Permission.SIGN)
     form = await read_form(request)
     written = {name: form.raw(name) for name in _FIELDS}
     try:

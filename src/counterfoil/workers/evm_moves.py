@@ -190,11 +190,13 @@ def landed(open_tx: OpenTx, receipt: Receipt) -> Landed:
 
 
 def moves_nothing(receipt: Receipt, token: str, sender: str) -> bool:
-    """Whether a payment of a token succeeded, and by the token's own logs nothing left its sender.
+    """Whether a payment of a token succeeded, and by no token's logs anything left its sender.
 
-    Of native coin it never does: what it paid is part of the signed bytes.
+    By the token's own alone it would not do: the books may name another than was paid, if somebody
+    wrote into them. Of native coin it never does: what it paid is part of the signed bytes.
     """
-    return receipt.ok and bool(token) and not _left_units(receipt, token, sender)
+    called = {log.contract for log in receipt.logs}
+    return receipt.ok and bool(token) and not any(_left_units(receipt, c, sender) for c in called)
 
 
 def _is_empty(open_tx: OpenTx, receipt: Receipt) -> bool:

@@ -142,6 +142,7 @@ INVOICE_EXAMPLE: Final[Schema] = {
     "stray": [],
     "refundable": [],
     "token_fees": [],
+    "unknown_tokens": [],
 }
 
 LOG_EXAMPLE: Final[Schema] = {
