@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import zip_longest
 from typing import Final, Literal
 from uuid import UUID
 
@@ -206,8 +205,6 @@ UNTOLD: Final = Tally(payers=("",))
 def batches(found: Collection[Change], size: int) -> list[list[Change]]:
     """Changes of at most ``size`` invoices each, in the order in which invoices are locked.
 
-    The first of several is half as large: of two that are written at once one ends sooner, and
-    what it leaves is worked on while the other is written, and so on in turns.
     A transfer that a reorg turned from one invoice's into another's is one change: both hear of
     it in the same transaction.
     """
@@ -215,11 +212,9 @@ def batches(found: Collection[Change], size: int) -> list[list[Change]]:
     for change in found:
         by_invoice[min(change.invoices)].append(change)
     groups = [by_invoice[invoice] for invoice in sorted(by_invoice)]
-    begun = (size + 1) // 2 if len(groups) > size else size
-    starts = [0, *range(begun, len(groups), size)] if groups else []
     return [
-        [change for group in groups[start:end] for change in group]
-        for start, end in zip_longest(starts, starts[1:])
+        [change for group in groups[start : start + size] for change in group]
+        for start in range(0, len(groups), size)
     ]
 
 

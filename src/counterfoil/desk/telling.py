@@ -5,7 +5,6 @@ told is owed a telling: a ``tell`` effect, written with its transfers. Whoever t
 worker or the next scan, tells it everything anew.
 """
 
-import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
@@ -124,11 +123,6 @@ async def put_off(desk: Desk, owed: EffectRow, error: Exception) -> None:
     )
 
 
-BEFORE_OTHERS: Final = 5
-"""Invoices that are worked out before others of this process have a turn: what is decided of many
-is milliseconds of computing, in which nobody is told anything."""
-
-
 async def _tell_of_org(
     desk: Desk, tx: Tx, org_id: int, held: Collection[Invoice], looks: Looks
 ) -> list[Told]:
@@ -142,9 +136,7 @@ async def _tell_of_org(
     sheet = Sheet()
     told, answered = [], []
     async with tx.pipeline():  # from here on nothing reads: one trip for however many
-        for number, invoice in enumerate(held):
-            if number % BEFORE_OTHERS == 0:
-                await asyncio.sleep(0)
+        for invoice in held:
             before = replace(invoice, tally=UNTOLD) if invoice.invoice_id in missed else invoice
             beside_it, look = known[invoice.invoice_id], good.get(invoice.invoice_id)
             one = Told(await _tell(desk, tx, before, beside_it, sheet), beside_it.received)
