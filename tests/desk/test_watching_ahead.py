@@ -1,6 +1,5 @@
 """While one range is recorded the next is fetched; nothing is lost or made up by it."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -12,7 +11,6 @@ from counterfoil.db.pool import Database
 from counterfoil.workers.watch import WatchLimits
 from support.fake_clock import FakeClock
 from support.invoices import DUE, USDT
-from support.patience import patiently
 from support.shop import desk_on
 from support.tower import CountingChain, Tower
 
@@ -20,12 +18,9 @@ NARROW = WatchLimits(widest_range=10)
 
 
 class Flaky(CountingChain):
-    """Has no answer for ranges that begin at some blocks, or none before it is told to."""
+    """Has no answer for ranges that begin at some blocks."""
 
     silent_from: frozenset[int] = frozenset()
-    slow_from: int | None = None
-    answers: asyncio.Event
-    given_up = 0
 
     async def transfers(
         self,
@@ -39,12 +34,6 @@ class Flaky(CountingChain):
         if from_block in self.silent_from:
             msg = "no endpoint answers"
             raise ChainUnreachable(msg)
-        if from_block == self.slow_from:
-            try:
-                await self.answers.wait()
-            except asyncio.CancelledError:
-                self.given_up += 1
-                raise
         return await super().transfers(
             from_block, to_block, contracts, recipients, end_hash=end_hash
         )
@@ -93,31 +82,6 @@ async def test_every_range_is_fetched_once_and_one_ahead(reader: Reader) -> None
     assert await reader.reads() == (20, 20)
     assert await reader.shop.deposited(bill) == DUE
     assert reader.chain.asked["transfers"] == 3
-
-
-async def test_what_follows_is_fetched_on_while_what_is_here_is_written_and_afterwards(
-    reader: Reader,
-) -> None:
-    reader.chain.slow_from, reader.chain.answers = 11, asyncio.Event()
-    reader.mine(44)
-
-    async with patiently("a range that needs no other"):
-        assert await reader.reads() == (10, 10)
-    reader.chain.answers.set()
-
-    assert await reader.reads() == (20, 20)
-    assert reader.chain.asked["transfers"] == 3, "the second was asked for once"
-
-
-async def test_a_watcher_that_stops_fetches_nothing_more(reader: Reader) -> None:
-    reader.chain.slow_from, reader.chain.answers = 11, asyncio.Event()
-    reader.mine(44)
-    await reader.reads()
-
-    async with patiently("a watcher that stops"):
-        await reader.watcher.stop()
-
-    assert reader.chain.given_up == 1
 
 
 async def test_what_was_fetched_ahead_is_forgotten_where_a_reorg_replaced_it(slow: Reader) -> None:

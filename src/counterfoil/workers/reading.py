@@ -7,7 +7,7 @@ that ends it still has the same hash when its turn comes (specs/chains.md 6.2).
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -48,14 +48,6 @@ class Read:
     found: tuple[Sighting, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Ahead:
-    """The range above ``after``, on its way."""
-
-    after: int
-    fetching: asyncio.Task[Read | None]
-
-
 class RangeReader:
     """Reads one pass over a chain, from one range to the next.
 
@@ -78,48 +70,35 @@ class RangeReader:
         self._width = width
         self._listed_at_most = listed_at_most
         self._contracts = [a.contract for a in (*known.accepted, *known.known_other)]
-        self._ahead: _Ahead | None = None
+        self._ahead: Read | None = None
 
     async def next(self, after: int, target: Block) -> Read | None:
         """The range above ``after`` towards ``target``; None where the node has no end for it.
 
         Raises `ChainMoved`, `RangeTooWide`, and whatever else the chain does.
         """
-        fetched = await self._fetched(after, target)
-        if fetched is not None and await self._chain.block(fetched.end.number) == fetched.end:
-            return fetched
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.after == after and ahead.end.number <= target.number:
+            end = await self._chain.block(ahead.end.number)
+            if end == ahead.end:
+                return ahead
         end = await self._end(after, target)
         return None if end is None else await self._read(after, end)
 
     @asynccontextmanager
     async def fetching_ahead(self, after: int, target: Block) -> AsyncIterator[None]:
-        """Fetch what follows meanwhile and afterwards, so that the node is never idle.
-
-        It is forgotten where the work inside fails.
-        """
-        if after < target.number:
-            self._ahead = _Ahead(after, asyncio.create_task(self._fetch(after, target)))
+        """Fetch what follows meanwhile; it is forgotten where the work inside fails."""
+        if after >= target.number:
+            yield
+            return
+        fetching = asyncio.create_task(self._fetch(after, target))
         try:
             yield
-        except BaseException:
-            await self.forget()
-            raise
-
-    async def forget(self) -> None:
-        """Fetch no further, and keep nothing of what was fetched ahead."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            ahead.fetching.cancel()
-            await asyncio.wait([ahead.fetching])
-
-    async def _fetched(self, after: int, target: Block) -> Read | None:
-        """What was fetched ahead, where it is what comes next."""
-        if self._ahead is None or self._ahead.after != after:
-            await self.forget()
-            return None
-        read = await self._ahead.fetching
-        self._ahead = None
-        return read if read is not None and read.end.number <= target.number else None
+            self._ahead = await fetching
+        finally:
+            fetching.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([fetching])
 
     async def _fetch(self, after: int, target: Block) -> Read | None:
         """What follows, or None where it cannot be had now: whose turn it is meets the trouble."""

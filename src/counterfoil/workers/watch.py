@@ -161,8 +161,6 @@ class ChainWatcher:
 
     async def stop(self) -> None:
         """Let another watcher go on at once."""
-        await self._head_pass.forget()
-        await self._final_pass.forget()
         await watching.give_back(self._desk, self._lease)
 
     async def _begin(self) -> bool:
