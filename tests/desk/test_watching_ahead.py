@@ -28,15 +28,12 @@ class Flaky(CountingChain):
         to_block: int,
         contracts: Sequence[str] | None,
         recipients: Recipients,
-        *,
-        end_hash: str | None = None,
+        **hashes: str | None,
     ) -> list[Transfer]:
         if from_block in self.silent_from:
             msg = "no endpoint answers"
             raise ChainUnreachable(msg)
-        return await super().transfers(
-            from_block, to_block, contracts, recipients, end_hash=end_hash
-        )
+        return await super().transfers(from_block, to_block, contracts, recipients, **hashes)
 
 
 class Reader(Tower):

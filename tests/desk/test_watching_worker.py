@@ -310,16 +310,9 @@ async def test_a_stalled_watcher_that_wakes_up_late_writes_nothing(tower: Tower)
             to_block: int,
             contracts: Sequence[str] | None,
             recipients: Recipients,
-            *,
-            end_hash: str | None = None,
+            **hashes: str | None,
         ) -> list[Transfer]:
-            found = await super().transfers(
-                from_block,
-                to_block,
-                contracts,
-                recipients,
-                end_hash=end_hash,
-            )
+            found = await super().transfers(from_block, to_block, contracts, recipients, **hashes)
             tower.clock.advance(timedelta(minutes=1))
             tower.chain.reorg(1, forget=True)
             tower.mine()

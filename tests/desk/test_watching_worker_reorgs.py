@@ -1,13 +1,19 @@
 """The watcher on bad ground: reorgs, rollbacks, nodes that lag, lie or stay away."""
 
+from copy import copy
+
 import pytest
 from structlog.testing import capture_logs
 
-from counterfoil.chains.port import ChainUnreachable
+from counterfoil.chains.port import At, Block, ChainUnreachable
 from counterfoil.core.invoice import Status
 from counterfoil.core.reckoning import Depth
+from counterfoil.db.pool import Database
 from counterfoil.workers.watch import FinalityBroken
+from support.fake_chain import FakeChain
+from support.fake_clock import FakeClock
 from support.invoices import DUE, USDT
+from support.shop import desk_on
 from support.tower import Tower
 
 
@@ -164,3 +170,48 @@ async def test_a_broken_finality_stops_the_chain(tower: Tower) -> None:
 
     assert await tower.shop.deposited(bill) == DUE
     assert (await tower.position()).final_number == 6
+
+
+class Torn(FakeChain):
+    """Two nodes behind one client, of which one stayed on a branch that leads nowhere."""
+
+    behind: FakeChain | None = None
+    """The one that stayed behind, where it is asked for the next block: the other fails then."""
+
+    def stays_behind(self) -> FakeChain:
+        """A node that hears of nothing any more."""
+        node = copy(self)
+        node._chain = list(self._chain)  # noqa: SLF001 - a node like this one
+        return node
+
+    async def block(self, at: At) -> Block | None:
+        behind, self.behind = self.behind, None if isinstance(at, int) else self.behind
+        return await (behind.block(at) if behind and isinstance(at, int) else super().block(at))
+
+
+async def test_blocks_that_another_branch_put_below_the_head_are_read_before_they_are_final(
+    database: Database,
+) -> None:
+    """One node says that the head stands, another lists what is above it: neither told of these."""
+    clock = FakeClock()
+    chain = Torn(clock, safe_lag=100, final_lag=100)
+    tower = Tower(desk_on(database, clock), clock, chain)
+    await tower.shop.open()
+    await tower.watch()
+    gone, come = await tower.shop.bill(), await tower.shop.bill()
+    tower.mine(4)
+    chain.pay(USDT.contract, gone.deposit_address, DUE)
+    tower.mine()
+    await tower.watch()
+
+    behind = chain.stays_behind()
+    chain.reorg(2, forget=True)
+    chain.pay(USDT.contract, come.deposit_address, DUE)
+    tower.mine(3)
+    chain.behind = behind
+    await tower.watch()
+    await tower.watch()
+
+    assert (await tower.position()).head_number == chain.head.number == 7
+    assert await tower.shop.status(come) is Status.PAYMENT_DETECTED
+    assert await tower.shop.status(gone) is Status.AWAITING_PAYMENT

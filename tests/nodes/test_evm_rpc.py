@@ -282,6 +282,13 @@ async def test_transfers_are_not_taken_from_a_block_that_moved(two: Providers) -
     with pytest.raises(ChainMoved):
         await two.chain.transfers(0, head, [token.contract], None, end_hash="0x" + "00" * 32)
 
+    before = await two.chain.block(head - 1)
+    assert before is not None
+    asked = head, head, [token.contract], [DEPOSIT]
+    assert await two.chain.transfers(*asked, after_hash=before.hash) == good
+    with pytest.raises(ChainMoved, match=f"block {head - 1} is another"):
+        await two.chain.transfers(*asked, end_hash=receipt.block_hash, after_hash="0x" + "00" * 32)
+
     def another_fork(call: dict[str, object], answer: dict[str, object]) -> dict[str, object]:
         if call["method"] != "eth_getLogs":
             return answer

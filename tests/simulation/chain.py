@@ -362,15 +362,14 @@ class NodeView:
         to_block: int,
         contracts: Sequence[str] | None,
         recipients: Recipients,
-        *,
-        end_hash: str | None = None,
+        **hashes: str | None,
     ) -> list[Transfer]:
         await self._reach("transfers")
         if to_block - from_block > 1 and self._life.hits("node takes short ranges", "transfers"):
             msg = "at most two blocks"
             raise RangeTooWide(msg)
         found = await self._whichever(
-            "transfers", from_block, to_block, contracts, recipients, end_hash=end_hash
+            "transfers", from_block, to_block, contracts, recipients, **hashes
         )
         return [t for t in found if not await self._omits(t)]
 

@@ -236,7 +236,7 @@ class FakeChain(Chain):
         number = self._reach() if at == "latest" else self._height(at)
         return self._chain[number].block if 0 <= number <= self._reach() else None
 
-    async def transfers(
+    async def transfers(  # noqa: PLR0913 - which blocks, what in them, and what proves which they are
         self,
         from_block: int,
         to_block: int,
@@ -244,6 +244,7 @@ class FakeChain(Chain):
         recipients: Recipients,
         *,
         end_hash: str | None = None,
+        after_hash: str | None = None,
     ) -> list[Transfer]:
         if self._reach() < to_block:
             msg = f"{self.key}: no endpoint has block {to_block} yet"
@@ -254,6 +255,9 @@ class FakeChain(Chain):
             raise RangeTooWide(msg)
         if end_hash not in (None, self._chain[to_block].block.hash):
             msg = f"{self.key}: block {to_block} changed"
+            raise ChainMoved(msg)
+        if after_hash not in (None, self._chain[from_block - 1].block.hash):
+            msg = f"{self.key}: block {from_block - 1} is another"
             raise ChainMoved(msg)
         if self.faults.empty_logs:
             return []

@@ -33,14 +33,11 @@ class CountingChain(FakeChain):
         to_block: int,
         contracts: Sequence[str] | None,
         recipients: Recipients,
-        *,
-        end_hash: str | None = None,
+        **hashes: str | None,
     ) -> list[Transfer]:
         self.asked["transfers"] += 1
         self.asked["by name" if isinstance(recipients, Collection) else "everybody's"] += 1
-        return await super().transfers(
-            from_block, to_block, contracts, recipients, end_hash=end_hash
-        )
+        return await super().transfers(from_block, to_block, contracts, recipients, **hashes)
 
 
 class Tower:

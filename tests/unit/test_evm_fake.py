@@ -55,6 +55,8 @@ async def test_a_payment_is_seen_once_it_is_mined_and_until_a_reorg(chain: FakeC
     assert again.hash != tip.hash
     with pytest.raises(ChainMoved):
         await chain.transfers(0, 1, [TOKEN], None, end_hash=tip.hash)
+    with pytest.raises(ChainMoved):
+        await chain.transfers(1, 1, [TOKEN], None, after_hash=again.hash)
     (moved,) = await chain.transfers(0, 1, [TOKEN], [DEPOSIT])
     assert (moved.tx_hash, moved.block_hash) == (tx.tx_hash, again.hash)
 

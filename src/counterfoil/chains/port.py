@@ -230,7 +230,7 @@ class Chain(Protocol):
         """Return the header at a height or tag; None when the chain has none there yet."""
         ...
 
-    async def transfers(
+    async def transfers(  # noqa: PLR0913 - which blocks, what in them, and what proves which they are
         self,
         from_block: int,
         to_block: int,
@@ -238,6 +238,7 @@ class Chain(Protocol):
         recipients: Recipients,
         *,
         end_hash: str | None = None,
+        after_hash: str | None = None,
     ) -> list[Transfer]:
         """List token transfers in the closed range, ordered by block and log index.
 
@@ -246,7 +247,8 @@ class Chain(Protocol):
         Answers only from an endpoint that has ``to_block`` itself, since a lagging one answers
         an empty list without an error (specs/chains.md 6.1). With ``end_hash`` that block must
         carry it before and after the logs were read, or `ChainMoved`; so must two transfers of
-        one block carry the same hash. Raises `RangeTooWide`.
+        one block carry the same hash, and with ``after_hash`` the block before ``from_block`` carry
+        that at the very same endpoint. Raises `RangeTooWide`.
         """
         ...
 

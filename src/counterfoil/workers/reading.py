@@ -2,7 +2,8 @@
 
 While one range is written down the next is fetched. What was fetched ahead is only a copy of what
 the chain said: the books and their cursors know nothing of it, and it counts only where the block
-that ends it still has the same hash when its turn comes (specs/chains.md 6.2).
+that ends it still has the same hash when its turn comes (specs/chains.md 6.2). Each range is proven
+to follow the one before it by hash, as another node may have told that one's end.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import Final
 
 from counterfoil.chains.port import Block, Chain, ChainError, ChainMoved, RangeTooWide, Transfer
 from counterfoil.core.assets import CHAINS
-from counterfoil.desk.watching import Sighting
+from counterfoil.desk.watching import Anchor, Mark, Sighting
 from counterfoil.workers.watched import WatchedAddresses
 
 HEADERS_AT_ONCE: Final = 50
@@ -43,7 +44,7 @@ class Width:
 class Read:
     """Token transfers to addresses of ours in the blocks above ``after`` up to and with ``end``."""
 
-    after: int
+    after: Anchor
     end: Block
     found: tuple[Sighting, ...]
 
@@ -72,7 +73,7 @@ class RangeReader:
         self._contracts = [a.contract for a in (*known.accepted, *known.known_other)]
         self._ahead: Read | None = None
 
-    async def next(self, after: int, target: Block) -> Read | None:
+    async def next(self, after: Anchor, target: Block) -> Read | None:
         """The range above ``after`` towards ``target``; None where the node has no end for it.
 
         Raises `ChainMoved`, `RangeTooWide`, and whatever else the chain does.
@@ -86,12 +87,12 @@ class RangeReader:
         return None if end is None else await self._read(after, end)
 
     @asynccontextmanager
-    async def fetching_ahead(self, after: int, target: Block) -> AsyncIterator[None]:
-        """Fetch what follows meanwhile; it is forgotten where the work inside fails."""
-        if after >= target.number:
+    async def fetching_ahead(self, end: Block, target: Block) -> AsyncIterator[None]:
+        """Fetch what follows ``end`` meanwhile; it is forgotten where the work inside fails."""
+        if end.number >= target.number:
             yield
             return
-        fetching = asyncio.create_task(self._fetch(after, target))
+        fetching = asyncio.create_task(self._fetch(anchor_of(end), target))
         try:
             yield
             self._ahead = await fetching
@@ -100,7 +101,7 @@ class RangeReader:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([fetching])
 
-    async def _fetch(self, after: int, target: Block) -> Read | None:
+    async def _fetch(self, after: Anchor, target: Block) -> Read | None:
         """What follows, or None where it cannot be had now: whose turn it is meets the trouble."""
         try:
             end = await self._end(after, target)
@@ -108,22 +109,29 @@ class RangeReader:
         except ChainError:
             return None
 
-    async def _end(self, after: int, target: Block) -> Block | None:
+    async def _end(self, after: Anchor, target: Block) -> Block | None:
         """The block that ends the next range towards ``target``."""
-        if target.number <= after + self._width.blocks:
+        if target.number <= after.number + self._width.blocks:
             return target
-        return await self._chain.block(after + self._width.blocks)
+        return await self._chain.block(after.number + self._width.blocks)
 
-    async def _read(self, after: int, end: Block) -> Read:
+    async def _read(self, after: Anchor, end: Block) -> Read:
+        follows = end.number == after.number + 1 and end.parent_hash == after.hash
         found = await self._view.transfers(
-            after + 1,
+            after.number + 1,
             end.number,
             self._contracts,
             self._watched.recipients(self._listed_at_most),
             end_hash=end.hash,
+            after_hash=None if follows else after.hash,
         )
         self._width.grow()
         return Read(after, end, tuple(await dated(self._chain, found, end)))
+
+
+def anchor_of(block: Block | Mark) -> Anchor:
+    """A block as what a range follows."""
+    return Anchor(block.number, block.hash)
 
 
 async def dated(chain: Chain, found: Sequence[Transfer], end: Block) -> list[Sighting]:

@@ -40,7 +40,7 @@ from counterfoil.workers.comparing import BalanceCheck
 from counterfoil.workers.foresee import Foreseer
 from counterfoil.workers.native import AT_ONCE as COINS_AT_ONCE
 from counterfoil.workers.native import NativeFound, NativeRange, NativeScan, SlowTurn, Turn
-from counterfoil.workers.reading import RangeReader, Read, Width, dated, headers
+from counterfoil.workers.reading import RangeReader, Read, Width, anchor_of, dated, headers
 from counterfoil.workers.runner import RightOfWay, quietly
 from counterfoil.workers.watched import LISTED_AT_MOST, WatchedAddresses
 from counterfoil.workers.witness import TWO_NODES_FROM_DOLLARS
@@ -254,11 +254,11 @@ class ChainWatcher:
         if after is None or read is None:
             return None
         end = read.end
-        async with self._head_pass.fetching_ahead(end.number, tip):
+        async with self._head_pass.fetching_ahead(end, tip):
             sightings, native = await self._with_native(self._chain, read, at, tip)
             await self._before_deadlines(at, end, tip, (sightings, native))
             recorded = await watching.record_seen(
-                self._desk, self._lease, after, _mark(end), sightings, relay=self._seen
+                self._desk, self._lease, after.number, _mark(end), sightings, relay=self._seen
             )
         self._report("seen", end.number, recorded)
         if recorded.transfers:
@@ -269,23 +269,22 @@ class ChainWatcher:
 
     async def _settle(self, at: Position, final: Block, tip: Block) -> Block | None:
         """The final pass over one range; answers the block that ended it, None while it waits."""
-        after = at.final.number
-        last = await self._chain.block(after)
+        last = await self._chain.block(at.final.number)
         if last is None:
             return None
         await self._must_stand(at, last)
-        read = await self._final_pass.next(after, final)
+        read = await self._final_pass.next(anchor_of(at.final), final)
         if read is None:
             return None
         await self._way.give()  # nobody waits for it to be final as they do for what is new
-        async with self._final_pass.fetching_ahead(read.end.number, final):
+        async with self._final_pass.fetching_ahead(read.end, final):
             recorded = await self._record_final(at, read, tip)
         self._settled_at = self._desk.clock.now()
         self._report("final", read.end.number, recorded)
         return read.end
 
     async def _record_final(self, at: Position, read: Read, tip: Block) -> watching.Recorded:
-        after, end = read.after, read.end
+        after, end = read.after.number, read.end
         sightings, native = await self._with_native(
             self._chain.second_view, read, at, tip, settles=True
         )
@@ -341,17 +340,20 @@ class ChainWatcher:
         self._recorded()
         await self._way.give()
 
-    async def _common_ancestor(self, at: Position, tip: Block) -> int | None:
-        """The highest block read that is still in the tip's chain; None while the node lags."""
+    async def _common_ancestor(self, at: Position, tip: Block) -> Anchor | None:
+        """The highest block read that is still in the tip's chain; None while the node lags.
+
+        Another node may have told the tip: whoever lists what follows must have this block too.
+        """
         if tip.number == at.head.number + 1 and tip.parent_hash == at.head.hash:
-            return at.head.number
+            return anchor_of(at.head)
         if tip.number > at.head.number:
             here = await self._chain.block(at.head.number)
             if here is None or here.hash == at.head.hash:
-                return None if here is None else at.head.number
+                return None if here is None else anchor_of(at.head)
         return await self._rewound(at)
 
-    async def _rewound(self, at: Position) -> int:
+    async def _rewound(self, at: Position) -> Anchor:
         """Halve the anchors until the last one that a reorg left in place is found.
 
         An anchor that stands proves all below it, so a dozen headers tell among thousands;
@@ -368,8 +370,8 @@ class ChainWatcher:
         if not standing:
             # Nothing above stands: a very deep reorg, or a node of another chain altogether.
             await self._must_stand(at, await self._chain.block(at.final.number))
-        ancestor = anchors[standing - 1].number if standing else at.final.number
-        self._log.warning("reorg", head=at.head.number, ancestor=ancestor)
+        ancestor = anchors[standing - 1] if standing else anchor_of(at.final)
+        self._log.warning("reorg", head=at.head.number, ancestor=ancestor.number)
         return ancestor
 
     async def _stands(self, anchor: Anchor) -> bool:
@@ -380,7 +382,13 @@ class ChainWatcher:
     ) -> tuple[list[Sighting], NativeFound]:
         """Every transfer to an address of ours in a range, and what there is of native coin."""
         blocks = NativeRange(
-            read.after, read.end, at.final.number, self._width.blocks, settles, at.head.at, tip
+            read.after.number,
+            read.end,
+            at.final.number,
+            self._width.blocks,
+            settles,
+            at.head.at,
+            tip,
         )
         second = None if view is self._chain else self._chain
         turn = self._final_turn if settles else self._head_turn
@@ -476,7 +484,7 @@ def _untold(unsettled: Sequence[TransferRow], read: Read) -> dict[tuple[str, int
     return {
         row.key: NO_OLD_STATE
         for row in unsettled
-        if row.is_internal and row.block_number > read.after
+        if row.is_internal and row.block_number > read.after.number
     }
 
 

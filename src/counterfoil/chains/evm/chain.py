@@ -158,7 +158,7 @@ class EvmChain:
         """See `port.Chain.block`."""
         return await self._rpc.ask(_header_query(at))
 
-    async def transfers(
+    async def transfers(  # noqa: PLR0913 - which blocks, what in them, and what proves which they are
         self,
         from_block: int,
         to_block: int,
@@ -166,6 +166,7 @@ class EvmChain:
         recipients: Recipients,
         *,
         end_hash: str | None = None,
+        after_hash: str | None = None,
     ) -> list[Transfer]:
         """See `port.Chain.transfers`."""
         if (contracts is not None and not contracts) or (recipients is not None and not recipients):
@@ -178,14 +179,19 @@ class EvmChain:
             found = decode_transfers(self.key, logs, contracts, recipients)
             return [t for t in found if from_block <= t.block_number <= to_block]
 
-        end = _end_query(to_block)
+        end = _hash_query(to_block)
         filters = transfer_filters(from_block, to_block, contracts, recipients)
         questions: list[Query[str | list[Transfer]]] = [
             end,
             *(Query("eth_getLogs", (one,), read) for one in filters),
             end,
         ]
+        if after_hash is not None:
+            questions.append(_hash_query(from_block - 1))
         answers = await self._rpc.ask_all(questions, _LOGS, second_view=self._second)
+        if after_hash is not None and answers.pop() != after_hash:
+            msg = f"{self.key}: block {from_block - 1} is another where the next ones are"
+            raise ChainMoved(msg)
         found = [t for answer in answers if isinstance(answer, list) for t in answer]
         ends = {answer for answer in answers if isinstance(answer, str)}
         blocks = {(t.block_number, t.block_hash) for t in found}
@@ -383,16 +389,16 @@ def _receipt_query(tx_hash: str) -> Query[Receipt | None]:
     return Query("eth_getTransactionReceipt", (tx_hash,), read)
 
 
-def _end_query(to_block: int) -> Query[str]:
-    """Ask for the hash of the block that ends a range; a node without it lags behind."""
+def _hash_query(number: int) -> Query[str]:
+    """Ask for the hash of a block beside logs; a node without it lags behind."""
 
     def read(header: list[RawLog] | _Header | None) -> str:
         if not isinstance(header, _Header):
-            msg = f"the node does not have block {to_block} yet"
+            msg = f"the node does not have block {number} yet"
             raise Unusable(msg)
-        return _asked_for(to_block, header).hash
+        return _asked_for(number, header).hash
 
-    return Query("eth_getBlockByNumber", (hex(to_block), False), read)
+    return Query("eth_getBlockByNumber", (hex(number), False), read)
 
 
 def _asked_for(at: At, header: _Header) -> Block:
