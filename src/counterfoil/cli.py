@@ -102,15 +102,21 @@ def options(
     del version  # shown by its callback, before anything else happens
 
 
-def main() -> None:
-    """Run the command line; what can be explained is explained, without a traceback."""
+def complete() -> typer.Typer:
+    """The command line with the commands of all files; to be asked for once."""
     from counterfoil.sandbox.cli import demo_cli
 
     cli.add_typer(demo_cli, name="demo")
     cli_moves.add_to(cli)
     cli_watch.add_to(cli)
+    return cli
+
+
+def main() -> None:
+    """Run the command line; what can be explained is explained, without a traceback."""
+    whole = complete()
     try:
-        cli()
+        whole()
     except _EXPECTED as problem:
         fail(str(problem))
 

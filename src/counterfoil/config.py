@@ -158,9 +158,10 @@ class WorkConfig:
     ``chains`` has the chains that are on, by key. ``screeners`` are asked about every payer
     besides the sanctions lists. Payments to an invoice are confirmed, once it has received
     ``two_nodes_from_dollars`` altogether, when two nodes of the chain agree on them.
-    ``rate_value_at`` is the JSON pointer to the rate in the answer of ``rate_url``; a source's rate
-    that leaps by more than ``rate_max_leap_percent`` from its last one is refused. Every
-    organisation has up to ``addresses_in_stock`` free deposit addresses.
+    ``rate_value_at`` and ``rate_time_at`` are JSON pointers to the rate and to its time in the
+    answer of ``rate_url``; without the latter an answer counts as of now. A source's rate that
+    leaps by more than ``rate_max_leap_percent`` from its last one is refused. Every organisation
+    has up to ``addresses_in_stock`` free deposit addresses.
     """
 
     database: DatabaseConfig
@@ -170,6 +171,7 @@ class WorkConfig:
     rate_file: Path | None
     rate_url: str | None
     rate_value_at: str
+    rate_time_at: str | None
     rate_max_age_seconds: int
     rate_max_leap_percent: int
     screeners: tuple[str, ...]
@@ -189,6 +191,7 @@ class WorkConfig:
             rate_file=env.path("RATE_FILE"),
             rate_url=env.url("RATE_URL"),
             rate_value_at=env.text("RATE_VALUE_AT", "/rate"),
+            rate_time_at=env.text("RATE_TIME_AT", "") or None,
             rate_max_age_seconds=env.rate_max_age_seconds(),
             rate_max_leap_percent=env.whole("RATE_MAX_LEAP_PERCENT", 20, 1, 1_000),
             screeners=env.some_of("SCREENERS", SCREENERS, "issuer_freeze"),

@@ -19,6 +19,7 @@ from counterfoil.chains.port import CallReverted, Chain, ChainUnreachable
 from counterfoil.clock import TimeSortedIds
 from counterfoil.config import ChainConfig, WorkConfig
 from counterfoil.core.assets import CHAINS
+from counterfoil.core.ports import Clock
 from counterfoil.db.pool import Database
 from counterfoil.db.timekeeping import shared_clock
 from counterfoil.desk import granting
@@ -306,18 +307,27 @@ async def _opened(config: WorkConfig, url: str) -> AsyncIterator["_Outside"]:
 
 def _pricer(config: WorkConfig, desk: Desk, session: aiohttp.ClientSession) -> Pricer:
     guard = RateGuard(max_jump=Decimal(config.rate_max_leap_percent) / 100)
-    return Pricer(desk, _rate_sources(config, desk, session), guard=guard)
+    return Pricer(desk, rate_sources(config, desk.clock, session), guard=guard)
 
 
-def _rate_sources(
-    config: WorkConfig, desk: Desk, session: aiohttp.ClientSession
+def rate_sources(
+    config: WorkConfig, clock: Clock, session: aiohttp.ClientSession
 ) -> list[RateSource]:
+    """The sources of rates that are configured, the preferred one first.
+
+    Raises `counterfoil.core.errors.Invalid` where an address or a pointer is none.
+    """
     sources: list[RateSource] = []
     if config.rate_url is not None:
-        settings = HttpRateSettings(code="http", url=config.rate_url, value_at=config.rate_value_at)
-        sources.append(HttpRates(settings, session, desk.clock))
+        settings = HttpRateSettings(
+            code="http",
+            url=config.rate_url,
+            value_at=config.rate_value_at,
+            time_at=config.rate_time_at,
+        )
+        sources.append(HttpRates(settings, session, clock))
     if config.rate_file is not None:
-        sources.append(StaticRates(config.rate_file, desk.clock))
+        sources.append(StaticRates(config.rate_file, clock))
     return sources
 
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from counterfoil.config import WorkConfig
 from counterfoil.core.errors import Invalid
 from counterfoil.providers.rates.http import HttpRates, HttpRateSettings
 from counterfoil.providers.rates.port import (
@@ -27,6 +28,7 @@ from counterfoil.providers.rates.port import (
 )
 from counterfoil.providers.rates.reading import at_pointer, read_instant, read_json
 from counterfoil.providers.rates.static import StaticRates
+from counterfoil.worker import rate_sources
 from support.fake_clock import NOON, FakeClock
 from support.fake_rates import FakeRates
 
@@ -206,11 +208,17 @@ class TestHttp:
         time_at="/data/at",
     )
 
-    @staticmethod
+    @classmethod
     @asynccontextmanager
     async def asking(
-        exchange: Exchange, settings: HttpRateSettings = settings
+        cls, exchange: Exchange, settings: HttpRateSettings = settings
     ) -> AsyncIterator[HttpRates]:
+        async with cls.session(exchange) as session:
+            yield HttpRates(settings, session, FakeClock())
+
+    @staticmethod
+    @asynccontextmanager
+    async def session(exchange: Exchange) -> AsyncIterator[aiohttp.ClientSession]:
         app = web.Application()
         app.router.add_get("/{anything:.*}", exchange.answer)
         runner = web.AppRunner(app)
@@ -221,7 +229,7 @@ class TestHttp:
             await web.UnixSite(runner, path).start()
             connector = aiohttp.UnixConnector(path)
             async with aiohttp.ClientSession(connector=connector) as session:
-                yield HttpRates(settings, session, FakeClock())
+                yield session
             await runner.cleanup()
 
     async def test_reads_the_number_as_it_was_written(self) -> None:
@@ -234,6 +242,24 @@ class TestHttp:
         assert rate.observed_at == datetime(2026, 6, 22, 11, 59, tzinfo=UTC)
         assert rate.raw == {"value": "32.41", "time": "2026-06-22T11:59:00Z"}
         assert "secret" not in repr(rate)
+
+    async def test_the_workers_read_number_and_time_where_the_settings_say(self) -> None:
+        node, secret = "http://127.0.0.1:8545", "k3Jx9vQ2mZ8rT5wY1nB7cL4hF6gD0sA+"
+        config = WorkConfig.from_env(
+            {
+                "COUNTERFOIL_RPC_ARB": node,
+                "COUNTERFOIL_SECRET": secret,
+                "COUNTERFOIL_RATE_URL": "http://localhost/v1/{base}-{quote}?key=secret",
+                "COUNTERFOIL_RATE_VALUE_AT": "/data/price",
+                "COUNTERFOIL_RATE_TIME_AT": "/data/at",
+            }
+        )
+        async with self.session(Exchange()) as session:
+            (source,) = rate_sources(config, FakeClock(), session)
+            rate = await source.quote("USDT", "TWD")
+
+        assert rate.value == Decimal("32.41")
+        assert rate.observed_at == datetime(2026, 6, 22, 11, 59, tzinfo=UTC)
 
     async def test_without_a_time_the_answer_counts_as_of_now(self) -> None:
         settings = HttpRateSettings("exchange", "http://localhost/p", "/data/price")
