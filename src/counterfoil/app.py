@@ -197,7 +197,7 @@ async def front_door() -> Response[bytes]:
 
 @get(HEALTH)
 async def healthz(request: Request[Any, Any, State]) -> Response[bytes]:
-    """Whether this process can serve: it answers, and so does its database."""
+    """Whether this process can serve: it answers, and its database does and takes writes."""
     desk: Desk = request.app.state.desk
     await desk.database.ping()
     return Response(b'{"status":"ok"}', media_type=MediaType.JSON)

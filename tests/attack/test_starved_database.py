@@ -104,12 +104,16 @@ async def test_while_nothing_can_be_written_all_are_told_so_and_it_goes_on_by_it
             await firm.merchant.upload(png(), "scan.png"),
         ):
             assert is_told_to_come_back(answer), answer.body
+        # Whoever sends requests on turns to another process, where one still has a server that does.
+        asked = await site.stranger.call("GET", "/healthz")
+        assert (asked.refusal, asked.headers["Retry-After"]) == ((503, 5030), "5")
         page = await maya.send("/studio/sign-out", token=token)
         assert (page.status, page.headers["Retry-After"]) == (503, "5")
         assert "nothing was changed" in page.words.lower()
         assert await all_tables(database) == before
     assert (await firm.reviewer.approve(made)).status == 200
     assert (await firm.merchant.create()).status == 200
+    assert (await site.stranger.call("GET", "/healthz")).status == 200
 
 
 async def test_on_a_full_disk_all_of_it_is_refused_and_it_goes_on_once_there_is_room(

@@ -96,9 +96,12 @@ class Database:
         await self._pool.close()
 
     async def ping(self) -> None:
-        """Have one query answered; raises where the server does not."""
+        """Have one query answered; raises where the server does not, or takes no writes."""
         async with self.looking() as tx:
-            await tx.execute("SELECT 1")
+            cursor = await tx.execute("SHOW transaction_read_only")
+            if await cursor.fetchone() != ("off",):
+                msg = "the server takes no writes"
+                raise OutOfService(msg)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
