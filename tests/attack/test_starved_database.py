@@ -104,7 +104,7 @@ async def test_while_nothing_can_be_written_all_are_told_so_and_it_goes_on_by_it
             await firm.merchant.upload(png(), "scan.png"),
         ):
             assert is_told_to_come_back(answer), answer.body
-        # Whoever sends requests on turns to another process, where one still has a server that does.
+        # Whoever sends requests on turns to another process, where one has a server that does.
         asked = await site.stranger.call("GET", "/healthz")
         assert (asked.refusal, asked.headers["Retry-After"]) == ((503, 5030), "5")
         page = await maya.send("/studio/sign-out", token=token)
