@@ -70,9 +70,19 @@ FAULTS: dict[str, Callable[[Provider], None]] = {
     "an error without an id": lambda p: p.fail_with(
         200, b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"batches are off"}}'
     ),
+    "nested without end": lambda p: p.fail_with(200, b"[" * 500_000),
+    "a result that is nested without end": lambda p: p.fail_with(
+        200, b'{"id":0,"result":' + b"[" * 500_000 + b"]" * 500_000 + b"}"
+    ),
+    "a chain id that is none": lambda p: p.answer("eth_chainId", "arbitrum"),
     "truncated JSON": lambda p: p.cut_off(40),
     "hangs": lambda p: p.hang(),
     "a result that is no header": lambda p: p.answer("eth_getBlockByNumber", "0x1"),
+    "a header with a hash that is none": lambda p: p.answer(
+        "eth_getBlockByNumber",
+        {"number": "0x1", "hash": "0x\x00", "parentHash": "0x" + "00" * 32, "timestamp": "0x1"},
+    ),
+    "words that can not be kept": lambda p: p.refuse("eth_getBlockByNumber", "\x00" * 5_000),
     "a header without a hash": lambda p: p.answer("eth_getBlockByNumber", {"number": "0x1"}),
     "another block": lambda p: p.answer(
         "eth_getBlockByNumber",

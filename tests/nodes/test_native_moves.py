@@ -2,6 +2,9 @@
 
 from typing import Final
 
+import pytest
+from eth_abi.abi import encode
+
 from counterfoil.core.events import ApproveRefund, OrderRefund
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.journal import Posting
@@ -92,6 +95,42 @@ async def test_ether_goes_back_to_the_customer(house: House) -> None:
     assert await house.arb.balance(None, REFUND_ADDRESS) == PAID
     assert await house.holds("pool:coin") == 0
     await assert_books_equal_chain(house)
+
+
+SPEECHES: Final = {
+    "nothing that can be kept": "no\x00thing",
+    "without end": "no " * 5_000,
+    "what a terminal obeys": "\x1b[2J\x1b[31mpaid\u202e",
+}
+
+
+@pytest.mark.parametrize("speech", SPEECHES.values(), ids=SPEECHES.keys())
+async def test_what_a_receiver_says_as_it_refuses_stops_nobody_else(
+    house: House, speech: str
+) -> None:
+    """A customer has their money sent to a contract of their own, which takes none."""
+    refused = await house.paid_bill(PAID, ETH)
+    await house.arb.node.set_code(REFUND_ADDRESS, "0x" + _refusing(speech).hex())
+    await house.put(refused, Status.COMPLIANCE_DECLINED)
+    await refund(house, refused)
+    served = await house.signed_bill()
+
+    await house.drive(rounds=4)
+
+    assert await house.status(served) is Status.COMPLETED
+    assert await house.status(refused) is Status.REFUND_PROCESSING
+    stands = str((await house.move(refused, "refund")).wait_reason)
+    assert stands.startswith("the chain would refuse it: no" if speech[0] == "n" else "the chain")
+    assert stands.isprintable()
+    assert len(stands) < 400
+
+
+def _refusing(speech: str) -> bytes:
+    """The code of a contract that takes no coin, and says this."""
+    said = bytes.fromhex("08c379a0") + encode(["string"], [speech])
+    size = len(said).to_bytes(2).hex()
+    copies = f"61{size}600e60003961{size}6000fd"
+    return bytes.fromhex(copies) + said
 
 
 async def test_coin_on_the_address_of_a_token_invoice_is_found_by_reconciling(

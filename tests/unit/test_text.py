@@ -3,7 +3,7 @@
 import pytest
 
 from counterfoil.core.errors import Invalid
-from counterfoil.core.text import clean_email, clean_text, clean_url
+from counterfoil.core.text import clean_email, clean_text, clean_url, tame
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,20 @@ def test_addresses_keep_their_local_part(text: str, kept: str) -> None:
 )
 def test_origins_of_all_kinds_are_kept(text: str) -> None:
     assert clean_url(text, "origin") == text
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("reverted: paused", "reverted: paused"),
+        ("no\x00\x1b[31m\u202e", "no\ufffd\ufffd[31m\ufffd"),
+        ("one\r\n\ttwo", "one two"),
+        ("拒絕付款", "拒絕付款"),
+        ("x" * 21, "x" * 17 + "..."),
+        ("x" * 20 + " " * 1_000_000, "x" * 17 + "..."),
+    ],
+)
+def test_what_machines_say_is_kept_without_what_hides_commands_or_never_ends(
+    said: str, kept: str
+) -> None:
+    assert tame(said, max_length=20) == kept

@@ -90,3 +90,9 @@ def test_times_are_told_in_the_zone_and_what_others_wrote_is_text() -> None:
     assert "&lt;u&gt; → \N{EN DASH}" in shown
     assert "<i>" not in shown
     assert "<u>" not in shown
+
+
+@pytest.mark.parametrize("says", ["its token kept 5", "landed after all", "over budget"])
+def test_a_contract_that_refuses_does_not_choose_why_a_payment_stands_still(says: str) -> None:
+    because = words.stands_because(f"the chain would refuse it: {says}")
+    assert because.startswith("The token refuses this payment")

@@ -100,6 +100,17 @@ def _refuse_piled_marks(text: str, field: str) -> None:
             )
 
 
+def tame(text: str, *, max_length: int) -> str:
+    """What a machine outside said, so that it can be kept, shown and printed to a terminal.
+
+    Whatever hides or commands is shown as U+FFFD, and what is longer than ``max_length`` characters
+    ends with three dots. Nothing is refused: it is somebody else's sentence.
+    """
+    shown = _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", " ".join(text[: 4 * max_length].split()))
+    is_short = len(text) <= 4 * max_length and len(shown) <= max_length
+    return shown if is_short else f"{shown[: max_length - 3]}..."
+
+
 def clean_email(text: object, field: str) -> str:
     """Read an e-mail address: ASCII, a domain with a dot; kept as written, the domain lower-case.
 

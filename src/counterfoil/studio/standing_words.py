@@ -55,11 +55,12 @@ STANDING: Final[Mapping[str, tuple[str, str, str]]] = {
 """What may be done about a payment that stands still: the button, what follows, and its look."""
 
 _STANDS: Final = (
-    ("its token kept", N_("Its token kept a part, so less is here or has arrived.")),
+    # What follows it is what a contract said, who may say any of the others.
     (
         "the chain would refuse it",
         N_("The token refuses this payment; mostly its issuer has frozen the address."),
     ),
+    ("its token kept", N_("Its token kept a part, so less is here or has arrived.")),
     ("is on the sanctions list", N_("The address is on a sanctions list by now.")),
     ("is no registered payout address", N_("The address is not registered, or not any more.")),
     ("but nobody has approved it yet", N_("The address is registered, but not approved yet.")),

@@ -36,6 +36,7 @@ from counterfoil.chains.evm.rpc import (
     RpcError,
     Unusable,
     answers_of,
+    hash_in,
     quantity,
 )
 from counterfoil.chains.evm.token_code import token_codes
@@ -450,8 +451,8 @@ def _call(to: str, data: bytes) -> dict[str, str]:
 def _block(header: _Header) -> Block:
     return Block(
         number=quantity(header.number),
-        hash=header.hash.lower(),
-        parent_hash=header.parent_hash.lower(),
+        hash=hash_in(header.hash),
+        parent_hash=hash_in(header.parent_hash),
         at=datetime.fromtimestamp(quantity(header.timestamp), UTC),
     )
 

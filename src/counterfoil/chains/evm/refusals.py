@@ -3,8 +3,9 @@
 from typing import Final
 
 from counterfoil.chains.evm.abi import WORD
-from counterfoil.chains.evm.rpc import RpcError
+from counterfoil.chains.evm.rpc import LONGEST_WORDS, RpcError
 from counterfoil.chains.port import CallReverted, SendOutcome
+from counterfoil.core.text import tame
 
 # How nodes word the same few facts: geth and its descendants Nitro and op-geth, Erigon,
 # Nethermind, Reth and anvil.
@@ -39,10 +40,14 @@ def reverted(error: RpcError) -> CallReverted:
 
 
 def _reason(data: bytes) -> str:
-    """Read Solidity's ``Error(string)``; anything else has no sentence in it."""
+    """Read Solidity's ``Error(string)``; anything else has no sentence in it.
+
+    Whoever is to be paid may have written the contract that says it.
+    """
     error_string = bytes.fromhex("08c379a0")
     if data[:4] != error_string:
         return ""
     body = data[4 + WORD :]
     length = int.from_bytes(body[:WORD])
-    return body[WORD : WORD + length].decode(errors="replace")
+    said = body[WORD : WORD + min(length, len(body))].decode(errors="replace")
+    return tame(said, max_length=LONGEST_WORDS)

@@ -24,6 +24,10 @@ from counterfoil.chains.port import (
     StateNotKept,
 )
 from counterfoil.core.ports import Clock
+from counterfoil.core.text import tame
+
+LONGEST_WORDS: Final = 300
+"""Of what a node or a contract says; anybody can write a contract that says anything."""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -67,7 +71,8 @@ class RpcError(ChainError):
     """A healthy node's refusal of this very request, in its own words."""
 
     def __init__(self, method: str, code: int, message: str, data: object = None) -> None:
-        """Keep what was asked and the error object of the JSON-RPC answer."""
+        """Keep what was asked and the error object of the JSON-RPC answer, its words tamed."""
+        message = tame(message, max_length=LONGEST_WORDS)
         super().__init__(f"{method}: {message} ({code})")
         self.code = code
         self.message = message
@@ -135,6 +140,7 @@ _RAW: Final = answers_of(msgspec.Raw)
 _TEXT: Final = msgspec.json.Decoder(str)
 
 _QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}", re.ASCII)
+_HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 
 # Providers word their limits in many ways; these are geth, Nitro, op-geth, anvil, Alchemy,
 # Infura, QuickNode, Ankr, Cloudflare and dRPC (specs/chains.md 6.1).
@@ -347,7 +353,8 @@ class JsonRpc:
             self._current = endpoint
 
     def _verdict(self, problems: Sequence[Unusable]) -> ChainError:
-        told = "; ".join(dict.fromkeys(map(str, problems))) or "every endpoint is resting"
+        told = tame("; ".join(dict.fromkeys(map(str, problems))), max_length=5 * LONGEST_WORDS)
+        told = told or "every endpoint is resting"
         if any(isinstance(problem, _TooLarge) for problem in problems):
             return RangeTooWide(told)
         if problems and all(isinstance(problem, _OtherChain) for problem in problems):
@@ -377,9 +384,9 @@ class JsonRpc:
             return None
 
     async def _check_chain_id(self, endpoint: _Endpoint) -> None:
-        (text,) = await self._exchange(endpoint, (Query("eth_chainId", (), _TEXT.decode),), _RAW)
-        if quantity(text) != self.chain_id:
-            msg = f"{endpoint.name} serves chain {quantity(text)}, not {self.chain_id}"
+        (chain_id,) = await self._exchange(endpoint, (_CHAIN_ID,), _RAW)
+        if chain_id != self.chain_id:
+            msg = f"{endpoint.name} serves chain {chain_id}, not {self.chain_id}"
             raise _OtherChain(msg)
         endpoint.checked = True
 
@@ -407,7 +414,7 @@ class JsonRpc:
                 _result(endpoint, query, by_id.get(first_id + place))
                 for place, query in enumerate(queries)
             ]
-        except (msgspec.DecodeError, ValueError, OverflowError) as error:
+        except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
             msg = f"{endpoint.name} sent an answer that cannot be read: {error}"
             raise Unusable(msg) from error
 
@@ -449,6 +456,17 @@ def quantity(text: str) -> int:
         msg = f"{text[:80]!r} is not a quantity"
         raise ValueError(msg)
     return int(text, 16)
+
+
+_CHAIN_ID: Final = Query("eth_chainId", (), lambda raw: quantity(_TEXT.decode(raw)))
+
+
+def hash_in(text: str) -> str:
+    """Read 32 bytes of ``0x`` hex, which are kept; anything else is ``ValueError``."""
+    if not _HASH.fullmatch(text):
+        msg = f"{text[:80]!r} is not a hash"
+        raise ValueError(msg)
+    return text.lower()
 
 
 def _result(endpoint: _Endpoint, query: Query[T], answer: _Answer[Any] | None) -> T:
