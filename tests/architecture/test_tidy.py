@@ -1,5 +1,6 @@
 import ast
 import re
+import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -157,6 +158,14 @@ def test_every_locked_python_package_carries_hashes() -> None:
         text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
         bare = [line for line in text.splitlines() if line.strip() and "--hash=sha256:" not in line]
         assert bare == []
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no checkout, but an archive")
+def test_nothing_that_is_installed_or_made_here_is_kept() -> None:
+    """A link that somebody works with would take the place of everybody's packages."""
+    asked = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    kept = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert kept.split() == []
 
 
 def test_what_we_depend_on_is_locked() -> None:
