@@ -1,6 +1,7 @@
 """Every page that has a line in `screens`, opened and checked; `make screens` keeps pictures."""
 
 import os
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
+from attack.studio_routes import ROUTES, Route
 from browser.screens import CHINESE, PHOTOGRAPHED, SCREENS, Screen, look_at
 from support.chromium import DESKTOP, PHONE, Chromium, Look
 from support.sample import Sample
@@ -23,6 +25,22 @@ CASES: Final = tuple(
     for screen in SCREENS
     for look in (screen.checked if PHOTOGRAPHS is None else PHOTOGRAPHED)
 )
+
+ELSEWHERE: Final = {
+    "/account/passkeys/add": "asks where passkeys are offered, by a name: test_passkeys.py",
+    "/account/passkeys/question": "for scripts",
+    "/sign-in/passkey": "for scripts",
+    "/now": "a part of home",
+    "/recipients": "a part of the form of an invoice",
+    "/invoices/{invoice}/live": "a part of the page of an invoice",
+    "/invoices/{invoice}/pdf": "a file: test_on_paper.py",
+    "/files/{file}": "a file",
+    "/jobs/{job}/table.csv": "a file",
+    "/logo/{logo}": "a picture",
+    "/settings": "leads to the first of the settings",
+    "/queue/approve": "leads to approvals",
+}
+"""What can be opened in Studio and is not looked at by a line of `screens`, and why."""
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -47,6 +65,24 @@ async def test_nothing_is_wrong_with_a_page(
         cookies=cookies,
         photographs=PHOTOGRAPHS,
     )
+
+
+async def test_every_page_of_studio_has_a_line() -> None:
+    paths = {screen.path.partition("?")[0] for screen in SCREENS}
+    # Addresses that the sample knows as a whole.
+    paths |= {"/studio/invitation/x"} if "{invitation}" in paths else set()
+    bare = [
+        route.path
+        for route in ROUTES
+        if route.method == "GET" and route.path not in ELSEWHERE and not _has_a_line(route, paths)
+    ]
+    assert bare == []
+
+
+def _has_a_line(route: Route, paths: set[str]) -> bool:
+    path = "/studio" + route.path.rstrip("/")
+    pattern = re.sub(r"{\w+}", r"(?:{\\w+}|x)", re.sub(r"([.?])", r"\\\1", path))
+    return any(re.fullmatch(pattern, path) for path in paths)
 
 
 def size_of(png: Path) -> tuple[int, int]:

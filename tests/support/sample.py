@@ -1,19 +1,24 @@
 """`Sample`: a running site whose organisation has an invoice for each thing people look at."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
+import pyotp
 from playwright.async_api import StorageState
 
 from counterfoil.app import WebSettings
+from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Status
 from counterfoil.db.pool import Database
+from counterfoil.desk import changed_tokens
+from counterfoil.desk.changed_tokens import Told
 from support.fake_screening import ON_OFAC, a_payment
 from support.furnished import MASTER, furnish
-from support.payments import Payments, order_refund
+from support.payments import PDF, Payments, order_refund
 from support.shop import Shop
 from support.site import Firm, Site, open_site
 
@@ -70,6 +75,9 @@ async def sampled(database: Database) -> AsyncIterator[Sample]:
         sample = Sample(site, await site.firm())
         await _fill(sample, Payments(site.desk))
         sample.invoices |= await furnish(site, sample.firm)
+        await _review(sample, Payments(site.desk))
+        await _exchange_a_token(site)
+        await _keep(sample)
         await _second_organisation(site, sample.firm)
         yield sample
 
@@ -79,6 +87,59 @@ async def _second_organisation(site: Site, firm: Firm) -> None:
     await site.person(firm.org_id, "olga", "reviewer", "signer")
     await site.joins(f"olga{firm.org_id}@merchant.example", 2, "reviewer")
     await Shop(site.desk, 2).bill(status=Status.APPROVAL_PENDING)
+
+
+async def _review(sample: Sample, payments: Payments) -> None:
+    """Officers have escalated one invoice, and found half of a hit of another one false."""
+    firm, made = sample.firm, sample.invoices
+    escalated, doubted = [(await firm.merchant.create()).data["id"] for _ in range(2)]
+    made["escalated"], made["doubted"] = escalated, doubted
+    for invoice_id in (escalated, doubted):
+        assert (await firm.reviewer.approve(invoice_id)).status == 200
+        await payments.arrives(invoice_id)
+    await payments.screened(escalated, "manual_review")
+    await payments.explained(escalated, a_payment("600000"))
+    await payments.listed(doubted, "36518", f"LAZARUS GROUP {LONG_NAME}")
+    passport = (await firm.officer.upload(PDF, f"{CHINESE_NAME} {LONG_NAME}.pdf")).data["file_id"]
+    why = f"Another person of that name, see the passport. {LONG_NAME}"
+    hit = {"disposition": "false_positive", "list": "OFAC_SDN", "entry_uid": "36518"}
+    for verb, invoice_id, fields in (
+        ("escalate", escalated, {"reason": why}),
+        ("disposition", doubted, {**hit, "reason": why, "evidence": [passport]}),
+        ("note", doubted, {"text": SCRIPT}),
+        ("report", doubted, {"reference": "MJIB 114-000123", "reported_on": "2026-06-22"}),
+    ):
+        answer = await firm.officer.act(verb, invoice_id, fields)
+        assert answer.status == 200, answer.body
+    await sample.site.person(firm.org_id, "ophelia", "compliance")
+
+
+async def _exchange_a_token(site: Site) -> None:
+    """The issuer of one of the tokens has it run something else."""
+    usdt = CHAINS["arb"].accepted[1]
+    for told in (Told(usdt.contract, "0x01", ()), Told(usdt.contract, "0x02", ("0x" + "1a" * 20,))):
+        await changed_tokens.tell(site.desk, "arb", [told])
+
+
+async def _keep(sample: Sample) -> None:
+    """Maya has a recipient and an export; Fay signs in with a second factor."""
+    site, firm = sample.site, sample.firm
+    maya = await site.at_the_pages(f"maya{firm.org_id}@merchant.example")
+    written = {"name": f"{CHINESE_NAME} {LONG_NAME}", "email": "ap@buyer.example", "language": "en"}
+    assert (await maya.send("/studio/directory", written)).status == 200
+    found = re.search(r"rcp_[0-9a-f]{32}", (await maya.open("/studio/directory")).text)
+    assert found is not None
+    sample.invoices["recipient"] = found[0]
+    export = await maya.send("/studio/exports", {"query": "", "what": "all"})
+    sample.invoices["job"] = export.address.rpartition("/")[2]
+    await site.person(firm.org_id, "fay", "finance")
+    fay = await site.at_the_pages(f"fay{firm.org_id}@merchant.example")
+    enrol = await fay.open("/studio/account/second-factor")
+    secret = re.search(r'name="secret" value="([A-Z2-7]+)"', enrol.text)
+    assert secret is not None
+    code = pyotp.TOTP(secret[1]).at(site.clock.now())
+    done = await fay.send("/studio/account/second-factor", {"secret": secret[1], "code": code})
+    assert done.status == 200
 
 
 async def _fill(sample: Sample, payments: Payments) -> None:
