@@ -48,7 +48,13 @@ async def test_two_officers_say_with_a_passport_that_it_is_somebody_else(
     one = await otto.send(path, {**fields, "file_id": kept}, token=page.form_token)
     assert "when a second person agrees" in one.words
     olga = await site.at_the_pages("olga1@merchant.example")
-    token = (await olga.open(f"/studio/invoices/{made}")).form_token
+    page = await olga.open(f"/studio/invoices/{made}")
+    token = page.form_token
+    # She reads who said so before her, and the papers that they gave.
+    assert "Means somebody else, says Otto Evidence passport.pdf" in page.words
+    (paper,) = re.findall(r'href="(/studio/files/[^"]+)"', page.text)
+    assert (await olga.open(paper)).status == 200
+    assert "so nobody can release it" in page.words
     two = await olga.send(path, fields, token=token)
     assert "is screened again without this hit" in two.words
     sam = await site.at_the_pages("sam1@merchant.example")

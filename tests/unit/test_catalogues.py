@@ -68,6 +68,18 @@ def test_the_chinese_of_taiwan_is_written_in_its_own_characters() -> None:
     assert "".join(filter(is_strange, "请款单已储存退款")) == "请单储"
 
 
+def test_chinese_pages_have_one_word_for_one_thing() -> None:
+    """Words that the glossary of docs/languages.md does not have for what they mean elsewhere."""
+    found = {
+        translation: word
+        for m in messages(CHINESE)
+        for translation in written(m.string)
+        for word in ("簽署", "簽核", "篩查", "因素", "移動 %", "你")
+        if word in translation
+    }
+    assert found == {}
+
+
 def is_strange(character: str) -> bool:
     """Whether it is a Chinese character that Taiwan does not use: Big5 has none of those."""
     try:
@@ -232,7 +244,7 @@ def stop(n): return Objection(f"has {n} parts too many")
         ),
         (
             "the signer refused: this pays more than 5 dollars at once",
-            "簽署程式拒絕：單筆付款超過 5 美元",  # noqa: RUF001 - as Chinese writes them
+            "簽章程式拒絕：單筆付款超過 5 美元",  # noqa: RUF001 - as Chinese writes them
         ),
     ],
 )

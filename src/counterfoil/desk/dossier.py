@@ -21,7 +21,8 @@ class Dossier:
     """The view, the log with its seals (oldest first), the ledger, the callbacks, and who is who.
 
     ``broken`` says where the chain of seals does not hold; None where all of it does. ``names``
-    has the members' names by uid, those who left included, and ``papers`` those of refunds' files.
+    has the members' names by uid, those who left included, and ``papers`` those of the files of
+    refunds and of hits found false.
     """
 
     view: InvoiceView

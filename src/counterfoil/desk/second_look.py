@@ -69,12 +69,15 @@ def open_order(view: InvoiceView) -> Order | None:
 
 
 async def paper_names(tx: Tx, org_id: int, invoices: Collection[Invoice]) -> dict[UUID, str]:
-    """What the papers of these invoices' refunds are called."""
+    """What the papers of these invoices' refunds, and of hits found false, are called."""
     wanted = {
         file_id
         for invoice in invoices
-        for refund in invoice.refunds
-        for file_id in refund.attachment_file_ids
+        for papers in (
+            *(refund.attachment_file_ids for refund in invoice.refunds),
+            *(disposal.evidence for disposal in invoice.disposals),
+        )
+        for file_id in papers
     }
     return await files.names_of(tx, org_id, wanted) if wanted else {}
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.rules import is_sanctioned
 from counterfoil.desk import after_end
 from counterfoil.desk.after_end import MoveRow
 from counterfoil.pages.language import N_
@@ -128,6 +129,12 @@ CAME_AFTER: Final = N_(
 STILL_COMING: Final = N_(
     "More money is settling on its chain; then a signer can order that it goes back."
 )
+LISTED: Final = N_(
+    "The money comes from a sanctioned address, so nobody can release it. Two compliance officers"
+    " decline it next, unless the hit means somebody else."
+)
+"""What is told of money instead that is held and cannot be released."""
+
 BY_BANK: Final[Mapping[Status, str]] = {
     Status.AWAITING_PAYMENT: N_(
         "The customer pays by bank transfer. Whether it was paid, your bank account says; nothing"
@@ -151,10 +158,14 @@ def next_of(invoice: Invoice, moved: Iterable[MoveRow] = ()) -> tuple[str, ...]:
     ``moved`` are all its movements.
     """
     by_bank = BY_BANK.get(invoice.status) if invoice.settlement == "fiat" else None
-    told = by_bank or NEXT[invoice.status]
+    told = by_bank or (LISTED if _is_listed(invoice) else NEXT[invoice.status])
     if after_end.left_at(invoice, moved):
         return told, CAME_AFTER
     coming = any(
         a.seen_units > a.confirmed_units for a in (*invoice.tally.money, *invoice.tally.aside)
     )
     return (told, STILL_COMING) if coming and invoice.status.is_end else (told,)
+
+
+def _is_listed(invoice: Invoice) -> bool:
+    return invoice.status is Status.COMPLIANCE_HOLD and is_sanctioned(invoice)
