@@ -249,6 +249,26 @@ async def nodes_disagree(t: Teller) -> None:
         await t.comes(S.RESOLUTION_REQUIRED)
 
 
+async def a_node_stays_behind(t: Teller) -> None:
+    """A reorg takes payments back during an outage, and one node never hears of that.
+
+    There are several, as each is asked for by itself, now of one node and now of the other.
+    """
+    await t.create()
+    for _ in range(3):
+        paid = [t.pays(25) for _ in range(4)]
+        t.mined(1)
+        await t.watched()
+        await t.is_(S.PAYMENT_DETECTED)
+        before = t.chain.as_it_is()
+        t.takes_back(*paid)
+        t.chain.stays_behind(before)
+        t.mined(9)
+        await t.watched()
+        await t.is_(S.AWAITING_PAYMENT)
+        t.chain.other = None
+
+
 async def found_after_an_outage(t: Teller) -> None:
     for expires in (False, True):
         await t.create(minutes=3 if expires else 1_440)
@@ -417,6 +437,7 @@ STORIES: Final[dict[str, Story]] = {
     "one is gone before it counted": one_is_gone_before_it_counted,
     "somebody else pays too": somebody_else_pays_too,
     "nodes disagree": nodes_disagree,
+    "a node stays behind": a_node_stays_behind,
     "found after an outage": found_after_an_outage,
     "found while it is swept": found_while_it_is_swept,
     "found while it is paid out": found_while_it_is_paid_out,

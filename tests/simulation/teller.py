@@ -220,6 +220,7 @@ class Teller:
         world.risky.difference_update(self._payers.values())
         world.silent.difference_update(self._payers.values())
         self.chain.told.clear()
+        self.chain.other = None
         self.chain.frozen.difference_update((*self._payers.values(), BACK_TO))
         for worker in self.run.workers:
             worker.life.fate = None

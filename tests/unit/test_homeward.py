@@ -2,7 +2,7 @@
 
 import pytest
 
-from counterfoil.core.homeward import goes_home
+from counterfoil.core.homeward import Origin, origin
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.reckoning import Depth, Received
 from support.invoices import CUSTOMER, DUE, NOON, STRANGER, USDC, USDT
@@ -38,16 +38,16 @@ def test_an_address_gets_back_at_most_what_it_sent_itself(
     address: str,
     arrived: list[Received],
 ) -> None:
-    assert goes_home([Money(50, USDT)], address, arrived, []) is goes
+    assert (origin([Money(50, USDT)], address, arrived, []) is Origin.HOME) is goes
 
 
 def test_what_went_back_there_before_does_not_go_back_twice() -> None:
     back = [Money(50, USDT)]
-    assert goes_home(back, CUSTOMER, [came(90)], [Money(40, USDT)])
-    assert not goes_home(back, CUSTOMER, [came(90)], [Money(41, USDT)])
+    assert origin(back, CUSTOMER, [came(90)], [Money(40, USDT)]) is Origin.HOME
+    assert origin(back, CUSTOMER, [came(90)], [Money(41, USDT)]) is Origin.IN_PART
 
 
 def test_each_token_that_goes_back_has_to_have_come_from_there() -> None:
     back = [Money(50, USDT), Money(1, USDC)]
-    assert not goes_home(back, CUSTOMER, [BIG], [])
-    assert goes_home(back, CUSTOMER, [BIG, came(1, asset=USDC)], [])
+    assert origin(back, CUSTOMER, [BIG], []) is Origin.IN_PART
+    assert origin(back, CUSTOMER, [BIG, came(1, asset=USDC)], []) is Origin.HOME

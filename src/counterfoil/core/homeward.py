@@ -22,13 +22,6 @@ class Origin(StrEnum):
     """None is known to have come from there."""
 
 
-def goes_home(
-    back: Iterable[Money], address: str, came: Iterable[Received], returned: Iterable[Money]
-) -> bool:
-    """Whether all that goes back to an address has its origin there; as `origin`."""
-    return origin(back, address, came, returned) is Origin.HOME
-
-
 def origin(
     back: Iterable[Money], address: str, came: Iterable[Received], returned: Iterable[Money]
 ) -> Origin:

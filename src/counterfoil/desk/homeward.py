@@ -16,7 +16,7 @@ from counterfoil.db.rows import together
 
 
 async def goes_home(tx: Tx, invoice: Invoice, address: str) -> bool:
-    """As `counterfoil.core.homeward.goes_home`, of what the books have about the invoice.
+    """Whether all that goes back to an address has its origin there, as far as the books know.
 
     Coin from inside a transaction counts for nobody: who sent that need not be whose it was.
     """
