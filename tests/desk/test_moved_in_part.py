@@ -1,15 +1,25 @@
 """What landed without doing what it was to: nothing moved, or a part; nobody is stuck with it."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
 from counterfoil.chains.port import Attestation
 from counterfoil.core.errors import Forbidden, OutOfPlace
-from counterfoil.core.events import ApproveRefund, OrderRefund
+from counterfoil.core.events import ApproveRefund, Decline, OrderRefund
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import approving, proving, refunding, stuck, token_fees, upkeep
+from counterfoil.desk import (
+    approving,
+    proving,
+    queries,
+    redirecting,
+    refunding,
+    stuck,
+    token_fees,
+    upkeep,
+)
 from counterfoil.desk.act import act
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.objections import Budget
@@ -18,7 +28,7 @@ from counterfoil.workers.move import MoveWorker
 from counterfoil.workers.proven import ASK_AGAIN
 from support.fake_chain import FakeChain, FakeTx, Moved
 from support.fake_clock import FakeClock
-from support.invoices import CHECKER, DUE, MAKER, SIGNER, STRANGER, USDT
+from support.invoices import CHECKER, DUE, MAKER, OFFICERS, SIGNER, STRANGER, USDT
 from support.pen import Pen
 from support.till import Till, fresh_hash, reserve
 from support.treasury import FEE_WEI, land
@@ -89,6 +99,15 @@ async def accept(till: Till, bill: Invoice, by: Actor = PERSON) -> None:
 
 async def again(till: Till, move_id: UUID) -> int:
     return await approving.approve_again(till.desk, move_id, PERSON, reason=WHY)
+
+
+async def refund(till: Till, bill: Invoice) -> None:
+    """One person orders all of it back, another lets it go."""
+    at = till.desk.clock.now()
+    order = OrderRefund(at=at, by=SIGNER, address=STRANGER, reason="", attachment_file_ids=())
+    for event in (order, ApproveRefund(at=at, by=CHECKER)):
+        by = Actor(event.by, 1, frozenset({Permission.SIGN}))
+        await act(till.desk, 1, bill.invoice_id, event, by)
 
 
 async def nothing_is_broken(till: Till) -> bool:
@@ -246,15 +265,39 @@ async def test_a_payment_of_which_all_went_elsewhere_ends_and_is_not_paid_again(
     assert await nothing_is_broken(till)
 
 
+async def test_what_did_not_leave_of_a_payment_goes_back_once_its_money_was_declined(
+    till: Till, street: Street
+) -> None:
+    bill = await street.swept_bill()
+    to, left_units = (await till.move(bill, "payout")).destination, DUE // 4
+    await street.pays(bill, (to, left_units))
+    await till.screened(bill, "aml_hold")
+    for officer in OFFICERS:
+        event = Decline(at=till.desk.clock.now(), by=officer, reason="stolen funds")
+        by = Actor(officer, 1, frozenset({Permission.REVIEW}))
+        await act(till.desk, 1, bill.invoice_id, event, by)
+
+    view = await queries.view(till.desk, bill.invoice_id, PERSON)
+    found = await redirecting.standing(till.desk, view, PERSON)
+    assert found is not None
+    assert found.actions == {"accept_fees"}
+    assert not found.rest
+    await accept(till, bill)
+    assert (await till.move(bill, "payout")).status == "final"
+    assert await till.status(bill) is Status.COMPLIANCE_DECLINED
+    street.clock.advance(timedelta(minutes=1))
+    await refund(till, bill)
+    await street.pays(bill, (STRANGER, DUE - left_units), purpose="partial_refund")
+    books = await till.books()
+    assert (books.merchant, books.pool) == (left_units, 0)
+    assert await nothing_is_broken(till)
+
+
 async def test_the_rest_of_a_refund_belongs_to_it_and_its_orderer_does_not_approve_it(
     till: Till, street: Street
 ) -> None:
     bill = await till.paid_bill()
-    at = till.desk.clock.now()
-    order = OrderRefund(at=at, by=SIGNER, address=STRANGER, reason="", attachment_file_ids=())
-    for event in (order, ApproveRefund(at=at, by=CHECKER)):
-        by = Actor(event.by, 1, frozenset({Permission.SIGN}))
-        await act(till.desk, 1, bill.invoice_id, event, by)
+    await refund(till, bill)
     await reserve(till)
     await land(till)
     await street.pays(bill, (STRANGER, 7), purpose="refund")
@@ -267,10 +310,10 @@ async def test_the_rest_of_a_refund_belongs_to_it_and_its_orderer_does_not_appro
     await street.pays(bill, (STRANGER, DUE - 7), purpose="refund")
 
     assert await till.status(bill) is Status.REFUNDED
-    (refund,) = (await till.look(bill)).refunds
+    (sent_back,) = (await till.look(bill)).refunds
     legs = await till.moves(bill, "refund")
-    assert [money.units for money in refunding.returned(refund, legs)] == [DUE]
-    assert refunding.progress_of(refund, legs) is refunding.RefundProgress.SETTLED
+    assert [money.units for money in refunding.returned(sent_back, legs)] == [DUE]
+    assert refunding.progress_of(sent_back, legs) is refunding.RefundProgress.SETTLED
     assert await nothing_is_broken(till)
 
 

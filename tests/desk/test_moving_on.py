@@ -10,12 +10,14 @@ from counterfoil.api.kryptogo.views import invoice_intent
 from counterfoil.books import notes
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace
 from counterfoil.core.events import ApproveRefund, Decline, OrderRefund, WithdrawRefund
+from counterfoil.core.ids import public
 from counterfoil.core.invoice import Invoice, RefundStatus, Status
 from counterfoil.core.pay_links import PayLinks
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import (
     approving,
     commands,
+    files,
     landing,
     moving,
     progress,
@@ -31,6 +33,7 @@ from counterfoil.desk.possible import possible
 from support.fake_clock import FakeClock
 from support.invoices import CHECKER, DUE, MAKER, OFFICERS, SIGNER, STRANGER, USDC, USDT
 from support.life import surplus_to
+from support.payments import PDF
 from support.till import Till, reserve
 from support.treasury import land
 
@@ -197,6 +200,19 @@ async def test_a_payout_signed_before_its_money_was_declined_leaves_the_budget_t
     with pytest.raises(OutOfPlace, match="its invoice is compliance_hold"):
         await withdraw(till, payout)
     await declined(till, bill)
+    by = Actor(CHECKER, till.org_id, frozenset({Permission.READ, Permission.SIGN}))
+    view = await queries.view(till.desk, bill.invoice_id, by)
+    found = await redirecting.standing(till.desk, view, by)
+    assert found is not None
+    assert found.actions == {"withdraw_payments"}
+    assert (found.waits, found.has_payout) == ("", False)
+    assert await redirecting.standing_still(till.desk, by) == [bill.invoice_id]
+    maker = Actor(public("user", UUID(int=5)), till.org_id, frozenset(Permission))
+    papers = ((await files.store(till.desk, PDF, "why.pdf", maker)).file_id,)
+    with pytest.raises(OutOfPlace, match="a payment of it stands still"):
+        await commands.order_refund(
+            till.desk, bill.invoice_id, by, address=STRANGER, reason="", attachments=papers
+        )
     await withdraw(till, payout)
     assert await till.status(bill) is Status.COMPLIANCE_DECLINED
 

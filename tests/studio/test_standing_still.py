@@ -139,6 +139,29 @@ async def test_where_some_of_it_has_left_nobody_is_told_that_it_is_still_here(
         assert "still with you" not in said.words
 
 
+async def test_what_keeps_declined_money_from_going_back_is_given_up_first(
+    site: Site, payments: Payments, stuck: str
+) -> None:
+    """Its payout stood still since before the money was declined."""
+    async with site.desk.database.transaction() as tx:
+        await execute(tx, "UPDATE invoice SET status = 'compliance_declined'", {})
+    path = f"/studio/invoices/{stuck}"
+    sam = await site.at_the_pages("sam1@merchant.example")
+    page = await sam.open(path)
+    assert "It keeps declined money from being sent back, until a signer gives it up." in page.words
+    assert "Nothing is sent by it. The money can be sent back then." in page.words
+    for other in ("Approve it again", "Pay it out to another address", "Order a refund"):
+        assert other not in page.words
+    queue = await sam.open("/studio/queue/standing")
+    assert "Give it up" in queue.words
+    await sam.send(f"{path}/withdraw_payments", {"reason": WHY})
+    (payout,) = await payouts(site, stuck, payments)
+    assert payout.status == "failed"
+    after = await sam.open(path)
+    assert "A payment stands still" not in after.words
+    assert "Order a refund" in after.words
+
+
 async def test_where_an_earlier_attempt_may_land_nobody_is_told_that_nothing_has_left(
     site: Site, payments: Payments, stuck: str
 ) -> None:

@@ -47,7 +47,7 @@ from counterfoil.desk.explained import must_be_explained
 from counterfoil.desk.idempotency import Idempotent, once
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.reach import locked
-from counterfoil.desk.refunding import Part, in_flight, in_motion, must_be_unsent
+from counterfoil.desk.refunding import Part, in_flight, must_be_at_rest, must_be_unsent
 from counterfoil.desk.registered import must_still_be_registered
 from counterfoil.desk.resolving import check_approved_content, recalculation
 
@@ -459,11 +459,7 @@ async def _check_still(tx: Tx, invoice: Invoice, command: type[Command]) -> None
     if (invoice.status, command) not in RULES:
         return
     planned = await moves.of_invoices(tx, invoice.org_id, [invoice.invoice_id])
-    if in_motion(planned):
-        raise OutOfPlace(
-            "some of the money is on its way just now; refund it in a few minutes",
-            data={"rule": "in_flight", **refusal_data(invoice)},
-        )
+    must_be_at_rest(invoice, planned)
 
 
 async def _check_at_rest(

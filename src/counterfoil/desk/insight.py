@@ -14,8 +14,8 @@ from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Tx
 from counterfoil.desk import after_end, changed_tokens, comparing, doubting, provisioning, watching
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.moving import RUNS_WHILE
 from counterfoil.desk.provisioning import FuelLevels
+from counterfoil.desk.redirecting import STANDS_WHILE
 
 __all__ = ["AGES", "Alert", "Insight", "alerts", "insight_of"]
 
@@ -147,7 +147,7 @@ async def alerts(desk: Desk, by: Actor) -> list[Alert]:
     ]
     async with desk.database.reading() as tx:
         given_up = await insight.given_up_callbacks(tx, by.org_id, now - _CALLBACKS_SINCE)
-        stuck = await insight.parked_payments(tx, by.org_id, RUNS_WHILE)
+        stuck = await insight.parked_payments(tx, by.org_id, STANDS_WHILE)
         org = await orgs.get(tx, by.org_id)
         given = await grants.of_org(tx, by.org_id)
         people = {one.member_id: one.name for one in await orgs.everybody(tx, by.org_id)}

@@ -13,7 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from counterfoil.books import insight, moves, notes, profiles
-from counterfoil.books.moves import MoveRow, NewMove
+from counterfoil.books.moves import MovePurpose, MoveRow, NewMove
 from counterfoil.books.notes import MoveNote
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Conflict, Forbidden, Invalid, OutOfPlace, Refusal
@@ -50,6 +50,15 @@ from counterfoil.desk.token_fees import find as find_short
 
 __all__ = ["MoveRow", "PayoutAddress"]
 
+STANDS_WHILE: Final[tuple[tuple[MovePurpose, str], ...]] = (
+    *RUNS_WHILE,
+    *((purpose, Status.COMPLIANCE_DECLINED.value) for purpose in sorted(OUTGOING)),
+)
+"""In which status of its invoice a parked movement waits for people.
+
+That is where it would be made, and where one that was signed before its money was declined keeps
+that from being sent back."""
+
 _FIELD: Final = "payout_address"
 
 
@@ -64,6 +73,7 @@ class Standing:
     ``short`` are those of which less arrived, or has to, which somebody can accept.
     ``order`` waits for its second person, or did until it ``ran_out``. ``choices`` are the
     registered addresses that it could go to. ``actions`` are those that this member may give.
+    ``is_declined``: nothing is paid any more, and this keeps the money from going back.
     """
 
     parked: tuple[MoveRow, ...]
@@ -75,6 +85,7 @@ class Standing:
     void: str
     choices: tuple[PayoutAddress, ...]
     actions: frozenset[str]
+    is_declined: bool = False
 
     @property
     def may_have_left(self) -> bool:
@@ -84,12 +95,12 @@ class Standing:
     @property
     def rest(self) -> bool:
         """Whether some of what was made did not leave, and goes after it."""
-        return any(move.rest_units for move in self.short.arrived)
+        return not self.is_declined and any(move.rest_units for move in self.short.arrived)
 
     @property
     def has_payout(self) -> bool:
-        """Whether money for the merchant is among them."""
-        return any(move.purpose == "payout" for move in self.parked)
+        """Whether money for the merchant is among them, who is still to have it."""
+        return not self.is_declined and any(move.purpose == "payout" for move in self.parked)
 
 
 async def redirect(  # noqa: PLR0913 - one order, whole
@@ -216,31 +227,32 @@ async def standing(desk: Desk, view: InvoiceView, by: Actor) -> Standing | None:
         for move in view.moves
         if move.status == "parked"
         and (move.purpose in OUTGOING or move.left_units)
-        and (move.purpose, invoice.status.value) in RUNS_WHILE
+        and (move.purpose, invoice.status.value) in STANDS_WHILE
     )
     if not parked:
         return None
     order: RedirectOrder | None = None
     waits = void = ""
     now = desk.clock.now()
+    declined = invoice.status is Status.COMPLIANCE_DECLINED
     async with desk.database.reading() as tx:
         there = {move.destination for move in parked}
         good = await usable(tx, invoice.org_id, now)
         rules = await rules_of(tx, invoice.org_id, now)
-        no_more = await _barred(desk, tx, parked)
+        no_more = "" if declined else await _barred(desk, tx, parked)
         checks = await _is_checker(tx, invoice, parked, by)
         short = await find_short(tx, invoice)
         try:
-            found = await last_order(tx, invoice)
+            found = None if declined else await last_order(tx, invoice)
             if found is not None:
                 order, void = found[0], await _void(desk, tx, *found)
             for move in short.others(parked):
-                await _may_be_replaced(desk, tx, invoice, move)
+                await _must_be_dead(desk, tx, invoice, move)
         except OutOfPlace as refused:
             waits = refused.message
     ran_out = order is not None and order.has_run_out(now)
     waiting = None if void else order
-    has_payout = not short and any(move.purpose == "payout" for move in parked)
+    has_payout = not (short or declined) and any(move.purpose == "payout" for move in parked)
     families = {CHAINS[move.chain].family for move in parked}
     choices = tuple(o for o in good if {o.family} == families and o.address not in there)
     actions: set[str] = set()
@@ -256,7 +268,7 @@ async def standing(desk: Desk, view: InvoiceView, by: Actor) -> Standing | None:
         if waiting is not None:
             actions.add("withdraw_redirect")
     told = waits, no_more, short, order, ran_out, void, choices
-    return Standing(parked, *told, frozenset(actions))
+    return Standing(parked, *told, frozenset(actions), is_declined=declined)
 
 
 def _by_checker(
@@ -266,9 +278,10 @@ def _by_checker(
     found = {"accept_fees"} if short else set()
     if waits or short.arrived:
         return found
-    if not (short or no_more):
+    declined = invoice.status is Status.COMPLIANCE_DECLINED
+    if not (short or no_more or declined):
         found.add("approve_payments")
-    if any(is_of_open_refund(move, invoice) for move in parked):
+    if declined or any(is_of_open_refund(move, invoice) for move in parked):
         found.add("withdraw_payments")
     return found
 
@@ -284,7 +297,7 @@ async def standing_still(desk: Desk, by: Actor) -> list[UUID]:
     """The invoices of the actor's organisation whose payments stand still, the oldest first."""
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
-        return await insight.parked_payments(tx, by.org_id, RUNS_WHILE)
+        return await insight.parked_payments(tx, by.org_id, STANDS_WHILE)
 
 
 async def _decide(
@@ -346,6 +359,14 @@ async def _may_be_replaced(desk: Desk, tx: Tx, invoice: Invoice, move: MoveRow) 
     if over := await over_budget(tx, move):
         raise OutOfPlace(over)
     return warrant
+
+
+async def _must_be_dead(desk: Desk, tx: Tx, invoice: Invoice, move: MoveRow) -> None:
+    """Refuse where a payment may have been made, or may be yet; declined money is not paid anew."""
+    if invoice.status is Status.COMPLIANCE_DECLINED:
+        await dead_nonce(tx, move)
+    else:
+        await _may_be_replaced(desk, tx, invoice, move)
 
 
 async def _make(  # noqa: PLR0913, PLR0917 - which payouts, where to, and by whom

@@ -137,6 +137,21 @@ def in_motion(planned: Sequence[MoveRow]) -> bool:
     )
 
 
+def must_be_at_rest(invoice: Invoice, planned: Sequence[MoveRow]) -> None:
+    """Refuse to send anything back while any of it may still leave; raises `OutOfPlace`."""
+    if not in_motion(planned):
+        return
+    rule = "in_flight"
+    sentence = "some of the money is on its way just now; refund it in a few minutes"
+    if all(m.status == "parked" for m in planned if m.status not in {"final", "failed"}):
+        rule = "payment_stands_still"
+        sentence = (
+            "a payment of it stands still and comes first: a signer accepts what has left with it,"
+            " or withdraws it"
+        )
+    raise OutOfPlace(sentence, data={"rule": rule, **refusal_data(invoice)})
+
+
 def in_flight(planned: Sequence[MoveRow], purposes: Collection[str]) -> bool:
     """Whether a movement with one of these purposes is signed and not at its end yet."""
     return any(move.status == "signed" and move.purpose in purposes for move in planned)

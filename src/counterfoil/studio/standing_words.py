@@ -54,6 +54,15 @@ STANDING: Final[Mapping[str, tuple[str, str, str]]] = {
 }
 """What may be done about a payment that stands still: the button, what follows, and its look."""
 
+DECLINED: Final[Mapping[str, str]] = {
+    "accept_fees": N_(
+        "What has left stays where it is, and nothing is sent after it. What did not leave can be"
+        " sent back then."
+    ),
+    "withdraw_payments": N_("Nothing is sent by it. The money can be sent back then."),
+}
+"""What follows instead where the money was declined."""
+
 _STANDS: Final = (
     # What follows it is what a contract said, who may say any of the others.
     (
