@@ -1,5 +1,6 @@
 """What landed without doing what it was to: nothing moved, or a part; nobody is stuck with it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -8,10 +9,12 @@ import pytest
 from counterfoil.chains.port import Attestation
 from counterfoil.core.errors import Forbidden, OutOfPlace
 from counterfoil.core.events import ApproveRefund, Decline, OrderRefund
+from counterfoil.core.homeward import Origin
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import (
     approving,
+    homeward,
     proving,
     queries,
     redirecting,
@@ -314,6 +317,11 @@ async def test_the_rest_of_a_refund_belongs_to_it_and_its_orderer_does_not_appro
     legs = await till.moves(bill, "refund")
     assert [money.units for money in refunding.returned(sent_back, legs)] == [DUE]
     assert refunding.progress_of(sent_back, legs) is refunding.RefundProgress.SETTLED
+    # What goes home counts once, in however many parts it went: the same may come and go again.
+    await till.receive(bill, DUE, payer=STRANGER)
+    await till.receive(bill, DUE, payer=STRANGER)
+    another = replace(sent_back, refund_id=till.desk.ids.new())
+    assert homeward.origin_of(another, await till.transfers(bill), legs) is Origin.HOME
     assert await nothing_is_broken(till)
 
 

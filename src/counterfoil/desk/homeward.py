@@ -71,5 +71,6 @@ def _returned(move: MoveRow, address: str) -> Money | None:
     if move.destination != address or move.purpose not in {"refund", "partial_refund"}:
         return None
     asset = known_asset(move.chain, move.contract)
-    units = move.amount_units if move.status != "failed" else move.moved_units or 0
+    has_ended = move.status in {"final", "failed"}
+    units = move.left_units if has_ended else move.amount_units
     return None if asset is None else Money(units, asset)
