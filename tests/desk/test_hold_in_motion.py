@@ -7,7 +7,7 @@ import pytest
 
 from counterfoil.books import lost, moves
 from counterfoil.core.errors import OutOfPlace
-from counterfoil.core.events import ApproveRefund, Decline, OrderRefund
+from counterfoil.core.events import ApproveRefund, OrderRefund
 from counterfoil.core.invoice import Context, Invoice, Policy, Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import approving, landing, moving, queries, redirecting, stuck
@@ -16,8 +16,9 @@ from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Batch, Reserved, SignedBytes, Terms
 from counterfoil.desk.refunding import in_motion
 from support.fake_clock import FakeClock
-from support.invoices import CHECKER, DUE, OFFICERS, SIGNER, STRANGER
+from support.invoices import CHECKER, DUE, SIGNER, STRANGER
 from support.till import TERMS, Till, fresh_hash, quick_sign, reserve
+from support.treasury import declined
 
 S = Status
 
@@ -33,13 +34,6 @@ async def lands(till: Till, units: int = DUE) -> None:
     items = tuple(LandedItem(item.move.move_id, units) for item in open_tx.items)
     told = Landed("arb", open_tx.tx.tx_hash, 90, ok=True, fee_wei=1, items=items)
     await landing.settle(till.desk, told)
-
-
-async def declined(till: Till, bill: Invoice) -> None:
-    for officer in OFFICERS:
-        by = Actor(officer, till.org_id, frozenset({Permission.REVIEW}))
-        event = Decline(at=till.desk.clock.now(), by=officer, reason="stolen funds")
-        await act(till.desk, bill.org_id, bill.invoice_id, event, by)
 
 
 async def test_a_hit_after_the_signature_holds_the_money_where_it_is(

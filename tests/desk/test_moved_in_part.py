@@ -8,7 +8,6 @@ import pytest
 
 from counterfoil.chains.port import Attestation
 from counterfoil.core.errors import Forbidden, OutOfPlace
-from counterfoil.core.events import ApproveRefund, Decline, OrderRefund
 from counterfoil.core.homeward import Origin
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
@@ -23,7 +22,6 @@ from counterfoil.desk import (
     token_fees,
     upkeep,
 )
-from counterfoil.desk.act import act
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.objections import Budget
 from counterfoil.signer.orders import NonceUse, Order, Signed, TxTerms
@@ -31,10 +29,10 @@ from counterfoil.workers.move import MoveWorker
 from counterfoil.workers.proven import ASK_AGAIN
 from support.fake_chain import FakeChain, FakeTx, Moved
 from support.fake_clock import FakeClock
-from support.invoices import CHECKER, DUE, MAKER, OFFICERS, SIGNER, STRANGER, USDT
+from support.invoices import CHECKER, DUE, MAKER, SIGNER, STRANGER, USDT
 from support.pen import Pen
 from support.till import Till, fresh_hash, reserve
-from support.treasury import FEE_WEI, land
+from support.treasury import FEE_WEI, declined, land, refund
 
 PERSON = Actor(CHECKER, 1, frozenset({Permission.READ, Permission.SIGN}))
 WHY = "looked at the chain: this is what its token did"
@@ -102,15 +100,6 @@ async def accept(till: Till, bill: Invoice, by: Actor = PERSON) -> None:
 
 async def again(till: Till, move_id: UUID) -> int:
     return await approving.approve_again(till.desk, move_id, PERSON, reason=WHY)
-
-
-async def refund(till: Till, bill: Invoice) -> None:
-    """One person orders all of it back, another lets it go."""
-    at = till.desk.clock.now()
-    order = OrderRefund(at=at, by=SIGNER, address=STRANGER, reason="", attachment_file_ids=())
-    for event in (order, ApproveRefund(at=at, by=CHECKER)):
-        by = Actor(event.by, 1, frozenset({Permission.SIGN}))
-        await act(till.desk, 1, bill.invoice_id, event, by)
 
 
 async def nothing_is_broken(till: Till) -> bool:
@@ -275,10 +264,7 @@ async def test_what_did_not_leave_of_a_payment_goes_back_once_its_money_was_decl
     to, left_units = (await till.move(bill, "payout")).destination, DUE // 4
     await street.pays(bill, (to, left_units))
     await till.screened(bill, "aml_hold")
-    for officer in OFFICERS:
-        event = Decline(at=till.desk.clock.now(), by=officer, reason="stolen funds")
-        by = Actor(officer, 1, frozenset({Permission.REVIEW}))
-        await act(till.desk, 1, bill.invoice_id, event, by)
+    await declined(till, bill)
 
     view = await queries.view(till.desk, bill.invoice_id, PERSON)
     found = await redirecting.standing(till.desk, view, PERSON)
@@ -368,6 +354,29 @@ async def test_a_sweep_that_came_in_part_ends_with_it_and_another_fetches_the_re
     assert await till.status(bill) is Status.COMPLETED
     assert (await till.books()).merchant == DUE - 2
     assert await nothing_is_broken(till)
+
+
+async def test_the_rest_of_a_sweep_is_fetched_once_where_another_is_under_way(
+    till: Till, clock: FakeClock
+) -> None:
+    """The money was declined since, and its refund fetches all that lies at the address."""
+    bill = await till.signed_bill()
+    await reserve(till)
+    await land(till, units=DUE // 3, problem="were to be swept")
+    await till.screened(bill, "aml_hold")
+    await declined(till, bill)
+    clock.advance(timedelta(minutes=1))
+    await refund(till, bill)
+
+    await accept(till, bill)
+    first, second = await till.moves(bill, "sweep")
+    assert (first.status, second.status) == ("final", "ready")
+    await reserve(till)
+    await land(till)
+    assert (await till.books()).pool == DUE
+    await reserve(till, "pool")
+    await land(till)
+    assert await till.status(bill) is Status.REFUNDED
 
 
 async def test_what_landed_short_before_every_node_was_asked_ends_and_sends_nothing_more(

@@ -9,7 +9,7 @@ import pytest
 from counterfoil.api.kryptogo.views import invoice_intent
 from counterfoil.books import notes
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace
-from counterfoil.core.events import ApproveRefund, Decline, OrderRefund, WithdrawRefund
+from counterfoil.core.events import ApproveRefund, OrderRefund, WithdrawRefund
 from counterfoil.core.ids import public
 from counterfoil.core.invoice import Invoice, RefundStatus, Status
 from counterfoil.core.pay_links import PayLinks
@@ -31,27 +31,11 @@ from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Reserved
 from counterfoil.desk.possible import possible
 from support.fake_clock import FakeClock
-from support.invoices import CHECKER, DUE, MAKER, OFFICERS, SIGNER, STRANGER, USDC, USDT
+from support.invoices import CHECKER, DUE, MAKER, SIGNER, STRANGER, USDC, USDT
 from support.life import surplus_to
 from support.payments import PDF
 from support.till import Till, reserve
-from support.treasury import land
-
-
-async def declined(till: Till, bill: Invoice) -> None:
-    for officer in OFFICERS:
-        by = Actor(officer, till.org_id, frozenset({Permission.REVIEW}))
-        event = Decline(at=till.desk.clock.now(), by=officer, reason="stolen funds")
-        await act(till.desk, bill.org_id, bill.invoice_id, event, by)
-
-
-async def refund(till: Till, bill: Invoice, address: str = STRANGER) -> None:
-    """One person orders all of it back, another lets it go."""
-    at = till.desk.clock.now()
-    order = OrderRefund(at=at, by=SIGNER, address=address, reason="", attachment_file_ids=())
-    for event in (order, ApproveRefund(at=at, by=CHECKER)):
-        by = Actor(event.by, till.org_id, frozenset({Permission.SIGN}))
-        await act(till.desk, till.org_id, bill.invoice_id, event, by)
+from support.treasury import declined, land, refund
 
 
 async def declined_with_a_reverted_sweep(till: Till, clock: FakeClock) -> Invoice:

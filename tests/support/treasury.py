@@ -8,10 +8,15 @@ from uuid import UUID
 import msgspec
 
 from counterfoil.books import orgs, profiles, screening
+from counterfoil.core.events import ApproveRefund, Decline, OrderRefund
+from counterfoil.core.invoice import Invoice
 from counterfoil.core.payout_rules import PayoutPolicy, PayoutRules
+from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import landing, moving
+from counterfoil.desk.act import act
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.landing import Landed, LandedItem
+from support.invoices import CHECKER, OFFICERS, SIGNER, STRANGER
 from support.till import Till
 
 FEE_WEI: Final = 7_000
@@ -67,6 +72,23 @@ async def listed(till: Till, address: str) -> None:
     async with till.desk.database.transaction() as tx:
         await screening.put_list(tx, known)
         await screening.put_on_list(tx, [row], 1)
+
+
+async def declined(till: Till, bill: Invoice) -> None:
+    """Two officers refuse held money for good."""
+    for officer in OFFICERS:
+        by = Actor(officer, till.org_id, frozenset({Permission.REVIEW}))
+        event = Decline(at=till.desk.clock.now(), by=officer, reason="stolen funds")
+        await act(till.desk, bill.org_id, bill.invoice_id, event, by)
+
+
+async def refund(till: Till, bill: Invoice, address: str = STRANGER) -> None:
+    """One person orders all of it back, another lets it go."""
+    at = till.desk.clock.now()
+    order = OrderRefund(at=at, by=SIGNER, address=address, reason="", attachment_file_ids=())
+    for event in (order, ApproveRefund(at=at, by=CHECKER)):
+        by = Actor(event.by, till.org_id, frozenset({Permission.SIGN}))
+        await act(till.desk, till.org_id, bill.invoice_id, event, by)
 
 
 async def land(

@@ -13,7 +13,7 @@ from itertools import groupby
 from uuid import UUID
 
 from counterfoil.books import moves, notes, retries
-from counterfoil.books.moves import MoveRow, NewMove
+from counterfoil.books.moves import EMPTYING, MoveRow, NewMove
 from counterfoil.books.notes import MoveNote
 from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.invoice import Invoice, Status
@@ -185,9 +185,12 @@ async def _rest(  # noqa: PLR0913, PLR0917 - what did not leave of which movemen
     """What did not leave of a movement, to the same place; None where nothing is to go there.
 
     All that may have left is proven at finality, so the two together are never more than what was
-    approved. Money that was declined since goes another way.
+    approved. Money that was declined since goes another way, and a sweep that is under way fetches
+    the rest of another.
     """
     if not move.rest_units or invoice.status is Status.COMPLIANCE_DECLINED:
+        return None
+    if move.purpose in EMPTYING and await _is_fetched(tx, move):
         return None
     if (move.purpose, invoice.status.value) not in RUNS_WHILE:
         raise OutOfPlace(f"its invoice is {invoice.status.value}, so nothing is moved for it now")
@@ -223,6 +226,17 @@ async def _rest(  # noqa: PLR0913, PLR0917 - what did not leave of which movemen
     )
     sealed = seal_warrant(warrant, desk.approval_key or b"")
     return replace(rest, approved_by=by.uid, approved_at=now, warrant=sealed)
+
+
+async def _is_fetched(tx: Tx, move: MoveRow) -> bool:
+    """Whether another sweep of the same address is under way, which takes all that lies there."""
+    ids = [] if move.invoice_id is None else [move.invoice_id]
+    same = move.chain, move.contract, move.deposit_mode
+    return any(
+        (other.chain, other.contract, other.deposit_mode) == same
+        for other in await moves.of_invoices(tx, move.org_id, ids)
+        if other.purpose in EMPTYING and other.status in {"waiting", "ready", "signed"}
+    )
 
 
 async def _go_on(  # noqa: PLR0913, PLR0917 - who accepts what, and why
