@@ -145,6 +145,23 @@ async def test_strange_texts_in_every_open_form(site: Site, database: Database) 
     assert {**after, "failed_attempt": []} == {**before, "failed_attempt": []}
 
 
+async def test_strange_texts_in_a_report_are_refused_where_they_stand(
+    site: Site, firm: Firm, database: Database
+) -> None:
+    """What nobody can keep, and what would hide in a list that only officers read."""
+    made = (await firm.merchant.create()).data["id"]
+    otto = await site.at_the_pages("otto1@merchant.example")
+    token = (await otto.open("/studio")).form_token
+    before = await all_tables(database)
+    for name in ("reference", "reported_on"):
+        for text in ("", "\x00", "MJIB\x007", "MJIB \u202e7", "x" * 100_000, "2026-06-22\x00"):
+            fields = {"reference": "MJIB 7", "reported_on": "2026-06-22", name: text}
+            page = await otto.send(f"/studio/invoices/{made}/report", fields, token=token)
+            assert page.status == 422, (name, text[:20])
+            assert f'id="problem-{name}"' in page.text
+    assert await all_tables(database) == before
+
+
 async def test_without_its_database_every_page_says_so_in_words(site: Site, firm: Firm) -> None:
     maya = await site.at_the_pages(MAYA)
     _, payer = await invited(site, firm)

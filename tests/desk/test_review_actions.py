@@ -8,14 +8,13 @@ from uuid import UUID
 
 import pytest
 
-from counterfoil.books import reports
+from counterfoil.books import dispositions, reports
 from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace
 from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.risk_facts import Severity
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
-from counterfoil.db.rows import execute
 from counterfoil.desk import commands, compliance, files, proving, queries, reporting
 from counterfoil.workers.lists import import_list
 from support.bureau import LISTED, Bureau, opened, sdn
@@ -188,21 +187,30 @@ class TestDisposition:
         assert (await history(bureau, bill)).count("dispose_hit") == 2
         assert (await bureau.screens(bill)).status is S.SIGN_PENDING
 
-    async def test_a_row_that_nobody_decided_is_found(self, bureau: Bureau) -> None:
-        await disposed(bureau, await listed(bureau))
+    @pytest.mark.parametrize(
+        "forged",
+        [
+            {"fingerprint": "forged"},
+            {"payer": STRANGER},
+            {"party": "thief@evil.example"},
+            {"party": "thief@evil.example", "entry_uid": "1"},
+            {"party": "thief@evil.example", "people": [OFFICERS[0], OFFICERS[0]]},
+        ],
+        ids=" ".join,
+    )
+    async def test_a_row_that_nobody_decided_is_found(
+        self, bureau: Bureau, forged: dict[str, Any]
+    ) -> None:
+        """A hand in the database hides a hit of another payer, or of another customer's."""
+        await disposed(bureau, bill := await listed(bureau))
         assert (await proving.verify_audit(bureau.desk)).holds
         async with bureau.desk.database.transaction() as tx:
-            await execute(
-                tx,
-                """
-                INSERT INTO screening_disposition SELECT org_id, gen_random_uuid(), 'x@a.example',
-                       payer, 'forged', list_code, entry_uid, invoice_id, people, evidence,
-                       decided_at FROM screening_disposition
-                """,
-                {},
-            )
+            (row,) = await dispositions.of_invoices(tx, 1, [bill.invoice_id])
+            new = {"disposition_id": bureau.desk.ids.new(), **forged}
+            await dispositions.add(tx, replace(row, **new))
         (found,) = (await proving.verify_audit(bureau.desk)).breaks
-        assert found.finding == "the log does not say that entry 0 means somebody else"
+        assert found.invoice_id == bill.invoice_id
+        assert found.finding.endswith("means somebody else")
 
 
 class TestEscalation:

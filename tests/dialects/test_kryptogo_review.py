@@ -90,6 +90,30 @@ async def test_two_officers_find_a_hit_false_and_it_is_screened_anew(
     assert (first["list"], first["entry_uid"]) == ("OFAC_SDN", "36518")
 
 
+async def test_the_papers_of_a_hit_are_named_to_officers_and_auditors_alone(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    """They say whom a hit may mean; a file is given to everybody who can name it."""
+    invoice_id = await held(firm, payments, sanctioned=True)
+    passport = (await firm.officer.upload(PDF)).data["file_id"]
+    await firm.officer.act("disposition", invoice_id, {**DISPOSITION, "evidence": [passport]})
+    path = f"/invoice/intent/{invoice_id}/logs"
+    for caller in (firm.officer, firm.auditor):
+        assert passport.encode() in (await caller.get(path)).raw
+        assert (await caller.get(f"/files/{passport}")).status == 200
+    otto = await site.at_the_pages("otto1@merchant.example")
+    assert passport in (await otto.open(f"/studio/invoices/{invoice_id}")).text
+
+    for caller in (firm.merchant, firm.reviewer, firm.signer, firm.all_roles):
+        (told,) = (e for e in (await caller.get(path)).data if e["event"] == "dispose_hit")
+        assert "evidence" not in told["metadata"]
+    for name in ("maya", "rita", "sam"):
+        visitor = await site.at_the_pages(f"{name}1@merchant.example")
+        page = await visitor.open(f"/studio/invoices/{invoice_id}")
+        assert "36518" in page.text
+        assert passport not in page.text
+
+
 async def test_whoever_is_no_officer_sees_scores_and_hits_without_names(
     firm: Firm, payments: Payments
 ) -> None:

@@ -12,6 +12,7 @@ from counterfoil.core.seal import Break, LogEntry
 from counterfoil.desk import queries, second_look
 from counterfoil.desk.delivering import Told
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.metadata import told_to
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.reach import readable
 
@@ -48,7 +49,7 @@ async def dossier(desk: Desk, invoice_id: UUID, by: Actor) -> Dossier:
         papers = await second_look.paper_names(tx, by.org_id, [invoice])
     return Dossier(
         view=view,
-        entries=tuple(entries),
+        entries=tuple((told_to(by, entry), sealed) for entry, sealed in entries),
         broken=seal.verify(entries),
         postings=tuple(postings),
         told=tuple(

@@ -1,7 +1,7 @@
 """What a log entry says besides the statuses; amounts are base units in text."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -24,7 +24,11 @@ from counterfoil.core.events import (
 )
 from counterfoil.core.invoice import Invoice, PaymentRequest
 from counterfoil.core.money import plain_text
+from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.seal import LogEntry
 
+_FOR_COMPLIANCE: Final = frozenset({"evidence"})
+_READS_EVIDENCE: Final = frozenset({Permission.REVIEW, Permission.AUDIT})
 _NOT_ASKED_FOR: Final = frozenset({"document", "edited_by", "refunds", "version"})
 
 
@@ -148,6 +152,17 @@ def metadata(event: Event, before: Invoice | None, after: Invoice) -> dict[str, 
         _refund(event, before, after),
     )
     return {**context, **{name: value for part in parts for name, value in part.items()}}
+
+
+def told_to(by: Actor, entry: LogEntry) -> LogEntry:
+    """An entry of the log as somebody may read it: what compliance goes by is not for everybody.
+
+    Whoever knows a file's name may have it, and the papers of a hit say whom it may mean.
+    """
+    if not _FOR_COMPLIANCE & entry.metadata.keys() or by.permissions & _READS_EVIDENCE:
+        return entry
+    kept = {name: value for name, value in entry.metadata.items() if name not in _FOR_COMPLIANCE}
+    return replace(entry, metadata=kept)
 
 
 def _refund(event: Event, before: Invoice | None, after: Invoice) -> dict[str, object]:

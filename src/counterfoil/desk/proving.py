@@ -103,7 +103,9 @@ async def verify_audit(desk: Desk) -> Verified:
                     sent_back.get(head.invoice_id, ()),
                     planned.get(head.invoice_id, ()),
                 )
-                or sealing.disposed(chain, decided.get(head.invoice_id, ()))
+                or sealing.disposed(
+                    chain, stored[head.invoice_id], decided.get(head.invoice_id, ())
+                )
             )
             if found is not None:
                 breaks.append(found)

@@ -20,6 +20,7 @@ from counterfoil.db.pool import Tx
 from counterfoil.db.rows import together
 from counterfoil.desk import registered, resolving
 from counterfoil.desk.desk import Desk
+from counterfoil.desk.metadata import told_to
 from counterfoil.desk.reach import readable
 
 __all__ = [
@@ -221,13 +222,13 @@ async def _found(  # noqa: PLR0913 - whose, which, and the slice of them
 
 
 async def logs(desk: Desk, invoice_id: UUID, by: Actor) -> list[NumberedEntry]:
-    """An invoice's history, oldest first."""
+    """An invoice's history, oldest first, as the actor may read it."""
     by.require(Permission.READ)
     async with desk.database.reading() as tx:
         invoice = await readable(tx, by, invoice_id)
         entries = await audit.of_invoice(tx, by.org_id, invoice_id)
     return [
-        NumberedEntry(invoice.number * _ENTRIES_PER_INVOICE + entry.sequence, entry)
+        NumberedEntry(invoice.number * _ENTRIES_PER_INVOICE + entry.sequence, told_to(by, entry))
         for entry, _ in entries
     ]
 

@@ -15,6 +15,7 @@ from counterfoil.core import ids
 from counterfoil.core.invoice import Invoice, Refund, RefundStatus, Status
 from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
 from counterfoil.core.seal import Break, LogEntry
+from counterfoil.desk.questions import party_of
 
 Chain = Sequence[tuple[LogEntry, bytes]]
 
@@ -45,17 +46,22 @@ def against(
     return _amounts(stored, entries, refunds, payments) or _decided(stored, entries)
 
 
-def disposed(chain: Chain, rows: Sequence[DispositionRow]) -> Break | None:
-    """The first hit that is said to mean somebody else, of which the log does not say so."""
+def disposed(chain: Chain, stored: Invoice, rows: Sequence[DispositionRow]) -> Break | None:
+    """The first hit that is said to mean somebody else, of which the log does not say so.
+
+    Nor of this customer: one row more would hide the hit of any other who is paid for.
+    """
     for row in rows:
-        told = {
-            entry.operator_uid
+        told = [
+            entry
             for entry, _ in chain
             if entry.event == "dispose_hit"
-            and (entry.metadata.get("payer"), entry.metadata.get("hit"))
-            == (row.payer, row.fingerprint)
-        }
-        if len(row.people) < PEOPLE_TO_DECIDE_A_HOLD or not set(row.people) <= told:
+            and (row.payer, row.fingerprint, row.list_code, row.entry_uid)
+            == tuple(entry.metadata.get(name) for name in ("payer", "hit", "list", "entry_uid"))
+        ]
+        people = {entry.operator_uid for entry in told}
+        agreed = len(set(row.people)) >= PEOPLE_TO_DECIDE_A_HOLD and set(row.people) <= people
+        if not agreed or row.party != party_of(stored):
             finding = f"the log does not say that entry {row.entry_uid} means somebody else"
             return Break(row.invoice_id, len(chain), finding)
     return None

@@ -123,7 +123,7 @@ async def _report(a: Asked) -> InvoiceView:
         a.desk,
         a.invoice_id,
         a.request.user.actor,
-        reference=a.form.raw("reference"),
+        reference=a.form.text("reference", max_length=reporting.REFERENCE_LENGTH, empty=False),
         reported_on=compliance_pages.day_of(a.form, "reported_on"),
     )
 
