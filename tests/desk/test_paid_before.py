@@ -108,6 +108,16 @@ async def works(till: Till, chain: FakeChain, signer: Remembering) -> None:
     await MoveWorker(till.desk, {"arb": chain}, signer).reserve(chain)
 
 
+async def stays_parked(till: Till, bill: Invoice, tx_hash: str, because: str) -> None:
+    """Its first transaction has made it, and nobody pays it again."""
+    parked = await till.move(bill, "payout")
+    assert parked.status == "parked"
+    assert f"with nonce 0 as {tx_hash}, which is proven mined" in str(parked.park_reason)
+    assert because in str(parked.park_reason)
+    with pytest.raises(OutOfPlace, match="the money has left and is not booked"):
+        await again(till, bill)
+
+
 @pytest.mark.parametrize("held_for", ["replaced", "reverted"])
 @pytest.mark.parametrize("remembers", [True, False])
 async def test_a_payment_whose_dead_sibling_is_mined_parks_for_good(
@@ -125,12 +135,7 @@ async def test_a_payment_whose_dead_sibling_is_mined_parks_for_good(
     await mined(till, chain, tx_hash)
 
     await works(till, chain, signer)
-    parked = await till.move(bill, "payout")
-    assert parked.status == "parked"
-    assert f"with nonce 0 as {tx_hash}, which is proven mined" in str(parked.park_reason)
-    assert "its bytes are not what the books want to be moved" in str(parked.park_reason)
-    with pytest.raises(OutOfPlace, match="the money has left and is not booked"):
-        await again(till, bill)
+    await stays_parked(till, bill, tx_hash, "its bytes are not what the books want to be moved")
     assert signer.signed == []
 
 
@@ -255,12 +260,9 @@ async def test_a_payment_of_which_nobody_has_the_bytes_any_more_parks_for_good(
     await mined(till, chain, tx_hash)
 
     await works(till, chain, signer)
-    parked = await till.move(bill, "payout")
-    assert parked.status == "parked"
-    assert f"with nonce 0 as {tx_hash}, which is proven mined" in str(parked.park_reason)
-    assert "neither the books nor the signer have its bytes any more" in str(parked.park_reason)
-    with pytest.raises(OutOfPlace, match="the money has left and is not booked"):
-        await again(till, bill)
+    await stays_parked(
+        till, bill, tx_hash, "neither the books nor the signer have its bytes any more"
+    )
     assert signer.signed == []
 
 

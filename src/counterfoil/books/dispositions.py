@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from counterfoil.db.pool import Tx
@@ -43,6 +44,13 @@ async def add(tx: Tx, row: DispositionRow) -> None:
     )
 
 
+_SELECT: Final = """
+    SELECT org_id, disposition_id, party, payer, fingerprint, list_code, entry_uid, invoice_id,
+           people, evidence, decided_at
+      FROM screening_disposition
+    """
+
+
 async def of_payers(
     tx: Tx, org_ids: Collection[int], payers: Collection[str]
 ) -> list[DispositionRow]:
@@ -50,10 +58,8 @@ async def of_payers(
     return await all_rows(
         tx,
         DispositionRow,
-        """
-        SELECT org_id, disposition_id, party, payer, fingerprint, list_code, entry_uid, invoice_id,
-               people, evidence, decided_at
-          FROM screening_disposition
+        _SELECT
+        + """
          WHERE org_id = ANY(%(org_ids)s) AND payer = ANY(%(payers)s)
         """,
         {"org_ids": list(org_ids), "payers": list(payers)},
@@ -65,10 +71,8 @@ async def of_invoices(tx: Tx, org_id: int, invoice_ids: Collection[UUID]) -> lis
     return await all_rows(
         tx,
         DispositionRow,
-        """
-        SELECT org_id, disposition_id, party, payer, fingerprint, list_code, entry_uid, invoice_id,
-               people, evidence, decided_at
-          FROM screening_disposition
+        _SELECT
+        + """
          WHERE org_id = %(org_id)s AND invoice_id = ANY(%(invoice_ids)s)
          ORDER BY decided_at, disposition_id
         """,

@@ -99,28 +99,17 @@ def read(text: str) -> dict[str, Any]:
 def _screening(stored: _Screening | None) -> Screening | None:
     if stored is None:
         return None
-    return Screening(
-        run_id=stored.run_id,
-        decision=stored.decision,
-        sanctioned=stored.sanctioned,
-        covers=tuple((asset, int(units)) for asset, units in stored.covers),
-        payers=stored.payers,
-        degraded=stored.degraded,
-        review_approvers=stored.review_approvers,
-        hold_approvers=stored.hold_approvers,
-    )
+    covers = tuple((asset, int(units)) for asset, units in stored.covers)
+    return Screening(covers=covers, **_but_covers(stored))
 
 
 def _stored_screening(screening: Screening | None) -> _Screening | None:
     if screening is None:
         return None
-    return _Screening(
-        run_id=screening.run_id,
-        decision=screening.decision,
-        sanctioned=screening.sanctioned,
-        covers=tuple((asset, str(units)) for asset, units in screening.covers),
-        payers=screening.payers,
-        degraded=screening.degraded,
-        review_approvers=screening.review_approvers,
-        hold_approvers=screening.hold_approvers,
-    )
+    covers = tuple((asset, str(units)) for asset, units in screening.covers)
+    return _Screening(covers=covers, **_but_covers(screening))
+
+
+def _but_covers(of: Screening | _Screening) -> dict[str, Any]:
+    """What is written as it is."""
+    return {name: getattr(of, name) for name in _Screening.__struct_fields__ if name != "covers"}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Final
 from uuid import UUID
 
 from counterfoil.core import ids
@@ -63,18 +64,18 @@ async def append(tx: Tx, row: ReportRow) -> None:
     )
 
 
+_SELECT: Final = """
+    SELECT org_id, sequence, invoice_id, at, operator_uid, reference, reported_on, request_id, seal
+      FROM compliance_report
+    """
+
+
 async def of_invoice(tx: Tx, org_id: int, invoice_id: UUID) -> list[ReportRow]:
     """What was reported about an invoice, oldest first."""
     return await all_rows(
         tx,
         ReportRow,
-        """
-        SELECT org_id, sequence, invoice_id, at, operator_uid, reference, reported_on, request_id,
-               seal
-          FROM compliance_report
-         WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s
-         ORDER BY sequence
-        """,
+        _SELECT + "WHERE org_id = %(org_id)s AND invoice_id = %(invoice_id)s ORDER BY sequence",
         {"org_id": org_id, "invoice_id": invoice_id},
     )
 
@@ -84,11 +85,7 @@ async def of_org(tx: Tx, org_id: int) -> list[tuple[OrgEntry, bytes]]:
     rows = await all_rows(
         tx,
         ReportRow,
-        """
-        SELECT org_id, sequence, invoice_id, at, operator_uid, reference, reported_on, request_id,
-               seal
-          FROM compliance_report WHERE org_id = %(org_id)s ORDER BY sequence
-        """,
+        _SELECT + "WHERE org_id = %(org_id)s ORDER BY sequence",
         {"org_id": org_id},
     )
     return [(_entry(row), row.seal) for row in rows]

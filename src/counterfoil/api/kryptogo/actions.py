@@ -185,7 +185,7 @@ ACTIONS: Final = (
     Action(
         "release",
         "releaseInvoice",
-        "Let held money go on; two people have to say so",
+        "Let held money go on; people_needed tells how many people have to say so",
         P.REVIEW,
         schema.DECISION_FIELDS,
         {"reason": "Source of funds documented; see case 2026-17."},
