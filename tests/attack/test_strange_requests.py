@@ -65,6 +65,19 @@ async def test_bytes_that_no_browser_sends_are_no_failure(site: Site) -> None:
     assert wrong == []
 
 
+async def test_what_a_path_takes_is_told_to_anybody_and_nothing_else_is(
+    site: Site, firm: Firm, database: Database
+) -> None:
+    made = (await firm.merchant.create()).data["id"]
+    before = await all_tables(database)
+    paths = ("/invoice/intents", f"/invoice/intent/{made}", f"/invoice/intent/{made}/reports")
+    for path in paths:
+        async with site.session.options("/v1/studio/api" + path) as answer:
+            assert (answer.status, await answer.read()) == (204, b"")
+            assert "OPTIONS" in answer.headers["Allow"]
+    assert await all_tables(database) == before
+
+
 LONG: Final = "9" * 5_000
 
 STRANGE_PATHS: Final = (

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from litestar import Request
 from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
+from litestar.enums import HttpMethod
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
 from counterfoil.api.kryptogo.errors import NotYou, TooMany, WrongClient
@@ -25,6 +26,7 @@ CLIENT_HEADER: Final = "X-Client-ID"
 _MAX_KEY_LENGTH: Final = 256
 _ANONYMOUS: Final = "anonymous"
 _NEEDS: Final = "permissions"
+_ASKS: Final = {HttpMethod.OPTIONS}
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 StudioRequest = Request[Principal, str, Any]
@@ -65,8 +67,10 @@ async def permitted(connection: Connection, handler: BaseRouteHandler) -> None:
     """Guard: refuse whoever lacks the route's permission, before anything of theirs is read.
 
     To a key that is bound to a client id, invoices of others are as unknown as those of nobody.
+    ``OPTIONS`` tells anybody which methods a path takes, and asks for no key.
     """
-    if _ANONYMOUS in handler.opt:
+    only_asks = isinstance(handler, HTTPRouteHandler) and handler.http_methods == _ASKS
+    if _ANONYMOUS in handler.opt or only_asks:
         return
     needed: tuple[Permission, ...] = handler.opt[_NEEDS]
     principal: Principal = connection.user
