@@ -1,6 +1,7 @@
 """No dead ends: wherever an invoice stands and whatever stands still, somebody has a way on."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -240,6 +241,14 @@ async def refund_refused(stage: Stage) -> str:
     return made
 
 
+async def declined_since(stage: Stage, bring: Kind) -> str:
+    """Its money was held on its way and declined, with a payment of it standing still."""
+    made = await bring(stage)
+    async with stage.site.desk.database.transaction() as tx:
+        await execute(tx, "UPDATE invoice SET status = 'compliance_declined'", {})
+    return made
+
+
 KINDS: Final[dict[str, tuple[Kind, str, str]]] = {
     "reverted": (reverted, "payments/approve", "nothing of it has left"),
     "moved nothing": (moved_nothing, "payments/approve", "nothing of it has left"),
@@ -248,6 +257,16 @@ KINDS: Final[dict[str, tuple[Kind, str, str]]] = {
     "a fee on the way": (fee_on_the_way, "payments/accept", "what has left is booked"),
     "swept in part": (swept_in_part, "payments/accept", "what has left is booked"),
     "a refund is refused": (refund_refused, "payments/approve", "nothing of it has left"),
+    "reverted, and declined since": (
+        partial(declined_since, bring=reverted),
+        "payments/withdraw",
+        "nothing of it has left",
+    ),
+    "arrived in part, and declined since": (
+        partial(declined_since, bring=arrived_in_part),
+        "payments/accept",
+        "what has left is booked",
+    ),
 }
 
 
