@@ -13,8 +13,10 @@ from counterfoil.core.events import DeadlinePassed, Fact
 from counterfoil.core.invoice import Status
 from counterfoil.core.lifecycle import LIFECYCLE
 from counterfoil.core.reckoning import Depth
+from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.rows import execute
-from counterfoil.desk import upkeep
+from counterfoil.desk import changed_tokens, upkeep
+from counterfoil.desk.changed_tokens import Told
 from support.actors import Caller
 from support.payments import Payments, order_refund
 from support.site import Firm, Site
@@ -320,6 +322,43 @@ async def test_a_wallet_that_signs_nothing_and_what_waits_are_told_as_well(stage
     message, stands = await stage.refused(made)
     assert f"the wallet {pool.address} signs nothing: the chain counts more" in message
     assert "counterfoil wallet thaw" in stands["who"]
+
+
+async def test_money_in_a_changed_token_waits_for_a_look_and_says_so(stage: Stage) -> None:
+    desk = stage.site.desk
+    made = await stage.signed()
+    sweep = await stage.move(made, "sweep")
+    for told in (Told(sweep.contract, "0x01", ()), Told(sweep.contract, "0x02", ())):
+        await changed_tokens.tell(desk, sweep.chain, [told])
+
+    message, stands = await stage.refused(made)
+    assert "it does not go on by itself. It stands still: USDT on arb was changed" in message
+    assert stands["by_itself"] is False
+    assert stands["actions"] == []
+    assert "in Studio, under Changed tokens" in stands["who"]
+    ada = await stage.site.at_the_pages("ada1@merchant.example")
+    page = await ada.open(f"/studio/invoices/{made}")
+    assert "The money stays where it is until a member who may sign" in page.words
+    assert 'href="/studio/changed-tokens"' in page.text
+    assert "by itself" not in page.words
+
+    sam = Actor(stage.firm.signer.uid, 1, frozenset({Permission.SIGN}))
+    version = (sweep.chain, sweep.contract, "0x02")
+    await changed_tokens.accept(desk, version, by=sam, reason="announced on tether.to")
+    message, stands = await stage.refused(made)
+    assert stands is None
+    page = await ada.open(f"/studio/invoices/{made}")
+    assert "The money arrives in your pool next, by itself." in page.words
+
+
+async def test_a_sweep_that_somebody_has_to_retry_says_so_on_its_page(stage: Stage) -> None:
+    made = await stage.signed()
+    await stage.payments.parked(made, "holds 5, the books say 7", "sweep")
+    sam = await stage.site.at_the_pages("sam1@merchant.example")
+    page = await sam.open(f"/studio/invoices/{made}")
+    assert "stands still where it is until whoever runs this installation" in page.words
+    assert "holds 5, the books say 7" in page.words
+    assert "by itself" not in page.words
 
 
 async def test_money_that_has_left_unbooked_is_never_offered_to_be_paid_again(

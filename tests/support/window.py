@@ -34,6 +34,16 @@ INSIDE: Final = frozenset({"about", "blob", "data"})
 LATER: Final = frozenset({"EventSource", "Fetch", "Ping", "XHR"})
 """What a page asks for when somebody uses it; it counts as the page's own until that is loaded."""
 
+SHOWN: Final = """() => [
+    document.body.innerText,
+    ...[...document.querySelectorAll("td[data-label]")].map((cell) => {
+        const { content } = getComputedStyle(cell, "::before")
+        const said = content.replace("attr(data-label)", `"${cell.dataset.label}"`)
+        return said.replaceAll(/" "|"/g, "")
+    }),
+].join("\\n")"""
+"""The text of a page, and what style sheets put before its cells."""
+
 GRAVE: Final = frozenset({"serious", "critical"})
 
 
@@ -72,7 +82,7 @@ class Window:
 
     async def check_punctuation(self) -> None:
         """A mark of half width after Chinese characters is a finding."""
-        text = await self.page.evaluate("document.body.innerText")
+        text = await self.page.evaluate(SHOWN)
         for found in HALF_WIDTH.finditer(text):
             around = text[max(0, found.start() - 20) : found.end() + 20]
             self._found("punctuation", f"{found[0]!r} in {around!r}")

@@ -104,7 +104,7 @@ async def objections(
             await _short_of_coin(tx, move)
             or await _may_land(tx, move)
             or await _unexplained(tx, move)
-            or _runs_something_else(move, changed)
+            or runs_something_else(move, changed)
         ):
             until = pause_until(desk.clock.now(), move.updated_at, SHORT)
             found[move.move_id] = Objection(not_yet, until)
@@ -269,8 +269,11 @@ async def _unexplained(tx: Tx, move: MoveRow) -> str | None:
     )
 
 
-def _runs_something_else(move: MoveRow, changed: frozenset[tuple[str, str]]) -> str | None:
-    """Why a movement would call what nobody of the organisation has looked at."""
+def runs_something_else(move: MoveRow, changed: frozenset[tuple[str, str]]) -> str | None:
+    """Why a movement would call what nobody of the organisation has looked at, if it would.
+
+    ``changed`` are the chain and contract of such tokens, as `changed_tokens.held` has them.
+    """
     if (move.chain, move.contract) not in changed:
         return None
     asset = known_asset(move.chain, move.contract)

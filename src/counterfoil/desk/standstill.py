@@ -3,14 +3,14 @@
 For whoever asks of an invoice what nobody can ask there, and who would wait in vain otherwise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from counterfoil.books.moves import MoveRow
 from counterfoil.books.wallets import WalletRow
 from counterfoil.core.roles import Actor, Permission
-from counterfoil.desk import moving, redirecting, upkeep
+from counterfoil.desk import changed_tokens, moving, objections, redirecting, upkeep
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.redirecting import Standing
@@ -27,17 +27,28 @@ _ORDER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Standstill:
-    """What stands still. ``happened`` is what the machinery wrote down about it.
+    """What stands still. ``reasons`` are what the machinery wrote down about it.
 
-    ``who`` may do something about it, and how; ``actions`` are those of members, in the order in
-    which they help, and empty where it takes whoever runs the installation, or time.
+    ``who`` may do something about it, and how; ``actions`` are those of members upon the invoice,
+    in the order in which they help. ``needs`` is whom or what it takes: members and these actions,
+    somebody's look at a changed token, whoever runs the installation, or only time.
     """
 
-    happened: str
+    reasons: tuple[str, ...]
     money: str
     who: str
+    needs: Literal["members", "token", "operator", "time"]
     actions: tuple[str, ...] = ()
-    by_itself: bool = False
+
+    @property
+    def happened(self) -> str:
+        """The reasons as one sentence."""
+        return "; ".join(self.reasons)
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether it only waits."""
+        return self.needs == "time"
 
 
 async def standstill(
@@ -61,19 +72,41 @@ async def standstill(
     for wallet in await upkeep.frozen_wallets(desk) if unsigned else ():
         if any(moving.serves(wallet, move) for move in unsigned):
             return _frozen(wallet)
-    waits = [move.wait_reason for move in unsigned if move.wait_reason]
+    ready = [move for move in unsigned if move.status == "ready"]
+    if changed := await _runs_something_else(desk, view.invoice.org_id, ready):
+        return _changed(changed)
+    waits = _reasons(move.wait_reason for move in unsigned)
     if not waits:
         return None
     return Standstill(
-        happened="; ".join(dict.fromkeys(waits)),
-        money="the money is where it was",
-        who="it is tried again by itself",
-        by_itself=True,
+        waits, "the money is where it was", who="it is tried again by itself", needs="time"
+    )
+
+
+def _reasons(found: Iterable[str | None]) -> tuple[str, ...]:
+    """Each once, in the order in which they were found."""
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+async def _runs_something_else(desk: Desk, org_id: int, ready: list[MoveRow]) -> tuple[str, ...]:
+    """Why these would call what nobody of the organisation has looked at, where they would."""
+    if not ready:
+        return ()
+    async with desk.database.reading() as tx:
+        changed = await changed_tokens.held(tx, org_id)
+    return _reasons(objections.runs_something_else(move, changed) for move in ready)
+
+
+def _changed(reasons: tuple[str, ...]) -> Standstill:
+    return Standstill(
+        reasons,
+        money="the money is where it was, and with you",
+        who="a member who may sign looks at the change in Studio, under Changed tokens",
+        needs="token",
     )
 
 
 def _payments(standing: Standing, names: Mapping[str, str]) -> Standstill:
-    happened = "; ".join(dict.fromkeys(move.park_reason or "" for move in standing.parked))
     actions = tuple(name for name in _ORDER if name in standing.actions)
     called = ", ".join(names.get(name, name) for name in actions)
     if standing.short:
@@ -91,21 +124,24 @@ def _payments(standing: Standing, names: Mapping[str, str]) -> Standstill:
             "it is not paid to where it goes any more; an administrator registers another payout"
             f" address, and then a signer pays it out there. {standing.barred}"
         )
-    return Standstill(happened, money, who.strip(), actions)
+    reasons = _reasons(move.park_reason for move in standing.parked)
+    return Standstill(reasons, money, who.strip(), "members", actions)
 
 
 def _inward(parked: list[MoveRow]) -> Standstill:
     ids = ", ".join(str(move.move_id) for move in parked)
     return Standstill(
-        happened="; ".join(dict.fromkeys(move.park_reason or "" for move in parked)),
+        reasons=_reasons(move.park_reason for move in parked),
         money="the money is where it was, and with you",
         who=f"{_OPERATOR} has it made again with counterfoil move retry, for {ids}",
+        needs="operator",
     )
 
 
 def _frozen(wallet: WalletRow) -> Standstill:
     return Standstill(
-        happened=f"the wallet {wallet.address} signs nothing: {wallet.frozen_reason}",
+        reasons=(f"the wallet {wallet.address} signs nothing: {wallet.frozen_reason}",),
         money="what was not sent yet is where it was",
         who=f"{_OPERATOR} looks at the chain and lets it sign again with counterfoil wallet thaw",
+        needs="operator",
     )

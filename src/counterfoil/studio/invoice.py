@@ -38,6 +38,7 @@ from counterfoil.desk.dossier import dossier
 from counterfoil.desk.possible import possible
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.desk.redirecting import MoveRow, Standing
+from counterfoil.desk.standstill import standstill
 from counterfoil.pages import shape
 from counterfoil.pages.forms import Form, read_form
 from counterfoil.pages.language import N_
@@ -312,6 +313,7 @@ async def _page(
     found = await dossier(desk_of(request), invoice_id, by)
     actions = _suggested_first(found.view, by)
     standing = await redirecting.standing(desk_of(request), found.view, by)
+    waits = None if standing else await standstill(desk_of(request), found.view)
     return show(
         request,
         "studio/invoice_live.html" if is_fragment(request) else "studio/invoice.html",
@@ -323,6 +325,7 @@ async def _page(
             if found.view.invoice.status is Status.APPROVAL_PENDING
             else (),
             "standing": standing,
+            "waits": waits,
             "parked": [] if standing is None else with_amounts(standing),
             "refusal": refusal,
             "given": given,

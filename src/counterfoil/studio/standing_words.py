@@ -63,6 +63,18 @@ DECLINED: Final[Mapping[str, str]] = {
 }
 """What follows instead where the money was declined."""
 
+WAITS: Final[Mapping[str, str]] = {
+    "time": N_("The money waits where it is, and is tried again by itself:"),
+    "token": N_(
+        "Its token was changed by its issuer. The money stays where it is until a member who may"
+        " sign has looked at that."
+    ),
+    "operator": N_(
+        "The money stands still where it is until whoever runs this installation looks at it:"
+    ),
+}
+"""What an invoice's page says of money that does not go on just now, by what it takes."""
+
 _STANDS: Final = (
     # What follows it is what a contract said, who may say any of the others.
     (

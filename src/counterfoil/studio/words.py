@@ -10,9 +10,9 @@ from counterfoil.core.resolution import Choice, is_priced_by_rate, lacks_time
 from counterfoil.core.roles import Permission
 from counterfoil.desk.refunding import RefundProgress
 from counterfoil.pages.language import N_
-from counterfoil.studio.standing_words import DECLINED, STANDING, stands_because
+from counterfoil.studio.standing_words import DECLINED, STANDING, WAITS, stands_because
 
-__all__ = ["DECLINED", "STANDING", "stands_because"]
+__all__ = ["DECLINED", "STANDING", "WAITS", "stands_because"]
 
 STATUSES: Final[Mapping[Status, tuple[str, str]]] = {
     Status.APPROVAL_PENDING: (N_("To be approved"), "yellow"),
