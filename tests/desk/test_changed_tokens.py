@@ -32,6 +32,7 @@ def chain(till: Till) -> FakeChain:
     registry = CHAINS["arb"]
     for asset in (*registry.accepted, *registry.known_other):
         found.codes[asset.contract] = b"\x01"
+    found.mine(100)  # as far as the books have read
     return found
 
 
@@ -56,6 +57,18 @@ async def signing(till: Till, bill: Invoice) -> tuple[Reserved, str | None]:
     """What comes of having the invoice's sweep signed, and why it waits."""
     came = await reserve(till)
     return came, (await till.move(bill, "sweep")).wait_reason
+
+
+async def test_a_node_that_begins_anew_shows_no_token_and_alarms_nobody(
+    till: Till, chain: FakeChain, looker: TokenCodes
+) -> None:
+    chain.codes.clear()
+    chain.faults.lag_blocks = 95
+    await looker.step()
+    assert await waiting(till) == []
+    chain.faults.lag_blocks = 0
+    await looker.step()
+    assert len(await waiting(till)) > 1, "gone is what all are that the whole chain lacks"
 
 
 async def test_what_is_seen_first_is_no_change_and_each_version_is_told_once(

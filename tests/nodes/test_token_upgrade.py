@@ -7,7 +7,7 @@ import pytest
 
 from counterfoil.chains.evm.abi import address_word
 from counterfoil.chains.evm.token_code import BEACON, IMPLEMENTATION, ZEPPELIN_OS
-from counterfoil.chains.port import TokenCode
+from counterfoil.chains.port import ChainUnreachable, TokenCode
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Status
 from counterfoil.core.roles import Actor, Permission
@@ -33,7 +33,7 @@ PLACES: Final = {
 
 
 async def code_of(arb: LocalChain) -> TokenCode:
-    (found,) = await arb.chain.token_codes([arb.usdc.contract])
+    (found,) = await arb.chain.token_codes([arb.usdc.contract], not_before=0)
     return found
 
 
@@ -61,6 +61,14 @@ async def test_what_a_token_hands_its_calls_to_is_read_where_its_issuer_keeps_it
     assert (await code_of(arb)).fingerprint != proxied.fingerprint
     await arb.node.set_code(arb.usdc.contract, "0x")
     assert not (await code_of(arb)).is_there
+
+
+async def test_nothing_is_read_from_a_node_that_has_not_come_as_far(arb: LocalChain) -> None:
+    there = await arb.node.height()
+    asked = [arb.usdc.contract]
+    assert await arb.chain.token_codes(asked, not_before=there) == [await code_of(arb)]
+    with pytest.raises(ChainUnreachable, match=f"the node is at block {there}"):
+        await arb.chain.token_codes(asked, not_before=there + 1)
 
 
 async def test_money_of_an_upgraded_token_is_credited_and_waits_for_somebody_to_look(

@@ -386,8 +386,10 @@ class FakeChain(Chain):
         self._reach()
         return self.codes.get(address, b"")
 
-    async def token_codes(self, contracts: Sequence[str]) -> list[TokenCode]:
-        self._reach()
+    async def token_codes(self, contracts: Sequence[str], *, not_before: int) -> list[TokenCode]:
+        if self._reach() < not_before:
+            msg = f"{self.key}: no endpoint has block {not_before} yet"
+            raise ChainUnreachable(msg)
         codes = {one: self.codes.get(one, b"") for one in contracts}
         return [TokenCode(one, f"0x{code.hex()}", (), bool(code)) for one, code in codes.items()]
 

@@ -354,8 +354,12 @@ class Chain(Protocol):
         """Return the contract code at an address, empty for a plain one."""
         ...
 
-    async def token_codes(self, contracts: Sequence[str]) -> list[TokenCode]:
-        """Tell what these tokens run at the newest block, in the order asked."""
+    async def token_codes(self, contracts: Sequence[str], *, not_before: int) -> list[TokenCode]:
+        """Tell what these tokens run at the newest block, in the order asked.
+
+        Answers only from an endpoint that has reached the block ``not_before``: one that begins
+        anew shows no token at all.
+        """
         ...
 
     async def send(self, raw: bytes) -> Sent:

@@ -39,7 +39,7 @@ from counterfoil.chains.evm.rpc import (
     hash_in,
     quantity,
 )
-from counterfoil.chains.evm.token_code import token_codes
+from counterfoil.chains.evm.token_code import Newest, token_codes
 from counterfoil.chains.evm.transactions import (
     DECIMALS_CALL,
     PRICE_ORACLE,
@@ -341,9 +341,9 @@ class EvmChain:
         """See `port.Chain.code`."""
         return await self._rpc.ask(Query("eth_getCode", (address, "latest"), _read_hex))
 
-    async def token_codes(self, contracts: Sequence[str]) -> list[TokenCode]:
+    async def token_codes(self, contracts: Sequence[str], *, not_before: int) -> list[TokenCode]:
         """See `port.Chain.token_codes`."""
-        return await token_codes(self._rpc, contracts, second_view=self._second)
+        return await token_codes(Newest(self._rpc, not_before, second=self._second), contracts)
 
     async def send(self, raw: bytes) -> Sent:
         """See `port.Chain.send`."""

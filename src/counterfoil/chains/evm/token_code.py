@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from counterfoil.chains.evm.abi import WORD, address_in, bytes32, keccak256, selector
-from counterfoil.chains.evm.rpc import JsonRpc, Query, RpcError
+from counterfoil.chains.evm.rpc import JsonRpc, Query, RpcError, Unusable, quantity
 from counterfoil.chains.port import TokenCode
 
 _NEWEST: Final = "latest"
@@ -32,35 +32,56 @@ _PLACES: Final = (IMPLEMENTATION, ZEPPELIN_OS, BEACON)
 _ASKED: Final = selector("implementation()")
 
 
-async def token_codes(
-    rpc: JsonRpc, contracts: Sequence[str], *, second_view: bool
-) -> list[TokenCode]:
+class Newest:
+    """Asks endpoints about their newest block, as far as they have reached ``not_before``."""
+
+    def __init__(self, rpc: JsonRpc, not_before: int, *, second: bool) -> None:
+        """Ask ``rpc``, the ``second`` view of it or the first."""
+        self._rpc = rpc
+        self._not_before = not_before
+        self._second = second
+
+    async def ask(self, queries: Sequence[Query[bytes]]) -> list[bytes]:
+        """The answers of one endpoint, in order; raises as `JsonRpc.ask_all`."""
+        if not queries:
+            return []
+        reached = Query("eth_blockNumber", (), self._reached)
+        _, *told = await self._rpc.ask_all([reached, *queries], second_view=self._second)
+        return told
+
+    def _reached(self, raw: msgspec.Raw) -> bytes:
+        number = quantity(msgspec.json.decode(raw, type=str))
+        if number < self._not_before:
+            msg = f"the node is at block {number}, and {self._not_before} is final"
+            raise Unusable(msg)
+        return b""
+
+
+async def token_codes(newest: Newest, contracts: Sequence[str]) -> list[TokenCode]:
     """What these contracts run, in the order asked; see `counterfoil.chains.port.Chain`."""
     queries: list[Query[bytes]] = []
     for contract in contracts:
         queries.append(_code(contract))
         queries += [_stored(contract, place) for place in _PLACES]
-    told = await rpc.ask_all(queries, second_view=second_view)
+    told = await newest.ask(queries)
     found = []
     for number, contract in enumerate(contracts):
         own, direct, older, beacon = told[number * 4 : number * 4 + 4]
         behind = [address_in(word) for word in (direct, older, beacon) if any(word)]
         if any(beacon):
-            behind += await _asked(rpc, address_in(beacon), second_view=second_view)
-        codes = await rpc.ask_all([_code(one) for one in behind], second_view=second_view)
+            behind += await _asked(newest, address_in(beacon))
+        codes = await newest.ask([_code(one) for one in behind])
         parts = [own, *(bytes32("0x" + "00" * 12 + one[2:]) for one in behind), *codes]
         fingerprint = keccak256(b"".join(keccak256(part) for part in parts))
         found.append(TokenCode(contract, "0x" + fingerprint.hex(), tuple(behind), bool(own)))
     return found
 
 
-async def _asked(rpc: JsonRpc, beacon: str, *, second_view: bool) -> list[str]:
+async def _asked(newest: Newest, beacon: str) -> list[str]:
     """What a beacon names, which it may not at all."""
     call = {"to": beacon, "data": "0x" + _ASKED.hex()}
     try:
-        (answer,) = await rpc.ask_all(
-            [Query("eth_call", (call, _NEWEST), _read_bytes)], second_view=second_view
-        )
+        (answer,) = await newest.ask([Query("eth_call", (call, _NEWEST), _read_bytes)])
     except RpcError:
         return []
     return [address_in(answer)] if len(answer) == WORD else []
