@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
-from counterfoil.chains.port import Attestation, ChainUnreachable, Receipt
+from counterfoil.chains.port import At, Attestation, Block, ChainUnreachable, Receipt
 from counterfoil.cli_watch import needing_a_person
 from counterfoil.core import reckoning
 from counterfoil.core.invoice import Status, pay_to
@@ -49,6 +50,15 @@ class OneStaysBehind(FakeChain):
         # What the second has is not final to it.
         said = Attestation(denies=("a",), silent=("b",))
         return [Attestation(silent=self.silent) if self.silent else said for _ in receipts]
+
+
+class TwoHeads(FakeChain):
+    """Of two nodes one shows a head of its own, and the other answers for every height."""
+
+    shown: Block | None = None
+
+    async def block(self, at: At) -> Block | None:
+        return self.shown if at == "latest" and self.shown else await super().block(at)
 
 
 async def later(tower: Tower) -> None:
@@ -342,3 +352,29 @@ async def test_what_a_node_shows_that_stayed_on_another_branch_is_never_final(
     await tower.watch()
     assert await tower.shop.deposited(bill) == 0
     assert await tower.shop.status(bill) is Status.AWAITING_PAYMENT
+
+
+async def test_another_head_at_the_same_height_is_waited_for_while_a_node_stands_by_ours(
+    database: Database,
+) -> None:
+    clock = FakeClock()
+    chain = TwoHeads(clock)
+    tower = Tower(desk_on(database, clock), clock, chain)
+    await tower.shop.open()
+    bill = await tower.shop.bill()
+    await tower.watch()
+    tower.mine(3)
+    await tower.watch()
+    before = await tower.position()
+
+    chain.shown = replace(chain.head, hash="0x" + "b2" * 32)
+    with capture_logs() as logs:
+        await tower.watch()
+    assert await tower.position() == before
+    assert "reorg" not in {line["event"] for line in logs}
+
+    chain.shown = None
+    chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.mine(6)
+    await tower.watch()
+    assert await tower.shop.deposited(bill) == DUE

@@ -15,12 +15,7 @@ from typing import Final
 
 import structlog
 
-from counterfoil.chains.port import (
-    Block,
-    Chain,
-    ChainMoved,
-    RangeTooWide,
-)
+from counterfoil.chains.port import Block, Chain, ChainMoved, RangeTooWide
 from counterfoil.desk import doubting, watching
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.foreseeing import NO_LOOKS
@@ -47,13 +42,11 @@ from counterfoil.workers.witness import TWO_NODES_FROM_DOLLARS
 
 __all__ = ["ChainWatcher", "FinalityBroken", "WatchLimits", "WatchedAddresses"]
 
-
 NO_OLD_STATE: Final = (
     "no node that answers keeps what was true at final blocks: ether that contracts paid is not"
     " confirmed, and balances are not compared; bring back what is away, or add a node that keeps"
     " an hour of old state"
 )
-
 
 HURRY: Final = timedelta(seconds=2)
 """How long after a payment was seen its chain is looked at more often, until it is safe."""
@@ -250,8 +243,10 @@ class ChainWatcher:
         if tip.number < at.head.number or tip.hash == at.head.hash:
             return None
         after = await self._common_ancestor(at, tip)
-        read = None if after is None else await self._head_pass.next(after, tip)
-        if after is None or read is None:
+        if after is None or after.number >= tip.number:
+            return None  # a node lags, or one shows another head where the next stands by ours
+        read = await self._head_pass.next(after, tip)
+        if read is None:
             return None
         end = read.end
         async with self._head_pass.fetching_ahead(end, tip):
@@ -371,7 +366,8 @@ class ChainWatcher:
             # Nothing above stands: a very deep reorg, or a node of another chain altogether.
             await self._must_stand(at, await self._chain.block(at.final.number))
         ancestor = anchors[standing - 1] if standing else anchor_of(at.final)
-        self._log.warning("reorg", head=at.head.number, ancestor=ancestor.number)
+        if ancestor.number < at.head.number:
+            self._log.warning("reorg", head=at.head.number, ancestor=ancestor.number)
         return ancestor
 
     async def _stands(self, anchor: Anchor) -> bool:
