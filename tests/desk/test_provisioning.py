@@ -13,7 +13,7 @@ from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Reserved
 from counterfoil.desk.provisioning import Seen, Stock
 from counterfoil.workers.fuel import FuelWorker
-from support.fake_chain import FakeChain
+from support.fake_chain import FakeChain, FakeTx, Moved
 from support.fake_clock import FakeClock
 from support.shop import desk_on
 from support.till import ETHER, TERMS, Till, quick_sign
@@ -146,6 +146,35 @@ async def test_our_own_fuel_is_never_taken_for_a_gift(till: Till) -> None:
     before = {"operator": ETHER, "pool": ETHER, "gas": 3 * ETHER}
     assert await book(till, 19, await seen(till, nonce=0, **before)) == []
     assert await book(till, 20, await seen(till, nonce=1, **after)) == []
+
+
+class OneLags(FakeChain):
+    """Of two nodes the one that is asked about tags has not heard of anybody's transactions yet."""
+
+    async def nonce(self, address: str, at: str) -> int:
+        return await super().nonce(address, at) if at.startswith("0x") else 0
+
+
+async def test_our_own_fuel_is_no_gift_where_one_node_counts_at_an_older_block(till: Till) -> None:
+    await till.ready(gas_wei=ETHER)
+    await till.fund("gas", 2 * ETHER)
+    chain = OneLags(FakeClock())
+    has = {role: (await till.wallet(role)).address for role in ("operator", "pool", "gas")}
+    for name, address in has.items():
+        chain.pay("", address, 3 * ETHER if name == "gas" else ETHER)
+    await plan(till, low_wei=ETHER + 1, target_wei=ETHER + FULL)
+    batch = await till.batch("gas")
+    assert await moving.reserve(till.desk, batch, TERMS, quick_sign) is Reserved.SIGNED
+    role = batch.destination_role
+    assert role is not None
+
+    # Mined and final, and not settled here yet.
+    chain.mine()
+    fuel = Moved("", has["gas"], has[role], batch.items[0].move.amount_units)
+    chain.pool.append(FakeTx("0x" + "f1" * 32, has["gas"], 0, (fuel,)))
+    chain.mine(5)
+    await FuelWorker(till.desk, {"arb": chain}).step()
+    assert await till.holds(role) == ETHER
 
 
 async def test_money_for_gas_is_noticed_once_it_is_final_though_no_node_keeps_old_state(

@@ -218,8 +218,13 @@ async def test_a_nonce_is_pending_then_latest_then_finalized(arb: LocalChain) ->
     assert await nonces() == [1, 0, 0]
     await arb.node.mine()
     assert await nonces() == [1, 1, 0]
+    final, newest = [await arb.chain.block(at) for at in ("finalized", "latest")]
+    assert final is not None
+    assert newest is not None
+    by_hash = [await arb.chain.nonce(payer, block.hash) for block in (final, newest)]
     await arb.finalize()
     assert await nonces() == [1, 1, 1]
+    assert by_hash == [0, 1], "of a block by its hash, whatever a node takes for final"
 
 
 async def test_the_same_bytes_may_be_sent_again(arb: LocalChain) -> None:

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import pytest
@@ -65,7 +64,7 @@ class FussySigner(SignerClient):
 class BrokenChain(FakeChain):
     """A chain whose client has a bug."""
 
-    async def nonce(self, address: str, at: Literal["latest", "finalized", "pending"]) -> int:
+    async def nonce(self, address: str, at: str) -> int:
         raise RuntimeError(f"nobody ever counted {address} at {at}")
 
 

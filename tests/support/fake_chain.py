@@ -345,9 +345,11 @@ class FakeChain(Chain):
             if item.ok and item.token == NOBODY
         ]
 
-    async def nonce(self, address: str, at: Literal["latest", "finalized", "pending"]) -> int:
+    async def nonce(self, address: str, at: str) -> int:
+        if at.startswith("0x"):
+            return self._count(address, self._by_hash(at).block.number)
         waiting = sum(tx.sender == address for tx in self.pool) if at == "pending" else 0
-        height = self._height("latest" if at == "pending" else at)
+        height = self._height("finalized" if at == "finalized" else "latest")
         return self._count(address, height) + waiting
 
     async def nonce_by_each(

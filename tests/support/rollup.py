@@ -53,6 +53,13 @@ class Rollup(EvmChain):
             raise StateNotKept(msg)
         return await super().token_balances(contract, addresses, at_block)
 
+    async def native_balances(self, addresses: Sequence[str], block_hash: str) -> list[int]:
+        newest = await self.block("latest")
+        if self.forgets and newest is not None and block_hash != newest.hash:
+            msg = f"{self.key}: no endpoint keeps the state of block {block_hash}"
+            raise StateNotKept(msg)
+        return await super().native_balances(addresses, block_hash)
+
     async def send(self, raw: bytes) -> Sent:
         fee_wei = len(raw) * await self._wei_per_byte() * self.really
         sender = Account.recover_transaction(raw).lower()

@@ -316,8 +316,12 @@ class Chain(Protocol):
         """List what these factories swept in native coin in the closed range."""
         ...
 
-    async def nonce(self, address: str, at: Literal["latest", "finalized", "pending"]) -> int:
-        """Count the transactions of ``address``, which is the next nonce to use."""
+    async def nonce(self, address: str, at: str) -> int:
+        """Count the transactions of ``address``, which is the next nonce to use.
+
+        ``at`` is "latest", "finalized", "pending" or a block's hash (EIP-1898). What a tag means
+        each endpoint decides for itself. Raises `StateNotKept`, as `token_balances` does.
+        """
         ...
 
     async def nonce_by_each(

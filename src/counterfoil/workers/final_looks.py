@@ -62,16 +62,15 @@ class FinalLooks:
 async def _look(
     chain: Chain, at: Literal["latest", "finalized"], addresses: Sequence[str]
 ) -> Look | None:
-    """Read nonces and balances at a block; None where it may have been several blocks.
+    """Read nonces and balances at the end of one block; None where there is none.
 
-    Raises `StateNotKept`.
+    By its hash, as no two nodes need have the same block in mind when they say what is final: with
+    the count of an older one, what our own transactions moved since would look like a gift. Raises
+    `StateNotKept`.
     """
     block = await chain.block(at)
     if block is None:
         return None
-    nonces = await asyncio.gather(*(chain.nonce(address, at) for address in addresses))
-    balances = await chain.token_balances("", addresses, block.number)
-    if await chain.block(at) != block:
-        # The nonces may be those of a newer block than the balances.
-        return None
+    balances = await chain.native_balances(addresses, block.hash)
+    nonces = await asyncio.gather(*(chain.nonce(address, block.hash) for address in addresses))
     return Look(block, tuple(map(Seen, addresses, nonces, balances)))

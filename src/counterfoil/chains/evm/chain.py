@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -292,9 +292,10 @@ class EvmChain:
             raise ChainMoved(msg)
         return found
 
-    async def nonce(self, address: str, at: Literal["latest", "finalized", "pending"]) -> int:
+    async def nonce(self, address: str, at: str) -> int:
         """See `port.Chain.nonce`."""
-        return await self._rpc.ask(Query("eth_getTransactionCount", (address, at), _read_quantity))
+        asked = (address, {"blockHash": at} if at.startswith("0x") else at)
+        return await self._rpc.ask(Query("eth_getTransactionCount", asked, _read_quantity))
 
     async def nonce_by_each(
         self, address: str, tx_hashes: Sequence[str], at_block: int
