@@ -1,4 +1,4 @@
-"""What operators do about money that stands still: thaw wallets, and bring gas money."""
+"""What operators do about money that stands still: thaw wallets, bring gas money, deploy again."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -34,6 +34,13 @@ async def look(run: "Run") -> list[str]:
                 explained=range(1_000_000),
             )
             said.append(f"thawed {wallet.role} {wallet.address[:8]}")
+    for move in await upkeep.held_up(desk):
+        if move.purpose == "deploy" and move.wait_until is None:
+            # All sweeps of the organisation wait for it.
+            with suppress(OutOfPlace):
+                why = {"by": "operator", "reason": "looked at it"}
+                await upkeep.retry(desk, move.org_id, move.move_id, **why)
+                said.append(f"had the factory of {move.org_id} deployed again on {move.chain}")
     levels = FuelLevels()
     low = await provisioning.low_stations(
         desk, low_wei=levels.low_wei, target_wei=levels.target_wei
