@@ -20,7 +20,7 @@ from counterfoil.chains.port import (
 from counterfoil.core.assets import CHAINS
 from support.chain import QUICK, LocalChain, local_chain
 from support.fake_clock import FakeClock
-from support.provider import Provider, provider
+from support.provider import Json, Provider, provider
 
 DEPOSIT = "0x" + "de" * 20
 
@@ -355,3 +355,44 @@ async def test_a_node_without_old_state_is_not_put_to_rest_for_it(
         with pytest.raises(ChainUnreachable) as away:
             await two.chain.native_balances([DEPOSIT], newest.hash)
     assert isinstance(away.value, StateNotKept)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"value": "many"},
+        {"value": "-0x1"},
+        {"value": "0x" + "ff" * 32},
+        {"hash": "0x\x00"},
+        {"from": "0x\x00"},
+        {"to": 7},
+    ],
+    ids=str,
+)
+async def test_a_node_whose_payments_can_not_be_keeps_no_other_from_telling(
+    two: Providers, lie: dict[str, object]
+) -> None:
+    receipt = await two.arb.pay(two.arb.eth, DEPOSIT, 5)
+    block = await two.chain.block(receipt.block_number)
+    assert block is not None
+
+    def change(call: Json, answer: Json) -> Json:
+        if call["method"] != "eth_getBlockByHash":
+            return answer
+        payments = [{**tx, **lie} for tx in answer["result"]["transactions"]]
+        return {**answer, "result": {**answer["result"], "transactions": payments}}
+
+    two.first.change = change
+    (paid,) = await two.chain.native_payments(block, [DEPOSIT])
+    assert (paid.tx_hash, paid.amount_units) == (receipt.tx_hash, 5)
+
+
+async def test_a_trace_that_can_not_be_read_explains_nothing(two: Providers) -> None:
+    receipt = await two.arb.pay(two.arb.eth, DEPOSIT, 5)
+    block = await two.chain.block(receipt.block_number)
+    assert block is not None
+    frame = {"type": "CALL", "from": DEPOSIT, "to": DEPOSIT, "value": "0x1"}
+    told = [{"txHash": receipt.tx_hash, "result": {**frame, "calls": [{**frame, "value": "many"}]}}]
+    for one in (two.first, two.second):
+        one.answer("debug_traceBlockByHash", told)
+    assert await two.chain.internal_payments(block, [DEPOSIT]) is None

@@ -20,7 +20,7 @@ from counterfoil.workers.watch import ChainWatcher, FinalityBroken, WatchedAddre
 from support.chain import QUICK, LocalChain
 from support.fake_clock import FakeClock
 from support.invoices import DUE
-from support.provider import Provider, another_chain, in_logs, provider
+from support.provider import Json, Provider, another_chain, in_logs, provider
 from support.shop import Shop, desk_on
 
 LIMITS = replace(QUICK, timeout_seconds=0.1, rounds=1, breaker_seconds=0)
@@ -80,6 +80,21 @@ def besides(**changes: object) -> Callable[[Provider], None]:
     return in_logs(lambda logs: [*logs, *({**log, "logIndex": "0x63", **changes} for log in logs)])
 
 
+def heads(number: str) -> Callable[[Provider], None]:
+    """The newest block, and each one of a tag, has this number."""
+
+    def lie(one: Provider) -> None:
+        def change(call: Json, answer: Json) -> Json:
+            tagged = call["method"] == "eth_getBlockByNumber" and call["params"][0].isalpha()
+            return (
+                {**answer, "result": {**answer["result"], "number": number}} if tagged else answer
+            )
+
+        one.change = change
+
+    return lie
+
+
 FAULTS: dict[str, Callable[[Provider], None]] = {
     "answers empty": in_logs(lambda _logs: []),
     "leaves out a log": in_logs(lambda logs: logs[:-1]),
@@ -90,6 +105,10 @@ FAULTS: dict[str, Callable[[Provider], None]] = {
         lambda logs: [*logs, *({**g, "topics": [*g["topics"], g["topics"][1]]} for g in logs)]
     ),
     "lists a log with malformed data": besides(data="0x12"),
+    "lists more money than there is": besides(data="0x" + "ff" * 32),
+    "lists a log at a place that no block has": besides(logIndex="0xfffffffffffffff"),
+    "has a head that nobody can reach": heads("0x" + "f" * 30),
+    "has a head far beyond": heads("0x7fffffffffffffff"),
     "lists another block's log": besides(blockHash="0x" + "0f" * 32),
     "answers with another chain's data": another_chain,
     "is another chain": lambda p: p.answer("eth_chainId", "0x1"),

@@ -22,7 +22,6 @@ from counterfoil.chains.evm.attesting import (
 from counterfoil.chains.evm.native import (
     TRACER,
     RawBlock,
-    Traced,
     internal,
     paying,
     read_traces,
@@ -256,23 +255,26 @@ class EvmChain:
 
     async def native_payments(self, block: Block, recipients: Collection[str]) -> list[Transfer]:
         """See `port.Chain.native_payments`."""
-        whole = await self._rpc.ask(_block_query(block.hash))
         found = []
-        for tx in paying(whole, recipients):
-            receipt = await self.receipt(tx.tx_hash.lower())
+        for paid in await self._rpc.ask(_paid_query(self.key, block, recipients)):
+            receipt = await self.receipt(paid.tx_hash)
             if receipt is None or receipt.block_hash != block.hash:
                 msg = f"{self.key}: block {block.number} changed while its payments were read"
                 raise ChainMoved(msg)
             if receipt.ok:
-                found.append(top_level(self.key, block, tx))
+                found.append(paid)
         return found
 
     async def internal_payments(
         self, block: Block, recipients: Collection[str], *, ended: bool = False
     ) -> list[Transfer] | None:
         """See `port.Chain.internal_payments`."""
-        told = await self._rpc.ask_if_offered(_trace_query(block.hash))
-        return None if told is None else internal(self.key, block, told, recipients, ended=ended)
+
+        def read(raw: msgspec.Raw) -> list[Transfer]:
+            return internal(self.key, block, read_traces(raw), recipients, ended=ended)
+
+        asked = (block.hash, TRACER)
+        return await self._rpc.ask_if_offered(Query("debug_traceBlockByHash", asked, read))
 
     async def native_sweeps(
         self, from_block: int, to_block: int, factories: Sequence[str]
@@ -411,25 +413,21 @@ def _asked_for(at: At, header: _Header) -> Block:
     return block
 
 
-def _block_query(block_hash: str) -> Query[RawBlock]:
-    def read(raw: msgspec.Raw) -> RawBlock:
+def _paid_query(chain: str, block: Block, recipients: Collection[str]) -> Query[list[Transfer]]:
+    def read(raw: msgspec.Raw) -> list[Transfer]:
         found: RawBlock | None = _FULL_BLOCK.decode(raw)
-        if found is None or found.hash.lower() != block_hash:
-            msg = f"the node does not have block {block_hash}"
+        if found is None or found.hash.lower() != block.hash:
+            msg = f"the node does not have block {block.hash}"
             raise Unusable(msg)
-        return found
+        return [top_level(chain, block, tx) for tx in paying(found, recipients)]
 
-    return Query("eth_getBlockByHash", (block_hash, True), read)
-
-
-def _trace_query(block_hash: str) -> Query[list[Traced]]:
-    return Query("debug_traceBlockByHash", (block_hash, TRACER), read_traces)
+    return Query("eth_getBlockByHash", (block.hash, True), read)
 
 
 def _sweeps(logs: Sequence[RawLog], factories: Sequence[str]) -> list[NativeSweep]:
     return [
         NativeSweep(
-            tx_hash=(raw.tx_hash or "").lower(),
+            tx_hash=hash_in(raw.tx_hash or ""),
             log_index=quantity(raw.log_index or ""),
             block_number=quantity(raw.block_number or ""),
             address=item.account,

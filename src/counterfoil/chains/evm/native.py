@@ -4,16 +4,20 @@ A call that moved coin may have been undone by a caller further up, while the tr
 whole succeeded; its own frame then shows no error (specs/chains.md 6.4, 6.5).
 """
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
+from counterfoil.chains.evm.rpc import hash_in, quantity
 from counterfoil.chains.port import Block, Transfer
 from counterfoil.core.assets import TOP_LEVEL
+from counterfoil.core.money import MAX_UNITS
 
 TRACER: Final = {"tracer": "callTracer"}
 
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 _INNER_CALLS: Final = "CALL"
 """What hands coin on. A ``DELEGATECALL`` shows a value that nobody moves, and contracts that end
 themselves are left to the balance, as their rules differ between chains."""
@@ -78,13 +82,16 @@ def read_traces(answer: bytes) -> list[Traced]:
 
 
 def paying(block: RawBlock, recipients: Collection[str]) -> list[RawTx]:
-    """The transactions that would pay one of ``recipients`` themselves, if they succeeded."""
+    """The transactions that would pay one of ``recipients`` themselves, if they succeeded.
+
+    Raises ``ValueError``, as all here do, for what no chain can hold.
+    """
     return [
         tx
         for tx in block.transactions
         if tx.to is not None
         and tx.to.lower() in recipients
-        and int(tx.value, 16)
+        and quantity(tx.value)
         and tx.type not in _MOVES_NOTHING
     ]
 
@@ -138,21 +145,32 @@ def _standing(root: Frame) -> Iterator[tuple[int, Frame]]:
 
 def _pays(frame: Frame, recipients: Collection[str]) -> bool:
     to, value = frame.to, frame.value
-    return to is not None and value is not None and to.lower() in recipients and int(value, 16) > 0
+    return to is not None and value is not None and to.lower() in recipients and quantity(value) > 0
+
+
+def _address(text: str) -> str:
+    if not _ADDRESS.fullmatch(text):
+        msg = f"{text[:80]!r} is no address"
+        raise ValueError(msg)
+    return text.lower()
 
 
 def _transfer(
     chain: str, block: Block, tx_hash: str, place: int, said: tuple[str, str, str]
 ) -> Transfer:
     sender, to, value = said
+    amount_units = quantity(value)
+    if amount_units > MAX_UNITS:
+        msg = f"{value} wei are more than there ever were"
+        raise ValueError(msg)
     return Transfer(
         chain=chain,
-        tx_hash=tx_hash.lower(),
+        tx_hash=hash_in(tx_hash),
         log_index=place,
         block_number=block.number,
         block_hash=block.hash,
         contract="",
-        from_address=sender.lower(),
+        from_address=_address(sender),
         to_address=to.lower(),
-        amount_units=int(value, 16),
+        amount_units=amount_units,
     )

@@ -199,6 +199,7 @@ _FORGOTTEN_WORDS: Final = (
     "pruning",
     "archive",
 )
+_UNREADABLE: Final = (msgspec.DecodeError, ValueError, OverflowError, RecursionError, LookupError)
 _BUSY_CODES: Final = frozenset({429, -32029, -32097})
 _BROKEN_CODES: Final = frozenset({-32601, -32603, -32700})
 _ARGUED_METHODS: Final = frozenset({"eth_sendRawTransaction", "eth_estimateGas", "eth_call"})
@@ -414,7 +415,7 @@ class JsonRpc:
                 _result(endpoint, query, by_id.get(first_id + place))
                 for place, query in enumerate(queries)
             ]
-        except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
+        except _UNREADABLE as error:
             msg = f"{endpoint.name} sent an answer that cannot be read: {error}"
             raise Unusable(msg) from error
 

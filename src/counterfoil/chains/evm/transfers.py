@@ -16,6 +16,7 @@ import msgspec
 from counterfoil.chains.address_set import TAIL_DIGITS, AddressSet
 from counterfoil.chains.evm.abi import topic
 from counterfoil.chains.port import Recipients, Transfer
+from counterfoil.core.money import MAX_UNITS
 
 TRANSFER_TOPIC: Final = topic("Transfer(address,address,uint256)")
 
@@ -27,7 +28,7 @@ _TRANSFER_LOG: Final = re.compile(
     r" 0x0{24}([0-9a-f]{40})"  # receiver; a fourth topic would not match what follows
     r" (0x[0-9a-f]{64})"  # amount: exactly one word
     r" (0x[0-9a-f]{1,15}) (0x[0-9a-f]{64})"  # block number and hash
-    r" (0x[0-9a-f]{64}) (0x[0-9a-f]{1,15})",  # transaction and log index
+    r" (0x[0-9a-f]{64}) (0x[0-9a-f]{1,7})",  # transaction and log index: no block has more
     re.ASCII,
 )
 _TIME: Final = re.compile(r"0x[0-9a-fA-F]{1,9}", re.ASCII)
@@ -135,6 +136,8 @@ def _decode(
     amount_units = int(amount, 16)
     if amount_units == 0 or (receivers is not None and to_address not in receivers):
         return None
+    if contracts is not None and amount_units > MAX_UNITS:
+        return None  # Of a token that is registered there never was as much; others say anything.
     return Transfer(
         chain=chain,
         tx_hash=tx_hash,
