@@ -16,7 +16,7 @@ from support.fake_clock import FakeClock
 from support.invoices import CUSTOMER, DUE, ETH, STRANGER, USDT
 from support.shop import POOL, Shop, desk_on
 from support.till import ETHER
-from support.tower import Tower
+from support.tower import Tower, left_behind
 
 SAFE_WALLET = "0x" + "5afe" * 10
 
@@ -245,6 +245,35 @@ async def planned_sweep(shop: Shop, bill: Invoice) -> None:
             """,
             {"id": bill.invoice_id, "at": shop.desk.clock.now()},
         )
+
+
+@pytest.mark.parametrize("final_lag", [50, 4])
+async def test_a_sweep_on_a_branch_that_leads_nowhere_adds_nothing_to_what_came(
+    tower: Tower, monkeypatch: pytest.MonkeyPatch, final_lag: int
+) -> None:
+    """Balances are asked by hash; a node that stayed behind tells of a sweep that never was."""
+    bill = await ether_bill(tower)
+    tower.chain.include(coin(bill))
+    await settle(tower)
+    tower.chain.final_lag = final_lag
+    await planned_sweep(tower.shop, bill)
+    swept(tower, bill, ETHER)
+    tower.mine()
+    behind = left_behind(tower.chain)
+    tower.chain.reorg(1, forget=True)
+    behind.mine(20)
+    with monkeypatch.context() as patched:
+        told = FakeChain.native_sweeps
+        patched.setattr(FakeChain, "native_sweeps", lambda _, *a, **o: told(behind, *a, **o))
+        for _ in range(12):
+            tower.mine()
+            await tower.watch()
+    assert [wei for _, wei, _, _ in await paid(tower, bill)] == [ETHER]
+
+    await settle(tower)
+    assert [wei for _, wei, _, _ in await paid(tower, bill)] == [ETHER]
+    assert await tower.shop.deposited(bill, ETH) == ETHER
+    assert (await tower.position()).head_number == tower.chain.head.number
 
 
 async def test_a_final_pass_that_answers_with_nothing_loses_no_plain_payment(

@@ -1,7 +1,5 @@
 """The watcher on bad ground: reorgs, rollbacks, nodes that lag, lie or stay away."""
 
-from copy import copy
-
 import pytest
 from structlog.testing import capture_logs
 
@@ -14,7 +12,7 @@ from support.fake_chain import FakeChain
 from support.fake_clock import FakeClock
 from support.invoices import DUE, USDT
 from support.shop import desk_on
-from support.tower import Tower
+from support.tower import Tower, left_behind
 
 
 async def test_a_reorged_payment_is_dropped_and_counts_once_when_it_returns(tower: Tower) -> None:
@@ -178,12 +176,6 @@ class Torn(FakeChain):
     behind: FakeChain | None = None
     """The one that stayed behind, where it is asked for the next block: the other fails then."""
 
-    def stays_behind(self) -> FakeChain:
-        """A node that hears of nothing any more."""
-        node = copy(self)
-        node._chain = list(self._chain)  # noqa: SLF001 - a node like this one
-        return node
-
     async def block(self, at: At) -> Block | None:
         behind, self.behind = self.behind, None if isinstance(at, int) else self.behind
         return await (behind.block(at) if behind and isinstance(at, int) else super().block(at))
@@ -204,7 +196,7 @@ async def test_blocks_that_another_branch_put_below_the_head_are_read_before_the
     tower.mine()
     await tower.watch()
 
-    behind = chain.stays_behind()
+    behind = left_behind(chain)
     chain.reorg(2, forget=True)
     chain.pay(USDT.contract, come.deposit_address, DUE)
     tower.mine(3)

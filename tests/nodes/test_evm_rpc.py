@@ -299,6 +299,14 @@ async def test_transfers_are_not_taken_from_a_block_that_moved(two: Providers) -
     with pytest.raises(ChainMoved, match=f"block {head - 1} is another"):
         await two.chain.transfers(*asked, end_hash=receipt.block_hash, after_hash="0x" + "00" * 32)
 
+    end = await two.chain.block(head)
+    assert end is not None
+    assert await two.chain.native_sweeps(0, head - 1, [DEPOSIT], end=end) == []
+    with pytest.raises(ChainMoved, match=f"block {head} is another where sweeps"):
+        await two.chain.native_sweeps(
+            0, head - 1, [DEPOSIT], end=replace(end, hash="0x" + "00" * 32)
+        )
+
     def another_fork(call: dict[str, object], answer: dict[str, object]) -> dict[str, object]:
         if call["method"] != "eth_getLogs":
             return answer

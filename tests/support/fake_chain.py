@@ -332,11 +332,11 @@ class FakeChain(Chain):
         return self._native("call", block, recipients) + forced
 
     async def native_sweeps(
-        self, from_block: int, to_block: int, factories: Sequence[str]
+        self, from_block: int, to_block: int, factories: Sequence[str], *, end: Block
     ) -> list[NativeSweep]:
-        if self._reach() < to_block:
-            msg = f"{self.key}: no endpoint has block {to_block} yet"
-            raise ChainUnreachable(msg)
+        if self._reach() < end.number or self._chain[end.number].block != end:
+            msg = f"{self.key}: block {end.number} is another"
+            raise ChainMoved(msg)
         return [
             NativeSweep(tx.tx_hash, place, mined.block.number, item.account, item.amount_units)
             for mined in self._chain[from_block : to_block + 1]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from copy import copy
 from datetime import timedelta
 
 from counterfoil.chains.port import At, Block, Recipients, Transfer
@@ -38,6 +39,13 @@ class CountingChain(FakeChain):
         self.asked["transfers"] += 1
         self.asked["by name" if isinstance(recipients, Collection) else "everybody's"] += 1
         return await super().transfers(from_block, to_block, contracts, recipients, **hashes)
+
+
+def left_behind(chain: FakeChain) -> FakeChain:
+    """A node that is as this one, and hears of nothing any more."""
+    node = copy(chain)
+    node._chain = list(chain._chain)  # noqa: SLF001 - a node like this one
+    return node
 
 
 class Tower:

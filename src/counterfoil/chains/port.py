@@ -311,9 +311,13 @@ class Chain(Protocol):
         ...
 
     async def native_sweeps(
-        self, from_block: int, to_block: int, factories: Sequence[str]
+        self, from_block: int, to_block: int, factories: Sequence[str], *, end: Block
     ) -> list[NativeSweep]:
-        """List what these factories swept in native coin in the closed range."""
+        """List what these factories swept in native coin in the closed range.
+
+        Answers only from an endpoint in whose chain the block ``end`` at or above it is, before and
+        after the logs were read; else `ChainMoved`.
+        """
         ...
 
     async def nonce(self, address: str, at: str) -> int:

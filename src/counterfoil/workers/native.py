@@ -268,7 +268,7 @@ class NativeScan:
                     swept.amount_units,
                     swept.block_number,
                 )
-                for swept in await self._chain.native_sweeps(start, upto, factories)
+                for swept in await self._chain.native_sweeps(start, upto, factories, end=blocks.end)
             ]
         return found
 

@@ -277,7 +277,7 @@ class EvmChain:
         return await self._rpc.ask_if_offered(Query("debug_traceBlockByHash", asked, read))
 
     async def native_sweeps(
-        self, from_block: int, to_block: int, factories: Sequence[str]
+        self, from_block: int, to_block: int, factories: Sequence[str], *, end: Block
     ) -> list[NativeSweep]:
         """See `port.Chain.native_sweeps`."""
 
@@ -285,12 +285,12 @@ class EvmChain:
             return _sweeps(_SWEEP_LOGS.decode(raw), factories)
 
         asked = native_sweep_filter(from_block, to_block, factories)
-        end, found = await self._rpc.ask_all(
-            [_header_query(to_block), Query("eth_getLogs", (asked,), read)],
-            second_view=self._second,
+        there = _header_query(end.number)
+        before, found, after = await self._rpc.ask_all(
+            [there, Query("eth_getLogs", (asked,), read), there], second_view=self._second
         )
-        if not isinstance(found, list) or end is None:
-            msg = f"{self.key}: the node does not have block {to_block} yet"
+        if not isinstance(found, list) or not before == after == end:
+            msg = f"{self.key}: block {end.number} is another where sweeps below it were read"
             raise ChainMoved(msg)
         return found
 
