@@ -187,7 +187,7 @@ async def _show(desk: Desk) -> None:
             f"{one.wait_until:%Y-%m-%d %H:%M:%SZ}" if one.wait_until else "[red]parked[/]",
         )
     if held:
-        out.print(table)
+        show(table)
     for one in held:
         out.print(f"{one.move_id}: {one.reason}", soft_wrap=True, markup=False)
     frozen = await upkeep.frozen_wallets(desk)

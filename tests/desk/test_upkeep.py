@@ -240,6 +240,9 @@ async def test_the_command_line_shows_and_retries(till: Till, database_url: str)
     await till.freeze("pool", "somebody else used it")
     shown = await command(database_url, "move", "list")
     assert shown.status == 0
+    # Nothing of its table is cut off, however narrow the terminal is.
+    assert f"│ {move_id} │" in shown.text
+    assert "…" not in shown.text
     for part in (str(move_id), " USDT", "nobody likes it", "parked", "somebody else used it"):
         assert part in shown.text
 

@@ -68,7 +68,8 @@ async def test_the_readmes_lines_take_an_invoice_from_creation_to_completed_and_
         assert sight in printed, printed
     assert "every seal holds" in printed, printed
     assert "every unit is explained" in printed, printed
-    told = [c for c in received(printed) if c["body"]["id"] == invoice_of(printed)]
+    told = received(printed)
+    assert {c["body"]["id"] for c in told} == {invoice_of(printed)}
     assert [c["body"]["status"] for c in told] == ["success", "pending"]
     assert all(c["verified"] for c in told)
 

@@ -55,4 +55,4 @@ async def test_months_go_by_with_an_invoice_in_every_status_and_every_unit_expla
     assert proved.invoices == len(cast) + 2
     assert compared
     assert all(differences == () for _, differences in compared)
-    assert told[-1].endswith(f": {len(cast)} invoices")
+    assert told[-1].endswith(f": {len(cast)} invoices so far")

@@ -17,6 +17,8 @@ _MAX_BODY_BYTES: Final = 1_000_000
 class CallbackInbox:
     """Callbacks by POST on ``/callbacks``; what came, newest first, by GET on the same address.
 
+    ``?id=`` and an invoice's id leaves out what came about others.
+
     A callback whose ``X-KG-Signature`` does not match is answered 401 and kept as unverified, the
     way a careful merchant would do it.
     """
@@ -33,22 +35,24 @@ class CallbackInbox:
 
     async def start(self) -> None:
         """Listen."""
-        received: deque[dict[str, object]] = deque(maxlen=KEPT)
+        received: deque[tuple[str | None, dict[str, object]]] = deque(maxlen=KEPT)
 
         async def take(request: web.Request) -> web.Response:
             body = await request.read()
             verified = self._verified(body, request.headers.get("X-KG-Signature", ""))
-            received.appendleft(
-                {
-                    "verified": verified,
-                    "webhook_id": request.headers.get("webhook-id"),
-                    "body": json.loads(body),
-                }
-            )
+            said = json.loads(body)
+            kept = {
+                "verified": verified,
+                "webhook_id": request.headers.get("webhook-id"),
+                "body": said,
+            }
+            received.appendleft((said.get("id") if isinstance(said, dict) else None, kept))
             return web.Response(status=200 if verified else 401)
 
-        async def show(_request: web.Request) -> web.Response:
-            return web.json_response(list(received))
+        async def show(request: web.Request) -> web.Response:
+            asked = request.query.get("id")
+            shown = [kept for about, kept in received if asked in {None, about}]
+            return web.json_response(shown)
 
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
         app.add_routes([web.post("/callbacks", take), web.get("/callbacks", show)])

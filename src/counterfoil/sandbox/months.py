@@ -63,7 +63,7 @@ class Months:
                 diary[day + 1] = [*diary.pop(day, []), *diary[day + 1]]
                 continue
             if month not in {"", f"{morning:%B %Y}"}:
-                tell(f"{month}: {town.issued} invoices")
+                tell(f"{month}: {town.issued} invoices so far")
             month = f"{morning:%B %Y}"
             past.clock.jump(morning)
             await past.open_day()
@@ -71,7 +71,7 @@ class Months:
                 problems += await self._go_on(stories, diary, day)
                 await past.settle()
             await past.close_day()
-        tell(f"{month}: {town.issued} invoices")
+        tell(f"{month}: {town.issued} invoices so far")
         await past.meet_present()
         await past.open_day()
         await _next_door(past, team, callback_url)
