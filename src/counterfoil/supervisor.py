@@ -11,7 +11,9 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 READY_TIMEOUT_SECONDS: Final = 60.0
 _STOP_TIMEOUT_SECONDS: Final = 15.0
@@ -161,6 +163,19 @@ def end_with_parent() -> None:
     """
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+async def wholly(begin: Callable[[], T]) -> T:
+    """Do in a thread what begins something that lasts, such as a server's process.
+
+    A thread cannot be called off. Whoever is called off meanwhile waits for it, so that the one
+    who puts everything away finds what was begun.
+    """
+    beginning = asyncio.ensure_future(asyncio.to_thread(begin))
+    try:
+        return await asyncio.shield(beginning)
+    finally:
+        await asyncio.wait({beginning})
 
 
 def run_until(job: Coroutine[Any, Any, None], until: Callable[[], Awaitable[None]]) -> None:

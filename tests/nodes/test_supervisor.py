@@ -4,11 +4,12 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
 
-from counterfoil.supervisor import Child, Supervisor
+from counterfoil.supervisor import Child, Supervisor, wholly
 
 CHATTY = """
 import time
@@ -63,3 +64,20 @@ def test_an_end_that_is_asked_for_in_the_first_moment_leaves_nothing_behind() ->
     )
 
     assert (ended.returncode, ended.stdout) == (0, "everything is put away\n")
+
+
+async def test_whoever_is_called_off_waits_for_what_a_thread_has_begun() -> None:
+    may_go_on, begun = threading.Event(), []
+
+    def begin() -> None:
+        may_go_on.wait(20)
+        begun.append("a server")
+
+    waiting = asyncio.create_task(wholly(begin))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    asyncio.get_running_loop().call_later(0.1, may_go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    assert begun == ["a server"]

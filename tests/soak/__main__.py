@@ -1,7 +1,6 @@
 """``python -m soak``, or ``make soak``: minutes of trouble, and then the figures."""
 
 import argparse
-import asyncio
 import logging
 import secrets
 import sys
@@ -10,7 +9,8 @@ from typing import Final
 
 from rich.console import Console
 
-from soak.plan import Plan
+from counterfoil.supervisor import run_until, until_signalled
+from soak.plan import Plan, Report
 from soak.run import soaked
 from soak.tales import TALES
 
@@ -42,10 +42,19 @@ def main() -> int:
         f"soak with seed {plan.seed}: {plan.kills} kills and {plan.pauses} pauses of our processes,"
         f" {plan.postgres} kills of PostgreSQL, in about {asked.minutes:g} minutes"
     )
-    report = asyncio.run(soaked(plan))
-    for line in report.lines():
-        _out.print(line, markup=False)
-    return 1 if report.failed else 0
+    reports: list[Report] = []
+
+    async def soak() -> None:
+        reports.append(await soaked(plan))
+
+    # Also where it is called off, by Ctrl-C or otherwise, everything is stopped that it began.
+    run_until(soak(), until=until_signalled)
+    for report in reports:
+        for line in report.lines():
+            _out.print(line, markup=False)
+    if not reports:
+        _out.print("called off: nothing is proved")
+    return 1 if not reports or reports[0].failed else 0
 
 
 def _follow(what: str) -> None:

@@ -8,6 +8,14 @@ from typing import Final
 PROCESSES: Final = ("serve", "work", "work-2", "sign")
 SERVER: Final = "postgres"
 BACKEND: Final = "postgres backend"
+PAYMENT: Final = "payments at a frozen wallet"
+CALLBACK: Final = "callbacks in a bad hour"
+LEASE: Final = "leases that were gone"
+
+AIMED_AT: Final = (PAYMENT, CALLBACK, LEASE)
+"""What some troubles are meant for. A wallet that is frozen while it has nothing to pay, a receiver
+that refuses while it is told nothing, a worker that sleeps with nothing in hand: none proves
+anything."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,8 @@ class Report:
     during: Counter[str] = field(default_factory=Counter)
     amid: Counter[str] = field(default_factory=Counter)
     """Troubles by kind that came while money was on its way."""
+    met: Counter[str] = field(default_factory=Counter)
+    """How often troubles that are aimed struck what they were meant for."""
     invoices: Counter[str] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
     came_back: Counter[str] = field(default_factory=Counter)
@@ -66,10 +76,12 @@ class Report:
             ("checks while it ran", self.checks, 2),
             ("signatures seen", self.saw["signed"], 1),
             ("callbacks", self.callbacks, 1),
+            *((what, self.met[what], 1) for what in AIMED_AT),
         )
         found = [f"{n} of {wanted} {what}" for what, n, wanted in asked if n < wanted]
         if self.plan.every_tale:
             found += [f"0 of 1 {kind}" for kind in self.kinds if not self.invoices[kind]]
+            found += ["0 of 1 expiries seen"] if not self.saw["expired"] else []
         return found
 
     @property
@@ -89,6 +101,7 @@ class Report:
         )
         for what in ("line", "server", "wallet"):
             yield f"{what + 's':20}{self._each(what)}"
+        yield f"struck              {_listed(self.met)}"
         yield f"tales ended         {self.invoices.total()}"
         for kind in self.kinds:
             yield f"  {kind:18}{self.invoices[kind]:5}"

@@ -38,6 +38,9 @@ CREW: Final = Crew(workers={"work": _WORKER, "work-2": _WORKER}, longest_pause_s
 HD_CHAIN: Final = "optimism"
 """Where tokens are paid to addresses with keys of their own; elsewhere the factory's."""
 
+LOST: Final = "lease_lost"
+"""How the events are called, or end, that workers log then."""
+
 REST_LOOKS: Final = 300
 REST_SECONDS: Final = 0.5
 """How often one looks after the last trouble whether anything is open, and how long in between."""
@@ -65,8 +68,10 @@ class Soak:
             postgres=EmbeddedPostgres(journey.places.postgres),
             lines=lines,
             moody=moody,
+            witness=self.witness,
             frost=Frost(journey, plan.seed).passes_over,
             stages=self._stages,
+            gone=self._gone,
             tell=self._say,
         )
 
@@ -81,8 +86,8 @@ class Soak:
             with _timed(report, "rest"):
                 await self._rest()
         finally:
-            looking.cancel()
-            (ended,) = await asyncio.gather(looking, return_exceptions=True)
+            # Also where all is called off: nobody may be at work when the system is put away.
+            (ended, *_) = await _called_off(looking, *self._under_way)
         if not isinstance(ended, asyncio.CancelledError):
             self.proof.finds(f"nobody looked any more: {ended!r}")
         with _timed(report, "proof"):
@@ -90,6 +95,7 @@ class Soak:
         report.troubles = self._troubles.made
         report.during = self._troubles.during
         report.amid = self._troubles.amid
+        report.met = self._troubles.met
         report.invoices = Counter(ended.story.name for ended in self.ended)
         report.modes = Counter(_mode(ended.story) for ended in self.ended)
         report.payments = sum(ended.story.payments for ended in self.ended)
@@ -110,11 +116,15 @@ class Soak:
             for symbol in ("USDC", "USDT")
             for chain in self.journey.chains.values()
         )
-        while not making.done():
-            while len(self._under_way) < self.plan.at_once:
-                self._open(next(tales), *next(places))
-            await asyncio.wait({making, *self._under_way}, return_when=asyncio.FIRST_COMPLETED)
-        await making
+        receivers = itertools.cycle((self.journey.inbox, self._moody))
+        try:
+            while not making.done():
+                while len(self._under_way) < self.plan.at_once:
+                    self._open(next(tales), *next(places), next(receivers))
+                await asyncio.wait({making, *self._under_way}, return_when=asyncio.FIRST_COMPLETED)
+            await making
+        finally:
+            await _called_off(making)
 
     async def _rest(self) -> None:
         """Let every story end, and then every piece of work that they left."""
@@ -126,9 +136,9 @@ class Soak:
             await self.proof.hurry()
             await asyncio.sleep(REST_SECONDS)
 
-    def _open(self, tale: Tale, chain: Chain, token: Asset) -> None:
+    def _open(self, tale: Tale, chain: Chain, token: Asset, receiver: Inbox) -> None:
         people = (self._people, self._second, self._moody)
-        story = Story(self.journey, *people, tale.__name__, chain, token)
+        story = Story(self.journey, *people, tale.__name__, chain, token, receiver)
         task = asyncio.create_task(self._tell(tale, story))
         self._under_way[task] = story
         task.add_done_callback(self._under_way.pop)
@@ -145,6 +155,10 @@ class Soak:
         self.journey.log.append(f"soak {what}")
         if self.plan.follow is not None:
             self.plan.follow(what)
+
+    def _gone(self) -> int:
+        """How often a worker said that a lease of its own was gone."""
+        return sum(f'{LOST}"' in line for line in self.journey.log)
 
     def _stages(self) -> Counter[str]:
         return Counter(story.stage for story in self._under_way.values() if story.stage)
@@ -171,6 +185,13 @@ async def standing(plan: Plan) -> AsyncIterator[Soak]:
         await settings.choose_deposits(journey.desk, ORG_ID, HD_CHAIN, "hd")
         moody = await stack.enter_async_context(Inbox().open())
         yield Soak(plan, journey, lines, await _second_signer(journey), moody)
+
+
+async def _called_off(*tasks: asyncio.Task[None]) -> list[BaseException | None]:
+    """End tasks, and answer how each ended."""
+    for task in tasks:
+        task.cancel()
+    return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _port_of(places: Places, key: str) -> Callable[[], int]:

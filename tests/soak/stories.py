@@ -57,15 +57,15 @@ class Story:
     name: str
     chain: Chain
     token: Asset
+    receiver: Inbox
+    """The merchant's server that is told of it."""
     bill: Bill = field(init=False)
     refund_address: str = field(init=False)
     payments: int = 0
     status: str = "approval_pending"
-    receiver: Inbox = field(init=False)
 
     def __post_init__(self) -> None:
         self.refund_address = "0x" + secrets.token_hex(20)
-        self.receiver = self.journey.inbox
 
     def __str__(self) -> str:
         known = getattr(self, "bill", None)

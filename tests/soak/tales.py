@@ -80,15 +80,30 @@ async def refunded_short(story: Story) -> Promise:
 
 async def late(story: Story) -> Promise:
     """Paid after the deadline, and taken all the same."""
+    deadline = await _opens_for_a_moment(story)
+    await asyncio.sleep(max(0, deadline + 2 - time.time()))
+    await story.pays(story.due_units)
+    await story.signable()
+    return await story.paid_out()
+
+
+async def expired(story: Story) -> Promise:
+    """Paid when nobody waited for it any more, and taken all the same."""
+    await _opens_for_a_moment(story)
+    await story.ends("expired")
+    await story.pays(story.due_units)
+    await story.signable()
+    return await story.paid_out()
+
+
+async def _opens_for_a_moment(story: Story) -> int:
+    """Approved, with little time left; answers the deadline."""
     deadline = 0
     for seconds in LATE_SECONDS:
         deadline = int(time.time()) + seconds
         if await story.opens_in_time(deadline):
             break
-    await asyncio.sleep(max(0, deadline + 2 - time.time()))
-    await story.pays(story.due_units)
-    await story.signable()
-    return await story.paid_out()
+    return deadline
 
 
 async def released(story: Story) -> Promise:
@@ -165,4 +180,5 @@ TALES: Final[tuple[Tale, ...]] = (
     refunded_short,
     ether_refunded,
     late,
+    expired,
 )

@@ -18,7 +18,7 @@ from counterfoil.books import orgs
 from counterfoil.db.embedded import EmbeddedPostgres
 from counterfoil.db.rows import one_value
 from counterfoil.sandbox.demo import ORG_ID
-from soak.plan import Plan, Report
+from soak.plan import CALLBACK, LEASE, PAYMENT, Plan, Report
 from soak.run import Soak, standing
 from support.patience import patiently
 
@@ -102,9 +102,13 @@ def admin_url(soak: Soak) -> str:
         {"troubles": Counter({("pause", "work"): 1, ("kill", "postgres"): 1})},
         {"troubles": Counter({("pause", "work"): 1, ("kill", "work"): 1})},
         {"invoices": Counter()},
-        {"saw": Counter()},
+        {"saw": Counter({"expired": 1})},
+        {"saw": Counter({"signed": 1})},
         {"checks": 1},
         {"callbacks": 0},
+        {"met": Counter({PAYMENT: 1, CALLBACK: 1})},
+        {"met": Counter({PAYMENT: 1, LEASE: 1})},
+        {"met": Counter({CALLBACK: 1, LEASE: 1})},
         {"violations": ["I4: something"]},
     ],
 )
@@ -114,7 +118,8 @@ def test_a_proof_in_which_too_little_happened_fails(lack: dict[str, Any]) -> Non
         kinds=("exact",),
         troubles=Counter({("kill", "work"): 1, ("pause", "sign"): 1, ("kill", "postgres"): 1}),
         invoices=Counter({"exact": 1}),
-        saw=Counter({"signed": 1}),
+        saw=Counter({"signed": 1, "expired": 1}),
+        met=Counter({PAYMENT: 1, CALLBACK: 1, LEASE: 1}),
         callbacks=1,
         checks=2,
     )

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Final
+from uuid import uuid4
 
 import pytest
 
@@ -10,6 +11,7 @@ from counterfoil.core.invoice import Invoice, Status
 from counterfoil.db.migrate import migrate
 from counterfoil.db.pool import Database
 from soak.witness import Witness
+from soak.worker_process import WHO
 from support.fake_clock import NOON
 from support.invoices import MERCHANT_ADDRESS
 from support.payments import Payments
@@ -48,6 +50,15 @@ REMOVED: Final = """
     SELECT 1, gen_random_uuid(), 'evm', '0x' || repeat('ab', 20), 'Old', 'user_maker', at, at,
            at
       FROM (SELECT now() - interval '1 hour' AS at) AS before
+"""
+
+
+CALLBACK: Final = """
+    INSERT INTO outbox (org_id, event_id, invoice_id, sequence, dialect, url, endpoint, to_status,
+                        snapshot, status, due_at, created_at)
+    SELECT org_id, gen_random_uuid(), invoice_id, 1, 'kryptogo', 'http://m.example/', 'm.example',
+           status, '{}', 'pending', now(), now()
+      FROM invoice LIMIT 1
 """
 
 
@@ -130,3 +141,51 @@ async def test_a_signature_that_nobody_saw_is_missed(bench: Bench) -> None:
     await bench.falsely("DELETE FROM soak.seen")
     (missed,) = await bench.witness.missed()
     assert missed == (await bench.till.txs())[0].tx_hash
+
+
+class Worker:
+    """A worker process that takes leases and records what came of them, as the books would."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        self.database, self.name = database, name
+        self.token = uuid4()
+
+    async def does(self, statement: str) -> None:
+        async with self.database.transaction() as tx:
+            await tx.execute(b"SELECT set_config(%s, %s, true)", [WHO, self.name])
+            done = await tx.execute(statement.encode(), {"token": self.token})
+            assert done.rowcount == 1
+
+
+@pytest.mark.parametrize(
+    ("takes", "records"),
+    [
+        (
+            "UPDATE ingest.chain_cursor SET lease_token = %(token)s",
+            "UPDATE ingest.chain_cursor SET head_number = head_number + 1",
+        ),
+        (
+            "UPDATE outbox SET status = 'pending', lease_token = %(token)s",
+            "UPDATE outbox SET status = 'delivered', lease_token = NULL",
+        ),
+        (
+            "UPDATE outbox SET status = 'pending', lease_token = %(token)s",
+            "UPDATE outbox SET due_at = due_at + interval '5 s', lease_token = NULL",
+        ),
+    ],
+)
+async def test_what_is_recorded_under_the_lease_of_another_is_seen(
+    bench: Bench, takes: str, records: str
+) -> None:
+    database = bench.till.desk.database
+    await bench.falsely(CALLBACK)
+    one, other = Worker(database, "one"), Worker(database, "other")
+    await one.does(takes)
+    await other.does(takes)
+    assert await bench.found() == set()
+    assert await bench.witness.saw() == {"signed": 1, "taken over": 1}
+    await other.does(records)
+    assert await bench.found() == set()
+    await other.does(takes)
+    await one.does(records)
+    assert await bench.found() == {"I19"}

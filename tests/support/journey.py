@@ -358,7 +358,12 @@ async def ran(command: list[str], environment: dict[str, str]) -> Ran:
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "COLUMNS": "200", **environment},
     )
-    text, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    try:
+        text, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert process.returncode is not None
     return Ran(process.returncode, text.decode())
 

@@ -48,7 +48,7 @@ from counterfoil.sandbox.tokens import install_tokens, mint
 from counterfoil.signer.client import SignerClient
 from counterfoil.signer.orders import WalletAddresses
 from counterfoil.signer.service import create_signer_files
-from counterfoil.supervisor import Child, Say, Supervisor, counterfoil
+from counterfoil.supervisor import Child, Say, Supervisor, counterfoil, wholly
 
 __all__ = ["ORG_ID", "Crew", "Sandbox", "answers", "found_both", "free_port", "running"]
 
@@ -212,8 +212,9 @@ def _last_port(places: Places, which: Literal["base_url", "callback_inbox_url"])
 
 async def _start_database(places: Places, stack: AsyncExitStack) -> str:
     server = EmbeddedPostgres(places.postgres)
-    url = await asyncio.to_thread(server.start)
+    # First, as the start may be called off when the server is there already.
     stack.push_async_callback(asyncio.to_thread, server.stop)
+    url = await wholly(server.start)
     await asyncio.to_thread(migrate, url)
     return url
 
