@@ -124,6 +124,7 @@ SCREENS: Final = (
     Screen("invoice-doubted", "/studio/invoices/{doubted}", "ophelia"),
     Screen("invoice-to-refund", "/studio/invoices/{to_refund}", "sue"),
     Screen("invoice-standing-still", "/studio/invoices/{standing}", "sam"),
+    Screen("invoice-waiting", "/studio/invoices/{waiting}", "sam", checked=CHECKED[1:]),
     Screen("invoice-completed", "/studio/invoices/{completed}", "ada"),
     Screen("approvals", "/studio/approvals", "rita"),
     Screen("approvals-of-two-organisations", "/studio/approvals", "olga", checked=CHECKED[:1]),

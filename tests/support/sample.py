@@ -203,6 +203,10 @@ async def _fill(sample: Sample, payments: Payments) -> None:
     assert (await firm.signer.act("sign", standing)).status == 200
     await payments.swept(standing, more_to_move=True)
     await payments.parked(standing, "the chain would refuse it: account is blacklisted")
+    waiting = await approved("waiting")
+    await payments.paid(waiting)
+    await payments.booked(waiting)
+    assert (await firm.signer.act("sign", waiting)).status == 200
     to_refund = await approved("to_refund")
     await payments.paid(to_refund)
     assert (await order_refund(firm, to_refund)).status == 200
