@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from counterfoil.workers.runner import system_jitter
-from support.journey import Bill, Chain, Journey
+from support.journey import POLL_SECONDS, Bill, Chain, Journey
+from support.patience import patiently
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -24,6 +25,26 @@ async def test_a_payment_made_while_nobody_watched_is_credited(journey: Journey)
     assert journey.starts == starts + 1
     await journey.settle(bill)
     assert await optimism.paid_to(usdc, bill.payout_address) == [bill.due_units(usdc)]
+
+
+async def test_workers_that_meet_a_provider_of_another_chain_begin_nothing_until_it_is_right(
+    journey: Journey,
+) -> None:
+    optimism = journey.chains["optimism"]
+    usdc = optimism.token("USDC")
+    bill = await journey.approved_bill(chain="optimism", pay_token="USDC")
+    starts, misled = journey.starts, journey.providers[0]
+    # Somebody's copy of the chain, for tests: the same blocks and tokens under another id.
+    misled.answer("eth_chainId", "0xaa37dc")
+    await journey.kill_workers()
+    await journey.pay(bill, optimism, usdc)
+    async with patiently("a worker that says why it does not begin"):
+        while not any("serves chain 11155420, not 10" in line for line in journey.log):
+            await asyncio.sleep(POLL_SECONDS)
+    assert journey.starts == starts
+    misled.recover()
+    assert (await journey.until_signable(bill))["context"] == "exact"
+    assert journey.starts == starts + 1
 
 
 async def test_dying_at_any_moment_after_the_sign_off_pays_every_merchant_exactly_once(

@@ -1,17 +1,22 @@
 """Merchants' servers in their bad hours: each hears everything, in order, and costs nobody else."""
 
+import asyncio
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from support.inbox import Inbox
-from support.journey import Bill, Chain, Journey
+from support.journey import POLL_SECONDS, Bill, Chain, Journey
+from support.patience import patiently
 from support.side_by_side import SideBySide
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 side_by_side = SideBySide()
+
+MOST_THAT_WAITS_UNREAD: Final = 50 * 2**20
+"""Between two machines, in the buffers of either, before who sends has to wait."""
 
 
 async def bill_told_at(journey: Journey, server: Inbox, chain: Chain) -> Bill:
@@ -127,14 +132,47 @@ async def test_who_is_busy_is_asked_again_when_they_said_and_not_before(journey:
 
 
 @side_by_side
-async def test_an_answer_without_end_is_taken_by_its_status_and_read_no_further(
+async def test_an_answer_without_end_is_read_no_further_than_its_status_while_others_are_told(
     journey: Journey,
 ) -> None:
     optimism = journey.chains["optimism"]
-    async with Inbox().open() as server:
+    async with Inbox().open() as server, Inbox().open() as neighbour:
         server.answers_without_end()
         bill = await bill_told_at(journey, server, optimism)
+        other = await bill_told_at(journey, neighbour, optimism)
         await paid(journey, bill, optimism)
-        for event in await journey.until_called(bill, "delivered", "delivered"):
-            assert codes(event) == [200]
+        await paid(journey, other, optimism)
+        for each, its in ((neighbour, other), (server, bill)):
+            told = await journey.until_called(its, "delivered", "delivered")
+            assert [codes(event) for event in told] == [[200], [200]]
+            assert heard(each) == ["pending", "success"]
+        assert server.flooded_bytes < MOST_THAT_WAITS_UNREAD
+
+
+@side_by_side
+async def test_a_name_that_leads_to_a_private_address_the_second_time_is_not_called_there(
+    journey: Journey,
+) -> None:
+    base, name = journey.chains["base"], "hooks.merchant.example"
+    async with Inbox().open() as server:
+        # Each connection is closed, so the next message needs another, and another look-up.
+        server.refuses(times=3, status=200, Connection="close")
+        # Whoever connects to 0.0.0.0 reaches this very machine, so the server would hear of it.
+        journey.names.leads(name, ["127.0.0.1"], ["0.0.0.0"])  # noqa: S104 - not bound to
+        bill = await journey.approved_bill(
+            chain="base", pay_token="USDC", callback_url=server.at("/callback", host=name)
+        )
+        await journey.until_called(bill, "delivered")
+        assert journey.names.asked == [name], "who was checked is who is called"
+        await paid(journey, bill, base)
+        async with patiently("a second message that was refused"):
+            while not (await journey.callbacks(bill))[-1]["attempts"]:
+                await asyncio.sleep(POLL_SECONDS)
+        assert heard(server) == ["pending"]
+
+        journey.names.leads(name, ["127.0.0.1"])
+        _, success = await journey.until_called(bill, "delivered", "delivered")
+        assert codes(success) == [None, 200]
+        (refused, _) = success["attempts"]
+        assert refused["error"] == "the host does not lead to public addresses"
         assert heard(server) == ["pending", "success"]

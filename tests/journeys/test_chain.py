@@ -2,25 +2,22 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from eth_account import Account
-from eth_account.signers.local import LocalAccount
 
-from counterfoil.chains.evm.transactions import transfer_calldata
-from counterfoil.core.money import Asset
-from support.journey import COIN, POLL_SECONDS, Bill, Chain, Journey, Payer
+from counterfoil.chains.evm.transfers import address_topic
+from counterfoil.desk import doubting
+from support.journey import COIN, POLL_SECONDS, Bill, Chain, Journey
+from support.onchain import Wallet, hash_of
 from support.patience import patiently
-from support.provider import Provider, another_chain, in_logs
+from support.provider import Json, Provider, another_chain, in_logs
 from support.side_by_side import SideBySide
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 first_on_its_chain, second_on_its_chain = SideBySide(), SideBySide()
 """A story that holds a chain, or takes its blocks back, has the chain to itself."""
-
-GWEI: Final = 10**9
 
 
 @first_on_its_chain
@@ -33,7 +30,8 @@ async def test_a_payment_that_a_reorg_removed_is_not_paid_any_more(journey: Jour
         await arb.node.mine()
         await journey.until(bill, "transaction_detected")
         await arb.node.reorg(1)
-    gone = await journey.until(bill, "pending_payment")
+        # While no other block comes: this is not left to the pass over final blocks.
+        gone = await journey.until(bill, "pending_payment")
     assert gone["payment_intent"]["received_crypto_amount"] is None
     assert await arb.holds(usdc, bill.address) == 0
     again = await journey.pay(bill, arb, usdc)
@@ -44,42 +42,10 @@ async def test_a_payment_that_a_reorg_removed_is_not_paid_any_more(journey: Jour
     await journey.until_told(bill, "pending", "success")
 
 
-class Wallet:
-    """Somebody with a key, who can send the very same bytes to a chain again."""
-
-    def __init__(self) -> None:
-        self.account: LocalAccount = Account.create()
-
-    async def signed(  # noqa: PLR0913 - a payment and its place
-        self, chain: Chain, token: Asset, to: str, units: int, *, tip_gwei: int = 1, nonce: int = 0
-    ) -> bytes:
-        """A payment that nobody has sent yet."""
-        order: dict[str, Any] = {
-            "chainId": int(await chain.node.rpc("eth_chainId"), 16),
-            "nonce": nonce,
-            "to": bytes.fromhex(token.contract[2:]),
-            "data": transfer_calldata(to, units),
-            "value": 0,
-            "gas": 200_000,
-            "maxFeePerGas": 100 * GWEI,
-            "maxPriorityFeePerGas": tip_gwei * GWEI,
-        }
-        return bytes(self.account.sign_transaction(order).raw_transaction)
-
-    async def owns(self, chain: Chain, token: Asset, units: int) -> None:
-        await Payer(self.account.address.lower()).owns(chain, token, units)
-        # What was given enters the chain with a block, which no reorg of the story takes back.
-        await chain.node.mine()
-
-
-async def sent(chain: Chain, raw: bytes) -> str:
-    return str(await chain.node.rpc("eth_sendRawTransaction", "0x" + raw.hex()))
-
-
-async def place_of(chain: Chain, tx_hash: str) -> tuple[int, int]:
-    """The height and log index of a transaction's only log."""
+async def place_of(chain: Chain, tx_hash: str) -> tuple[str, int, int]:
+    """A transaction's hash, with the height and log index of its only log."""
     (log,) = (await chain.included(tx_hash))["logs"]
-    return int(log["blockNumber"], 16), int(log["logIndex"], 16)
+    return tx_hash, int(log["blockNumber"], 16), int(log["logIndex"], 16)
 
 
 @first_on_its_chain
@@ -117,14 +83,16 @@ async def test_a_payment_that_comes_back_at_another_height_and_place_counts_once
     for each in (payer, passer_by):
         await each.owns(arb, usdt, 100 * COIN)
     payment = await payer.signed(arb, usdt, bill.address, 100 * COIN)
-    before_it = await passer_by.signed(arb, usdt, payer.account.address, COIN, tip_gwei=9)
+    before_it = await passer_by.signed(arb, usdt, payer.address, COIN, tip_gwei=9)
     with arb.held():
-        tx_hash = await sent(arb, payment)
+        tx_hash = await arb.takes(payment)
         await arb.node.mine(2)
         await journey.until(bill, "sign_pending")
-        was = await place_of(arb, tx_hash)
+        _, height, log_index = await place_of(arb, tx_hash)
         await arb.node.reorg(2, [(before_it, 1), (payment, 1)])
-        assert await place_of(arb, tx_hash) == (was[0] + 1, was[1] + 1)
+        moved = await place_of(arb, tx_hash)
+        assert moved == (tx_hash, height + 1, log_index + 1)
+        await journey.until_standing(bill, moved)
     paid = await journey.until_signable(bill)
     assert (paid["context"], paid["payment_intent"]["payment_tx_hash"]) == ("exact", tx_hash)
     assert paid["payment_intent"]["received_crypto_amount"] == "100.00"
@@ -144,10 +112,11 @@ async def test_a_payment_that_its_sender_replaced_after_a_reorg_counts_as_what_r
     whole = await payer.signed(base, usdc, bill.address, 100 * COIN)
     part = await payer.signed(base, usdc, bill.address, 40 * COIN, tip_gwei=9)
     with base.held():
-        await sent(base, whole)
+        await base.takes(whole)
         await base.node.mine()
         await journey.until(bill, "transaction_detected")
         await base.node.reorg(1, [(part, 0)])
+        await journey.until_standing(bill, await place_of(base, hash_of(part)))
     short = await journey.until_final(bill, "payment_insufficient")
     assert short["context"] == "underpaid"
     assert short["payment_intent"]["received_crypto_amount"] == "40.00"
@@ -157,6 +126,51 @@ async def test_a_payment_that_its_sender_replaced_after_a_reorg_counts_as_what_r
     assert await base.paid_to(usdc, bill.payout_address) == [100 * COIN]
 
 
+@second_on_its_chain
+async def test_a_payment_replaced_before_a_block_took_it_counts_as_what_replaced_it_and_once(
+    journey: Journey,
+) -> None:
+    optimism, payer, forgotten = journey.chains["optimism"], Wallet(), Wallet()
+    usdc = optimism.token("USDC")
+    dearer, taken_back, dropped = [await journey.hundred(optimism, usdc) for _ in range(3)]
+
+    async def sends(by: Wallet, nonce: int, to: str, tip_gwei: int = 1) -> str:
+        raw = await by.signed(optimism, usdc, to, 100 * COIN, nonce=nonce, tip_gwei=tip_gwei)
+        return await optimism.takes(raw)
+
+    # As the first in their sender's line is missing, these wait, and no block takes them.
+    await payer.owns(optimism, usdc, 300 * COIN)
+    await forgotten.owns(optimism, usdc, 200 * COIN)
+    waiting = [
+        await sends(payer, 1, dearer.address),
+        await sends(payer, 2, taken_back.address),
+        await sends(forgotten, 1, dropped.address),
+    ]
+    await journey.until_read(optimism)
+    again = await sends(payer, 1, dearer.address, tip_gwei=9)
+    to_itself = await sends(payer, 2, payer.address, tip_gwei=9)
+    await optimism.node.forget(forgotten.address)
+    await journey.until_read(optimism)
+    for one in (payer, forgotten):
+        await optimism.included(await sends(one, 0, one.address))
+    await optimism.included(to_itself)
+
+    (transfer,) = (await journey.until_signable(dearer))["transfers"]
+    assert (transfer["tx_hash"], transfer["amount"]) == (again, "100.00")
+    for bill in (taken_back, dropped):
+        unpaid = await journey.look(bill)
+        assert (unpaid["status"], unpaid["transfers"]) == ("pending_payment", [])
+    assert not any([await optimism.has(tx_hash) for tx_hash in waiting])
+    afresh = await journey.pay(dropped, optimism, usdc)
+    (transfer,) = (await journey.until_signable(dropped))["transfers"]
+    assert transfer["tx_hash"] == afresh
+    for bill in (dearer, dropped):
+        await journey.settle(bill)
+        assert await optimism.paid_to(usdc, bill.payout_address) == [100 * COIN]
+        await journey.until_told(bill, "pending", "success")
+    await journey.until_told(taken_back, "pending")
+
+
 Fault = Callable[[Provider], None]
 
 
@@ -164,10 +178,14 @@ FAULTS: Final[dict[str, Fault]] = {
     "answers empty": in_logs(lambda _logs: []),
     "leaves out the newest log": in_logs(lambda logs: logs[:-1]),
     "lists logs twice": in_logs(lambda logs: logs * 2),
-    "knows nothing but the beginning": lambda provider: provider.lag_behind(0),
     "answers with another chain's data": another_chain,
+    "knows nothing but the beginning": lambda provider: provider.lag_behind(0),
+    # Last, as a provider that fails is left to rest for a while.
     "cuts its JSON off": lambda provider: provider.cut_off(60),
 }
+
+WAITED_FOR: Final = {"answers with another chain's data", "knows nothing but the beginning"}
+"""Nothing on such a chain goes on while it lasts; for all others the other provider makes up."""
 
 
 @first_on_its_chain
@@ -181,20 +199,86 @@ async def test_whatever_one_of_two_providers_does_each_payment_counts_once_and_n
         liar = journey.providers[number % 2]
         bills[name] = await journey.hundred(optimism, usdc)
         fault(liar)
-        asked = len(liar.asked)
+        await asked_again(liar, name)
         await journey.pay(bills[name], optimism, usdc)
-        async with patiently(f"questions to a provider that {name}"):
-            while len(liar.asked) < asked + 5:
-                await asyncio.sleep(POLL_SECONDS)
+        if name in WAITED_FOR:
+            await asked_again(liar, name, times=5)
+        else:
+            await journey.until_signable(bills[name])
         liar.recover()
     for name, bill in bills.items():
         paid = await journey.until_signable(bill)
         assert (paid["context"], len(paid["transfers"])) == ("exact", 1), name
+        passed = await journey.statuses(bill)
+        assert len(passed) == len(set(passed)), f"{name}: it was gone meanwhile"
         await journey.sign(bill)
     for bill in bills.values():
         await journey.until(bill, "completed")
         assert await optimism.paid_to(usdc, bill.payout_address) == [100 * COIN]
         await journey.until_told(bill, "pending", "success")
+
+
+async def asked_again(liar: Provider, name: str, times: int = 1) -> None:
+    """Wait until a provider, which may rest after it failed, was asked so often from now on."""
+    asked = len(liar.asked)
+    async with patiently(f"questions to a provider that {name}"):
+        while len(liar.asked) < asked + times:
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def shows_besides(paid: Bill, invented: Bill, units: int) -> Fault:
+    """With each payment to one bill a provider shows one to another, which is not there."""
+
+    def with_more(logs: list[Json]) -> list[Json]:
+        amount = "0x" + units.to_bytes(32, "big").hex()
+        genuine = [log for log in logs if log["topics"][2:] == [address_topic(paid.address)]]
+        to = address_topic(invented.address)
+        return logs + [
+            {**log, "topics": [*log["topics"][:2], to], "data": amount, "logIndex": "0x63"}
+            for log in genuine
+        ]
+
+    def changed(call: Json, answer: Json) -> Json:
+        found = answer.get("result")
+        if call["method"] == "eth_getLogs" and found:
+            return {**answer, "result": with_more(found)}
+        if call["method"] == "eth_getTransactionReceipt" and found:
+            return {**answer, "result": {**found, "logs": with_more(found["logs"])}}
+        return answer
+
+    def lie(provider: Provider) -> None:
+        provider.change = changed
+
+    return lie
+
+
+async def test_a_large_payment_that_one_provider_shows_and_the_other_denies_pays_nothing(
+    journey: Journey,
+) -> None:
+    optimism, liar = journey.chains["optimism"], journey.providers[0]
+    usdc = optimism.token("USDC")
+    small, large = [await journey.hundred(optimism, usdc) for _ in range(2)]
+    shows_besides(small, large, 20_000 * COIN)(liar)
+    await journey.pay(small, optimism, usdc)
+    await journey.until_signable(small)
+    async with patiently("a payment about which the providers do not agree"):
+        while not (told := await doubting.doubted(journey.desk)):
+            await asyncio.sleep(POLL_SECONDS)
+    assert [(doubt.chain, doubt.amount_units) for doubt in told] == [("optimism", 20_000 * COIN)]
+    assert (await journey.signer.act("sign", large.id)).refusal == (409, 4090)
+    await journey.until_read(optimism)
+    (transfer,) = (await journey.look(large))["transfers"]
+    assert (transfer["amount"], transfer["depth"]) == ("20000.00", "safe")
+    liar.recover()
+    await journey.until(large, "pending_payment")
+    assert await journey.statuses(large) == [
+        "approval_pending",
+        "approved",
+        "pending_payment",
+        "transaction_detected",
+        "pending_payment",
+    ]
+    await journey.until_told(large, "pending")
 
 
 async def test_after_all_of_it_every_unit_is_where_the_books_say(journey: Journey) -> None:

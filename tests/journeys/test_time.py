@@ -7,8 +7,17 @@ from decimal import Decimal
 
 import pytest
 
-from support.journey import COIN, PATIENCE_SECONDS, POLL_SECONDS, Bill, Journey, new_address
+from support.journey import (
+    COIN,
+    PATIENCE_SECONDS,
+    POLL_SECONDS,
+    Bill,
+    Chain,
+    Journey,
+    new_address,
+)
 from support.old_times import bill_from
+from support.onchain import Wallet
 from support.patience import patiently
 from support.side_by_side import SideBySide
 
@@ -22,12 +31,17 @@ async def late_by_a_second(journey: Journey, key: str, symbol: str) -> Bill:
     chain = journey.chains[key]
     deadline = int(time.time()) + 2
     bill = await journey.approved_bill(chain=key, pay_token=symbol, payment_deadline=deadline)
+    await passed(chain, deadline)
+    await journey.pay(bill, chain, chain.token(symbol))
+    return bill
+
+
+async def passed(chain: Chain, deadline: int) -> None:
+    """Wait until a deadline is over by a second."""
     # A node's clock lags behind ours for a while after a reorg.
     async with patiently("the end of a deadline", PATIENCE_SECONDS):
         while min(time.time(), await chain.time()) < deadline + 1:
             await asyncio.sleep(POLL_SECONDS)
-    await journey.pay(bill, chain, chain.token(symbol))
-    return bill
 
 
 async def goes_back_whole(journey: Journey, bill: Bill, key: str, symbol: str) -> None:
@@ -78,6 +92,34 @@ async def test_a_late_payment_is_taken_at_the_old_rate_only_by_somebody_who_sign
     accepted, signed = (await journey.auditor.logs(bill.id)).data[-4:-2]
     assert (accepted["event"], signed["event"]) == ("accept", "sign_off")
     assert await base.paid_to(usdt, bill.payout_address) == [bill.due_units(usdt)]
+
+
+@side_by_side
+async def test_what_was_sent_in_time_and_mined_after_it_is_late_and_waits_for_somebody_who_decides(
+    journey: Journey,
+) -> None:
+    optimism, payer = journey.chains["optimism"], Wallet()
+    usdc = optimism.token("USDC")
+    deadline = int(time.time()) + 6
+    bill = await journey.approved_bill(
+        chain="optimism", pay_token="USDC", payment_deadline=deadline
+    )
+    units = bill.due_units(usdc)
+    await payer.owns(optimism, usdc, units)
+    # No block takes it before what its sender has to send first.
+    sent = await optimism.takes(await payer.signed(optimism, usdc, bill.address, units, nonce=1))
+    assert time.time() < deadline
+    await passed(optimism, deadline)
+    await optimism.takes(await payer.signed(optimism, usdc, payer.address, 0))
+    late = await journey.until_signable(bill)
+    assert (late["context"], late["resolution"]["suggested"]) == ("paid_late", "recalculate")
+    (transfer,) = late["transfers"]
+    assert transfer["tx_hash"] == sent
+    assert transfer["block_timestamp"] > deadline
+    await journey.settle(bill)
+    accepted, signed = (await journey.auditor.logs(bill.id)).data[-4:-2]
+    assert (accepted["event"], signed["event"]) == ("accept", "sign_off")
+    assert await optimism.paid_to(usdc, bill.payout_address) == [units]
 
 
 @side_by_side

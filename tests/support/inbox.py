@@ -71,6 +71,8 @@ class Inbox:
         self.received: list[Received] = []
         self.accepted: list[Received] = []
         """Those that were answered with success."""
+        self.flooded_bytes = 0
+        """How much of endless answers was sent, before whoever asked hung up."""
         self.port = 0
         self._next: deque[Behaviour] = deque()
         self._always: Behaviour = _accept
@@ -124,6 +126,7 @@ class Inbox:
             await response.prepare(request)
             while True:
                 await response.write(b"x" * 65536)
+                self.flooded_bytes += 65536
 
         self._always = flood
 

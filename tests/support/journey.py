@@ -25,7 +25,7 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.core.money import Asset, parse_units
 from counterfoil.core.secrets import callback_secret, shown_callback_secret
 from counterfoil.db.pool import Database
-from counterfoil.desk import proving, rates, settings
+from counterfoil.desk import proving, rates, settings, watching
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.proving import Verified
 from counterfoil.sandbox.customer import Customer
@@ -34,6 +34,7 @@ from counterfoil.sandbox.places import Places
 from counterfoil.workers.reconcile import Difference, reconcile
 from support.actors import Answer, Auditor, Caller, Merchant, Officer, Reviewer, Signer
 from support.inbox import Inbox, Received
+from support.names import NameServer
 from support.onchain import COIN, PATIENCE_SECONDS, POLL_SECONDS, Chain, Payer, new_address
 from support.patience import patiently
 from support.provider import Provider
@@ -79,6 +80,8 @@ class Journey:
     chains: dict[str, Chain]
     providers: Sequence[Provider] = ()
     """What stands between our processes and Optimism's node, where anything does."""
+    names: NameServer = field(default_factory=NameServer)
+    """Where the workers look names up, if they were told to."""
 
     def __post_init__(self) -> None:
         self.customer = Payer(Customer.known().address)
@@ -143,6 +146,21 @@ class Journey:
             f"{'/'.join(statuses)} with everything final",
         )
 
+    async def until_standing(self, bill: Bill, *transfers: tuple[str, int, int]) -> None:
+        """Wait until these are what paid and nothing else: hash, height and log index of each."""
+        await self._awaited(
+            bill,
+            lambda i: (
+                transfers
+                == tuple(
+                    (t["tx_hash"], t["block_number"], t["log_index"])
+                    for t in i["transfers"]
+                    if t["depth"] != "orphaned"
+                )
+            ),
+            f"payment by {transfers} alone",
+        )
+
     async def until_offered(self, bill: Bill, verb: str) -> dict[str, Any]:
         """Wait until the signer could do this; answers the invoice as the signer then sees it."""
         return await self._awaited(
@@ -182,6 +200,27 @@ class Journey:
             lambda i: len(i["refunds"]) > before and i["refunds"][-1]["status"] == "settled",
             "settled refund",
         )
+
+    async def until_logged(self, bill: Bill, event: str, times: int = 1) -> dict[str, Any]:
+        """Wait until an invoice's log has so many entries of a kind; answers the last of them."""
+        async with patiently(f"{times} entries {event} in the log of {bill.id}", PATIENCE_SECONDS):
+            while True:
+                entries = (await self.auditor.logs(bill.id)).data
+                found: list[dict[str, Any]] = [e for e in entries if e["event"] == event]
+                if len(found) >= times:
+                    return found[times - 1]
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def until_read(self, chain: Chain) -> None:
+        """Wait until our watcher has read a chain up to the block that is its newest one now."""
+        newest = await chain.node.height()
+        async with patiently(f"a watcher that has read {chain.key} to {newest}", PATIENCE_SECONDS):
+            while newest > max(
+                one.head_number
+                for one in await watching.positions(self.desk)
+                if one.chain == chain.key
+            ):
+                await asyncio.sleep(POLL_SECONDS)
 
     async def statuses(self, bill: Bill) -> list[str]:
         """The statuses that an invoice passed through, as its log tells them."""
@@ -386,6 +425,7 @@ async def begun(
     settings: Mapping[str, str] | None = None,
     crew: Crew | None = None,
     providers: Sequence[Provider] = (),
+    names: NameServer | None = None,
 ) -> AsyncIterator[Journey]:
     """Start the system, with everything around it that a journey needs."""
     log: list[str] = []
@@ -417,4 +457,14 @@ async def begun(
             ids=TimeSortedIds(),
             addresses={"evm": parse_evm_address},
         )
-        yield Journey(sandbox, places, log, session, desk, inbox, chains, providers)
+        yield Journey(
+            sandbox,
+            places,
+            log,
+            session,
+            desk,
+            inbox,
+            chains,
+            providers,
+            names or NameServer(),
+        )

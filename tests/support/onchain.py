@@ -7,6 +7,9 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
 import aiohttp
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from eth_utils.crypto import keccak
 
 from counterfoil.chains.evm.contracts import Artifact
 from counterfoil.chains.evm.transactions import transfer_calldata
@@ -25,6 +28,8 @@ COIN: Final = 10**6
 
 POLL_SECONDS: Final = 0.25
 HEARTBEAT_SECONDS: Final = 0.3
+
+GWEI: Final = 10**9
 
 
 class Chain:
@@ -98,6 +103,14 @@ class Chain:
                     return receipt
                 await asyncio.sleep(POLL_SECONDS)
 
+    async def takes(self, raw: bytes) -> str:
+        """Hand the node a signed transaction, without waiting for its block; answers its hash."""
+        return str(await self.node.rpc("eth_sendRawTransaction", "0x" + raw.hex()))
+
+    async def has(self, tx_hash: str) -> bool:
+        """Whether a block has a transaction."""
+        return await self.node.rpc("eth_getTransactionReceipt", tx_hash) is not None
+
     async def _beat(self) -> None:
         while True:
             if not self._held:
@@ -106,6 +119,11 @@ class Chain:
                 with suppress(SandboxError, aiohttp.ClientError, TimeoutError):
                     await self.node.mine()
             await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+def hash_of(raw: bytes) -> str:
+    """What a signed transaction will be known by."""
+    return "0x" + bytes(keccak(raw)).hex()
 
 
 def new_address() -> str:
@@ -148,6 +166,35 @@ class Payer:
         # The node gives two transactions that are sent at once the same nonce.
         async with chain.sending:
             return str(await chain.node.rpc("eth_sendTransaction", order))
+
+
+class Wallet:
+    """Somebody with a key, who can send the very same bytes to a chain again, or others instead."""
+
+    def __init__(self) -> None:
+        self.account: LocalAccount = Account.create()
+        self.address = self.account.address.lower()
+
+    async def signed(  # noqa: PLR0913 - a payment and its place
+        self, chain: Chain, token: Asset, to: str, units: int, *, tip_gwei: int = 1, nonce: int = 0
+    ) -> bytes:
+        """A payment that nobody has sent yet; with a greater tip it replaces one of its nonce."""
+        order: dict[str, Any] = {
+            "chainId": int(await chain.node.rpc("eth_chainId"), 16),
+            "nonce": nonce,
+            "to": bytes.fromhex(token.contract[2:]),
+            "data": transfer_calldata(to, units),
+            "value": 0,
+            "gas": 200_000,
+            "maxFeePerGas": 100 * tip_gwei * GWEI,
+            "maxPriorityFeePerGas": tip_gwei * GWEI,
+        }
+        return bytes(self.account.sign_transaction(order).raw_transaction)
+
+    async def owns(self, chain: Chain, token: Asset, units: int) -> None:
+        await Payer(self.address).owns(chain, token, units)
+        # What was given enters the chain with a block, which no reorg of a story takes back.
+        await chain.node.mine()
 
 
 ISSUER: Final = Payer(TOKEN_OWNER)

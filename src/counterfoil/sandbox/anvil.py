@@ -153,6 +153,10 @@ class AnvilNode:
         """Forget a pending transaction."""
         await self.rpc("anvil_dropTransaction", tx_hash)
 
+    async def forget(self, sender: str) -> None:
+        """Forget all pending transactions of a sender, those that wait for others among them."""
+        await self.rpc("anvil_removePoolTransactions", sender)
+
     async def set_balance(self, address: str, wei: int) -> None:
         """Set an account's native coin."""
         await self.rpc("anvil_setBalance", address, hex(wei))
