@@ -8,7 +8,7 @@ import pytest
 
 from counterfoil.chains.evm.transfers import address_topic
 from counterfoil.desk import doubting
-from support.journey import COIN, POLL_SECONDS, Bill, Chain, Journey
+from support.journey import COIN, PATIENCE_SECONDS, POLL_SECONDS, Bill, Chain, Journey
 from support.onchain import Wallet, hash_of
 from support.patience import patiently
 from support.provider import Json, Provider, another_chain, in_logs
@@ -25,7 +25,7 @@ async def test_a_payment_that_a_reorg_removed_is_not_paid_any_more(journey: Jour
     arb = journey.chains["arb"]
     usdc = arb.token("USDC")
     bill = await journey.hundred(arb, usdc)
-    with arb.held():
+    async with arb.held():
         await journey.customer.pays(arb, usdc, bill.address, 100 * COIN)
         await arb.node.mine()
         await journey.until(bill, "transaction_detected")
@@ -55,7 +55,7 @@ async def test_a_confirmed_payment_that_a_deeper_reorg_removed_is_taken_back_and
     base = journey.chains["base"]
     usdc = base.token("USDC")
     bill = await journey.hundred(base, usdc)
-    with base.held():
+    async with base.held():
         await journey.customer.pays(base, usdc, bill.address, 100 * COIN)
         await base.node.mine(2)
         await journey.until(bill, "sign_pending")
@@ -84,7 +84,7 @@ async def test_a_payment_that_comes_back_at_another_height_and_place_counts_once
         await each.owns(arb, usdt, 100 * COIN)
     payment = await payer.signed(arb, usdt, bill.address, 100 * COIN)
     before_it = await passer_by.signed(arb, usdt, payer.address, COIN, tip_gwei=9)
-    with arb.held():
+    async with arb.held():
         tx_hash = await arb.takes(payment)
         await arb.node.mine(2)
         await journey.until(bill, "sign_pending")
@@ -111,7 +111,7 @@ async def test_a_payment_that_its_sender_replaced_after_a_reorg_counts_as_what_r
     await payer.owns(base, usdc, 100 * COIN)
     whole = await payer.signed(base, usdc, bill.address, 100 * COIN)
     part = await payer.signed(base, usdc, bill.address, 40 * COIN, tip_gwei=9)
-    with base.held():
+    async with base.held():
         await base.takes(whole)
         await base.node.mine()
         await journey.until(bill, "transaction_detected")
@@ -199,11 +199,10 @@ async def test_whatever_one_of_two_providers_does_each_payment_counts_once_and_n
         liar = journey.providers[number % 2]
         bills[name] = await journey.hundred(optimism, usdc)
         fault(liar)
-        await asked_again(liar, name)
+        asked = len(liar.asked)
         await journey.pay(bills[name], optimism, usdc)
-        if name in WAITED_FOR:
-            await asked_again(liar, name, times=5)
-        else:
+        await asked_for(liar, asked + 5, name)
+        if name not in WAITED_FOR:
             await journey.until_signable(bills[name])
         liar.recover()
     for name, bill in bills.items():
@@ -218,11 +217,10 @@ async def test_whatever_one_of_two_providers_does_each_payment_counts_once_and_n
         await journey.until_told(bill, "pending", "success")
 
 
-async def asked_again(liar: Provider, name: str, times: int = 1) -> None:
-    """Wait until a provider, which may rest after it failed, was asked so often from now on."""
-    asked = len(liar.asked)
-    async with patiently(f"questions to a provider that {name}"):
-        while len(liar.asked) < asked + times:
+async def asked_for(liar: Provider, times: int, name: str) -> None:
+    """Wait until a provider, which may rest after it failed, was asked so often in all."""
+    async with patiently(f"questions to a provider that {name}", PATIENCE_SECONDS):
+        while len(liar.asked) < times:
             await asyncio.sleep(POLL_SECONDS)
 
 
@@ -259,6 +257,7 @@ async def test_a_large_payment_that_one_provider_shows_and_the_other_denies_pays
     usdc = optimism.token("USDC")
     small, large = [await journey.hundred(optimism, usdc) for _ in range(2)]
     shows_besides(small, large, 20_000 * COIN)(liar)
+    await asked_for(liar, len(liar.asked) + 1, "shows what is not there")
     await journey.pay(small, optimism, usdc)
     await journey.until_signable(small)
     async with patiently("a payment about which the providers do not agree"):

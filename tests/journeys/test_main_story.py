@@ -1,7 +1,7 @@
 """From creation to the merchant's own account: every chain, every token, all six on one day."""
 
 import asyncio
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -84,9 +84,9 @@ async def approved(journey: Journey, key: str, symbol: str) -> tuple[Bill, Chain
 
 async def paid_and_confirmed(journey: Journey, bills: list[tuple[Bill, Chain, Asset]]) -> list[str]:
     """Pay all of them, with the chains held at each depth until everybody has noticed."""
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         for chain in journey.chains.values():
-            stack.enter_context(chain.held())
+            await stack.enter_async_context(chain.held())
         hashes = [
             await journey.customer.pays(chain, token, bill.address, bill.due_units(token))
             for bill, chain, token in bills

@@ -102,7 +102,7 @@ async def test_a_payout_that_no_block_takes_is_offered_for_more_and_paid_once(
     usdc = base.token("USDC")
     await open_for_business(journey, base)
     bill = await journey.signable_bill(base, usdc)
-    with base.held():
+    async with base.held():
         await journey.sign(bill)
         await on_its_way(journey, base, "operator", attempts=1)
         await base.node.mine(3)
@@ -129,7 +129,7 @@ async def test_a_wallet_whose_key_somebody_else_used_stands_still_until_a_person
     pool = await pool_of(journey, arb)
     bill = await journey.signable_bill(arb, usdt)
     had, nonce = await arb.holds(ether, pool), await arb.nonce(pool)
-    with arb.held():
+    async with arb.held():
         await Payer(pool).calls(arb, new_address(), b"", wei=1)
         await arb.node.mine()
         # What it took is sent back, so that nothing but the nonce is out of place.

@@ -2,8 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import aiohttp
@@ -40,6 +40,7 @@ class Chain:
         self.node = node
         self.sending = asyncio.Lock()
         self._held = False
+        self._mining = asyncio.Lock()
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator["Chain"]:
@@ -51,11 +52,13 @@ class Chain:
             heart.cancel()
             await asyncio.gather(heart, return_exceptions=True)
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """No block comes but those that the test asks for."""
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """No block comes but those that the test asks for, once the one under way has come."""
         self._held = True
         try:
+            async with self._mining:
+                pass
             yield
         finally:
             self._held = False
@@ -113,11 +116,12 @@ class Chain:
 
     async def _beat(self) -> None:
         while True:
-            if not self._held:
-                # Were one call that a busy machine lost the last, this chain would stand still for
-                # all journeys to come.
-                with suppress(SandboxError, aiohttp.ClientError, TimeoutError):
-                    await self.node.mine()
+            # Were one call that a busy machine lost the last, this chain would stand still for all
+            # journeys to come.
+            with suppress(SandboxError, aiohttp.ClientError, TimeoutError):
+                async with self._mining:
+                    if not self._held:
+                        await self.node.mine()
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
