@@ -8,7 +8,7 @@ from eth_account import Account
 
 from counterfoil.chains.evm.abi import keccak256, selector
 from counterfoil.chains.evm.chain import MAX_TIP_WEI, EvmChain
-from counterfoil.chains.evm.transactions import paid, transfer_calldata
+from counterfoil.chains.evm.transactions import MOST_GAS, paid, transfer_calldata
 from counterfoil.chains.evm.transfers import TRANSFER_TOPIC
 from counterfoil.chains.port import (
     CallReverted,
@@ -22,7 +22,7 @@ from counterfoil.sandbox.anvil import Anvil, AnvilSettings
 from counterfoil.sandbox.tokens import artifact, install_tokens, mint
 from support.chain import PAYER, QUICK, STRANGER, LocalChain, local_chain
 from support.fake_clock import FakeClock
-from support.provider import provider
+from support.provider import Json, provider
 
 DEPOSIT = "0x" + "de" * 20
 OTHER = "0x" + "0d" * 20
@@ -334,6 +334,27 @@ async def test_a_revert_carries_the_contract_s_sentence(arb: LocalChain) -> None
         with pytest.raises(CallReverted, match="insufficient funds"):
             await chain.estimate_gas(STRANGER, OTHER, b"", 10**30)
         await chain.close()
+
+
+async def test_nobody_who_is_paid_has_a_node_work_for_longer_than_a_transaction_may(
+    arb: LocalChain,
+) -> None:
+    """A customer has ether sent to a contract that works for as long as it is let."""
+    await arb.node.set_code(OTHER, "0x5b600056")
+    allowed = []
+
+    def note(call: Json, answer: Json) -> Json:
+        if call["method"] == "eth_estimateGas":
+            allowed.append(int(call["params"][0].get("gas", "0x0"), 16))
+        return answer
+
+    async with provider(arb.node.url) as node:
+        node.change = note
+        chain = EvmChain.over(CHAINS["arb"], [node.url], FakeClock(), QUICK)
+        with pytest.raises(CallReverted):
+            await chain.estimate_gas(STRANGER, OTHER, b"", 1)
+        await chain.close()
+    assert allowed == [MOST_GAS]
 
 
 async def test_a_healthy_chain_passes_the_check(arb: LocalChain) -> None:

@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 
 from counterfoil.chains.evm.addresses import ZERO_ADDRESS, DepositAddresses
 from counterfoil.chains.evm.contracts import DETERMINISTIC_DEPLOYER
+from counterfoil.chains.evm.transactions import MOST_GAS
 from counterfoil.core.assets import CHAINS, ETHER_DOLLARS, FUEL_DAY_WEI, Chain, known_asset
 from counterfoil.core.warrant import check_warrant
 from counterfoil.signer.orders import (
@@ -48,8 +49,7 @@ class Limits:
     chains of an organisation and starts again at midnight UTC. ``fuel_wei`` is the most that one
     fuelling brings, ``fuel_day_wei`` what an organisation's gas station hands out in such a day, by
     chain; `FUEL_DAY_WEI` on those left out. ``max_cost_wei`` bounds gas
-    limit times fee of one transaction. ``max_gas`` is what a transaction may use since Osaka
-    (EIP-7825).
+    limit times fee of one transaction.
     """
 
     move_dollars: int = 100_000
@@ -57,7 +57,7 @@ class Limits:
     ether_dollars: int = ETHER_DOLLARS
     fuel_wei: int = 5 * 10**16
     fuel_day_wei: Mapping[str, int] = field(default_factory=dict)
-    max_gas: int = 16_777_216
+    max_gas: int = MOST_GAS
     max_fee_wei: int = 100 * 10**9
     max_cost_wei: int = 10**17
     warrant_age: timedelta = timedelta(days=7)

@@ -41,6 +41,7 @@ from counterfoil.chains.evm.rpc import (
 from counterfoil.chains.evm.token_code import Newest, token_codes
 from counterfoil.chains.evm.transactions import (
     DECIMALS_CALL,
+    MOST_GAS,
     PRICE_ORACLE,
     balance_of_calldata,
     data_fee_calldata,
@@ -327,7 +328,7 @@ class EvmChain:
 
     async def estimate_gas(self, sender: str, to: str, data: bytes, value_wei: int = 0) -> int:
         """See `port.Chain.estimate_gas`."""
-        call = {**_call(to, data), "from": sender, "value": hex(value_wei)}
+        call = {**_call(to, data), "from": sender, "value": hex(value_wei), "gas": hex(MOST_GAS)}
         try:
             return await self._rpc.ask(Query("eth_estimateGas", (call,), _read_quantity))
         except RpcError as error:

@@ -21,6 +21,10 @@ MAX_SWEEP: Final = 250
 """Salts in one sweep. The contract takes 256, but first sweeps of 256 clones come close to
 the 16.8 million gas that one transaction may use since Osaka (specs/chains.md 1.3)."""
 
+MOST_GAS: Final = 16_777_216
+"""What one transaction may use since Osaka (EIP-7825). Nodes are asked about no more: who is paid
+may have a contract there that works as long as it is let, again and again while one guesses."""
+
 DECIMALS_CALL: Final = selector("decimals()")
 LOGIC_CALL: Final = selector("logic()")
 OPERATOR_CALL: Final = selector("operator()")
