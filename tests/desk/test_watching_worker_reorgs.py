@@ -181,6 +181,33 @@ class Torn(FakeChain):
         return await (behind.block(at) if behind and isinstance(at, int) else super().block(at))
 
 
+async def test_a_payment_is_not_safe_in_a_block_that_only_a_node_left_behind_has(
+    database: Database,
+) -> None:
+    """One node says how far the chain is safe, another that the payment's block is in its own."""
+    clock = FakeClock()
+    chain = Torn(clock, final_lag=100)
+    tower = Tower(desk_on(database, clock), clock, chain)
+    await tower.shop.open()
+    await tower.watch()
+    bill = await tower.shop.bill()
+    tower.mine(4)
+    chain.pay(USDT.contract, bill.deposit_address, DUE)
+    tower.mine()
+    await tower.watch()
+
+    chain.behind = left_behind(chain)
+    chain.reorg(2, forget=True)
+    tower.mine(6)
+    await tower.watch()
+    (only,) = await tower.shop.transfers(bill)
+    assert only.depth is Depth.SEEN
+    assert await tower.shop.status(bill) is Status.PAYMENT_DETECTED
+
+    await tower.watch()
+    assert await tower.shop.status(bill) is Status.AWAITING_PAYMENT
+
+
 async def test_blocks_that_another_branch_put_below_the_head_are_read_before_they_are_final(
     database: Database,
 ) -> None:

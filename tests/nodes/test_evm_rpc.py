@@ -301,6 +301,9 @@ async def test_transfers_are_not_taken_from_a_block_that_moved(two: Providers) -
 
     end = await two.chain.block(head)
     assert end is not None
+    assert await two.chain.headers([head - 1], below=end) == {head - 1: before}
+    with pytest.raises(ChainMoved, match=f"block {head} is another where those"):
+        await two.chain.headers([head - 1], below=replace(end, hash="0x" + "00" * 32))
     assert await two.chain.native_sweeps(0, head - 1, [DEPOSIT], end=end) == []
     with pytest.raises(ChainMoved, match=f"block {head} is another where sweeps"):
         await two.chain.native_sweeps(

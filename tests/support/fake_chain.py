@@ -86,8 +86,7 @@ class Faults:
     takes them and then fails to answer. ``no_traces``: calls are not shown, as by most nodes.
     ``no_state``: old balances are not told; ``no_balances``: not even the newest of tokens, when
     they are compared. Transactions that are ``omitted`` are left out of every list, or only out of
-    those of more than one block. Those of ``altered`` transactions
-    are listed with another amount or receiver.
+    those of more than one block. ``altered`` ones are listed with another amount or receiver.
     """
 
     unreachable: bool = False
@@ -236,6 +235,11 @@ class FakeChain(Chain):
         number = self._reach() if at == "latest" else self._height(at)
         return self._chain[number].block if 0 <= number <= self._reach() else None
 
+    async def headers(self, numbers: Collection[int], *, below: Block) -> dict[int, Block | None]:
+        if await self.block(below.number) != below:
+            raise ChainMoved(self.key)
+        return {number: await self.block(number) for number in numbers}
+
     async def transfers(  # noqa: PLR0913 - which blocks, what in them, and what proves which they are
         self,
         from_block: int,
@@ -253,12 +257,10 @@ class FakeChain(Chain):
         if widest is not None and to_block - from_block + 1 > widest:
             msg = f"{self.key}: at most {widest} blocks"
             raise RangeTooWide(msg)
-        if end_hash not in (None, self._chain[to_block].block.hash):
-            msg = f"{self.key}: block {to_block} changed"
-            raise ChainMoved(msg)
-        if after_hash not in (None, self._chain[from_block - 1].block.hash):
-            msg = f"{self.key}: block {from_block - 1} is another"
-            raise ChainMoved(msg)
+        for number, known in ((to_block, end_hash), (from_block - 1, after_hash)):
+            if known not in (None, self._chain[number].block.hash):
+                msg = f"{self.key}: block {number} is another"
+                raise ChainMoved(msg)
         if self.faults.empty_logs:
             return []
         return [
@@ -334,9 +336,8 @@ class FakeChain(Chain):
     async def native_sweeps(
         self, from_block: int, to_block: int, factories: Sequence[str], *, end: Block
     ) -> list[NativeSweep]:
-        if self._reach() < end.number or self._chain[end.number].block != end:
-            msg = f"{self.key}: block {end.number} is another"
-            raise ChainMoved(msg)
+        if await self.block(end.number) != end:
+            raise ChainMoved(self.key)
         return [
             NativeSweep(tx.tx_hash, place, mined.block.number, item.account, item.amount_units)
             for mined in self._chain[from_block : to_block + 1]

@@ -230,6 +230,13 @@ class Chain(Protocol):
         """Return the header at a height or tag; None when the chain has none there yet."""
         ...
 
+    async def headers(self, numbers: Collection[int], *, below: Block) -> dict[int, Block | None]:
+        """Return the headers at these heights in the chain of the block ``below``, at one endpoint.
+
+        Raises `ChainMoved` where that has another block in its place, or none.
+        """
+        ...
+
     async def transfers(  # noqa: PLR0913 - which blocks, what in them, and what proves which they are
         self,
         from_block: int,

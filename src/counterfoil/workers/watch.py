@@ -35,7 +35,7 @@ from counterfoil.workers.comparing import BalanceCheck
 from counterfoil.workers.foresee import Foreseer
 from counterfoil.workers.native import AT_ONCE as COINS_AT_ONCE
 from counterfoil.workers.native import NativeFound, NativeRange, NativeScan, SlowTurn, Turn
-from counterfoil.workers.reading import RangeReader, Read, Width, anchor_of, dated, headers
+from counterfoil.workers.reading import RangeReader, Read, Width, anchor_of, dated
 from counterfoil.workers.runner import RightOfWay, quietly
 from counterfoil.workers.watched import LISTED_AT_MOST, WatchedAddresses
 from counterfoil.workers.witness import TWO_NODES_FROM_DOLLARS
@@ -210,7 +210,7 @@ class ChainWatcher:
         )
         if safe is not None and at.safe_number < min(safe.number, self._paid_upto):
             # Somebody waits for these; what else is new can wait for them.
-            await self._deepen(at, safe.number)
+            await self._deepen(at, safe)
         if _news(tip, at.head) or (final is not None and final.number > at.final.number):
             # After what is read up to is known: an address given out before its block was mined
             # is in here.
@@ -226,7 +226,7 @@ class ChainWatcher:
         if safe is not None and (head is not None or safe.number > at.safe_number):
             if self.is_awaited() and safe.number < self._paid_from:
                 return behind  # nothing more can be safe, and any moment it may be
-            await self._deepen(at, safe.number)
+            await self._deepen(at, safe)
         return behind
 
     def _may_settle_later(self) -> bool:
@@ -309,18 +309,19 @@ class ChainWatcher:
             relay=self._settled,
         )
 
-    async def _deepen(self, at: Position, safe_number: int) -> None:
-        """Take transfers as safe whose own blocks are still in the chain at the safe height."""
-        blocks = await watching.seen_blocks(self._desk, self._chain.key, safe_number)
-        there = await headers(self._chain, [block.block_number for block in blocks])
+    async def _deepen(self, at: Position, safe: Block) -> None:
+        """Take transfers as safe whose own blocks are in the chain of the safe block."""
+        blocks = await watching.seen_blocks(self._desk, self._chain.key, safe.number)
+        numbers = {block.block_number for block in blocks}
+        there = await self._chain.headers(numbers, below=safe) if numbers else {}
         canonical = [b.block_hash for b in blocks if _is(there[b.block_number], b.block_hash)]
-        if not canonical and safe_number <= at.safe_number:
+        if not canonical and safe.number <= at.safe_number:
             return
-        self._safe_upto = safe_number
+        self._safe_upto = safe.number
         recorded = await watching.record_safe(
-            self._desk, self._lease, safe_number, canonical, relay=self._settled
+            self._desk, self._lease, safe.number, canonical, relay=self._settled
         )
-        self._report("safe", safe_number, recorded)
+        self._report("safe", safe.number, recorded)
 
     async def _expected(self, told: Sequence[Told]) -> None:
         """Have what is merely seen looked at while more of it is written."""

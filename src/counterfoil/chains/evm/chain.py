@@ -7,7 +7,6 @@ from typing import Final
 import msgspec
 
 from counterfoil.chains.evm.abi import WORD, keccak256
-from counterfoil.chains.evm.addresses import ZERO_ADDRESS
 from counterfoil.chains.evm.attesting import (
     Ending,
     Fate,
@@ -25,6 +24,7 @@ from counterfoil.chains.evm.native import (
     internal,
     paying,
     read_traces,
+    sweeps_in,
     top_level,
 )
 from counterfoil.chains.evm.refusals import reverted, send_outcome
@@ -46,7 +46,6 @@ from counterfoil.chains.evm.transactions import (
     balance_of_calldata,
     data_fee_calldata,
     native_sweep_filter,
-    swept_by,
 )
 from counterfoil.chains.evm.transfers import RawLog, decode_transfers, transfer_filters
 from counterfoil.chains.port import (
@@ -158,6 +157,16 @@ class EvmChain:
     async def block(self, at: At) -> Block | None:
         """See `port.Chain.block`."""
         return await self._rpc.ask(_header_query(at))
+
+    async def headers(self, numbers: Collection[int], *, below: Block) -> dict[int, Block | None]:
+        """See `port.Chain.headers`."""
+        wanted = sorted(set(numbers))
+        asked = [_header_query(number) for number in (below.number, *wanted)]
+        top, *found = await self._rpc.ask_all(asked)
+        if top != below:
+            msg = f"{self.key}: block {below.number} is another where those below it were read"
+            raise ChainMoved(msg)
+        return dict(zip(wanted, found, strict=True))
 
     async def transfers(  # noqa: PLR0913 - which blocks, what in them, and what proves which they are
         self,
@@ -283,7 +292,7 @@ class EvmChain:
         """See `port.Chain.native_sweeps`."""
 
         def read(raw: msgspec.Raw) -> list[NativeSweep]:
-            return _sweeps(_SWEEP_LOGS.decode(raw), factories)
+            return sweeps_in(_SWEEP_LOGS.decode(raw), factories)
 
         asked = native_sweep_filter(from_block, to_block, factories)
         there = _header_query(end.number)
@@ -423,21 +432,6 @@ def _paid_query(chain: str, block: Block, recipients: Collection[str]) -> Query[
         return [top_level(chain, block, tx) for tx in paying(found, recipients)]
 
     return Query("eth_getBlockByHash", (block.hash, True), read)
-
-
-def _sweeps(logs: Sequence[RawLog], factories: Sequence[str]) -> list[NativeSweep]:
-    return [
-        NativeSweep(
-            tx_hash=hash_in(raw.tx_hash or ""),
-            log_index=quantity(raw.log_index or ""),
-            block_number=quantity(raw.block_number or ""),
-            address=item.account,
-            amount_units=item.amount_units,
-        )
-        for raw in logs
-        for item in swept_by((read_log(raw),), factories)
-        if item.ok and item.token == ZERO_ADDRESS and item.amount_units
-    ]
 
 
 def _height(at: At) -> str:

@@ -10,8 +10,12 @@ from typing import Final
 
 import msgspec
 
+from counterfoil.chains.evm.addresses import ZERO_ADDRESS
+from counterfoil.chains.evm.attesting import read_log
 from counterfoil.chains.evm.rpc import hash_in, quantity
-from counterfoil.chains.port import Block, Transfer
+from counterfoil.chains.evm.transactions import swept_by
+from counterfoil.chains.evm.transfers import RawLog
+from counterfoil.chains.port import Block, NativeSweep, Transfer
 from counterfoil.core.assets import TOP_LEVEL
 from counterfoil.core.money import MAX_UNITS
 
@@ -174,3 +178,19 @@ def _transfer(
         to_address=to.lower(),
         amount_units=amount_units,
     )
+
+
+def sweeps_in(logs: Sequence[RawLog], factories: Sequence[str]) -> list[NativeSweep]:
+    """What these factories' own logs say that they swept in native coin."""
+    return [
+        NativeSweep(
+            tx_hash=hash_in(raw.tx_hash or ""),
+            log_index=quantity(raw.log_index or ""),
+            block_number=quantity(raw.block_number or ""),
+            address=item.account,
+            amount_units=item.amount_units,
+        )
+        for raw in logs
+        for item in swept_by((read_log(raw),), factories)
+        if item.ok and item.token == ZERO_ADDRESS and item.amount_units
+    ]
