@@ -7,8 +7,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
+import psutil
 import psycopg
 import pytest
 
@@ -17,6 +20,9 @@ from counterfoil.db.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from counterfoil.db.service_user import ServiceUser
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can hand folders to others")
+
+
+STILL_IN_USE: Final = "pre-existing shared memory block"
 
 
 @pytest.fixture
@@ -72,6 +78,29 @@ def test_nothing_is_lost_when_the_server_is_killed(server: EmbeddedPostgres) -> 
     EmbeddedPostgres(server.data_dir).start()
 
     assert notes(server) == ["before"]
+
+
+def test_a_server_that_was_killed_is_started_once_all_its_processes_are_gone(
+    server: EmbeddedPostgres,
+) -> None:
+    """Killed amid its recovery, say, which then goes on for a moment without it."""
+    write(server, "before")
+    log = server.data_dir / "server.log"
+    said = log.read_text(encoding="utf-8").count(STILL_IN_USE)
+    survivor = psutil.Process(pid(server)).children()[0]
+    survivor.suspend()
+    kill(server)
+
+    with ThreadPoolExecutor() as threads:
+        try:
+            starting = threads.submit(EmbeddedPostgres(server.data_dir).start)
+            while log.read_text(encoding="utf-8").count(STILL_IN_USE) < said + 2:
+                assert not starting.done()
+        finally:
+            survivor.resume()
+        starting.result(timeout=60)
+
+    assert notes(server)[-1] == "before"
 
 
 def test_stop_and_start_keep_address_and_data(server: EmbeddedPostgres) -> None:

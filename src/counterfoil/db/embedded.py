@@ -64,6 +64,7 @@ _CHILDREN: Final[list[subprocess.Popen[bytes]]] = []
 
 _NO_PROCESS: Final = 2**31 - 2
 _PORT_ATTEMPTS: Final = 5
+_SURVIVORS_SECONDS: Final = 0.1
 _LOG_KEPT_BYTES: Final = 10_000_000
 _LOG_SHOWN_BYTES: Final = 2_000
 
@@ -252,13 +253,20 @@ class EmbeddedPostgres:
 
     def _launch(self, user: ServiceUser, deadline: float) -> None:
         self._disown_stale_pid(user)
-        for attempt in range(_PORT_ATTEMPTS):
-            self._remember_port(fresh=attempt > 0)
+        self._remember_port(fresh=False)
+        other_ports = iter(range(1, _PORT_ATTEMPTS))
+        while True:
             if self._postmaster() is None:
                 self._spawn(user)
             if self._await_alive(deadline):
                 return
-            if not _port_was_taken(self._log_tail()):
+            log = self._log_tail()
+            if _was_survived(log) and time.monotonic() < deadline:
+                # What outlives a server that was killed sees that it is gone, and leaves.
+                time.sleep(_SURVIVORS_SECONDS)
+            elif _port_was_taken(log) and next(other_ports, None):
+                self._remember_port(fresh=True)
+            else:
                 break
         msg = f"PostgreSQL did not start in {self.data_dir}. Its last words:\n{self._log_tail()}"
         raise EmbeddedPostgresError(msg)
@@ -442,6 +450,11 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _was_survived(log: str) -> bool:
+    """Whether the last that was said is that processes of the server before still live."""
+    return "pre-existing shared memory block" in "".join(log.splitlines()[-2:])
 
 
 def _port_was_taken(log: str) -> bool:
