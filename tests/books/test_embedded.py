@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -96,6 +97,10 @@ def test_a_server_that_was_killed_is_started_once_all_its_processes_are_gone(
             starting = threads.submit(EmbeddedPostgres(server.data_dir).start)
             while log.read_text(encoding="utf-8").count(STILL_IN_USE) < said + 2:
                 assert not starting.done()
+                # It goes on writing into the log.
+                with log.open("a", encoding="utf-8") as lines:
+                    lines.write("LOG:  checkpoint complete\n")
+                time.sleep(0.02)
         finally:
             survivor.resume()
         starting.result(timeout=60)

@@ -261,7 +261,7 @@ class EmbeddedPostgres:
             if self._await_alive(deadline):
                 return
             log = self._log_tail()
-            if _was_survived(log) and time.monotonic() < deadline:
+            if self._met_survivors(log) and time.monotonic() < deadline:
                 # What outlives a server that was killed sees that it is gone, and leaves.
                 time.sleep(_SURVIVORS_SECONDS)
             elif _port_was_taken(log) and next(other_ports, None):
@@ -296,6 +296,11 @@ class EmbeddedPostgres:
                 **user.popen,
             )
             _CHILDREN.append(self._server)
+
+    def _met_survivors(self, log: str) -> bool:
+        """Whether our last try said that processes of the server before live; they write, too."""
+        words = "FATAL:  pre-existing shared memory block"
+        return self._server is not None and f"[{self._server.pid}] {words}" in log
 
     def _await_alive(self, deadline: float) -> bool:
         """Wait for an answer; gives up at the deadline or when the process is gone."""
@@ -450,11 +455,6 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _was_survived(log: str) -> bool:
-    """Whether the last that was said is that processes of the server before still live."""
-    return "pre-existing shared memory block" in "".join(log.splitlines()[-2:])
 
 
 def _port_was_taken(log: str) -> bool:
