@@ -178,6 +178,21 @@ async def test_what_is_due_is_found_in_an_index_however_many_invoices_are_open(
     assert all(status in unexplained.DUE for status in statuses)
 
 
+async def test_while_nothing_is_due_no_address_and_no_request_is_looked_at(tower: Tower) -> None:
+    for _ in range(3):
+        await tower.shop.bill(deadline_at=SOON)
+    when = {"after": SOON, "upto": SOON + timedelta(minutes=5)}
+    which = {"chain": "arb", "family": "evm", "contract": None}
+    explain = "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) "
+    async with tower.desk.database.transaction() as tx:
+        await execute(tx, "SET LOCAL enable_seqscan = off", {})
+        plan = await all_values(tx, str, explain + unexplained.DUE_ADDRESSES, {**when, **which})
+    for table in ("deposit_address", "hd_address", "payment_request"):
+        scans = [line for line in plan if f" on {table}" in line]
+        assert scans, plan
+        assert all("never executed" in line for line in scans), plan
+
+
 async def test_coin_in_part_is_looked_for_at_its_deadline_whoevers_turn_it_is(
     tower: Tower,
 ) -> None:
