@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from counterfoil.books import lost, moves, wallets
+from counterfoil.books import lost, moves, orgs, wallets
 from counterfoil.books.lost import LostSignature
 from counterfoil.books.moves import MoveRow
 from counterfoil.core.events import DeadlinePassed, Fact
@@ -15,7 +15,7 @@ from counterfoil.core.lifecycle import LIFECYCLE
 from counterfoil.core.reckoning import Depth
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.rows import execute
-from counterfoil.desk import changed_tokens, upkeep
+from counterfoil.desk import changed_tokens, provisioning, upkeep
 from counterfoil.desk.changed_tokens import Told
 from support.actors import Caller
 from support.payments import Payments, order_refund
@@ -304,6 +304,35 @@ async def test_what_only_an_operator_gets_going_names_the_command(stage: Stage) 
     await upkeep.retry(stage.site.desk, 1, sweep.move_id, by="operator:kim", reason=WHY)
     message, stands = await stage.refused(made)
     assert message.endswith("it goes on by itself")
+    assert stands is None
+
+
+async def test_a_sweep_whose_contract_could_not_be_deployed_names_the_command(
+    stage: Stage,
+) -> None:
+    made = await stage.signed()
+    sweep, desk = await stage.move(made, "sweep"), stage.site.desk
+    async with desk.database.transaction() as tx:
+        org = await orgs.get(tx, 1)
+        assert org is not None
+    await provisioning.plan_factory(desk, org, sweep.chain)
+    message, stands = await stage.refused(made)
+    assert stands is None, "it is being deployed"
+
+    async with desk.database.transaction() as tx:
+        await execute(
+            tx,
+            "UPDATE move SET status = 'parked', park_reason = 'reverted on chain: 0xabc'"
+            " WHERE purpose = 'deploy'",
+            {},
+        )
+    message, stands = await stage.refused(made)
+    assert "does not go on by itself. It stands still: the contract that sweeps is not" in message
+    assert "reverted on chain: 0xabc" in message
+    (deploy,) = await upkeep.held_up(desk)
+    assert f"counterfoil move retry, for {deploy.move_id}" in stands["who"]
+    await upkeep.retry(desk, 1, deploy.move_id, by="operator:kim", reason=WHY)
+    message, stands = await stage.refused(made)
     assert stands is None
 
 

@@ -75,9 +75,10 @@ async def standstill(
     ready = [move for move in unsigned if move.status == "ready"]
     if changed := await _runs_something_else(desk, view.invoice.org_id, ready):
         return _changed(changed)
+    undeployed = await _undeployed(desk, view.invoice.org_id, ready)
     waits = _reasons(move.wait_reason for move in unsigned)
-    if not waits:
-        return None
+    if undeployed or not waits:
+        return undeployed
     return Standstill(
         waits, "the money is where it was", who="it is tried again by itself", needs="time"
     )
@@ -95,6 +96,22 @@ async def _runs_something_else(desk: Desk, org_id: int, ready: list[MoveRow]) ->
     async with desk.database.reading() as tx:
         changed = await changed_tokens.held(tx, org_id)
     return _reasons(objections.runs_something_else(move, changed) for move in ready)
+
+
+async def _undeployed(desk: Desk, org_id: int, ready: list[MoveRow]) -> Standstill | None:
+    """What keeps back the contract that these need, where only a person gets that going."""
+    swept = [m for m in ready if m.purpose in {"sweep", "quarantine"}]
+    chains = {move.chain for move in swept if move.deposit_mode == "factory"}
+    for held in await upkeep.held_up(desk) if chains else ():
+        of_them = held.purpose == "deploy" and held.org_id == org_id and held.chain in chains
+        if of_them and held.wait_until is None:
+            return Standstill(
+                reasons=(f"the contract that sweeps is not on {held.chain} yet: {held.reason}",),
+                money="the money is where it was, and with you",
+                who=f"{_OPERATOR} has it deployed with counterfoil move retry, for {held.move_id}",
+                needs="operator",
+            )
+    return None
 
 
 def _changed(reasons: tuple[str, ...]) -> Standstill:
