@@ -119,6 +119,10 @@ async def _judged(t: Teller, at: Status, *shares: int) -> list[FakeTx]:
     return paid
 
 
+_ANEW: Final = (S.PAYMENT_DETECTED, S.SCREENING)
+"""Merely seen, and by the time that all is read perhaps deep enough again."""
+
+
 def _mined_again(at: Status) -> Story:
     """A reorg takes one of two payments, and the other is mined again; then that one once more."""
 
@@ -128,20 +132,20 @@ def _mined_again(at: Status) -> Story:
         gone, stays = await _judged(t, at, *shares)
         t.takes_back(gone, also=stays)
         await t.watched()
-        await t.is_(S.PAYMENT_DETECTED)
+        await t.is_(*_ANEW)
 
     return story
 
 
 def _seen_again(at: Status) -> Story:
-    """A reorg moves a payment to another block, where it is not deep enough yet."""
+    """A reorg moves a payment to another block, where its depth is counted anew."""
 
     async def story(t: Teller) -> None:
         await t.create()
         (paid,) = await _judged(t, at, 50 if at is S.RESOLUTION_REQUIRED else 100)
         t.takes_back(also=paid)
         await t.watched()
-        await t.is_(S.PAYMENT_DETECTED)
+        await t.is_(*_ANEW)
 
     return story
 
