@@ -97,13 +97,16 @@ async def a_coin_buys_no_surplus(t: Teller) -> None:
 
 
 async def a_surplus_goes_home_once(t: Teller) -> None:
-    """What went back to its payer already is not sent there again on one word."""
+    """What went back to its payer already is not sent there again on one word.
+
+    What is left over then is no whole hundredth of what was due.
+    """
     await t.create()
     t.pays(30, "a")
     t.pays(110, "b")
     await t.comes(S.SIGN_PENDING)
     await t.firm()
-    await t.refunds("20", to=t.payer("a"))
+    await t.refunds("19.6", to=t.payer("a"))
     await t.comes(S.SIGN_PENDING)
     await t.signs_alone(t.payer("a"))
     await t.is_(S.REFUND_PENDING)
