@@ -16,6 +16,7 @@ from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
 from counterfoil.desk import comparing, doubting
 from counterfoil.desk.desk import Desk
+from counterfoil.workers.going_on import STANDS_STILL_AFTER
 from counterfoil.workers.watch import ChainWatcher, FinalityBroken, WatchedAddresses
 from support.chain import QUICK, LocalChain
 from support.fake_clock import FakeClock
@@ -26,6 +27,9 @@ from support.shop import Shop, desk_on
 LIMITS = replace(QUICK, timeout_seconds=0.1, rounds=1, breaker_seconds=0)
 
 OTHER = "0x" + "ee" * 20
+
+
+WITHOUT_TRANSACTIONS = (False,)
 
 
 async def no_pause(_seconds: float) -> None:
@@ -118,6 +122,62 @@ FAULTS: dict[str, Callable[[Provider], None]] = {
     "429": lambda p: p.fail_with(429),
     "hangs": lambda p: p.hang(),
 }
+
+
+async def stand_still(one: Provider, arb: LocalChain, *, knows_newest: bool) -> None:
+    """Hear of no block any more, and show the last one as the newest, or nothing."""
+    last = await arb.node.rpc("eth_getBlockByNumber", "latest", *WITHOUT_TRANSACTIONS)
+    one.lag_behind(int(last["number"], 16))
+    above = one.change
+
+    def change(call: Json, answer: Json) -> Json:
+        asks_newest = call["method"] == "eth_getBlockByNumber" and call["params"][0] == "latest"
+        return {**answer, "result": last} if knows_newest and asks_newest else above(call, answer)
+
+    one.change = change
+
+
+@pytest.mark.parametrize("knows_newest", [True, False], ids=["an old block", "none"])
+async def test_a_provider_that_stands_still_is_left_for_one_that_goes_on(
+    database: Database, arb: LocalChain, two: tuple[Provider, Provider], *, knows_newest: bool
+) -> None:
+    first, second = two
+    post = Post(database, arb, first, second)
+    await post.shop.open()
+    await arb.node.mine(12)
+    await post.watch()
+    bill = await post.shop.bill()
+    await stand_still(first, arb, knows_newest=knows_newest)
+
+    await arb.pay(arb.usdt, bill.deposit_address, DUE)
+    await post.watch()
+    assert await post.credited(bill) == (0, 0), "for a moment it may be a quiet chain"
+
+    post.clock.advance(STANDS_STILL_AFTER)
+    await post.watch()
+    _, seen = await post.credited(bill)
+    await arb.finalize()
+    await post.watch()
+
+    assert seen == 1, "it was seen by the one that goes on"
+    assert await post.credited(bill) == (DUE, 1)
+    await post.chain.close()
+
+
+async def test_a_chain_that_is_quiet_at_every_provider_stays_with_the_first(
+    database: Database, arb: LocalChain, two: tuple[Provider, Provider]
+) -> None:
+    first, second = two
+    post = Post(database, arb, first, second)
+    await post.watch()
+    post.clock.advance(STANDS_STILL_AFTER)
+    await post.watch()
+    asked = len(second.asked)
+
+    await post.watch()
+
+    assert len(second.asked) == asked, "the second was asked whether it knows more, and no more"
+    await post.chain.close()
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())

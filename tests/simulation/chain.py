@@ -343,6 +343,10 @@ class NodeView:
 
         return ask
 
+    async def prefer_above(self, number: int) -> bool:  # noqa: ARG002 - the port's
+        """It asks now the one and now the other in any case."""
+        return False
+
     async def _whichever(self, name: str, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as the method has it
         """Ask the node asked last, or now and then the other; both where one is at a loss."""
         chain, other = self._chain, self._chain.other

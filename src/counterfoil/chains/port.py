@@ -230,6 +230,10 @@ class Chain(Protocol):
         """Return the header at a height or tag; None when the chain has none there yet."""
         ...
 
+    async def prefer_above(self, number: int) -> bool:
+        """From now on ask an endpoint first whose newest block is above this; False if none is."""
+        ...
+
     async def headers(self, numbers: Collection[int], *, below: Block) -> dict[int, Block | None]:
         """Return the headers at these heights in the chain of the block ``below``, at one endpoint.
 

@@ -33,6 +33,7 @@ from counterfoil.desk.watching import (
 from counterfoil.workers import witness
 from counterfoil.workers.comparing import BalanceCheck
 from counterfoil.workers.foresee import Foreseer
+from counterfoil.workers.going_on import GoingOn
 from counterfoil.workers.native import AT_ONCE as COINS_AT_ONCE
 from counterfoil.workers.native import NativeFound, NativeRange, NativeScan, SlowTurn, Turn
 from counterfoil.workers.reading import RangeReader, Read, Width, anchor_of, dated
@@ -121,6 +122,7 @@ class ChainWatcher:
         self._paid_at = self._settled_at = desk.clock.now()
         self._safe_upto = 0
         self._recheck_at = desk.clock.now()
+        self._going_on = GoingOn(chain, desk.clock)
         self._balances = BalanceCheck(desk, chain, self._lease, self._limits.two_nodes_from_dollars)
         self._log = structlog.get_logger(worker="watch", chain=chain.key)
 
@@ -208,6 +210,7 @@ class ChainWatcher:
         tip, safe, final = await asyncio.gather(
             self._chain.block("latest"), self._chain.block("safe"), self._chain.block("finalized")
         )
+        await self._going_on.look(tip, at.head.number)
         if safe is not None and at.safe_number < min(safe.number, self._paid_upto):
             # Somebody waits for these; what else is new can wait for them.
             await self._deepen(at, safe)

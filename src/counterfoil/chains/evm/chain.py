@@ -158,6 +158,14 @@ class EvmChain:
         """See `port.Chain.block`."""
         return await self._rpc.ask(_header_query(at))
 
+    async def prefer_above(self, number: int) -> bool:
+        """See `port.Chain.prefer_above`."""
+
+        def is_above(newest: Block | None) -> bool:
+            return newest is not None and newest.number > number
+
+        return await self._rpc.prefer(_header_query("latest"), is_above)
+
     async def headers(self, numbers: Collection[int], *, below: Block) -> dict[int, Block | None]:
         """See `port.Chain.headers`."""
         wanted = sorted(set(numbers))

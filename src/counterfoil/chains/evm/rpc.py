@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from counterfoil.chains.evm.meaning import Meaning, meaning
 from counterfoil.chains.port import (
     ChainError,
     ChainMisconfigured,
@@ -142,67 +143,7 @@ _TEXT: Final = msgspec.json.Decoder(str)
 _QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}", re.ASCII)
 _HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 
-# Providers word their limits in many ways; these are geth, Nitro, op-geth, anvil, Alchemy,
-# Infura, QuickNode, Ankr, Cloudflare and dRPC (specs/chains.md 6.1).
-_RANGE_WORDS: Final = (
-    "block range",
-    "range is too",
-    "range too",
-    "range limit",
-    "exceeds the range",
-    "exceed maximum block",
-    "query returned more than",
-    "more than 10000 results",
-    "too many results",
-    "too many logs",
-    "response size",
-    "logs matched by query exceeds limit",
-    "eth_getlogs is limited",
-    "eth_getlogs requests with up to",
-    "blocks distance",
-    "query timeout exceeded",
-)
-_BUSY_WORDS: Final = (
-    "rate limit",
-    "too many requests",
-    "request limit",
-    "requests per second",
-    "request count exceeded",
-    "compute units",
-    "capacity exceeded",
-    "try again",
-    "temporarily unavailable",
-    "unauthorized",
-    "api key",
-)
-_BEHIND_WORDS: Final = (
-    "header not found",
-    "block not found",
-    "unknown block",
-    "not found: block",
-    "block is out of range",
-    "blockoutofrange",
-    "invalid block height",
-    "after last accepted block",
-    "block range extends beyond",
-)
-# geth, Nitro, op-geth, Erigon, Nethermind, Besu, reth, and what providers say of their plans. A
-# node that lags says some of it too, of blocks that it does not have yet.
-_FORGOTTEN_WORDS: Final = (
-    "missing trie node",
-    "historical state",
-    "state not available",
-    "state is not available",
-    "state unavailable",
-    "no state available",
-    "pruned",
-    "pruning",
-    "archive",
-)
 _UNREADABLE: Final = (msgspec.DecodeError, ValueError, OverflowError, RecursionError, LookupError)
-_BUSY_CODES: Final = frozenset({429, -32029, -32097})
-_BROKEN_CODES: Final = frozenset({-32601, -32603, -32700})
-_ARGUED_METHODS: Final = frozenset({"eth_sendRawTransaction", "eth_estimateGas", "eth_call"})
 
 
 class JsonRpc:
@@ -303,6 +244,20 @@ class JsonRpc:
             name = endpoint.name if endpoint.name not in found else f"{endpoint.name} #{place + 1}"
             found[name] = answer
         return found
+
+    async def prefer(self, query: Query[T], where: Callable[[T], bool]) -> bool:
+        """Ask first, from now on, the first endpoint whose answer to this is as wanted.
+
+        False where there is none, or no choice.
+        """
+        if len(self._endpoints) == 1:
+            return False
+        answers = (await self.ask_each([query])).values()
+        for endpoint, answer in zip(self._endpoints, answers, strict=True):
+            if answer is not None and where(answer[0]):
+                self._current = endpoint
+                return True
+        return False
 
     async def check_endpoints(self) -> None:
         """Ask every endpoint for its chain id; a wrong one is `ChainMisconfigured`.
@@ -480,20 +435,13 @@ def _result(endpoint: _Endpoint, query: Query[T], answer: _Answer[Any] | None) -
 
 
 def _judge(endpoint: _Endpoint, method: str, error: _Error) -> Exception:
-    """Tell a refusal of the request from a failure of the endpoint.
-
-    Only calls and broadcasts can be refused for what they are. Our reads are always well
-    formed, so whatever a node says against one of them is about the node.
-    """
-    text = error.message.lower()
     told = f"{endpoint.name}: {error.message[:200]} ({error.code})"
-    if any(word in text for word in _FORGOTTEN_WORDS):
-        return _Forgotten(told)
-    if error.code in _BUSY_CODES or any(word in text for word in (*_BUSY_WORDS, *_BEHIND_WORDS)):
-        return Unusable(told)
-    if method == "eth_getLogs" and any(word in text for word in _RANGE_WORDS):
-        return RangeTooWide(told)
-    reverted = "revert" in text
-    if method not in _ARGUED_METHODS or (error.code in _BROKEN_CODES and not reverted):
-        return Unusable(told)
-    return RpcError(method, error.code, error.message, error.data)
+    match meaning(method, error.code, error.message):
+        case Meaning.FORGOTTEN:
+            return _Forgotten(told)
+        case Meaning.TOO_WIDE:
+            return RangeTooWide(told)
+        case Meaning.REFUSED:
+            return RpcError(method, error.code, error.message, error.data)
+        case Meaning.UNUSABLE:
+            return Unusable(told)

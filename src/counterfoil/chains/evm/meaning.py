@@ -1,0 +1,100 @@
+"""What a node means by an error: that it is of no use, or that what it was asked cannot be.
+
+Nodes and providers agree on no codes, so their words are read.
+"""
+
+from enum import Enum, auto
+from typing import Final
+
+
+class Meaning(Enum):
+    """What an error object of JSON-RPC says."""
+
+    FORGOTTEN = auto()
+    """The node is well, and does not keep what was true at a block as old as that."""
+    TOO_WIDE = auto()
+    """It would have to answer too much."""
+    REFUSED = auto()
+    """This very request is refused for what it is."""
+    UNUSABLE = auto()
+    """Anything else: the node is busy, behind or broken."""
+
+
+# Providers word their limits in many ways; these are geth, Nitro, op-geth, anvil, Alchemy,
+# Infura, QuickNode, Ankr, Cloudflare and dRPC (specs/chains.md 6.1).
+_RANGE_WORDS: Final = (
+    "block range",
+    "range is too",
+    "range too",
+    "range limit",
+    "exceeds the range",
+    "exceed maximum block",
+    "query returned more than",
+    "more than 10000 results",
+    "too many results",
+    "too many logs",
+    "response size",
+    "logs matched by query exceeds limit",
+    "eth_getlogs is limited",
+    "eth_getlogs requests with up to",
+    "blocks distance",
+    "query timeout exceeded",
+)
+_BUSY_WORDS: Final = (
+    "rate limit",
+    "too many requests",
+    "request limit",
+    "requests per second",
+    "request count exceeded",
+    "compute units",
+    "capacity exceeded",
+    "try again",
+    "temporarily unavailable",
+    "unauthorized",
+    "api key",
+)
+_BEHIND_WORDS: Final = (
+    "header not found",
+    "block not found",
+    "unknown block",
+    "not found: block",
+    "block is out of range",
+    "blockoutofrange",
+    "invalid block height",
+    "after last accepted block",
+    "block range extends beyond",
+)
+# geth, Nitro, op-geth, Erigon, Nethermind, Besu, reth, and what providers say of their plans. A
+# node that lags says some of it too, of blocks that it does not have yet.
+_FORGOTTEN_WORDS: Final = (
+    "missing trie node",
+    "historical state",
+    "state not available",
+    "state is not available",
+    "state unavailable",
+    "no state available",
+    "pruned",
+    "pruning",
+    "archive",
+)
+_BUSY_CODES: Final = frozenset({429, -32029, -32097})
+_BROKEN_CODES: Final = frozenset({-32601, -32603, -32700})
+_ARGUED_METHODS: Final = frozenset({"eth_sendRawTransaction", "eth_estimateGas", "eth_call"})
+
+
+def meaning(method: str, code: int, message: str) -> Meaning:
+    """Tell a refusal of the request from a failure of the node.
+
+    Only calls and broadcasts can be refused for what they are. Our reads are always well
+    formed, so whatever a node says against one of them is about the node.
+    """
+    text = message.lower()
+    if any(word in text for word in _FORGOTTEN_WORDS):
+        return Meaning.FORGOTTEN
+    if code in _BUSY_CODES or any(word in text for word in (*_BUSY_WORDS, *_BEHIND_WORDS)):
+        return Meaning.UNUSABLE
+    if method == "eth_getLogs" and any(word in text for word in _RANGE_WORDS):
+        return Meaning.TOO_WIDE
+    if method not in _ARGUED_METHODS or (code in _BROKEN_CODES and "revert" not in text):
+        return Meaning.UNUSABLE
+    return Meaning.REFUSED
