@@ -17,7 +17,7 @@ from counterfoil.books.moves import EMPTYING, OUTGOING, MoveRow
 from counterfoil.books.screening import ScreeningRun
 from counterfoil.core import reckoning
 from counterfoil.core.assets import known_asset
-from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.invoice import AssetTally, Invoice, Status
 from counterfoil.core.journal import LedgerAccount, hold_account
 from counterfoil.core.money import Money
 from counterfoil.core.rules import people_to_release
@@ -137,21 +137,38 @@ _NEEDS_ALL_SCREENED: Final = frozenset({"sweep", "refund", "partial_refund"})
 
 def _is_firm(move: MoveRow, invoice: Invoice) -> bool:
     """Whether nothing of what a movement takes from can still come or go."""
-    if not _is_astray(move, invoice):
-        return invoice.tally.settled and invoice.tally.final
-    asset = known_asset(move.chain, move.contract)
-    return all(a.seen_units == a.final_units for a in invoice.tally.aside if a.asset == asset)
+    own = all(a.seen_units == a.final_units for a in _beside(move, invoice))
+    return own and (_is_astray(move, invoice) or (invoice.tally.settled and invoice.tally.final))
 
 
 def _is_astray(move: MoveRow, invoice: Invoice) -> bool:
-    """Whether it takes what strayed here beside the payment."""
+    """Whether it takes what strayed here beside the payment.
+
+    What was signed for is the payment, also where it was another token than asked for and the right
+    one came after: then it lies beside that, and nobody would screen or release it by itself.
+    """
+    return invoice.status not in _SIGNED_FOR and bool(_beside(move, invoice))
+
+
+_SIGNED_FOR: Final = frozenset({Status.SWEEPING, Status.PAYOUT_PROCESSING})
+
+
+def _beside(move: MoveRow, invoice: Invoice) -> list[AssetTally]:
+    """What came of a movement's asset beside the payment; empty where it is of the payment."""
     asset = known_asset(move.chain, move.contract)
-    return any(a.asset == asset for a in invoice.tally.aside)
+    return [a for a in invoice.tally.aside if a.asset == asset]
 
 
 def _is_screened(move: MoveRow, invoice: Invoice) -> bool:
-    asset = known_asset(move.chain, move.contract)
-    return asset is not None and reckoning.is_screened(invoice, (Money(move.amount_units, asset),))
+    asset, verdict = known_asset(move.chain, move.contract), invoice.screening
+    if invoice.status not in _SIGNED_FOR or not (signed_for := _beside(move, invoice)):
+        money = () if asset is None else (Money(move.amount_units, asset),)
+        return bool(money) and reckoning.is_screened(invoice, money)
+    # It was screened before it was signed for: all of it, but nothing that came since.
+    swept_units = invoice.settled.swept_units
+    lying_units = sum(a.confirmed_units - swept_units(a.asset) for a in signed_for)
+    whole = verdict is not None and verdict.covers_all(invoice.tally)
+    return whole and lying_units <= move.amount_units
 
 
 def _is_asked_too_little(invoice: Invoice, ready: Sequence[MoveRow]) -> bool:

@@ -1,0 +1,85 @@
+"""Another token that was taken as the payment, on its way while the right one comes after all."""
+
+from datetime import timedelta
+
+from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.money import Money
+from counterfoil.core.reckoning import holdings
+from counterfoil.desk import landing, moving
+from counterfoil.desk.landing import Landed, LandedItem
+from counterfoil.desk.moving import Reserved
+from support.fake_clock import FakeClock
+from support.invoices import DUE, STRANGER, USDC, USDT
+from support.till import Books, Till, reserve
+
+
+async def taken(till: Till) -> Invoice:
+    """USDT was asked for, as much USDC came, and the merchant signed for that."""
+    bill = await till.bill(status=Status.SIGN_PENDING, assets=(USDT,), due_units=DUE)
+    await till.receive(bill, DUE, USDC)
+    await till.screened(bill)
+    return await till.sign_off(bill)
+
+
+async def lands(till: Till) -> None:
+    (flying,) = await moving.open_txs(till.desk, "arb")
+    items = tuple(LandedItem(i.move.move_id, i.move.amount_units) for i in flying.items)
+    landed = Landed("arb", flying.tx.tx_hash, 90, ok=True, fee_wei=1, items=items)
+    await landing.settle(till.desk, landed)
+
+
+async def test_the_right_token_before_the_sweep_does_not_hold_up_what_was_signed_for(
+    till: Till,
+) -> None:
+    bill = await taken(till)
+    await till.receive(bill, DUE, USDT, payer=STRANGER)
+
+    assert await reserve(till) is Reserved.WAITING
+    assert "not wholly screened" in ((await till.move(bill, "sweep")).wait_reason or "")
+    await till.screened(bill)
+    clock = till.desk.clock
+    assert isinstance(clock, FakeClock)
+    clock.advance(timedelta(minutes=2))
+    for role in ("operator", "pool"):
+        assert await reserve(till, role) is Reserved.SIGNED
+        await lands(till)
+
+    done = await till.look(bill)
+    assert done.status is Status.COMPLETED
+    assert holdings(done) == (Money(DUE, USDT),)
+    assert await till.books(USDC) == Books(deposit=0, pool=0, merchant=DUE, payer=-DUE)
+    assert await till.books() == Books(deposit=DUE, pool=0, merchant=0, payer=-DUE)
+
+
+async def test_the_right_token_after_the_sweep_does_not_hold_up_the_payout(till: Till) -> None:
+    bill = await taken(till)
+    assert await reserve(till) is Reserved.SIGNED
+    await lands(till)
+    assert await till.status(bill) is Status.PAYOUT_PROCESSING
+    await till.receive(bill, DUE, USDT, payer=STRANGER)
+
+    assert await reserve(till, "pool") is Reserved.SIGNED
+    await lands(till)
+    assert await till.status(bill) is Status.COMPLETED
+    assert await till.books(USDC) == Books(deposit=0, pool=0, merchant=DUE, payer=-DUE)
+
+
+async def test_what_came_of_the_other_token_since_is_not_taken_along_unseen(till: Till) -> None:
+    bill = await taken(till)
+    await till.receive(bill, DUE, USDT, payer=STRANGER)
+    await till.receive(bill, 20_000, USDC, payer=STRANGER)
+    await till.screened(bill)
+
+    assert await reserve(till) is Reserved.WAITING
+    assert (await till.books(USDC)).deposit == DUE + 20_000
+
+
+async def test_what_is_found_about_the_right_token_holds_all_of_it(till: Till) -> None:
+    bill = await taken(till)
+    await till.receive(bill, DUE, USDT, payer=STRANGER)
+    await till.screened(bill, "aml_hold")
+
+    assert await till.status(bill) is Status.COMPLIANCE_HOLD
+    assert await moving.next_batch(till.desk, await till.wallet("operator")) is None
+    await till.released(bill)
+    assert await reserve(till) is Reserved.SIGNED
