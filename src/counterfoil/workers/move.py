@@ -15,6 +15,7 @@ import structlog
 
 from counterfoil.chains.evm.addresses import DepositAddresses
 from counterfoil.chains.port import (
+    Block,
     CallReverted,
     Chain,
     ChainError,
@@ -156,7 +157,7 @@ class MoveWorker:
                 if receipt is None:
                     await self._vouching.unmined(open_tx)
                     settled |= await self._unblocker.bump(chain, open_tx)
-                elif await _is_final(chain, receipt, finalized.number):
+                elif await _is_final(chain, receipt, finalized):
                     mined.append(Mined.of(open_tx, receipt))
         for one in await self._vouching.proven(chain, mined):
             with _alone(chain, wallet=one.open_tx.wallet.address, tx_hash=one.receipt.tx_hash):
@@ -400,11 +401,16 @@ class MoveWorker:
         return settled is Settled.BOOKED
 
 
-async def _is_final(chain: Chain, receipt: Receipt, finalized_number: int) -> bool:
-    """Whether a receipt's block is final and canonical, as far as the endpoint says."""
-    if receipt.block_number > finalized_number:
+async def _is_final(chain: Chain, receipt: Receipt, finalized: Block) -> bool:
+    """Whether a receipt's block is in the chain of the finalized one.
+
+    Raises `ChainMoved` where a node answers that has another: one that was left behind on a dead
+    branch shows what landed there, and that alone proves nothing.
+    """
+    if receipt.block_number > finalized.number:
         return False
-    block = await chain.block(receipt.block_number)
+    there = await chain.headers([receipt.block_number], below=finalized)
+    block = there[receipt.block_number]
     return block is not None and block.hash == receipt.block_hash
 
 
