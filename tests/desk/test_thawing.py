@@ -33,6 +33,13 @@ class Boasting(FakeChain):
         return 5
 
 
+class Torn(FakeChain):
+    """Two nodes behind one client: what is final for the one that counts is the first block."""
+
+    async def nonce(self, address: str, at: str) -> int:
+        return await super().nonce(address, self._chain[0].block.hash if at == "finalized" else at)
+
+
 class Keeping(Pen):
     """Tells what it signed, or nothing at all."""
 
@@ -112,6 +119,17 @@ async def test_a_node_that_counts_what_was_never_sent_thaws_nothing(
     chain.says["b"] = None
     with pytest.raises(OutOfPlace, match="b gave no answer"):
         await thawed(till, chain, signer, pool, range(5))
+    assert await stays_frozen(till)
+
+
+async def test_a_node_that_is_behind_hides_no_nonce_that_somebody_used(
+    till: Till, clock: FakeClock, signer: Keeping
+) -> None:
+    chain = Torn(clock)
+    pool = await foreign(till, chain)
+    chain.says = dict.fromkeys(("a", "b"), NonceSeen(chain.finalized_block().hash, 1))
+    with pytest.raises(OutOfPlace, match="thaw with --explained 0"):
+        await thawed(till, chain, signer, pool)
     assert await stays_frozen(till)
 
 

@@ -83,8 +83,11 @@ class _Look:
         chain, address = self._chain, self._wallet.address
         open_txs = await upkeep.open_txs(self._desk, chain.key, address)
         block = await chain.block("finalized")
-        self.nonce = await chain.nonce(address, "finalized")
-        self.at_block = block.number if block is not None else 0
+        if block is None:
+            raise OutOfPlace("nothing was changed, as no node tells its finalized block; ask again")
+        # At that very block: a node that is behind would hide nonces that others used since.
+        self.nonce = await chain.nonce(address, block.hash)
+        self.at_block = block.number
         siblings = {one[0].nonce: one for one in moving.lineages(open_txs)}
         used = {nonce for nonce in siblings if nonce < self.nonce}
         for nonce in sorted(used.union(range(self._wallet.next_nonce, self.nonce))):
