@@ -28,6 +28,7 @@ from counterfoil.core.events import (
 from counterfoil.core.invoice import Context, Invoice, Policy, RefundStatus, Status, Tally
 from counterfoil.core.lifecycle import decide
 from counterfoil.core.money import Money
+from counterfoil.core.settlement import Settlement
 from support.invoices import (
     CHECKER,
     CUSTOMER,
@@ -293,6 +294,31 @@ class TestLateMoney:
         with pytest.raises(OutOfPlace, match="frozen") as refusal:
             decide(frozen, order())
         assert refusal.value.data["rule"] == "sanctions_hit"
+
+    def test_frozen_money_that_a_sweep_took_along_stays_in_the_pool(self) -> None:
+        money = paid(DUE + 9)
+        swept = Settlement(swept=((USDT.key, DUE + 9),))
+        frozen = invoice(
+            S.COMPLIANCE_DECLINED,
+            tally=money,
+            screening=dirty(money, sanctioned=True),
+            settled=swept,
+        )
+        for wanted in ((), (9,)):
+            with pytest.raises(OutOfPlace, match="frozen"):
+                decide(frozen, order(*wanted))
+
+    def test_what_was_clean_in_the_pool_goes_back_beside_frozen_money_at_the_address(self) -> None:
+        money = paid(DUE + 9)
+        late = invoice(
+            S.COMPLIANCE_DECLINED,
+            tally=money,
+            screening=dirty(money, sanctioned=True),
+            settled=Settlement(swept=((USDT.key, DUE),)),
+        )
+        assert decide(late, order(DUE))[0].status is S.REFUND_PENDING
+        with pytest.raises(OutOfPlace, match="frozen"):
+            decide(late, order())
 
     def test_found_on_a_list_after_the_order_it_is_not_approved(self) -> None:
         ended = through(invoice(S.CANCELLED), TransferConfirmed(at=NOON, by="w", tally=paid()))

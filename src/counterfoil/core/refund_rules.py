@@ -231,12 +231,21 @@ def _refuse_frozen(invoice: Invoice, amounts: tuple[Money, ...]) -> None:
         if _is_sanctioned(invoice, money.asset, is_astray=money.asset in aside)
     )
     held = any(from_hold_units(invoice, money) for money in frozen)
-    if held or _to_sweep(invoice, frozen):
+    if held or _to_sweep(invoice, frozen) or _went_along(invoice, frozen, aside):
         _refuse(
             "sanctions_hit",
             "this money comes from a sanctioned address and is frozen where it lies;"
             " sending it back is not allowed either",
         )
+
+
+def _went_along(invoice: Invoice, frozen: tuple[Money, ...], aside: set[Asset]) -> bool:
+    """Whether a sweep took the payment's frozen money to the pool, as it lies nowhere else.
+
+    Where some lies at its address, that is what was found, and what is in the pool was clean.
+    """
+    elsewhere = reckoning.unswept(invoice) or reckoning.in_hold(invoice)
+    return not elsewhere and any(money.asset not in aside for money in frozen)
 
 
 def _is_sanctioned(invoice: Invoice, asset: Asset, *, is_astray: bool) -> bool:
