@@ -1,15 +1,18 @@
 """Native coin as the watcher finds it: balances first, then whatever explains them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 import pytest
 
 from counterfoil.books.transfers import NOBODY
+from counterfoil.chains.port import At, Block, ChainMoved, ChainUnreachable, Transfer
 from counterfoil.core.assets import CHAINS, TOP_LEVEL
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
 from counterfoil.db.rows import execute
+from counterfoil.workers.native import NativeFound, NativeRange, NativeScan
 from counterfoil.workers.watch import WatchLimits
 from support.fake_chain import FakeChain, Moved
 from support.fake_clock import FakeClock
@@ -274,6 +277,58 @@ async def test_a_sweep_on_a_branch_that_leads_nowhere_adds_nothing_to_what_came(
     assert [wei for _, wei, _, _ in await paid(tower, bill)] == [ETHER]
     assert await tower.shop.deposited(bill, ETH) == ETHER
     assert (await tower.position()).head_number == tower.chain.head.number
+
+
+async def test_where_coin_came_is_searched_for_in_one_chain(
+    tower: Tower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node left on another branch would have it come where no transaction brought it."""
+    bill = await ether_bill(tower)
+    tower.mine(4)
+    await tower.watch()
+    behind = left_behind(tower.chain)
+    tx = tower.chain.include(coin(bill))
+    behind.pool = []
+    for _ in range(20):
+        behind.include()  # so that its blocks have other hashes
+    behind.mine(10)
+    tower.mine(20)
+    with monkeypatch.context() as patched:
+        told, together, scan = FakeChain.block, FakeChain.headers, NativeScan.scan
+        held, bodies = FakeChain.native_balances, FakeChain.native_payments
+
+        async def block(chain: FakeChain, at: At) -> Block | None:
+            return await told(behind, at) or await told(chain, at)
+
+        async def balances(chain: FakeChain, some: Sequence[str], block_hash: str) -> list[int]:
+            try:
+                return await held(chain, some, block_hash)
+            except ChainUnreachable:
+                return await held(behind, some, block_hash)
+
+        async def payments(chain: FakeChain, of: Block, to: Collection[str]) -> list[Transfer]:
+            node = chain if await told(chain, of.number) == of else behind
+            return await bodies(node, of, to)
+
+        async def headers(
+            _: FakeChain, numbers: Collection[int], *, below: Block
+        ) -> dict[int, Block | None]:
+            return await together(behind, numbers, below=below)
+
+        async def scanned(looking: NativeScan, blocks: NativeRange) -> NativeFound:
+            with monkeypatch.context() as torn:
+                torn.setattr(FakeChain, "block", block)
+                torn.setattr(FakeChain, "headers", headers)
+                return await scan(looking, blocks)
+
+        patched.setattr(FakeChain, "native_balances", balances)
+        patched.setattr(FakeChain, "native_payments", payments)
+        patched.setattr(NativeScan, "scan", scanned)
+        with suppress(ChainMoved):
+            await tower.watch()
+    await tower.watch()
+    (row,) = await tower.shop.transfers(bill)
+    assert (row.tx_hash, row.amount_units) == (tx.tx_hash, ETHER)
 
 
 async def test_a_final_pass_that_answers_with_nothing_loses_no_plain_payment(

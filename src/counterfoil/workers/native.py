@@ -18,7 +18,6 @@ from counterfoil.core.assets import TOP_LEVEL
 from counterfoil.desk import comparing, natives
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.natives import NOBODY, Ended, NativeAddress, Outflow, unknown_hash
-from counterfoil.workers.reading import headers
 
 _log: Final = structlog.get_logger(worker="watch")
 
@@ -199,7 +198,7 @@ class NativeScan:
             return []
         found: list[Transfer] = []
         wanted = range(blocks.after + 1, blocks.end.number + 1)
-        for number, block in (await headers(self._chain, wanted)).items():
+        for number, block in (await self._chain.headers(wanted, below=blocks.end)).items():
             if block is None:
                 msg = f"{self._chain.key}: block {number} is gone"
                 raise ChainMoved(msg)
@@ -228,7 +227,7 @@ class NativeScan:
         answered = after = blocks.after
         step = blocks.widest
         while rest:
-            block = await self._chain.block(after)
+            block = (await self._chain.headers([after], below=blocks.end))[after]
             held = None if block is None else await self._told(block, rest, sweeps)
             if held is None:
                 return [*found, (answered, rest)]
@@ -309,7 +308,8 @@ class NativeScan:
         grown = {a: wei - before[a] for a, wei in there.items() if wei > before[a]}
         if not grown or end.number - after <= 1:
             return [(end, grown)] if grown else []
-        middle = await self._chain.block((after + end.number) // 2)
+        half = (after + end.number) // 2
+        middle = (await self._chain.headers([half], below=end))[half]
         if middle is None:
             msg = f"{self._chain.key}: a block below {end.number} is gone"
             raise ChainMoved(msg)
