@@ -63,6 +63,19 @@ async def test_a_token_that_looks_like_another_is_noted_and_pays_nothing(
     assert await tower.shop.deposited(bill) == DUE
 
 
+async def test_a_token_that_says_any_amount_is_noted_and_stops_nobody(
+    tower: Tower, looker: UnknownTokens
+) -> None:
+    """Another contract may write whatever fits its log, which is more than our books count."""
+    bill, other = await tower.shop.bill(), await tower.shop.bill()
+    most_units = 2**256 - 1
+    tower.chain.include(Moved(LOOK_ALIKE, CUSTOMER, bill.deposit_address, most_units))
+    pay(tower, other, LOOK_ALIKE)
+    await looked(tower, looker)
+    assert [note.amount_units for note in await notes(tower, bill)] == [most_units]
+    assert [note.amount_units for note in await notes(tower, other)] == [DUE]
+
+
 async def test_what_is_registered_is_no_unknown_token(tower: Tower, looker: UnknownTokens) -> None:
     bill = await tower.shop.bill()
     known = CHAINS["arb"]
