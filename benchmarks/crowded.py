@@ -17,7 +17,7 @@ OPEN_INVOICES: Final = 100_000
 ROUNDS: Final = 3
 ROUND_SECONDS: Final = 5
 
-_STOCK: Final = 20_000
+_STOCK: Final = 60_000
 _LEARNING_SECONDS: Final = 5
 """Until the watchers have learnt the addresses."""
 

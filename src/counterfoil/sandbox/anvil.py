@@ -111,8 +111,8 @@ class AnvilNode:
             headers={"Content-Type": "application/json"},
         ) as response:
             answer = msgspec.json.decode(await response.read())
-        if "error" in answer:
-            msg = f"{method}: {answer['error'].get('message')}"
+        if "result" not in answer:
+            msg = f"{method}: {answer.get('error', {}).get('message') or answer}"
             raise SandboxError(msg)
         return answer["result"]
 
