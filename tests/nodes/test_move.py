@@ -1,10 +1,11 @@
 import asyncio
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from counterfoil.chains.port import At, Block
+from counterfoil.chains.port import Block
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.desk import moving, upkeep
 from counterfoil.desk.moving import Batch, SignedBytes, Terms
@@ -297,13 +298,13 @@ async def test_a_receipt_from_a_fork_settles_nothing(
     await worker.reserve(house.arb.chain)
     await worker.broadcast(house.arb.chain)
     await house.finalize()
-    honest = house.arb.chain.block
+    honest = house.arb.chain.headers
 
-    async def other_branch(at: At) -> Block | None:
-        block = await honest(at)
-        return replace(block, hash="0x" + "f0" * 32) if block and isinstance(at, int) else block
+    async def other_branch(numbers: Collection[int], *, below: Block) -> dict[int, Block | None]:
+        there = await honest(numbers, below=below)
+        return {n: block and replace(block, hash="0x" + "f0" * 32) for n, block in there.items()}
 
-    monkeypatch.setattr(house.arb.chain, "block", other_branch)
+    monkeypatch.setattr(house.arb.chain, "headers", other_branch)
     assert not await worker.follow(house.arb.chain)
     assert (await house.move(bill, "payout")).status == "signed"
     monkeypatch.undo()
