@@ -161,6 +161,45 @@ async def test_a_failing_endpoint_is_left_alone_and_tried_again_later(two: Provi
     assert await two.chain.block(0) is not None
 
 
+async def test_an_endpoint_that_is_preferred_for_its_answer_rests_no_more(two: Providers) -> None:
+    head = (await two.arb.pay(two.arb.usdt, DEPOSIT, 5)).block_number
+    two.first.fail_with(500)
+    two.second.fail_with(500)
+    for _ in range(2):
+        with pytest.raises(ChainUnreachable):
+            await two.chain.block(head)
+    two.second.recover()
+
+    assert await two.chain.prefer_above(head - 1)
+
+    assert await two.chain.block(head) is not None
+    assert not await two.chain.prefer_above(head)
+
+
+async def test_headers_of_a_node_that_turns_to_another_branch_meanwhile_count_for_nothing(
+    two: Providers,
+) -> None:
+    head = (await two.arb.pay(two.arb.usdt, DEPOSIT, 5)).block_number
+    below = await two.chain.block(head)
+    assert below is not None
+    chain = over(two.clock, replace(QUICK, batch_size=2), two.first.url)
+    assert set(await chain.headers(range(head), below=below)) == set(range(head))
+    asked = 0
+
+    def turn(call: Json, answer: Json) -> Json:
+        nonlocal asked
+        if call["params"][:1] == [hex(head)]:
+            asked += 1
+            if asked > 1:
+                return {**answer, "result": {**answer["result"], "hash": "0x" + "f0" * 32}}
+        return answer
+
+    two.first.change = turn
+    with pytest.raises(ChainMoved):
+        await chain.headers(range(head), below=below)
+    await chain.close()
+
+
 async def test_a_brief_hiccup_of_all_endpoints_is_ridden_out(arb: LocalChain) -> None:
     async with provider(arb.node.url) as only:
         only.fail_with(500)

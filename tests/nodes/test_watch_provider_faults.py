@@ -50,6 +50,12 @@ class Post:
         self.chain = EvmChain(CHAINS["arb"], rpc)
         self.watcher = ChainWatcher(self.desk, self.chain, WatchedAddresses(self.desk, "evm"))
 
+    async def begin(self) -> None:
+        """Open the shop, on a chain of some blocks that are read."""
+        await self.shop.open()
+        await self.arb.node.mine(12)
+        await self.watch()
+
     async def watch(self) -> None:
         """Go on through whatever is wrong, as the worker's loop does."""
         for _ in range(5):
@@ -143,9 +149,7 @@ async def test_a_provider_that_stands_still_is_left_for_one_that_goes_on(
 ) -> None:
     first, second = two
     post = Post(database, arb, first, second)
-    await post.shop.open()
-    await arb.node.mine(12)
-    await post.watch()
+    await post.begin()
     bill = await post.shop.bill()
     await stand_still(first, arb, knows_newest=knows_newest)
 
@@ -189,9 +193,7 @@ async def test_a_fault_of_the_provider_credits_nothing_wrong_and_loses_nothing(
 ) -> None:
     first, second = two
     post = Post(database, arb, first, second)
-    await post.shop.open()
-    await arb.node.mine(12)
-    await post.watch()
+    await post.begin()
     beside, alone = await post.shop.bill(), await post.shop.bill()
 
     fault(first)
@@ -223,9 +225,7 @@ async def test_what_every_provider_leaves_out_for_ever_is_in_sight(
 ) -> None:
     first, _ = two
     post = Post(database, arb, first)
-    await post.shop.open()
-    await arb.node.mine(12)
-    await post.watch()
+    await post.begin()
     bill = await post.shop.bill()
     FAULTS["answers empty"](first)
 
@@ -264,9 +264,7 @@ async def test_an_invented_payment_of_some_size_is_not_believed(
 ) -> None:
     first, second = two
     post = Post(database, arb, first, second)
-    await post.shop.open()
-    await arb.node.mine(12)
-    await post.watch()
+    await post.begin()
     bill = await post.shop.bill()
     more = "0x" + (20_000 * 10**6).to_bytes(32, "big").hex()
     for one in two:

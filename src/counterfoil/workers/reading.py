@@ -7,18 +7,15 @@ to follow the one before it by hash, as another node may have told that one's en
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from counterfoil.chains.port import Block, Chain, ChainError, ChainMoved, RangeTooWide, Transfer
 from counterfoil.core.assets import CHAINS
 from counterfoil.desk.watching import Anchor, Mark, Sighting
 from counterfoil.workers.watched import WatchedAddresses
-
-HEADERS_AT_ONCE: Final = 50
 
 
 class Width:
@@ -136,21 +133,10 @@ def anchor_of(block: Block | Mark) -> Anchor:
 
 async def dated(chain: Chain, found: Sequence[Transfer], end: Block) -> list[Sighting]:
     """Put each transfer's block time beside it: its node's, else a header's of that block."""
-    undated = {t.block_number for t in found if t.block_at is None}
-    known = await headers(chain, undated - {end.number})
-    known[end.number] = end
+    undated = {t.block_number for t in found if t.block_at is None} - {end.number}
+    below = await chain.headers(undated, below=end) if undated else {}
+    known = {**below, end.number: end}
     return [_sighting(t, t.block_at or _at(t, known[t.block_number])) for t in found]
-
-
-async def headers(chain: Chain, numbers: Collection[int]) -> dict[int, Block | None]:
-    """The headers at these heights, so many at once."""
-    wanted = sorted(set(numbers))
-    found: dict[int, Block | None] = {}
-    for start in range(0, len(wanted), HEADERS_AT_ONCE):
-        some = wanted[start : start + HEADERS_AT_ONCE]
-        blocks = await asyncio.gather(*(chain.block(number) for number in some))
-        found.update(zip(some, blocks, strict=True))
-    return found
 
 
 def _at(transfer: Transfer, block: Block | None) -> datetime:

@@ -169,9 +169,10 @@ class EvmChain:
     async def headers(self, numbers: Collection[int], *, below: Block) -> dict[int, Block | None]:
         """See `port.Chain.headers`."""
         wanted = sorted(set(numbers))
-        asked = [_header_query(number) for number in (below.number, *wanted)]
-        top, *found = await self._rpc.ask_all(asked)
-        if top != below:
+        # Before and after: many take more than one batch, between which a node may turn elsewhere.
+        asked = [_header_query(number) for number in (below.number, *wanted, below.number)]
+        before, *found, after = await self._rpc.ask_all(asked)
+        if not before == after == below:
             msg = f"{self.key}: block {below.number} is another where those below it were read"
             raise ChainMoved(msg)
         return dict(zip(wanted, found, strict=True))

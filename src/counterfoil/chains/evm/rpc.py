@@ -248,14 +248,15 @@ class JsonRpc:
     async def prefer(self, query: Query[T], where: Callable[[T], bool]) -> bool:
         """Ask first, from now on, the first endpoint whose answer to this is as wanted.
 
-        False where there is none, or no choice.
+        It rests no more, as it answered just now. False where there is none, or no choice.
         """
         if len(self._endpoints) == 1:
             return False
         answers = (await self.ask_each([query])).values()
         for endpoint, answer in zip(self._endpoints, answers, strict=True):
             if answer is not None and where(answer[0]):
-                self._current = endpoint
+                endpoint.resting_until = self._clock.monotonic()
+                self._works(endpoint, second_view=False)
                 return True
         return False
 
