@@ -19,8 +19,9 @@ from counterfoil.desk import comparing, doubting, landing, moving, natives, prov
 from counterfoil.desk.landing import Landed, LandedItem, Settled
 from counterfoil.desk.moving import Reserved
 from counterfoil.workers import witness
-from counterfoil.workers.comparing import AT_ONCE
+from counterfoil.workers.comparing import AT_ONCE, EVERY_SECONDS
 from counterfoil.workers.expire import Expirer
+from counterfoil.workers.watch import WatchLimits
 from support.fake_chain import FakeChain
 from support.fake_clock import NOON, FakeClock
 from support.invoices import CUSTOMER, DUE, ETH, USDC, USDT
@@ -320,6 +321,28 @@ async def test_open_addresses_are_looked_at_in_turns_a_bounded_number_at_once(
 
     asked = tower.chain.balances  # type: ignore[attr-defined]  # it counts
     assert asked == [3 * AT_ONCE, 3 * 20], "three tokens each; and then a pause"
+
+
+async def test_missed_blocks_are_read_before_balances_are_compared_but_not_for_ever(
+    database: Database,
+) -> None:
+    clock = FakeClock()
+    tower = Tower(desk_on(database, clock), clock, Asked(clock))
+    await tower.shop.open()
+    watcher = tower.another(WatchLimits(start_block=0, widest_range=2))
+    await watcher.step()
+    for _ in range(AT_ONCE + 20):
+        await tower.shop.bill()
+    tower.mine(40)
+    compared = []
+    for _ in range(10):
+        assert await watcher.step(), "there is more to read"
+        compared.append(len(getattr(tower.chain, "balances", [])))
+        clock.advance(timedelta(seconds=EVERY_SECONDS))
+
+    assert compared == [0, 0, 1, 1, 1, 1, 1, 1, 2, 2], "every minute"
+    await tower.watch(watcher)
+    assert (await tower.position()).final_number > 30
 
 
 async def test_reading_a_block_again_leaves_alone_what_else_is_in_it(tower: Tower) -> None:

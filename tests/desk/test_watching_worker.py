@@ -15,6 +15,7 @@ from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
 from counterfoil.desk import applying
 from counterfoil.workers import runner
+from counterfoil.workers.comparing import EVERY_SECONDS
 from counterfoil.workers.runner import RightOfWay
 from counterfoil.workers.watch import ChainWatcher, WatchedAddresses, WatchLimits
 from support.fake_chain import FakeChain, Moved
@@ -342,8 +343,11 @@ async def test_a_chain_can_be_started_at_an_older_block(database: Database) -> N
     tower.chain.pay(USDT.contract, after.deposit_address, DUE)
     tower.chain.mine(20)
 
+    watcher = tower.another(WatchLimits(start_block=3))
     with capture_logs() as logs:
-        await tower.watch(tower.another(WatchLimits(start_block=3)))
+        await tower.watch(watcher)
+    clock.advance(timedelta(seconds=EVERY_SECONDS))
+    await tower.watch(watcher)
 
     # Nobody looks at blocks before the first one, but what lies at an address of ours is found.
     assert [row.block_number for row in await tower.shop.transfers(before)] == [1]

@@ -279,5 +279,6 @@ async def test_an_invented_payment_of_some_size_is_not_believed(
         one.recover()
     post.clock.advance(timedelta(minutes=1))
     await post.watch()
-    assert await post.credited(bill) == (0, 0), "both nodes say that it is not there"
+    assert await post.credited(bill) == (DUE, 1), "what it really was, by its balance"
+    assert await doubting.doubted(post.desk) == []
     await post.chain.close()

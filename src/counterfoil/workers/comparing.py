@@ -16,12 +16,15 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.desk import comparing, watching
 from counterfoil.desk.comparing import Compared, Unexplained
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.watching import Lease, Mark, Recorded, Sighting
+from counterfoil.desk.watching import Lease, Mark, Position, Recorded, Sighting
 from counterfoil.workers import witness
 from counterfoil.workers.reading import dated
 
 AT_ONCE: Final = 100
 EVERY_SECONDS: Final = 10
+BEHIND_SECONDS: Final = 60
+"""How often while blocks are missed, as whoever paid in these waits for them to be read."""
+
 ONE_ROUND: Final = 20_000
 ROUND_SECONDS: Final = 120
 """Looking for open invoices among very many takes a while, so it is not done more often."""
@@ -55,7 +58,8 @@ class BalanceCheck:
         self._waiting: deque[Compared] = deque()
         self.state_kept: bool | None = None
         """Whether a node told balances when last asked for old ones; None before that."""
-        self._again_at = self._round_at = desk.clock.now()
+        # A watcher that begins has missed blocks: these come first.
+        self._round_at = self._last_at = desk.clock.now()
         self._log = structlog.get_logger(worker="watch", chain=chain.key)
 
     async def before_deadlines(
@@ -106,15 +110,17 @@ class BalanceCheck:
         )
         return _units(one for one in new if one.key not in known)
 
-    async def rotate(self, final_number: int) -> Recorded:
+    async def rotate(self, at: Position, *, behind: bool) -> Recorded:
         """Compare the next addresses after the last block that is wholly in the books.
 
         What is missing is read again and recorded; what stays missing is kept for people to see.
+        It is done less often while the watcher is ``behind`` its chain.
         """
         now = self._desk.clock.now()
-        if now < self._again_at:
+        pause = timedelta(seconds=BEHIND_SECONDS if behind else EVERY_SECONDS)
+        if now < self._last_at + pause:
             return Recorded()
-        self._again_at = now + timedelta(seconds=EVERY_SECONDS)
+        self._last_at, final_number = now, at.final.number
         if not self._waiting and now >= self._round_at:
             self._round_at = now + timedelta(seconds=ROUND_SECONDS)
             self._waiting.extend(

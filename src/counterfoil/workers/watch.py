@@ -185,7 +185,7 @@ class ChainWatcher:
             await doubting.halt(self._desk, self._chain.key, str(broken))
             raise
         await self._recheck(at)
-        self._report("missed", at.final.number, await self._balances.rotate(at.final.number))
+        self._report("missed", at.final.number, await self._balances.rotate(at, behind=behind))
         await self._note_lacking(at)
         return behind
 

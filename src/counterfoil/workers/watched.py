@@ -43,8 +43,7 @@ class WatchedAddresses:
     async def refresh(self) -> None:
         """Learn the addresses that were added since."""
         async with self._refreshing:
-            for mode, highest in self._highest.items():
-                await self._learn(mode, highest)
+            await asyncio.gather(*(self._learn(*known) for known in self._highest.items()))
 
     async def _learn(self, mode: DepositMode, highest: dict[int, int]) -> None:
         full = True
