@@ -14,11 +14,21 @@ from support.till import Till
 
 async def read_to_the_end(till: Till, chain: FakeChain) -> int:
     """Say that the watcher has read up to the newest block, and booked what is final."""
+    final = await chain.block(100)
+    assert final is not None
     async with till.desk.database.transaction() as tx:
         await execute(
             tx,
-            "UPDATE ingest.chain_cursor SET head_number = %(head)s WHERE chain = 'arb'",
-            {"head": chain.head.number},
+            """
+            UPDATE ingest.chain_cursor SET head_number = %(head)s, head_hash = %(head_hash)s,
+                final_hash = %(final_hash)s
+             WHERE chain = 'arb'
+            """,
+            {
+                "head": chain.head.number,
+                "head_hash": chain.head.hash,
+                "final_hash": final.hash,
+            },
         )
     return chain.head.number
 

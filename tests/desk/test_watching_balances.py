@@ -39,10 +39,10 @@ class Asked(FakeChain):
     balances: list[int]
 
     async def kept_balances(
-        self, asked: Sequence[tuple[str, str]], at_block: int
+        self, asked: Sequence[tuple[str, str]], block_hash: str
     ) -> list[int] | None:
         self.balances = [*getattr(self, "balances", []), len(asked)]
-        return await super().kept_balances(asked, at_block)
+        return await super().kept_balances(asked, block_hash)
 
 
 async def rounds(tower: Tower, times: int = 1) -> None:

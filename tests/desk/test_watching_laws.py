@@ -134,7 +134,7 @@ class _World:
         for bill in self.bills:
             for asset in (USDT, USDC):
                 (held,) = await self.chain.token_balances(
-                    asset.contract, [bill.deposit_address], self.chain.head.number
+                    asset.contract, [bill.deposit_address], self.chain.head.hash
                 )
                 assert await self.shop.deposited(bill, asset) == held
                 tallied = {a.asset: a for a in (await self.shop.look(bill)).tally.assets}

@@ -289,8 +289,6 @@ async def test_where_coin_came_is_searched_for_in_one_chain(
     behind = left_behind(tower.chain)
     tx = tower.chain.include(coin(bill))
     behind.pool = []
-    for _ in range(20):
-        behind.include()  # so that its blocks have other hashes
     behind.mine(10)
     tower.mine(20)
     with monkeypatch.context() as patched:

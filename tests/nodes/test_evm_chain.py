@@ -13,6 +13,7 @@ from counterfoil.chains.evm.transfers import TRANSFER_TOPIC
 from counterfoil.chains.port import (
     CallReverted,
     ChainMisconfigured,
+    ChainUnreachable,
     SendOutcome,
     Transfer,
 )
@@ -190,16 +191,23 @@ async def test_coin_that_was_sent_and_taken_back_inside_is_not_there(arb: LocalC
     assert await arb.balance(None, DEPOSIT) == 0
 
 
-async def test_balances_are_read_at_a_height(arb: LocalChain) -> None:
-    await arb.pay(arb.usdt, DEPOSIT, 5)
-    height = await arb.node.height()
-    await arb.pay(arb.usdt, DEPOSIT, 6)
+async def test_balances_are_read_at_a_block(arb: LocalChain) -> None:
+    first = (await arb.pay(arb.usdt, DEPOSIT, 5)).block_hash
+    second = (await arb.pay(arb.usdt, DEPOSIT, 6)).block_hash
     await arb.send(STRANGER, OTHER, value_wei=77)
-    read = arb.chain.token_balances
-    assert await read(arb.usdt.contract, [OTHER, DEPOSIT], height) == [0, 5]
-    assert await read(arb.usdt.contract, [DEPOSIT, OTHER], height + 1) == [11, 0]
-    assert await read("", [OTHER, DEPOSIT], height + 2) == [77, 0]
-    assert await read(arb.usdt.contract, [], height) == []
+    third = (await arb.tip()).hash
+    read, kept = arb.chain.token_balances, arb.chain.kept_balances
+    assert await read(arb.usdt.contract, [OTHER, DEPOSIT], first) == [0, 5]
+    assert await read(arb.usdt.contract, [DEPOSIT, OTHER], second) == [11, 0]
+    assert await read("", [OTHER, DEPOSIT], third) == [77, 0]
+    assert await read(arb.usdt.contract, [], first) == []
+    assert await kept([(arb.usdt.contract, DEPOSIT)], first) == [5]
+
+    # Of a block that a reorg took, nothing is told of the one in its place.
+    await arb.node.rpc("anvil_reorg", 3, [])
+    assert await kept([(arb.usdt.contract, DEPOSIT)], first) is None
+    with pytest.raises(ChainUnreachable):
+        await read(arb.usdt.contract, [DEPOSIT], first)
 
 
 async def test_a_nonce_is_pending_then_latest_then_finalized(arb: LocalChain) -> None:
@@ -447,7 +455,7 @@ async def test_a_restarted_node_keeps_its_chain_and_knows_finalized_balances(
     assert again is not None
     assert final is not None
     assert again.hash == tip["hash"]
-    assert await chain.token_balances(usdt.contract, [DEPOSIT], final.number) == [12]
+    assert await chain.token_balances(usdt.contract, [DEPOSIT], final.hash) == [12]
     await chain.close()
     await node.stop()
 

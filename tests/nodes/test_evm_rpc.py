@@ -277,13 +277,25 @@ async def test_a_second_view_is_another_endpoint_s_while_there_is_one(two: Provi
     assert await listed(two.chain.second_view) == [5]
 
 
-async def test_an_endpoint_without_a_block_s_state_is_replaced(two: Providers) -> None:
-    await two.arb.pay(two.arb.usdt, DEPOSIT, 5)
-    head = await two.arb.node.height()
-    two.first.refuse("eth_call", "header not found")
-    assert await two.chain.token_balances(two.arb.usdt.contract, [DEPOSIT], head) == [5]
-    two.first.answer("eth_call", "0x")
-    assert await two.chain.token_balances(two.arb.usdt.contract, [DEPOSIT], head) == [5]
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("header not found", -32000),
+        ("header for hash not found", -32000),
+        ("block not found: hash 0x" + "ab" * 32, -32000),
+        ("block " + "ab" * 32 + " not found", -32000),
+        ("Resource not found", -32001),
+    ],
+)
+async def test_an_endpoint_without_a_block_s_state_is_replaced(
+    two: Providers, words: str, code: int
+) -> None:
+    there = (await two.arb.pay(two.arb.usdt, DEPOSIT, 5)).block_hash
+    two.first.refuse("eth_call", words, code)
+    assert await two.chain.token_balances(two.arb.usdt.contract, [DEPOSIT], there) == [5]
+    two.second.answer("eth_call", "0x")
+    two.first.recover()
+    assert await two.chain.token_balances(two.arb.usdt.contract, [DEPOSIT], there) == [5]
 
 
 @pytest.mark.parametrize(
@@ -365,9 +377,8 @@ async def test_a_batch_is_cut_to_what_an_endpoint_takes(two: Providers) -> None:
     limits = replace(QUICK, batch_size=7)
     chain = over(two.clock, limits, two.first.url)
     everybody = ["0x" + i.to_bytes(20, "big").hex() for i in range(1, 31)]
-    await two.arb.pay(two.arb.usdc, everybody[29], 9)
-    head = await two.arb.node.height()
-    assert await chain.token_balances(two.arb.usdc.contract, everybody, head) == [0] * 29 + [9]
+    there = (await two.arb.pay(two.arb.usdc, everybody[29], 9)).block_hash
+    assert await chain.token_balances(two.arb.usdc.contract, everybody, there) == [0] * 29 + [9]
     await chain.close()
 
 

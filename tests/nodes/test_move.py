@@ -237,13 +237,13 @@ async def test_balances_are_compared_at_exactly_the_block_that_the_watcher_has_b
 ) -> None:
     bill = await house.bill(status=Status.SIGN_PENDING)
     paid = await house.arb.pay(USDT, bill.deposit_address, DUE)
-    unread = await house.arb.pay(USDT, bill.deposit_address, 5)
+    await house.arb.pay(USDT, bill.deposit_address, 5)
     await house.receive(bill, DUE, block=paid.block_number)
     await house.screened(bill)
     await house.sign_off(bill)
     await house.arb.finalize()
     # One block earlier the address was empty; one block later it holds what nobody has booked.
-    await house.watched_to(unread.block_number - 1)
+    await house.watched_to(paid.block_number, block_hash=paid.block_hash)
 
     assert await house.worker().reserve(house.arb.chain)
     assert (await house.move(bill, "sweep")).status == "signed"
@@ -253,7 +253,7 @@ async def test_money_in_the_last_booked_block_is_compared(house: House) -> None:
     bill = await house.signed_bill()
     stray = await house.arb.pay(USDT, bill.deposit_address, 5)
     await house.arb.finalize()
-    await house.watched_to(stray.block_number)
+    await house.watched_to(stray.block_number, block_hash=stray.block_hash)
 
     assert not await house.worker().reserve(house.arb.chain)
     parked = await house.move(bill, "sweep")

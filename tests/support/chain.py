@@ -16,7 +16,7 @@ from counterfoil.chains.evm.chain import EvmChain
 from counterfoil.chains.evm.contracts import DETERMINISTIC_DEPLOYER
 from counterfoil.chains.evm.rpc import Limits
 from counterfoil.chains.evm.transactions import transfer_calldata
-from counterfoil.chains.port import Receipt
+from counterfoil.chains.port import Block, Receipt
 from counterfoil.core.assets import CHAINS, accepted_asset
 from counterfoil.core.money import Asset
 from counterfoil.sandbox.anvil import Anvil, AnvilSettings
@@ -118,8 +118,15 @@ class LocalChain:
     async def balance(self, token: Asset | None, address: str) -> int:
         """Read a token balance at the newest block; None is the native coin."""
         contract = token.contract if token else ""
-        (units,) = await self.chain.token_balances(contract, [address], await self.node.height())
+        newest = await self.tip()
+        (units,) = await self.chain.token_balances(contract, [address], newest.hash)
         return units
+
+    async def tip(self) -> Block:
+        """The newest block."""
+        newest = await self.chain.block("latest")
+        assert newest is not None
+        return newest
 
     async def deploy(self, name: str) -> str:
         """Deploy one of ``contracts/sandbox`` and return its address."""

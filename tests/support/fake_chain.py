@@ -275,11 +275,9 @@ class FakeChain(Chain):
         return Attestation(("a", "b")) if there == told else Attestation(denies=("a", "b"))
 
     async def token_balances(
-        self, contract: str, addresses: Sequence[str], at_block: int
+        self, contract: str, addresses: Sequence[str], block_hash: str
     ) -> list[int]:
-        if self._reach() < at_block:
-            msg = f"{self.key}: no endpoint has block {at_block} yet"
-            raise ChainUnreachable(msg)
+        at_block = self._by_hash(block_hash).block.number
         if self.faults.no_state and at_block < self._reach():
             msg = f"{self.key}: no endpoint keeps the state of block {at_block}"
             raise StateNotKept(msg)
@@ -287,16 +285,20 @@ class FakeChain(Chain):
         return [balances[address] for address in addresses]
 
     async def kept_balances(
-        self, asked: Sequence[tuple[str, str]], at_block: int
+        self, asked: Sequence[tuple[str, str]], block_hash: str
     ) -> list[int] | None:
+        try:
+            at_block = self._by_hash(block_hash).block.number
+        except ChainUnreachable:
+            return None
         forgotten = self.faults.no_state and at_block < self._reach()
-        if forgotten or self.faults.no_balances or self._reach() < at_block:
+        if forgotten or self.faults.no_balances:
             return None
         held = {contract: self._balances(contract, at_block) for contract, _ in asked}
         return [held[contract][address] for contract, address in asked]
 
     async def native_balances(self, addresses: Sequence[str], block_hash: str) -> list[int]:
-        return await self.token_balances("", addresses, self._by_hash(block_hash).block.number)
+        return await self.token_balances("", addresses, block_hash)
 
     async def native_payments(self, block: Block, recipients: Collection[str]) -> list[Transfer]:
         return self._native("plain", block, recipients)
@@ -408,7 +410,8 @@ class FakeChain(Chain):
         return replace(transfer, amount_units=units, to_address=to)
 
     def _by_hash(self, block_hash: str) -> _Mined:
-        found = next((m for m in self._chain if m.block.hash == block_hash), None)
+        there = self._chain[: self._reach() + 1]
+        found = next((mined for mined in there if mined.block.hash == block_hash), None)
         if found is None:
             msg = f"{self.key}: no endpoint has block {block_hash}"
             raise ChainUnreachable(msg)

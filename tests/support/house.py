@@ -132,7 +132,7 @@ class House(Till):
         await self.arb.finalize()
         block = await self.arb.chain.block("finalized")
         assert block is not None
-        await self.watched_to(block.number)
+        await self.watched_to(block.number, block_hash=block.hash)
 
     async def drive(self, worker: MoveWorker | None = None, rounds: int = 3) -> None:
         """Let a worker go on until what it can do is done."""

@@ -45,20 +45,20 @@ class Rollup(EvmChain):
         await self.node.mine(1)
 
     async def token_balances(
-        self, contract: str, addresses: Sequence[str], at_block: int
+        self, contract: str, addresses: Sequence[str], block_hash: str
     ) -> list[int]:
-        newest = await self.block("latest")
-        if self.forgets and newest is not None and at_block < newest.number:
-            msg = f"{self.key}: no endpoint keeps the state of block {at_block}"
-            raise StateNotKept(msg)
-        return await super().token_balances(contract, addresses, at_block)
+        await self._remember(block_hash)
+        return await super().token_balances(contract, addresses, block_hash)
 
     async def native_balances(self, addresses: Sequence[str], block_hash: str) -> list[int]:
+        await self._remember(block_hash)
+        return await super().native_balances(addresses, block_hash)
+
+    async def _remember(self, block_hash: str) -> None:
         newest = await self.block("latest")
         if self.forgets and newest is not None and block_hash != newest.hash:
             msg = f"{self.key}: no endpoint keeps the state of block {block_hash}"
             raise StateNotKept(msg)
-        return await super().native_balances(addresses, block_hash)
 
     async def send(self, raw: bytes) -> Sent:
         fee_wei = len(raw) * await self._wei_per_byte() * self.really

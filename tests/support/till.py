@@ -84,14 +84,17 @@ class Till(Shop):
         money = Money(wei, CHAINS[chain].native)
         await self._post(Posting("outside:funding", role, money), None, 1)
 
-    async def watched_to(self, block: int, chain: str = "arb") -> None:
+    async def watched_to(
+        self, block: int, chain: str = "arb", block_hash: str = "0x" + "cc" * 32
+    ) -> None:
         """Say that the watcher has booked everything up to a block."""
         async with self.desk.database.transaction() as tx:
-            await cursors.insert(tx, chain, Mark(block, "0x" + "cc" * 32, NOON), NOON)
+            await cursors.insert(tx, chain, Mark(block, block_hash, NOON), NOON)
             await execute(
                 tx,
-                "UPDATE ingest.chain_cursor SET final_number = %(block)s WHERE chain = %(chain)s",
-                {"chain": chain, "block": block},
+                "UPDATE ingest.chain_cursor SET final_number = %(block)s, final_hash = %(hash)s"
+                " WHERE chain = %(chain)s",
+                {"chain": chain, "block": block, "hash": block_hash},
             )
 
     async def paid_bill(self, units: int = DUE, asset: Asset = USDT) -> Invoice:

@@ -42,9 +42,13 @@ class CountingChain(FakeChain):
 
 
 def left_behind(chain: FakeChain) -> FakeChain:
-    """A node that is as this one, and hears of nothing any more."""
+    """A node that is as this one, and hears of nothing any more.
+
+    What is mined on it is a branch of its own.
+    """
     node = copy(chain)
     node._chain = list(chain._chain)  # noqa: SLF001 - a node like this one
+    node._serial += 1_000_000  # noqa: SLF001 - so that its blocks have hashes of their own
     return node
 
 

@@ -45,8 +45,8 @@ async def test_a_payment_is_seen_once_it_is_mined_and_until_a_reorg(chain: FakeC
     tip = chain.mine()
     (seen,) = await chain.transfers(0, 1, [TOKEN], [DEPOSIT], end_hash=tip.hash)
     assert (seen.tx_hash, seen.amount_units, seen.block_hash) == (tx.tx_hash, 5, tip.hash)
-    assert await chain.token_balances(TOKEN, [DEPOSIT, PAYER], 1) == [5, -5]
-    assert await chain.token_balances(TOKEN, [DEPOSIT], 0) == [0]
+    assert await chain.token_balances(TOKEN, [DEPOSIT, PAYER], tip.hash) == [5, -5]
+    assert await chain.token_balances(TOKEN, [DEPOSIT], tip.parent_hash) == [0]
     assert await chain.transfers(0, 1, [TOKEN], [POOL]) == []
 
     assert chain.reorg(1) == [tx]

@@ -280,28 +280,27 @@ class Chain(Protocol):
         ...
 
     async def token_balances(
-        self, contract: str, addresses: Sequence[str], at_block: int
+        self, contract: str, addresses: Sequence[str], block_hash: str
     ) -> list[int]:
         """Read balances in base units, in the order asked; ``""`` means the native coin.
 
-        Raises `StateNotKept`.
+        At the end of the very block that has this hash (EIP-1898): by its height a node on another
+        branch would tell of its own. Raises `StateNotKept`.
         """
         ...
 
     async def kept_balances(
-        self, asked: Sequence[tuple[str, str]], at_block: int
+        self, asked: Sequence[tuple[str, str]], block_hash: str
     ) -> list[int] | None:
-        """Read token balances, each of a contract and an address, in base units.
+        """Read token balances there, each of a contract and an address, in base units.
 
-        None where no endpoint keeps state as old as that; none is put to rest for it.
+        None where no endpoint has the block or keeps state as old as that; none is put to rest for
+        it.
         """
         ...
 
     async def native_balances(self, addresses: Sequence[str], block_hash: str) -> list[int]:
-        """Read native coin in wei at the end of the very block that has this hash (EIP-1898).
-
-        Raises `StateNotKept`, as `token_balances` does.
-        """
+        """Read native coin there, in wei. Raises `StateNotKept`, as `token_balances` does."""
         ...
 
     async def native_payments(self, block: Block, recipients: Collection[str]) -> list[Transfer]:

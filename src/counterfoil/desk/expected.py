@@ -17,6 +17,7 @@ class Expected:
     chain: str
     contract: str
     at_block: int
+    block_hash: str
     units: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -34,9 +35,13 @@ async def expected_balances(
         cursor = await cursors.get(tx, first.chain)
         if cursor is None:
             return None
-        at_block = cursor.final_number if least is Depth.FINAL else cursor.head_number
+        final, head = (
+            (cursor.final_number, cursor.final_hash),
+            (cursor.head_number, cursor.head_hash),
+        )
+        at_block, block_hash = final if least is Depth.FINAL else head
         units = await _held_units(tx, batch, at_block, least)
-    return Expected(first.chain, first.contract, at_block, units)
+    return Expected(first.chain, first.contract, at_block, block_hash, units)
 
 
 async def _held_units(tx: Tx, batch: Batch, at_block: int, least: Depth) -> dict[str, int]:

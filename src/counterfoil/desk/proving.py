@@ -21,6 +21,7 @@ from counterfoil.books import (
     refunds,
     reports,
 )
+from counterfoil.books.cursors import Mark
 from counterfoil.books.dispositions import DispositionRow
 from counterfoil.books.moves import EMPTYING, OUTGOING, MoveRow
 from counterfoil.books.orgs import Org
@@ -206,11 +207,13 @@ def _still_as_approved(chain: Chain, stored: Invoice) -> Break | None:
     return None
 
 
-async def final_block(desk: Desk, chain: str) -> int | None:
+async def final_block(desk: Desk, chain: str) -> Mark | None:
     """The last block of a chain that is wholly in the books; None before the first."""
     async with desk.database.reading() as tx:
         cursor = await cursors.get(tx, chain)
-    return None if cursor is None else cursor.final_number
+    if cursor is None:
+        return None
+    return Mark(cursor.final_number, cursor.final_hash, cursor.final_at)
 
 
 async def places(desk: Desk, chain: str, block_number: int) -> list[Place]:

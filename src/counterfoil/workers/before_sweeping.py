@@ -35,7 +35,7 @@ async def balance_differences(desk: Desk, chain: Chain, batch: Batch) -> dict[UU
         raise NotWatched(msg)
     addresses = list(expected.units)
     try:
-        found = await chain.token_balances(expected.contract, addresses, expected.at_block)
+        found = await chain.token_balances(expected.contract, addresses, expected.block_hash)
     except StateNotKept:
         await _must_agree_where_read(desk, chain, batch, expected)
         return {}
@@ -60,7 +60,7 @@ async def _must_agree_where_read(desk: Desk, chain: Chain, batch: Batch, booked:
     seen = await expected_balances(desk, batch, Depth.SEEN)
     assert seen is not None, "it was watched a moment ago"  # noqa: S101 - tells mypy
     addresses = list(seen.units)
-    found = await chain.token_balances(seen.contract, addresses, seen.at_block)
+    found = await chain.token_balances(seen.contract, addresses, seen.block_hash)
     unlike = {a for a, held in zip(addresses, found, strict=True) if held != seen.units[a]}
     odd = frozenset(i.move.move_id for i in batch.items if i.deposit_address in unlike)
     if odd:

@@ -74,7 +74,7 @@ class BalanceCheck:
         due = await comparing.due_addresses(self._desk, self._chain.key, after=head.at, upto=end.at)
         if not due:
             return
-        over = await self._over(due, tip.number, await self._news(due, head, found))
+        over = await self._over(due, tip, await self._news(due, head, found))
         if over is None:
             msg = f"{self._chain.key}: no endpoint tells what invoices that are due hold"
             raise ChainUnreachable(msg)
@@ -120,7 +120,7 @@ class BalanceCheck:
         pause = timedelta(seconds=BEHIND_SECONDS if behind else EVERY_SECONDS)
         if now < self._last_at + pause:
             return Recorded()
-        self._last_at, final_number = now, at.final.number
+        self._last_at, final = now, at.final
         if not self._waiting and now >= self._round_at:
             self._round_at = now + timedelta(seconds=ROUND_SECONDS)
             self._waiting.extend(
@@ -135,21 +135,21 @@ class BalanceCheck:
         some += await comparing.addresses(self._desk, self._chain.key, known)
         if not some:
             return Recorded()
-        over = await self._over(some, final_number)
+        over = await self._over(some, final)
         self.state_kept = over is not None
         if over is None:
-            self._log.warning("no_node_tells_balances", block=final_number)
+            self._log.warning("no_node_tells_balances", block=final.number)
             return Recorded()
         transfers = 0
         by_address = {one.address: one for one in some}
         for one in over:
-            transfers += await self._read_again(by_address[one.address], one.contract, final_number)
+            transfers += await self._read_again(by_address[one.address], one.contract, final)
         still: list[Unexplained] | None = over
         if transfers:
-            still = await self._over([by_address[one.address] for one in over], final_number)
+            still = await self._over([by_address[one.address] for one in over], final)
         if still is None:
             still = over
-        await self._keep(final_number, suspects, still)
+        await self._keep(final.number, suspects, still)
         return Recorded(transfers=transfers, invoices=len(over) - len(still))
 
     async def _look_at_coin(self, suspects: Sequence[Unexplained]) -> None:
@@ -168,21 +168,24 @@ class BalanceCheck:
         if not compared:
             return []
         addresses = [one.address for one in compared]
-        held = await self._chain.token_balances(_COIN, addresses, newest.number)
+        held = await self._chain.native_balances(addresses, newest.hash)
         return await self._beyond([(_COIN, one) for one in compared], held, newest.number, news)
 
     async def _over(
         self,
         compared: Sequence[Compared],
-        block_number: int,
+        block: Block | Mark,
         news: Mapping[_Place, int] = _NO_NEWS,
     ) -> list[Unexplained] | None:
-        """Where there is more than is on record; None where no endpoint tells balances."""
+        """Where there is more than is on record; None where no endpoint tells balances.
+
+        By the block's own hash: a node on another branch tells of other payments.
+        """
         asked = [(contract, one) for one in compared for contract in self._contracts]
         held = await self._chain.kept_balances(
-            [(contract, one.address) for contract, one in asked], block_number
+            [(contract, one.address) for contract, one in asked], block.hash
         )
-        return None if held is None else await self._beyond(asked, held, block_number, news)
+        return None if held is None else await self._beyond(asked, held, block.number, news)
 
     async def _beyond(
         self,
@@ -219,12 +222,14 @@ class BalanceCheck:
             if units > known[one.address, contract]
         ]
 
-    async def _read_again(self, one: Compared, contract: str, upto: int) -> int:
+    async def _read_again(self, one: Compared, contract: str, final: Mark) -> int:
         """Read the blocks again in which something is missing; answers how much was found."""
         found = 0
+        upto = await self._chain.block(final.number)
+        if upto is None or upto.hash != final.hash:
+            return 0  # another node answers now, which has not this chain
         for _ in range(BLOCKS_AT_ONCE):
-            number = await self._first_over(one, contract, upto)
-            block = None if number is None else await self._chain.block(number)
+            block = await self._first_over(one, contract, upto)
             news = 0 if block is None else await self._record(one, contract, block)
             if not news:
                 break
@@ -259,28 +264,32 @@ class BalanceCheck:
             )
         return recorded.transfers
 
-    async def _first_over(self, one: Compared, contract: str, upto: int) -> int | None:
+    async def _first_over(self, one: Compared, contract: str, upto: Block) -> Block | None:
         """The block from which on there is more than is on record; None where nobody tells."""
-        low, high, step = upto - 1, upto, 1
+        low, high, step = upto.number - 1, upto, 1
         while low >= 0:
-            more = await self._is_over(one, contract, low)
-            if more is None:
+            block, more = await self._is_over(one, contract, low, upto)
+            if block is None or more is None:
                 return None
             if not more:
                 break
-            low, high, step = low - 2 * step, low, 2 * step
+            low, high, step = low - 2 * step, block, 2 * step
         low = max(low, -1)
-        while high - low > 1:
-            middle = (low + high) // 2
-            more = await self._is_over(one, contract, middle)
-            if more is None:
+        while high.number - low > 1:
+            middle = (low + high.number) // 2
+            block, more = await self._is_over(one, contract, middle, upto)
+            if block is None or more is None:
                 return None
-            low, high = (low, middle) if more else (middle, high)
+            low, high = (low, block) if more else (middle, high)
         return high
 
-    async def _is_over(self, one: Compared, contract: str, block_number: int) -> bool | None:
-        over = await self._over([one], block_number)
-        return None if over is None else any(found.contract == contract for found in over)
+    async def _is_over(
+        self, one: Compared, contract: str, number: int, upto: Block
+    ) -> tuple[Block | None, bool | None]:
+        """A block in the chain of ``upto``, and whether more was there than is on record."""
+        block = (await self._chain.headers([number], below=upto))[number]
+        over = None if block is None else await self._over([one], block)
+        return block, None if over is None else any(found.contract == contract for found in over)
 
     async def _keep(
         self, block_number: int, suspects: Sequence[Unexplained], over: Sequence[Unexplained]

@@ -10,6 +10,7 @@ from counterfoil.core.money import Asset
 from counterfoil.desk import proving
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.proving import Place
+from counterfoil.desk.watching import Mark
 
 _BATCH: Final = 1_000
 
@@ -53,26 +54,24 @@ async def reconcile(desk: Desk, chain: Chain) -> AsyncIterator[Compared]:
     that do not ask for it, so this is where coin that came to one is found. Yields nothing for a
     chain that was never watched.
     """
-    block_number = await proving.final_block(desk, chain.key)
-    if block_number is None:
+    final = await proving.final_block(desk, chain.key)
+    if final is None:
         return
-    places = await proving.places(desk, chain.key, block_number)
+    places = await proving.places(desk, chain.key, final.number)
     known = CHAINS[chain.key]
     for asset in (known.native, *known.accepted, *known.known_other):
-        yield await _compare(chain, asset, places, block_number)
+        yield await _compare(chain, asset, places, final)
 
 
-async def _compare(
-    chain: Chain, asset: Asset, places: Sequence[Place], block_number: int
-) -> Compared:
+async def _compare(chain: Chain, asset: Asset, places: Sequence[Place], final: Mark) -> Compared:
     book = [place.units.get(asset.contract, 0) for place in places]
     held: list[int] = []
     for start in range(0, len(places), _BATCH):
         addresses = [place.address for place in places[start : start + _BATCH]]
-        held += await chain.token_balances(asset.contract, addresses, block_number)
+        held += await chain.token_balances(asset.contract, addresses, final.hash)
     return Compared(
         asset=asset,
-        block_number=block_number,
+        block_number=final.number,
         addresses=len(places),
         book_units=sum(book),
         chain_units=sum(held),
@@ -82,7 +81,7 @@ async def _compare(
                 account=place.account,
                 address=place.address,
                 asset=asset,
-                block_number=block_number,
+                block_number=final.number,
                 book_units=in_books,
                 chain_units=on_chain,
                 under_way=place.under_way,

@@ -237,36 +237,27 @@ class EvmChain:
         return [receipt_attestation(one, 1 + 2 * place, told) for place, one in enumerate(receipts)]
 
     async def token_balances(
-        self, contract: str, addresses: Sequence[str], at_block: int
+        self, contract: str, addresses: Sequence[str], block_hash: str
     ) -> list[int]:
         """See `port.Chain.token_balances`."""
-        at = hex(at_block)
         if not contract:
-            return await self._rpc.ask_all(
-                [Query("eth_getBalance", (address, at), _read_quantity) for address in addresses]
-            )
+            return await self.native_balances(addresses, block_hash)
         return await self._rpc.ask_all(
-            [
-                Query("eth_call", (_call(contract, balance_of_calldata(address)), at), _read_word)
-                for address in addresses
-            ]
+            [_balance_query(contract, address, block_hash) for address in addresses],
+            second_view=self._second,
         )
 
     async def kept_balances(
-        self, asked: Sequence[tuple[str, str]], at_block: int
+        self, asked: Sequence[tuple[str, str]], block_hash: str
     ) -> list[int] | None:
         """See `port.Chain.kept_balances`."""
-        at = hex(at_block)
         return await self._rpc.ask_all_if_offered(
-            [
-                Query("eth_call", (_call(contract, balance_of_calldata(address)), at), _read_word)
-                for contract, address in asked
-            ]
+            [_balance_query(contract, address, block_hash) for contract, address in asked]
         )
 
     async def native_balances(self, addresses: Sequence[str], block_hash: str) -> list[int]:
         """See `port.Chain.native_balances`."""
-        at = {"blockHash": block_hash}
+        at = _at(block_hash)
         return await self._rpc.ask_all(
             [Query("eth_getBalance", (address, at), _read_quantity) for address in addresses],
             second_view=self._second,
@@ -315,7 +306,7 @@ class EvmChain:
 
     async def nonce(self, address: str, at: str) -> int:
         """See `port.Chain.nonce`."""
-        asked = (address, {"blockHash": at} if at.startswith("0x") else at)
+        asked = (address, _at(at) if at.startswith("0x") else at)
         return await self._rpc.ask(Query("eth_getTransactionCount", asked, _read_quantity))
 
     async def nonce_by_each(
@@ -397,6 +388,15 @@ def _header_query(at: At) -> Query[Block | None]:
         return None if header is None else _asked_for(at, header)
 
     return Query("eth_getBlockByNumber", (_height(at), False), read)
+
+
+def _at(block_hash: str) -> dict[str, str]:
+    return {"blockHash": block_hash}
+
+
+def _balance_query(contract: str, address: str, block_hash: str) -> Query[int]:
+    asked = (_call(contract, balance_of_calldata(address)), _at(block_hash))
+    return Query("eth_call", asked, _read_word)
 
 
 def _receipt_query(tx_hash: str) -> Query[Receipt | None]:

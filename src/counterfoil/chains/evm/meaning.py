@@ -3,6 +3,7 @@
 Nodes and providers agree on no codes, so their words are read.
 """
 
+import re
 from enum import Enum, auto
 from typing import Final
 
@@ -55,6 +56,7 @@ _BUSY_WORDS: Final = (
 )
 _BEHIND_WORDS: Final = (
     "header not found",
+    "header for hash not found",
     "block not found",
     "unknown block",
     "not found: block",
@@ -77,8 +79,11 @@ _FORGOTTEN_WORDS: Final = (
     "pruning",
     "archive",
 )
+# Erigon has the hash in the middle of it.
+_NO_SUCH_BLOCK: Final = re.compile(r"\bblock (0x)?[0-9a-f]+ not found")
 _BUSY_CODES: Final = frozenset({429, -32029, -32097})
-_BROKEN_CODES: Final = frozenset({-32601, -32603, -32700})
+# -32001 is what EIP-1898 has a node say that does not have the block.
+_BROKEN_CODES: Final = frozenset({-32001, -32601, -32603, -32700})
 _ARGUED_METHODS: Final = frozenset({"eth_sendRawTransaction", "eth_estimateGas", "eth_call"})
 
 
@@ -92,6 +97,8 @@ def meaning(method: str, code: int, message: str) -> Meaning:
     if any(word in text for word in _FORGOTTEN_WORDS):
         return Meaning.FORGOTTEN
     if code in _BUSY_CODES or any(word in text for word in (*_BUSY_WORDS, *_BEHIND_WORDS)):
+        return Meaning.UNUSABLE
+    if _NO_SUCH_BLOCK.search(text):
         return Meaning.UNUSABLE
     if method == "eth_getLogs" and any(word in text for word in _RANGE_WORDS):
         return Meaning.TOO_WIDE
