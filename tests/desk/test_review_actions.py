@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from counterfoil.books import dispositions, reports
+from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace
 from counterfoil.core.invoice import Context, Invoice, Status
@@ -16,6 +17,7 @@ from counterfoil.core.risk_facts import Severity
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
 from counterfoil.desk import commands, compliance, files, proving, queries, reporting
+from counterfoil.desk.queries import InvoiceView
 from counterfoil.workers.lists import import_list
 from support.bureau import LISTED, Bureau, opened, sdn
 from support.invoices import CHECKER, CUSTOMER, MAKER, OFFICERS, STRANGER, invoice
@@ -61,6 +63,19 @@ async def disposed(bureau: Bureau, bill: Invoice) -> None:
         await compliance.dispose(
             bureau.desk, bill.invoice_id, by, **ENTRY, reason=WHY, evidence=evidence
         )
+
+
+async def sends_back(bureau: Bureau, bill: Invoice) -> InvoiceView:
+    """A signer orders that all of it goes back to the customer."""
+    by = Actor("user_sam", bill.org_id, frozenset({Permission.SIGN, Permission.READ}))
+    return await commands.order_refund(
+        replace(bureau.desk, addresses={"evm": parse_evm_address}),
+        bill.invoice_id,
+        by,
+        address=CUSTOMER,
+        reason="declined",
+        attachments=(await paper(bureau, by),),
+    )
 
 
 async def history(bureau: Bureau, bill: Invoice) -> list[str]:
@@ -129,6 +144,42 @@ class TestDisposition:
         assert theirs.context is Context.SANCTIONED
         with pytest.raises(NotFound):
             await compliance.dispose(bureau.desk, theirs.invoice_id, officer(), **ENTRY, reason=WHY)
+
+    async def test_declined_money_whose_hit_is_found_false_can_go_back_and_nowhere_else(
+        self, bureau: Bureau
+    ) -> None:
+        bill = await listed(bureau)
+        for number in (0, 1):
+            await commands.decline(bureau.desk, bill.invoice_id, officer(number), WHY)
+        with pytest.raises(OutOfPlace, match="frozen"):
+            await sends_back(bureau, bill)
+
+        await disposed(bureau, bill)
+        after = await bureau.screens(bill)
+
+        assert (after.status, after.context) == (S.COMPLIANCE_DECLINED, Context.HIGH_RISK)
+        assert (await bureau.run(bill)).decision == "clear"
+        with pytest.raises(OutOfPlace):
+            await commands.release(bureau.desk, bill.invoice_id, officer(), WHY)
+        ordered = await sends_back(bureau, bill)
+        assert ordered.invoice.status is S.REFUND_PENDING
+        assert (await proving.verify_audit(bureau.desk)).holds
+
+    async def test_declined_money_stays_frozen_for_another_hit(self, bureau: Bureau) -> None:
+        bill = await listed(bureau)
+        for number in (0, 1):
+            await commands.decline(bureau.desk, bill.invoice_id, officer(number), WHY)
+        await import_list(
+            bureau.desk,
+            sdn(LISTED, STRANGER, entries=[(LISTED, "Another")]),
+            "a test",
+            override=True,
+        )
+        await disposed(bureau, bill)
+        after = await bureau.screens(bill)
+        assert (after.status, after.context) == (S.COMPLIANCE_DECLINED, Context.SANCTIONED)
+        with pytest.raises(OutOfPlace, match="frozen"):
+            await sends_back(bureau, bill)
 
     async def test_what_else_was_found_stays(self, bureau: Bureau) -> None:
         bureau.provider.says(LISTED, Severity.HIGH)

@@ -90,6 +90,32 @@ async def test_two_officers_find_a_hit_false_and_it_is_screened_anew(
     assert (first["list"], first["entry_uid"]) == ("OFAC_SDN", "36518")
 
 
+async def test_a_hit_on_declined_money_can_be_found_false_and_then_it_goes_back(
+    firm: Firm, payments: Payments, second_officer: Caller
+) -> None:
+    invoice_id = await held(firm, payments, sanctioned=True)
+    for officer in (firm.officer, second_officer):
+        await officer.act("decline", invoice_id, {"reason": WHY})
+    back = {
+        "refund_address": "0x" + "d4" * 20,
+        "refund_reason": "declined",
+        "refund_attachments": [(await firm.signer.upload(PDF)).data["file_id"]],
+    }
+    frozen = await firm.signer.act("refund", invoice_id, back)
+    offered = (await firm.officer.look(invoice_id)).data["available_actions"]
+    passport = (await firm.officer.upload(PDF)).data["file_id"]
+    await firm.officer.act("disposition", invoice_id, {**DISPOSITION, "evidence": [passport]})
+    two = await second_officer.act("disposition", invoice_id, DISPOSITION)
+    await payments.screened(invoice_id)
+    ordered = await firm.signer.act("refund", invoice_id, back)
+
+    assert frozen.refusal == (409, 4090)
+    assert frozen.body["data"]["rule"] == "sanctions_hit"
+    assert "disposition" in offered
+    assert two.data["status"] == "compliance_freeze"
+    assert ordered.data["status"] == "refund_pending"
+
+
 async def test_the_papers_of_a_hit_are_named_to_officers_and_auditors_alone(
     site: Site, firm: Firm, payments: Payments
 ) -> None:

@@ -61,6 +61,34 @@ async def test_two_officers_say_with_a_passport_that_it_is_somebody_else(
     assert "LAZARUS" not in (await sam.open(f"/studio/invoices/{made}")).text
 
 
+async def test_declined_money_of_a_hit_is_told_to_be_frozen_until_two_find_it_false(
+    site: Site, firm: Firm, payments: Payments, otto: Visitor
+) -> None:
+    await site.person(firm.org_id, "olga", "compliance")
+    olga = await site.at_the_pages("olga1@merchant.example")
+    made = await paid(firm, payments)
+    await payments.listed(made, "36518", "LAZARUS GROUP")
+    path = f"/studio/invoices/{made}"
+    for officer in (otto, olga):
+        page = await officer.open(path)
+        await officer.send(f"{path}/decline", {"reason": WHY}, token=page.form_token)
+
+    assert "so it stays frozen where it lies" in (await otto.open(path)).words
+    assert "因此凍結在原處" in (await otto.open(path, Accept_Language="zh-TW")).words
+    queue = await otto.open("/studio/queue/clear")
+    assert "declined and frozen, unless the hit means somebody else" in queue.words
+    form = aiohttp.FormData({"hit": "OFAC_SDN:36518", "reason": WHY})
+    form.add_field("evidence", PDF, filename="passport.pdf", content_type="application/pdf")
+    await otto.send(f"{path}/dispose_hit", form, token=(await otto.open(path)).form_token)
+    fields = {"hit": "OFAC_SDN:36518", "reason": WHY}
+    page = await olga.open(path)
+    two = await olga.send(f"{path}/dispose_hit", fields, token=page.form_token)
+    assert "is screened again without this hit" in two.words
+    assert "Where the money comes from is looked at next" in two.words
+    await payments.screened(made)
+    assert "A signer orders next that the money goes back." in (await otto.open(path)).words
+
+
 async def test_an_officer_holds_the_money_and_writes_a_report_down(
     site: Site, firm: Firm, payments: Payments, otto: Visitor
 ) -> None:

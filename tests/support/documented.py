@@ -85,8 +85,11 @@ _BESIDE: Final = {
     """,
     "one officer is not enough, and some acts of theirs decide nothing": """
         compliance_hold : release decline : =
-        compliance_hold compliance_declined : quarantine take_note : =
-        compliance_hold : escalate dispose_hit : =
+        compliance_hold compliance_declined : quarantine take_note dispose_hit : =
+        compliance_hold : escalate : =
+    """,
+    "what was declined stays so; once a hit was false, what is found says if it may go back": """
+        compliance_declined : screened : =
     """,
     "a price may be too high again, and a surplus be kept": """
         resolution_required : recalculate : =

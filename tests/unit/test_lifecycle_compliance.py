@@ -5,6 +5,7 @@ import pytest
 from counterfoil.core.errors import Forbidden, OutOfPlace
 from counterfoil.core.events import (
     Decline,
+    DisposeHit,
     GiveUpMoves,
     Release,
     Screen,
@@ -32,6 +33,20 @@ from support.invoices import (
 from support.life import sign_pending, through
 
 S = Status
+
+
+def somebody_else(officer: str) -> DisposeHit:
+    """One officer's word that a hit of the customer's address means somebody else."""
+    return DisposeHit(
+        at=NOON,
+        by=officer,
+        list_code="OFAC_SDN",
+        entry_uid="1",
+        payer=CUSTOMER,
+        fingerprint="f",
+        evidence=(),
+        reason="another person",
+    )
 
 
 class TestCompliance:
@@ -68,7 +83,39 @@ class TestCompliance:
         one, two = (Decline(at=NOON, by=officer, reason="no") for officer in OFFICERS)
         declined = through(self.held(), one, two)
         assert declined.status is S.COMPLIANCE_DECLINED
-        assert allowed_commands(declined.status) == ["order_refund", "quarantine", "take_note"]
+        assert allowed_commands(declined.status) == [
+            "order_refund",
+            "dispose_hit",
+            "quarantine",
+            "take_note",
+        ]
+
+    def test_a_hit_on_declined_money_found_false_is_screened_anew_and_it_stays_declined(
+        self,
+    ) -> None:
+        no = [Decline(at=NOON, by=officer, reason="no") for officer in OFFICERS]
+        declined = through(self.held(sanctioned=True), *no)
+        assert declined.context is Context.SANCTIONED
+        more = paid(DUE * 2, payers=(CUSTOMER, STRANGER))
+        came = through(declined, TransferConfirmed(at=NOON, by="w", tally=more))
+        one, two = (somebody_else(officer) for officer in OFFICERS)
+        known, todo = decide(through(came, one), two)
+        assert (known.status, known.screening, todo) == (S.COMPLIANCE_DECLINED, None, (Screen(),))
+        with pytest.raises(OutOfPlace, match="being screened"):
+            decide(known, one)
+
+        cleared = through(known, Screened(at=NOON, by="w", screening=clean(more)))
+        assert (cleared.status, cleared.context) == (S.COMPLIANCE_DECLINED, Context.HIGH_RISK)
+        assert cleared.screening == clean(more)
+        found = Screened(at=NOON, by="w", screening=dirty(more, sanctioned=True))
+        again = through(known, found)
+        assert (again.context, again.disposals) == (Context.SANCTIONED, ())
+
+    def test_no_answer_that_comes_later_outweighs_a_hit_on_declined_money(self) -> None:
+        no = [Decline(at=NOON, by=officer, reason="no") for officer in OFFICERS]
+        declined = through(self.held(sanctioned=True), *no)
+        for answer in (clean(paid()), silent(paid()), dirty(paid())):
+            assert through(declined, Screened(at=NOON, by="w", screening=answer)) == declined
 
     def test_money_held_for_silence_goes_on_once_all_of_it_is_clear(self) -> None:
         quiet = Screened(at=NOON, by="w", screening=silent(paid()))

@@ -10,9 +10,10 @@ from counterfoil.core.events import (
     Quarantine,
     Release,
     Screen,
+    Screened,
     TakeNote,
 )
-from counterfoil.core.invoice import Disposal, Invoice, Note, Status
+from counterfoil.core.invoice import Context, Disposal, Invoice, Note, Status
 from counterfoil.core.rules import (
     MAX_NOTES,
     PEOPLE_TO_DECIDE_A_HOLD,
@@ -62,8 +63,13 @@ def escalated(invoice: Invoice, event: Escalate) -> Outcome:
 
 
 def disposed(invoice: Invoice, event: DisposeHit) -> Outcome:
-    """With the second person's word the money is screened anew, without the hit."""
-    refuse_unscreened(invoice)
+    """With the second person's word the money is screened anew, without the hit.
+
+    Money that was declined stays so; what is found then says whether it may go back.
+    """
+    # What came after the money was declined is looked at with it then, and by nobody before.
+    if invoice.screening is None or invoice.status is S.COMPLIANCE_HOLD:
+        refuse_unscreened(invoice)
     what = (event.payer, event.fingerprint)
     known = next((d for d in invoice.disposals if (d.payer, d.fingerprint) == what), None)
     others = tuple(d for d in invoice.disposals if d is not known)
@@ -106,6 +112,18 @@ def declined(invoice: Invoice, event: Decline) -> Outcome:
         return after, ()
     after = planning.without_surplus_refund(replace(after, status=S.COMPLIANCE_DECLINED), event)
     return after, (GiveUpMoves(),) if invoice.signed_off_at is not None else ()
+
+
+def screened_when_declined(invoice: Invoice, event: Screened) -> Outcome:
+    """Keep what was found: it goes back where that allows it, and stays declined.
+
+    A hit is outweighed by no later answer, only by people who find it false.
+    """
+    if is_sanctioned(invoice) and not event.screening.sanctioned:
+        return invoice, ()
+    hit = event.screening.sanctioned
+    context = Context.SANCTIONED if hit else Context.HIGH_RISK
+    return replace(invoice, screening=event.screening, context=context, disposals=()), ()
 
 
 def note_taken(invoice: Invoice, event: TakeNote) -> Outcome:

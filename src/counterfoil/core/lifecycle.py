@@ -42,6 +42,7 @@ from counterfoil.core.holding import (
     note_taken,
     quarantined,
     released,
+    screened_when_declined,
 )
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.refund_rules import (
@@ -187,6 +188,8 @@ LIFECYCLE: Final = (
     *_holds(S.COMPLIANCE_HOLD),
 
     _row(S.COMPLIANCE_DECLINED, OrderRefund,    refund_ordered,  S.REFUND_PENDING),
+    _row(S.COMPLIANCE_DECLINED, Screened,       screened_when_declined, S.COMPLIANCE_DECLINED),
+    _row(S.COMPLIANCE_DECLINED, DisposeHit,     disposed,        S.COMPLIANCE_DECLINED),
     _row(S.COMPLIANCE_DECLINED, Quarantine,     quarantined,     S.COMPLIANCE_DECLINED),
     _row(S.COMPLIANCE_DECLINED, TakeNote,       note_taken,      S.COMPLIANCE_DECLINED),
     *_stays(S.COMPLIANCE_DECLINED),

@@ -134,6 +134,11 @@ LISTED: Final = N_(
     " decline it next, unless the hit means somebody else."
 )
 """What is told of money instead that is held and cannot be released."""
+FROZEN: Final = N_(
+    "The money comes from a sanctioned address and was declined, so it stays frozen where it lies."
+    " It can go back only once two compliance officers find that the hit means somebody else."
+)
+"""What is told of money instead that was declined and cannot go back."""
 
 BY_BANK: Final[Mapping[Status, str]] = {
     Status.AWAITING_PAYMENT: N_(
@@ -158,7 +163,7 @@ def next_of(invoice: Invoice, moved: Iterable[MoveRow] = ()) -> tuple[str, ...]:
     ``moved`` are all its movements.
     """
     by_bank = BY_BANK.get(invoice.status) if invoice.settlement == "fiat" else None
-    told = by_bank or (LISTED if _is_listed(invoice) else NEXT[invoice.status])
+    told = by_bank or _by_screening(invoice) or NEXT[invoice.status]
     if after_end.left_at(invoice, moved):
         return told, CAME_AFTER
     coming = any(
@@ -167,5 +172,11 @@ def next_of(invoice: Invoice, moved: Iterable[MoveRow] = ()) -> tuple[str, ...]:
     return (told, STILL_COMING) if coming and invoice.status.is_end else (told,)
 
 
-def _is_listed(invoice: Invoice) -> bool:
-    return invoice.status is Status.COMPLIANCE_HOLD and is_sanctioned(invoice)
+def _by_screening(invoice: Invoice) -> str | None:
+    """What is told instead of held or declined money by what was found, or is being looked for."""
+    listed = {Status.COMPLIANCE_HOLD: LISTED, Status.COMPLIANCE_DECLINED: FROZEN}
+    if invoice.status not in listed:
+        return None
+    if invoice.screening is None and invoice.tally.seen_any:
+        return NEXT[Status.SCREENING]
+    return listed[invoice.status] if is_sanctioned(invoice) else None
