@@ -298,6 +298,16 @@ async def test_an_endpoint_without_a_block_s_state_is_replaced(
     assert await two.chain.token_balances(two.arb.usdt.contract, [DEPOSIT], there) == [5]
 
 
+async def test_sweeps_are_asked_of_the_next_where_one_is_behind(two: Providers) -> None:
+    """Else the final pass would stand still for as long as the second of two nodes does."""
+    await two.arb.node.mine(3)
+    end = await two.chain.block(2)
+    assert end is not None
+    two.second.answer("eth_getBlockByNumber", None)
+    assert await two.chain.second_view.native_sweeps(0, 2, [DEPOSIT], end=end) == []
+    assert "eth_getLogs" in two.first.asked
+
+
 @pytest.mark.parametrize(
     ("message", "code"),
     [

@@ -20,12 +20,10 @@ from counterfoil.chains.evm.attesting import (
 )
 from counterfoil.chains.evm.native import (
     TRACER,
-    RawBlock,
     internal,
-    paying,
+    paid_query,
     read_traces,
     sweeps_in,
-    top_level,
 )
 from counterfoil.chains.evm.refusals import reverted, send_outcome
 from counterfoil.chains.evm.rpc import (
@@ -98,8 +96,6 @@ class _Receipt(msgspec.Struct, frozen=True):
 _HEADER: Final = msgspec.json.Decoder(_Header | None)
 _LOGS: Final = answers_of(list[RawLog] | _Header | None)
 _RECEIPT: Final = msgspec.json.Decoder(_Receipt | None)
-_SWEEP_LOGS: Final = msgspec.json.Decoder(list[RawLog])
-_FULL_BLOCK: Final = msgspec.json.Decoder(RawBlock | None)
 _TEXT: Final = msgspec.json.Decoder(str)
 
 
@@ -192,10 +188,7 @@ class EvmChain:
             return []
 
         def read(logs: list[RawLog] | _Header | None) -> list[Transfer]:
-            if not isinstance(logs, list):
-                msg = "eth_getLogs was answered with no list"
-                raise Unusable(msg)
-            found = decode_transfers(self.key, logs, contracts, recipients)
+            found = decode_transfers(self.key, _listed(logs), contracts, recipients)
             return [t for t in found if from_block <= t.block_number <= to_block]
 
         end = _hash_query(to_block)
@@ -266,7 +259,7 @@ class EvmChain:
     async def native_payments(self, block: Block, recipients: Collection[str]) -> list[Transfer]:
         """See `port.Chain.native_payments`."""
         found = []
-        for paid in await self._rpc.ask(_paid_query(self.key, block, recipients)):
+        for paid in await self._rpc.ask(paid_query(self.key, block, recipients)):
             receipt = await self.receipt(paid.tx_hash)
             if receipt is None or receipt.block_hash != block.hash:
                 msg = f"{self.key}: block {block.number} changed while its payments were read"
@@ -291,15 +284,14 @@ class EvmChain:
     ) -> list[NativeSweep]:
         """See `port.Chain.native_sweeps`."""
 
-        def read(raw: msgspec.Raw) -> list[NativeSweep]:
-            return sweeps_in(_SWEEP_LOGS.decode(raw), factories)
+        def read(logs: list[RawLog] | _Header | None) -> list[NativeSweep]:
+            return sweeps_in(_listed(logs), factories)
 
         asked = native_sweep_filter(from_block, to_block, factories)
-        there = _header_query(end.number)
-        before, found, after = await self._rpc.ask_all(
-            [there, Query("eth_getLogs", (asked,), read), there], second_view=self._second
-        )
-        if not isinstance(found, list) or not before == after == end:
+        there = _hash_query(end.number)
+        questions = [there, Query("eth_getLogs", (asked,), read), there]
+        before, found, after = await self._rpc.ask_all(questions, _LOGS, second_view=self._second)
+        if not isinstance(found, list) or not before == after == end.hash:
             msg = f"{self.key}: block {end.number} is another where sweeps below it were read"
             raise ChainMoved(msg)
         return found
@@ -424,23 +416,19 @@ def _hash_query(number: int) -> Query[str]:
     return Query("eth_getBlockByNumber", (hex(number), False), read)
 
 
+def _listed(logs: list[RawLog] | _Header | None) -> list[RawLog]:
+    if not isinstance(logs, list):
+        msg = "eth_getLogs was answered with no list"
+        raise Unusable(msg)
+    return logs
+
+
 def _asked_for(at: At, header: _Header) -> Block:
     block = _block(header)
     if isinstance(at, int) and block.number != at:
         msg = f"asked for block {at}, got {block.number}"
         raise Unusable(msg)
     return block
-
-
-def _paid_query(chain: str, block: Block, recipients: Collection[str]) -> Query[list[Transfer]]:
-    def read(raw: msgspec.Raw) -> list[Transfer]:
-        found: RawBlock | None = _FULL_BLOCK.decode(raw)
-        if found is None or found.hash.lower() != block.hash:
-            msg = f"the node does not have block {block.hash}"
-            raise Unusable(msg)
-        return [top_level(chain, block, tx) for tx in paying(found, recipients)]
-
-    return Query("eth_getBlockByHash", (block.hash, True), read)
 
 
 def _height(at: At) -> str:

@@ -12,7 +12,7 @@ import msgspec
 
 from counterfoil.chains.evm.addresses import ZERO_ADDRESS
 from counterfoil.chains.evm.attesting import read_log
-from counterfoil.chains.evm.rpc import hash_in, quantity
+from counterfoil.chains.evm.rpc import Query, Unusable, hash_in, quantity
 from counterfoil.chains.evm.transactions import swept_by
 from counterfoil.chains.evm.transfers import RawLog
 from counterfoil.chains.port import Block, NativeSweep, Transfer
@@ -70,6 +70,7 @@ class Traced(msgspec.Struct, frozen=True):
 
 
 _TRACES: Final = msgspec.json.Decoder(list[Traced])
+_FULL_BLOCK: Final = msgspec.json.Decoder(RawBlock | None)
 
 
 def read_traces(answer: bytes) -> list[Traced]:
@@ -85,7 +86,20 @@ def read_traces(answer: bytes) -> list[Traced]:
         raise ValueError(msg) from deep
 
 
-def paying(block: RawBlock, recipients: Collection[str]) -> list[RawTx]:
+def paid_query(chain: str, block: Block, recipients: Collection[str]) -> Query[list[Transfer]]:
+    """Ask what a block's transactions would pay themselves, of a node that has that very block."""
+
+    def read(raw: msgspec.Raw) -> list[Transfer]:
+        found: RawBlock | None = _FULL_BLOCK.decode(raw)
+        if found is None or found.hash.lower() != block.hash:
+            msg = f"the node does not have block {block.hash}"
+            raise Unusable(msg)
+        return [_top_level(chain, block, tx) for tx in _paying(found, recipients)]
+
+    return Query("eth_getBlockByHash", (block.hash, True), read)
+
+
+def _paying(block: RawBlock, recipients: Collection[str]) -> list[RawTx]:
     """The transactions that would pay one of ``recipients`` themselves, if they succeeded.
 
     Raises ``ValueError``, as all here do, for what no chain can hold.
@@ -100,7 +114,7 @@ def paying(block: RawBlock, recipients: Collection[str]) -> list[RawTx]:
     ]
 
 
-def top_level(chain: str, block: Block, tx: RawTx) -> Transfer:
+def _top_level(chain: str, block: Block, tx: RawTx) -> Transfer:
     """What a transaction that succeeded paid to whom it names."""
     return _transfer(chain, block, tx.tx_hash, TOP_LEVEL, (tx.sender, str(tx.to), tx.value))
 
