@@ -101,6 +101,8 @@ SPEECHES: Final = {
     "nothing that can be kept": "no\x00thing",
     "without end": "no " * 5_000,
     "what a terminal obeys": "\x1b[2J\x1b[31mpaid\u202e",
+    "what a node says that has too much to do": "nope: too many requests",
+    "what a node says that keeps no old state": "no: missing trie node",
 }
 
 

@@ -84,6 +84,8 @@ _NO_SUCH_BLOCK: Final = re.compile(r"\bblock (0x)?[0-9a-f]+ not found")
 _BUSY_CODES: Final = frozenset({429, -32029, -32097})
 # -32001 is what EIP-1898 has a node say that does not have the block.
 _BROKEN_CODES: Final = frozenset({-32001, -32601, -32603, -32700})
+_REVERTED: Final = 3
+"""geth's code for it; the words beside it are the contract's own, and anybody's contract may be."""
 _ARGUED_METHODS: Final = frozenset({"eth_sendRawTransaction", "eth_estimateGas", "eth_call"})
 
 
@@ -91,17 +93,17 @@ def meaning(method: str, code: int, message: str) -> Meaning:
     """Tell a refusal of the request from a failure of the node.
 
     Only calls and broadcasts can be refused for what they are. Our reads are always well
-    formed, so whatever a node says against one of them is about the node.
+    formed, so whatever a node says against one of them is about the node. What a contract says as
+    it reverts is nothing that a node means, however much it sounds like that.
     """
-    text = message.lower()
+    text, argued = message.lower(), method in _ARGUED_METHODS
+    if argued and (code == _REVERTED or "revert" in text):
+        return Meaning.REFUSED
     if any(word in text for word in _FORGOTTEN_WORDS):
         return Meaning.FORGOTTEN
-    if code in _BUSY_CODES or any(word in text for word in (*_BUSY_WORDS, *_BEHIND_WORDS)):
-        return Meaning.UNUSABLE
-    if _NO_SUCH_BLOCK.search(text):
+    busy_or_behind = any(word in text for word in (*_BUSY_WORDS, *_BEHIND_WORDS))
+    if code in _BUSY_CODES or busy_or_behind or _NO_SUCH_BLOCK.search(text):
         return Meaning.UNUSABLE
     if method == "eth_getLogs" and any(word in text for word in _RANGE_WORDS):
         return Meaning.TOO_WIDE
-    if method not in _ARGUED_METHODS or (code in _BROKEN_CODES and "revert" not in text):
-        return Meaning.UNUSABLE
-    return Meaning.REFUSED
+    return Meaning.UNUSABLE if not argued or code in _BROKEN_CODES else Meaning.REFUSED

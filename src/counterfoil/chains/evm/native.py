@@ -94,12 +94,12 @@ def paid_query(chain: str, block: Block, recipients: Collection[str]) -> Query[l
         if found is None or found.hash.lower() != block.hash:
             msg = f"the node does not have block {block.hash}"
             raise Unusable(msg)
-        return [_top_level(chain, block, tx) for tx in _paying(found, recipients)]
+        return [top_level(chain, block, tx) for tx in paying(found, recipients)]
 
     return Query("eth_getBlockByHash", (block.hash, True), read)
 
 
-def _paying(block: RawBlock, recipients: Collection[str]) -> list[RawTx]:
+def paying(block: RawBlock, recipients: Collection[str]) -> list[RawTx]:
     """The transactions that would pay one of ``recipients`` themselves, if they succeeded.
 
     Raises ``ValueError``, as all here do, for what no chain can hold.
@@ -114,7 +114,7 @@ def _paying(block: RawBlock, recipients: Collection[str]) -> list[RawTx]:
     ]
 
 
-def _top_level(chain: str, block: Block, tx: RawTx) -> Transfer:
+def top_level(chain: str, block: Block, tx: RawTx) -> Transfer:
     """What a transaction that succeeded paid to whom it names."""
     return _transfer(chain, block, tx.tx_hash, TOP_LEVEL, (tx.sender, str(tx.to), tx.value))
 
