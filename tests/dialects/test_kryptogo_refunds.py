@@ -56,6 +56,48 @@ async def actions(caller: Caller, invoice_id: str) -> list[str]:
     return found
 
 
+async def test_what_is_found_between_the_look_and_the_approval_is_looked_at_first(
+    firm: Firm, payments: Payments
+) -> None:
+    invoice_id = await payable(firm)
+    await payments.paid(invoice_id)
+    ordered = (await order_refund(firm, invoice_id)).data["refund"]
+    assert ordered["screening"]["decision"] == "clear"
+    named = {"refund_id": ordered["refund_id"]}
+    seen = {**named, "screening_run_id": ordered["screening"]["run_id"]}
+
+    await payments.screened(invoice_id, "aml_hold")
+    refused = await firm.second_signer.act("refund/approve", invoice_id, seen)
+    wrong = {**named, "screening_run_id": "scr_1"}
+    malformed = await firm.second_signer.act("refund/approve", invoice_id, wrong)
+    now = (await firm.second_signer.look(invoice_id)).data["refund"]["screening"]
+
+    assert refused.refusal == (409, 4090)
+    assert refused.body["data"]["rule"] == "screened_since"
+    assert refused.body["data"]["screening_run_id"] == now["run_id"]
+    assert list(malformed.fields) == ["screening_run_id"]
+    assert now["decision"] == "aml_hold"
+    assert now["run_id"] != seen["screening_run_id"]
+    read = {**named, "screening_run_id": now["run_id"]}
+    approved = await firm.second_signer.act("refund/approve", invoice_id, read)
+    assert approved.data["status"] == "refund_processing"
+
+
+async def test_a_screening_that_finds_nothing_keeps_nobody_from_approving(
+    firm: Firm, payments: Payments
+) -> None:
+    """Nor does one that a program does not name: the documents know of none."""
+    for named in (True, False):
+        invoice_id = await payable(firm)
+        await payments.paid(invoice_id)
+        ordered = (await order_refund(firm, invoice_id)).data["refund"]
+        seen = {"screening_run_id": ordered["screening"]["run_id"]} if named else {}
+        await payments.screened(invoice_id, "clear" if named else "aml_hold")
+        approved = await firm.second_signer.act("refund/approve", invoice_id, seen)
+        assert approved.data["status"] == "refund_processing"
+        assert approved.data["refund"]["screening"] is not None
+
+
 async def test_a_second_signer_lets_a_refund_go_out(firm: Firm, payments: Payments) -> None:
     invoice_id = await payable(firm)
     await payments.paid(invoice_id)

@@ -28,7 +28,8 @@ def keys(text: str) -> list[str]:
 def seen_in(page: Page) -> dict[str, str]:
     """The order that a page shows, as its form sends it back."""
     (found,) = re.findall(r'name="seen" value="([^"]+)"', page.text)
-    return {"seen": found}
+    (run,) = re.findall(r'name="seen_run" value="([^"]*)"', page.text)
+    return {"seen": found, "seen_run": run}
 
 
 async def ready_to_sign(firm: Firm, payments: Payments) -> str:
@@ -232,6 +233,30 @@ async def test_a_refund_with_papers_is_ordered_by_one_and_approved_by_another(
     assert await statuses(firm, made) == ["refund_processing"]
     file = await sue.open(f"/studio/files/{kept[0]}")
     assert file.headers["Content-Disposition"].startswith("attachment")
+
+
+async def test_what_was_found_while_sue_reads_the_order_is_shown_to_her_first(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    made = await ready_to_sign(firm, payments)
+    await order_refund(firm, made, {})
+    sue = await site.at_the_pages(SUE)
+    path = f"/studio/invoices/{made}/approve_refund"
+    page = await sue.open(f"/studio/invoices/{made}")
+    assert "Screening clear" in page.words.split("What you can do")[1]
+    queued = await sue.open("/studio/queue/refund")
+    assert "Screening clear" in queued.words
+    await payments.screened(made, "aml_hold")
+
+    for shown in (queued, page):
+        refused = await sue.send(path, seen_in(shown), token=page.form_token)
+        assert refused.status == 409
+        assert "the money was screened since you looked, and something was found" in refused.words
+    assert await statuses(firm, made) == ["refund_pending"]
+    now = await sue.open(f"/studio/invoices/{made}")
+    assert "Screening held" in now.words.split("What you can do")[1]
+    approved = await sue.send(path, seen_in(now), token=now.form_token)
+    assert "The refund is approved" in approved.words
 
 
 async def test_who_orders_a_refund_cannot_swap_it_under_the_eyes_of_who_approves(

@@ -21,7 +21,7 @@ from counterfoil.core.events import (
     Swept,
     WithdrawRefund,
 )
-from counterfoil.core.invoice import Invoice, Refund, RefundStatus, Status
+from counterfoil.core.invoice import Invoice, Refund, RefundStatus, Screening, Status
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.planning import (
     from_hold_units,
@@ -141,6 +141,15 @@ def refund_settled(invoice: Invoice, event: RefundSettled) -> Outcome:
 def stray_screened(invoice: Invoice, event: StrayScreened) -> Outcome:
     """Keep what was found about money beside the payment; whoever approves its refund sees it."""
     return replace(invoice, stray_screening=event.screening), ()
+
+
+def found_about(invoice: Invoice, amounts: tuple[Money, ...]) -> Screening | None:
+    """The newest verdict about the money that a refund takes from; None where there is none yet."""
+    if not _is_all_astray(invoice, amounts):
+        return invoice.screening
+    verdict = invoice.stray_screening
+    covered = {} if verdict is None else dict(verdict.covers)
+    return verdict if {money.asset.key for money in amounts} <= covered.keys() else None
 
 
 def _open(invoice: Invoice) -> Refund:

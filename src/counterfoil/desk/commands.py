@@ -50,6 +50,7 @@ from counterfoil.desk.reach import locked
 from counterfoil.desk.refunding import Part, in_flight, must_be_at_rest, must_be_unsent
 from counterfoil.desk.registered import must_still_be_registered
 from counterfoil.desk.resolving import check_approved_content, recalculation
+from counterfoil.desk.second_look import must_be_as_seen
 
 MAX_ATTACHMENTS: Final = 10
 """A refund carries one to ten (sources/kryptogo-invoice-approval-workflow.txt)."""
@@ -357,21 +358,23 @@ async def order_refund(  # noqa: PLR0913 - the fields of RefundReviewRequest
     return await give(desk, invoice_id, by, OrderRefund, make, key=idempotent)
 
 
-async def approve_refund(
+async def approve_refund(  # noqa: PLR0913 - one command, whole
     desk: Desk,
     invoice_id: UUID,
     by: Actor,
     idempotent: Idempotent | None = None,
     *,
     seen: UUID | None = None,
+    seen_run: UUID | None = None,
 ) -> InvoiceView:
     """Let an ordered refund go out; not by the person who ordered it.
 
     Where a sign-off waited for it, that happens with it, and is refused as it would have been.
 
-    With ``seen`` the approval is for the refund of this id alone: whoever ordered it could else put
-    another address and amount in its place under the eyes of the second person. `Conflict` then.
-    Without, only the first refund of an invoice is approved: `Invalid` for any later one.
+    With ``seen`` the approval is for the refund of this id alone, with ``seen_run`` for what the
+    screening of this id had found about its money (`second_look.must_be_as_seen`). `Conflict` where
+    either is another by now. Without ``seen`` only the first refund of an invoice is approved:
+    `Invalid` for any later one.
     """
 
     async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:
@@ -380,14 +383,8 @@ async def approve_refund(
         if invoice.status is Status.REFUND_PENDING and refund is not None:
             # Whoever ordered it is refused for that, whatever they saw.
             ordered_it = by.uid == refund.ordered_by
-            if seen is None and refund.number > 1 and not ordered_it:
-                sentence = "is required: more than one refund was ordered; name the one you saw"
-                raise Invalid.field("refund_id", sentence)
-            if seen not in {None, refund.refund_id} and not ordered_it:
-                raise Conflict(
-                    "another refund stands here than the one you looked at, and nothing was"
-                    " approved; look at its address and amount and then decide"
-                )
+            if not ordered_it:
+                must_be_as_seen(invoice, refund, seen, seen_run)
             await check_refund(desk, tx, by.org_id, FAMILY, refund.address)
             if refund.with_sign_off:
                 check_approved_content(invoice, by.uid)

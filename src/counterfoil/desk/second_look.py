@@ -1,4 +1,7 @@
-"""What a second person decides by: the order itself, where it goes, why, and its papers by name."""
+"""What a second person decides by: the order itself, where it goes, why, and what was found.
+
+Its papers are told by name.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,27 +12,42 @@ from uuid import UUID
 from counterfoil.books import files, orgs
 from counterfoil.books.transfers import TransferRow, received
 from counterfoil.core import ids
+from counterfoil.core.errors import Conflict, Invalid
 from counterfoil.core.homeward import Origin
-from counterfoil.core.invoice import Invoice, Refund
+from counterfoil.core.invoice import Invoice, Refund, Screening
 from counterfoil.core.reckoning import Depth, rough_dollars
+from counterfoil.core.refund_rules import found_about
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.homeward import origin_of
 from counterfoil.desk.queries import InvoiceView
 
-__all__ = ["Facts", "Order", "Origin", "facts_of", "open_order", "orders", "paper_names"]
+__all__ = [
+    "Facts",
+    "Order",
+    "Origin",
+    "facts_of",
+    "must_be_as_seen",
+    "open_order",
+    "orders",
+    "paper_names",
+]
 
 MOST_PAYERS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A refund, what its address has to do with its money, and who sent most of that."""
+    """A refund, what its address has to do with its money, and who sent most of that.
+
+    ``found`` is the newest verdict about the money that it takes from.
+    """
 
     refund: Refund
     origin: Origin
     came_from: tuple[str, ...]
+    found: Screening | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +62,42 @@ def orders(view: InvoiceView) -> dict[UUID, Order]:
     """The refunds of an invoice by id."""
     return {
         refund.refund_id: Order(
-            refund, origin_of(refund, view.transfers, view.moves), _payers(refund, view.transfers)
+            refund,
+            origin_of(refund, view.transfers, view.moves),
+            _payers(refund, view.transfers),
+            found_about(view.invoice, refund.amounts),
         )
         for refund in view.invoice.refunds
     }
+
+
+def must_be_as_seen(
+    invoice: Invoice, refund: Refund, seen: UUID | None, seen_run: UUID | None
+) -> None:
+    """Refuse to approve another order than somebody saw, or money about which more was found since.
+
+    Whoever ordered it could else put another address and amount in its place under the eyes of the
+    second person, and what a screening finds while they read would be approved unseen. A screening
+    that is clear stands against nothing, so it is none that has to be seen. What is None is not
+    compared, but only the first refund of an invoice is approved without its id: `Invalid` for any
+    later one. Raises `Conflict` otherwise.
+    """
+    if seen is None and refund.number > 1:
+        sentence = "is required: more than one refund was ordered; name the one you saw"
+        raise Invalid.field("refund_id", sentence)
+    if seen not in {None, refund.refund_id}:
+        raise Conflict(
+            "another refund stands here than the one you looked at, and nothing was"
+            " approved; look at its address and amount and then decide"
+        )
+    found = found_about(invoice, refund.amounts)
+    if seen_run is None or found is None or found.decision == "clear" or found.run_id == seen_run:
+        return
+    raise Conflict(
+        "the money was screened since you looked, and something was found; nothing was approved;"
+        " look at what it says and then decide",
+        data={"rule": "screened_since", "screening_run_id": ids.public("scr", found.run_id)},
+    )
 
 
 def _payers(refund: Refund, came: Iterable[TransferRow]) -> tuple[str, ...]:

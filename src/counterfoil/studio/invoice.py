@@ -76,8 +76,16 @@ class Asked:
     @property
     def seen(self) -> UUID:
         """The order that the page showed; one that there is not where the form names none."""
+        return self._named("seen")
+
+    @property
+    def seen_run(self) -> UUID:
+        """The screening that the page told of; one that there is not where it told of none."""
+        return self._named("seen_run")
+
+    def _named(self, field_name: str) -> UUID:
         try:
-            return UUID(self.form.raw("seen"))
+            return UUID(self.form.raw(field_name))
         except ValueError:
             return UUID(int=0)
 
@@ -160,7 +168,7 @@ SIMPLE: Final[Mapping[str, Give]] = {
     ),
     "sign_off": _sign_off,
     "approve_refund": lambda a: commands.approve_refund(
-        a.desk, a.invoice_id, a.request.user.actor, seen=a.seen
+        a.desk, a.invoice_id, a.request.user.actor, seen=a.seen, seen_run=a.seen_run
     ),
     "withdraw_refund": lambda a: commands.withdraw_refund(
         a.desk, a.invoice_id, a.request.user.actor, a.reason

@@ -170,7 +170,12 @@ ACTIONS: Final = (
         schema.APPROVE_REFUND_FIELDS,
         {},
         lambda a: commands.approve_refund(
-            a.desk, a.invoice_id, a.by, a.key, seen=schema.refund_seen(a.fields)
+            a.desk,
+            a.invoice_id,
+            a.by,
+            a.key,
+            seen=schema.refund_seen(a.fields),
+            seen_run=schema.screening_seen(a.fields),
         ),
     ),
     Action(

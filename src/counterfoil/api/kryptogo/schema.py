@@ -216,6 +216,12 @@ APPROVE_REFUND_FIELDS: Final = (
         "The open refund as you saw it; refused when another stands in its place meanwhile, and"
         " required once more than one refund of the invoice was ordered.",
     ),
+    Field(
+        "screening_run_id",
+        Text(36),
+        "The refund's screening.run_id as you saw it; refused when a screening has found something"
+        " about its money since.",
+    ),
 )
 APPROVE_REDIRECT_FIELDS: Final = (
     Field(
@@ -409,6 +415,16 @@ def refund_seen(found: Mapping[str, Any]) -> UUID | None:
     seen = None if named is None else ids.parse("ref", named)
     if named is not None and seen is None:
         raise Invalid.field("refund_id", "must be the refund_id of the invoice's open refund")
+    return seen
+
+
+def screening_seen(found: Mapping[str, Any]) -> UUID | None:
+    """The screening that an approval names; None where it names none. Raises `Invalid`."""
+    named = found.get("screening_run_id")
+    seen = None if named is None else ids.parse("scr", named)
+    if named is not None and seen is None:
+        sentence = "must be the screening.run_id of the invoice's open refund"
+        raise Invalid.field("screening_run_id", sentence)
     return seen
 
 

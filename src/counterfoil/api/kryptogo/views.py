@@ -45,6 +45,7 @@ from counterfoil.core.pay_links import PayLinks
 from counterfoil.core.payment_uri import payment_uri
 from counterfoil.core.pricing import FIAT_DECIMALS, due_text
 from counterfoil.core.reckoning import Depth, rough_dollars
+from counterfoil.core.refund_rules import found_about
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import refunding
 from counterfoil.desk.delivering import Told
@@ -448,7 +449,16 @@ def _refund(view: InvoiceView, refund: Refund) -> Json:
         "after_completion": refund.after_completion,
         "with_sign_off": refund.with_sign_off,
         "second_person": refund.second_person,
+        "screening": _found_about(refund, view),
     }
+
+
+def _found_about(refund: Refund, view: InvoiceView) -> Json | None:
+    """What an approval of it is for; null once that is over, or before anything is known."""
+    found = found_about(view.invoice, refund.amounts) if refund.status.is_open else None
+    if found is None:
+        return None
+    return {"run_id": ids.public("scr", found.run_id), "decision": found.decision}
 
 
 def _refund_amount(money: Money, back: Money, made: Sequence[Any]) -> Json:
