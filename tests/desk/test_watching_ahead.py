@@ -1,6 +1,7 @@
 """While one range is recorded the next is fetched; nothing is lost or made up by it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from support.invoices import DUE, USDT
 from support.shop import desk_on
 from support.tower import CountingChain, Tower
 
-NARROW = WatchLimits(widest_range=10)
+NARROW = WatchLimits(widest_range=10, ranges_at_once=1)
 
 
 class Flaky(CountingChain):
@@ -79,6 +80,30 @@ async def test_every_range_is_fetched_once_and_one_ahead(reader: Reader) -> None
     assert await reader.reads() == (20, 20)
     assert await reader.shop.deposited(bill) == DUE
     assert reader.chain.asked["transfers"] == 3
+
+
+async def test_several_ranges_are_read_in_a_row_and_each_stays_read(reader: Reader) -> None:
+    early, late = await reader.shop.bill(), await reader.shop.bill()
+    reader.mine(14)
+    reader.chain.pay(USDT.contract, early.deposit_address, DUE)
+    reader.mine(20)
+    reader.chain.pay(USDT.contract, late.deposit_address, DUE)
+    reader.mine(40)
+    reader.chain.silent_from = frozenset({31})
+    reader.watcher = reader.another(replace(NARROW, ranges_at_once=4))
+
+    reader.clock.advance(timedelta(minutes=1))
+    reader.chain.asked.clear()
+    with pytest.raises(ChainUnreachable):
+        await reader.watcher.step()
+    assert (await reader.position()).final_number == 30, "what stands before the trouble is read"
+    assert reader.chain.asked["transfers"] == 3
+    assert await reader.shop.deposited(early) == DUE
+    assert await reader.shop.transfers(late) == []
+
+    reader.chain.silent_from = frozenset()
+    assert await reader.reads() == (70, 70)
+    assert await reader.shop.deposited(late) == DUE
 
 
 async def test_what_was_fetched_ahead_is_forgotten_where_a_reorg_replaced_it(slow: Reader) -> None:

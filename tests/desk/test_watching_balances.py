@@ -329,7 +329,7 @@ async def test_missed_blocks_are_read_before_balances_are_compared_but_not_for_e
     clock = FakeClock()
     tower = Tower(desk_on(database, clock), clock, Asked(clock))
     await tower.shop.open()
-    watcher = tower.another(WatchLimits(start_block=0, widest_range=2))
+    watcher = tower.another(WatchLimits(start_block=0, widest_range=2, ranges_at_once=1))
     await watcher.step()
     for _ in range(AT_ONCE + 20):
         await tower.shop.bill()

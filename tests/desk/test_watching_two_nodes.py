@@ -16,7 +16,7 @@ from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
 from counterfoil.desk import doubting, landing, moving, provisioning, settings
 from counterfoil.desk.landing import Landed, LandedItem, Settled
-from counterfoil.workers.watch import FinalityBroken
+from counterfoil.workers.branch import FinalityBroken
 from support.fake_chain import FakeChain
 from support.fake_clock import FakeClock
 from support.invoices import CUSTOMER, DUE, USDT

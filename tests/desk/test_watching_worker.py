@@ -156,8 +156,10 @@ async def test_finalized_blocks_missed_in_an_outage_are_read_only_once(database:
 
 async def test_what_was_read_before_a_crash_is_not_read_again(tower: Tower) -> None:
     tower.chain.mine(500)
+    await tower.watcher.stop()
+    watcher = tower.another(WatchLimits(ranges_at_once=1))
     for _ in range(2):
-        await tower.watcher.step()
+        await watcher.step()
     assert (await tower.position()).final_number == 400
 
     tower.clock.advance(timedelta(minutes=1))

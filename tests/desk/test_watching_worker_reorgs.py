@@ -7,7 +7,7 @@ from counterfoil.chains.port import At, Block, ChainUnreachable
 from counterfoil.core.invoice import Status
 from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
-from counterfoil.workers.watch import FinalityBroken
+from counterfoil.workers.branch import FinalityBroken
 from support.fake_chain import FakeChain
 from support.fake_clock import FakeClock
 from support.invoices import DUE, USDT

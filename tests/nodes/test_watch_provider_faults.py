@@ -16,8 +16,9 @@ from counterfoil.core.reckoning import Depth
 from counterfoil.db.pool import Database
 from counterfoil.desk import comparing, doubting
 from counterfoil.desk.desk import Desk
+from counterfoil.workers.branch import FinalityBroken
 from counterfoil.workers.going_on import STANDS_STILL_AFTER
-from counterfoil.workers.watch import ChainWatcher, FinalityBroken, WatchedAddresses
+from counterfoil.workers.watch import ChainWatcher, WatchedAddresses
 from support.chain import QUICK, LocalChain
 from support.fake_clock import FakeClock
 from support.invoices import DUE

@@ -19,6 +19,7 @@ from counterfoil.desk.provisioning import Stock
 from counterfoil.desk.tidying import tidy
 from counterfoil.signer.client import SignerUnreachable
 from counterfoil.workers.attach import Attacher
+from counterfoil.workers.branch import FinalityBroken
 from counterfoil.workers.children import ChildFueler
 from counterfoil.workers.examine import Examiner
 from counterfoil.workers.expire import Expirer
@@ -32,7 +33,6 @@ from counterfoil.workers.retell import Reteller
 from counterfoil.workers.screen import Screener
 from counterfoil.workers.watch import (
     ChainWatcher,
-    FinalityBroken,
     WatchedAddresses,
     WatchLimits,
 )

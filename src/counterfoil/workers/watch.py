@@ -2,25 +2,25 @@
 
 Polling is the truth. Cursors never jump: after an outage of any length the same loop reads every
 block since, in chunks. What a node says is believed only as far as hashes carry it: a range counts
-when the block that ends it had the same hash before and after the logs were read, a cursor goes
-back only when a block at the same height has another hash, and a node that merely lags is waited
-for (specs/chains.md 6.2, 6.3).
+when the block that ends it had the same hash before and after the logs were read, and a cursor
+goes back only where `branch` proves that it must (specs/chains.md 6.2, 6.3).
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import attrgetter
 from typing import Final
 
 import structlog
 
 from counterfoil.chains.port import Block, Chain, ChainMoved, RangeTooWide
+from counterfoil.core.values import replace
 from counterfoil.desk import doubting, watching
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.foreseeing import NO_LOOKS
 from counterfoil.desk.watching import (
-    Anchor,
     Lease,
     LeaseLost,
     Mark,
@@ -31,6 +31,7 @@ from counterfoil.desk.watching import (
     TransferRow,
 )
 from counterfoil.workers import witness
+from counterfoil.workers.branch import Branch, FinalityBroken, is_there
 from counterfoil.workers.comparing import BalanceCheck
 from counterfoil.workers.foresee import Foreseer
 from counterfoil.workers.going_on import GoingOn
@@ -41,7 +42,7 @@ from counterfoil.workers.runner import RightOfWay, quietly
 from counterfoil.workers.watched import LISTED_AT_MOST, WatchedAddresses
 from counterfoil.workers.witness import TWO_NODES_FROM_DOLLARS
 
-__all__ = ["ChainWatcher", "FinalityBroken", "WatchLimits", "WatchedAddresses"]
+__all__ = ["ChainWatcher", "WatchLimits", "WatchedAddresses"]
 
 NO_OLD_STATE: Final = (
     "no node that answers keeps what was true at final blocks: ether that contracts paid is not"
@@ -53,10 +54,6 @@ HURRY: Final = timedelta(seconds=2)
 """How long after a payment was seen its chain is looked at more often, until it is safe."""
 
 
-class FinalityBroken(Exception):  # noqa: N818 - says what happened, as core/errors.py does
-    """A finalized block has another hash now. Nothing is rewritten; an operator must look."""
-
-
 @dataclass(frozen=True, slots=True)
 class WatchLimits:
     """How a chain is watched.
@@ -64,6 +61,7 @@ class WatchLimits:
     ``start_block`` is where a chain that was never watched begins, None at its finalized block.
     ``widest_range`` is how many blocks one query spans at most: few enough that a busy
     chain's logs fit into one answer, and that one range is fetched while another is recorded.
+    After an outage so many ``ranges_at_once`` follow each other before tips are looked at again.
     A watcher that says nothing for ``lease_seconds`` is replaced by another. Payments of
     ``two_nodes_from_dollars`` or more need two nodes that agree; what they do not agree on is
     asked again every ``recheck_seconds``. Balances of ``coins_at_once`` addresses are looked at for
@@ -72,6 +70,7 @@ class WatchLimits:
 
     start_block: int | None = None
     widest_range: int = 200
+    ranges_at_once: int = 4
     lease_seconds: float = 15
     listed_at_most: int = LISTED_AT_MOST
     two_nodes_from_dollars: int = TWO_NODES_FROM_DOLLARS
@@ -123,6 +122,7 @@ class ChainWatcher:
         self._safe_upto = 0
         self._recheck_at = desk.clock.now()
         self._going_on = GoingOn(chain, desk.clock)
+        self._branch = Branch(desk, chain)
         self._balances = BalanceCheck(desk, chain, self._lease, self._limits.two_nodes_from_dollars)
         self._log = structlog.get_logger(worker="watch", chain=chain.key)
 
@@ -177,7 +177,7 @@ class ChainWatcher:
         """Advance, unless the chain stands still; and ask again about what is doubted."""
         try:
             if at.halted:
-                await self._must_stand(at, await self._chain.block(at.final.number))
+                self._branch.must_stand(at, await self._chain.block(at.final.number))
                 await doubting.resume(self._desk, self._chain.key)
                 self._log.warning("chain_goes_on", final=at.final.number)
             behind = await self._advance(at)
@@ -196,16 +196,6 @@ class ChainWatcher:
         if lacking != at.lacking:
             await doubting.lack(self._desk, self._chain.key, lacking)
 
-    async def _must_stand(self, at: Position, last: Block | None) -> None:
-        """Raise `FinalityBroken` where the last block that was final has another hash."""
-        if last is not None and last.hash != at.final.hash:
-            msg = (
-                f"{self._chain.key}: finalized block {at.final.number} had the hash"
-                f" {at.final.hash}, the node now says {last.hash}; the chain stands still until"
-                " a person has looked"
-            )
-            raise FinalityBroken(msg)
-
     async def _advance(self, at: Position) -> bool:
         tip, safe, final = await asyncio.gather(
             self._chain.block("latest"), self._chain.block("safe"), self._chain.block("finalized")
@@ -219,8 +209,7 @@ class ChainWatcher:
             # is in here.
             await self._watched.refresh()
         if final is not None and final.number > at.head.number:
-            # After an outage most of what was missed is final: read it once, and for good.
-            return await self._settle(at, final, tip or final) is not None
+            return await self._catch_up(at, final, tip or final)
         head = None if tip is None else await self._follow(at, tip)
         behind = tip is not None and head is not None and head.number < tip.number
         if final is not None and final.number > at.final.number and not self._may_settle_later():
@@ -245,7 +234,7 @@ class ChainWatcher:
         """
         if tip.number < at.head.number or tip.hash == at.head.hash:
             return None
-        after = await self._common_ancestor(at, tip)
+        after = await self._branch.ancestor(at, tip)
         if after is None or after.number >= tip.number:
             return None  # a node lags, or one shows another head where the next stands by ours
         read = await self._head_pass.next(after, tip)
@@ -265,12 +254,25 @@ class ChainWatcher:
             self._paid_at = self._desk.clock.now()
         return end
 
+    async def _catch_up(self, at: Position, final: Block, tip: Block) -> bool:
+        """After an outage most of what was missed is final: read it once, and for good."""
+        more = False
+        for _ in range(self._limits.ranges_at_once):
+            end = await self._settle(at, final, tip)
+            if end is None:
+                break
+            more, mark = True, _mark(end)
+            if end.number >= final.number:
+                break
+            at = replace(at, final=mark, head=max(mark, at.head, key=attrgetter("number")))
+        return more
+
     async def _settle(self, at: Position, final: Block, tip: Block) -> Block | None:
         """The final pass over one range; answers the block that ended it, None while it waits."""
         last = await self._chain.block(at.final.number)
         if last is None:
             return None
-        await self._must_stand(at, last)
+        self._branch.must_stand(at, last)
         read = await self._final_pass.next(anchor_of(at.final), final)
         if read is None:
             return None
@@ -317,7 +319,7 @@ class ChainWatcher:
         blocks = await watching.seen_blocks(self._desk, self._chain.key, safe.number)
         numbers = {block.block_number for block in blocks}
         there = await self._chain.headers(numbers, below=safe) if numbers else {}
-        canonical = [b.block_hash for b in blocks if _is(there[b.block_number], b.block_hash)]
+        canonical = [b.block_hash for b in blocks if is_there(there[b.block_number], b.block_hash)]
         if not canonical and safe.number <= at.safe_number:
             return
         self._safe_upto = safe.number
@@ -338,44 +340,6 @@ class ChainWatcher:
         """
         self._recorded()
         await self._way.give()
-
-    async def _common_ancestor(self, at: Position, tip: Block) -> Anchor | None:
-        """The highest block read that is still in the tip's chain; None while the node lags.
-
-        Another node may have told the tip: whoever lists what follows must have this block too.
-        """
-        if tip.number == at.head.number + 1 and tip.parent_hash == at.head.hash:
-            return anchor_of(at.head)
-        if tip.number > at.head.number:
-            here = await self._chain.block(at.head.number)
-            if here is None or here.hash == at.head.hash:
-                return None if here is None else anchor_of(at.head)
-        return await self._rewound(at)
-
-    async def _rewound(self, at: Position) -> Anchor:
-        """Halve the anchors until the last one that a reorg left in place is found.
-
-        An anchor that stands proves all below it, so a dozen headers tell among thousands;
-        the final cursor stands in any case.
-        """
-        anchors = await watching.anchors(self._desk, self._chain.key)
-        standing, replaced = 0, len(anchors)
-        while standing < replaced:
-            middle = (standing + replaced) // 2
-            if await self._stands(anchors[middle]):
-                standing = middle + 1
-            else:
-                replaced = middle
-        if not standing:
-            # Nothing above stands: a very deep reorg, or a node of another chain altogether.
-            await self._must_stand(at, await self._chain.block(at.final.number))
-        ancestor = anchors[standing - 1] if standing else anchor_of(at.final)
-        if ancestor.number < at.head.number:
-            self._log.warning("reorg", head=at.head.number, ancestor=ancestor.number)
-        return ancestor
-
-    async def _stands(self, anchor: Anchor) -> bool:
-        return _is(await self._chain.block(anchor.number), anchor.hash)
 
     async def _with_native(
         self, view: Chain, read: Read, at: Position, tip: Block, *, settles: bool = False
@@ -494,7 +458,3 @@ def _mark(block: Block) -> Mark:
 
 def _news(tip: Block | None, head: Mark) -> bool:
     return tip is not None and tip.hash != head.hash
-
-
-def _is(block: Block | None, block_hash: str) -> bool:
-    return block is not None and block.hash == block_hash
