@@ -193,7 +193,11 @@ async def test_a_completed_invoice_is_refunded_in_parts_up_to_what_was_received(
         " left is 81.807692 USDT"
     }
     assert last["status"] == "refunded"
-    assert last["payment_intent"]["partial_refund_amount"] == "92.307693"
+    assert last["payment_intent"]["partial_refund_amount"] == "10.500001"
+    assert last["payment_intent"]["refund_crypto_amount"] == "81.807692"
+    assert last["payment_intent"]["refund_tx_hash"] == last["refund"]["amounts"][0]["tx_hash"]
+    assert last["payment_intent"]["refund_tx_hash"] is not None
+    assert [one["is_partial"] for one in last["refunds"]] == [True, True, False]
     assert [one["amounts"][0]["amount"] for one in last["refunds"]] == [
         "10.50",
         "0.000001",
@@ -203,7 +207,7 @@ async def test_a_completed_invoice_is_refunded_in_parts_up_to_what_was_received(
         ("sweep", "", DUE),
         ("partial_refund", CUSTOMER_WALLET, 10_500_000),
         ("partial_refund", other_wallet, 1),
-        ("partial_refund", CUSTOMER_WALLET, 81_807_692),
+        ("refund", CUSTOMER_WALLET, 81_807_692),
     ]
 
 
@@ -220,7 +224,8 @@ async def test_what_stayed_after_a_surplus_went_back_can_follow_it(
     refunded = await sent_back(firm, payments, invoice_id)
 
     assert refunded["status"] == "refunded"
-    assert refunded["payment_intent"]["partial_refund_amount"] == "138.461539"
+    assert refunded["payment_intent"]["partial_refund_amount"] == "46.153846"
+    assert refunded["payment_intent"]["refund_crypto_amount"] == "92.307693"
 
 
 async def test_a_surplus_sent_back_leaves_the_rest_to_be_signed_for(

@@ -43,6 +43,8 @@ async def test_a_settled_invoice_is_refunded_in_parts_up_to_what_was_received(
     assert "what is left is 89.499999 USDC" in too_much.fields["refund_amount"]
     last = await journey.refund(bill, home)
     assert last["status"] == "refunded"
+    assert last["payment_intent"]["refund_crypto_amount"] == "89.499999"
+    assert last["payment_intent"]["refund_tx_hash"] == last["refund"]["amounts"][0]["tx_hash"]
     assert await arb.paid_to(usdc, home) == [10_500_000, 89_499_999]
     assert await arb.paid_to(usdc, other) == [1]
 

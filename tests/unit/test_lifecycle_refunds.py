@@ -110,7 +110,7 @@ class TestWhole:
         assert half.status is S.COMPLETED
         rest = through(half, order(), APPROVE, settled(DUE, 0, DUE))
         assert rest.status is S.REFUNDED
-        assert [(one.number, one.is_whole) for one in rest.refunds] == [(1, False), (2, False)]
+        assert [(one.number, one.is_whole) for one in rest.refunds] == [(1, False), (2, True)]
         assert len({one.refund_id for one in rest.refunds}) == 2
 
 

@@ -369,11 +369,11 @@ class RefundStatus(StrEnum):
 class Refund:
     """Money of an invoice that goes back: some of what is still with us, or all of it.
 
-    At most one of an invoice is open at a time; ``number`` counts them from 1. ``is_whole``: it
-    returns everything that had come in. ``returns_to`` is where the invoice stood when it was
-    ordered, and stands again once it is settled or withdrawn, unless the money says otherwise.
-    ``with_sign_off``: it is the surplus of a sign-off that waits for its approval, and happens with
-    it.
+    At most one of an invoice is open at a time; ``number`` counts them from 1. ``is_whole``: with
+    it all of the payment has gone back, what earlier refunds returned of it included.
+    ``returns_to`` is where the invoice stood when it was ordered, and stands again once it is
+    settled or withdrawn, unless the money says otherwise. ``with_sign_off``: it is the surplus of a
+    sign-off that waits for its approval, and happens with it.
     """
 
     refund_id: UUID

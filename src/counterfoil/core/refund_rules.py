@@ -52,7 +52,7 @@ def refund_ordered(invoice: Invoice, event: OrderRefund) -> Outcome:
         address=event.address,
         reason=event.reason,
         attachment_file_ids=event.attachment_file_ids,
-        is_whole=_key(amounts) == _key(reckoning.received(invoice)),
+        is_whole=_leaves_nothing(invoice, amounts),
         returns_to=invoice.status,
         ordered_by=event.by,
         ordered_at=event.at,
@@ -218,6 +218,11 @@ def _is_all_astray(invoice: Invoice, amounts: tuple[Money, ...]) -> bool:
     """Whether nothing of the payment goes back, only what strayed here beside it."""
     aside = {a.asset for a in reckoning.to_return_astray(invoice, amounts)}
     return {money.asset for money in amounts} <= aside
+
+
+def _leaves_nothing(invoice: Invoice, amounts: tuple[Money, ...]) -> bool:
+    """Whether all of the payment has gone back once this has, so that the invoice is refunded."""
+    return not invoice.settled.paid_out and _key(amounts) == _key(reckoning.holdings(invoice))
 
 
 def _to_sweep(invoice: Invoice, amounts: tuple[Money, ...]) -> tuple[Money, ...]:
