@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from counterfoil.books import lost
-from counterfoil.chains.port import NonceSeen
+from counterfoil.chains.port import At, Block, NonceSeen
 from counterfoil.core.errors import NotFound, OutOfPlace
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import approving, moving
@@ -19,6 +19,7 @@ from support.fake_clock import FakeClock
 from support.invoices import CHECKER
 from support.pen import Pen
 from support.till import Till, fresh_hash, reserve
+from support.tower import left_behind
 from support.treasury import land
 
 LIMITS = TxTerms(nonce=0, gas_limit=100_000, max_fee_wei=10**9, tip_wei=10**6)
@@ -71,6 +72,8 @@ async def foreign(till: Till, chain: FakeChain, tx_hash: str | None = None) -> s
     pool = (await till.wallet("pool")).address
     chain.pool.append(FakeTx(tx_hash or fresh_hash(), pool, 0))
     chain.mine(10)
+    final = chain.finalized_block()
+    await till.watched_to(final.number, block_hash=final.hash)
     await till.freeze("pool", "the chain counts more than we signed")
     return pool
 
@@ -129,6 +132,58 @@ async def test_a_node_that_is_behind_hides_no_nonce_that_somebody_used(
     pool = await foreign(till, chain)
     chain.says = dict.fromkeys(("a", "b"), NonceSeen(chain.finalized_block().hash, 1))
     with pytest.raises(OutOfPlace, match="thaw with --explained 0"):
+        await thawed(till, chain, signer, pool)
+    assert await stays_frozen(till)
+
+
+class Choosing(FakeChain):
+    """Two nodes behind one client, of which the first is behind in everything until it is left."""
+
+    first: FakeChain | None = None
+    other_is_away: bool = False
+
+    async def block(self, at: At) -> Block | None:
+        return await (self.first.block(at) if self.first else super().block(at))
+
+    async def nonce(self, address: str, at: str) -> int:
+        return await (self.first.nonce(address, at) if self.first else super().nonce(address, at))
+
+    async def prefer_above(self, number: int) -> bool:
+        if self.other_is_away or not await super().prefer_above(number):
+            return False
+        self.first = None
+        return True
+
+
+async def test_a_node_that_is_behind_in_everything_thaws_nothing(
+    till: Till, clock: FakeClock, signer: Keeping
+) -> None:
+    """What it calls final is older than what the wallet was frozen for."""
+    chain = Choosing(clock)
+    chain.mine(9)
+    behind = left_behind(chain)
+    pool = await foreign(till, chain)
+    chain.first, chain.other_is_away = behind, True
+    with pytest.raises(OutOfPlace, match=r"no node that answers has finalized block \d+"):
+        await thawed(till, chain, signer, pool)
+    chain.other_is_away = False
+    with pytest.raises(OutOfPlace, match="thaw with --explained 0"):
+        await thawed(till, chain, signer, pool)
+    assert await stays_frozen(till)
+
+
+async def test_a_node_that_hides_a_nonce_thaws_nothing_while_another_counts_it(
+    till: Till, clock: FakeClock, signer: Keeping
+) -> None:
+    class Hiding(FakeChain):
+        async def nonce(self, address: str, at: str) -> int:
+            del address, at
+            return 0
+
+    chain = Hiding(clock)
+    pool = await foreign(till, chain)
+    chain.says["b"] = NonceSeen(chain.finalized_block().hash, 1)
+    with pytest.raises(OutOfPlace, match="counts 0 transactions of this wallet, and b counts 1"):
         await thawed(till, chain, signer, pool)
     assert await stays_frozen(till)
 

@@ -7,9 +7,9 @@ them are ours; what neither of them can explain, a person has to, nonce by nonce
 from collections.abc import Collection
 from uuid import UUID
 
-from counterfoil.chains.port import Chain
+from counterfoil.chains.port import Block, Chain
 from counterfoil.core.errors import NotFound, OutOfPlace
-from counterfoil.desk import adopting, moving, upkeep
+from counterfoil.desk import adopting, moving, proving, upkeep
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.moving import WalletRow
 from counterfoil.signer.client import SignerClient, SignerRefused, SignerUnreachable
@@ -82,18 +82,51 @@ class _Look:
         """
         chain, address = self._chain, self._wallet.address
         open_txs = await upkeep.open_txs(self._desk, chain.key, address)
-        block = await chain.block("finalized")
-        if block is None:
-            raise OutOfPlace("nothing was changed, as no node tells its finalized block; ask again")
+        block = await self._final()
         # At that very block: a node that is behind would hide nonces that others used since.
         self.nonce = await chain.nonce(address, block.hash)
         self.at_block = block.number
+        await self._must_count_alike(block)
         siblings = {one[0].nonce: one for one in moving.lineages(open_txs)}
         used = {nonce for nonce in siblings if nonce < self.nonce}
         for nonce in sorted(used.union(range(self._wallet.next_nonce, self.nonce))):
             hashes = [row.tx_hash for row in siblings.get(nonce, ())]
             if not any([await chain.receipt(one) for one in hashes]):
                 await self._at(nonce, hashes)
+
+    async def _final(self) -> Block:
+        """A finalized block at or above the last one in the books.
+
+        A node that is behind in everything tells of none: it does not know yet who used what the
+        wallet was frozen for. Another is looked for, and there may be none.
+        """
+        booked = await proving.final_block(self._desk, self._chain.key)
+        least = 0 if booked is None else booked.number
+        block = await self._chain.block("finalized")
+        if block is None or block.number < least:
+            await self._chain.prefer_above(least)
+            block = await self._chain.block("finalized")
+        if block is None or block.number < least:
+            raise OutOfPlace(
+                "nothing was changed, as no node that answers has finalized block"
+                f" {least}, which the books have; ask again"
+            )
+        return block
+
+    async def _must_count_alike(self, block: Block) -> None:
+        """Refuse where another node counts more of the wallet than the one that was asked."""
+        told = await self._chain.nonce_by_each(self._wallet.address, [], block.number)
+        more = {
+            name: seen.count
+            for name, seen in told.items()
+            if seen is not None and (seen.block_hash != block.hash or seen.count > self.nonce)
+        }
+        if more:
+            said = ", ".join(f"{name} counts {count}" for name, count in more.items())
+            raise OutOfPlace(
+                f"nothing was changed, as nodes do not agree: at block {block.number} one counts"
+                f" {self.nonce} transactions of this wallet, and {said}; ask again"
+            )
 
     async def _at(self, nonce: int, siblings: list[str]) -> None:
         seen = await self._adopter.look(self._chain, self._wallet, nonce, reverted=True)
