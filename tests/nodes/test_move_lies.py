@@ -206,6 +206,30 @@ def hide(node: Provider, tx_hash: str) -> None:
     node.change = change
 
 
+async def test_transactions_that_one_node_makes_up_freeze_no_wallet(two: TwoNodes) -> None:
+    """Else whoever runs it could stop all payments until a person looked."""
+    house, worker = two.house, two.worker()
+    bill = await house.signed_bill(DUE, USDC)
+    two.first.answer("eth_getTransactionCount", "0x5")
+    assert await worker.reserve(two.chain) is False
+    sweep = await house.move(bill, "sweep")
+    assert (sweep.status, (await house.wallet("operator")).frozen_reason) == ("ready", None)
+    assert "a node counts 5 transactions of" in str(sweep.wait_reason)
+    assert "a node does not count it as consumed" in str(sweep.wait_reason)
+
+    two.first.recover()
+    two.later()
+    assert await worker.reserve(two.chain)
+    two.first.answer("eth_getTransactionCount", "0x5")
+    for _ in range(SIGHTINGS + 1):
+        await worker.follow(two.chain)
+    assert (await house.wallet("operator")).frozen_reason is None
+
+    two.first.recover()
+    await house.drive(worker, rounds=4)
+    assert await house.status(bill) is Status.COMPLETED
+
+
 async def test_a_payment_that_all_nodes_denied_in_a_bad_hour_is_booked_and_not_made_again(
     two: TwoNodes,
 ) -> None:

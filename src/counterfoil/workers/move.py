@@ -54,7 +54,7 @@ from counterfoil.workers.evm_moves import (
 )
 from counterfoil.workers.proven import Mined, Vouching
 from counterfoil.workers.runner import alone, sentence
-from counterfoil.workers.stuck import Unblocker, not_proven_gone
+from counterfoil.workers.stuck import Unblocker, contradicted, not_proven_gone
 from counterfoil.workers.witness import TWO_NODES_FROM_DOLLARS
 
 _log: Final = structlog.get_logger("counterfoil.move")
@@ -170,7 +170,7 @@ class MoveWorker:
         checked = False
         next_batch = children.next_batch if wallet.role == "child" else moving.next_batch
         while batch := await next_batch(self._desk, wallet, skip=skip):
-            if not checked and await self._is_ahead(chain, wallet):
+            if not checked and await self._is_ahead(chain, wallet, batch):
                 return signed
             checked = True
             reserved = await self._attempt(chain, batch)
@@ -183,15 +183,24 @@ class MoveWorker:
                 skip |= batch.move_ids
         return signed
 
-    async def _is_ahead(self, chain: Chain, wallet: WalletRow) -> bool:
+    async def _is_ahead(self, chain: Chain, wallet: WalletRow, batch: Batch) -> bool:
         """Whether the chain counts more of the wallet than the books, so nothing is signed now.
 
-        What we signed ourselves is taken into the books; anything else freezes the wallet.
+        What we signed ourselves is taken into the books; anything else freezes the wallet. Its
+        ``batch`` waits while another node contradicts: one that lies could stop all payments.
         """
         nonce = await chain.nonce(wallet.address, "finalized")
         if nonce <= wallet.next_nonce:
             return False
         if (await self._adopter.catch_up(chain, wallet, nonce)).is_followed:
+            return True
+        place = (wallet.address, nonce - 1)
+        if against := await contradicted(chain, place, ()):
+            why = (
+                f"a node counts {nonce} transactions of {wallet.address}, we signed"
+                f" {wallet.next_nonce}, and nodes do not agree: {against}"
+            )
+            await self._wait(batch, why, SHORT)
             return True
         reason = await moving.freeze_if_ahead(self._desk, wallet, nonce)
         if reason is not None:
@@ -377,6 +386,10 @@ class MoveWorker:
             found = await self._adopter.adopt(chain, open_tx.wallet, row.nonce)
             if found.is_followed:
                 return None  # A sibling that the books forgot; it is followed from now on.
+            place = (row.wallet, row.nonce)
+            if against := await contradicted(chain, place, sorted(open_tx.hashes)):
+                _log.warning("move.not_frozen", nonce=row.nonce, reason=against)
+                return None  # One node alone says so.
             ours = " or ".join(sibling.tx_hash for sibling in open_tx.txs)
             reason = f"nonce {row.nonce} was consumed by a transaction that is not {ours}"
             if await moving.freeze(self._desk, open_tx.wallet, reason):

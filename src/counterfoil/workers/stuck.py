@@ -96,6 +96,20 @@ def _against(told: Sequence[NonceSeen], nonce: int) -> str | None:
     return None
 
 
+async def contradicted(
+    chain: Chain, place: tuple[str, int], tx_hashes: Sequence[str]
+) -> str | None:
+    """What a node says against it that somebody else used a nonce; None where none does.
+
+    One that is away or behind says nothing: a key that others use is a matter of minutes.
+    """
+    block = await chain.block("finalized")
+    if block is None:
+        return "no node tells its finalized block"
+    against, _ = await unlike_gone(chain, place, tx_hashes, block.number)
+    return against
+
+
 class Unblocker:
     """Looks after the nonces of one worker's wallets that do not move on by themselves."""
 
