@@ -11,7 +11,7 @@ from counterfoil.desk import doubting
 from support.journey import COIN, PATIENCE_SECONDS, POLL_SECONDS, Bill, Chain, Journey
 from support.onchain import Wallet, hash_of
 from support.patience import patiently
-from support.provider import Json, Provider, another_chain, in_logs
+from support.provider import Json, Provider, another_chain, another_chain_that_pays, in_logs
 from support.side_by_side import SideBySide
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -222,6 +222,31 @@ async def asked_for(liar: Provider, times: int, name: str) -> None:
     async with patiently(f"questions to a provider that {name}", PATIENCE_SECONDS):
         while len(liar.asked) < times:
             await asyncio.sleep(POLL_SECONDS)
+
+
+async def test_what_a_provider_tells_of_another_chain_pays_nobody_and_hides_nothing(
+    journey: Journey,
+) -> None:
+    optimism = journey.chains["optimism"]
+    usdc = optimism.token("USDC")
+    # First the one that is asked for the newest block, then the one that lists what is final.
+    for liar in journey.providers:
+        paid_here, paid_there = [await journey.hundred(optimism, usdc) for _ in range(2)]
+        another_chain_that_pays(address_topic(paid_there.address))(liar)
+        tx_hash = await journey.pay(paid_here, optimism, usdc)
+        async with patiently("a final block with the payment", PATIENCE_SECONDS):
+            while not await optimism.is_final(tx_hash):
+                await asyncio.sleep(POLL_SECONDS)
+        await asked_for(liar, len(liar.asked) + 10, "tells of another chain")
+        liar.recover()
+        (transfer,) = (await journey.until_signable(paid_here))["transfers"]
+        assert (transfer["tx_hash"], transfer["amount"]) == (tx_hash, "100.00")
+        await journey.settle(paid_here)
+        assert await optimism.paid_to(usdc, paid_here.payout_address) == [100 * COIN]
+        await journey.until_told(paid_here, "pending", "success")
+        assert (await journey.look(paid_there))["transfers"] == []
+        assert (await journey.statuses(paid_there))[-1] == "pending_payment"
+        await journey.until_told(paid_there, "pending")
 
 
 def shows_besides(paid: Bill, invented: Bill, units: int) -> Fault:

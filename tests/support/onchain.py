@@ -114,6 +114,12 @@ class Chain:
         """Whether a block has a transaction."""
         return await self.node.rpc("eth_getTransactionReceipt", tx_hash) is not None
 
+    async def is_final(self, tx_hash: str) -> bool:
+        """Whether the block that took a transaction is final."""
+        height = int((await self.included(tx_hash))["blockNumber"], 16)
+        final = await self.node.rpc("eth_getBlockByNumber", "finalized", False)  # noqa: FBT003 - JSON-RPC
+        return height <= int(final["number"], 16)
+
     async def _beat(self) -> None:
         while True:
             # Were one call that a busy machine lost the last, this chain would stand still for all

@@ -142,6 +142,31 @@ def another_chain(provider: Provider) -> None:
     provider.change = changed
 
 
+def another_chain_that_pays(topic: str) -> Callable[[Provider], None]:
+    """As `another_chain`; whatever is paid here, somebody else pays there, and to one address.
+
+    ``topic`` is that address as it stands in logs.
+    """
+
+    def elsewhere(log: Json) -> Json:
+        tx_hash = "0xba" + log["transactionHash"][4:]
+        return {**log, "transactionHash": tx_hash, "topics": [*log["topics"][:2], topic]}
+
+    def break_it(provider: Provider) -> None:
+        another_chain(provider)
+        foreign = provider.change
+
+        def changed(call: Json, answer: Json) -> Json:
+            told = foreign(call, answer)
+            if call["method"] != "eth_getLogs" or "error" in told:
+                return told
+            return {**told, "result": [elsewhere(log) for log in told["result"]]}
+
+        provider.change = changed
+
+    return break_it
+
+
 def _foreign(value: object) -> object:
     if isinstance(value, list):
         return [_foreign(one) for one in value]
