@@ -101,6 +101,19 @@ MONEY: Final = (
         """,
     ),
     Invariant(
+        "I5 finding",
+        "money in which something was found, or of which answers are missing, is held",
+        """
+        SELECT format('invoice %%s: found was %%s, and it went to %%s', invoice_id,
+                      metadata::jsonb->>'decision', to_status)
+          FROM invoice_log
+         WHERE event = 'screened' AND metadata::jsonb->>'decision' <> 'clear'
+           AND to_status <> 'compliance_hold'
+           -- A refund goes on: it is how such money leaves.
+           AND from_status NOT IN ('refund_pending', 'refund_processing')
+        """,
+    ),
+    Invariant(
         "I20",
         "nothing is signed by a frozen wallet, for held money, or to a sanctioned address",
         """

@@ -1,8 +1,9 @@
 """Plant each bug of ``planted/`` in a copy of the source and let the simulation find it.
 
 ``make simulate-planted`` says for each which seed found it and how many steps that took. A patch
-carries its seed as ``Found by seed n.`` once one is known, which is then tried first, and names the
-fault that it ``Needs:`` to show, so that seeds with little of it are not tried.
+carries its seed as ``Found by seed n.`` once one is known, which is then tried first. It may name
+the fault that it ``Needs:`` to show and the ``Story:`` in which it does, so that seeds with little
+of the one or without the other are not tried.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,12 @@ class Found:
     patch: str
     found: bool
     said: str
+
+    def text(self) -> str:
+        """One line where it was found, else also what was done: it tells why it was missed."""
+        if self.found:
+            return f"{self.patch:<48}{self.said}"
+        return f"{self.patch:<48}NOT FOUND\n{textwrap.indent(self.said, '    ')}"
 
 
 def planted_source(patch: Path, folder: Path) -> Path:
@@ -73,10 +81,12 @@ def known_seed(patch: Path) -> str | None:
 
 
 def seeds_for(patch: Path, first: str | None, seeds: int) -> list[str]:
-    """Which seeds to run: where it needs a kind of fault to show, those with much of it."""
+    """Which seeds to run: those with much of the fault that it needs, and with its story."""
     chosen = ["--first", first or known_seed(patch) or "1", "--seeds", str(seeds)]
-    needs = re.search(r"^Needs: (.+)\.$", patch.read_text(), re.MULTILINE)
-    return [*chosen, "--rife", needs[1]] if needs else chosen
+    for header, option in (("Needs", "--rife"), ("Story", "--telling")):
+        if named := re.search(rf"^{header}: (.+)\.$", patch.read_text(), re.MULTILINE):
+            chosen += [option, named[1]]
+    return chosen
 
 
 def main() -> int:
@@ -93,7 +103,7 @@ def main() -> int:
             seeds = seeds_for(patch, asked.first, asked.seeds)
             result = hunt(patch, [*seeds, "--steps", asked.steps, "--server", *urls])
             missed += not result.found
-            print(f"{patch.stem:<48}{result.said if result.found else 'NOT FOUND'}", flush=True)
+            print(result.text(), flush=True)
     return 1 if missed else 0
 
 

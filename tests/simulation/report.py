@@ -81,6 +81,8 @@ class Report:
             f"  of these {len(CANNOT.keys() & set(untaken))} cannot be taken; the others:",
             *(f"  {edge}" for edge in untaken if edge not in CANNOT),
             *(f"  {edge}, although that cannot be" for edge in sorted(CANNOT.keys() & self.edges)),
+            f"crash points that were hit, and how often: {len(self.crashed)}",
+            *(f"  {name:<70}{times:>4}" for name, times in sorted(self.crashed.items())),
             f"crash points that were passed and never hit: {len(never)}",
             *(f"  {name}" for name in never),
         ]

@@ -418,16 +418,23 @@ async def priced_anew(t: Teller) -> None:
 
 
 async def a_watcher_oversleeps(t: Teller) -> None:
-    """It stops between reading and writing down; another goes on, and then it wakes up."""
+    """It stops between reading the head and writing it down; another goes on, and then it wakes up.
+
+    Once a reorg has taken meanwhile what it read.
+    """
     await t.create()
-    for _ in range(3):
-        t.pays(40)
+    for is_gone in (False, True, False):
+        # Of a range that is final by now it would say nothing else than the other one.
+        await t.watched()
+        paid = t.pays(60)
         # Whoever watched before has no right to it any more.
         t.run.world.pass_time(20)
         t.mined(1)
         t.fated("stops", "port chain.transfers")
         await t.works("watch:arb", 0)
         t.run.world.pass_time(20)
+        if is_gone:
+            t.takes_back(paid)
         t.mined(1)
         await t.works("watch:arb", 1)
         await t.goes_on()

@@ -95,6 +95,8 @@ def test_a_report_says_what_was_run_and_names_every_fault_and_every_point_never_
         "reorg": "2",
         "nodes disagree": "1",
     }
+    assert lines[-4].split(":") == ["crash points that were hit, and how often", " 1"]
+    assert lines[-3].split() == ["port", "chain.send", "3"]
     assert lines[-2:] == ["crash points that were passed and never hit: 1", "  commit desk.act"]
 
 
