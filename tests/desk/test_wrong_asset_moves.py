@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.money import Money
-from counterfoil.core.reckoning import holdings
+from counterfoil.core.reckoning import came_after, holdings
+from counterfoil.db.migrate import read_migrations
 from counterfoil.desk import landing, moving
 from counterfoil.desk.landing import Landed, LandedItem
 from counterfoil.desk.moving import Reserved
@@ -21,11 +22,18 @@ async def taken(till: Till) -> Invoice:
     return await till.sign_off(bill)
 
 
-async def lands(till: Till) -> None:
+async def lands(till: Till, units: int = DUE) -> None:
     (flying,) = await moving.open_txs(till.desk, "arb")
-    items = tuple(LandedItem(i.move.move_id, i.move.amount_units) for i in flying.items)
+    items = tuple(LandedItem(i.move.move_id, units) for i in flying.items)
     landed = Landed("arb", flying.tx.tx_hash, 90, ok=True, fee_wei=1, items=items)
     await landing.settle(till.desk, landed)
+
+
+def later(till: Till) -> None:
+    """What waits is looked at again by then."""
+    clock = till.desk.clock
+    assert isinstance(clock, FakeClock)
+    clock.advance(timedelta(minutes=2))
 
 
 async def test_the_right_token_before_the_sweep_does_not_hold_up_what_was_signed_for(
@@ -37,9 +45,7 @@ async def test_the_right_token_before_the_sweep_does_not_hold_up_what_was_signed
     assert await reserve(till) is Reserved.WAITING
     assert "not wholly screened" in ((await till.move(bill, "sweep")).wait_reason or "")
     await till.screened(bill)
-    clock = till.desk.clock
-    assert isinstance(clock, FakeClock)
-    clock.advance(timedelta(minutes=2))
+    later(till)
     for role in ("operator", "pool"):
         assert await reserve(till, role) is Reserved.SIGNED
         await lands(till)
@@ -64,14 +70,26 @@ async def test_the_right_token_after_the_sweep_does_not_hold_up_the_payout(till:
     assert await till.books(USDC) == Books(deposit=0, pool=0, merchant=DUE, payer=-DUE)
 
 
-async def test_what_came_of_the_other_token_since_is_not_taken_along_unseen(till: Till) -> None:
+async def test_more_of_the_other_token_is_looked_at_and_then_taken_along(till: Till) -> None:
     bill = await taken(till)
     await till.receive(bill, DUE, USDT, payer=STRANGER)
     await till.receive(bill, 20_000, USDC, payer=STRANGER)
-    await till.screened(bill)
 
     assert await reserve(till) is Reserved.WAITING
     assert (await till.books(USDC)).deposit == DUE + 20_000
+    await till.screened(bill)
+    later(till)
+    assert await reserve(till) is Reserved.SIGNED
+    await lands(till, DUE + 20_000)
+    assert await reserve(till, "pool") is Reserved.SIGNED
+    await lands(till)
+
+    done = await till.look(bill)
+    assert done.status is Status.COMPLETED
+    assert set(holdings(done)) == {Money(DUE, USDT), Money(20_000, USDC)}
+    assert set(came_after(done)) == set(holdings(done))
+    found = Books(deposit=0, pool=20_000, merchant=DUE, payer=-DUE - 20_000)
+    assert await till.books(USDC) == found
 
 
 async def test_what_is_found_about_the_right_token_holds_all_of_it(till: Till) -> None:
@@ -83,3 +101,19 @@ async def test_what_is_found_about_the_right_token_holds_all_of_it(till: Till) -
     assert await moving.next_batch(till.desk, await till.wallet("operator")) is None
     await till.released(bill)
     assert await reserve(till) is Reserved.SIGNED
+
+
+async def test_what_was_signed_for_before_it_was_kept_is_known_from_what_was_planned(
+    till: Till,
+) -> None:
+    bill, plain = await taken(till), await till.signed_bill()
+    (migration,) = [m for m in read_migrations() if m.name.endswith("_taken_assets.sql")]
+    async with till.desk.database.transaction() as tx:
+        await tx.execute("UPDATE invoice SET detail = detail - 'taken_assets'")
+    assert (await till.look(bill)).tally.taken == ()
+
+    async with till.desk.database.transaction() as tx:
+        for statement in migration.text.split(";\n")[:-1]:
+            await tx.execute(statement)
+    assert await till.look(bill) == bill
+    assert (await till.look(plain)).taken_assets == ()

@@ -5,7 +5,7 @@ from typing import Final
 
 from counterfoil.books import unknown
 from counterfoil.core.assets import CHAINS
-from counterfoil.core.events import ApproveRefund, OrderRefund
+from counterfoil.core.events import Accept, ApproveRefund, OrderRefund, Quarantine
 from counterfoil.core.invoice import Context, Invoice, RefundStatus, Status
 from counterfoil.core.money import Money
 from counterfoil.core.reckoning import received
@@ -16,7 +16,7 @@ from counterfoil.workers.unknown import UnknownTokens
 from support.chain import STRANGER
 from support.fake_clock import FakeClock
 from support.house import House
-from support.invoices import DUE, OFFICERS, SIGNER, USDT
+from support.invoices import DUE, OFFICERS, SIGNER, USDC, USDT
 
 REFUND_ADDRESS: Final = "0x" + "4f" * 20
 (USDC_E,) = CHAINS["arb"].known_other
@@ -145,5 +145,50 @@ async def test_beside_a_payment_that_is_paid_out_it_goes_back_once_it_was_screen
     assert await house.at_merchant(USDT) == DUE
     books = await house.books(USDC_E)
     assert (books.deposit, books.pool, books.payer) == (0, 1, -1)
+    async for compared in reconcile(house.desk, house.arb.chain):
+        assert compared.differences == (), compared.asset
+
+
+async def test_taken_for_the_payment_it_comes_through_quarantine_with_the_right_one(
+    house: House,
+) -> None:
+    bill = await house.bill(status=Status.SCREENING)
+    await house.pay(bill, bill.deposit_address, DUE, USDC)
+    await house.finalize()
+    await house.screened(bill)
+    accept = Accept(at=house.desk.clock.now(), by=SIGNER)
+    by = Actor(SIGNER, house.org_id, frozenset({Permission.SIGN}))
+    await act(house.desk, bill.org_id, bill.invoice_id, accept, by)
+    await house.sign_off(bill)
+
+    # What was asked for comes after all, and something is found about it.
+    await house.pay(bill, bill.deposit_address, DUE, USDT)
+    await house.finalize()
+    await house.screened(bill, "aml_hold")
+    officer = Actor(OFFICERS[0], house.org_id, frozenset({Permission.REVIEW}))
+    aside = Quarantine(at=house.desk.clock.now(), by=officer.uid, reason="stolen")
+    await act(house.desk, bill.org_id, bill.invoice_id, aside, officer)
+    await house.drive(rounds=4)
+    hold = (await house.org()).hold_address
+    assert [await house.arb.balance(asset, hold) for asset in (USDC, USDT)] == [DUE, DUE]
+
+    await house.released(bill)
+    await house.fuel()
+    await house.drive(rounds=6)
+    assert await house.status(bill) is Status.COMPLETED
+    assert await house.at_merchant(USDC) == DUE
+    pool = (await house.org()).pool_address
+    assert [await house.arb.balance(asset, pool) for asset in (USDC, USDT)] == [0, DUE]
+
+    # Nobody signed for that one, so it waits for somebody to send it back.
+    await refund(house, bill)
+    await house.drive(rounds=4)
+    assert await house.status(bill) is Status.COMPLETED
+    assert await house.arb.balance(USDT, REFUND_ADDRESS) == DUE
+    for asset, merchant in ((USDC, DUE), (USDT, 0)):
+        books = await house.books(asset)
+        assert (books.deposit, books.pool, books.merchant, books.payer) == (
+            0, 0, merchant, -merchant,
+        )  # fmt: skip
     async for compared in reconcile(house.desk, house.arb.chain):
         assert compared.differences == (), compared.asset

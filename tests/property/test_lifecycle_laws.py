@@ -40,7 +40,6 @@ from counterfoil.core.events import (
     WithdrawRefund,
 )
 from counterfoil.core.invoice import (
-    AssetTally,
     Context,
     Invoice,
     PaymentRequest,
@@ -48,10 +47,10 @@ from counterfoil.core.invoice import (
     Refund,
     RefundStatus,
     Status,
-    Tally,
 )
 from counterfoil.core.lifecycle import LIFECYCLE, decide
 from counterfoil.core.money import Money
+from counterfoil.core.tally import AssetTally, Tally
 from support.invoices import (
     CUSTOMER,
     DUE,

@@ -213,7 +213,10 @@ MONEY: Final = (
             SELECT org_id, invoice_id, chain, contract, sum(amount_units) AS units,
                    bool_or(EXISTS (SELECT FROM payment_request AS r
                                     WHERE (r.org_id, r.invoice_id, r.chain, r.contract)
-                                        = (t.org_id, t.invoice_id, t.chain, t.contract))) AS due
+                                        = (t.org_id, t.invoice_id, t.chain, t.contract))
+                       -- What was signed for instead is the payment as well.
+                       OR detail->'taken_assets' ? format('%%s:%%s', chain,
+                                                  coalesce(nullif(contract, ''), 'native'))) AS due
               FROM transfer AS t JOIN ended USING (org_id, invoice_id)
              WHERE depth = 3 AND amount_units >= (detail->'policy'->>'dust_below')::numeric
                                                * CASE contract WHEN '' THEN 1e15 ELSE 1e6 END

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import (
-    AssetTally,
     Document,
     Invoice,
     LineItem,
@@ -17,10 +16,10 @@ from counterfoil.core.invoice import (
     Quote,
     Screening,
     Status,
-    Tally,
 )
 from counterfoil.core.money import Asset
 from counterfoil.core.settlement import Settlement
+from counterfoil.core.tally import AssetTally, Tally
 
 NOON = datetime(2026, 6, 22, 12, tzinfo=UTC)
 DEADLINE = NOON + timedelta(days=30)

@@ -3,8 +3,9 @@
 from datetime import datetime
 
 from counterfoil.core.events import Event, Screened, SignOff, TransferConfirmed
-from counterfoil.core.invoice import Invoice, Status, Tally
+from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.lifecycle import decide
+from counterfoil.core.tally import Tally
 from support.invoices import NOON, SIGNER, clean, invoice, paid
 
 

@@ -10,10 +10,11 @@ from uuid import UUID
 from counterfoil.books import orgs, outbox, transfers
 from counterfoil.clock import TimeSortedIds
 from counterfoil.core.events import TransferConfirmed, TransferDropped, TransferSeen
-from counterfoil.core.invoice import Context, Invoice, Status, Tally
+from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.money import Asset
 from counterfoil.core.reckoning import Depth, tally
 from counterfoil.core.roles import Actor, Permission, system
+from counterfoil.core.tally import Tally
 from counterfoil.db.pool import Database, Tx
 from counterfoil.desk.act import happen
 from counterfoil.desk.desk import Desk

@@ -10,13 +10,15 @@ from counterfoil.api.kryptogo.views import invoice_intent, payment_intent
 from counterfoil.books.moves import MoveRow
 from counterfoil.books.screening import ScreeningRun
 from counterfoil.core.events import OrderRefund
-from counterfoil.core.invoice import Context, PaymentRequest, Status
+from counterfoil.core.invoice import Context, PaymentRequest, Resolution, Status
 from counterfoil.core.money import Money
 from counterfoil.core.pay_links import PayLinks
-from counterfoil.core.reckoning import Depth
+from counterfoil.core.reckoning import Depth, take
 from counterfoil.core.roles import Actor, permissions_of
+from counterfoil.core.tally import Tally
 from counterfoil.desk.queries import InvoiceView
-from support.invoices import CUSTOMER, DUE, NOON, STRANGER, USDC, USDT, invoice, paid
+from counterfoil.desk.snapshot import snapshot
+from support.invoices import CUSTOMER, DUE, NOON, STRANGER, USDC, USDT, clean, gone, invoice, paid
 from support.life import sign_pending, through
 from support.rows import a_move, a_transfer
 
@@ -178,3 +180,27 @@ def test_line_items_never_show_an_exponent() -> None:
 
     assert str(shown["detail_items"][0]["quantity"]) == "1000"
     assert f"{shown['detail_items'][0]['tax']}" == "1E-7"
+
+
+def test_what_was_signed_for_instead_is_told_as_it_was_before() -> None:
+    """The signature makes it the money for good; nothing that programs read says more or less."""
+    (came,) = paid(asset=USDC).assets
+    astray = Tally(stray=(came,), payers=(CUSTOMER,), stray_payers=((USDC.key, CUSTOMER),))
+    before = invoice(
+        Status.COMPLETED,
+        tally=astray,
+        screening=clean(astray),
+        context=Context.WRONG_ASSET,
+        resolution=Resolution("accept", "user_signer", NOON),
+        settled=gone(DUE, DUE // 2, asset=USDC),
+    )
+    after = take(before)
+    assert after.tally != before.tally
+    transfers, moves = (a_transfer(asset=USDC),), (a_move("sweep", asset=USDC),)
+    seen = [view(invoice=one, transfers=transfers, moves=moves) for one in (before, after)]
+    for told in (
+        [invoice_intent(one, CLERK, LINKS) for one in seen],
+        [payment_intent(one, CLERK) for one in seen],
+        [snapshot(one.invoice, transfers, moves) for one in seen],
+    ):
+        assert told[0] == told[1]

@@ -36,9 +36,10 @@ from counterfoil.core.events import (
     TransferDropped,
     TransferSeen,
 )
-from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Status, Tally
+from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Status
 from counterfoil.core.lifecycle import LIFECYCLE, RULES, decide
 from counterfoil.core.money import Money
+from counterfoil.core.tally import Tally
 from support.invoices import (
     CHECKER,
     CUSTOMER,

@@ -25,10 +25,11 @@ from counterfoil.core.events import (
     TransferConfirmed,
     WithdrawRefund,
 )
-from counterfoil.core.invoice import Context, Invoice, Policy, RefundStatus, Status, Tally
+from counterfoil.core.invoice import Context, Invoice, Policy, RefundStatus, Status
 from counterfoil.core.lifecycle import decide
 from counterfoil.core.money import Money
 from counterfoil.core.settlement import Settlement
+from counterfoil.core.tally import Tally
 from support.invoices import (
     CHECKER,
     CUSTOMER,

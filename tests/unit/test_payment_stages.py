@@ -6,7 +6,8 @@ from itertools import product
 import pytest
 
 from counterfoil.checkout.stages import PAYABLE, STEPS, TOLD, WITH_RECEIPT, Stage, stage_of
-from counterfoil.core.invoice import AssetTally, Context, Status, Tally
+from counterfoil.core.invoice import Context, Status
+from counterfoil.core.tally import AssetTally, Tally
 from support.invoices import DEADLINE, DUE, NOON, USDT, invoice
 
 HALF = Tally(assets=(AssetTally(USDT, DUE // 2, DUE // 2, DUE // 2),))

@@ -10,15 +10,7 @@ from counterfoil.checkout.stages import Stage, stage_of
 from counterfoil.core.content import content_hash, is_approved_content
 from counterfoil.core.errors import Invalid, OutOfPlace
 from counterfoil.core.events import Accept, Leg, PlanMoves, Recalculate, SignOff
-from counterfoil.core.invoice import (
-    AssetTally,
-    Context,
-    Invoice,
-    PaymentRequest,
-    Policy,
-    Status,
-    Tally,
-)
+from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Status
 from counterfoil.core.lifecycle import decide
 from counterfoil.core.money import Money
 from counterfoil.core.resolution import (
@@ -29,6 +21,7 @@ from counterfoil.core.resolution import (
     suggested,
     wants_rate,
 )
+from counterfoil.core.tally import AssetTally, Tally
 from support.invoices import (
     CUSTOMER,
     DEADLINE,

@@ -18,19 +18,12 @@ from counterfoil.core.events import (
     StrayScreened,
     WithdrawRefund,
 )
-from counterfoil.core.invoice import (
-    Context,
-    Invoice,
-    PaymentRequest,
-    Policy,
-    Screening,
-    Status,
-    Tally,
-)
+from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Screening, Status
 from counterfoil.core.lifecycle import decide
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.reckoning import Depth, Received, tally
 from counterfoil.core.settlement import Settlement
+from counterfoil.core.tally import Tally
 from counterfoil.desk.refunding import Part
 from support.invoices import (
     CHECKER,

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from counterfoil.core.invoice import AssetTally, Invoice, PaymentRequest, Status, Tally
+from counterfoil.core.invoice import Invoice, PaymentRequest, Status
 from counterfoil.core.money import Asset, Money
+from counterfoil.core.tally import AssetTally, Tally
 from counterfoil.studio.queues import against
 from counterfoil.studio.terms import BY_BANK, CAME_AFTER, NEXT, STILL_COMING, next_of
 from support.invoices import DUE, USDC, USDT, gone, invoice

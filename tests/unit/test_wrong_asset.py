@@ -5,34 +5,56 @@ from decimal import Decimal
 
 import pytest
 
+from counterfoil.core import rules
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.events import (
     Accept,
     Leg,
+    PaidOut,
     PlanMoves,
+    Quarantine,
+    Release,
+    Screen,
     Screened,
     SignOff,
+    Swept,
     TransferConfirmed,
     TransferDropped,
     TransferSeen,
 )
-from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Status, Tally
+from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Status
 from counterfoil.core.lifecycle import decide
 from counterfoil.core.money import Asset, Money
-from counterfoil.core.reckoning import Depth, Received, holdings, received, tally
+from counterfoil.core.reckoning import (
+    Depth,
+    Received,
+    came_after,
+    coverage,
+    findings,
+    holdings,
+    owed,
+    received,
+    shortfall,
+    tally,
+)
 from counterfoil.core.resolution import Choice, by_rule, choices, suggested
+from counterfoil.core.settlement import Settlement
+from counterfoil.core.tally import Tally
 from counterfoil.desk.scan import fact
 from support.invoices import (
     CUSTOMER,
     DUE,
     MERCHANT_ADDRESS,
     NOON,
+    OFFICERS,
     SIGNER,
     STRANGER,
     USDC,
     USDT,
     clean,
+    dirty,
+    gone,
     invoice,
     paid,
 )
@@ -47,6 +69,12 @@ ASKED = (PaymentRequest(USDT, DUE, None),)
 def reckoned(*parts: tuple[Asset, int, str], depth: Depth = Depth.FINAL) -> Tally:
     came = [Received(asset, units, payer, depth, NOON) for asset, units, payer in parts]
     return tally(ASKED, came, Policy())
+
+
+def told(bill: Invoice, *parts: tuple[Asset, int, str]) -> TransferConfirmed:
+    """All that came for an invoice, as it is told once somebody signed for some of it."""
+    came = [Received(asset, units, payer, Depth.FINAL, NOON) for asset, units, payer in parts]
+    return TransferConfirmed(at=NOON, by="w", tally=tally(ASKED, came, Policy(), bill.taken_assets))
 
 
 def screened(money: Tally) -> Invoice:
@@ -181,6 +209,89 @@ class TestLife:
         )
         found = replace(screened(reckoned((USDT_ON_BASE, DUE, STRANGER))), policy=lenient)
         assert by_rule(found) is None
+
+
+IT = (USDC, DUE, CUSTOMER)
+"""What came instead of the payment, and was accepted."""
+
+
+def signed(**changes: object) -> Invoice:
+    """USDT was asked for, as much USDC came, and the merchant signed for that."""
+    found = replace(screened(reckoned(IT)), **changes)  # type: ignore[arg-type]  # - any field
+    return through(found, Accept(at=NOON, by=SIGNER), SignOff(at=NOON, by=SIGNER))
+
+
+def done(**changes: object) -> Invoice:
+    """The same once the merchant has it, or it stays in the pool."""
+    bill = signed(**changes)
+    moved = gone(DUE, DUE if bill.payout_to else 0, asset=USDC)
+    swept = through(bill, Swept(at=NOON, by="w", settled=moved, more_to_move=bool(bill.payout_to)))
+    return through(swept, PaidOut(at=NOON, by="w", settled=moved)) if bill.payout_to else swept
+
+
+class TestSignedFor:
+    """What was accepted instead and signed for stays the money, whatever comes beside it."""
+
+    def test_nothing_else_about_it_changes(self) -> None:
+        before, bill = screened(reckoned(IT)), signed()
+        assert (bill.status, bill.context) == (S.SWEEPING, Context.WRONG_ASSET)
+        assert (bill.tally.money, bill.tally.payers) == (before.tally.money, before.tally.payers)
+        assert bill.tally.unasked == before.tally.unasked
+        assert fact(bill.tally, told(bill, IT).tally, NOON, "w") is None
+        assert rules.is_cleared(bill)
+        assert findings(done()) == findings(before) == (Context.WRONG_ASSET,)
+        assert shortfall(done()) == ()
+        assert coverage(done()) == owed(done()) == 0
+
+    def test_whoever_signs_for_what_was_asked_for_takes_nothing_else(self) -> None:
+        money = reckoned((USDT, DUE, CUSTOMER), (USDC, DUE, STRANGER))
+        bill = through(screened(money), SignOff(at=NOON, by=SIGNER))
+        assert (bill.status, bill.taken_assets) == (S.SWEEPING, ())
+        assert bill.tally == money
+
+    def test_what_came_beside_it_without_being_accepted_strays_still(self) -> None:
+        bill = through(signed(), told(signed(), IT, (USDC_E, DUE, STRANGER)))
+        assert [a.asset for a in bill.tally.aside] == [USDC_E]
+        assert holdings(bill) == (Money(DUE, USDC),)
+        assert rules.is_cleared(bill)
+
+    def test_more_of_it_and_the_right_one_are_screened_before_they_go_along(self) -> None:
+        bill = signed()
+        for more in ((USDC, 20_000, STRANGER), (USDT, DUE, STRANGER)):
+            both, todo = decide(bill, told(bill, IT, more))
+            assert (both.status, todo) == (S.SWEEPING, (Screen(),))
+            assert not rules.is_cleared(both)
+            looked = Screened(at=NOON, by="w", screening=clean(both.tally))
+            assert rules.is_cleared(through(both, looked))
+
+    def test_a_hit_on_the_right_one_takes_both_to_quarantine_and_both_come_back(self) -> None:
+        bill = signed()
+        both = told(bill, IT, (USDT, DUE, STRANGER))
+        held = through(bill, both, Screened(at=NOON, by="w", screening=dirty(both.tally)))
+        assert held.status is S.COMPLIANCE_HOLD
+        kept, (_, plan) = decide(held, Quarantine(at=NOON, by=OFFICERS[0], reason="r"))
+        assert isinstance(plan, PlanMoves)
+        everything = {Money(DUE, USDC), Money(DUE, USDT)}
+        assert {leg.money for leg in plan.legs if leg.purpose == "quarantine"} == everything
+
+        there = tuple(sorted((asset.key, DUE) for asset in (USDC, USDT)))
+        kept = replace(kept, settled=Settlement(swept=there, in_hold=there))
+        kept = through(kept, Release(at=NOON, by=OFFICERS[0], reason="r"))
+        free, (_, back) = decide(kept, Release(at=NOON, by=OFFICERS[1], reason="r"))
+        assert (free.status, free.context) == (S.SWEEPING, Context.WRONG_ASSET)
+        assert isinstance(back, PlanMoves)
+        assert {leg.money for leg in back.legs if leg.purpose == "restore"} == everything
+
+    @pytest.mark.parametrize("payout_to", [{"evm": MERCHANT_ADDRESS}, {}])
+    def test_after_the_end_only_what_came_since_waits_for_somebody(
+        self, payout_to: dict[str, str]
+    ) -> None:
+        bill = done(payout_to=payout_to)
+        assert (bill.status, came_after(bill)) == (S.COMPLETED, ())
+        late = through(bill, told(bill, IT, (USDT, DUE // 2, STRANGER)))
+        assert came_after(late) == (Money(DUE // 2, USDT),)
+        assert shortfall(late) == ()
+        assert findings(late)[0] is Context.WRONG_ASSET
 
 
 def test_a_paid_invoice_has_no_stray_money() -> None:

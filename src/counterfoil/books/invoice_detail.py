@@ -59,6 +59,7 @@ class _Detail(msgspec.Struct, frozen=True):
     escalated_by: str | None = None
     escalated_at: datetime | None = None
     disposals: tuple[Disposal, ...] = ()
+    taken_assets: tuple[str, ...] = ()
 
 
 class _Screening(msgspec.Struct, frozen=True):

@@ -315,6 +315,7 @@ def _invoice(
     sent_back: tuple[Refund, ...],
 ) -> Invoice:
     detail = invoice_detail.read(row.detail)
+    policy, taken = detail["policy"], detail["taken_assets"]
     return Invoice(
         org_id=row.org_id,
         invoice_id=row.invoice_id,
@@ -328,7 +329,7 @@ def _invoice(
         created_at=row.created_at,
         version=row.version,
         requests=requests,
-        tally=reckoning.tally(requests, map(transfers.received, received), detail["policy"]),
+        tally=reckoning.tally(requests, map(transfers.received, received), policy, taken),
         settled=settled,
         refunds=sent_back,
         **detail,

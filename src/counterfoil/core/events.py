@@ -13,9 +13,10 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from counterfoil.core.invoice import Document, PaymentRequest, Price, Screening, Tally
+from counterfoil.core.invoice import Document, PaymentRequest, Price, Screening
 from counterfoil.core.money import Money
 from counterfoil.core.settlement import Settlement
+from counterfoil.core.tally import Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The invoice as a value: what was asked, what has come in, and where it stands."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.settlement import Settlement
+from counterfoil.core.tally import Tally
 
 
 class Status(StrEnum):
@@ -225,71 +226,6 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class AssetTally:
-    """What has come in of one asset so far, in base units.
-
-    ``seen`` includes ``confirmed``, which includes ``final``.
-    """
-
-    asset: Asset
-    seen_units: int
-    confirmed_units: int
-    final_units: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """All that has come in so far, totals and never increments, so telling it twice is harmless.
-
-    ``paid_at`` is when enough had arrived (or the last arrival, while it is not enough).
-    ``stray`` is what came and is registered with us, but not accepted by the invoice: it counts
-    for nothing, and is `money` only where nothing else came. ``payers`` are those of the money,
-    ``stray_payers`` are asset keys of what strayed with who sent it.
-    """
-
-    assets: tuple[AssetTally, ...] = ()
-    payers: tuple[str, ...] = ()
-    paid_at: datetime | None = None
-    stray: tuple[AssetTally, ...] = ()
-    stray_payers: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def money(self) -> tuple[AssetTally, ...]:
-        """What is to be decided about: the accepted assets, or what strayed here instead."""
-        return self.assets or self.stray
-
-    @property
-    def aside(self) -> tuple[AssetTally, ...]:
-        """What strayed here beside the payment: decided about only where somebody names it."""
-        return self.stray if self.assets else ()
-
-    @property
-    def seen_any(self) -> bool:
-        """Whether any money is on chain just now."""
-        return any(a.seen_units for a in self.money)
-
-    @property
-    def settled(self) -> bool:
-        """Whether everything seen of the money is confirmed."""
-        return all(a.seen_units == a.confirmed_units for a in self.money)
-
-    @property
-    def final(self) -> bool:
-        """Whether everything confirmed of the money is beyond any reorganisation."""
-        return all(a.confirmed_units == a.final_units for a in self.money)
-
-    @property
-    def confirmed(self) -> tuple[tuple[str, int], ...]:
-        """Asset key and confirmed units, sorted: what a screening covers."""
-        return covering(self.money)
-
-
-def covering(tallies: Iterable[AssetTally]) -> tuple[tuple[str, int], ...]:
-    """Asset key and confirmed units, sorted, of these parts of a tally."""
-    return tuple(sorted((a.asset.key, a.confirmed_units) for a in tallies))
-
-
-@dataclass(frozen=True, slots=True)
 class Screening:
     """The newest screening's verdict, and exactly which money it looked at.
 
@@ -465,6 +401,8 @@ class Invoice:
     """The newest choice about the money that is there; none once other money came."""
     signed_off_by: str | None = None
     signed_off_at: datetime | None = None
+    taken_assets: tuple[str, ...] = ()
+    """Keys of the assets that it does not ask for, and that were signed for as its money."""
     expired_at: datetime | None = None
     completed_at: datetime | None = None
     archived_at: datetime | None = None

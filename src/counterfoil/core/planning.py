@@ -138,7 +138,7 @@ def signed(
 
     What an earlier refund swept along is in the pool already, and goes on from there.
     """
-    after = replace(invoice, signed_off_by=by, signed_off_at=at)
+    after = replace(reckoning.take(invoice), signed_off_by=by, signed_off_at=at)
     inward, outward = sweeps(invoice), onward(invoice, refund)
     if inward:
         return replace(after, status=Status.SWEEPING), (PlanMoves((*inward, *outward)),)

@@ -3,7 +3,7 @@
 Everything is computed anew from all transfers each time; nothing is patched.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,16 +13,10 @@ from functools import lru_cache
 from math import ceil, prod
 from typing import Final
 
-from counterfoil.core.invoice import (
-    AssetTally,
-    Context,
-    Invoice,
-    PaymentRequest,
-    Policy,
-    Status,
-    Tally,
-)
+from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Status
 from counterfoil.core.money import Asset, Money
+from counterfoil.core.tally import AssetTally, Tally
+from counterfoil.core.values import replace
 
 
 class Depth(IntEnum):
@@ -50,11 +44,15 @@ class Received:
 
 
 def tally(
-    requests: Sequence[PaymentRequest], transfers: Iterable[Received], policy: Policy
+    requests: Sequence[PaymentRequest],
+    transfers: Iterable[Received],
+    policy: Policy,
+    taken_assets: Collection[str] = (),
 ) -> Tally:
     """Add up all transfers to one invoice: the totals so far, per accepted asset.
 
-    What strayed here confirms at ``finalized`` only: there is no hurry to send it back.
+    ``taken_assets`` are the invoice's: keys of what it did not ask for and somebody signed for.
+    That and what strayed here confirm at ``finalized`` only: there is no hurry to send it back.
     """
     live = [
         t
@@ -65,18 +63,39 @@ def tally(
         return Tally()
     due = {r.asset.key for r in requests}
     counted: list[Received] = []
+    taken: list[Received] = []
     stray: list[Received] = []
     for transfer in live:
-        (counted if transfer.asset.key in due else stray).append(transfer)
+        key = transfer.asset.key
+        (counted if key in due else taken if key in taken_assets else stray).append(transfer)
     held = [r.asset for r in requests if any(t.asset == r.asset for t in counted)]
-    strayed = sorted({t.asset for t in stray}, key=lambda asset: asset.key)
     return Tally(
         assets=_totals(held, counted, _confirming_depth(requests, counted, policy)),
-        payers=tuple(sorted({t.payer for t in counted or stray})),
+        payers=tuple(sorted({t.payer for t in (*counted, *taken) or stray})),
         paid_at=_paid_at(requests, counted, policy),
-        stray=_totals(strayed, stray, Depth.FINAL),
+        stray=_totals(_assets_of(stray), stray, Depth.FINAL),
         stray_payers=tuple(sorted({(t.asset.key, t.payer) for t in stray})),
+        taken=_totals(_assets_of(taken), taken, Depth.FINAL),
     )
+
+
+def take(invoice: Invoice) -> Invoice:
+    """The invoice with what came instead of its payment as its money from here on.
+
+    Else a cent of what it asks for would put what was signed for beside the payment.
+    """
+    now = invoice.tally
+    if not now.instead:
+        return invoice
+    return replace(
+        invoice,
+        taken_assets=tuple(a.asset.key for a in now.instead),
+        tally=replace(now, taken=now.instead, stray=(), stray_payers=()),
+    )
+
+
+def _assets_of(transfers: Iterable[Received]) -> list[Asset]:
+    return sorted({t.asset for t in transfers}, key=lambda asset: asset.key)
 
 
 def _totals(
@@ -214,9 +233,10 @@ def findings(invoice: Invoice) -> tuple[Context, ...]:
     """Everything that is particular about the confirmed money, the gravest first."""
     share, policy = coverage(invoice), invoice.policy
     found = []
-    if share < _fraction(policy.underpay_ratio):
-        stray_only = invoice.tally.stray and not invoice.tally.assets
-        found.append(Context.WRONG_ASSET if stray_only else Context.UNDERPAID)
+    if invoice.tally.taken or invoice.tally.instead:
+        found.append(Context.WRONG_ASSET)
+    elif share < _fraction(policy.underpay_ratio):
+        found.append(Context.UNDERPAID)
     if late_by(invoice):
         found.append(Context.PAID_LATE)
     if policy.several_payers == "resolve" and len(invoice.tally.payers) > 1:
@@ -358,7 +378,7 @@ def shortfall(invoice: Invoice) -> tuple[Money, ...]:
     Empty within the tolerance, and where other tokens came instead. What was sent back later had
     been paid.
     """
-    if not invoice.tally.assets:
+    if invoice.tally.taken or not invoice.tally.assets:
         return ()
     due = {r.asset.key: r.due_units for r in invoice.requests}
     share = sum(

@@ -12,9 +12,10 @@ from counterfoil.books.lists import Filters
 from counterfoil.core import ids, reckoning, sheet, zones
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid
-from counterfoil.core.invoice import AssetTally, Invoice, number_label
+from counterfoil.core.invoice import Invoice, number_label
 from counterfoil.core.money import Money, format_units, plain_text
 from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.tally import AssetTally
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.jobs import Jobs, Kind

@@ -22,10 +22,11 @@ from counterfoil.books.transfers import TransferRow
 from counterfoil.core import reckoning
 from counterfoil.core.errors import Invalid
 from counterfoil.core.events import Screen, TransferConfirmed
-from counterfoil.core.invoice import Invoice, covering
+from counterfoil.core.invoice import Invoice
 from counterfoil.core.lifecycle import decide
 from counterfoil.core.risk_facts import ListState
 from counterfoil.core.risk_rules import Policy
+from counterfoil.core.tally import covering
 from counterfoil.core.values import replace
 from counterfoil.db.pool import Tx
 from counterfoil.db.rows import together

@@ -280,7 +280,7 @@ def _deciding(event: Event) -> dict[str, object]:
                         "confirmed_units": str(a.confirmed_units),
                         "final_units": str(a.final_units),
                     }
-                    for a in (*event.tally.assets, *event.tally.stray)
+                    for a in (*event.tally.money, *event.tally.aside)
                 }
             }
         case Screened() | StrayScreened():

@@ -17,10 +17,11 @@ from counterfoil.books.moves import EMPTYING, OUTGOING, MoveRow
 from counterfoil.books.screening import ScreeningRun
 from counterfoil.core import reckoning
 from counterfoil.core.assets import known_asset
-from counterfoil.core.invoice import AssetTally, Invoice, Status
+from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.journal import LedgerAccount, hold_account
 from counterfoil.core.money import Money
 from counterfoil.core.rules import people_to_release
+from counterfoil.core.tally import AssetTally
 from counterfoil.db.pool import Tx
 from counterfoil.desk import changed_tokens
 from counterfoil.desk.desk import Desk
@@ -142,15 +143,8 @@ def _is_firm(move: MoveRow, invoice: Invoice) -> bool:
 
 
 def _is_astray(move: MoveRow, invoice: Invoice) -> bool:
-    """Whether it takes what strayed here beside the payment.
-
-    What was signed for is the payment, also where it was another token than asked for and the right
-    one came after: then it lies beside that, and nobody would screen or release it by itself.
-    """
-    return invoice.status not in _SIGNED_FOR and bool(_beside(move, invoice))
-
-
-_SIGNED_FOR: Final = frozenset({Status.SWEEPING, Status.PAYOUT_PROCESSING})
+    """Whether it takes what strayed here beside the payment."""
+    return bool(_beside(move, invoice))
 
 
 def _beside(move: MoveRow, invoice: Invoice) -> list[AssetTally]:
@@ -160,15 +154,8 @@ def _beside(move: MoveRow, invoice: Invoice) -> list[AssetTally]:
 
 
 def _is_screened(move: MoveRow, invoice: Invoice) -> bool:
-    asset, verdict = known_asset(move.chain, move.contract), invoice.screening
-    if invoice.status not in _SIGNED_FOR or not (signed_for := _beside(move, invoice)):
-        money = () if asset is None else (Money(move.amount_units, asset),)
-        return bool(money) and reckoning.is_screened(invoice, money)
-    # It was screened before it was signed for: all of it, but nothing that came since.
-    swept_units = invoice.settled.swept_units
-    lying_units = sum(a.confirmed_units - swept_units(a.asset) for a in signed_for)
-    whole = verdict is not None and verdict.covers_all(invoice.tally)
-    return whole and lying_units <= move.amount_units
+    asset = known_asset(move.chain, move.contract)
+    return asset is not None and reckoning.is_screened(invoice, (Money(move.amount_units, asset),))
 
 
 def _is_asked_too_little(invoice: Invoice, ready: Sequence[MoveRow]) -> bool:

@@ -7,11 +7,12 @@ from decimal import Decimal
 from counterfoil.books import transfers
 from counterfoil.core import reckoning
 from counterfoil.core.assets import PEGGED_TO
-from counterfoil.core.invoice import AssetTally, Invoice
+from counterfoil.core.invoice import Invoice
 from counterfoil.core.money import Money
 from counterfoil.core.reckoning import Depth
 from counterfoil.core.risk_facts import RateUsed
 from counterfoil.core.risk_rules import Policy
+from counterfoil.core.tally import AssetTally
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.rates import Snapshot, heard

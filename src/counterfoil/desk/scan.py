@@ -11,10 +11,10 @@ from counterfoil.books.cursors import Owner
 from counterfoil.books.doubts import Doubt
 from counterfoil.books.transfers import Key, Quarantined, TransferRow, asset_of
 from counterfoil.core.events import MoneyFact, TransferConfirmed, TransferDropped, TransferSeen
-from counterfoil.core.invoice import Tally
 from counterfoil.core.journal import DEPOSITED, JournalEntry, Posting
 from counterfoil.core.money import Money
 from counterfoil.core.reckoning import Depth
+from counterfoil.core.tally import Tally
 from counterfoil.core.values import replace
 
 
@@ -226,7 +226,7 @@ def fact(before: Tally, after: Tally, at: datetime, by: str) -> MoneyFact | None
     """
     if after == before:
         return None
-    if not after.assets and not after.stray:
+    if not after.money:
         return TransferDropped(at=at, by=by, tally=after)
     seen = _by_asset(after, "seen_units")
     confirmed, final = _by_asset(after, "confirmed_units"), _by_asset(after, "final_units")
@@ -322,4 +322,4 @@ def _within(scan: Scan, row: TransferRow) -> bool:
 def _by_asset(
     tally: Tally, units: Literal["seen_units", "confirmed_units", "final_units"]
 ) -> dict[str, int]:
-    return {a.asset.key: getattr(a, units) for a in (*tally.assets, *tally.stray)}
+    return {a.asset.key: getattr(a, units) for a in (*tally.money, *tally.aside)}

@@ -18,10 +18,11 @@ from counterfoil.books import dispositions, effects, invoices, orgs, screening, 
 from counterfoil.core import reckoning
 from counterfoil.core.errors import Conflict
 from counterfoil.core.events import Screened
-from counterfoil.core.invoice import AssetTally, Invoice, covering
+from counterfoil.core.invoice import Invoice
 from counterfoil.core.lifecycle import RULES
 from counterfoil.core.money import Money
 from counterfoil.core.risk_facts import ListState
+from counterfoil.core.tally import AssetTally, covering
 from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.questions import Question, Worth, party_of, payers_of

@@ -12,10 +12,11 @@ from typing import Final
 from counterfoil.books.moves import MoveRow
 from counterfoil.books.transfers import TransferRow, asset_of
 from counterfoil.core.assets import known_asset
-from counterfoil.core.invoice import AssetTally, Invoice, PaymentRequest, number_label
+from counterfoil.core.invoice import Invoice, PaymentRequest, number_label
 from counterfoil.core.money import Asset, format_units
 from counterfoil.core.pricing import due_text
 from counterfoil.core.reckoning import Depth, rough_dollars
+from counterfoil.core.tally import AssetTally
 
 MAX_TRANSFERS: Final = 20
 """Anybody can send dust to an address, and a callback must stay small: the largest are told."""
@@ -47,7 +48,7 @@ def snapshot(
         "order_data": invoice.document.order_data,
         "requests": [_request(r) for r in invoice.requests],
         "received": [_received(a) for a in invoice.tally.assets],
-        "stray": [_received(a) for a in invoice.tally.stray],
+        "stray": [_received(a) for a in invoice.tally.unasked],
         "transfer_count": len(largest),
         "transfers": [_transfer(t) for t in largest[:MAX_TRANSFERS]],
         "moves": [_move(m) for m in moves],

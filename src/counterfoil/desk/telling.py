@@ -156,7 +156,7 @@ async def _tell_of_org(
 async def _tell(desk: Desk, tx: Tx, before: Invoice, known: Beside, sheet: Sheet) -> Invoice:
     by = system(ACTOR, before.org_id)
     received = map(transfers.received, known.received)
-    tally = reckoning.tally(before.requests, received, before.policy)
+    tally = reckoning.tally(before.requests, received, before.policy, before.taken_assets)
     event = fact(before.tally, tally, desk.clock.now(), by.uid)
     if event is None:
         return before

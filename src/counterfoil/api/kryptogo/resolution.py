@@ -55,7 +55,7 @@ def stray_of(invoice: Invoice) -> list[Json]:
             "final": format_units(a.final_units, a.asset.decimals),
             "screening": verdict.decision if verdict and a.asset.key in covered else None,
         }
-        for a in invoice.tally.stray
+        for a in invoice.tally.unasked
     ]
 
 
