@@ -423,5 +423,7 @@ def let_go(invoice: Invoice, event: Event) -> Outcome:
 
 def _signs_itself(invoice: Invoice) -> bool:
     """Whether the policy may sign: only where nobody has to say where a surplus goes."""
+    if invoice.policy.sign_off_required or not _looked_at(invoice):
+        return False
     firm = invoice.tally.settled and invoice.tally.final
-    return not invoice.policy.sign_off_required and firm and not reckoning.surplus(invoice)
+    return firm and not reckoning.surplus(invoice)
