@@ -77,6 +77,7 @@ ROUTES: Final = (
     Route("GET", "/recipients", P.CREATE),
     Route("GET", "/changed-tokens", P.READ),
     Route("POST", "/changed-tokens", P.SIGN),
+    Route("POST", "/changed-tokens/withdraw", P.SIGN),
     Route("GET", "/directory", P.READ),
     Route("POST", "/directory", P.CREATE, fields={"name": "x", "email": "y"}),
     Route("GET", "/directory/{recipient}", P.READ),

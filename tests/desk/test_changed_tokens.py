@@ -4,15 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from counterfoil.books import org_log
+from counterfoil.books import org_log, token_codes
 from counterfoil.cli_watch import needing_a_person
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Forbidden, Invalid, NotFound
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.rows import execute
-from counterfoil.desk import changed_tokens, insight
-from counterfoil.desk.changed_tokens import Change
+from counterfoil.desk import changed_tokens, insight, proving
+from counterfoil.desk.changed_tokens import MOST_CHANGES, Change
 from counterfoil.desk.moving import Reserved
 from counterfoil.workers.token_codes import TokenCodes
 from support.fake_chain import FakeChain
@@ -46,6 +46,11 @@ async def looker(till: Till, chain: FakeChain) -> TokenCodes:
 
 async def waiting(till: Till) -> list[Change]:
     return await changed_tokens.waiting(till.desk, READER)
+
+
+async def held(till: Till) -> frozenset[tuple[str, str]]:
+    async with till.desk.database.reading() as tx:
+        return await changed_tokens.held(tx, till.org_id)
 
 
 async def accept(till: Till, change: Change, by: Actor = SIGNER, reason: str = REASON) -> None:
@@ -144,6 +149,94 @@ async def test_a_sweep_waits_until_somebody_who_may_sign_has_looked(
     await looker.step()
     assert [one.fingerprint for one in await waiting(till)] == ["0x04"]
     assert (await till.look(bill)).status is Status.SWEEPING
+
+
+async def test_who_took_a_word_back_has_the_money_wait_again(
+    till: Till, chain: FakeChain, looker: TokenCodes
+) -> None:
+    bill = await till.signed_bill(DUE)
+    chain.codes[USDT.contract] = b"\x02"
+    await looker.step()
+    (change,) = await waiting(till)
+    await accept(till, change)
+    (word,) = await changed_tokens.accepted(till.desk, READER)
+    assert (word.asset, word.fingerprint, word.reason) == (USDT, "0x02", REASON)
+    version = (USDT.chain, USDT.contract, "0x02")
+    with pytest.raises(Forbidden):
+        await changed_tokens.withdraw(till.desk, version, by=READER, reason=REASON)
+    with pytest.raises(Invalid):
+        await changed_tokens.withdraw(till.desk, version, by=SIGNER, reason=" ")
+    theirs = Actor("user_sue", 2, SIGNER.permissions)
+    with pytest.raises(NotFound):
+        await changed_tokens.withdraw(till.desk, version, by=theirs, reason=REASON)
+
+    await changed_tokens.withdraw(till.desk, version, by=SIGNER, reason="it was a mistake")
+    assert await waiting(till) == [change]
+    assert (await signing(till, bill))[0] is Reserved.WAITING
+    assert (await proving.verify_audit(till.desk)).holds
+    with pytest.raises(NotFound):
+        await changed_tokens.withdraw(till.desk, version, by=SIGNER, reason=REASON)
+    await accept(till, change)
+    assert (await proving.verify_audit(till.desk)).holds
+
+
+async def test_a_node_that_invents_versions_without_end_fills_no_table_and_frees_no_money(
+    till: Till, chain: FakeChain, looker: TokenCodes
+) -> None:
+    chain.codes[USDT.contract] = b"\x02"
+    await looker.step()
+    (true,) = await waiting(till)
+    await accept(till, true)
+    clock = till.desk.clock
+    assert isinstance(clock, FakeClock)
+    for number in range(3, 40):
+        clock.advance(timedelta(minutes=5))
+        chain.codes[USDT.contract] = bytes([number])
+        await looker.step()
+        assert (USDT.chain, USDT.contract) in await held(till)
+    left = [one.fingerprint for one in await waiting(till)]
+    assert left == [f"0x{number:02x}" for number in range(35, 40)]
+    async with till.desk.database.reading() as tx:
+        known = [one for one in await token_codes.known(tx, "arb") if one.contract == USDT.contract]
+    assert {"0x01", "0x02"} <= {one.fingerprint for one in known}
+    assert len(known) == 2 + MOST_CHANGES
+
+    # What is true and was forgotten is told again.
+    clock.advance(timedelta(minutes=5))
+    chain.codes[USDT.contract] = b"\x03"
+    await looker.step()
+    assert "0x03" in {one.fingerprint for one in await waiting(till)}
+
+
+@pytest.mark.parametrize(
+    "by_hand",
+    [
+        (
+            "INSERT INTO token_code_accepted SELECT 1, chain, contract, fingerprint, 'user_sam',"
+            " 'so', seen_at FROM ingest.token_code WHERE fingerprint = '0x03'"
+        ),
+        "UPDATE token_code_accepted SET fingerprint = '0x03'",
+        "UPDATE token_code_accepted SET accepted_by = 'user_ada'",
+        "UPDATE token_code_accepted SET reason = 'so'",
+        "DELETE FROM token_code_accepted",
+    ],
+)
+async def test_a_word_about_a_token_that_nobody_gave_is_found(
+    till: Till, chain: FakeChain, looker: TokenCodes, by_hand: str
+) -> None:
+    """A hand in the database lets money go on under what nobody looked at."""
+    for code in (b"\x02", b"\x03"):
+        chain.codes[USDT.contract] = code
+        await looker.step()
+    for change in await waiting(till):
+        if change.fingerprint == "0x02":
+            await accept(till, change)
+    assert (await proving.verify_audit(till.desk)).holds
+    async with till.desk.database.transaction() as tx:
+        await execute(tx, by_hand, {})
+    (found,) = (await proving.verify_audit(till.desk)).org_breaks
+    assert found.org_id == 1
+    assert USDT.contract in found.finding
 
 
 async def test_each_organisation_looks_for_itself_and_one_opened_later_need_not(

@@ -285,6 +285,40 @@ class TestEscalation:
         assert two.invoice.status is S.SIGN_PENDING
         assert (await proving.verify_audit(bureau.desk)).holds
 
+    @pytest.mark.parametrize(
+        "by_hand",
+        [
+            "UPDATE invoice SET detail = detail - 'escalated_by' - 'escalated_at'",
+            "UPDATE invoice SET detail = jsonb_set(detail, '{escalated_by}', '\"user_else\"')",
+            "UPDATE invoice SET detail = jsonb_set(detail, '{escalated_at}', to_jsonb(now()))",
+        ],
+    )
+    async def test_one_that_was_cleared_or_changed_by_hand_is_found(
+        self, bureau: Bureau, by_hand: str
+    ) -> None:
+        """Cleared, fewer people would release the money."""
+        bill = await looked_at(bureau)
+        await compliance.escalate(bureau.desk, bill.invoice_id, officer(), WHY)
+        assert (await proving.verify_audit(bureau.desk)).holds
+        async with bureau.desk.database.transaction() as tx:
+            await tx.execute(by_hand)
+        (found,) = (await proving.verify_audit(bureau.desk)).breaks
+        assert found.invoice_id == bill.invoice_id
+        assert "escalation" in found.finding
+
+    async def test_a_new_hold_begins_without_the_escalation_of_the_one_before(
+        self, bureau: Bureau
+    ) -> None:
+        bill = await looked_at(bureau)
+        await compliance.escalate(bureau.desk, bill.invoice_id, officer(), WHY)
+        for number in (0, 1):
+            await commands.release(bureau.desk, bill.invoice_id, officer(number), WHY)
+        assert (await proving.verify_audit(bureau.desk)).holds
+        await bureau.office.is_paid(bill, payer=STRANGER)
+        again = await bureau.screens(bill)
+        assert (again.status, again.escalated_at) == (S.COMPLIANCE_HOLD, None)
+        assert (await proving.verify_audit(bureau.desk)).holds
+
     async def test_it_takes_back_a_word_that_came_before(self, bureau: Bureau) -> None:
         bill = await looked_at(bureau)
         await commands.release(bureau.desk, bill.invoice_id, officer(1), WHY)

@@ -56,3 +56,24 @@ async def test_a_signer_looks_at_a_changed_token_and_lets_its_money_go_on(
     log = (await ada.open("/studio/settings/log")).words
     assert "let money go on under a token that its issuer had changed" in log
     assert REASON in log
+
+    # What was accepted stays to be seen, by whom and why, and can be taken back.
+    page = await ada.open(PATH)
+    assert "Looked at, and money goes on" in page.words
+    assert f"Version 0x02 Looked at by Sam · 2026-06-22 12:11 UTC {REASON}" in page.words
+    assert "Take it back" not in page.words.split(REASON)[1]
+    wrong = "it was never announced"
+    back = {**version, "reason": wrong, "proof": PASSWORD}
+    assert (await ada.send(f"{PATH}/withdraw", back)).status == 403
+    assert (await sam.send(f"{PATH}/withdraw", {**back, "reason": ""})).status == 422
+    chinese = await sam.open(PATH, Accept_Language="zh-TW")
+    assert "撤回" in chinese.words
+    taken = await sam.send(f"{PATH}/withdraw", back)
+    assert "Money in this token waits for another look." in taken.words
+    assert "Looked at, and money goes on" not in taken.words
+    (change,) = await changed_tokens.waiting(site.desk, reader)
+    assert change.fingerprint == "0x02"
+    assert (await sam.send(f"{PATH}/withdraw", back)).status == 404
+    log = (await ada.open("/studio/settings/log")).words
+    assert "took back that money goes on under a changed token" in log
+    assert wrong in log

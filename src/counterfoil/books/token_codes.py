@@ -109,6 +109,54 @@ async def every_change(tx: Tx) -> list[SeenCode]:
     )
 
 
+async def forget_unaccepted(tx: Tx, chain: str, keep: int) -> None:
+    """Keep of each token of a chain the newest changes, so many, that no organisation accepted."""
+    await execute(
+        tx,
+        """
+        DELETE FROM ingest.token_code AS old USING (
+            SELECT contract, fingerprint, row_number() OVER (
+                       PARTITION BY contract ORDER BY seen_at DESC, fingerprint) AS place
+              FROM ingest.token_code c
+             WHERE chain = %(chain)s AND NOT is_first
+               AND NOT EXISTS (SELECT FROM token_code_accepted a
+                                WHERE (a.chain, a.contract, a.fingerprint)
+                                    = (c.chain, c.contract, c.fingerprint))) AS unaccepted
+         WHERE old.chain = %(chain)s AND place > %(keep)s
+           AND (old.contract, old.fingerprint) = (unaccepted.contract, unaccepted.fingerprint)
+        """,
+        {"chain": chain, "keep": keep},
+    )
+
+
+async def accepted(tx: Tx, org_id: int) -> list[Accepted]:
+    """The versions under which an organisation lets its money go on, the newest word first."""
+    return await all_rows(
+        tx,
+        Accepted,
+        """
+        SELECT org_id, chain, contract, fingerprint, accepted_by, reason, accepted_at
+          FROM token_code_accepted WHERE org_id = %(org_id)s
+         ORDER BY accepted_at DESC, chain, contract, fingerprint
+        """,
+        {"org_id": org_id},
+    )
+
+
+async def withdraw(tx: Tx, org_id: int, version: tuple[str, str, str]) -> bool:
+    """Take an acceptance back; False where there is none."""
+    gone = await execute(
+        tx,
+        """
+        DELETE FROM token_code_accepted
+         WHERE org_id = %(org_id)s AND chain = %(chain)s AND contract = %(contract)s
+           AND fingerprint = %(fingerprint)s
+        """,
+        {"org_id": org_id, **dict(zip(("chain", "contract", "fingerprint"), version, strict=True))},
+    )
+    return gone == 1
+
+
 async def accept(tx: Tx, accepted: Accepted) -> bool:
     """Let an organisation's money go on; False where it did already."""
     added = await execute(

@@ -7,9 +7,11 @@ is signed that calls such a token before somebody of the organisation has looked
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from counterfoil.books import token_codes
+from counterfoil.books import orgs, token_codes
 from counterfoil.books.token_codes import Accepted, SeenCode
+from counterfoil.core import ids
 from counterfoil.core.assets import CHAINS, known_asset
 from counterfoil.core.errors import Invalid, NotFound
 from counterfoil.core.money import Asset
@@ -18,7 +20,22 @@ from counterfoil.db.pool import Tx
 from counterfoil.desk.desk import Desk
 from counterfoil.desk.org_log import note
 
-__all__ = ["Change", "Told", "Version", "accept", "every", "held", "tell", "waiting"]
+__all__ = [
+    "Acceptance",
+    "Change",
+    "Told",
+    "Version",
+    "accept",
+    "accepted",
+    "every",
+    "held",
+    "tell",
+    "waiting",
+    "withdraw",
+]
+
+MOST_CHANGES: Final = 5
+"""So many changes of a token wait to be looked at, at most."""
 
 Version = tuple[str, str, str]
 """A chain, a contract on it, and the fingerprint of what it runs."""
@@ -44,10 +61,23 @@ class Change:
     seen_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A version of a token that somebody accepted; ``name`` is theirs, empty once they are gone."""
+
+    asset: Asset
+    fingerprint: str
+    name: str
+    reason: str
+    accepted_at: datetime
+
+
 async def tell(desk: Desk, chain: str, told: Sequence[Told]) -> list[Change]:
     """Remember what a chain's tokens run; answers what changed and was never told before.
 
-    A token that was never there has no version; one that is gone has changed.
+    A token that was never there has no version; one that is gone has changed. Of what nobody has
+    accepted the newest `MOST_CHANGES` of a token are kept, as a node can invent any number: each of
+    them holds the money as well as all would, and what is forgotten and true is told again.
     """
     now = desk.clock.now()
     registry = CHAINS[chain]
@@ -65,6 +95,7 @@ async def tell(desk: Desk, chain: str, told: Sequence[Told]) -> list[Change]:
         ]
         if new:
             await token_codes.remember(tx, new)
+            await token_codes.forget_unaccepted(tx, chain, MOST_CHANGES)
     return _changes([one for one in new if one.contract in watched])
 
 
@@ -87,8 +118,7 @@ async def accept(desk: Desk, version: Version, *, by: Actor, reason: str) -> Non
     Raises `Forbidden`, `Invalid` without a reason, and `NotFound` where no such change waits.
     """
     by.require(Permission.SIGN)
-    if not reason.strip():
-        raise Invalid.field("reason", "is required: say what you found, for those who look later")
+    _must_be_said(reason)
 
     async def work(tx: Tx) -> None:
         chain, contract, fingerprint = version
@@ -102,6 +132,49 @@ async def accept(desk: Desk, version: Version, *, by: Actor, reason: str) -> Non
         await note(desk, tx, by, "token_change_accepted", contract, **told)
 
     await desk.database.run(work)
+
+
+async def accepted(desk: Desk, by: Actor) -> list[Acceptance]:
+    """The changes that the actor's organisation lets its money go on under, the newest word first.
+
+    Raises `Forbidden`.
+    """
+    by.require(Permission.READ)
+    async with desk.database.reading() as tx:
+        rows = await token_codes.accepted(tx, by.org_id)
+        people = await orgs.everybody(tx, by.org_id)
+    names = {ids.public("user", one.member_id): one.name for one in people}
+    return [
+        Acceptance(
+            asset, row.fingerprint, names.get(row.accepted_by, ""), row.reason, row.accepted_at
+        )
+        for row in rows
+        if (asset := known_asset(row.chain, row.contract)) is not None
+    ]
+
+
+async def withdraw(desk: Desk, version: Version, *, by: Actor, reason: str) -> None:
+    """Take the organisation's word about a version back: its money waits again for a look at it.
+
+    What is signed meanwhile goes on. Raises `Forbidden`, `Invalid` without a reason, and `NotFound`
+    where no such version is accepted.
+    """
+    by.require(Permission.SIGN)
+    _must_be_said(reason)
+
+    async def work(tx: Tx) -> None:
+        chain, contract, fingerprint = version
+        if not await token_codes.withdraw(tx, by.org_id, version):
+            raise NotFound("no such change of a token is accepted")
+        told = {"chain": chain, "fingerprint": fingerprint, "reason": reason}
+        await note(desk, tx, by, "token_acceptance_withdrawn", contract, **told)
+
+    await desk.database.run(work)
+
+
+def _must_be_said(reason: str) -> None:
+    if not reason.strip():
+        raise Invalid.field("reason", "is required: say what you found, for those who look later")
 
 
 async def held(tx: Tx, org_id: int) -> frozenset[tuple[str, str]]:

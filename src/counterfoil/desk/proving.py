@@ -20,6 +20,7 @@ from counterfoil.books import (
     proof,
     refunds,
     reports,
+    token_codes,
 )
 from counterfoil.books.cursors import Mark
 from counterfoil.books.dispositions import DispositionRow
@@ -78,7 +79,8 @@ async def verify_audit(desk: Desk) -> Verified:
     A chain must hold link by link, end at the version and in the status that its invoice shows,
     and an approved invoice must still be what the log says was approved. Refunds, payments and
     decisions about held money must be those that the log tells of. So must every organisation's
-    own log hold, and its reports, to the lengths that the organisation shows.
+    own log hold, and its reports, to the lengths that the organisation shows, and what it let go on
+    under changed tokens.
     """
     after = (0, UUID(int=0))
     count = entries = 0
@@ -134,11 +136,15 @@ async def _verify_orgs(desk: Desk) -> tuple[int, tuple[OrgBreak, ...]]:
             length = await org_log.length(tx, org_id)
             reported = await reports.of_org(tx, org_id)
             report_count = await reports.length(tx, org_id)
+            accepted = await token_codes.accepted(tx, org_id)
         entries += len(chain) + len(reported)
         for one, so_many in ((chain, length), (reported, report_count)):
             found = seal.verify_org(org_id, one, so_many)
             if found is not None:
                 breaks.append(found)
+        forged = sealing.accepted_tokens(org_id, chain, accepted)
+        if forged is not None:
+            breaks.append(forged)
     return entries, tuple(breaks)
 
 

@@ -1,6 +1,7 @@
 """Tokens that their issuer changed: what waits for it, and somebody's word that it may go on."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from litestar import get, post
@@ -8,6 +9,7 @@ from litestar import get, post
 from counterfoil.core.errors import NotFound, Refusal
 from counterfoil.core.roles import Permission
 from counterfoil.desk import changed_tokens
+from counterfoil.desk.changed_tokens import Acceptance, Change
 from counterfoil.pages.forms import read_form
 from counterfoil.studio.door import (
     PREFIX,
@@ -27,7 +29,7 @@ _FIELDS: Final = ("chain", "contract", "fingerprint", "reason")
 
 @get("/changed-tokens")
 async def changed(request: PageRequest) -> Answer:
-    """Every change that nobody of the organisation has looked at."""
+    """Every change that nobody of the organisation has looked at, and what was said of others."""
     return await _page(request, {})
 
 
@@ -52,6 +54,27 @@ async def accept(request: PageRequest) -> Answer:
     return go(CHANGED, done="token_accepted")
 
 
+@post("/changed-tokens/withdraw", status_code=303)
+async def withdraw(request: PageRequest) -> Answer:
+    """Take the word about one of them back."""
+    request.user.actor.require(Permission.SIGN)
+    form = await read_form(request)
+    written = {name: form.raw(name) for name in _FIELDS}
+    try:
+        await confirm_with(request, form)
+        await changed_tokens.withdraw(
+            desk_of(request),
+            (written["chain"], written["contract"], written["fingerprint"]),
+            by=request.user.actor,
+            reason=form.text("reason", empty=False, lines=True),
+        )
+    except NotFound:
+        raise
+    except Refusal as refusal:
+        return await _page(request, written, refusal)
+    return go(CHANGED, done="token_withdrawn")
+
+
 async def _page(
     request: PageRequest, written: Mapping[str, str], refusal: Refusal | None = None
 ) -> Answer:
@@ -61,8 +84,10 @@ async def _page(
         "studio/changed_tokens.html",
         {
             "changes": await changed_tokens.waiting(desk_of(request), by),
+            "accepted": await changed_tokens.accepted(desk_of(request), by),
             "may_accept": Permission.SIGN in by.permissions,
             "written": written,
+            "is_written": partial(_is_written, written),
             "refusal": refusal,
             "errors": {} if refusal is None else dict(refusal.fields),
         },
@@ -70,4 +95,10 @@ async def _page(
     )
 
 
-HANDLERS: Final = (changed, accept)
+def _is_written(written: Mapping[str, str], one: Change | Acceptance) -> bool:
+    """Whether the form that came back is about this very version."""
+    version = (one.asset.chain, one.asset.contract, one.fingerprint)
+    return version == tuple(written.get(name) for name in ("chain", "contract", "fingerprint"))
+
+
+HANDLERS: Final = (changed, accept, withdraw)

@@ -73,6 +73,7 @@ ORG_EVENTS: Final[Mapping[str, str]] = {
     "recipient_deactivated": N_("kept a recipient from being offered"),
     "recipient_activated": N_("had a recipient offered again"),
     "token_change_accepted": N_("let money go on under a token that its issuer had changed"),
+    "token_acceptance_withdrawn": N_("took back that money goes on under a changed token"),
     "return_origins_changed": N_("changed where customers may be led back to"),
     "callback_default_changed": N_("changed the default callback address"),
     "audit_exported": N_("took the logs of a period along"),

@@ -78,6 +78,7 @@ DONE: Final[Mapping[str, str]] = {
     "report": N_("The report is kept, for compliance only."),
     "quarantine": N_("The money goes to the quarantine wallet; this page says how far it is."),
     "take_note": N_("The note is kept, for compliance only."),
+    "token_withdrawn": N_("Your word is taken back. Money in this token waits for another look."),
     "token_accepted": N_("Your word is noted. What waited goes on within a minute."),
     "accept": N_("The payment is accepted as it is, to be paid out once somebody signs for it."),
     "recalculate": N_("The invoice is priced at the current rate."),
