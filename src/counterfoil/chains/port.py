@@ -213,7 +213,7 @@ class Chain(Protocol):
 
     @property
     def second_view(self) -> "Chain":
-        """The same chain, its transfers and codes told by another endpoint where there is one.
+        """The same chain; lists, balances, counts and codes from another endpoint if there is one.
 
         What one endpoint leaves out of its answer, another may tell.
         """

@@ -214,22 +214,34 @@ async def book_funding(
     missing is for ``counterfoil reconcile`` to report.
     """
     async with desk.database.transaction() as tx:
-        held = {w.address: w for w in await wallets.lock_all(tx, chain, org_id)}
-        for one in seen:
-            if not await wallets.settled_below(tx, chain, one.address, one.nonce):
-                return []
-        found = []
-        for one in seen:
-            wallet = held[one.address]
-            known_wei = await ledger.balance(tx, org_id, wallet.role, chain, "")
-            for role, coin in _COIN:
-                if wallet.role == role:
-                    known_wei += await ledger.balance(tx, org_id, coin, chain, "")
-            if one.balance_wei > known_wei:
-                found.append(Funded(wallet, one.balance_wei - known_wei))
+        held = await wallets.lock_all(tx, chain, org_id)
+        found = await _gifts(tx, held, seen)
         for funded in found:
             await ledger.post(tx, org_id, _funding(desk, funded, block_number))
         return found
+
+
+async def gifts(desk: Desk, org_id: int, chain: str, seen: Sequence[Seen]) -> list[Funded]:
+    """What `book_funding` would book; nothing is."""
+    async with desk.database.reading() as tx:
+        ours = [w for w in await wallets.of_chain(tx, chain) if w.org_id == org_id]
+        return await _gifts(tx, ours, seen)
+
+
+async def _gifts(tx: Tx, ours: Sequence[WalletRow], seen: Sequence[Seen]) -> list[Funded]:
+    held = {wallet.address: wallet for wallet in ours}
+    found = []
+    for one in seen:
+        wallet = held[one.address]
+        if not await wallets.settled_below(tx, wallet.chain, one.address, one.nonce):
+            return []
+        known_wei = await ledger.balance(tx, wallet.org_id, wallet.role, wallet.chain, "")
+        for role, coin in _COIN:
+            if wallet.role == role:
+                known_wei += await ledger.balance(tx, wallet.org_id, coin, wallet.chain, "")
+        if one.balance_wei > known_wei:
+            found.append(Funded(wallet, one.balance_wei - known_wei))
+    return found
 
 
 async def left_today_wei(desk: Desk, tx: Tx, org_id: int, chain: str, day_wei: int) -> int:

@@ -22,6 +22,7 @@ from counterfoil.workers.evm_moves import (
 )
 from counterfoil.workers.final_looks import FinalLooks
 from counterfoil.workers.runner import alone
+from counterfoil.workers.stuck import contradicted
 
 _log: Final = structlog.get_logger("counterfoil.children")
 
@@ -102,7 +103,11 @@ class ChildFueler:
             if self._looks.waits(chain, sweep.address):
                 await children.wait(self._desk, sweep, _NO_OLD_STATE)
             return False
-        (seen,) = look.seen
+        (seen,) = (await self._looks.agreed(chain, look)).seen
+        if seen.nonce and (against := await contradicted(chain, (seen.address, seen.nonce - 1))):
+            why = f"a node counts {seen.nonce} transactions of its address, and another: {against}"
+            await children.wait(self._desk, sweep, why)
+            return False
         await children.ensure(self._desk, chain.key, sweep, seen, look.block.number)
         return True
 

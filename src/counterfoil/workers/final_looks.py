@@ -38,6 +38,16 @@ class FinalLooks:
         except StateNotKept:
             return await self._become_final(chain, (chain.key, name), addresses)
 
+    async def agreed(self, chain: Chain, look: Look) -> Look:
+        """The same as far as a second node shows it, where there is one.
+
+        What is booked as having come from outside is never taken back, so it takes two.
+        """
+        try:
+            return await _beside(chain, look)
+        except StateNotKept:
+            return look  # Two have been asked already, when its block was the newest.
+
     def waits(self, chain: Chain, name: int | str) -> bool:
         """Whether a look waits for its block to become final."""
         return (chain.key, name) in self._until_final
@@ -50,7 +60,7 @@ class FinalLooks:
         if waiting is None:
             newest = await _look(chain, "latest", addresses)
             if newest is not None:
-                self._until_final[place] = newest
+                self._until_final[place] = await _beside(chain, newest)
             return None
         final = await chain.block("finalized")
         if final is None or final.number < waiting.block.number:
@@ -71,6 +81,23 @@ async def _look(
     block = await chain.block(at)
     if block is None:
         return None
+    return Look(block, await _seen(chain, block, addresses))
+
+
+async def _seen(chain: Chain, block: Block, addresses: Sequence[str]) -> tuple[Seen, ...]:
     balances = await chain.native_balances(addresses, block.hash)
     nonces = await asyncio.gather(*(chain.nonce(address, block.hash) for address in addresses))
-    return Look(block, tuple(map(Seen, addresses, nonces, balances)))
+    return tuple(map(Seen, addresses, nonces, balances))
+
+
+async def _beside(chain: Chain, look: Look) -> Look:
+    """The less of what two nodes show that is there, and the more that was sent from there."""
+    other = await _seen(chain.second_view, look.block, [one.address for one in look.seen])
+    both = zip(look.seen, other, strict=True)
+    return Look(
+        look.block,
+        tuple(
+            Seen(a.address, max(a.nonce, b.nonce), min(a.balance_wei, b.balance_wei))
+            for a, b in both
+        ),
+    )

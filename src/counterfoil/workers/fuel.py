@@ -53,8 +53,9 @@ class FuelWorker:
     async def _book(self, chain: Chain, org_id: int, wallets: list[WalletRow]) -> bool:
         addresses = [wallet.address for wallet in wallets]
         look = await self._looks.look(chain, org_id, addresses)
-        if look is None:
+        if look is None or not await provisioning.gifts(self._desk, org_id, chain.key, look.seen):
             return False
+        look = await self._looks.agreed(chain, look)
         funded = await provisioning.book_funding(
             self._desk, org_id, chain.key, look.block.number, look.seen
         )

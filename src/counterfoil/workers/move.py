@@ -195,7 +195,7 @@ class MoveWorker:
         if (await self._adopter.catch_up(chain, wallet, nonce)).is_followed:
             return True
         place = (wallet.address, nonce - 1)
-        if against := await contradicted(chain, place, ()):
+        if against := await contradicted(chain, place):
             why = (
                 f"a node counts {nonce} transactions of {wallet.address}, we signed"
                 f" {wallet.next_nonce}, and nodes do not agree: {against}"

@@ -12,6 +12,7 @@ from counterfoil.desk.desk import Desk
 from counterfoil.desk.provisioning import Org, Stock
 from counterfoil.signer.client import SignerClient
 from counterfoil.workers.runner import alone
+from counterfoil.workers.stuck import contradicted
 
 _log: Final = structlog.get_logger("counterfoil.provision")
 
@@ -94,15 +95,24 @@ class ProvisionWorker:
             _log.info("provision.children", org_id=org.org_id, added=added)
         return added
 
+    async def _stands(self, chain: Chain, factory: str) -> bool:
+        """Whether two nodes show a factory's code: once it is taken for there, it stays so."""
+        return bool(await chain.code(factory)) and bool(await chain.second_view.code(factory))
+
     async def _prepare(self, chain: Chain, org: Org) -> None:
         held = await provisioning.knows_wallet(self._desk, chain.key, org.hold_address)
         if held and await provisioning.factory_known(self._desk, org, chain.key):
             return
         wallets = (org.operator_address, org.pool_address, org.hold_address, org.gas_address)
         nonces = {address: await chain.nonce(address, "finalized") for address in wallets}
+        for address in (one for one, count in nonces.items() if count):
+            # Where a wallet begins is never asked again: behind a gap nothing is ever mined.
+            if against := await contradicted(chain, (address, nonces[address] - 1)):
+                _log.error("provision.doubted", chain=chain.key, wallet=address, reason=against)
+                return
         for wallet in await provisioning.ensure_wallets(self._desk, org, chain.key, nonces):
             _log.info("provision.wallet", chain=chain.key, role=wallet.role, wallet=wallet.address)
-        if await chain.code(org.factory_address):
+        if await self._stands(chain, org.factory_address):
             await provisioning.factory_stands(self._desk, org, chain.key)
         elif await provisioning.plan_factory(self._desk, org, chain.key):
             _log.info("provision.factory_planned", chain=chain.key, factory=org.factory_address)

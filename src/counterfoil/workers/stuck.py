@@ -97,9 +97,9 @@ def _against(told: Sequence[NonceSeen], nonce: int) -> str | None:
 
 
 async def contradicted(
-    chain: Chain, place: tuple[str, int], tx_hashes: Sequence[str]
+    chain: Chain, place: tuple[str, int], tx_hashes: Sequence[str] = ()
 ) -> str | None:
-    """What a node says against it that somebody else used a nonce; None where none does.
+    """What a node says against it that a nonce is used, and by none of these; None where none does.
 
     One that is away or behind says nothing: a key that others use is a matter of minutes.
     """

@@ -299,7 +299,9 @@ class EvmChain:
     async def nonce(self, address: str, at: str) -> int:
         """See `port.Chain.nonce`."""
         asked = (address, _at(at) if at.startswith("0x") else at)
-        return await self._rpc.ask(Query("eth_getTransactionCount", asked, _read_quantity))
+        counting = Query("eth_getTransactionCount", asked, _read_quantity)
+        (count,) = await self._rpc.ask_all([counting], second_view=self._second)
+        return count
 
     async def nonce_by_each(
         self, address: str, tx_hashes: Sequence[str], at_block: int
@@ -344,7 +346,9 @@ class EvmChain:
 
     async def code(self, address: str) -> bytes:
         """See `port.Chain.code`."""
-        return await self._rpc.ask(Query("eth_getCode", (address, "latest"), _read_hex))
+        reading = Query("eth_getCode", (address, "latest"), _read_hex)
+        (code,) = await self._rpc.ask_all([reading], second_view=self._second)
+        return code
 
     async def token_codes(self, contracts: Sequence[str], *, not_before: int) -> list[TokenCode]:
         """See `port.Chain.token_codes`."""
