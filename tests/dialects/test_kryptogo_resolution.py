@@ -131,6 +131,12 @@ class TestChoices:
 
         assert "refund_address" in (await firm.signer.act("sign", invoice_id)).fields
         await resolve(firm, invoice_id, "accept", reason="A tip.")
+        assert "sign" in (await firm.signer.look(invoice_id)).data["available_actions"]
+        body = {"refund_address": CUSTOMER_WALLET}
+        refused = await firm.signer.act("sign", invoice_id, body)
+        assert refused.refusal == (422, 4220)
+        assert "accept was chosen" in refused.fields["refund_address"]
+        assert await payments.moves(invoice_id) == []
 
         assert (await firm.signer.act("sign", invoice_id)).data["status"] == "sweep_processing"
 

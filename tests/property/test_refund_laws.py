@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterfoil.core import reckoning
+from counterfoil.core import reckoning, resolution
 from counterfoil.core.errors import Refusal
 from counterfoil.core.events import (
     Accept,
@@ -143,7 +143,9 @@ class World:
 
     def sign(self, how_much: int) -> None:
         home = how_much % 2 == 0
-        self.tell(SignOff(at=NOON, by=SIGNER, refund_address=CUSTOMER, goes_home=home))
+        back = resolution.to_return(replace(self.invoice, settled=self.settled))
+        to = CUSTOMER if back else None
+        self.tell(SignOff(at=NOON, by=SIGNER, refund_address=to, goes_home=home))
 
     def archive(self, _how_much: int) -> None:
         self.tell(Archive(at=NOON, by=SIGNER))

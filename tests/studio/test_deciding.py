@@ -63,6 +63,27 @@ async def test_a_rule_writes_down_where_a_surplus_came_from_for_who_signs(
     assert "so your rule proposes it" in written[ruled]
 
 
+async def test_an_address_is_no_way_back_for_a_surplus_that_somebody_chose_to_keep(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    made: str = (await firm.merchant.create()).data["id"]
+    await firm.reviewer.approve(made)
+    await payments.paid(made, percent=105)
+    sam, sue = [await site.at_the_pages(who) for who in (SAM, SUE)]
+    page = await sam.open(f"/studio/invoices/{made}")
+    assert 'id="refund_address"' in page.text
+    await sue.send(f"/studio/invoices/{made}/accept", {"reason": "a tip"})
+
+    given = {"refund_address": CUSTOMER_WALLET, "reason": "sent too much"}
+    path = f"/studio/invoices/{made}/sign_off"
+    refused = await sam.send(path, given, token=page.form_token)
+    assert "accept was chosen, which keeps it" in refused.words
+    assert 'id="refund_address"' not in refused.text
+    assert await payments.moves(made) == []
+    await sam.send(path, {}, token=refused.form_token)
+    assert [purpose for purpose, *_ in await payments.moves(made)] == ["sweep", "payout"]
+
+
 async def test_rita_approves_many_at_once_and_hears_of_each(site: Site, firm: Firm) -> None:
     made = [(await firm.merchant.create()).data["id"] for _ in range(3)]
     rita = await site.at_the_pages(RITA)

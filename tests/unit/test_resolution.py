@@ -152,6 +152,17 @@ class TestSurplus:
             )
         )
 
+    def test_kept_by_choice_it_goes_to_no_address_that_somebody_names(self) -> None:
+        kept = through(judged(paid(DUE + 5)), Accept(at=NOON, by=SIGNER))
+        with pytest.raises(Invalid, match="accept was chosen, which keeps it") as refusal:
+            decide(kept, surplus_to(STRANGER))
+        assert "sign without an address" in refusal.value.fields["refund_address"]
+
+    def test_where_nothing_is_too_much_an_address_contradicts_nothing(self) -> None:
+        short = through(judged(paid(DUE - 5)), Accept(at=NOON, by=SIGNER))
+        for whole in (sign_pending(), short):
+            assert through(whole, surplus_to(STRANGER)).status is S.SWEEPING
+
     def test_to_be_returned_it_still_needs_an_address(self) -> None:
         found = judged(paid(DUE + 5), overpaid="resolve")
         going = through(found, Accept(at=NOON, by=SIGNER, surplus="return"))

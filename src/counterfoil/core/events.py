@@ -153,8 +153,10 @@ class Recalculate(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignOff(Command):
-    """The merchant accepts the money. An overpaid invoice needs ``refund_address``.
+    """The merchant accepts the money.
 
+    An overpaid invoice needs ``refund_address``; where it was chosen to keep the surplus, it is
+    refused.
     ``goes_home``: at least as much as goes back had come from that very address, token by token
     (`counterfoil.core.homeward`). A surplus that goes anywhere else waits for a second person.
     """

@@ -234,10 +234,16 @@ def is_priced_by_rate(invoice: Invoice) -> bool:
 
 def to_return(invoice: Invoice) -> tuple[Money, ...]:
     """The surplus that goes back when the invoice is signed for, unless somebody kept it."""
-    chosen = invoice.resolution
-    if chosen is not None and chosen.choice == "accept":
-        return ()
-    return reckoning.surplus(invoice)
+    return () if _is_taken_whole(invoice) else reckoning.surplus(invoice)
+
+
+def kept(invoice: Invoice) -> tuple[Money, ...]:
+    """The surplus that goes to the merchant with the rest, as somebody or a rule chose."""
+    return reckoning.surplus(invoice) if _is_taken_whole(invoice) else ()
+
+
+def _is_taken_whole(invoice: Invoice) -> bool:
+    return invoice.resolution is not None and invoice.resolution.choice == "accept"
 
 
 def _is_payable(money: Money) -> bool:

@@ -239,9 +239,19 @@ def recalculated(invoice: Invoice, event: Recalculate) -> Outcome:
 
 
 def signed_off(invoice: Invoice, event: SignOff) -> Outcome:
-    """Send the money on its way, or wait for the second person whom its surplus needs."""
+    """Send the money on its way, or wait for the second person whom its surplus needs.
+
+    Where nothing is too much an address is no contradiction: programs may always name one.
+    """
     must_be_signable(invoice)
-    back = resolution.to_return(invoice)
+    back, kept = resolution.to_return(invoice), resolution.kept(invoice)
+    if kept and event.refund_address is not None:
+        raise Invalid.field(
+            "refund_address",
+            f"must be left out: the customer paid {kept[0]} too much, and accept was chosen, which"
+            " keeps it, so nothing goes back when you sign; sign without an address, or order a"
+            " refund of it instead",
+        )
     if back and event.refund_address is None:
         raise Invalid.field(
             "refund_address",

@@ -231,8 +231,9 @@ async def sign_off(  # noqa: PLR0913 - the fields of SignInvoiceRequest
 
     An overpaid invoice needs ``refund_address``, where the surplus goes, if no rule of it names
     where it came from (`homeward.by_rule`). Anywhere else a second person approves it as any
-    refund, and all of it waits for them: `Invalid` without a reason and papers. `Conflict`
-    when the invoice is not what was approved. With ``choice`` it is refused where that is none.
+    refund, and all of it waits for them: `Invalid` without a reason and papers, and for an address
+    where it was chosen to keep the surplus. `Conflict` when the invoice is not what was approved.
+    With ``choice`` it is refused where that is none.
     """
 
     async def make(tx: Tx, invoice: Invoice) -> Sequence[Command]:

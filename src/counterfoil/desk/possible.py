@@ -56,7 +56,9 @@ EXAMPLES: Final[Mapping[type[Command], Callable[[Invoice, str], Command] | None]
     TakeNote: lambda i, by: TakeNote(at=i.created_at, by=by, text="a note"),
     Accept: lambda i, by: Accept(at=i.created_at, by=by),
     Recalculate: None,
-    SignOff: lambda i, by: SignOff(at=i.created_at, by=by, refund_address=_SOMEWHERE),
+    SignOff: lambda i, by: SignOff(
+        at=i.created_at, by=by, refund_address=_SOMEWHERE if resolution.to_return(i) else None
+    ),
     OrderRefund: lambda i, by: OrderRefund(
         at=i.created_at,
         by=by,

@@ -298,7 +298,8 @@ SIGN_FIELDS: Final = (
     Field(
         "refund_address",
         Text(ADDRESS_LENGTH),
-        "Where the surplus goes; required when the invoice is overpaid.",
+        "Where the surplus goes; required when the invoice is overpaid, and refused where it was"
+        " chosen to keep the surplus.",
     ),
     Field("refund_reason", _WHY, "Why; required unless a surplus goes back to where it came from."),
     Field(
