@@ -6,6 +6,7 @@ from datetime import timedelta
 import aiohttp
 import pytest
 
+from counterfoil.core.reckoning import Depth
 from counterfoil.desk import settings
 from counterfoil.studio import approvals
 from support.payments import CUSTOMER_WALLET, Payments, order_refund
@@ -173,6 +174,25 @@ async def test_another_organisations_invoices_cannot_be_decided(site: Site, firm
         assert ": approved" not in sent.words
     assert await statuses(other, theirs["id"]) == ["approval_pending"]
     assert firm.org_id == 1
+
+
+async def test_sam_reads_that_more_came_that_is_not_final_yet(
+    site: Site, firm: Firm, payments: Payments
+) -> None:
+    made = await ready_to_sign(firm, payments)
+    sam = await site.at_the_pages(SAM)
+    await payments.arrives(made, units=10_000, depth=Depth.SEEN)
+    queue = await sam.open("/studio/queue/sign")
+    assert "not final on its chain yet" in queue.words
+    assert "somebody else has to" not in queue.words
+    page = await sam.open(f"/studio/invoices/{made}")
+    assert "All of the money has to be final on its chain before it can be signed for" in page.words
+    path = f"/studio/invoices/{made}/sign_off"
+    refused = await sam.send(path, {"proof": PASSWORD}, token=page.form_token)
+    assert refused.status == 409
+    assert "more money came, and 0.01 USDT of it is not yet final on chain" in refused.words
+    chinese = await sam.send(path, {"proof": PASSWORD}, headers={"Accept-Language": "zh-TW"})
+    assert "其中 0.01 USDT 在鏈上尚未最終確定" in chinese.words
 
 
 async def test_sam_signs_with_the_password_and_not_without(

@@ -8,7 +8,7 @@ from counterfoil.core.invoice import Invoice, PaymentRequest, Status
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.tally import AssetTally, Tally
 from counterfoil.studio.queues import against
-from counterfoil.studio.terms import BY_BANK, CAME_AFTER, NEXT, STILL_COMING, next_of
+from counterfoil.studio.terms import BY_BANK, CAME_AFTER, NEXT, NOT_FINAL, STILL_COMING, next_of
 from support.invoices import DUE, USDC, USDT, gone, invoice
 
 
@@ -51,6 +51,13 @@ def test_money_that_came_after_the_end_is_told_until_it_went_back() -> None:
     assert next_of(settled(tally=stray)) == (done, CAME_AFTER)
     # What was signed for and stays in the pool waits for nobody.
     assert next_of(settled(payout_to={}, settled=gone(DUE))) == (done,)
+
+
+def test_whoever_is_to_sign_reads_that_more_is_not_final_yet() -> None:
+    ready = invoice(Status.SIGN_PENDING, tally=of((USDT, DUE)))
+    assert next_of(ready) == (NEXT[Status.SIGN_PENDING],)
+    more = Tally(assets=(AssetTally(USDT, DUE + 1, DUE, DUE),))
+    assert next_of(replace(ready, tally=more)) == (NEXT[Status.SIGN_PENDING], NOT_FINAL)
 
 
 @pytest.mark.parametrize("status", [Status.REFUNDED, Status.CANCELLED, Status.APPROVAL_REJECTED])

@@ -36,6 +36,7 @@ from counterfoil.core.invoice import (
     Screening,
     Status,
 )
+from counterfoil.core.money import Money
 from counterfoil.core.resolution import Choice
 from counterfoil.core.values import replace
 
@@ -269,11 +270,26 @@ def signed_off(invoice: Invoice, event: SignOff) -> Outcome:
 def must_be_signable(invoice: Invoice) -> None:
     """Refuse to sign for money that may still change, or that nobody has looked at."""
     refuse_unscreened(invoice)
-    if not (invoice.tally.settled and invoice.tally.final):
-        raise OutOfPlace(
-            "the payment is not yet final on chain; sign for it in a few minutes",
-            data={"rule": "finality"},
+    if invoice.tally.settled and invoice.tally.final:
+        return
+    sentence = "the payment is not yet final on chain; sign for it in a few minutes"
+    if any(part.final_units for part in invoice.tally.money):
+        # A sweep takes along all there is, so whoever goes on paying keeps it from being signed.
+        more = " and ".join(map(str, not_final(invoice)))
+        sentence = (
+            f"more money came, and {more} of it is not yet final on chain; sign for it in a few"
+            " minutes, once nothing else comes"
         )
+    raise OutOfPlace(sentence, data={"rule": "finality"})
+
+
+def not_final(invoice: Invoice) -> tuple[Money, ...]:
+    """What was seen of the money and can still be reorganised away, per asset."""
+    return tuple(
+        Money(part.seen_units - part.final_units, part.asset)
+        for part in invoice.tally.money
+        if part.seen_units > part.final_units
+    )
 
 
 def swept(invoice: Invoice, event: Swept) -> Outcome:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from counterfoil.core.invoice import Invoice, Status
-from counterfoil.core.rules import is_sanctioned
+from counterfoil.core.rules import is_sanctioned, not_final
 from counterfoil.desk import after_end
 from counterfoil.desk.after_end import MoveRow
 from counterfoil.pages.language import N_
@@ -129,6 +129,10 @@ CAME_AFTER: Final = N_(
 STILL_COMING: Final = N_(
     "More money is settling on its chain; then a signer can order that it goes back."
 )
+NOT_FINAL: Final = N_(
+    "All of the money has to be final on its chain before it can be signed for; it is within"
+    " minutes, unless more keeps coming."
+)
 LISTED: Final = N_(
     "The money comes from a sanctioned address, so nobody can release it. Two compliance officers"
     " decline it next, unless the hit means somebody else."
@@ -164,6 +168,8 @@ def next_of(invoice: Invoice, moved: Iterable[MoveRow] = ()) -> tuple[str, ...]:
     """
     by_bank = BY_BANK.get(invoice.status) if invoice.settlement == "fiat" else None
     told = by_bank or _by_screening(invoice) or NEXT[invoice.status]
+    if invoice.status is Status.SIGN_PENDING and not_final(invoice):
+        return told, NOT_FINAL
     if after_end.left_at(invoice, moved):
         return told, CAME_AFTER
     coming = any(
