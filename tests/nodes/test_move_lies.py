@@ -17,7 +17,8 @@ from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.desk import approving, stuck
-from counterfoil.workers.move import MoveWorker
+from counterfoil.desk.objections import LONG
+from counterfoil.workers.move import HIDDEN_AFTER, MoveWorker
 from counterfoil.workers.proven import ASK_AGAIN
 from counterfoil.workers.stuck import SIGHTINGS
 from support.chain import QUICK
@@ -204,6 +205,47 @@ def hide(node: Provider, tx_hash: str) -> None:
         return {**answer, "result": None} if asked else answer
 
     node.change = change
+
+
+async def test_a_payment_that_one_node_never_shows_is_found_at_the_other(two: TwoNodes) -> None:
+    """Nodes lose the index that receipts are found by, and answer as if nothing were mined."""
+    ((bill, _),) = await payouts_mined(two, DUE // 2)
+    two.first.answer("eth_getTransactionReceipt", None)
+    worker = two.worker()
+    assert await worker.follow(two.chain) is False
+    two.later(HIDDEN_AFTER)
+    assert await worker.follow(two.chain)
+    assert await two.house.status(bill) is Status.COMPLETED
+
+
+async def test_a_fee_that_can_not_be_is_asked_of_the_next_node(two: TwoNodes) -> None:
+    """The books can not keep it, and would fail at the same payment for ever."""
+    ((bill, tx_hash),) = await payouts_mined(two, DUE // 2)
+    lie_about(two.first, tx_hash, effectiveGasPrice="0x" + "ff" * 32)
+    assert await two.worker().follow(two.chain)
+    assert await two.house.status(bill) is Status.COMPLETED
+    assert await two.house.holds("pool") > 0
+
+
+async def test_a_balance_that_one_node_makes_up_parks_no_sweep(two: TwoNodes) -> None:
+    """Parked it would stand still until a person looked, and with it every other sweep."""
+    house, worker = two.house, two.worker()
+    bill = await house.signed_bill(DUE, USDC)
+
+    def more(call: Json, answer: Json) -> Json:
+        asked_by_hash = call["method"] == "eth_call" and isinstance(call["params"][1], dict)
+        return {**answer, "result": "0x" + word(DUE + 5).hex()} if asked_by_hash else answer
+
+    two.first.change = more
+    assert await worker.reserve(two.chain) is False
+    sweep = await house.move(bill, "sweep")
+    assert (sweep.status, sweep.park_reason) == ("ready", None)
+    assert "nodes do not agree on what is there at block" in str(sweep.wait_reason)
+
+    two.second.change = more
+    two.later(LONG)
+    assert await worker.reserve(two.chain) is False
+    assert (await house.move(bill, "sweep")).status == "parked", "both say so"
 
 
 async def test_transactions_that_one_node_makes_up_freeze_no_wallet(two: TwoNodes) -> None:

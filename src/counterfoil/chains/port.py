@@ -213,7 +213,7 @@ class Chain(Protocol):
 
     @property
     def second_view(self) -> "Chain":
-        """The same chain; lists, balances, counts and codes from another endpoint if there is one.
+        """The same chain, what it is and what happened told by another endpoint if there is one.
 
         What one endpoint leaves out of its answer, another may tell.
         """

@@ -1,5 +1,6 @@
 """Whether deposit addresses hold what the books say, asked before anything is swept."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from counterfoil.chains.port import Chain, StateNotKept
@@ -27,7 +28,8 @@ async def balance_differences(desk: Desk, chain: Chain, batch: Batch) -> dict[UU
 
     Empty when both agree (specs/chains.md 6.2 item 3). Where no node keeps the state of the last
     block in the books, that of the last one read must be what was seen by then: what no list tells
-    of may not be swept along. Raises `NotWatched` and `NotComparable`.
+    of may not be swept along. Raises `NotWatched` and `NotComparable`, that also where a second
+    node says what the books say: a difference parks a sweep until a person looks.
     """
     expected = await expected_balances(desk, batch)
     if expected is None:
@@ -40,6 +42,7 @@ async def balance_differences(desk: Desk, chain: Chain, batch: Batch) -> dict[UU
         await _must_agree_where_read(desk, chain, batch, expected)
         return {}
     on_chain = dict(zip(addresses, found, strict=True))
+    await _must_be_said_twice(chain, batch, expected, on_chain)
     return {
         item.move.move_id: (
             f"{item.deposit_address} holds {on_chain[address]} base units of {expected.contract}"
@@ -49,6 +52,27 @@ async def balance_differences(desk: Desk, chain: Chain, batch: Batch) -> dict[UU
         if (address := item.deposit_address) is not None
         and on_chain[address] != expected.units[address]
     }
+
+
+async def _must_be_said_twice(
+    chain: Chain, batch: Batch, expected: Expected, on_chain: Mapping[str, int]
+) -> None:
+    """Raise `NotComparable` for differences that only one of two nodes shows."""
+    odd = sorted(a for a, held in on_chain.items() if held != expected.units[a])
+    if not odd:
+        return
+    try:
+        again = await chain.second_view.token_balances(expected.contract, odd, expected.block_hash)
+    except StateNotKept:
+        return
+    fits = {a for a, held in zip(odd, again, strict=True) if held == expected.units[a]}
+    unsure = frozenset(i.move.move_id for i in batch.items if i.deposit_address in fits)
+    if unsure:
+        msg = (
+            f"nodes do not agree on what is there at block {expected.at_block}: one says what"
+            " the books say, another does not; it goes on once they agree"
+        )
+        raise NotComparable(msg, unsure)
 
 
 async def _must_agree_where_read(desk: Desk, chain: Chain, batch: Batch, booked: Expected) -> None:

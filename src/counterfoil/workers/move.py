@@ -7,7 +7,7 @@ transaction's own row; sending the same bytes twice is harmless (specs/reliabili
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -61,6 +61,11 @@ _log: Final = structlog.get_logger("counterfoil.move")
 
 REFUSED_PATIENCE: Final = timedelta(hours=1)
 """How long a payment that the chain would refuse is tried again before a person has to look."""
+
+
+HIDDEN_AFTER: Final = timedelta(minutes=1)
+"""After how long a second node is asked for a receipt that the first does not show. Nodes have lost
+the index that receipts are found by."""
 
 
 class _NonceTaken(Exception):  # noqa: N818 - a turn of the road, not a malfunction
@@ -374,6 +379,8 @@ class MoveWorker:
         row = open_tx.tx
         key = (row.chain, row.wallet, row.nonce)
         receipt = await _any_receipt(chain, open_tx)
+        if receipt is None and _should_be_mined(open_tx, self._desk.clock.now()):
+            receipt = await _any_receipt(chain.second_view, open_tx)
         if receipt is not None:
             self._unblocker.seen_well(key)
             return receipt
@@ -425,6 +432,11 @@ async def _is_final(chain: Chain, receipt: Receipt, finalized: Block) -> bool:
     there = await chain.headers([receipt.block_number], below=finalized)
     block = there[receipt.block_number]
     return block is not None and block.hash == receipt.block_hash
+
+
+def _should_be_mined(open_tx: OpenTx, now: datetime) -> bool:
+    """Whether a node that shows no receipt of it may be hiding it, and not only be waiting."""
+    return now - open_tx.tx.signed_at >= HIDDEN_AFTER
 
 
 async def _any_receipt(chain: Chain, open_tx: OpenTx) -> Receipt | None:

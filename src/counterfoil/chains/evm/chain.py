@@ -64,6 +64,7 @@ from counterfoil.chains.port import (
     Transfer,
 )
 from counterfoil.core import assets
+from counterfoil.core.money import MAX_UNITS
 from counterfoil.core.ports import Clock
 
 MAX_TIP_WEI: Final = 2 * 10**9
@@ -371,7 +372,8 @@ class EvmChain:
 
     async def receipt(self, tx_hash: str) -> Receipt | None:
         """See `port.Chain.receipt`."""
-        return await self._rpc.ask(_receipt_query(tx_hash))
+        (found,) = await self._rpc.ask_all([_receipt_query(tx_hash)], second_view=self._second)
+        return found
 
     async def close(self) -> None:
         """See `port.Chain.close`."""
@@ -454,13 +456,17 @@ def _block(header: _Header) -> Block:
 
 def _receipt(found: _Receipt) -> Receipt:
     gas_used = quantity(found.gas_used)
+    fee_wei = gas_used * quantity(found.gas_price) + quantity(found.l1_fee or "0x0")
+    if fee_wei > MAX_UNITS:
+        msg = f"{fee_wei} wei of fees are more than there ever were"
+        raise Unusable(msg)
     return Receipt(
         tx_hash=found.tx_hash.lower(),
         block_number=quantity(found.block_number),
         block_hash=found.block_hash.lower(),
         ok=quantity(found.status) == 1,
         gas_used=gas_used,
-        fee_wei=gas_used * quantity(found.gas_price) + quantity(found.l1_fee or "0x0"),
+        fee_wei=fee_wei,
         logs=tuple(map(read_log, found.logs)),
         sender=found.sender.lower(),
         to=found.to and found.to.lower(),
