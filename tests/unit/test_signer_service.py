@@ -297,6 +297,20 @@ async def test_a_real_process_stops_on_sigterm_and_survives_a_kill(config: Signe
     assert not config.socket_path.exists()
 
 
+async def test_within_another_process_signals_stay_that_process_s_own(config: SignerConfig) -> None:
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, asked.set)
+    try:
+        async with running(config) as client:
+            os.kill(os.getpid(), signal.SIGTERM)
+            async with patiently("the process being asked to end"):
+                await asked.wait()
+            assert await client.healthy(), "it is for the process to end it"
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL, "nor afterwards"
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
 def test_the_client_never_loads_what_signs() -> None:
     program = "import sys, counterfoil.signer.client; print(*sys.modules)"
     loaded = subprocess.run(

@@ -128,12 +128,13 @@ def create_new_memory(seed_path: Path, passphrase: str, checked: Checked, at: da
 
 
 async def serve(config: SignerConfig, clock: Clock, stop: asyncio.Event | None = None) -> None:
-    """Answer on the socket until SIGTERM, SIGINT or ``stop``.
+    """Answer on the socket until ``stop``, or until SIGTERM or SIGINT where there is none.
 
-    The socket appears once signing is possible. Raises `SeedRefused`, `MemoryBroken`,
-    `SignerStartRefused`, or ``ValueError`` for a short approval key, before it appears.
+    With one it is part of another process, whose signals mean all of that. The socket appears
+    once signing is possible. Raises `SeedRefused`, `MemoryBroken`, `SignerStartRefused`, or
+    ``ValueError`` for a short approval key, before it appears.
     """
-    stop = stop or asyncio.Event()
+    signals = _stopped_by_signals() if stop is None else contextlib.nullcontext(stop)
     _forbid_core_dumps()
     for folder in {config.socket_path.parent, config.memory_path.parent}:
         _private_folder(folder)
@@ -141,8 +142,8 @@ async def serve(config: SignerConfig, clock: Clock, stop: asyncio.Event | None =
     try:
         keys = await asyncio.to_thread(open_seed_file, config.seed_path, config.passphrase)
         signer = Signer(keys, memory, config.approval_key, config.limits, clock)
-        with _stopping_on_signals(stop):
-            await _listen(signer, config.socket_path, stop)
+        with signals as asked:
+            await _listen(signer, config.socket_path, asked)
     finally:
         memory.close()
 
@@ -307,13 +308,13 @@ def _forbid_core_dumps() -> None:
 
 
 @contextlib.contextmanager
-def _stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
+def _stopped_by_signals() -> Iterator[asyncio.Event]:
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
     signals = (signal.SIGTERM, signal.SIGINT)
     for number in signals:
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, asked.set)
     try:
-        yield
+        yield asked
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
