@@ -64,17 +64,36 @@ INVARIANTS: Final = (
     Invariant(
         "I5 listed",
         "no money counts as clear whose payer a list named by then",
+        # What strayed here beside a payment is looked at by itself, once it is to go back.
         """
         SELECT format('%%s of invoice %%s is clear, and %%s was listed', run_id, invoice_id,
                       address)
           FROM screening_run AS s
+          JOIN invoice AS i USING (org_id, invoice_id)
           JOIN screening_list AS l ON l.imported_at < s.created_at
           JOIN screening_list_address AS a USING (list_code)
          WHERE a.version_to IS NULL AND s.decision = 'clear'
-           AND EXISTS (SELECT FROM transfer AS t
-                        WHERE (t.org_id, t.invoice_id, t.from_address)
-                            = (s.org_id, s.invoice_id, a.address)
-                          AND depth > 1 AND first_seen_at < s.created_at)
+           AND EXISTS (
+               SELECT FROM transfer AS t
+                WHERE (t.org_id, t.invoice_id, t.from_address)
+                    = (s.org_id, s.invoice_id, a.address)
+                  AND depth > 1 AND first_seen_at < s.created_at
+                  AND amount_units >= (i.detail->'policy'->>'dust_below')::numeric
+                                    * CASE contract WHEN '' THEN 1e15 ELSE 1e6 END
+                  AND CASE WHEN s.is_stray THEN (chain, contract) IN (
+                      SELECT chain, contract FROM refund_amount
+                        JOIN (SELECT refund_id FROM refund AS r
+                               WHERE (r.org_id, r.invoice_id) = (s.org_id, s.invoice_id)
+                                 AND ordered_at <= s.created_at
+                               ORDER BY ordered_at DESC LIMIT 1) AS newest USING (refund_id))
+                      ELSE (chain, contract) IN (
+                      SELECT chain, contract FROM payment_request AS r
+                       WHERE (r.org_id, r.invoice_id) = (s.org_id, s.invoice_id))
+                      OR NOT EXISTS (
+                      SELECT FROM transfer AS o
+                        JOIN payment_request AS r USING (org_id, invoice_id, chain, contract)
+                       WHERE (o.org_id, o.invoice_id) = (s.org_id, s.invoice_id)
+                         AND o.first_seen_at < s.created_at) END)
         """,
     ),
     Invariant(
