@@ -124,9 +124,11 @@ async def _administers(t: Teller, name: str, place: str, *, second: bool = False
         if name == "register":
             return await payout_addresses.add(s.desk, "evm", place, "Story", by=s.person.actor)
         known = await payout_addresses.registered(s.desk, s.person.actor)
-        (one,) = [row for row in known.addresses if row.address == place]
-        await payout_addresses.remove(s.desk, one.payout_address_id, s.person.actor)
-        return one
+        # None, where it was removed and the answer was lost.
+        for one in known.addresses:
+            if one.address == place:
+                await payout_addresses.remove(s.desk, one.payout_address_id, s.person.actor)
+        return known
 
     await t.acts(name, "administrator", do, second=second)
 
