@@ -3,7 +3,9 @@
 import gc
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
@@ -52,6 +54,12 @@ class OneSystem(LoadFileScheduling):  # type: ignore[misc]  # it carries no type
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneSystem:
     return OneSystem(config, log)
+
+
+def pytest_configure() -> None:
+    """What is told to end ends as by Ctrl-C, and takes the servers with it that it began."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

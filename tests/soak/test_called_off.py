@@ -69,13 +69,13 @@ def names_in(folder: Path) -> list[str]:
 
 
 @asynccontextmanager
-async def soaking(folder: Path) -> AsyncIterator[Family]:
+async def begun(*arguments: str, **environment: str) -> AsyncIterator[Family]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *SOAK,
+        *arguments,
         stdin=DEVNULL,
         stdout=PIPE,
-        env={**os.environ, "PYTHONPATH": "tests:src", "TMPDIR": str(folder)},
+        env={**os.environ, "PYTHONPATH": "tests:src", **environment},
     )
     family = Family(process)
     looking = asyncio.create_task(family.is_looked_at())
@@ -99,7 +99,7 @@ async def soaking(folder: Path) -> AsyncIterator[Family]:
 async def test_a_soak_that_is_called_off_leaves_nothing_behind(
     amid: Collection[str], asked: signal.Signals, tmp_path: Path
 ) -> None:
-    async with soaking(tmp_path) as family:
+    async with begun(*SOAK, TMPDIR=str(tmp_path)) as family:
         await (family.says(amid) if amid else family.begins())
         family.process.send_signal(asked)
         async with patiently("its end", PATIENCE_SECONDS):
@@ -108,6 +108,18 @@ async def test_a_soak_that_is_called_off_leaves_nothing_behind(
         assert names_in(tmp_path) == []
         assert heard.decode().endswith("called off: nothing is proved\n")
         assert family.process.returncode == 1
+
+
+async def test_tests_that_are_called_off_leave_no_server_behind() -> None:
+    async with begun(
+        "-m", "pytest", "-p", "no:cacheprovider", "tests/books/test_pool.py"
+    ) as family:
+        await family.begins()
+        family.process.send_signal(signal.SIGTERM)
+        async with patiently("its end", PATIENCE_SECONDS):
+            await family.process.communicate()
+        assert alive(family.members) == []
+        assert family.process.returncode == pytest.ExitCode.INTERRUPTED
 
 
 async def test_a_sandbox_that_is_called_off_in_its_first_moment_leaves_no_server_behind() -> None:
