@@ -10,7 +10,7 @@ from counterfoil.desk.unknown import KEPT_OF_INVOICE
 from counterfoil.workers.unknown import UnknownTokens
 from support.fake_chain import FakeTx, Moved
 from support.invoices import CUSTOMER, DUE, STRANGER, USDT
-from support.tower import Tower
+from support.tower import Tower, left_behind
 
 LOOK_ALIKE = "0x" + "fa" * 20
 
@@ -97,6 +97,32 @@ async def test_whoever_makes_tokens_without_end_is_told_of_a_few_times(
     await looked(tower, looker)
     assert [note.contract for note in await notes(tower, bill)] == made[:KEPT_OF_INVOICE]
     assert [note.contract for note in await notes(tower, other)] == [LOOK_ALIKE]
+
+
+@pytest.mark.parametrize("blocks", [10, 300], ids=["at once", "in several spans"])
+async def test_a_token_that_only_a_node_left_behind_has_seen_is_not_noted(
+    tower: Tower, monkeypatch: pytest.MonkeyPatch, blocks: int
+) -> None:
+    bill = await tower.shop.bill()
+    tower.mine()
+    await tower.watch()
+    looker = UnknownTokens(tower.desk, {"arb": tower.chain})
+    assert not await looker.step()
+    behind = left_behind(tower.chain)
+    behind.include(Moved(LOOK_ALIKE, CUSTOMER, bill.deposit_address, DUE))
+    behind.mine(blocks + 2)
+    tower.mine(blocks)
+    await tower.watch()
+    with monkeypatch.context() as patched:
+        for name in ("block", "headers", "transfers"):
+            patched.setattr(tower.chain, name, getattr(behind, name))
+        for _ in range(5):
+            await looker.step()
+    assert await notes(tower, bill) == []
+
+    pay(tower, bill, LOOK_ALIKE)
+    await looked(tower, looker)
+    assert [note.contract for note in await notes(tower, bill)] == [LOOK_ALIKE]
 
 
 async def test_a_node_that_fails_or_takes_few_blocks_only_makes_it_later(

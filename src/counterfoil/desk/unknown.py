@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from counterfoil.books import cursors, unknown
+from counterfoil.books.cursors import Mark
 from counterfoil.books.unexplained import Compared
 from counterfoil.books.unknown import UnknownToken
 from counterfoil.core.assets import CHAINS
@@ -26,10 +27,11 @@ KEPT_OF_INVOICE: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The final blocks of a chain above ``after`` up to ``upto``."""
+    """The final blocks of a chain above ``after`` up to ``upto``; ``final`` is the last of all."""
 
     after: int
     upto: int
+    final: Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ async def ahead(desk: Desk, chain: str, *, widest: int) -> Span | None:
             return None
     if after >= known.final_number:
         return None
-    return Span(after, min(after + widest, known.final_number))
+    final = Mark(known.final_number, known.final_hash, known.final_at)
+    return Span(after, min(after + widest, final.number), final)
 
 
 async def addresses(desk: Desk, chain: str) -> dict[str, Compared]:

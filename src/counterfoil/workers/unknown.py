@@ -10,10 +10,10 @@ from typing import Final
 
 import structlog
 
-from counterfoil.chains.port import Chain, ChainError, RangeTooWide
+from counterfoil.chains.port import Chain, ChainError, ChainMoved, RangeTooWide
 from counterfoil.desk import unknown
 from counterfoil.desk.desk import Desk
-from counterfoil.desk.unknown import Compared, Told
+from counterfoil.desk.unknown import Compared, Span, Told
 
 KEPT: Final = timedelta(minutes=2)
 """Looking for open invoices among very many takes a while, so it is not done more often."""
@@ -43,7 +43,10 @@ class UnknownTokens:
             return False
         whose = await self._addresses(chain.key)
         try:
-            found = await chain.transfers(span.after + 1, span.upto, None, list(whose))
+            end = await _end_hash(chain, span)
+            found = await chain.transfers(
+                span.after + 1, span.upto, None, list(whose), end_hash=end
+            )
         except RangeTooWide as refusal:
             if span.upto - span.after > 1:
                 self._widest[chain.key] = max(1, self._widest[chain.key] // 2)
@@ -71,3 +74,19 @@ class UnknownTokens:
         if kept is None or now - kept[0] >= KEPT:
             kept = self._whose[chain] = now, await unknown.addresses(self._desk, chain)
         return kept[1]
+
+
+async def _end_hash(chain: Chain, span: Span) -> str:
+    """The hash of the block that ends a span, in the chain whose last final block the books have.
+
+    A node on another branch tells of tokens that never came, and a note is never taken back.
+    """
+    if span.upto == span.final.number:
+        return span.final.hash
+    final = await chain.block(span.final.number)
+    if final is not None and final.hash == span.final.hash:
+        end = (await chain.headers([span.upto], below=final))[span.upto]
+        if end is not None:
+            return end.hash
+    msg = f"{chain.key}: block {span.final.number} is another where tokens are looked for"
+    raise ChainMoved(msg)
