@@ -18,6 +18,7 @@ from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
 from counterfoil.desk import commands, compliance, files, proving, queries, reporting
 from counterfoil.desk.queries import InvoiceView
+from counterfoil.studio.terms import FROZEN_LEFT, NEXT, next_of
 from counterfoil.workers.lists import import_list
 from support.bureau import LISTED, Bureau, opened, sdn
 from support.invoices import CHECKER, CUSTOMER, MAKER, OFFICERS, STRANGER, invoice
@@ -75,6 +76,19 @@ async def sends_back(bureau: Bureau, bill: Invoice) -> InvoiceView:
         address=CUSTOMER,
         reason="declined",
         attachments=(await paper(bureau, by),),
+    )
+
+
+async def approves(bureau: Bureau, bill: Invoice) -> InvoiceView:
+    """Another signer lets the open refund go out."""
+    by = Actor("user_sue", bill.org_id, frozenset({Permission.SIGN, Permission.READ}))
+    view = await queries.view(bureau.desk, bill.invoice_id, by)
+    assert view.invoice.open_refund is not None
+    return await commands.approve_refund(
+        replace(bureau.desk, addresses={"evm": parse_evm_address}),
+        bill.invoice_id,
+        by,
+        seen=view.invoice.open_refund.refund_id,
     )
 
 
@@ -180,6 +194,37 @@ class TestDisposition:
         assert (after.status, after.context) == (S.COMPLIANCE_DECLINED, Context.SANCTIONED)
         with pytest.raises(OutOfPlace, match="frozen"):
             await sends_back(bureau, bill)
+
+    @pytest.mark.parametrize("withdrawn", [False, True])
+    async def test_what_came_after_the_end_can_go_back_once_its_hit_is_found_false(
+        self, bureau: Bureau, *, withdrawn: bool
+    ) -> None:
+        """Nobody looked at it before somebody ordered that it goes back."""
+        bill = await bureau.office.issues()
+        maker = Actor(MAKER, 1, frozenset({Permission.CREATE, Permission.READ}))
+        await commands.cancel(bureau.desk, bill.invoice_id, maker, "by mistake")
+        await bureau.office.is_paid(bill, payer=LISTED)
+        await sends_back(bureau, bill)
+        asked = await bureau.screens(bill)
+        assert next_of(asked) == (FROZEN_LEFT,)
+        with pytest.raises(OutOfPlace, match="frozen"):
+            await approves(bureau, bill)
+        if withdrawn:
+            sam = Actor("user_sam", 1, frozenset({Permission.SIGN, Permission.READ}))
+            back = await commands.withdraw_refund(bureau.desk, bill.invoice_id, sam, "frozen")
+            assert next_of(back.invoice) == (NEXT[S.CANCELLED], FROZEN_LEFT)
+            with pytest.raises(OutOfPlace, match="frozen"):
+                await sends_back(bureau, bill)
+
+        await disposed(bureau, bill)
+        if withdrawn:
+            await sends_back(bureau, bill)
+        after = await bureau.screens(bill)
+
+        assert (await bureau.run(bill)).decision == "clear"
+        assert next_of(after) == (NEXT[S.REFUND_PENDING],)
+        assert (await approves(bureau, bill)).invoice.status is S.REFUND_PROCESSING
+        assert (await proving.verify_audit(bureau.desk)).holds
 
     async def test_what_else_was_found_stays(self, bureau: Bureau) -> None:
         bureau.provider.says(LISTED, Severity.HIGH)

@@ -100,6 +100,7 @@ _BESIDE: Final = {
         refund_pending : approve_refund : sweeping payout_processing
     """,
     "money that came to what has ended can only go back": """
+        approval_rejected cancelled completed refunded refund_pending : dispose_hit : =
         approval_rejected cancelled refunded : order_refund : refund_pending
     """,
     "a refund of a part leads back, and so does one that is called off": f"""

@@ -157,7 +157,7 @@ class TestApproval:
     def test_rejected_is_the_end(self) -> None:
         after, _ = decide(invoice(), Reject(at=NOON, by=CHECKER, reason="wrong recipient"))
         assert after.status is S.APPROVAL_REJECTED
-        with pytest.raises(OutOfPlace, match="possible now: order_refund, archive"):
+        with pytest.raises(OutOfPlace, match="possible now: order_refund, dispose_hit, archive"):
             decide(after, Approve(at=NOON, by=CHECKER, content_hash=""))
 
     def test_a_refusal_names_what_is_possible(self) -> None:

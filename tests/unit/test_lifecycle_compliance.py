@@ -26,6 +26,7 @@ from support.invoices import (
     STRANGER,
     clean,
     dirty,
+    gone,
     invoice,
     paid,
     silent,
@@ -110,6 +111,11 @@ class TestCompliance:
         found = Screened(at=NOON, by="w", screening=dirty(more, sanctioned=True))
         again = through(known, found)
         assert (again.context, again.disposals) == (Context.SANCTIONED, ())
+
+    def test_where_no_money_is_left_nothing_depends_on_a_hit(self) -> None:
+        over = invoice(S.COMPLETED, tally=paid(), settled=gone(DUE, DUE), approved_by=CHECKER)
+        with pytest.raises(OutOfPlace, match="nothing depends on the hit"):
+            decide(over, somebody_else(OFFICERS[0]))
 
     def test_no_answer_that_comes_later_outweighs_a_hit_on_declined_money(self) -> None:
         no = [Decline(at=NOON, by=officer, reason="no") for officer in OFFICERS]

@@ -65,8 +65,15 @@ def escalated(invoice: Invoice, event: Escalate) -> Outcome:
 def disposed(invoice: Invoice, event: DisposeHit) -> Outcome:
     """With the second person's word the money is screened anew, without the hit.
 
-    Money that was declined stays so; what is found then says whether it may go back.
+    Money that was declined stays so; what is found then says whether it may go back. What came
+    after the end is screened when that is ordered.
     """
+    ended = invoice.status.is_end
+    if ended and not reckoning.holdings(invoice):
+        raise OutOfPlace(
+            "no money of this invoice is here any more, so nothing depends on the hit",
+            data={"rule": "budget"},
+        )
     # What came after the money was declined is looked at with it then, and by nobody before.
     if invoice.screening is None or invoice.status is S.COMPLIANCE_HOLD:
         refuse_unscreened(invoice)
@@ -82,7 +89,7 @@ def disposed(invoice: Invoice, event: DisposeHit) -> Outcome:
     if len(people) < PEOPLE_TO_DECIDE_A_HOLD:
         return after, ()
     # What was found is no longer what is known: until it is looked at again nobody decides.
-    return replace(after, screening=None, releases=()), (Screen(),)
+    return replace(after, screening=None, releases=()), () if ended else (Screen(),)
 
 
 def quarantined(invoice: Invoice, event: Quarantine) -> Outcome:

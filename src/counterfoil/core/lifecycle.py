@@ -166,6 +166,7 @@ LIFECYCLE: Final = (
     *_stays(S.APPROVAL_PENDING),
 
     _row(S.APPROVAL_REJECTED,   OrderRefund,    refund_ordered,  S.REFUND_PENDING),
+    _row(S.APPROVAL_REJECTED,   DisposeHit,     disposed,        S.APPROVAL_REJECTED),
     _row(S.APPROVAL_REJECTED,   Archive,        archived,        S.APPROVAL_REJECTED),
     *_stays(S.APPROVAL_REJECTED),
 
@@ -216,12 +217,14 @@ LIFECYCLE: Final = (
     *_stays(S.PAYOUT_PROCESSING),
 
     _row(S.COMPLETED,           OrderRefund,    refund_ordered,  S.REFUND_PENDING),
+    _row(S.COMPLETED,           DisposeHit,     disposed,        S.COMPLETED),
     _row(S.COMPLETED,           Archive,        archived,        S.COMPLETED),
     *_stays(S.COMPLETED),
 
     _row(S.REFUND_PENDING,      ApproveRefund,  refund_approved, S.REFUND_PROCESSING, *_ON_ITS_WAY),
     _row(S.REFUND_PENDING,      WithdrawRefund, refund_withdrawn, *_TAKEN_UP, *_ENDED),
     _row(S.REFUND_PENDING,      Screened,       screened_in_motion, S.REFUND_PENDING, S.COMPLIANCE_HOLD),
+    _row(S.REFUND_PENDING,      DisposeHit,     disposed,        S.REFUND_PENDING),
     _row(S.REFUND_PENDING,      StrayScreened,  stray_screened,  S.REFUND_PENDING),
     *_moves_on(S.REFUND_PENDING),
 
@@ -233,6 +236,7 @@ LIFECYCLE: Final = (
     *_moves_on(S.REFUND_PROCESSING),
 
     _row(S.REFUNDED,            OrderRefund,    refund_ordered,  S.REFUND_PENDING),
+    _row(S.REFUNDED,            DisposeHit,     disposed,        S.REFUNDED),
     _row(S.REFUNDED,            Archive,        archived,        S.REFUNDED),
     *_stays(S.REFUNDED),
 
@@ -240,6 +244,7 @@ LIFECYCLE: Final = (
     *_follows(S.EXPIRED, S.EXPIRED),
 
     _row(S.CANCELLED,           OrderRefund,    refund_ordered,  S.REFUND_PENDING),
+    _row(S.CANCELLED,           DisposeHit,     disposed,        S.CANCELLED),
     _row(S.CANCELLED,           Archive,        archived,        S.CANCELLED),
     *_stays(S.CANCELLED),
 )

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from counterfoil.core.invoice import Invoice, Status
+from counterfoil.core.refund_rules import found_about
 from counterfoil.core.rules import is_sanctioned, not_final
 from counterfoil.desk import after_end
 from counterfoil.desk.after_end import MoveRow
@@ -143,6 +144,11 @@ FROZEN: Final = N_(
     " It can go back only once two compliance officers find that the hit means somebody else."
 )
 """What is told of money instead that was declined and cannot go back."""
+FROZEN_LEFT: Final = N_(
+    "Money that is still with us comes from a sanctioned address, so it stays frozen where it lies."
+    " It can go back only once two compliance officers find that the hit means somebody else."
+)
+"""What is told of money instead that came after the end, or is to go back, and cannot."""
 
 BY_BANK: Final[Mapping[Status, str]] = {
     Status.AWAITING_PAYMENT: N_(
@@ -171,7 +177,7 @@ def next_of(invoice: Invoice, moved: Iterable[MoveRow] = ()) -> tuple[str, ...]:
     if invoice.status is Status.SIGN_PENDING and not_final(invoice):
         return told, NOT_FINAL
     if after_end.left_at(invoice, moved):
-        return told, CAME_AFTER
+        return told, FROZEN_LEFT if is_sanctioned(invoice) else CAME_AFTER
     coming = any(
         a.seen_units > a.confirmed_units for a in (*invoice.tally.money, *invoice.tally.aside)
     )
@@ -180,6 +186,10 @@ def next_of(invoice: Invoice, moved: Iterable[MoveRow] = ()) -> tuple[str, ...]:
 
 def _by_screening(invoice: Invoice) -> str | None:
     """What is told instead of held or declined money by what was found, or is being looked for."""
+    refund = invoice.open_refund
+    if invoice.status is Status.REFUND_PENDING and refund is not None:
+        about_it = found_about(invoice, refund.amounts) is invoice.screening
+        return FROZEN_LEFT if about_it and is_sanctioned(invoice) else None
     listed = {Status.COMPLIANCE_HOLD: LISTED, Status.COMPLIANCE_DECLINED: FROZEN}
     if invoice.status not in listed:
         return None
