@@ -17,12 +17,13 @@ from counterfoil.db.pool import Database
 from counterfoil.desk import doubting, landing, moving, provisioning, settings
 from counterfoil.desk.landing import Landed, LandedItem, Settled
 from counterfoil.workers.branch import FinalityBroken
+from counterfoil.workers.watch import NOT_AGREED_AFTER
 from support.fake_chain import FakeChain
 from support.fake_clock import FakeClock
 from support.invoices import CUSTOMER, DUE, USDT
 from support.shop import desk_on
 from support.till import TERMS, Books, Till, quick_sign
-from support.tower import Tower
+from support.tower import Tower, left_behind
 
 LARGE = 10_000_000_000
 """Ten thousand dollars of USDT."""
@@ -378,3 +379,46 @@ async def test_another_head_at_the_same_height_is_waited_for_while_a_node_stands
     tower.mine(6)
     await tower.watch()
     assert await tower.shop.deposited(bill) == DUE
+
+
+class Disputed(FakeChain):
+    """Two nodes on different branches, both of which go on."""
+
+    other: FakeChain | None = None
+
+    @property
+    def second_view(self) -> FakeChain:
+        return self.other or self
+
+
+async def test_operators_are_told_where_nodes_stay_on_different_branches(
+    database: Database,
+) -> None:
+    """Nothing becomes final meanwhile, as nobody knows which of them is wrong."""
+    clock = FakeClock()
+    chain = Disputed(clock)
+    tower = Tower(desk_on(database, clock), clock, chain)
+    await tower.shop.open()
+    bill = await tower.shop.bill()
+    tower.mine(6)
+    await tower.watch()
+    await tower.watcher.stop()
+    chain.other, parted_at = left_behind(chain), clock.now()
+    tower.chain.pay(USDT.contract, bill.deposit_address, DUE, CUSTOMER)
+    watcher = tower.another()
+    for _ in range(80):
+        chain.other.mine()
+        tower.mine()
+        await tower.watch(watcher)
+        if clock.now() - parted_at < NOT_AGREED_AFTER:
+            assert (await tower.position()).lacking is None
+    assert await tower.shop.deposited(bill) == 0
+    (sentence,) = needing_a_person([await tower.position()], [])
+    assert sentence.startswith("arb: nodes do not agree on the chain, so nothing becomes final")
+
+    await watcher.stop()
+    chain.other = None
+    tower.mine()
+    await tower.watch(tower.another())
+    assert await tower.shop.deposited(bill) == DUE
+    assert (await tower.position()).lacking is None

@@ -9,7 +9,7 @@ goes back only where `branch` proves that it must (specs/chains.md 6.2, 6.3).
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Final
 
@@ -49,6 +49,11 @@ NO_OLD_STATE: Final = (
     " confirmed, and balances are not compared; bring back what is away, or add a node that keeps"
     " an hour of old state"
 )
+
+NOT_AGREED: Final = "nodes do not agree on the chain, so nothing becomes final; see which is wrong"
+
+NOT_AGREED_AFTER: Final = timedelta(minutes=1)
+"""Nodes differ for a moment whenever a block is replaced."""
 
 HURRY: Final = timedelta(seconds=2)
 """How long after a payment was seen its chain is looked at more often, until it is safe."""
@@ -121,6 +126,8 @@ class ChainWatcher:
         self._paid_at = self._settled_at = desk.clock.now()
         self._safe_upto = 0
         self._recheck_at = desk.clock.now()
+        self._moved_since: datetime | None = None
+        """Since when no step came to its end, as nodes show different blocks."""
         self._going_on = GoingOn(chain, desk.clock)
         self._branch = Branch(desk, chain)
         self._balances = BalanceCheck(desk, chain, self._lease, self._limits.two_nodes_from_dollars)
@@ -140,7 +147,7 @@ class ChainWatcher:
         except RangeTooWide as refusal:
             return self._narrow(refusal)
         except ChainMoved as moved:
-            self._log.info("chain_moved_while_reading", detail=str(moved))
+            await self._note_moved(moved)
         except LeaseLost:
             self._log.warning("lease_lost")
         return False
@@ -189,10 +196,22 @@ class ChainWatcher:
         await self._note_lacking(at)
         return behind
 
+    async def _note_moved(self, moved: ChainMoved) -> None:
+        """Tell operators once it is no reorg any more: what nodes dispute nobody can decide."""
+        now = self._desk.clock.now()
+        self._moved_since = self._moved_since or now
+        if now - self._moved_since < NOT_AGREED_AFTER:
+            self._log.info("chain_moved_while_reading", detail=str(moved))
+            return
+        self._log.error("nodes_do_not_agree_on_the_chain", detail=str(moved))
+        await doubting.lack(self._desk, self._chain.key, f"{NOT_AGREED}; {moved}")
+
     async def _note_lacking(self, at: Position) -> None:
         """Keep for operators whether nodes tell what was at blocks as old as the final one."""
+        self._moved_since = None
         kept = {self._coin_kept, self._balances.state_kept}
-        lacking = NO_OLD_STATE if False in kept else at.lacking if kept == {None} else None
+        unasked = kept == {None} and at.lacking == NO_OLD_STATE
+        lacking = NO_OLD_STATE if unasked or False in kept else None
         if lacking != at.lacking:
             await doubting.lack(self._desk, self._chain.key, lacking)
 
