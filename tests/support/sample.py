@@ -13,6 +13,7 @@ from playwright.async_api import StorageState
 from counterfoil.app import WebSettings
 from counterfoil.core.assets import CHAINS
 from counterfoil.core.invoice import Status
+from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
 from counterfoil.desk import changed_tokens
 from counterfoil.desk.changed_tokens import Told
@@ -76,7 +77,7 @@ async def sampled(database: Database) -> AsyncIterator[Sample]:
         await _fill(sample, Payments(site.desk))
         sample.invoices |= await furnish(site, sample.firm)
         await _review(sample, Payments(site.desk))
-        await _exchange_a_token(site)
+        await _exchange_a_token(site, sample.firm)
         await _keep(sample)
         await _second_organisation(site, sample.firm)
         yield sample
@@ -114,11 +115,16 @@ async def _review(sample: Sample, payments: Payments) -> None:
     await sample.site.person(firm.org_id, "ophelia", "compliance")
 
 
-async def _exchange_a_token(site: Site) -> None:
-    """The issuer of one of the tokens has it run something else."""
+async def _exchange_a_token(site: Site, firm: Firm) -> None:
+    """The issuer of one of the tokens has it run something else, twice; the first was looked at."""
     usdt = CHAINS["arb"].accepted[1]
-    for told in (Told(usdt.contract, "0x01", ()), Told(usdt.contract, "0x02", ("0x" + "1a" * 20,))):
+    version = ("arb", usdt.contract, "0x" + "02" * 32)
+    for fingerprint in ("0x01", version[2], "0x03"):
+        told = Told(usdt.contract, fingerprint, ("0x" + "1a" * 20,))
         await changed_tokens.tell(site.desk, "arb", [told])
+        if fingerprint == version[2]:
+            by = Actor(firm.signer.uid, firm.org_id, frozenset({Permission.SIGN}))
+            await changed_tokens.accept(site.desk, version, by=by, reason=LONG_NAME)
 
 
 async def _keep(sample: Sample) -> None:
