@@ -458,6 +458,32 @@ async def test_a_node_whose_payments_can_not_be_keeps_no_other_from_telling(
     assert (paid.tx_hash, paid.amount_units) == (receipt.tx_hash, 5)
 
 
+@pytest.mark.parametrize("lie", ["it has lost its receipts", "it makes a payment up"])
+async def test_payments_without_receipts_are_asked_of_the_next_node(
+    two: Providers, lie: str
+) -> None:
+    """Else one node could stop the chain at every block in which ether came."""
+    receipt = await two.arb.pay(two.arb.eth, DEPOSIT, 5)
+    block = await two.chain.block(receipt.block_number)
+    assert block is not None
+
+    def change(call: Json, answer: Json) -> Json:
+        if call["method"] == "eth_getTransactionReceipt" and "lost" in lie:
+            return {**answer, "result": None}
+        if call["method"] == "eth_getBlockByHash" and "makes" in lie:
+            payments = answer["result"]["transactions"]
+            payments = [*payments, {**payments[0], "hash": "0x" + "0e" * 32}]
+            return {**answer, "result": {**answer["result"], "transactions": payments}}
+        return answer
+
+    two.first.change = change
+    (paid,) = await two.chain.native_payments(block, [DEPOSIT])
+    assert (paid.tx_hash, paid.amount_units) == (receipt.tx_hash, 5)
+    two.second.change = change
+    with pytest.raises(ChainMoved, match="changed while its payments were read"):
+        await two.chain.native_payments(block, [DEPOSIT])
+
+
 async def test_a_trace_that_can_not_be_read_explains_nothing(two: Providers) -> None:
     receipt = await two.arb.pay(two.arb.eth, DEPOSIT, 5)
     block = await two.chain.block(receipt.block_number)

@@ -14,7 +14,6 @@ from counterfoil.chains.evm.attesting import (
     attestation,
     fate_queries,
     nonce_seen,
-    read_log,
     receipt_attestation,
     shown_query,
 )
@@ -25,6 +24,7 @@ from counterfoil.chains.evm.native import (
     read_traces,
     sweeps_in,
 )
+from counterfoil.chains.evm.receipts import receipt_query
 from counterfoil.chains.evm.refusals import reverted, send_outcome
 from counterfoil.chains.evm.rpc import (
     JsonRpc,
@@ -64,7 +64,6 @@ from counterfoil.chains.port import (
     Transfer,
 )
 from counterfoil.core import assets
-from counterfoil.core.money import MAX_UNITS
 from counterfoil.core.ports import Clock
 
 MAX_TIP_WEI: Final = 2 * 10**9
@@ -80,23 +79,8 @@ class _Header(msgspec.Struct, frozen=True):
     base_fee: str = msgspec.field(default="0x0", name="baseFeePerGas")
 
 
-class _Receipt(msgspec.Struct, frozen=True):
-    tx_hash: str = msgspec.field(name="transactionHash")
-    block_number: str = msgspec.field(name="blockNumber")
-    block_hash: str = msgspec.field(name="blockHash")
-    status: str
-    gas_used: str = msgspec.field(name="gasUsed")
-    gas_price: str = msgspec.field(name="effectiveGasPrice")
-    logs: list[RawLog]
-    sender: str = msgspec.field(name="from")
-    to: str | None = None
-    # OP Stack chains bill the data's way to Ethereum on top of gas; Arbitrum has it in gasUsed.
-    l1_fee: str | None = msgspec.field(default=None, name="l1Fee")
-
-
 _HEADER: Final = msgspec.json.Decoder(_Header | None)
 _LOGS: Final = answers_of(list[RawLog] | _Header | None)
-_RECEIPT: Final = msgspec.json.Decoder(_Receipt | None)
 _TEXT: Final = msgspec.json.Decoder(str)
 
 
@@ -226,7 +210,7 @@ class EvmChain:
         """See `port.Chain.receipt_attestations`."""
         questions: list[Query[Ending]] = [_header_query("finalized")]
         for one in receipts:
-            questions += [_header_query(one.block_number), _receipt_query(one.tx_hash)]
+            questions += [_header_query(one.block_number), receipt_query(one.tx_hash)]
         told = await self._rpc.ask_each(questions)
         return [receipt_attestation(one, 1 + 2 * place, told) for place, one in enumerate(receipts)]
 
@@ -259,15 +243,17 @@ class EvmChain:
 
     async def native_payments(self, block: Block, recipients: Collection[str]) -> list[Transfer]:
         """See `port.Chain.native_payments`."""
-        found = []
-        for paid in await self._rpc.ask(paid_query(self.key, block, recipients)):
-            receipt = await self.receipt(paid.tx_hash)
-            if receipt is None or receipt.block_hash != block.hash:
-                msg = f"{self.key}: block {block.number} changed while its payments were read"
-                raise ChainMoved(msg)
-            if receipt.ok:
-                found.append(paid)
-        return found
+        asked = paid_query(self.key, block, recipients)
+        # Who shows a payment without its receipt made it up, or has lost what finds receipts.
+        for second in (self._second, not self._second):
+            (told,) = await self._rpc.ask_all([asked], second_view=second)
+            wanted = [receipt_query(paid.tx_hash) for paid in told]
+            receipts = await self._rpc.ask_all(wanted, second_view=second) if wanted else []
+            there = [one for one in receipts if one is not None and one.block_hash == block.hash]
+            if len(there) == len(told):
+                return [paid for paid, one in zip(told, there, strict=True) if one.ok]
+        msg = f"{self.key}: block {block.number} changed while its payments were read"
+        raise ChainMoved(msg)
 
     async def internal_payments(
         self, block: Block, recipients: Collection[str], *, ended: bool = False
@@ -372,7 +358,7 @@ class EvmChain:
 
     async def receipt(self, tx_hash: str) -> Receipt | None:
         """See `port.Chain.receipt`."""
-        (found,) = await self._rpc.ask_all([_receipt_query(tx_hash)], second_view=self._second)
+        (found,) = await self._rpc.ask_all([receipt_query(tx_hash)], second_view=self._second)
         return found
 
     async def close(self) -> None:
@@ -395,19 +381,6 @@ def _at(block_hash: str) -> dict[str, str]:
 def _balance_query(contract: str, address: str, block_hash: str) -> Query[int]:
     asked = (_call(contract, balance_of_calldata(address)), _at(block_hash))
     return Query("eth_call", asked, _read_word)
-
-
-def _receipt_query(tx_hash: str) -> Query[Receipt | None]:
-    def read(raw: msgspec.Raw) -> Receipt | None:
-        found = _RECEIPT.decode(raw)
-        if found is None:
-            return None
-        if found.tx_hash.lower() != tx_hash:
-            msg = f"asked for the receipt of {tx_hash}, got {found.tx_hash}"
-            raise Unusable(msg)
-        return _receipt(found)
-
-    return Query("eth_getTransactionReceipt", (tx_hash,), read)
 
 
 def _hash_query(number: int) -> Query[str]:
@@ -451,25 +424,6 @@ def _block(header: _Header) -> Block:
         hash=hash_in(header.hash),
         parent_hash=hash_in(header.parent_hash),
         at=datetime.fromtimestamp(quantity(header.timestamp), UTC),
-    )
-
-
-def _receipt(found: _Receipt) -> Receipt:
-    gas_used = quantity(found.gas_used)
-    fee_wei = gas_used * quantity(found.gas_price) + quantity(found.l1_fee or "0x0")
-    if fee_wei > MAX_UNITS:
-        msg = f"{fee_wei} wei of fees are more than there ever were"
-        raise Unusable(msg)
-    return Receipt(
-        tx_hash=found.tx_hash.lower(),
-        block_number=quantity(found.block_number),
-        block_hash=found.block_hash.lower(),
-        ok=quantity(found.status) == 1,
-        gas_used=gas_used,
-        fee_wei=fee_wei,
-        logs=tuple(map(read_log, found.logs)),
-        sender=found.sender.lower(),
-        to=found.to and found.to.lower(),
     )
 
 
