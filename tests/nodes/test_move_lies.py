@@ -218,6 +218,21 @@ async def test_a_payment_that_one_node_never_shows_is_found_at_the_other(two: Tw
     assert await two.house.status(bill) is Status.COMPLETED
 
 
+async def test_a_payment_that_one_node_takes_and_tells_nobody_of_is_made(two: TwoNodes) -> None:
+    """Else nothing would ever be mined that it was the first to be offered."""
+    house, worker = two.house, two.worker()
+    bill = await house.signed_bill(DUE, USDC)
+    await worker.reserve(two.chain)
+    two.first.swallows = True
+    assert await worker.broadcast(two.chain)
+    tx_hash = (await house.move(bill, "sweep")).tx_hash or ""
+    assert await two.chain.receipt(tx_hash) is None
+
+    two.later()
+    assert await worker.broadcast(two.chain)
+    assert (await house.arb.receipt(tx_hash)).ok
+
+
 async def test_a_fee_that_can_not_be_is_asked_of_the_next_node(two: TwoNodes) -> None:
     """The books can not keep it, and would fail at the same payment for ever."""
     ((bill, tx_hash),) = await payouts_mined(two, DUE // 2)

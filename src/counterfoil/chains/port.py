@@ -213,7 +213,7 @@ class Chain(Protocol):
 
     @property
     def second_view(self) -> "Chain":
-        """The same chain, what it is and what happened told by another endpoint if there is one.
+        """The same chain, told by another endpoint where there is one, and sent to through it.
 
         What one endpoint leaves out of its answer, another may tell.
         """

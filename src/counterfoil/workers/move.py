@@ -357,6 +357,9 @@ class MoveWorker:
 
     async def _send(self, chain: Chain, row: TxRow) -> None:
         sent = await chain.send(row.raw)
+        if row.sent_at is not None:
+            # Not mined since: the first may pass on to nobody what it takes.
+            await chain.second_view.send(row.raw)
         match sent.outcome:
             case SendOutcome.ACCEPTED | SendOutcome.ALREADY_KNOWN | SendOutcome.NONCE_TOO_LOW:
                 # A consumed nonce is no error: `follow` finds out by whom.

@@ -351,8 +351,9 @@ class EvmChain:
                 raise Unusable(msg)
             return Sent(SendOutcome.ACCEPTED)
 
+        asked = Query("eth_sendRawTransaction", ("0x" + raw.hex(),), read)
         try:
-            return await self._rpc.ask(Query("eth_sendRawTransaction", ("0x" + raw.hex(),), read))
+            return (await self._rpc.ask_all([asked], second_view=self._second))[0]
         except RpcError as error:
             return Sent(send_outcome(error.message), error.message)
 
