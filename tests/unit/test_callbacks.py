@@ -218,6 +218,16 @@ def test_money_that_moved_is_told_in_both_spellings() -> None:
     assert told["refund_tx_hash"] is None
 
 
+def test_what_was_made_and_moved_nothing_is_no_amount() -> None:
+    reverted = a_move("sweep", units=110_000_000, moved=0, tx="0xreverted")
+    told = said(
+        invoice(S.SWEEPING, tally=paid(110_000_000)),
+        a_transfer(units=110_000_000),
+        moves=(replace(reverted, status="parked"),),
+    )
+    assert told["aggregated_crypto_amount"] is told["aggregated_amount"] is None
+
+
 def test_a_flood_of_dust_keeps_callbacks_small() -> None:
     rows = [a_transfer(units=n + 1, tx=f"0x{n}") for n in range(500)]
     facts = snapshot(invoice(S.SIGN_PENDING, tally=paid()), rows, [])

@@ -104,6 +104,16 @@ def test_movements_show_in_their_own_fields_once_they_moved() -> None:
     assert intent["refund_tx_hash"] is None
 
 
+def test_what_was_made_and_moved_nothing_has_no_amount() -> None:
+    reverted = replace(a_move("sweep", moved=0, tx="0x" + "01" * 32), status="parked")
+    moving = invoice(Status.SWEEPING, tally=paid())
+
+    intent = payment_intent(view(invoice=moving, moves=(reverted,)), CLERK)
+
+    assert intent["aggregation_tx_hash"] == "0x" + "01" * 32
+    assert intent["aggregated_crypto_amount"] is None
+
+
 def test_a_refund_order_is_shown_with_its_reason() -> None:
     order = OrderRefund(
         at=NOON,

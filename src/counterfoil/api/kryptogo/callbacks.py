@@ -177,8 +177,8 @@ def _move_hash(facts: Facts, asset: Facts, purpose: str) -> str | None:
 
 def _moved(facts: Facts, asset: Facts, purpose: str) -> str | None:
     """What really moved, in whole coins, all of a kind together; None until something has."""
-    moved = [Decimal(m["moved"]) for m in _moves(facts, asset, purpose) if m["moved"]]
-    if not moved:
+    moved = sum(Decimal(m["moved"]) for m in _moves(facts, asset, purpose) if m["moved"])
+    if not moved:  # also where it was made and reverted
         return None
-    whole, _, fraction = f"{sum(moved):f}".partition(".")
+    whole, _, fraction = f"{moved:f}".partition(".")
     return f"{whole}.{fraction.rstrip('0'):0<2}"

@@ -313,8 +313,9 @@ def _received(view: InvoiceView, request: PaymentRequest) -> Json:
 def _moved(view: InvoiceView, request: PaymentRequest) -> Json:
     """Sweep, refund and partial refunds of the asset shown; amounts are what really moved.
 
-    Several of a kind are added up, and the newest is named. Where only another asset went back, as
-    it strayed here, that is shown. Callbacks tell the same.
+    They are null until something has, also where what was made reverted. Several of a kind are
+    added up, and the newest is named. Where only another asset went back, as it strayed here, that
+    is shown. Callbacks tell the same.
     """
     sweep = _move(view, request, "sweep")
     refund = _move(view, request, "refund")
@@ -349,11 +350,11 @@ def _move(view: InvoiceView, request: PaymentRequest, purpose: str) -> _Move:
         asset = known_asset(*where) or asset
     if not made:
         return _Move()
-    moved = [move.moved_units for move in made if move.moved_units is not None]
+    moved_units = sum(move.moved_units or 0 for move in made)
     newest = max(reversed(made), key=lambda move: (move.tx_hash is not None, move.created_at))
     return _Move(
         newest.tx_hash,
-        format_units(sum(moved), asset.decimals) if moved else None,
+        format_units(moved_units, asset.decimals) if moved_units else None,
         newest.final_at,
         newest.destination,
     )
