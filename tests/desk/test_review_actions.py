@@ -16,6 +16,7 @@ from counterfoil.core.invoice import Context, Invoice, Status
 from counterfoil.core.risk_facts import Severity
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
+from counterfoil.db.rows import execute
 from counterfoil.desk import commands, compliance, files, proving, queries, reporting
 from counterfoil.desk.queries import InvoiceView
 from counterfoil.studio.terms import FROZEN_LEFT, NEXT, next_of
@@ -351,9 +352,10 @@ class TestEscalation:
         assert found.invoice_id == bill.invoice_id
         assert "escalation" in found.finding
 
-    async def test_a_new_hold_begins_without_the_escalation_of_the_one_before(
+    async def test_a_new_hold_begins_without_the_words_of_the_one_before(
         self, bureau: Bureau
     ) -> None:
+        """Put back by hand, one more word would release what two have to look at."""
         bill = await looked_at(bureau)
         await compliance.escalate(bureau.desk, bill.invoice_id, officer(), WHY)
         for number in (0, 1):
@@ -363,6 +365,11 @@ class TestEscalation:
         again = await bureau.screens(bill)
         assert (again.status, again.escalated_at) == (S.COMPLIANCE_HOLD, None)
         assert (await proving.verify_audit(bureau.desk)).holds
+        async with bureau.desk.database.transaction() as tx:
+            forged = "jsonb_set(detail, '{releases}', to_jsonb(ARRAY[%(by)s::text]))"
+            await execute(tx, f"UPDATE invoice SET detail = {forged}", {"by": OFFICERS[0]})  # noqa: S608 - a constant
+        (found,) = (await proving.verify_audit(bureau.desk)).breaks
+        assert found.finding == f"{OFFICERS[0]} has decided nothing of the kind by the log"
 
     async def test_it_takes_back_a_word_that_came_before(self, bureau: Bureau) -> None:
         bill = await looked_at(bureau)

@@ -259,6 +259,25 @@ def _escalated(stored: Invoice, entries: Sequence[LogEntry]) -> Break | None:
     return Break(stored.invoice_id, len(entries), finding)
 
 
+def _words(entries: Sequence[LogEntry]) -> tuple[set[str], set[str]]:
+    """Who released and who declined in the newest hold, since what they decided about was found."""
+    released: set[str] = set()
+    refused: set[str] = set()
+    for entry in entries:
+        begins = entry.to_status == Status.COMPLIANCE_HOLD != entry.from_status
+        if begins or (entry.event == "screened" and entry.to_status == Status.COMPLIANCE_HOLD):
+            released, refused = set(), set()
+        elif entry.event == "escalate":
+            released = set()
+        elif entry.event == "release":
+            released.add(entry.operator_uid)
+            refused.discard(entry.operator_uid)
+        elif entry.event == "decline":
+            refused.add(entry.operator_uid)
+            released.discard(entry.operator_uid)
+    return released, refused
+
+
 def _decided(stored: Invoice, entries: Sequence[LogEntry]) -> Break | None:
     """Where somebody is said to have decided of whom the log says nothing of the kind."""
 
@@ -266,9 +285,10 @@ def _decided(stored: Invoice, entries: Sequence[LogEntry]) -> Break | None:
         people = {e.operator_uid for e in entries if e.event in events}
         return lambda person: person is None or person in people
 
+    released, refused = _words(entries)
     for people, has in (
-        (stored.releases, did("release")),
-        (stored.declines, did("decline")),
+        (stored.releases, released.__contains__),
+        (stored.declines, refused.__contains__),
         ((stored.quarantined_by,), did("quarantine")),
         ([one for d in stored.disposals for one in d.people], did("dispose_hit")),
     ):
