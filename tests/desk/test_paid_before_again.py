@@ -72,7 +72,7 @@ async def before_it_was_approved_again(
     signer.willing = True
     paid = Moved(payout.contract, pool, payout.destination, payout.amount_units)
     chain.pool += [FakeTx(fresh_hash(), pool, 0), FakeTx(tx_hash, pool, 1, (paid,))]
-    chain.mine(10)
+    chain.mine(110)
     return bill, tx_hash
 
 

@@ -18,7 +18,7 @@ from counterfoil.books import dispositions, effects, invoices, orgs, screening, 
 from counterfoil.core import reckoning
 from counterfoil.core.errors import Conflict
 from counterfoil.core.events import Screened
-from counterfoil.core.invoice import Invoice
+from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.lifecycle import RULES
 from counterfoil.core.money import Money
 from counterfoil.core.risk_facts import ListState
@@ -277,8 +277,12 @@ def lacks_answers(invoice: Invoice) -> bool:
 
 
 def _is_screened(invoice: Invoice) -> bool:
-    """Whether a verdict can still make a difference where the invoice stands."""
-    return (invoice.status, Screened) in RULES
+    """Whether a verdict can still make a difference where the invoice stands.
+
+    What was declined is looked at only once its hit was found false.
+    """
+    decided = invoice.status is Status.COMPLIANCE_DECLINED and invoice.screening is not None
+    return (invoice.status, Screened) in RULES and not decided
 
 
 async def _cases(tx: Tx, worth: Worth, org_id: int, claims: Sequence[Claim]) -> list[Case]:
