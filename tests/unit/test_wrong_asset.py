@@ -1,6 +1,7 @@
 """What came that an invoice does not accept: the money where nothing else came, stray beside it."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -117,6 +118,14 @@ class TestTally:
     def test_it_confirms_at_finality_only(self) -> None:
         (safe,) = reckoned((USDC_E, DUE, STRANGER), depth=Depth.SAFE).stray
         assert (safe.seen_units, safe.confirmed_units) == (DUE, 0)
+
+    def test_it_has_come_when_the_last_of_it_had_and_stays_so_once_signed_for(self) -> None:
+        hours = [NOON + timedelta(hours=n) for n in range(3)]
+        usdc = [Received(USDC, DUE // 2, CUSTOMER, Depth.FINAL, at) for at in hours[:2]]
+        right = Received(USDT, DUE, CUSTOMER, Depth.FINAL, hours[2])
+        assert tally(ASKED, usdc, Policy()).paid_at == hours[1]
+        assert tally(ASKED, [*usdc, right], Policy(), {USDC.key}).paid_at == hours[1]
+        assert tally(ASKED, [*usdc, right], Policy()).paid_at == hours[2]
 
     def test_dust_of_it_is_nothing(self) -> None:
         assert not reckoned((USDC_E, 9_999, STRANGER)).seen_any

@@ -72,7 +72,7 @@ def tally(
     return Tally(
         assets=_totals(held, counted, _confirming_depth(requests, counted, policy)),
         payers=tuple(sorted({t.payer for t in (*counted, *taken) or stray})),
-        paid_at=_paid_at(requests, counted, policy),
+        paid_at=_last_of(taken) or _paid_at(requests, counted, policy) or _last_of(stray),
         stray=_totals(_assets_of(stray), stray, Depth.FINAL),
         stray_payers=tuple(sorted({(t.asset.key, t.payer) for t in stray})),
         taken=_totals(_assets_of(taken), taken, Depth.FINAL),
@@ -212,6 +212,11 @@ def _paid_at(
         if paid * of >= enough * whole:
             break
     return arrived
+
+
+def _last_of(transfers: Iterable[Received]) -> datetime | None:
+    """What is not asked for has no amount to be complete with."""
+    return max((t.arrived_at for t in transfers), default=None)
 
 
 def coverage(invoice: Invoice) -> Fraction:

@@ -24,7 +24,8 @@ class AssetTally:
 class Tally:
     """All that has come in so far, totals and never increments, so telling it twice is harmless.
 
-    ``paid_at`` is when enough had arrived (or the last arrival, while it is not enough).
+    ``paid_at`` is when enough had arrived (or the last arrival, while it is not enough, and where
+    the money is what the invoice does not ask for).
     ``stray`` is what came and is registered with us, but not accepted by the invoice: it counts
     for nothing, and is `money` only where nothing else came. Once somebody signed for it there, it
     is ``taken``: it counts for nothing still, and is money whatever comes beside it. ``payers`` are
