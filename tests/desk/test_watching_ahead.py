@@ -19,9 +19,10 @@ NARROW = WatchLimits(widest_range=10, ranges_at_once=1)
 
 
 class Flaky(CountingChain):
-    """Has no answer for ranges that begin at some blocks."""
+    """Has no answer for ranges that begin at some blocks, and takes its time for all others."""
 
     silent_from: frozenset[int] = frozenset()
+    slowness = timedelta(0)
 
     async def transfers(
         self,
@@ -34,6 +35,8 @@ class Flaky(CountingChain):
         if from_block in self.silent_from:
             msg = "no endpoint answers"
             raise ChainUnreachable(msg)
+        assert isinstance(self.clock, FakeClock)
+        self.clock.advance(self.slowness)
         return await super().transfers(from_block, to_block, contracts, recipients, **hashes)
 
 
@@ -104,6 +107,19 @@ async def test_several_ranges_are_read_in_a_row_and_each_stays_read(reader: Read
     reader.chain.silent_from = frozenset()
     assert await reader.reads() == (70, 70)
     assert await reader.shop.deposited(late) == DUE
+
+
+async def test_a_slow_node_s_ranges_are_not_read_in_a_row_until_another_takes_over(
+    reader: Reader,
+) -> None:
+    reader.mine(90)
+    reader.chain.slowness = timedelta(seconds=4)
+    await reader.watcher.stop()
+    reader.watcher = reader.another(replace(NARROW, ranges_at_once=4))
+    assert await reader.reads() == (10, 10), "then the lease is renewed"
+
+    reader.chain.slowness = timedelta(0)
+    assert await reader.reads() == (50, 50)
 
 
 async def test_what_was_fetched_ahead_is_forgotten_where_a_reorg_replaced_it(slow: Reader) -> None:

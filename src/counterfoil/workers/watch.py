@@ -274,14 +274,18 @@ class ChainWatcher:
         return end
 
     async def _catch_up(self, at: Position, final: Block, tip: Block) -> bool:
-        """After an outage most of what was missed is final: read it once, and for good."""
-        more = False
+        """After an outage most of what was missed is final: read it once, and for good.
+
+        It stops in time for the lease to be kept, where nodes are slow.
+        """
+        more, clock = False, self._desk.clock
+        until = clock.now() + timedelta(seconds=self._limits.lease_seconds / 4)
         for _ in range(self._limits.ranges_at_once):
             end = await self._settle(at, final, tip)
             if end is None:
                 break
             more, mark = True, _mark(end)
-            if end.number >= final.number:
+            if end.number >= final.number or clock.now() >= until:
                 break
             at = replace(at, final=mark, head=max(mark, at.head, key=attrgetter("number")))
         return more
