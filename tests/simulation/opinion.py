@@ -36,11 +36,14 @@ SELECT i.invoice_id, i.status, coalesce(i.context, ''), i.version,
           FROM move AS m WHERE (m.org_id, m.invoice_id) = (i.org_id, i.invoice_id)),
        (SELECT c.metadata::jsonb->>'surplus' FROM invoice_log AS c
          WHERE (c.org_id, c.invoice_id, c.event) = (i.org_id, i.invoice_id, 'accept')
-           AND c.sequence > (SELECT max(sequence) FROM invoice_log AS b
-                              -- Whoever chose before that chose about other money.
-                              WHERE (b.org_id, b.invoice_id) = (i.org_id, i.invoice_id)
-                                AND b.to_status IN ('payment_detected', 'screening',
-                                                    'compliance_hold'))
+           AND c.sequence >= (SELECT max(sequence) FROM (
+                   SELECT sequence, to_status, metadata::jsonb->>'context' AS context,
+                          lag(metadata::jsonb->>'context') OVER (ORDER BY sequence) AS before
+                     FROM invoice_log AS b
+                    WHERE (b.org_id, b.invoice_id) = (i.org_id, i.invoice_id)) AS b
+                  -- Whoever chose before that chose about other money.
+                  WHERE to_status IN ('payment_detected', 'screening', 'compliance_hold')
+                     OR context IS DISTINCT FROM before)
          ORDER BY c.sequence DESC LIMIT 1)
   FROM invoice AS i
   JOIN invoice_log AS l ON (l.org_id, l.invoice_id, l.sequence)
