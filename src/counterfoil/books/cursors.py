@@ -16,6 +16,15 @@ from counterfoil.db.rows import all_rows, execute, one_row, one_value
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A block up to which a chain was read."""
+
+    number: int
+    hash: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CursorRow:
     """One chain's cursors: the provisional head, the ``safe`` height, the authoritative final."""
 
@@ -34,14 +43,15 @@ class CursorRow:
     halted_at: datetime | None = None
     lacking: str | None = None
 
+    @property
+    def head(self) -> Mark:
+        """The newest block that was read."""
+        return Mark(self.head_number, self.head_hash, self.head_at)
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A block up to which a chain was read."""
-
-    number: int
-    hash: str
-    at: datetime
+    @property
+    def final(self) -> Mark:
+        """The last block that is wholly in the books."""
+        return Mark(self.final_number, self.final_hash, self.final_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,9 +213,10 @@ class Chain(Protocol):
 
     @property
     def second_view(self) -> "Chain":
-        """The same chain, told by another endpoint where there is one, and sent to through it.
+        """The same chain through another endpoint where there is one that answers.
 
-        What one endpoint leaves out of its answer, another may tell.
+        What one endpoint leaves out of its answer, another may tell; what one takes and passes on
+        to nobody, another may pass on. Headers, fees and calls are told by the first all the same.
         """
         ...
 

@@ -419,7 +419,7 @@ def refundable(invoice: Invoice) -> tuple[Money, ...]:
     """
     return _some(
         (_with_us_units(invoice, a) - (a.confirmed_units - a.final_units), a.asset)
-        for a in (*invoice.tally.money, *invoice.tally.aside)
+        for a in invoice.tally.everything
     )
 
 

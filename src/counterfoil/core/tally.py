@@ -60,6 +60,11 @@ class Tally:
         return tuple(sorted((*self.taken, *self.stray), key=lambda a: a.asset.key))
 
     @property
+    def everything(self) -> tuple[AssetTally, ...]:
+        """All that came, the money first: each registered asset once."""
+        return (*self.assets, *self.taken, *self.stray)
+
+    @property
     def seen_any(self) -> bool:
         """Whether any money is on chain just now."""
         return any(a.seen_units for a in self.money)

@@ -35,13 +35,9 @@ async def expected_balances(
         cursor = await cursors.get(tx, first.chain)
         if cursor is None:
             return None
-        final, head = (
-            (cursor.final_number, cursor.final_hash),
-            (cursor.head_number, cursor.head_hash),
-        )
-        at_block, block_hash = final if least is Depth.FINAL else head
-        units = await _held_units(tx, batch, at_block, least)
-    return Expected(first.chain, first.contract, at_block, block_hash, units)
+        last = cursor.final if least is Depth.FINAL else cursor.head
+        units = await _held_units(tx, batch, last.number, least)
+    return Expected(first.chain, first.contract, last.number, last.hash, units)
 
 
 async def _held_units(tx: Tx, batch: Batch, at_block: int, least: Depth) -> dict[str, int]:

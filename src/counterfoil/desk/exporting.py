@@ -160,7 +160,7 @@ def _other(name: str, than: str) -> str:
 def _money(invoice: Invoice) -> dict[str, str]:
     """What is due, came and went, of one token; of further ones what came, as text."""
     first, *others = sorted(
-        (came for came in (*invoice.tally.money, *invoice.tally.aside) if came.confirmed_units),
+        (came for came in invoice.tally.everything if came.confirmed_units),
         key=lambda came: -reckoning.rough_dollars(came.asset, came.confirmed_units),
     ) or [AssetTally(invoice.requests[0].asset, 0, 0, 0)]
     asset, settled = first.asset, invoice.settled

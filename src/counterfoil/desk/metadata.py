@@ -280,7 +280,7 @@ def _deciding(event: Event) -> dict[str, object]:
                         "confirmed_units": str(a.confirmed_units),
                         "final_units": str(a.final_units),
                     }
-                    for a in (*event.tally.money, *event.tally.aside)
+                    for a in event.tally.everything
                 }
             }
         case Screened() | StrayScreened():

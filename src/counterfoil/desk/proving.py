@@ -217,9 +217,7 @@ async def final_block(desk: Desk, chain: str) -> Mark | None:
     """The last block of a chain that is wholly in the books; None before the first."""
     async with desk.database.reading() as tx:
         cursor = await cursors.get(tx, chain)
-    if cursor is None:
-        return None
-    return Mark(cursor.final_number, cursor.final_hash, cursor.final_at)
+    return None if cursor is None else cursor.final
 
 
 async def places(desk: Desk, chain: str, block_number: int) -> list[Place]:

@@ -322,4 +322,4 @@ def _within(scan: Scan, row: TransferRow) -> bool:
 def _by_asset(
     tally: Tally, units: Literal["seen_units", "confirmed_units", "final_units"]
 ) -> dict[str, int]:
-    return {a.asset.key: getattr(a, units) for a in (*tally.money, *tally.aside)}
+    return {a.asset.key: getattr(a, units) for a in tally.everything}

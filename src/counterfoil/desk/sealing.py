@@ -5,7 +5,7 @@ is the signer's to see, who checks its warrant (decision 2).
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -246,7 +246,7 @@ def accepted_tokens(
 
 
 def _escalated(stored: Invoice, entries: Sequence[LogEntry]) -> Break | None:
-    """Where money is said to be held by nobody's word, or by another's, than in its newest hold."""
+    """Where money is held by another's word than its newest hold tells of, or by nobody's."""
     told: tuple[str | None, datetime | None] = (None, None)
     for entry in entries:
         if entry.to_status == Status.COMPLIANCE_HOLD != entry.from_status:
@@ -281,19 +281,18 @@ def _words(entries: Sequence[LogEntry]) -> tuple[set[str], set[str]]:
 def _decided(stored: Invoice, entries: Sequence[LogEntry]) -> Break | None:
     """Where somebody is said to have decided of whom the log says nothing of the kind."""
 
-    def did(*events: str) -> Callable[[str | None], bool]:
-        people = {e.operator_uid for e in entries if e.event in events}
-        return lambda person: person is None or person in people
+    def did(event: str) -> set[str]:
+        return {e.operator_uid for e in entries if e.event == event}
 
     released, refused = _words(entries)
-    for people, has in (
-        (stored.releases, released.__contains__),
-        (stored.declines, refused.__contains__),
+    for people, known in (
+        (stored.releases, released),
+        (stored.declines, refused),
         ((stored.quarantined_by,), did("quarantine")),
         ([one for d in stored.disposals for one in d.people], did("dispose_hit")),
     ):
         for person in people:
-            if not has(person):
+            if person is not None and person not in known:
                 finding = f"{person} has decided nothing of the kind by the log"
                 return Break(stored.invoice_id, len(entries), finding)
     return None

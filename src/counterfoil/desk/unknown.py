@@ -60,8 +60,7 @@ async def ahead(desk: Desk, chain: str, *, widest: int) -> Span | None:
             return None
     if after >= known.final_number:
         return None
-    final = Mark(known.final_number, known.final_hash, known.final_at)
-    return Span(after, min(after + widest, final.number), final)
+    return Span(after, min(after + widest, known.final_number), known.final)
 
 
 async def addresses(desk: Desk, chain: str) -> dict[str, Compared]:

@@ -320,9 +320,9 @@ def _lasts(row: CursorRow, lease: Lease, desk: Desk, seconds: float) -> bool:
 
 def _position(row: CursorRow) -> Position:
     return Position(
-        head=Mark(row.head_number, row.head_hash, row.head_at),
+        head=row.head,
         safe_number=row.safe_number,
-        final=Mark(row.final_number, row.final_hash, row.final_at),
+        final=row.final,
         halted=row.halted_reason is not None,
         lacking=row.lacking,
     )

@@ -1,6 +1,6 @@
 """Tokens that their issuer changed: what waits for it, and somebody's word that it may go on."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -24,7 +24,8 @@ from counterfoil.studio.door import (
 
 CHANGED: Final = f"{PREFIX}/changed-tokens"
 
-_FIELDS: Final = ("chain", "contract", "fingerprint", "reason")
+_VERSION: Final = ("chain", "contract", "fingerprint")
+_FIELDS: Final = (*_VERSION, "reason")
 
 
 @get("/changed-tokens")
@@ -36,35 +37,25 @@ async def changed(request: PageRequest) -> Answer:
 @post("/changed-tokens", status_code=303)
 async def accept(request: PageRequest) -> Answer:
     """Let money go on under one of them."""
-    request.user.actor.require(Permission.SIGN)
-    form = await read_form(request)
-    written = {name: form.raw(name) for name in _FIELDS}
-    try:
-        await confirm_with(request, form)
-        await changed_tokens.accept(
-            desk_of(request),
-            (written["chain"], written["contract"], written["fingerprint"]),
-            by=request.user.actor,
-            reason=form.text("reason", empty=False, lines=True),
-        )
-    except NotFound:
-        raise
-    except Refusal as refusal:
-        return await _page(request, written, refusal)
-    return go(CHANGED, done="token_accepted")
+    return await _say(request, changed_tokens.accept, done="token_accepted")
 
 
 @post("/changed-tokens/withdraw", status_code=303)
 async def withdraw(request: PageRequest) -> Answer:
     """Take the word about one of them back."""
+    return await _say(request, changed_tokens.withdraw, done="token_withdrawn")
+
+
+async def _say(request: PageRequest, word: Callable[..., Awaitable[None]], *, done: str) -> Answer:
+    """Pass somebody's word about a version on to the desk, with their proof that it is they."""
     request.user.actor.require(Permission.SIGN)
     form = await read_form(request)
     written = {name: form.raw(name) for name in _FIELDS}
     try:
         await confirm_with(request, form)
-        await changed_tokens.withdraw(
+        await word(
             desk_of(request),
-            (written["chain"], written["contract"], written["fingerprint"]),
+            tuple(written[name] for name in _VERSION),
             by=request.user.actor,
             reason=form.text("reason", empty=False, lines=True),
         )
@@ -72,7 +63,7 @@ async def withdraw(request: PageRequest) -> Answer:
         raise
     except Refusal as refusal:
         return await _page(request, written, refusal)
-    return go(CHANGED, done="token_withdrawn")
+    return go(CHANGED, done=done)
 
 
 async def _page(
@@ -98,7 +89,7 @@ async def _page(
 def _is_written(written: Mapping[str, str], one: Change | Acceptance) -> bool:
     """Whether the form that came back is about this very version."""
     version = (one.asset.chain, one.asset.contract, one.fingerprint)
-    return version == tuple(written.get(name) for name in ("chain", "contract", "fingerprint"))
+    return version == tuple(written.get(name) for name in _VERSION)
 
 
 HANDLERS: Final = (changed, accept, withdraw)

@@ -178,9 +178,7 @@ def next_of(invoice: Invoice, moved: Iterable[MoveRow] = ()) -> tuple[str, ...]:
         return told, NOT_FINAL
     if after_end.left_at(invoice, moved):
         return told, FROZEN_LEFT if is_sanctioned(invoice) else CAME_AFTER
-    coming = any(
-        a.seen_units > a.confirmed_units for a in (*invoice.tally.money, *invoice.tally.aside)
-    )
+    coming = any(a.seen_units > a.confirmed_units for a in invoice.tally.everything)
     return (told, STILL_COMING) if coming and invoice.status.is_end else (told,)
 
 

@@ -193,6 +193,7 @@ class ChainWatcher:
             raise
         await self._recheck(at)
         self._report("missed", at.final.number, await self._balances.rotate(at, behind=behind))
+        self._moved_since = None
         await self._note_lacking(at)
         return behind
 
@@ -208,7 +209,6 @@ class ChainWatcher:
 
     async def _note_lacking(self, at: Position) -> None:
         """Keep for operators whether nodes tell what was at blocks as old as the final one."""
-        self._moved_since = None
         kept = {self._coin_kept, self._balances.state_kept}
         unasked = kept == {None} and at.lacking == NO_OLD_STATE
         lacking = NO_OLD_STATE if unasked or False in kept else None

@@ -246,7 +246,7 @@ class EvmChain:
         asked = paid_query(self.key, block, recipients)
         # Who shows a payment without its receipt made it up, or has lost what finds receipts.
         for second in (self._second, not self._second):
-            (told,) = await self._rpc.ask_all([asked], second_view=second)
+            told = await self._rpc.ask(asked, second_view=second)
             wanted = [receipt_query(paid.tx_hash) for paid in told]
             receipts = await self._rpc.ask_all(wanted, second_view=second) if wanted else []
             there = [one for one in receipts if one is not None and one.block_hash == block.hash]
@@ -287,8 +287,7 @@ class EvmChain:
         """See `port.Chain.nonce`."""
         asked = (address, _at(at) if at.startswith("0x") else at)
         counting = Query("eth_getTransactionCount", asked, _read_quantity)
-        (count,) = await self._rpc.ask_all([counting], second_view=self._second)
-        return count
+        return await self._rpc.ask(counting, second_view=self._second)
 
     async def nonce_by_each(
         self, address: str, tx_hashes: Sequence[str], at_block: int
@@ -334,8 +333,7 @@ class EvmChain:
     async def code(self, address: str) -> bytes:
         """See `port.Chain.code`."""
         reading = Query("eth_getCode", (address, "latest"), _read_hex)
-        (code,) = await self._rpc.ask_all([reading], second_view=self._second)
-        return code
+        return await self._rpc.ask(reading, second_view=self._second)
 
     async def token_codes(self, contracts: Sequence[str], *, not_before: int) -> list[TokenCode]:
         """See `port.Chain.token_codes`."""
@@ -353,14 +351,13 @@ class EvmChain:
 
         asked = Query("eth_sendRawTransaction", ("0x" + raw.hex(),), read)
         try:
-            return (await self._rpc.ask_all([asked], second_view=self._second))[0]
+            return await self._rpc.ask(asked, second_view=self._second)
         except RpcError as error:
             return Sent(send_outcome(error.message), error.message)
 
     async def receipt(self, tx_hash: str) -> Receipt | None:
         """See `port.Chain.receipt`."""
-        (found,) = await self._rpc.ask_all([receipt_query(tx_hash)], second_view=self._second)
-        return found
+        return await self._rpc.ask(receipt_query(tx_hash), second_view=self._second)
 
     async def close(self) -> None:
         """See `port.Chain.close`."""

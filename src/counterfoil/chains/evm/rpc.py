@@ -178,9 +178,9 @@ class JsonRpc:
         self._session: aiohttp.ClientSession | None = None
         self._next_id = 0
 
-    async def ask(self, query: Query[T]) -> T:
+    async def ask(self, query: Query[T], *, second_view: bool = False) -> T:
         """Ask one question; see `ask_all` for what it raises."""
-        (answer,) = await self.ask_all((query,))
+        (answer,) = await self.ask_all((query,), second_view=second_view)
         return answer
 
     async def ask_all(
