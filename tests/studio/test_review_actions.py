@@ -74,7 +74,7 @@ async def test_declined_money_of_a_hit_is_told_to_be_frozen_until_two_find_it_fa
         await officer.send(f"{path}/decline", {"reason": WHY}, token=page.form_token)
 
     assert "so it stays frozen where it lies" in (await otto.open(path)).words
-    assert "因此凍結在原處" in (await otto.open(path, Accept_Language="zh-TW")).words
+    assert "因此就地凍結" in (await otto.open(path, Accept_Language="zh-TW")).words
     queue = await otto.open("/studio/queue/clear")
     assert "declined and frozen, unless the hit means somebody else" in queue.words
     form = aiohttp.FormData({"hit": "OFAC_SDN:36518", "reason": WHY})

@@ -237,7 +237,10 @@ def _to_sweep(invoice: Invoice, amounts: tuple[Money, ...]) -> tuple[Money, ...]
 
 
 def _refuse_frozen(invoice: Invoice, amounts: tuple[Money, ...]) -> None:
-    """Money of a sanctioned address stays where it came (specs/aml.md 4.1: reject)."""
+    """Money of a sanctioned address stays where it came while the hit counts.
+
+    (specs/aml.md 4.1: reject.)
+    """
     aside = {a.asset for a in reckoning.to_return_astray(invoice, amounts)}
     frozen = tuple(
         money
@@ -249,7 +252,7 @@ def _refuse_frozen(invoice: Invoice, amounts: tuple[Money, ...]) -> None:
         _refuse(
             "sanctions_hit",
             "this money comes from a sanctioned address and is frozen where it lies;"
-            " sending it back is not allowed either",
+            " while that hit counts, sending it back is not allowed either",
         )
 
 
