@@ -53,7 +53,7 @@ SETTINGS: Final = (
     Screen("organisation-to-read", f"{_SETTINGS}/organisation", "maya"),
     Screen("members", f"{_SETTINGS}/members", "anna"),
     Screen("member", f"{_SETTINGS}/members/{{member}}", "anna"),
-    Screen("member-invited", f"{_SETTINGS}/members/{{invited}}", "anna"),
+    Screen("member-invited", f"{_SETTINGS}/members/{{invited}}", "anna", checked=CHECKED[1:]),
     Screen("member-add", f"{_SETTINGS}/members/add", "anna"),
     Screen("invitation", "{invitation}"),
     Screen("invitation-to-accept", "{offer}", checked=CHECKED[1:]),
@@ -152,7 +152,11 @@ SCREENS: Final = (
     Screen("pay-nowhere", "/pay/nowhere", status=404),
     Screen("nothing-here", "/studio/invoices/none", "maya", status=404),
     *(
-        replace(screen, name=f"settings-{screen.name}", checked=CHECKED[number % 2 :][:1])
+        replace(
+            screen,
+            name=f"settings-{screen.name}",
+            checked=CHECKED[number % 2 :][:1] if screen.checked is CHECKED else screen.checked,
+        )
         for number, screen in enumerate(SETTINGS)
     ),
 )
