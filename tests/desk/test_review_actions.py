@@ -2,13 +2,13 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from counterfoil.books import dispositions, reports
+from counterfoil.books import dispositions
 from counterfoil.chains.evm.addresses import parse_evm_address
 from counterfoil.core import ids
 from counterfoil.core.errors import Forbidden, Invalid, NotFound, OutOfPlace
@@ -17,12 +17,13 @@ from counterfoil.core.risk_facts import Severity
 from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
 from counterfoil.db.rows import execute
-from counterfoil.desk import commands, compliance, files, proving, queries, reporting
+from counterfoil.desk import commands, compliance, files, proving, queries
 from counterfoil.desk.queries import InvoiceView
+from counterfoil.desk.refunding import Part
 from counterfoil.studio.terms import FROZEN_LEFT, NEXT, next_of
 from counterfoil.workers.lists import import_list
-from support.bureau import LISTED, Bureau, opened, sdn
-from support.invoices import CHECKER, CUSTOMER, MAKER, OFFICERS, STRANGER, invoice
+from support.bureau import LISTED, Bureau, history, listed, looked_at, officer, opened, sdn
+from support.invoices import CHECKER, CUSTOMER, MAKER, OFFICERS, STRANGER, USDC, invoice
 
 S = Status
 WHY = "Another person of that name; see the passport."
@@ -35,26 +36,9 @@ async def bureau(database: Database) -> Bureau:
     return await opened(database)
 
 
-def officer(number: int = 0, org_id: int = 1) -> Actor:
-    return Actor(OFFICERS[number], org_id, frozenset({Permission.REVIEW, Permission.READ}))
-
-
 async def paper(bureau: Bureau, by: Actor) -> UUID:
     member = replace(by, uid=ids.public("user", bureau.desk.ids.new()))
     return (await files.store(bureau.desk, PDF, "passport.pdf", member)).file_id
-
-
-async def listed(bureau: Bureau, payer: str = LISTED, number: int = 42, **changes: Any) -> Invoice:  # noqa: ANN401 - fields of an invoice
-    """An invoice that somebody on a list has paid."""
-    bill = await bureau.office.issues(number, **changes)
-    await bureau.office.is_paid(bill, payer=payer)
-    return await bureau.screens(bill)
-
-
-async def looked_at(bureau: Bureau, number: int = 42) -> Invoice:
-    """An invoice whose money is to be looked at."""
-    bureau.provider.says(STRANGER, Severity.MEDIUM)
-    return await listed(bureau, STRANGER, number)
 
 
 async def disposed(bureau: Bureau, bill: Invoice) -> None:
@@ -67,8 +51,8 @@ async def disposed(bureau: Bureau, bill: Invoice) -> None:
         )
 
 
-async def sends_back(bureau: Bureau, bill: Invoice) -> InvoiceView:
-    """A signer orders that all of it goes back to the customer."""
+async def sends_back(bureau: Bureau, bill: Invoice, part: Part | None = None) -> InvoiceView:
+    """A signer orders that all of it goes back to the customer, or the part that is named."""
     by = Actor("user_sam", bill.org_id, frozenset({Permission.SIGN, Permission.READ}))
     return await commands.order_refund(
         replace(bureau.desk, addresses={"evm": parse_evm_address}),
@@ -77,6 +61,7 @@ async def sends_back(bureau: Bureau, bill: Invoice) -> InvoiceView:
         address=CUSTOMER,
         reason="declined",
         attachments=(await paper(bureau, by),),
+        part=part,
     )
 
 
@@ -91,12 +76,6 @@ async def approves(bureau: Bureau, bill: Invoice) -> InvoiceView:
         by,
         seen=view.invoice.open_refund.refund_id,
     )
-
-
-async def history(bureau: Bureau, bill: Invoice) -> list[str]:
-    everybody = Actor("user_ada", bill.org_id, frozenset(Permission))
-    entries = await queries.logs(bureau.desk, bill.invoice_id, everybody)
-    return [one.entry.event for one in entries]
 
 
 class TestDisposition:
@@ -227,12 +206,56 @@ class TestDisposition:
         assert (await approves(bureau, bill)).invoice.status is S.REFUND_PROCESSING
         assert (await proving.verify_audit(bureau.desk)).holds
 
+    @pytest.mark.parametrize("withdrawn", [False, True])
+    async def test_what_strayed_in_can_go_back_once_its_hit_is_found_false(
+        self, bureau: Bureau, *, withdrawn: bool
+    ) -> None:
+        """It came beside a payment that is clean, and was looked at when it was to go back."""
+        bill = await bureau.office.issues()
+        maker = Actor(MAKER, 1, frozenset({Permission.CREATE, Permission.READ}))
+        await commands.cancel(bureau.desk, bill.invoice_id, maker, "by mistake")
+        await bureau.office.is_paid(bill)
+        await bureau.office.is_paid(bill, payer=LISTED, asset=USDC)
+        await sends_back(bureau, bill, Part(symbol="USDC"))
+        assert next_of(await bureau.screens(bill)) == (FROZEN_LEFT,)
+        with pytest.raises(OutOfPlace, match="frozen"):
+            await approves(bureau, bill)
+        if withdrawn:
+            sam = Actor("user_sam", 1, frozenset({Permission.SIGN, Permission.READ}))
+            await commands.withdraw_refund(bureau.desk, bill.invoice_id, sam, "frozen")
+            with pytest.raises(OutOfPlace, match="frozen"):
+                await sends_back(bureau, bill, Part(symbol="USDC"))
+
+        await disposed(bureau, bill)
+        if withdrawn:
+            await sends_back(bureau, bill, Part(symbol="USDC"))
+        await bureau.screens(bill)
+
+        assert (await approves(bureau, bill)).invoice.status is S.REFUND_PROCESSING
+        assert (await proving.verify_audit(bureau.desk)).holds
+
+    async def test_a_hit_whose_entry_left_the_list_can_still_be_found_false(
+        self, bureau: Bureau
+    ) -> None:
+        """More money came, and the newest screening finds nothing: the hit stands all the same."""
+        bill = await listed(bureau)
+        await bureau.lists(STRANGER, override=True)
+        await bureau.office.is_paid(bill)
+        held = await bureau.screens(bill)
+        assert (held.status, held.context) == (S.COMPLIANCE_HOLD, Context.SANCTIONED)
+        assert (await bureau.run(bill)).decision == "clear"
+
+        await disposed(bureau, bill)
+
+        assert (await bureau.screens(bill)).status is S.RESOLUTION_REQUIRED
+        assert (await proving.verify_audit(bureau.desk)).holds
+
     async def test_what_else_was_found_stays(self, bureau: Bureau) -> None:
         bureau.provider.says(LISTED, Severity.HIGH)
         await disposed(bureau, bill := await listed(bureau))
         after = await bureau.screens(bill)
         assert (after.status, after.context) == (S.COMPLIANCE_HOLD, Context.HIGH_RISK)
-        with pytest.raises(Invalid, match="found nothing on any list"):
+        with pytest.raises(Invalid, match="nothing that was found on any list"):
             await compliance.dispose(bureau.desk, bill.invoice_id, officer(), **ENTRY, reason=WHY)
 
     @pytest.mark.parametrize("involved", [MAKER, CHECKER])
@@ -411,85 +434,6 @@ class TestEscalation:
             await compliance.escalate(bureau.desk, bill.invoice_id, officer(), WHY)
         with pytest.raises(Invalid, match="at least 10 characters"):
             await compliance.escalate(bureau.desk, bill.invoice_id, officer(), "odd")
-
-
-class TestReports:
-    async def test_it_changes_nothing_that_others_see(self, bureau: Bureau) -> None:
-        bill = await looked_at(bureau)
-        before, told = await bureau.office.invoice(bill), await history(bureau, bill)
-        for _ in range(2):
-            await reporting.file_report(
-                bureau.desk,
-                bill.invoice_id,
-                officer(),
-                reference=" MJIB 114-7 ",
-                reported_on=date(2026, 6, 22),
-            )
-
-        assert await bureau.office.invoice(bill) == before
-        assert await history(bureau, bill) == told
-        (report,) = await reporting.of_invoice(bureau.desk, bill.invoice_id, officer(1))
-        assert (report.reference, report.reported_on) == ("MJIB 114-7", date(2026, 6, 22))
-        assert report.by == OFFICERS[0]
-        nobody = Actor("user_ada", 1, frozenset(Permission) - {Permission.REVIEW})
-        with pytest.raises(Forbidden):
-            await reporting.of_invoice(bureau.desk, bill.invoice_id, nobody)
-
-    async def test_organisations_are_apart_and_at_once_is_one_after_the_other(
-        self, bureau: Bureau
-    ) -> None:
-        await bureau.office.opens(2)
-        bill = await looked_at(bureau)
-
-        async def files_one(number: int, by: Actor) -> None:
-            await reporting.file_report(
-                bureau.desk,
-                bill.invoice_id,
-                by,
-                reference=f"MJIB {number}",
-                reported_on=date(2026, 6, 22),
-            )
-
-        await asyncio.gather(*(files_one(n, officer(n % 2)) for n in range(6)))
-        with pytest.raises(NotFound):
-            await files_one(9, officer(0, 2))
-        async with bureau.desk.database.reading() as tx:
-            chain = await reports.of_org(tx, 1)
-            assert await reports.of_org(tx, 2) == []
-        assert [entry.sequence for entry, _ in chain] == [1, 2, 3, 4, 5, 6]
-        assert (await proving.verify_audit(bureau.desk)).holds
-
-    @pytest.mark.parametrize(
-        "by_hand",
-        [
-            "UPDATE compliance_report SET reference = 'MJIB 2'",
-            "UPDATE compliance_report SET reported_on = '2026-01-01'",
-            "DELETE FROM compliance_report",
-        ],
-    )
-    async def test_one_that_was_changed_by_hand_is_found(
-        self, bureau: Bureau, by_hand: str
-    ) -> None:
-        bill = await looked_at(bureau)
-        await reporting.file_report(
-            bureau.desk,
-            bill.invoice_id,
-            officer(),
-            reference="MJIB 1",
-            reported_on=date(2026, 6, 22),
-        )
-        async with bureau.desk.database.transaction() as tx:
-            await tx.execute("GRANT ALL ON compliance_report TO CURRENT_USER")
-            await tx.execute(by_hand)
-        assert not (await proving.verify_audit(bureau.desk)).holds
-
-    async def test_a_day_to_come_and_an_empty_reference_are_refused(self, bureau: Bureau) -> None:
-        bill = await looked_at(bureau)
-        with pytest.raises(Invalid) as refused:
-            await reporting.file_report(
-                bureau.desk, bill.invoice_id, officer(), reference=" ", reported_on=date(2030, 1, 1)
-            )
-        assert set(refused.value.fields) == {"reference", "reported_on"}
 
 
 def _renamed(content: Any) -> Any:  # noqa: ANN401 - a list as its reader gives it

@@ -7,7 +7,10 @@ from typing import Any
 
 from counterfoil.books import screening as book
 from counterfoil.core.invoice import Invoice
+from counterfoil.core.risk_facts import Severity
+from counterfoil.core.roles import Actor, Permission
 from counterfoil.db.pool import Database
+from counterfoil.desk import queries
 from counterfoil.desk.rates import Snapshot, store
 from counterfoil.providers.screening.list_content import ListImport
 from counterfoil.providers.screening.lists import read_csv
@@ -16,6 +19,7 @@ from counterfoil.workers.lists import import_list
 from counterfoil.workers.screen import Screener
 from support.fake_clock import FakeClock
 from support.fake_screening import FakeScreener
+from support.invoices import OFFICERS, STRANGER
 from support.office import Office
 from support.patience import patiently
 
@@ -71,6 +75,29 @@ async def opened(database: Database) -> Bureau:
     await bureau.lists(LISTED)
     await bureau.knows_the_rate()
     return bureau
+
+
+def officer(number: int = 0, org_id: int = 1) -> Actor:
+    return Actor(OFFICERS[number], org_id, frozenset({Permission.REVIEW, Permission.READ}))
+
+
+async def listed(bureau: Bureau, payer: str = LISTED, number: int = 42, **changes: Any) -> Invoice:  # noqa: ANN401 - fields of an invoice
+    """An invoice that somebody on a list has paid."""
+    bill = await bureau.office.issues(number, **changes)
+    await bureau.office.is_paid(bill, payer=payer)
+    return await bureau.screens(bill)
+
+
+async def looked_at(bureau: Bureau, number: int = 42) -> Invoice:
+    """An invoice whose money is to be looked at."""
+    bureau.provider.says(STRANGER, Severity.MEDIUM)
+    return await listed(bureau, STRANGER, number)
+
+
+async def history(bureau: Bureau, bill: Invoice) -> list[str]:
+    everybody = Actor("user_ada", bill.org_id, frozenset(Permission))
+    entries = await queries.logs(bureau.desk, bill.invoice_id, everybody)
+    return [one.entry.event for one in entries]
 
 
 def sdn(*addresses: str, entries: Sequence[tuple[str, str]] = ()) -> ListImport:

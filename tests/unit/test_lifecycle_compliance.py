@@ -1,5 +1,7 @@
 """Held money: who may let it go, and when it goes by itself (specs/lifecycle.md D.2)."""
 
+from dataclasses import replace
+
 import pytest
 
 from counterfoil.core.errors import Forbidden, OutOfPlace
@@ -7,14 +9,17 @@ from counterfoil.core.events import (
     Decline,
     DisposeHit,
     GiveUpMoves,
+    OrderRefund,
     Release,
     Screen,
     Screened,
     SignOff,
     TransferConfirmed,
 )
-from counterfoil.core.invoice import Context, Invoice, Status
+from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Policy, Status
 from counterfoil.core.lifecycle import allowed_commands, decide
+from counterfoil.core.money import Money
+from counterfoil.core.reckoning import Depth, Received, tally
 from support.invoices import (
     CHECKER,
     CUSTOMER,
@@ -24,6 +29,8 @@ from support.invoices import (
     OFFICERS,
     SIGNER,
     STRANGER,
+    USDC,
+    USDT,
     clean,
     dirty,
     gone,
@@ -111,6 +118,45 @@ class TestCompliance:
         found = Screened(at=NOON, by="w", screening=dirty(more, sanctioned=True))
         again = through(known, found)
         assert (again.context, again.disposals) == (Context.SANCTIONED, ())
+
+    def test_a_hit_on_what_came_instead_stays_with_it_once_the_payment_comes(self) -> None:
+        """The customer's money is held with it, for people; but it is not what was hit."""
+        mallory = Received(USDC, DUE, STRANGER, Depth.FINAL, NOON)
+        customer = Received(USDT, DUE, CUSTOMER, Depth.FINAL, NOON)
+        asked = (PaymentRequest(USDT, DUE, None),)
+        instead, both = (tally(asked, came, Policy()) for came in ([mallory], [mallory, customer]))
+        hit = dirty(instead, sanctioned=True)
+        held = through(
+            invoice(S.SCREENING, tally=instead),
+            Screened(at=NOON, by="w", screening=hit),
+            TransferConfirmed(at=NOON, by="w", tally=both),
+            Screened(at=NOON, by="w", screening=clean(both)),
+        )
+        assert (held.status, held.context) == (S.COMPLIANCE_HOLD, Context.HIGH_RISK)
+        assert (held.screening, held.stray_screening) == (clean(both), hit)
+        one, two = (Release(at=NOON, by=officer, reason="his own") for officer in OFFICERS)
+        assert through(held, one, two).status is S.SIGN_PENDING
+
+        no = [Decline(at=NOON, by=officer, reason="no") for officer in OFFICERS]
+        declined = through(held, *no)
+        back = OrderRefund(
+            at=NOON, by=SIGNER, address=CUSTOMER, reason="declined", attachment_file_ids=()
+        )
+        assert through(declined, back).refunds[0].amounts == (Money(DUE, USDT),)
+        with pytest.raises(OutOfPlace, match="frozen where it lies"):
+            decide(declined, replace(back, amounts=(Money(DUE, USDC),)))
+
+    def test_a_hit_that_a_later_answer_lacks_stands_against_all_that_is_here(self) -> None:
+        """So two people can find it false, and need not decline the money for it first."""
+        more = paid(DUE * 2, payers=(CUSTOMER, STRANGER))
+        held = through(
+            self.held(sanctioned=True),
+            TransferConfirmed(at=NOON, by="w", tally=more),
+            Screened(at=NOON, by="w", screening=clean(more)),
+        )
+        assert held.context is Context.SANCTIONED
+        one, two = (somebody_else(officer) for officer in OFFICERS)
+        assert decide(through(held, one), two)[1] == (Screen(),)
 
     def test_where_no_money_is_left_nothing_depends_on_a_hit(self) -> None:
         over = invoice(S.COMPLETED, tally=paid(), settled=gone(DUE, DUE), approved_by=CHECKER)

@@ -10,6 +10,7 @@ from counterfoil.core.assets import CHAINS
 from counterfoil.core.errors import Invalid, OutOfPlace
 from counterfoil.core.events import (
     ApproveRefund,
+    DisposeHit,
     Leg,
     OrderRefund,
     PlanMoves,
@@ -30,6 +31,7 @@ from support.invoices import (
     CUSTOMER,
     DUE,
     NOON,
+    OFFICERS,
     SIGNER,
     STRANGER,
     USDC,
@@ -118,6 +120,34 @@ class TestNamed:
         assert ordered.refunds[0].amounts == (Money(DUE, USDT),)
         with pytest.raises(OutOfPlace, match="came beside it, and can go back where it is named"):
             decide(paid_out((USDC_E, DUE, STRANGER)), order())
+
+    def test_a_hit_on_it_can_be_found_false_while_it_waits_and_after_the_order_is_off(self) -> None:
+        wanted = Money(5_000_000, USDC_E)
+        bad = found(USDC_E, 5_000_000, STRANGER, sanctioned=True)
+        waiting = through(paid_out((USDC_E, 5_000_000, STRANGER)), order(wanted), bad)
+        off = through(waiting, WithdrawRefund(at=NOON, by=SIGNER))
+        with pytest.raises(OutOfPlace, match="frozen where it lies"):
+            decide(off, order(wanted))
+        one, two = (
+            DisposeHit(
+                at=NOON,
+                by=officer,
+                list_code="OFAC_SDN",
+                entry_uid="1",
+                payer=STRANGER,
+                fingerprint="f",
+                evidence=(),
+                reason="another person",
+                run_ids=(bad.screening.run_id,),
+            )
+            for officer in OFFICERS
+        )
+        for stood, todo in ((waiting, (Screen(),)), (off, ())):
+            known, asked = decide(through(stood, one), two)
+            assert (known.status, known.stray_screening, asked) == (stood.status, None, todo)
+            assert known.screening == stood.screening
+        again = through(off, one, two, order(wanted), found(USDC_E, 5_000_000, STRANGER), APPROVE)
+        assert again.status is S.REFUND_PROCESSING
 
     def test_its_budget_is_its_own(self) -> None:
         bill = paid_out((USDC_E, 5_000_000, STRANGER), (USDC, 9_000_000, STRANGER))

@@ -94,6 +94,21 @@ async def latest_of_invoices(
     )
 
 
+async def of_ids(tx: Tx, org_id: int, run_ids: Sequence[UUID]) -> list[ScreeningRun]:
+    """Those of the runs that exist, the oldest first."""
+    return await all_rows(
+        tx,
+        ScreeningRun,
+        """
+        SELECT org_id, run_id, invoice_id, decision, total, scores, record, created_at, is_stray
+          FROM screening_run
+         WHERE org_id = %(org_id)s AND run_id = ANY(%(run_ids)s)
+         ORDER BY created_at, run_id
+        """,
+        {"org_id": org_id, "run_ids": list(run_ids)},
+    )
+
+
 async def lists(tx: Tx) -> list[ListRow]:
     """Every list there is."""
     return await all_rows(

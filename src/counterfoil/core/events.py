@@ -100,7 +100,8 @@ class DisposeHit(Command):
     """One compliance officer finds that a hit means somebody else; it takes two.
 
     ``fingerprint`` is that of the hit (`counterfoil.core.risk_facts.Hit`), ``payer`` the address
-    that was hit, and ``evidence`` are uploaded files.
+    that was hit, and ``evidence`` are uploaded files. ``run_ids`` are the screenings that found it
+    and stand against money of the invoice; none named is the payment's.
     """
 
     list_code: str
@@ -109,6 +110,7 @@ class DisposeHit(Command):
     fingerprint: str
     evidence: tuple[UUID, ...]
     reason: str
+    run_ids: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from counterfoil.core.events import (
     Screened,
     TakeNote,
 )
-from counterfoil.core.invoice import Context, Disposal, Invoice, Note, Status
+from counterfoil.core.invoice import Context, Disposal, Invoice, Note, Screening, Status
 from counterfoil.core.rules import (
     MAX_NOTES,
     PEOPLE_TO_DECIDE_A_HOLD,
@@ -66,16 +66,18 @@ def disposed(invoice: Invoice, event: DisposeHit) -> Outcome:
     """With the second person's word the money is screened anew, without the hit.
 
     Money that was declined stays so; what is found then says whether it may go back. What came
-    after the end is screened when that is ordered.
+    after the end, or beside the payment, is screened when that is ordered.
     """
     ended = invoice.status.is_end
-    if ended and not reckoning.holdings(invoice):
+    if ended and not (reckoning.holdings(invoice) or reckoning.astray(invoice)):
         raise OutOfPlace(
             "no money of this invoice is here any more, so nothing depends on the hit",
             data={"rule": "budget"},
         )
+    beside = _found(invoice.stray_screening, event)
+    own = _found(invoice.screening, event) or not beside
     # What came after the money was declined is looked at with it then, and by nobody before.
-    if invoice.screening is None or invoice.status is S.COMPLIANCE_HOLD:
+    if own and (invoice.screening is None or invoice.status is S.COMPLIANCE_HOLD):
         refuse_unscreened(invoice)
     what = (event.payer, event.fingerprint)
     known = next((d for d in invoice.disposals if (d.payer, d.fingerprint) == what), None)
@@ -89,7 +91,16 @@ def disposed(invoice: Invoice, event: DisposeHit) -> Outcome:
     if len(people) < PEOPLE_TO_DECIDE_A_HOLD:
         return after, ()
     # What was found is no longer what is known: until it is looked at again nobody decides.
-    return replace(after, screening=None, releases=()), () if ended else (Screen(),)
+    if beside:
+        after = replace(after, stray_screening=None)
+    if own:
+        after = replace(after, screening=None, releases=())
+    asks = invoice.status is S.REFUND_PENDING or (own and not ended)
+    return after, (Screen(),) if asks else ()
+
+
+def _found(verdict: Screening | None, event: DisposeHit) -> bool:
+    return verdict is not None and verdict.run_id in event.run_ids
 
 
 def quarantined(invoice: Invoice, event: Quarantine) -> Outcome:

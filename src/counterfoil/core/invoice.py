@@ -251,7 +251,7 @@ class Screening:
 
 @dataclass(frozen=True, slots=True)
 class Disposal:
-    """Who found that a hit of the newest screening means somebody else (specs/aml.md 4.1).
+    """Who found that a hit on the money means somebody else (specs/aml.md 4.1).
 
     ``payer`` is the address that was hit, ``fingerprint`` says as what.
     """

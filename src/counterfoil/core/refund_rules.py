@@ -267,9 +267,8 @@ def _went_along(invoice: Invoice, frozen: tuple[Money, ...], aside: set[Asset]) 
 
 def _is_sanctioned(invoice: Invoice, asset: Asset, *, is_astray: bool) -> bool:
     verdict = invoice.stray_screening if is_astray else invoice.screening
-    if verdict is None or not verdict.sanctioned:
-        return False
-    return not is_astray or asset.key in dict(verdict.covers)
+    # What it did not look at is looked at before it moves, and refused then if need be.
+    return verdict is not None and verdict.sanctioned and asset.key in dict(verdict.covers)
 
 
 def _refuse(rule: str, sentence: str) -> NoReturn:

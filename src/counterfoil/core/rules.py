@@ -179,12 +179,31 @@ def screened_in_hold(invoice: Invoice, event: Screened) -> Outcome:
         after = replace(invoice, screening=event.screening, releases=(), declines=())
         return let_go(after, event)
     waits = _lacks_answers(invoice)
-    outweighed = is_sanctioned(invoice) and not event.screening.sanctioned
-    if outweighed or (waits and event.screening.decision == "clear"):
+    if _is_outweighed(invoice, event.screening):
+        return _held(_with_hit(invoice, event.screening)), ()
+    if waits and event.screening.decision == "clear":
         return _held(invoice), ()
     # A finding is a matter for people, whoever cannot be asked about it later on.
     verdict = replace(event.screening, degraded=event.screening.degraded and waits)
     return _held(replace(invoice, screening=verdict)), ()
+
+
+def _is_outweighed(invoice: Invoice, newer: Screening) -> bool:
+    """Whether a verdict says nothing of a hit that stands: only people take a hit away."""
+    return is_sanctioned(invoice) and not newer.sanctioned
+
+
+def _with_hit(invoice: Invoice, newer: Screening) -> Invoice:
+    """The invoice with a newer verdict, and with the hit that stands kept with the money it hit.
+
+    That is what strayed in beside the payment, where the payment itself came only since. Else the
+    hit stands against all that is here, so that people can find it false.
+    """
+    hit = invoice.screening
+    assert hit is not None, "only a verdict tells of a hit"  # noqa: S101 - tells mypy
+    if dict(hit.covers).keys().isdisjoint(dict(newer.covers)):
+        return replace(invoice, screening=newer, stray_screening=hit)
+    return replace(invoice, screening=replace(hit, covers=newer.covers, payers=newer.payers))
 
 
 def lifts_hold(invoice: Invoice, screening: Screening) -> bool:
@@ -201,6 +220,8 @@ def screened_in_motion(invoice: Invoice, event: Screened) -> Outcome:
     sign-off that waits with its surplus is off.
     """
     after = replace(invoice, screening=event.screening, releases=())
+    if _is_outweighed(invoice, event.screening):
+        after = replace(_with_hit(invoice, event.screening), releases=())
     waits = planning.waiting_surplus(invoice) is not None
     refunding = invoice.status in {S.REFUND_PENDING, S.REFUND_PROCESSING} and not waits
     if event.screening.decision == "clear" or refunding:

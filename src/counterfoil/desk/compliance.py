@@ -4,7 +4,7 @@ To release, decline or note something stands in `commands`, a report in `reporti
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -33,7 +33,7 @@ EVIDENCE: Final = "evidence"
 
 @dataclass(frozen=True, slots=True)
 class ListHit:
-    """One hit of an invoice's newest screening, on a list: whom it may mean, and as what."""
+    """One hit on a list: whom it may mean, and as what, and which screenings found it."""
 
     list_code: str
     entry_uid: str
@@ -41,15 +41,25 @@ class ListHit:
     label: str
     names: tuple[str, ...]
     fingerprint: str
+    run_ids: tuple[UUID, ...]
 
 
-def hits_of(run: ScreeningRun | None) -> tuple[ListHit, ...]:
-    """What stands on lists, by an invoice's newest screening.
+def hits_of(view: InvoiceView) -> tuple[ListHit, ...]:
+    """What stands on lists, by the screenings that stand against an invoice's money.
 
-    What a token's issuer froze or a provider said is in nobody's list, and no mistaken identity.
+    Where none does it is the newest one. What a token's issuer froze or a provider said is in
+    nobody's list, and no mistaken identity.
     """
-    if run is None:
-        return ()
+    runs = view.against or ((view.screening,) if view.screening else ())
+    found: dict[tuple[str, str, str, str], ListHit] = {}
+    for hit in (hit for run in runs for hit in _on_lists(run)):
+        key = (hit.list_code, hit.entry_uid, hit.payer, hit.fingerprint)
+        others = found[key].run_ids if key in found else ()
+        found[key] = replace(hit, run_ids=(*others, *hit.run_ids))
+    return tuple(found.values())
+
+
+def _on_lists(run: ScreeningRun) -> tuple[ListHit, ...]:
     record: Any = run.record
     payer = record["subject"]["value"] if record.get("subject") else None
     return tuple(
@@ -60,6 +70,7 @@ def hits_of(run: ScreeningRun | None) -> tuple[ListHit, ...]:
             label=hit["label"],
             names=tuple(hit["names"]),
             fingerprint=fingerprint_of(hit),
+            run_ids=(run.run_id,),
         )
         for hit in record.get("hits", ())
         if payer and hit["match"] in LISTED
@@ -77,6 +88,7 @@ def event_of(hit: ListHit, invoice: Invoice, by: str) -> DisposeHit:
         fingerprint=hit.fingerprint,
         evidence=(),
         reason="",
+        run_ids=hit.run_ids,
     )
 
 
@@ -107,8 +119,8 @@ async def dispose(  # noqa: PLR0913 - one command, whole
 
     The first one gives the evidence, one to ten uploaded files. Then all of the money is screened
     anew without that hit, and so is whatever the same payer sends for the same customer later,
-    until the entry says something else. Raises `Invalid` naming ``entry_uid`` for what is no hit of
-    the newest screening, ``reason`` or ``evidence``.
+    until the entry says something else. Raises `Invalid` naming ``entry_uid`` for what is no hit
+    that stands against its money, ``reason`` or ``evidence``.
     """
     must_be_explained(by, DisposeHit, reason)
 
@@ -116,7 +128,7 @@ async def dispose(  # noqa: PLR0913 - one command, whole
         if (invoice.status, DisposeHit) not in RULES:
             return [_plain(desk, by, reason)]  # The lifecycle says what is possible instead.
         view = await queries.full_view(desk, tx, invoice)
-        hit = _named(hits_of(view.screening), named)
+        hit = _named(hits_of(view), named)
         await _check_evidence(tx, by, evidence, needed=not _is_known(invoice, hit))
         event = DisposeHit(
             at=desk.clock.now(),
@@ -127,6 +139,7 @@ async def dispose(  # noqa: PLR0913 - one command, whole
             fingerprint=hit.fingerprint,
             evidence=evidence,
             reason=reason,
+            run_ids=hit.run_ids,
         )
         return [event]
 
@@ -181,10 +194,10 @@ def _named(hits: Sequence[ListHit], named: tuple[str, str]) -> ListHit:
     if found is not None:
         return found
     if not hits:
-        sentence = "is no hit of the newest screening, which found nothing on any list"
+        sentence = "is no hit: nothing that was found on any list stands against its money"
         raise Invalid.field("entry_uid", sentence)
     names = ", ".join(f"{hit.entry_uid} of {hit.list_code}" for hit in hits)
-    sentence = f"is no hit of the newest screening; found were: {names}"
+    sentence = f"is no hit that stands against its money; found were: {names}"
     raise Invalid.field("entry_uid", sentence)
 
 

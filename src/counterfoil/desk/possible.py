@@ -105,7 +105,7 @@ def is_heard(view: InvoiceView, command: type[Command], by: Actor) -> bool:
     if command is Recalculate:
         return Choice.RECALCULATE in resolution.choices(view.invoice, view.read_at)
     if command is DisposeHit:
-        hits = hits_of(view.screening)
+        hits = hits_of(view)
         return any(_changes(view, event_of(hit, view.invoice, by.uid)) for hit in hits)
     example = EXAMPLES[command]
     return example is None or _changes(view, example(view.invoice, by.uid))

@@ -8,6 +8,7 @@ from uuid import UUID
 from counterfoil.books import audit, kept, lists, moves, screening, transfers, unknown
 from counterfoil.books.kept import SavedFilter
 from counterfoil.books.lists import COUNTED_AT_MOST, Filters, Order, StatusCount
+from counterfoil.books.screening import ScreeningRun
 from counterfoil.books.unknown import UnknownToken
 from counterfoil.core import resolution
 from counterfoil.core.content import content_hash
@@ -55,17 +56,19 @@ class InvoiceView:
     ``repriced`` is what would be due at the current rates, or with more time, where somebody may
     choose that. With
     ``goes_unregistered`` nobody signs for it: its money would go where the organisation does not
-    pay out to just now.
+    pay out to just now. ``against`` are the screenings that stand against its money, of the
+    payment and of what strayed in beside it; the newest one need not be among them.
     """
 
     invoice: Invoice
     transfers: tuple[transfers.TransferRow, ...]
     moves: tuple[moves.MoveRow, ...]
-    screening: screening.ScreeningRun | None
+    screening: ScreeningRun | None
     read_at: datetime
     repriced: tuple[PaymentRequest, ...] = ()
     goes_unregistered: bool = False
     unknown_tokens: tuple[UnknownToken, ...] = ()
+    against: tuple[ScreeningRun, ...] = ()
 
     @property
     def content_hash(self) -> str:
@@ -273,6 +276,8 @@ async def _views(desk: Desk, tx: Tx, org_id: int, found: Sequence[Invoice]) -> l
         registered.not_signed_for(tx, org_id, found, now),
     )
     runs = {run.invoice_id: run for run in latest}
+    stand = [run_id for invoice in found for run_id in _against(invoice)]
+    against = await screening.of_ids(tx, org_id, stand) if stand else []
     return [
         InvoiceView(
             invoice=invoice,
@@ -282,6 +287,13 @@ async def _views(desk: Desk, tx: Tx, org_id: int, found: Sequence[Invoice]) -> l
             read_at=now,
             goes_unregistered=invoice.invoice_id in unregistered,
             unknown_tokens=tuple(t for t in strange if t.invoice_id == invoice.invoice_id),
+            against=tuple(run for run in against if run.invoice_id == invoice.invoice_id),
         )
         for invoice in found
     ]
+
+
+def _against(invoice: Invoice) -> list[UUID]:
+    """The screenings whose verdicts stand against money of an invoice."""
+    verdicts = (invoice.screening, invoice.stray_screening)
+    return [one.run_id for one in verdicts if one is not None and one.decision != "clear"]

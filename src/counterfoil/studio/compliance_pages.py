@@ -18,7 +18,7 @@ async def shown(request: PageRequest, view: InvoiceView) -> dict[str, Any]:
     if Permission.REVIEW not in by.permissions:
         return {"hits": (), "reports": None, "released_by_one": False}
     return {
-        "hits": compliance.hits_of(view.screening),
+        "hits": compliance.hits_of(view),
         "reports": await reporting.of_invoice(desk_of(request), view.invoice.invoice_id, by),
         "released_by_one": people_to_release(view.invoice) == 1,
     }

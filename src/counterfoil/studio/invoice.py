@@ -20,6 +20,7 @@ from counterfoil.core.money import Money
 from counterfoil.core.planning import INWARD, payouts_beside
 from counterfoil.core.resolution import Choice
 from counterfoil.core.roles import Actor, Permission
+from counterfoil.core.rules import PEOPLE_TO_DECIDE_A_HOLD
 from counterfoil.desk import (
     approving,
     commands,
@@ -303,7 +304,7 @@ def _what_was_done(name: str, after: Invoice) -> str:
     """What to tell of an action, by where the invoice stands then."""
     if name in DECIDED and after.status is not Status.COMPLIANCE_HOLD:
         return DECIDED[name]
-    if name == "dispose_hit" and after.screening is None:
+    if name == "dispose_hit" and len(after.disposals[-1].people) >= PEOPLE_TO_DECIDE_A_HOLD:
         return "disposed"
     if name == "recalculate" and not resolution.is_priced_by_rate(after):
         return "more_time"

@@ -186,8 +186,8 @@ def _by_screening(invoice: Invoice) -> str | None:
     """What is told instead of held or declined money by what was found, or is being looked for."""
     refund = invoice.open_refund
     if invoice.status is Status.REFUND_PENDING and refund is not None:
-        about_it = found_about(invoice, refund.amounts) is invoice.screening
-        return FROZEN_LEFT if about_it and is_sanctioned(invoice) else None
+        found = found_about(invoice, refund.amounts)
+        return FROZEN_LEFT if found is not None and found.sanctioned else None
     listed = {Status.COMPLIANCE_HOLD: LISTED, Status.COMPLIANCE_DECLINED: FROZEN}
     if invoice.status not in listed:
         return None

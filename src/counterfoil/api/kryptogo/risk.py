@@ -35,7 +35,7 @@ def risk_of(view: InvoiceView, by: Actor) -> Json:
 
 
 def dispositions_of(invoice: Invoice) -> list[Json]:
-    """The hits of the newest screening that officers say mean somebody else, and who does."""
+    """The hits on its money that officers say mean somebody else, and who does."""
     return [
         {"list": one.list_code, "entry_uid": one.entry_uid, "by": one.people}
         for one in invoice.disposals
