@@ -2,6 +2,10 @@
 
 from datetime import timedelta
 
+import pytest
+
+from counterfoil.books import effects
+from counterfoil.core.errors import OutOfPlace
 from counterfoil.core.invoice import Invoice, Status
 from counterfoil.core.money import Money
 from counterfoil.core.reckoning import came_after, holdings
@@ -107,13 +111,43 @@ async def test_what_was_signed_for_before_it_was_kept_is_known_from_what_was_pla
     till: Till,
 ) -> None:
     bill, plain = await taken(till), await till.signed_bill()
-    (migration,) = [m for m in read_migrations() if m.name.endswith("_taken_assets.sql")]
     async with till.desk.database.transaction() as tx:
         await tx.execute("UPDATE invoice SET detail = detail - 'taken_assets'")
     assert (await till.look(bill)).tally.taken == ()
 
-    async with till.desk.database.transaction() as tx:
-        for statement in migration.text.split(";\n")[:-1]:
-            await tx.execute(statement)
+    await migrated(till, "0049")
     assert await till.look(bill) == bill
     assert (await till.look(plain)).taken_assets == ()
+
+
+async def test_what_was_held_before_it_was_kept_is_looked_at_once_more(till: Till) -> None:
+    """The program of before screened the right token alone, and nobody could release the two."""
+    bill, plain = await taken(till), await till.signed_bill()
+    async with till.desk.database.transaction() as tx:
+        await tx.execute("UPDATE invoice SET detail = detail - 'taken_assets'")
+    await till.receive(bill, DUE, USDT, payer=STRANGER)
+    await till.screened(bill, "aml_hold")
+    await till.receive(plain, DUE, USDT, payer=STRANGER)
+    await till.screened(plain, "aml_hold")
+    async with till.desk.database.transaction() as tx:
+        await tx.execute("UPDATE effect SET done_at = now()")
+
+    await migrated(till, "0049", "0050")
+
+    with pytest.raises(OutOfPlace, match="being screened"):
+        await till.released(bill)
+    async with till.desk.database.reading() as tx:
+        both = [bill.invoice_id, plain.invoice_id]
+        assert await effects.waiting(tx, bill.org_id, "screen", both) == {bill.invoice_id}
+    await till.screened(bill, "aml_hold")
+    await till.released(bill)
+    assert await till.status(bill) is Status.SWEEPING
+
+
+async def migrated(till: Till, *numbers: str) -> None:
+    """Run these migrations once more."""
+    async with till.desk.database.transaction() as tx:
+        for migration in read_migrations():
+            if migration.name[:4] in numbers:
+                for statement in migration.text.split(";\n")[:-1]:
+                    await tx.execute(statement)
