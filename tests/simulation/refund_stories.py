@@ -54,6 +54,14 @@ def _refunded_from(at: Status) -> Story:
         await t.is_(at)
         await t.refunds()
         await t.comes(at)
+        if at is S.COMPLETED:
+            # Then the pool has too little for the next one, which takes along what came since.
+            await t.refunds("98")
+            await t.comes(at)
+            t.pays(50)
+            await t.firm()
+            await t.refunds("20")
+            await t.comes(at)
 
     return story
 
