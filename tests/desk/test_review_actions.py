@@ -250,6 +250,28 @@ class TestDisposition:
         assert (await bureau.screens(bill)).status is S.RESOLUTION_REQUIRED
         assert (await proving.verify_audit(bureau.desk)).holds
 
+    async def test_money_that_was_declined_is_not_looked_at_again_by_itself(
+        self, bureau: Bureau
+    ) -> None:
+        """Of held money a provider that was silent is asked again; this is decided."""
+        bureau.provider.fails(STRANGER, TimeoutError())
+        bill = await bureau.office.issues()
+        await bureau.office.is_paid(bill, payer=STRANGER)
+        await bureau.screens_patiently(bill)
+        for number in (0, 1):
+            await commands.decline(bureau.desk, bill.invoice_id, officer(number), WHY)
+        found = await bureau.run(bill)
+
+        bureau.provider.says(STRANGER, Severity.LOW)
+        bureau.clock.advance(timedelta(minutes=10))
+        await bureau.knows_the_rate()
+        after = await bureau.screens(bill)
+
+        assert (await bureau.run(bill)).run_id == found.run_id
+        assert after.status is S.COMPLIANCE_DECLINED
+        assert after.screening is not None
+        assert after.screening.run_id == found.run_id
+
     async def test_what_else_was_found_stays(self, bureau: Bureau) -> None:
         bureau.provider.says(LISTED, Severity.HIGH)
         await disposed(bureau, bill := await listed(bureau))

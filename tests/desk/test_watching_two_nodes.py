@@ -422,3 +422,26 @@ async def test_operators_are_told_where_nodes_stay_on_different_branches(
     await tower.watch(tower.another())
     assert await tower.shop.deposited(bill) == DUE
     assert (await tower.position()).lacking is None
+
+
+async def test_nodes_that_differ_for_a_moment_now_and_then_are_told_to_nobody(
+    database: Database,
+) -> None:
+    clock = FakeClock()
+    chain = Disputed(clock)
+    tower = Tower(desk_on(database, clock), clock, chain)
+    await tower.shop.open()
+    tower.mine(6)
+    chain.other = other = left_behind(chain)
+    watcher = tower.another()
+    for _ in range(3):
+        for _ in range(NOT_AGREED_AFTER.seconds // 2):
+            other.mine()
+            tower.mine()
+            await tower.watch(watcher)
+            assert (await tower.position()).lacking is None
+        # They agree again.
+        other._chain = list(chain._chain)  # noqa: SLF001 - a node that has caught up
+        await tower.watch(watcher)
+        final = chain.finalized_block().number
+        assert (await tower.position()).final_number == final
