@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from counterfoil.chains.port import ChainUnreachable
+from counterfoil.chains.port import At, Block, ChainUnreachable
 from counterfoil.core.invoice import Status
 from counterfoil.db.pool import Database
 from counterfoil.desk import comparing
@@ -112,6 +112,45 @@ async def test_what_is_missed_is_looked_for_in_one_chain(split: Tower) -> None:
     (row,) = await split.shop.transfers(bill)
     assert (row.tx_hash, row.amount_units) == (paid.tx_hash, DUE)
     assert await comparing.every(split.desk) == []
+
+
+async def test_what_is_missed_is_not_taken_from_another_branch(
+    split: Tower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One node told the balance; the blocks are told by another, which has a payment of its own."""
+    bill = await split.shop.bill()
+    split.mine(5)
+    await split.watch()
+    chain, behind = split.chain, left_behind(split.chain)
+    behind.pool = []
+    behind.pay(USDT.contract, bill.deposit_address, 5, CUSTOMER)
+    behind.mine(5)
+    chain.faults.omits_from_single_blocks = False
+    paid = chain.pay(USDT.contract, bill.deposit_address, DUE, CUSTOMER)
+    chain.faults.omitted.add(paid.tx_hash)
+    chain.mine(5)
+    await split.watch()
+    assert (await split.position()).final_number == 6, "the first block in which they differ"
+
+    own = chain.block
+
+    async def by_height(at: At) -> Block | None:
+        return await (behind.block if isinstance(at, int) else own)(at)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(chain, "block", by_height)
+        for name in ("headers", "transfers"):
+            patched.setattr(chain, name, getattr(behind, name))
+        split.clock.advance(timedelta(seconds=20))
+        await split.watch()
+    assert await split.shop.transfers(bill) == []
+    (missed,) = await comparing.every(split.desk)
+    assert missed.chain_units == DUE
+
+    split.clock.advance(timedelta(minutes=3))
+    await split.watch()
+    (row,) = await split.shop.transfers(bill)
+    assert (row.tx_hash, row.amount_units) == (paid.tx_hash, DUE)
 
 
 async def test_a_sweep_is_compared_with_the_chain_that_is_in_the_books(
