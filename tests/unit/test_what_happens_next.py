@@ -4,12 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-from counterfoil.core.invoice import Invoice, PaymentRequest, Status
+from counterfoil.core.invoice import Context, Invoice, PaymentRequest, Status
 from counterfoil.core.money import Asset, Money
 from counterfoil.core.tally import AssetTally, Tally
 from counterfoil.studio.queues import against
-from counterfoil.studio.terms import BY_BANK, CAME_AFTER, NEXT, NOT_FINAL, STILL_COMING, next_of
-from support.invoices import DUE, USDC, USDT, gone, invoice
+from counterfoil.studio.terms import (
+    BY_BANK,
+    CAME_AFTER,
+    FROZEN,
+    FROZEN_LEFT,
+    NEXT,
+    NOT_FINAL,
+    STILL_COMING,
+    next_of,
+)
+from support.invoices import DUE, USDC, USDT, dirty, gone, invoice
 
 
 def of(*parts: tuple[Asset, int], confirmed: bool = True) -> Tally:
@@ -58,6 +67,30 @@ def test_whoever_is_to_sign_reads_that_more_is_not_final_yet() -> None:
     assert next_of(ready) == (NEXT[Status.SIGN_PENDING],)
     more = Tally(assets=(AssetTally(USDT, DUE + 1, DUE, DUE),))
     assert next_of(replace(ready, tally=more)) == (NEXT[Status.SIGN_PENDING], NOT_FINAL)
+
+
+def test_what_is_frozen_of_it_is_told_apart_from_what_can_go_back() -> None:
+    done = NEXT[Status.COMPLETED]
+    strayed = of((USDC, 5)).assets
+    beside = replace(of((USDT, DUE)), stray=strayed)
+    hit = dirty(Tally(assets=strayed), sanctioned=True)
+    bill = settled(tally=beside, stray_screening=hit)
+    assert next_of(bill) == (done, FROZEN_LEFT)
+    more = replace(of((USDT, 2 * DUE)), stray=strayed)
+    assert next_of(replace(bill, tally=more)) == (done, CAME_AFTER, FROZEN_LEFT)
+
+
+def test_declined_money_that_came_after_a_hit_on_another_token_is_not_called_frozen() -> None:
+    strayed = of((USDC, 5)).assets
+    bill = invoice(
+        Status.COMPLIANCE_DECLINED,
+        context=Context.SANCTIONED,
+        tally=Tally(stray=strayed),
+        screening=dirty(Tally(stray=strayed), sanctioned=True),
+    )
+    assert next_of(bill) == (FROZEN,)
+    both = replace(of((USDT, DUE)), stray=strayed)
+    assert next_of(replace(bill, tally=both)) == (NEXT[Status.COMPLIANCE_DECLINED],)
 
 
 @pytest.mark.parametrize("status", [Status.REFUNDED, Status.CANCELLED, Status.APPROVAL_REJECTED])

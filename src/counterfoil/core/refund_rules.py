@@ -236,10 +236,10 @@ def _to_sweep(invoice: Invoice, amounts: tuple[Money, ...]) -> tuple[Money, ...]
     return tuple(money for money in lying if money.asset in short)
 
 
-def _refuse_frozen(invoice: Invoice, amounts: tuple[Money, ...]) -> None:
-    """Money of a sanctioned address stays where it came while the hit counts.
+def is_frozen(invoice: Invoice, amounts: tuple[Money, ...]) -> bool:
+    """Whether some of it came from a sanctioned address, by what is known so far.
 
-    (specs/aml.md 4.1: reject.)
+    It stays where it came while the hit counts (specs/aml.md 4.1: reject).
     """
     aside = {a.asset for a in reckoning.to_return_astray(invoice, amounts)}
     frozen = tuple(
@@ -248,7 +248,11 @@ def _refuse_frozen(invoice: Invoice, amounts: tuple[Money, ...]) -> None:
         if _is_sanctioned(invoice, money.asset, is_astray=money.asset in aside)
     )
     held = any(from_hold_units(invoice, money) for money in frozen)
-    if held or _to_sweep(invoice, frozen) or _went_along(invoice, frozen, aside):
+    return held or bool(_to_sweep(invoice, frozen)) or _went_along(invoice, frozen, aside)
+
+
+def _refuse_frozen(invoice: Invoice, amounts: tuple[Money, ...]) -> None:
+    if is_frozen(invoice, amounts):
         _refuse(
             "sanctions_hit",
             "this money comes from a sanctioned address and is frozen where it lies;"

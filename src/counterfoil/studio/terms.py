@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from counterfoil.core.invoice import Invoice, Status
-from counterfoil.core.refund_rules import found_about
+from counterfoil.core.reckoning import holdings
+from counterfoil.core.refund_rules import found_about, is_frozen
 from counterfoil.core.rules import is_sanctioned, not_final
 from counterfoil.desk import after_end
 from counterfoil.desk.after_end import MoveRow
@@ -176,8 +177,9 @@ def next_of(invoice: Invoice, moved: Iterable[MoveRow] = ()) -> tuple[str, ...]:
     told = by_bank or _by_screening(invoice) or NEXT[invoice.status]
     if invoice.status is Status.SIGN_PENDING and not_final(invoice):
         return told, NOT_FINAL
-    if after_end.left_at(invoice, moved):
-        return told, FROZEN_LEFT if is_sanctioned(invoice) else CAME_AFTER
+    if left := after_end.left_at(invoice, moved):
+        stays = {is_frozen(invoice, (money,)) for money in left}
+        return told, *(FROZEN_LEFT if frozen else CAME_AFTER for frozen in sorted(stays))
     coming = any(a.seen_units > a.confirmed_units for a in invoice.tally.everything)
     return (told, STILL_COMING) if coming and invoice.status.is_end else (told,)
 
@@ -188,9 +190,11 @@ def _by_screening(invoice: Invoice) -> str | None:
     if invoice.status is Status.REFUND_PENDING and refund is not None:
         found = found_about(invoice, refund.amounts)
         return FROZEN_LEFT if found is not None and found.sanctioned else None
+    held = invoice.status is Status.COMPLIANCE_HOLD
     listed = {Status.COMPLIANCE_HOLD: LISTED, Status.COMPLIANCE_DECLINED: FROZEN}
     if invoice.status not in listed:
         return None
     if invoice.screening is None and invoice.tally.seen_any:
         return NEXT[Status.SCREENING]
-    return listed[invoice.status] if is_sanctioned(invoice) else None
+    frozen = is_sanctioned(invoice) if held else is_frozen(invoice, holdings(invoice))
+    return listed[invoice.status] if frozen else None
