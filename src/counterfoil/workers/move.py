@@ -62,7 +62,6 @@ _log: Final = structlog.get_logger("counterfoil.move")
 REFUSED_PATIENCE: Final = timedelta(hours=1)
 """How long a payment that the chain would refuse is tried again before a person has to look."""
 
-
 HIDDEN_AFTER: Final = timedelta(minutes=1)
 """After how long a second node is asked for a receipt that the first does not show. Nodes have lost
 the index that receipts are found by."""
