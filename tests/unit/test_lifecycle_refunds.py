@@ -175,6 +175,17 @@ class TestPart:
         assert isinstance(plan, PlanMoves)
         assert [leg.purpose for leg in plan.legs] == ["partial_refund"]
 
+    def test_it_is_swept_for_what_is_certain_of_the_payment(self) -> None:
+        """What is safe may still go, and a sweep that brings less than it was to parks."""
+        safe = paid(DUE + 50, final=DUE)
+        start = invoice(S.CANCELLED, tally=safe, screening=clean(safe))
+        _, (plan, *_) = decide(through(start, order(DUE)), APPROVE)
+        assert isinstance(plan, PlanMoves)
+        assert [(leg.purpose, leg.money.units) for leg in plan.legs] == [
+            ("sweep", DUE),
+            ("partial_refund", DUE),
+        ]
+
 
 class TestBudget:
     """Payouts and refunds share what came in."""

@@ -233,7 +233,13 @@ def _to_sweep(invoice: Invoice, amounts: tuple[Money, ...]) -> tuple[Money, ...]
         if money.units - from_hold_units(invoice, money) > reckoning.in_pool(invoice, money.asset)
     }
     lying = (*reckoning.unswept(invoice), *reckoning.unswept_astray(invoice))
-    return tuple(money for money in lying if money.asset in short)
+    # A sweep takes all that lies there, and parks for less than is asked: no more than is certain.
+    loose = {a.asset: a.confirmed_units - a.final_units for a in invoice.tally.everything}
+    return tuple(
+        Money(max(money.units - loose[money.asset], 0), money.asset)
+        for money in lying
+        if money.asset in short
+    )
 
 
 def is_frozen(invoice: Invoice, amounts: tuple[Money, ...]) -> bool:
